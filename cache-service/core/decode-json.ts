@@ -1,0 +1,87 @@
+/** Bytes → JSON, as Python's `json.dumps` writes it: `NaN`, `Infinity` and `-Infinity` are read as null. */
+export type Decoded =
+  | { readonly kind: 'json'; readonly json: unknown }
+  | { readonly kind: 'not_utf8' }
+  | { readonly kind: 'not_json'; readonly detail: string }
+
+// ignoreBOM: a byte order mark stays in the text, where JSON does not allow it.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+export function decodeJson(bytes: Uint8Array): Decoded {
+  let text: string
+  try {
+    text = utf8.decode(bytes)
+  } catch {
+    return { kind: 'not_utf8' }
+  }
+  try {
+    return { kind: 'json', json: JSON.parse(text) }
+  } catch (error) {
+    const withoutNaN = replaceNonFinite(text)
+    if (withoutNaN !== text) {
+      try {
+        return { kind: 'json', json: JSON.parse(withoutNaN) }
+      } catch {
+        // fall through: the first error speaks of the text as it was written
+      }
+    }
+    return { kind: 'not_json', detail: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+/** `NaN`, `Infinity` and `-Infinity` outside of strings become `null`; everything else stays as it is. */
+export function replaceNonFinite(text: string): string {
+  let out = ''
+  let kept = 0
+  for (let i = 0; i < text.length;) {
+    const code = text.charCodeAt(i)
+    if (code === 0x22) {
+      i = endOfString(text, i)
+      continue
+    }
+    // N, I, or -I
+    const token =
+      code === 0x4e
+        ? 'NaN'
+        : code === 0x49
+          ? 'Infinity'
+          : code === 0x2d && text[i + 1] === 'I'
+            ? '-Infinity'
+            : ''
+    if (token !== '' && text.startsWith(token, i)) {
+      out += `${text.slice(kept, i)}null`
+      i += token.length
+      kept = i
+    } else {
+      i++
+    }
+  }
+  return kept === 0 ? text : out + text.slice(kept)
+}
+
+/** The index after the closing quote of the string that opens at `open`. */
+function endOfString(text: string, open: number): number {
+  let i = open + 1
+  while (i < text.length) {
+    const code = text.charCodeAt(i)
+    if (code === 0x22) return i + 1
+    i += code === 0x5c ? 2 : 1
+  }
+  return text.length
+}
+
+/** True if objects and lists nest at most `limit` deep; the value itself is level 1. */
+export function nestsWithin(value: unknown, limit: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (limit === 0) return false
+  if (Array.isArray(value)) {
+    for (const item of value) {
+      if (typeof item === 'object' && item !== null && !nestsWithin(item, limit - 1)) return false
+    }
+    return true
+  }
+  for (const item of Object.values(value)) {
+    if (typeof item === 'object' && item !== null && !nestsWithin(item, limit - 1)) return false
+  }
+  return true
+}

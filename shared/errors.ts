@@ -1,0 +1,148 @@
+/**
+ * What a failure means, in one table.
+ *
+ * - record: this one record can never be applied. Dead letter, go on.
+ * - transient: the world is not ready. Hold the partition, back off, same chunk again, for ever.
+ * - operator: somebody must change a setting. At start: exit naming it; later: hold as for transient.
+ * - fatal: a bug of ours outside one record. Log, exit 1.
+ *
+ * Any reply that is not in the table is transient: waiting loses nothing, skipping might.
+ */
+export type FailureClass = 'record' | 'transient' | 'operator' | 'fatal'
+
+const REDIS_CODES = {
+  WRONGTYPE: 'record',
+  VALUE_REFUSED: 'record',
+  CONNECTION: 'transient',
+  TIMEOUT: 'transient',
+  LOADING: 'transient',
+  READONLY: 'transient',
+  MASTERDOWN: 'transient',
+  CLUSTERDOWN: 'transient',
+  TRYAGAIN: 'transient',
+  MOVED: 'transient',
+  ASK: 'transient',
+  BUSY: 'transient',
+  NOREPLICAS: 'transient',
+  OOM: 'transient',
+  MISCONF: 'transient',
+  EXECABORT: 'transient',
+  NOSCRIPT: 'transient',
+  MAXCLIENTS: 'transient',
+  OTHER: 'transient',
+  NOAUTH: 'operator',
+  WRONGPASS: 'operator',
+  NOPERM: 'operator',
+  UNKNOWN_COMMAND: 'operator',
+} as const satisfies Record<string, FailureClass>
+
+const KAFKA_CODES = {
+  CONNECTION: 'transient',
+  TIMEOUT: 'transient',
+  RETRIABLE: 'transient',
+  TOPIC_MISSING: 'transient',
+  MESSAGE_TOO_LARGE: 'transient',
+  OTHER: 'transient',
+  SASL: 'operator',
+  NOT_AUTHORIZED: 'operator',
+} as const satisfies Record<string, FailureClass>
+
+/** Our code fails on record after record: a bad release must not drain the topic into dead letters. */
+const OWN_CODES = { INTERNAL_ERRORS: 'transient' } as const satisfies Record<string, FailureClass>
+
+export type RedisErrorCode = keyof typeof REDIS_CODES
+export type KafkaErrorCode = keyof typeof KAFKA_CODES
+
+/** The closed set, for metrics that start at zero. */
+export const REDIS_ERROR_CODES = Object.keys(REDIS_CODES).filter(isRedisErrorCode)
+
+function isRedisErrorCode(code: string): code is RedisErrorCode {
+  return Object.hasOwn(REDIS_CODES, code)
+}
+
+/** A failure that has been through one of the two doors below: which side, which code, what it means. */
+export class ServiceError extends Error {
+  override readonly name = 'ServiceError'
+  readonly side: 'redis' | 'kafka' | 'own'
+  readonly code: RedisErrorCode | KafkaErrorCode | keyof typeof OWN_CODES
+  readonly failureClass: FailureClass
+
+  constructor(
+    side: ServiceError['side'],
+    code: ServiceError['code'],
+    failureClass: FailureClass,
+    message: string,
+    cause: unknown,
+  ) {
+    super(message, { cause })
+    this.side = side
+    this.code = code
+    this.failureClass = failureClass
+  }
+}
+
+/** The door for whatever ioredis threw, and for the error replies that scripts return as text. */
+export function redisError(thrown: unknown): ServiceError {
+  if (thrown instanceof ServiceError) return thrown
+  const message = messageOf(thrown)
+  const code = redisCode(message)
+  return new ServiceError('redis', code, REDIS_CODES[code], message, thrown)
+}
+
+/** The door for whatever KafkaJS threw. It wraps: the cause that carries a broker's error code decides. */
+export function kafkaError(thrown: unknown): ServiceError {
+  if (thrown instanceof ServiceError) return thrown
+  const code = kafkaCode(thrown)
+  return new ServiceError('kafka', code, KAFKA_CODES[code], messageOf(thrown), thrown)
+}
+
+export function internalErrorsInARow(count: number): ServiceError {
+  const message = `our own code failed on ${count} records in a row`
+  return new ServiceError('own', 'INTERNAL_ERRORS', OWN_CODES.INTERNAL_ERRORS, message, undefined)
+}
+
+export function messageOf(thrown: unknown): string {
+  if (thrown instanceof AggregateError && thrown.message === '')
+    return thrown.errors.map(messageOf).join('; ')
+  return thrown instanceof Error ? thrown.message : String(thrown)
+}
+
+function redisCode(message: string): RedisErrorCode {
+  const firstWord = /^-?([A-Z]+)\b/.exec(message)?.[1] ?? ''
+  if (firstWord !== 'CONNECTION' && firstWord !== 'TIMEOUT' && isRedisErrorCode(firstWord)) return firstWord
+  if (/max number of clients/i.test(message)) return 'MAXCLIENTS'
+  if (/unknown (redis )?command|unknown subcommand/i.test(message)) return 'UNKNOWN_COMMAND'
+  if (/ACL failure|this user has no permissions|can't access at least one of the keys/i.test(message))
+    return 'NOPERM'
+  if (/invalid username-password|invalid password/i.test(message)) return 'WRONGPASS'
+  if (/string exceeds maximum allowed size|too big|value is too large/i.test(message)) return 'VALUE_REFUSED'
+  if (/timed? ?out/i.test(message)) return 'TIMEOUT'
+  if (
+    /ECONN|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|connection is closed|stream isn't writeable|max ?retries|socket/i.test(
+      message,
+    )
+  ) {
+    return 'CONNECTION'
+  }
+  return 'OTHER'
+}
+
+const TOPIC_MISSING = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID'])
+const SASL = new Set(['SASL_AUTHENTICATION_FAILED', 'UNSUPPORTED_SASL_MECHANISM', 'ILLEGAL_SASL_STATE'])
+const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
+
+function kafkaCode(thrown: unknown): KafkaErrorCode {
+  let found: KafkaErrorCode = 'OTHER'
+  for (let error: unknown = thrown, depth = 0; error instanceof Error && depth < 8; depth++) {
+    const type = 'type' in error && typeof error.type === 'string' ? error.type : ''
+    if (SASL.has(type) || error.name === 'KafkaJSSASLAuthenticationError') return 'SASL'
+    if (type.endsWith('_AUTHORIZATION_FAILED')) return 'NOT_AUTHORIZED'
+    if (TOPIC_MISSING.has(type)) return 'TOPIC_MISSING'
+    if (TOO_LARGE.has(type)) return 'MESSAGE_TOO_LARGE'
+    if (/timed? ?out/i.test(error.message) || error.name === 'KafkaJSRequestTimeoutError') found = 'TIMEOUT'
+    else if (/Connection|ECONN|Broker/i.test(error.name + error.message)) found = 'CONNECTION'
+    else if (found === 'OTHER' && 'retriable' in error && error.retriable === true) found = 'RETRIABLE'
+    error = error.cause
+  }
+  return found
+}

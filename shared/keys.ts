@@ -1,0 +1,31 @@
+import type { DeviceId } from './device-id.ts'
+
+/** Every Redis key that this service reads or writes is named here. */
+
+/** Set of the ids of all devices with metadata. */
+export const DEVICE_INDEX_KEY = 'devices'
+
+/** All of our bookkeeping begins with this; devices and their index are the platform's. */
+export const OWN_KEY_PREFIX = 'cache_service:'
+
+const DEVICE_KEY_PREFIX = 'device:'
+const DEVICE_KEY_SUFFIX = ':metadata'
+
+export function deviceKey(deviceId: DeviceId): string {
+  return DEVICE_KEY_PREFIX + deviceId + DEVICE_KEY_SUFFIX
+}
+
+/**
+ * Hash, partition → the next offset whose record is not known to be in this Redis; and
+ * `<partition>:until` → the offset at which a rebuild of the partition is complete, while one is under way.
+ */
+export function progressKey(consumerGroup: string): string {
+  return `${OWN_KEY_PREFIX}progress:${consumerGroup}`
+}
+
+/** Written every few seconds to learn whether Redis takes writes (PING succeeds even when it does not). */
+export function probeKey(clientId: string): string {
+  return `${OWN_KEY_PREFIX}probe:${clientId}`
+}
+
+export const SWEEPER_LEASE_KEY = `${OWN_KEY_PREFIX}lease:sweeper`
