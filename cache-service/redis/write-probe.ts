@@ -1,0 +1,79 @@
+import type { Redis } from 'ioredis'
+import { redisError, type ServiceError } from '../../shared/errors.ts'
+import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
+import { OperatorError, type Service } from '../lifecycle/service.ts'
+import { cureOf } from '../telemetry/events.ts'
+
+export type ProbeEvents = {
+  redisWorks(): void
+  redisFailed(error: ServiceError): void
+  unsafeEviction(policy: string): void
+}
+
+const PROBE_TTL_MS = 60_000
+/** Older than this, the last successful write says nothing about now. */
+const VALID_MS = 10_000
+
+/** Asks Redis by writing: PING succeeds when it is out of memory, or a replica. */
+export class WriteProbe {
+  readonly #redis: Redis
+  readonly #key: string
+  readonly #events: ProbeEvents
+  readonly #now: () => number
+  #lastSuccessMs: number | undefined
+  #lastError: ServiceError | undefined
+
+  constructor(redis: Redis, key: string, events: ProbeEvents, now: () => number) {
+    this.#redis = redis
+    this.#key = key
+    this.#events = events
+    this.#now = now
+  }
+
+  /** Rejects with a ServiceError. */
+  async write(): Promise<void> {
+    try {
+      await this.#redis.set(this.#key, String(this.#now()), 'PX', PROBE_TTL_MS)
+    } catch (error) {
+      this.#lastError = redisError(error)
+      this.#events.redisFailed(this.#lastError)
+      throw this.#lastError
+    }
+    if (this.#lastSuccessMs === undefined) await this.#warnOfEviction()
+    this.#lastSuccessMs = this.#now()
+    this.#lastError = undefined
+    this.#events.redisWorks()
+  }
+
+  notReadyReasons(): string[] {
+    const ageMs = this.#lastSuccessMs === undefined ? Infinity : this.#now() - this.#lastSuccessMs
+    if (ageMs < VALID_MS) return []
+    const error = this.#lastError
+    return [
+      `Redis has not taken a write: ${error === undefined ? 'not tried yet' : `${error.code}: ${error.message}`}`,
+    ]
+  }
+
+  /** Rejects with an OperatorError if Redis refuses us before it ever let us write. */
+  service(everyMs: number, monitor: LoopMonitor): Service {
+    return createLoop({
+      name: 'write probe',
+      everyMs,
+      monitor,
+      turn: () => this.write(),
+      failed: (error) => {
+        const failure = redisError(error)
+        if (failure.failureClass === 'operator' && this.#lastSuccessMs === undefined) {
+          throw new OperatorError(cureOf(failure))
+        }
+      },
+    })
+  }
+
+  async #warnOfEviction(): Promise<void> {
+    // A user who may not ask for INFO is no worse off.
+    const facts = await this.#redis.info('memory').catch(() => '')
+    const policy = /^maxmemory_policy:(\S+)/m.exec(facts)?.[1]
+    if (policy !== undefined && policy !== 'noeviction') this.#events.unsafeEviction(policy)
+  }
+}
