@@ -1,0 +1,90 @@
+import kafkajs, {
+  type Kafka,
+  type KafkaConfig as KafkaJsConfig,
+  type LogEntry,
+  type RetryOptions,
+} from 'kafkajs'
+import type { KafkaConfig } from '../config.ts'
+import type { Logger } from '../telemetry/logger.ts'
+
+/**
+ * Every client gets all of this explicitly: KafkaJS's own defaults differ from client to client (and under
+ * NODE_ENV=test). Retries inside KafkaJS are short; whoever uses it tries again by its own rules.
+ */
+export const RETRY: RetryOptions = {
+  retries: 4,
+  initialRetryTime: 100,
+  maxRetryTime: 3_000,
+  factor: 0.2,
+  multiplier: 2,
+}
+
+export const METADATA_MAX_AGE_MS = 60_000
+const CONNECTION_TIMEOUT_MS = 10_000
+const REQUEST_TIMEOUT_MS = 30_000
+
+export type ClientEvents = {
+  /** KafkaJS says so in its log only. */
+  offsetOutOfRange(): void
+}
+
+export function createKafka(config: KafkaConfig, log: Logger, events: ClientEvents): Kafka {
+  return new kafkajs.Kafka({
+    clientId: config.clientId,
+    brokers: [...config.brokers],
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    enforceRequestTimeout: true,
+    retry: RETRY,
+    ...tlsOptions(config),
+    ...saslOptions(config),
+    logLevel: kafkajs.logLevel.INFO,
+    logCreator: () => (entry) => {
+      if (entry.log.message.startsWith(OUT_OF_RANGE)) events.offsetOutOfRange()
+      relay(log, entry)
+    },
+  })
+}
+
+function tlsOptions({ tls }: KafkaConfig): Pick<KafkaJsConfig, 'ssl'> {
+  if (tls === undefined) return {}
+  const { rejectUnauthorized, ca, cert, key } = tls
+  return {
+    ssl: {
+      rejectUnauthorized,
+      ...(ca !== undefined && { ca }),
+      ...(cert !== undefined && { cert }),
+      ...(key !== undefined && { key }),
+    },
+  }
+}
+
+function saslOptions({ sasl }: KafkaConfig): Pick<KafkaJsConfig, 'sasl'> {
+  if (sasl === undefined) return {}
+  const { username, password } = sasl
+  switch (sasl.mechanism) {
+    case 'plain':
+      return { sasl: { mechanism: 'plain', username, password } }
+    case 'scram-sha-256':
+      return { sasl: { mechanism: 'scram-sha-256', username, password } }
+    case 'scram-sha-512':
+      return { sasl: { mechanism: 'scram-sha-512', username, password } }
+  }
+}
+
+/**
+ * KafkaJS calls an expected rebalance an ERROR, and says on its own account what our events say better: its
+ * lines go one level lower, and what is no news goes to trace.
+ */
+function relay(log: Logger, { level, namespace, log: entry }: LogEntry): void {
+  const { message, timestamp: _ours, logger: _kafkajs, stack: _stack, ...fields } = entry
+  const line = { kafkajs: namespace, ...fields }
+  if (level <= kafkajs.logLevel.ERROR && !EXPECTED.test(`${message} ${String(fields['error'] ?? '')}`)) {
+    log.debug(line, message)
+  } else {
+    log.trace(line, message)
+  }
+}
+
+const OUT_OF_RANGE = 'Offset out of range, resetting to default offset'
+const EXPECTED = /rebalanc|coordinator is not aware of this member/i

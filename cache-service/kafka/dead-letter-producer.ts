@@ -1,0 +1,98 @@
+import kafkajs, { type Kafka, type Message, type Producer } from 'kafkajs'
+import { kafkaError } from '../../shared/errors.ts'
+import { withoutOriginal, type DeadLetter, type Origin } from '../core/dead-letter.ts'
+import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
+
+/** The broker's default limit of one request is 1 MiB; letters of one request share it. */
+const MAX_REQUEST_BYTES = 512 * 1024
+const OVERHEAD_BYTES = 512
+
+export type DeadLetterProducer = {
+  /** Resolves when every letter is acknowledged by all replicas; rejects with a ServiceError. */
+  send(letters: readonly DeadLetter[], origin: Origin): Promise<void>
+  disconnect(): Promise<void>
+}
+
+export type DeadLetterEvents = { deadLetterShortened(offset: string): void }
+
+export function createDeadLetterProducer(
+  kafka: Kafka,
+  topic: string,
+  events: DeadLetterEvents,
+): DeadLetterProducer {
+  let connected: Promise<Producer> | undefined
+
+  async function connect(): Promise<Producer> {
+    const producer = kafka.producer({
+      allowAutoTopicCreation: false,
+      retry: RETRY,
+      metadataMaxAge: METADATA_MAX_AGE_MS,
+    })
+    await producer.connect()
+    return producer
+  }
+
+  async function disconnect(): Promise<void> {
+    const producer = await connected?.catch(() => undefined)
+    connected = undefined
+    await producer?.disconnect()
+  }
+
+  async function sendRequest(letters: readonly DeadLetter[]): Promise<void> {
+    try {
+      connected ??= connect()
+      const producer = await connected
+      const messages = letters.map(({ key, value, headers }): Message => ({
+        key,
+        value,
+        headers: { ...headers },
+      }))
+      await producer.send({ topic, messages, acks: -1, compression: kafkajs.CompressionTypes.GZIP })
+    } catch (error) {
+      const failure = kafkaError(error)
+      if (failure.code !== 'MESSAGE_TOO_LARGE') await disconnect().catch(() => undefined)
+      throw failure
+    }
+  }
+
+  /** One letter that is too large fails its whole request: then each goes alone, and that one shortened. */
+  async function sendOrSplit(letters: readonly DeadLetter[], origin: Origin): Promise<void> {
+    try {
+      await sendRequest(letters)
+    } catch (error) {
+      if (kafkaError(error).code !== 'MESSAGE_TOO_LARGE') throw error
+      const [letter] = letters
+      if (letters.length > 1) {
+        for (const one of letters) await sendOrSplit([one], origin)
+      } else if (letter !== undefined && letter.headers['original_value'] !== undefined) {
+        events.deadLetterShortened(String(letter.headers['source_offset']))
+        await sendOrSplit([withoutOriginal(letter, origin)], origin)
+      } else {
+        throw error
+      }
+    }
+  }
+
+  return {
+    async send(letters, origin) {
+      for (const request of withinBytes(letters)) await sendOrSplit(request, origin)
+    },
+    disconnect,
+  }
+}
+
+function withinBytes(letters: readonly DeadLetter[]): DeadLetter[][] {
+  const requests: DeadLetter[][] = []
+  let bytes = Infinity
+  for (const letter of letters) {
+    const original = letter.headers['original_value']
+    const size = letter.value.length + letter.key.length + (original?.length ?? 0) + OVERHEAD_BYTES
+    if (bytes + size > MAX_REQUEST_BYTES) {
+      requests.push([])
+      bytes = 0
+    }
+    requests.at(-1)?.push(letter)
+    bytes += size
+  }
+  return requests
+}

@@ -1,0 +1,32 @@
+import type { ResultCounts } from '../core/settle.ts'
+import type { Logger } from './logger.ts'
+
+export type SummaryFacts = {
+  readonly lag: number | undefined
+  readonly devices: number | undefined
+  readonly state: string
+}
+
+/** One line every few seconds: what happened since the last one. */
+export function createSummary(log: Logger, now: () => number) {
+  let sinceMs = now()
+  let records = 0
+  const totals: Record<string, number> = {}
+  return {
+    add(counts: ResultCounts, count: number) {
+      records += count
+      for (const [result, n] of Object.entries(counts)) totals[result] = (totals[result] ?? 0) + n
+    },
+    write({ lag, devices, state }: SummaryFacts) {
+      const elapsedMs = now() - sinceMs
+      const perSecond = elapsedMs > 0 ? Math.round((records * 1000) / elapsedMs) : 0
+      log.info(
+        { state, records, perSecond, lag: lag ?? null, devices: devices ?? null, ...totals },
+        'summary',
+      )
+      sinceMs = now()
+      records = 0
+      for (const result of Object.keys(totals)) totals[result] = 0
+    },
+  }
+}
