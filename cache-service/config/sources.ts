@@ -1,0 +1,58 @@
+import type { Option } from './options.ts'
+import type { ConfigProblem } from './problems.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Returns the text of a file, or throws. */
+export type ReadFile = (path: string) => string
+
+/** Where the text of one option was found. `shown` is what may be quoted of it. */
+export type Source =
+  | { kind: 'unset' }
+  | { kind: 'given'; text: string; shown: string }
+  | { kind: 'unusable'; problem: ConfigProblem }
+
+export function readSource(option: Option, env: Environment, readFile: ReadFile): Source {
+  switch (option.kind) {
+    case 'plain': {
+      const text = trimmed(env[option.name])
+      return text === '' ? { kind: 'unset' } : { kind: 'given', text, shown: text }
+    }
+    case 'path': {
+      const path = trimmed(env[option.name])
+      return path === '' ? { kind: 'unset' } : fromFile(option, option.name, path, readFile)
+    }
+    case 'secret': {
+      const text = env[option.name] ?? ''
+      const fileVariable = `${option.name}_FILE`
+      const path = trimmed(env[fileVariable])
+      if (text !== '' && path !== '') {
+        const message = `and ${fileVariable} are both set`
+        return unusable(option, option.name, message, 'Unset one of them.')
+      }
+      if (path !== '') return fromFile(option, fileVariable, path, readFile)
+      return text === '' ? { kind: 'unset' } : { kind: 'given', text, shown: '' }
+    }
+  }
+}
+
+function fromFile(option: Option, variable: string, path: string, readFile: ReadFile): Source {
+  let text: string
+  try {
+    text = readFile(path).replace(/\r?\n$/, '')
+  } catch (error) {
+    const reason = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
+    const message = `names a file that can't be read: ${path}${reason}`
+    return unusable(option, variable, message, 'Check that it is mounted, and that our user may read it.')
+  }
+  if (text !== '') return { kind: 'given', text, shown: path }
+  return unusable(option, variable, `names an empty file: ${path}`, 'Fill it, or unset the variable.')
+}
+
+function unusable(option: Option, variable: string, message: string, cure: string): Source {
+  return { kind: 'unusable', problem: { variable, message, description: option.description, cure } }
+}
+
+function trimmed(text: string | undefined): string {
+  return (text ?? '').trim()
+}

@@ -1,0 +1,191 @@
+import { isIPv6 } from 'node:net'
+import { z } from 'zod'
+
+// Schemas from an environment variable's text to its value. Every message begins as a sentence about the
+// value ("must be …"), so that it reads well after the variable's name.
+
+type Refusal = { kind: 'refused'; message: string }
+type Accepted<T> = { kind: 'accepted'; value: T }
+
+function accepted<T>(value: T): Accepted<T> {
+  return { kind: 'accepted', value }
+}
+
+function refused(message: string): Refusal {
+  return { kind: 'refused', message }
+}
+
+function fromText<T>(parse: (text: string) => Accepted<T> | Refusal) {
+  return z.string().transform((text, context) => {
+    const result = parse(text)
+    if (result.kind === 'accepted') return result.value
+    context.addIssue({ code: 'custom', message: result.message })
+    return z.NEVER
+  })
+}
+
+export function flag() {
+  return fromText((text) => {
+    const word = text.toLowerCase()
+    if (['true', '1', 'yes'].includes(word)) return accepted(true)
+    if (['false', '0', 'no'].includes(word)) return accepted(false)
+    return refused('must be true or false (1, 0, yes and no will do)')
+  })
+}
+
+export function wholeNumber(minimum: number, maximum: number) {
+  return fromText((text) => {
+    const value = Number(text)
+    return /^\d{1,15}$/.test(text) && value >= minimum && value <= maximum
+      ? accepted(value)
+      : refused(`must be a whole number from ${minimum} to ${maximum}`)
+  })
+}
+
+/** Seconds, decimals allowed, as whole milliseconds. */
+export function seconds(minimum: number, maximum: number) {
+  return fromText((text) => {
+    const value = Number(text)
+    return /^\d{1,12}(\.\d{1,9})?$/.test(text) && value >= minimum && value <= maximum
+      ? accepted(Math.round(value * 1000))
+      : refused(`must be a number of seconds from ${minimum} to ${maximum}`)
+  })
+}
+
+/** A name that people choose: a group, a client, a user. */
+export function name(maximum: number) {
+  return fromText((text) =>
+    text.length > 0 && text.length <= maximum && !/[\s\p{Cc}]/u.test(text)
+      ? accepted(text)
+      : refused(`must be 1 to ${maximum} characters without spaces`),
+  )
+}
+
+/** Kafka's own rule for a topic's name. */
+export function topicName() {
+  return fromText((text) =>
+    /^[A-Za-z0-9._-]{1,249}$/.test(text) && text !== '.' && text !== '..'
+      ? accepted(text)
+      : refused('must be a topic name: 1 to 249 letters, digits, dots, dashes and underscores'),
+  )
+}
+
+export function hostName() {
+  return fromText((text) => {
+    if (/^[^:]+:\d+$/.test(text)) return refused('must be a host name alone; the port has its own variable')
+    return isIPv6(text) || /^[A-Za-z0-9._-]{1,253}$/.test(text)
+      ? accepted(text)
+      : refused('must be a host name or an IP address')
+  })
+}
+
+const DEFAULT_BROKER_PORT = 9092
+
+/** A comma list of `host:port`; as for every Kafka client, a missing port is 9092. */
+export function brokerList() {
+  return fromText((text): Accepted<readonly string[]> | Refusal => {
+    const brokers: string[] = []
+    for (const part of splitList(text)) {
+      const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(part)
+      const port = Number(match?.[2] ?? DEFAULT_BROKER_PORT)
+      if (!match || port < 1 || port > 65535) return refused('must be host:port, or several with commas')
+      brokers.push(`${match[1]}:${port}`)
+    }
+    return brokers.length > 0 ? accepted(brokers) : refused('must name at least one host:port')
+  })
+}
+
+/** One of a few words, in any case. Keys are what may be written, in lower case. */
+export function oneOf<T extends string>(words: Readonly<Record<string, T>>, described: string) {
+  const byWord = new Map(Object.entries(words))
+  return fromText((text): Accepted<T> | Refusal => {
+    const value = byWord.get(text.toLowerCase())
+    return value === undefined ? refused(`must be ${described}`) : accepted(value)
+  })
+}
+
+/** `''` is undefined: for options without a default. */
+export function optional<T>(schema: z.ZodType<T, string>) {
+  return z.string().transform((text, context): T | undefined => {
+    if (text === '') return undefined
+    const result = schema.safeParse(text)
+    if (result.success) return result.data
+    for (const issue of result.error.issues) context.addIssue({ code: 'custom', message: issue.message })
+    return z.NEVER
+  })
+}
+
+export function anyText() {
+  return fromText((text) => (text.includes('\0') ? refused('must not hold a NUL character') : accepted(text)))
+}
+
+/** The text of a PEM file, as the certificate and key options name one. */
+export function pemText() {
+  return fromText((text) =>
+    /-----BEGIN [A-Z0-9 ]+-----/.test(text) ? accepted(text) : refused('must name a file in PEM form'),
+  )
+}
+
+export type RedisAddress = Readonly<{
+  tls: boolean
+  host: string
+  port: number
+  db: number
+  username: string | undefined
+  password: string | undefined
+}>
+
+/** `redis://` or `rediss://[user[:password]@]host[:port][/db]`, percent-encoded. The value is a secret: no
+ * message may quote any part of it. */
+export function redisUrl() {
+  return fromText((text): Accepted<RedisAddress> | Refusal => {
+    if (!/^rediss?:\/\//i.test(text)) return refused('must begin with redis:// or rediss://')
+    const form = refused(
+      'must be redis://[user[:password]@]host[:port][/db], special characters of the password as %XX',
+    )
+    const url = URL.parse(text)
+    if (!url?.hostname || url.port === '0' || url.search !== '' || url.hash !== '') return form
+    const username = decodePercent(url.username)
+    const password = decodePercent(url.password)
+    const db = /^\/?(\d{0,4})$/.exec(url.pathname)
+    if (username === undefined || password === undefined || !db) return form
+    return accepted({
+      tls: url.protocol === 'rediss:',
+      host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: url.port === '' ? 6379 : Number(url.port),
+      db: Number(db[1]),
+      username: username || undefined,
+      password: password || undefined,
+    })
+  })
+}
+
+/** Everything (`*`), nothing (empty), or the names of a comma list, without those that are always kept. */
+export function extraFields(alwaysKept: readonly string[]) {
+  return fromText((text): Accepted<'all' | readonly string[]> | Refusal => {
+    if (text === '') return accepted([])
+    if (text === '*') return accepted('all')
+    const names = [...new Set(splitList(text))]
+    if (names.includes('*')) return refused('must be * alone, or names without it')
+    if (names.length === 0) return refused('must be *, or names with commas')
+    const kept = names.filter((fieldName) => alwaysKept.includes(fieldName))
+    return kept.length > 0
+      ? refused(`must not list ${kept.join(', ')}: written by the service itself, always`)
+      : accepted(names)
+  })
+}
+
+function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+}
+
+function decodePercent(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,50 @@
+import { options, type OptionValues } from './options.ts'
+import type { Environment } from './sources.ts'
+
+/** Shorter names are too near to the variables of other programs. */
+const SHORTEST_NAME = 8
+const MOST_EDITS = 2
+
+/** Variables that are no option, and look like one. */
+export function misspellings(env: Environment): string[] {
+  const known = options.flatMap(({ name, kind }) => (kind === 'secret' ? [name, `${name}_FILE`] : [name]))
+  const unknown = Object.keys(env).filter((name) => !known.includes(name))
+  return unknown.flatMap((name) => {
+    const nearest = known
+      .filter((option) => option.length >= SHORTEST_NAME)
+      .map((option) => ({ option, edits: editDistance(name, option) }))
+      .reduce((best, next) => (next.edits < best.edits ? next : best))
+    return nearest.edits <= MOST_EDITS ? [`${name} is not an option; did you mean ${nearest.option}?`] : []
+  })
+}
+
+/** Settings that are allowed, and that nobody should have by accident. */
+export function weaknesses(values: OptionValues): string[] {
+  const warnings: string[] = []
+  const redisHasTls = values.REDIS_TLS || values.REDIS_URL?.tls
+  if (values.KAFKA_SSL && !values.KAFKA_SSL_REJECT_UNAUTHORIZED) {
+    warnings.push('KAFKA_SSL_REJECT_UNAUTHORIZED=false: any server could pass for a broker')
+  }
+  if (redisHasTls && !values.REDIS_TLS_REJECT_UNAUTHORIZED) {
+    warnings.push('REDIS_TLS_REJECT_UNAUTHORIZED=false: any server could pass for Redis')
+  }
+  if (values.KAFKA_SASL_MECHANISM === 'plain' && !values.KAFKA_SSL) {
+    warnings.push('KAFKA_SASL_MECHANISM=plain without KAFKA_SSL: the password travels in the clear')
+  }
+  return warnings
+}
+
+/** Levenshtein's: the fewest insertions, deletions and replacements. */
+function editDistance(one: string, other: string): number {
+  if (Math.abs(one.length - other.length) > MOST_EDITS) return MOST_EDITS + 1
+  let row = Array.from({ length: other.length + 1 }, (_, column) => column)
+  for (const [index, character] of Array.from(one).entries()) {
+    const next = [index + 1]
+    for (let column = 1; column <= other.length; column += 1) {
+      const replaced = (row[column - 1] ?? 0) + (other[column - 1] === character ? 0 : 1)
+      next.push(Math.min(replaced, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[other.length] ?? 0
+}

@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { Command, CommanderError } from 'commander'
+import { pino } from 'pino'
+import { messageOf } from '../shared/errors.ts'
+import { formatProblems, parseConfig, type Config } from './config.ts'
+import { OperatorError } from './lifecycle/service.ts'
+import { runWorker } from './roles/worker.ts'
+import { createLogger, type Logger } from './telemetry/logger.ts'
+
+/**
+ * The program: `cache-service <role>`. The only file that touches `process`.
+ *
+ * Exit codes: 0 stopped as told · 1 failure, or the shutdown took too long · 2 a setting is wrong.
+ */
+const EXIT_OK = 0
+const EXIT_FAILURE = 1
+const EXIT_CONFIGURATION = 2
+
+/** Lines that a blocked stdout cannot take: more than this is dropped rather than kept in memory. */
+const MAX_UNWRITTEN_LOG_BYTES = 4 * 1024 * 1024
+
+const packageFile: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+const version =
+  typeof packageFile === 'object' && packageFile !== null && 'version' in packageFile
+    ? String(packageFile.version)
+    : 'unknown'
+
+const program = new Command('cache-service')
+  .description('Device metadata, always the newest, in Redis, from Kafka.')
+  .version(version)
+  .addHelpText(
+    'after',
+    `
+Everything is configured by environment variables; the README lists them. The everyday ones:
+  KAFKA_BOOTSTRAP_SERVERS  where Kafka is (kafka:9092)
+  REDIS_HOST, REDIS_PORT   where Redis is (redis, 6379)
+  REDIS_METADATA_TTL       seconds that a device lives without news (86400)
+  METRICS_PORT             /livez, /readyz and /metrics (9464)
+  LOG_LEVEL                debug, info, warn, error (INFO)
+
+Exit codes: 0 stopped as told; 1 failure; 2 a setting is wrong.`,
+  )
+  .exitOverride()
+
+program
+  .command('worker')
+  .description('read records from Kafka and keep the newest metadata of each device in Redis')
+  .action(() => runRole('worker'))
+
+program
+  .command('healthcheck')
+  .description('exit 0 if the service on METRICS_PORT of this machine is ready (for Docker)')
+  .option('--live', 'ask only whether it is alive')
+  .action(({ live }: { live?: true }) => healthcheck(live === true ? '/livez' : '/readyz'))
+
+try {
+  await program.parseAsync(process.argv)
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error
+  process.exitCode = error.exitCode === 0 ? EXIT_OK : EXIT_CONFIGURATION
+}
+
+function readConfig(): Config | undefined {
+  const parsed = parseConfig(process.env, (path) => readFileSync(path, 'utf8'))
+  if (parsed.kind === 'invalid') {
+    process.stderr.write(`${formatProblems(parsed.problems)}\n`)
+    process.exitCode = EXIT_CONFIGURATION
+    return undefined
+  }
+  for (const warning of parsed.warnings) process.stderr.write(`warning: ${warning}\n`)
+  return parsed.config
+}
+
+async function runRole(role: 'worker'): Promise<void> {
+  const config = readConfig()
+  if (config === undefined) return
+  const output = pino.destination({ dest: 1, sync: false, maxLength: MAX_UNWRITTEN_LOG_BYTES })
+  const log = createLogger(config.process.logLevel, output)
+  const exit = (code: number): never => {
+    try {
+      output.flushSync()
+    } catch {
+      // a stdout that takes nothing must not keep us from ending
+    }
+    process.exit(code)
+  }
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, 'a bug: nobody caught this')
+    exit(EXIT_FAILURE)
+  })
+  const stop = stopOnSignals(log, config.process.shutdownTimeoutMs, exit)
+  try {
+    const processId = `${config.kafka.clientId}-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
+    const context = { config, log, version, nodeVersion: process.version, processId, stop }
+    switch (role) {
+      case 'worker':
+        await runWorker(context)
+    }
+    exit(EXIT_OK)
+  } catch (error) {
+    if (error instanceof OperatorError) {
+      log.fatal(error.message)
+      exit(EXIT_CONFIGURATION)
+    }
+    log.fatal({ err: error }, messageOf(error))
+    exit(EXIT_FAILURE)
+  }
+}
+
+/** The first SIGTERM or SIGINT asks to end; the second, or the deadline, ends at once. */
+function stopOnSignals(log: Logger, deadlineMs: number, exit: (code: number) => never): AbortSignal {
+  const stop = new AbortController()
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stop.signal.aborted) {
+      log.warn({ signal }, 'told twice: ending at once')
+      exit(EXIT_FAILURE)
+    }
+    log.info({ signal, deadlineMs }, 'stopping: finishing the chunk in hand')
+    stop.abort()
+    setTimeout(() => {
+      log.error(
+        { deadlineMs },
+        'not finished within SHUTDOWN_TIMEOUT_S: ending; what was not committed comes again',
+      )
+      exit(EXIT_FAILURE)
+    }, deadlineMs).unref()
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+  return stop.signal
+}
+
+async function healthcheck(path: '/livez' | '/readyz'): Promise<void> {
+  const config = readConfig()
+  if (config === undefined) return
+  const { metricsHost, metricsPort } = config.process
+  const host = metricsHost === '0.0.0.0' || metricsHost === '::' ? '127.0.0.1' : metricsHost
+  try {
+    const response = await fetch(`http://${host}:${metricsPort}${path}`, {
+      signal: AbortSignal.timeout(5_000),
+    })
+    process.stdout.write(`${await response.text()}\n`)
+    process.exitCode = response.ok ? EXIT_OK : EXIT_FAILURE
+  } catch (error) {
+    process.stderr.write(`no answer from ${host}:${metricsPort}: ${messageOf(error)}\n`)
+    process.exitCode = EXIT_FAILURE
+  }
+}

@@ -1,0 +1,163 @@
+import type { Config } from '../config.ts'
+import type { ServiceError } from '../../shared/errors.ts'
+import { probeKey, progressKey, SWEEPER_LEASE_KEY } from '../../shared/keys.ts'
+import { openHealthServer } from '../http/health-server.ts'
+import { createKafka } from '../kafka/client.ts'
+import { registerCodecs } from '../kafka/codecs.ts'
+import { createDeadLetterProducer } from '../kafka/dead-letter-producer.ts'
+import { createPartitionOffsets } from '../kafka/partition-offsets.ts'
+import { WorkerConsumer } from '../kafka/worker-consumer.ts'
+import { createLoop, LoopMonitor } from '../lifecycle/loops.ts'
+import { ReleaseStack } from '../lifecycle/release-stack.ts'
+import { runServices } from '../lifecycle/service.ts'
+import { createChunkApplier } from '../pipeline/chunk-applier.ts'
+import { LagMeter } from '../pipeline/lag-meter.ts'
+import { ProgressGuard } from '../pipeline/progress-guard.ts'
+import { createRedis, startConnecting } from '../redis/client.ts'
+import { createDeviceIndex } from '../redis/device-index.ts'
+import { createDeviceWriter } from '../redis/device-writer.ts'
+import { createLease } from '../redis/lease.ts'
+import { createProgressStore } from '../redis/progress-store.ts'
+import { createSweeper, SWEEP_LEASE_MS } from '../redis/sweeper.ts'
+import { WriteProbe } from '../redis/write-probe.ts'
+import { createWorkerEvents } from '../telemetry/events.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { createWorkerMetrics } from '../telemetry/metrics.ts'
+
+const PROBE_INTERVAL_MS = 3_000
+const PROGRESS_CHECK_INTERVAL_MS = 3_000
+const SUMMARY_INTERVAL_MS = 10_000
+const READINESS_INTERVAL_MS = 250
+
+export type RoleContext = {
+  readonly config: Config
+  readonly log: Logger
+  readonly version: string
+  readonly nodeVersion: string
+  /** Tells this process from others that share its client id. */
+  readonly processId: string
+  /** Aborts when the process is told to end. */
+  readonly stop: AbortSignal
+}
+
+/**
+ * Kafka → Redis, until told to stop; then it finishes the chunk in hand, commits, leaves the group and closes.
+ * Rejects with an OperatorError if a setting keeps it from ever working, or for a bug.
+ */
+export async function runWorker(context: RoleContext): Promise<void> {
+  const { config, log, stop } = context
+  const topic = config.kafka.validatedDataTopic
+  const now = () => Date.now()
+  const random = () => Math.random()
+  const metrics = createWorkerMetrics(topic, context.version, context.nodeVersion)
+  const events = createWorkerEvents(log, metrics, topic, config.kafka.groupId, now)
+  const monitor = new LoopMonitor(now)
+  const releases = new ReleaseStack()
+  try {
+    registerCodecs(events.decodeFailed)
+    const kafka = createKafka(config.kafka, log, events)
+    const offsets = createPartitionOffsets(kafka, topic, config.kafka.groupId)
+    releases.push('offset reader', () => offsets.disconnect())
+    const lagOffsets = createPartitionOffsets(kafka, topic, config.kafka.groupId)
+    releases.push('lag reader', () => lagOffsets.disconnect())
+    const deadLetters = createDeadLetterProducer(kafka, config.kafka.errorTopic, events)
+    releases.push('dead-letter producer', () => deadLetters.disconnect())
+
+    const redis = createRedis(config.redis, context.processId, events, random)
+    releases.push('Redis', () => redis.disconnect())
+    startConnecting(redis)
+    const writer = createDeviceWriter(redis, {
+      maxKeys: config.redis.scriptMaxKeys,
+      maxBytes: config.redis.scriptMaxBytes,
+    })
+    const index = createDeviceIndex(redis)
+    const probe = new WriteProbe(redis, probeKey(context.processId), events, now)
+
+    const guard = new ProgressGuard(
+      createProgressStore(redis, progressKey(config.kafka.groupId)),
+      offsets,
+      events,
+    )
+    const lag = new LagMeter(now)
+    const consumer = new WorkerConsumer({
+      kafka,
+      config: config.kafka,
+      limits: { maxRecords: config.cache.chunkMaxRecords, maxBytes: config.cache.chunkMaxBytes },
+      apply: createChunkApplier({
+        topic,
+        settings: config.cache,
+        serviceVersion: context.version,
+        writer,
+        index,
+        deadLetters,
+        guard,
+        lag,
+        events,
+        now,
+      }),
+      // What failed on Kafka's side is tried by the next attempt itself.
+      probe: (failure: ServiceError) => (failure.side === 'redis' ? probe.write() : Promise.resolve()),
+      assigned: (partitions) => guard.assigned(partitions),
+      events,
+      monitor,
+      now,
+      random,
+    })
+
+    const checks = [
+      () => (stop.aborted ? ['stopping'] : []),
+      () => consumer.notReadyReasons(),
+      () => probe.notReadyReasons(),
+      () => (guard.isRebuilding ? ['rebuilding: reading again what Redis does not hold'] : []),
+    ]
+    const { metricsHost, metricsPort } = config.process
+    const health = await openHealthServer(metricsHost, metricsPort, {
+      monitor,
+      checks,
+      metrics: metrics.registry,
+    })
+    releases.push('health server', () => health.close())
+    events.started({
+      version: context.version,
+      role: 'worker',
+      health: health.url,
+      kafka: config.kafka.brokers,
+      topic,
+      errorTopic: config.kafka.errorTopic,
+      group: config.kafka.groupId,
+      redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
+    })
+
+    const loop = (name: string, everyMs: number, turn: () => Promise<void>) =>
+      createLoop({ name, everyMs, monitor, turn, failed: (error) => events.loopFailed(name, error) })
+    let totalLag: number | undefined
+    const services = [
+      consumer,
+      probe.service(PROBE_INTERVAL_MS, monitor),
+      createSweeper(index, createLease(redis, SWEEPER_LEASE_KEY, context.processId, SWEEP_LEASE_MS), {
+        everyMs: config.cache.sweepIntervalMs,
+        monitor,
+        events,
+        now,
+      }),
+      loop('progress check', PROGRESS_CHECK_INTERVAL_MS, async () => {
+        // Without Redis there is nothing to compare with; the probe speaks of that.
+        if (redis.status === 'ready') await guard.check((partition, to) => consumer.seek(partition, to))
+      }),
+      loop('lag', config.kafka.lagPollIntervalMs, async () => {
+        const lags = lag.measure(await lagOffsets.read(), consumer.partitions)
+        events.lagMeasured(lags)
+        totalLag = [...lags.values()].reduce((sum, { records }) => sum + records, 0)
+      }),
+      loop('summary', SUMMARY_INTERVAL_MS, async () => {
+        const devices = redis.status === 'ready' ? await index.count() : undefined
+        events.summary({ lag: totalLag, devices })
+      }),
+      loop('readiness', READINESS_INTERVAL_MS, async () => events.readiness(checks)),
+    ]
+    await runServices(services, stop)
+  } finally {
+    await releases.releaseAll()
+    events.stopped()
+  }
+}
