@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# What tests, demo and benchmarks need beside Node.js: redis-server, Java 17 or newer, Maven (only to fetch
+# Kafka, once) and openssl. Says what is missing; as root on Debian or Ubuntu it installs that by apt, without
+# starting any service.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+fail() {
+  echo "make: $*" >&2
+  exit 1
+}
+
+have() { command -v "$1" > /dev/null; }
+
+java_version() {
+  local java=java
+  if [ -n "${JAVA_HOME:-}" ]; then java=$JAVA_HOME/bin/java; fi
+  "$java" -version 2>&1 | sed -nE 's/.*version "([0-9]+).*/\1/p' | head -1
+}
+
+if ! have node || ! have npm; then
+  fail 'Node.js 18 or newer and npm are needed (as root on Debian or Ubuntu: apt-get install nodejs npm)'
+fi
+if [ "$(node -p 'parseInt(process.versions.node)')" -lt 18 ]; then
+  fail "Node.js $(node -v) is too old to install the project's own: 18 or newer is needed"
+fi
+
+kafka_version=$(sed -nE 's/.*<kafka.version>(.*)<\/kafka.version>.*/\1/p' deploy/local/kafka/pom.xml)
+missing=()
+if ! have redis-server; then missing+=(redis-server); fi
+if [ "$(java_version || true)0" -lt 170 ]; then missing+=(java); fi
+if ! have mvn && [ ! -d ".cache/kafka-$kafka_version" ]; then missing+=(maven); fi
+if ! have openssl; then missing+=(openssl); fi
+if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+
+if ! have apt-get; then
+  fail "missing: ${missing[*]}. Please install redis-server, Java 17 or newer, Maven and openssl."
+fi
+
+is_known() { apt-cache show "$1" > /dev/null 2>&1; }
+
+# Not every release's default Java is new enough.
+java_package() {
+  local package
+  for package in openjdk-17-jre-headless openjdk-21-jre-headless; do
+    if is_known "$package"; then
+      echo "$package"
+      return
+    fi
+  done
+  echo default-jre-headless
+}
+
+if [ "$(id -u)" -ne 0 ]; then
+  packages=${missing[*]/java/default-jre-headless}
+  fail "missing: ${missing[*]}. Please run: sudo apt-get install $packages"
+fi
+
+echo "make: installing ${missing[*]} by apt (no service is started) …"
+log=$(mktemp)
+policy=/usr/sbin/policy-rc.d
+made_policy=false
+clean_up() {
+  rm -f "$log"
+  if $made_policy; then rm -f "$policy"; fi
+}
+trap clean_up EXIT
+# 101: "not allowed", to every package that would start its service.
+if [ ! -e "$policy" ]; then
+  made_policy=true
+  printf '#!/bin/sh\nexit 101\n' > "$policy"
+  chmod +x "$policy"
+fi
+
+update() { apt-get update -qq > "$log" 2>&1; }
+
+install_missing() {
+  local packages=("${missing[@]/#java/$(java_package)}")
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" > "$log" 2>&1
+}
+
+if ! is_known redis-server; then update || true; fi
+if ! install_missing && ! { update && install_missing; }; then
+  cat "$log" >&2
+  fail "apt could not install ${missing[*]}"
+fi

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { reservePort } from '../support/free-port.ts'
+import { preparePlatform, startServers, type Platform } from './platform.ts'
+import { ProgramFailed, startProgram, type Program } from './program.ts'
+import { paint, print, printDone, showLive } from './terminal.ts'
+
+const READY_WITHIN_MS = 60_000
+const RATE = 500
+const DEVICES = 500
+const SEED = 2025
+const KINDS = { environment: '(ran already)', container: '(container)', native: '(process)' }
+
+export type Run = {
+  /** Aborted by Ctrl-C or by a program that ends too early; the reason is what to throw. */
+  stop: AbortSignal
+  fail(error: Error): void
+  /** What has to be released at the end, last first. */
+  running: AsyncDisposableStack
+  programs: Program[]
+}
+
+export async function startPlatform({ stop, running }: Run): Promise<Platform> {
+  const startedMs = performance.now()
+  print(paint.dim('  starting Kafka and Redis …'))
+  const servers = await startServers(running)
+  stop.throwIfAborted()
+  const { kafka, redis } = servers
+  printDone('Redis', `${redis.host}:${redis.port} ${paint.dim(KINDS[redis.kind])}`)
+  printDone('Kafka', `${kafka.brokers.join(', ')} ${paint.dim(KINDS[kafka.kind])}`, startedMs)
+  const platform = await preparePlatform(servers, running)
+  stop.throwIfAborted()
+  printDone('topics', `${platform.topic} (3 partitions), ${platform.errorTopic}`)
+  if (kafka.kind === 'environment' || redis.kind === 'environment') {
+    print(paint.dim('    where servers ran already: under names of its own, which it removes at the end'))
+  }
+  return platform
+}
+
+async function start(run: Run, name: string, args: readonly string[], env: Record<string, string>) {
+  const program = await startProgram({ name, args, env, onEarlyExit: run.fail })
+  run.programs.push(program)
+  run.running.defer(() => program.remove())
+  run.stop.throwIfAborted()
+  return program
+}
+
+/** Resolves to the address of its health and metrics, once it is ready. */
+export async function startWorker(run: Run, platform: Platform): Promise<string> {
+  const startedMs = performance.now()
+  showLive('  starting the worker …')
+  const reserved = await reservePort()
+  run.running.defer(() => reserved.release())
+  const worker = await start(run, 'worker', ['cache-service/main.ts', 'worker'], {
+    KAFKA_BOOTSTRAP_SERVERS: platform.brokers.join(','),
+    KAFKA_VALIDATED_DATA_TOPIC: platform.topic,
+    KAFKA_ERROR_TOPIC: platform.errorTopic,
+    KAFKA_CONSUMER_GROUP_ID: platform.group,
+    REDIS_URL: platform.redisUrl,
+    METRICS_HOST: '127.0.0.1',
+    METRICS_PORT: String(reserved.port),
+    LAG_POLL_INTERVAL_S: '1',
+  })
+  const url = `http://127.0.0.1:${reserved.port}`
+  await untilReady(`${url}/readyz`, run.stop)
+  printDone('worker', `ready, ${url} ${paint.dim(`(pid ${worker.pid})`)}`, startedMs)
+  return url
+}
+
+async function untilReady(url: string, stop: AbortSignal): Promise<void> {
+  const deadline = performance.now() + READY_WITHIN_MS
+  let lastAnswer = 'it does not answer'
+  while (performance.now() < deadline) {
+    stop.throwIfAborted()
+    try {
+      const response = await fetch(url, { signal: AbortSignal.timeout(5_000) })
+      if (response.ok) return
+      lastAnswer = (await response.text()).trim()
+    } catch {
+      // Not listening yet.
+    }
+    await sleep(100, undefined, { signal: stop }).catch(() => undefined)
+  }
+  throw new ProgramFailed(`The worker is not ready after ${READY_WITHIN_MS / 1000} s: ${lastAnswer}`)
+}
+
+export async function startNormalizer(run: Run, platform: Platform): Promise<Program> {
+  const normalizer = await start(run, 'normalizer', ['test/simulator/normalizer.ts'], {
+    KAFKA_BOOTSTRAP_SERVERS: platform.brokers.join(','),
+    KAFKA_VALIDATED_DATA_TOPIC: platform.topic,
+    NORMALIZER_RATE: String(RATE),
+    NORMALIZER_DEVICES: String(DEVICES),
+    NORMALIZER_SEED: String(SEED),
+  })
+  const what = `${RATE} records a second of ${DEVICES} devices, 1 % of them invalid`
+  printDone('normalizer', `simulated: ${what} ${paint.dim(`(pid ${normalizer.pid})`)}`)
+  return normalizer
+}

@@ -1,0 +1,48 @@
+export type Sample = { name: string; labels: Readonly<Record<string, string>>; value: number }
+
+const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/
+const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g
+
+/** Prometheus' text format, without timestamps and exemplars. */
+export function parseMetrics(text: string): Sample[] {
+  return text.split('\n').flatMap((line) => {
+    const [, name, labels = '', value] = SAMPLE.exec(line) ?? []
+    if (name === undefined) return []
+    const pairs = [...labels.matchAll(LABEL)].map(([, label = '', quoted = '']) => [label, quoted])
+    return [{ name, labels: Object.fromEntries(pairs), value: Number(value) }]
+  })
+}
+
+/** What the demo shows of a worker; a gauge that the worker doesn't know yet is undefined. */
+export type WorkerMetrics = {
+  /** By what became of the record. */
+  messages: Readonly<Record<string, number>>
+  consumed: number
+  lag: number | undefined
+  devices: number | undefined
+  deadLetters: number
+}
+
+export function readWorkerMetrics(samples: readonly Sample[]): WorkerMetrics {
+  const values = (name: string) => samples.filter((sample) => sample.name === `cache_service_${name}`)
+  const sum = (name: string) => values(name).reduce((total, { value }) => total + value, 0)
+  const known = (name: string) => (values(name).length === 0 ? undefined : sum(name))
+  const messages: Record<string, number> = {}
+  for (const { labels, value } of values('messages_total')) {
+    const result = labels['result'] ?? ''
+    messages[result] = (messages[result] ?? 0) + value
+  }
+  return {
+    messages,
+    consumed: sum('messages_total'),
+    lag: known('consumer_lag'),
+    devices: known('devices'),
+    deadLetters: sum('dead_letters_total'),
+  }
+}
+
+export async function scrapeWorker(url: string): Promise<WorkerMetrics> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(5_000) })
+  if (!response.ok) throw new Error(`${url} answered ${response.status}`)
+  return readWorkerMetrics(parseMetrics(await response.text()))
+}

@@ -1,0 +1,231 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { KafkaConfig } from 'kafkajs'
+import { reservePort } from './free-port.ts'
+import { fetchKafkaJars, javaCommand, kafkaJarsFolder, whyNoNativeKafka } from './kafka-jars.ts'
+import {
+  brokerProperties,
+  clientSecurity,
+  scramFormatArgs,
+  usesTls,
+  type BrokerAddress,
+  type KafkaSecurity,
+  type KafkaUsers,
+} from './kafka-properties.ts'
+import { askKafka } from './kafka-ready.ts'
+import { openServerFolder, ServerProcess } from './server-process.ts'
+import { createTlsFiles, type TlsFiles } from './tls-certificates.ts'
+
+const run = promisify(execFile)
+
+export type KafkaServer = {
+  kind: 'environment' | 'container' | 'native'
+  brokers: readonly string[]
+  stop(): Promise<void>
+}
+
+export type OwnKafkaOptions = {
+  /** Default: a free one, kept across restarts. */
+  port?: number
+  /** What clients are told to connect to, such as a proxy's port. Default: the port itself. */
+  advertisedPort?: number
+  /** Further lines of server.properties; they win over ours. */
+  properties?: Readonly<Record<string, string>>
+  security?: KafkaSecurity
+  /** Default with SASL: `{ alice: 'alice-secret' }`. */
+  users?: KafkaUsers
+  /** They win over ours (`-Xmx512m`, and only the quick compiler: a benchmark wants `-XX:TieredStopAtLevel=4`). */
+  jvmArgs?: readonly string[]
+}
+
+/** A broker that a test may hurt. Its folder outlives restarts. */
+export type OwnKafka = KafkaServer & {
+  readonly kind: 'native'
+  readonly port: number
+  /** Always plaintext, without login and not through `advertisedPort`: for looking at the broker from the side. */
+  readonly internalBrokers: readonly string[]
+  readonly controllerPort: number
+  readonly pid: number
+  readonly isRunning: boolean
+  readonly folder: string
+  readonly log: string
+  /** The authority's certificate (PEM), with TLS. */
+  readonly ca: string | undefined
+  readonly tls: TlsFiles | undefined
+  readonly users: KafkaUsers
+  /** For `new Kafka({ brokers, ...client })`: logs in as the first user. */
+  readonly client: Pick<KafkaConfig, 'ssl' | 'sasl'>
+  start(options?: { waitUntilReady?: boolean }): Promise<void>
+  /** Resolves when the process is gone; at once for SIGSTOP and SIGCONT. */
+  kill(signal?: NodeJS.Signals): Promise<void>
+  /** Stops it by SIGTERM if it runs, then starts it again: same port, same folder. */
+  restart(options?: { waitUntilReady?: boolean }): Promise<void>
+}
+
+export async function startOwnKafka(options: OwnKafkaOptions = {}): Promise<OwnKafka> {
+  const kafka = await reserveOwnKafka(options)
+  try {
+    await kafka.start()
+    return kafka
+  } catch (error) {
+    await kafka.stop()
+    throw error
+  }
+}
+
+/** Everything but the process: addresses and certificates are known, `start()` makes it answer. */
+export async function reserveOwnKafka(options: OwnKafkaOptions = {}): Promise<OwnKafka> {
+  const [kafka] = await reserveOwnKafkaCluster(1, options)
+  if (kafka === undefined) throw new Error('a cluster of one has a broker')
+  return kafka
+}
+
+/**
+ * Brokers that form one cluster (without `port` and `advertisedPort`, which are one broker's). Start them
+ * together: none is ready before the quorum is.
+ */
+export async function reserveOwnKafkaCluster(
+  size: number,
+  options: OwnKafkaOptions = {},
+): Promise<OwnKafka[]> {
+  const missing = await whyNoNativeKafka()
+  if (missing !== undefined) throw new Error(`${missing}, or run \`make install\``)
+  await fetchKafkaJars()
+  await prepareClassArchive()
+  const reserved = await Promise.all(
+    Array.from({ length: size }, (_, index) => reserveAddress(index + 1, options)),
+  )
+  const quorum = reserved.map(({ address }) => address)
+  return await Promise.all(
+    reserved.map(({ address, release }) => createBroker(address, quorum, release, options)),
+  )
+}
+
+type ReservedAddress = { address: BrokerAddress; release(): Promise<void> }
+
+async function reserveAddress(nodeId: number, options: OwnKafkaOptions): Promise<ReservedAddress> {
+  const [clients, internal, controller] = await Promise.all([reservePort(), reservePort(), reservePort()])
+  const port = options.port ?? clients.port
+  return {
+    address: {
+      nodeId,
+      port,
+      advertisedPort: options.advertisedPort ?? port,
+      internalPort: internal.port,
+      controllerPort: controller.port,
+    },
+    release: async () => {
+      await Promise.all([clients.release(), internal.release(), controller.release()])
+    },
+  }
+}
+
+async function createBroker(
+  address: BrokerAddress,
+  quorum: readonly BrokerAddress[],
+  releasePorts: () => Promise<void>,
+  options: OwnKafkaOptions,
+): Promise<OwnKafka> {
+  const { security = 'plaintext', jvmArgs = [], properties = {} } = options
+  const users = options.users ?? (security.startsWith('sasl_') ? { alice: 'alice-secret' } : {})
+  const folder = openServerFolder('test-kafka')
+  const path = (name: string) => join(folder.path, name)
+  const tls = usesTls(security) ? await createTlsFiles(folder.path) : undefined
+  const keystorePath = path('keystore.pem')
+  if (tls !== undefined) {
+    const [key, certificate] = [tls.serverKeyPath, tls.serverCertificatePath].map((file) =>
+      readFileSync(file),
+    )
+    writeFileSync(keystorePath, `${key}${certificate}${tls.ca}`)
+  }
+  const dataFolder = path('data')
+  writeFileSync(
+    path('server.properties'),
+    brokerProperties({ address, quorum, dataFolder, security, users, tls, keystorePath, properties }),
+  )
+  const internalBrokers = [`127.0.0.1:${address.internalPort}`]
+  const server = new ServerProcess({
+    name: `Kafka on port ${address.port}`,
+    command: javaCommand(),
+    args: [...jvm(...jvmArgs), 'kafka.Kafka', path('server.properties')],
+    folder: folder.path,
+    readyTimeoutMs: 60_000,
+    checkReady: () => askKafka(internalBrokers),
+  })
+  const format = async () => {
+    if (existsSync(dataFolder)) return
+    mkdirSync(dataFolder)
+    const scram = scramFormatArgs(security, users)
+    const args = ['format', '-t', CLUSTER_ID, '-c', path('server.properties'), ...scram]
+    await run(javaCommand(), [...jvm(), 'kafka.tools.StorageTool', ...args])
+  }
+  return {
+    kind: 'native',
+    brokers: [`127.0.0.1:${address.port}`],
+    port: address.port,
+    internalBrokers,
+    controllerPort: address.controllerPort,
+    folder: folder.path,
+    users,
+    tls,
+    ca: tls?.ca,
+    // A new one each time: KafkaJS keeps the login, password included, in the object that it is given.
+    get client() {
+      return clientSecurity(security, users, tls)
+    },
+    get pid() {
+      return server.pid
+    },
+    get isRunning() {
+      return server.isRunning
+    },
+    get log() {
+      return server.log
+    },
+    start: async (startOptions) => {
+      await format()
+      await server.start(startOptions)
+    },
+    kill: (signal) => server.kill(signal),
+    restart: async (startOptions) => {
+      await format()
+      await server.restart(startOptions)
+    },
+    stop: async () => {
+      await server.kill('SIGKILL')
+      await folder.remove()
+      await releasePorts()
+    },
+  }
+}
+
+// Any will do, but the brokers of one cluster must agree.
+const CLUSTER_ID = '4L6g3nShT-eMCtK--X86sw'
+
+// The JVM writes down the classes that a broker's start loads, once (about 6 s), and maps that file at every
+// later start: 1.3 s instead of 3.1 s until the broker listens. It ignores a file that doesn't fit it.
+const classArchive = join(kafkaJarsFolder, 'broker-classes.jsa')
+
+async function prepareClassArchive(): Promise<void> {
+  if (existsSync(classArchive)) return
+  const { address, release } = await reserveAddress(1, {})
+  const broker = await createBroker(address, [address], release, {
+    jvmArgs: [`-XX:ArchiveClassesAtExit=${classArchive}.${process.pid}`],
+  })
+  try {
+    await broker.start()
+    await broker.kill('SIGTERM')
+    renameSync(`${classArchive}.${process.pid}`, classArchive)
+  } finally {
+    await broker.stop()
+  }
+}
+
+function jvm(...args: readonly string[]): string[] {
+  const archive = existsSync(classArchive) ? [`-XX:SharedArchiveFile=${classArchive}`] : []
+  const quickStart = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', ...archive]
+  const logging = ['-Dorg.slf4j.simpleLogger.defaultLogLevel=warn']
+  return ['-Xmx512m', ...quickStart, ...logging, ...args, '-cp', join(kafkaJarsFolder, '*')]
+}

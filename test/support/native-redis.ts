@@ -1,0 +1,151 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { reservePort } from './free-port.ts'
+import { pingRedis, type PingTarget } from './redis-ping.ts'
+import { openServerFolder, ServerProcess } from './server-process.ts'
+import { createTlsFiles, type TlsFiles } from './tls-certificates.ts'
+
+export type RedisServer = {
+  kind: 'environment' | 'container' | 'native'
+  host: string
+  port: number
+  url: string
+  password: string | undefined
+  stop(): Promise<void>
+}
+
+export type OwnRedisOptions = {
+  /** Further arguments of redis-server, such as `'--maxmemory', '3mb'`; they win over ours. */
+  args?: readonly string[]
+  /** Default: a free one, kept across restarts. */
+  port?: number
+  password?: string
+  /** Rules of ACL users by name, such as `{ reader: 'on >secret ~* +@read' }`. */
+  aclUsers?: Readonly<Record<string, string>>
+  /** TLS only (the plain port is closed); `mutual`: clients must show the certificate in `tls`. */
+  tls?: boolean | 'mutual'
+}
+
+/** A Redis that a test may hurt. Nothing is persisted unless `args` say so; the folder outlives restarts. */
+export type OwnRedis = RedisServer & {
+  readonly kind: 'native'
+  readonly pid: number
+  readonly isRunning: boolean
+  readonly folder: string
+  readonly log: string
+  readonly tls: TlsFiles | undefined
+  start(options?: { waitUntilReady?: boolean }): Promise<void>
+  /** Resolves when the process is gone; at once for SIGSTOP and SIGCONT. */
+  kill(signal?: NodeJS.Signals): Promise<void>
+  /** Stops it by SIGTERM if it runs, then starts it again: same port, same folder, same arguments. */
+  restart(options?: { waitUntilReady?: boolean }): Promise<void>
+}
+
+const run = promisify(execFile)
+
+/** What is missing for a native Redis, or undefined if it can be started. */
+export async function whyNoNativeRedis(): Promise<string | undefined> {
+  try {
+    await run('redis-server', ['--version'])
+    return undefined
+  } catch {
+    return 'redis-server is not in PATH (as root on Debian or Ubuntu: apt-get install redis-server)'
+  }
+}
+
+export async function startOwnRedis(options: OwnRedisOptions = {}): Promise<OwnRedis> {
+  const redis = await reserveOwnRedis(options)
+  try {
+    await redis.start()
+    return redis
+  } catch (error) {
+    await redis.stop()
+    throw error
+  }
+}
+
+/** Everything but the process: the address is known, `start()` makes it answer. */
+export async function reserveOwnRedis(options: OwnRedisOptions = {}): Promise<OwnRedis> {
+  const missing = await whyNoNativeRedis()
+  if (missing !== undefined) throw new Error(`${missing}, or run \`make install\``)
+  const reserved = await reservePort()
+  const port = options.port ?? reserved.port
+  const folder = openServerFolder('test-redis')
+  const tls = options.tls ? await createTlsFiles(folder.path) : undefined
+  const target: PingTarget = {
+    host: '127.0.0.1',
+    port,
+    password: options.password,
+    tls: tls && { ca: tls.ca, cert: tls.clientCertificate, key: tls.clientKey },
+  }
+  const server = new ServerProcess({
+    name: `redis-server on port ${port}`,
+    command: 'redis-server',
+    args: redisArgs(options, port, folder.path, tls),
+    folder: folder.path,
+    readyTimeoutMs: 20_000,
+    checkReady: () => pingRedis(target),
+  })
+  return {
+    kind: 'native',
+    host: '127.0.0.1',
+    port,
+    url: redisUrl(port, options.password, tls !== undefined),
+    password: options.password,
+    tls,
+    folder: folder.path,
+    get pid() {
+      return server.pid
+    },
+    get isRunning() {
+      return server.isRunning
+    },
+    get log() {
+      return server.log
+    },
+    start: (startOptions) => server.start(startOptions),
+    kill: (signal) => server.kill(signal),
+    restart: (startOptions) => server.restart(startOptions),
+    stop: async () => {
+      await server.kill('SIGKILL')
+      await folder.remove()
+      await reserved.release()
+    },
+  }
+}
+
+function redisArgs(
+  options: OwnRedisOptions,
+  port: number,
+  folder: string,
+  tls: TlsFiles | undefined,
+): string[] {
+  const ports = tls === undefined ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)]
+  const quiet = ['--save', '', '--appendonly', 'no', '--enable-debug-command', 'local']
+  const password = options.password === undefined ? [] : ['--requirepass', options.password]
+  const users = Object.entries(options.aclUsers ?? {}).flatMap(([name, rules]) => [
+    '--user',
+    name,
+    ...rules.split(' '),
+  ])
+  return [
+    ...['--bind', '127.0.0.1', ...ports, '--dir', folder, '--daemonize', 'no', ...quiet],
+    ...tlsArgs(tls, options.tls === 'mutual'),
+    ...password,
+    ...users,
+    ...(options.args ?? []),
+  ]
+}
+
+function tlsArgs(tls: TlsFiles | undefined, clientsShowCertificates: boolean): string[] {
+  if (tls === undefined) return []
+  return [
+    ...['--tls-cert-file', tls.serverCertificatePath, '--tls-key-file', tls.serverKeyPath],
+    ...['--tls-ca-cert-file', tls.caPath, '--tls-auth-clients', clientsShowCertificates ? 'yes' : 'no'],
+  ]
+}
+
+function redisUrl(port: number, password: string | undefined, isTls: boolean): string {
+  const auth = password === undefined ? '' : `:${encodeURIComponent(password)}@`
+  return `${isTls ? 'rediss' : 'redis'}://${auth}127.0.0.1:${port}`
+}

@@ -1,0 +1,216 @@
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { layers } from '../../oxlint.config.ts'
+
+// The linter's rules about layers and purity, shown to fire: offending files are laid out as in the repository.
+
+const repository = join(import.meta.dirname, '..', '..')
+const oxlint = join(repository, 'node_modules', '.bin', 'oxlint')
+
+type Sample = { file: string; code: string }
+
+const importing = (file: string, from: string): Sample => ({ file, code: `export { x } from '${from}'` })
+
+const forbiddenImports: Sample[] = [
+  importing('shared/a.ts', '../cache-service/core/order.ts'),
+  importing('shared/b.ts', 'kafkajs'),
+  importing('shared/c.ts', 'fastify'),
+  importing('cache-service/core/a.ts', '../telemetry/events.ts'),
+  importing('cache-service/core/b.ts', '../lifecycle/sleep.ts'),
+  importing('cache-service/core/c.ts', '../config.ts'),
+  importing('cache-service/core/d.ts', 'node:fs'),
+  importing('cache-service/core/e.ts', 'node:crypto'),
+  importing('cache-service/core/f.ts', 'pino'),
+  { file: 'cache-service/core/g.ts', code: `export type { x } from '../redis/client.ts'` },
+  { file: 'cache-service/core/h.ts', code: `export const x = await import('node:os')` },
+  {
+    file: 'cache-service/core/i.ts',
+    code: `import type { Config } from '../config.ts'\nexport type X = Config`,
+  },
+  importing('cache-service/lifecycle/a.ts', '../core/backoff.ts'),
+  importing('cache-service/lifecycle/b.ts', '../telemetry/logger.ts'),
+  importing('cache-service/lifecycle/c.ts', '../config.ts'),
+  importing('cache-service/telemetry/a.ts', '../kafka/client.ts'),
+  importing('cache-service/telemetry/b.ts', '../redis/client.ts'),
+  importing('cache-service/telemetry/c.ts', '../http/server.ts'),
+  importing('cache-service/telemetry/d.ts', '../config.ts'),
+  importing('cache-service/kafka/a.ts', '../redis/client.ts'),
+  importing('cache-service/kafka/b.ts', '../http/server.ts'),
+  importing('cache-service/kafka/c.ts', '../pipeline/chunk-applier.ts'),
+  importing('cache-service/kafka/d.ts', 'ioredis'),
+  importing('cache-service/kafka/e.ts', '../config.ts'),
+  importing('cache-service/redis/a.ts', '../kafka/client.ts'),
+  importing('cache-service/redis/b.ts', '../http/server.ts'),
+  importing('cache-service/redis/c.ts', 'kafkajs'),
+  importing('cache-service/redis/d.ts', 'fastify'),
+  importing('cache-service/redis/e.ts', '../roles/worker.ts'),
+  importing('cache-service/http/a.ts', '../kafka/client.ts'),
+  importing('cache-service/http/b.ts', '../redis/client.ts'),
+  importing('cache-service/http/routes/a.ts', '../../redis/client.ts'),
+  importing('cache-service/http/c.ts', 'ioredis'),
+  importing('cache-service/http/d.ts', '../config/options.ts'),
+  importing('cache-service/pipeline/a.ts', '../roles/worker.ts'),
+  importing('cache-service/pipeline/b.ts', 'kafkajs'),
+  importing('cache-service/pipeline/c.ts', 'snappy'),
+  importing('cache-service/roles/a.ts', '../cli/list.ts'),
+  importing('cache-service/roles/b.ts', '../main.ts'),
+  importing('cache-service/roles/c.ts', 'ioredis'),
+  importing('cache-service/roles/d.ts', '../config/options.ts'),
+  importing('cache-service/roles/e.ts', 'node:process'),
+  importing('cache-service/cli/a.ts', '../roles/worker.ts'),
+  importing('cache-service/cli/b.ts', 'lz4-napi'),
+  importing('cache-service/cli/c.ts', 'ioredis/built/utils'),
+  importing('cache-service/config/a.ts', '../config.ts'),
+  importing('cache-service/config/b.ts', '../core/backoff.ts'),
+  importing('cache-service/config.ts', './redis/client.ts'),
+  importing('cache-service/main.ts', 'kafkajs'),
+]
+
+const allowedImports: Sample[] = [
+  importing('shared/d.ts', './keys.ts'),
+  importing('shared/e.ts', 'ioredis'),
+  importing('cache-service/core/j.ts', './order.ts'),
+  importing('cache-service/core/k.ts', '../../shared/keys.ts'),
+  importing('cache-service/core/l.ts', 'zod'),
+  importing('cache-service/lifecycle/d.ts', '../../shared/errors.ts'),
+  importing('cache-service/lifecycle/e.ts', 'node:timers/promises'),
+  importing('cache-service/telemetry/e.ts', '../core/settle.ts'),
+  { file: 'cache-service/telemetry/f.ts', code: `import type { C } from '../config.ts'\nexport type X = C` },
+  importing('cache-service/kafka/f.ts', 'kafkajs'),
+  importing('cache-service/kafka/g.ts', '../telemetry/events.ts'),
+  importing('cache-service/kafka/h.ts', '../lifecycle/sleep.ts'),
+  importing('cache-service/redis/f.ts', 'ioredis'),
+  { file: 'cache-service/redis/g.ts', code: `import { type C } from '../config.ts'\nexport type X = C` },
+  importing('cache-service/http/e.ts', 'fastify'),
+  importing('cache-service/http/routes/b.ts', '../server.ts'),
+  importing('cache-service/http/routes/c.ts', '../../core/order.ts'),
+  importing('cache-service/pipeline/d.ts', '../kafka/batch-handler.ts'),
+  importing('cache-service/pipeline/e.ts', '../redis/device-writer.ts'),
+  importing('cache-service/roles/f.ts', '../config.ts'),
+  importing('cache-service/roles/g.ts', '../pipeline/chunk-applier.ts'),
+  importing('cache-service/cli/d.ts', '../config.ts'),
+]
+
+const exporting = (folder: string, name: string, expression: string): Sample => ({
+  file: `${folder}/${name}.ts`,
+  code: `export const x = () => ${expression}`,
+})
+
+const impureCode: Sample[] = [
+  exporting('cache-service/core', 'clock', 'Date.now()'),
+  exporting('cache-service/core', 'quoted-clock', `Date['now']()`),
+  exporting('cache-service/core', 'monotonic-clock', 'performance.now()'),
+  exporting('cache-service/core', 'random', 'Math.random()'),
+  exporting('cache-service/core', 'random-id', 'crypto.randomUUID()'),
+  exporting('cache-service/core', 'environment', 'process.env'),
+  exporting('cache-service/core', 'global-environment', 'globalThis.process.env'),
+  exporting('cache-service/core', 'timeout', 'setTimeout(() => 1, 1)'),
+  exporting('cache-service/core', 'interval', 'setInterval(() => 1, 1)'),
+  exporting('cache-service/core', 'immediate', 'setImmediate(() => 1)'),
+  exporting('cache-service/core', 'network', `fetch('http://localhost')`),
+  exporting('cache-service/core', 'output', `console.log('x')`),
+  exporting('cache-service/redis', 'output', `console.log('x')`),
+  exporting('cache-service/roles', 'environment', 'process.env'),
+  exporting('shared', 'environment', 'process.env'),
+  exporting('shared', 'output', `console.log('x')`),
+]
+
+const allowedCode: Sample[] = [
+  exporting('cache-service/core', 'parsing', `new Date('2025-06-08T18:27:17Z').getTime()`),
+  exporting('cache-service/core', 'time-zone', 'Date.UTC(2025, 5, 8)'),
+  exporting('cache-service/core', 'rounding', 'Math.max(1, 2)'),
+  exporting('cache-service/telemetry', 'clock', 'Date.now()'),
+]
+
+const restriction = /no-restricted|no-console/
+
+let folder: string
+let findings: Map<string, string[]>
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'test-layers-'))
+  writeFileSync(
+    join(folder, 'oxlint.config.ts'),
+    `export { default } from '${repository}/oxlint.config.ts'\n`,
+  )
+  for (const { file, code } of [...forbiddenImports, ...allowedImports, ...impureCode, ...allowedCode]) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true })
+    writeFileSync(join(folder, file), `${code}\n`)
+  }
+  findings = lint(folder)
+})
+
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('the linter', () => {
+  test.each(forbiddenImports)('refuses $file: $code', ({ file }) => {
+    expect(findings.get(file)).toContain('eslint(no-restricted-imports)')
+  })
+
+  test.each(impureCode)('refuses $file: $code', ({ file }) => {
+    expect(findings.get(file)).toContainEqual(expect.stringMatching(restriction))
+  })
+
+  test.each([...allowedImports, ...allowedCode])('accepts $file: $code', ({ file }) => {
+    expect(findings.get(file)?.filter((rule) => restriction.test(rule)) ?? []).toEqual([])
+  })
+
+  test('has nothing to say about the real tree', () => {
+    expect(Object.fromEntries(lint(repository, 'cache-service', 'shared'))).toEqual({})
+  })
+})
+
+test('every folder of cache-service is a layer', () => {
+  const found = readdirSync(join(repository, 'cache-service'), { withFileTypes: true })
+  const folders = found.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+  expect([...Object.keys(layers), 'config']).toEqual(expect.arrayContaining(folders))
+})
+
+describe('core never asks the clock', () => {
+  // No rule of the linter sees this one.
+  const now = /\bDate\s*\(\s*\)|\bnew\s+Date\b(?!\s*\()/
+
+  test('by a Date of no arguments', () => {
+    const core = join(repository, 'cache-service', 'core')
+    const sources = readdirSync(core, { recursive: true, encoding: 'utf8' }).filter((file) =>
+      file.endsWith('.ts'),
+    )
+    expect(sources.filter((file) => now.test(readFileSync(join(core, file), 'utf8')))).toEqual([])
+  })
+
+  test.each([
+    ['new Date()', true],
+    ['new Date( )', true],
+    ['new Date', true],
+    ['Date()', true],
+    ['new Date(2025, 5)', false],
+    ['Date.UTC(2025)', false],
+    ['notADate()', false],
+  ])('as in %s: %s', (code, asks) => {
+    expect(now.test(code)).toBe(asks)
+  })
+})
+
+/** The rules broken, by file. */
+function lint(root: string, ...paths: string[]): Map<string, string[]> {
+  const { stdout, stderr } = spawnSync(process.execPath, [oxlint, '--format', 'json', ...paths], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  const report: unknown = stdout.startsWith('{') ? JSON.parse(stdout) : undefined
+  if (!isReport(report)) throw new Error(`oxlint gave no report: ${stdout}${stderr}`)
+  const found = new Map<string, string[]>()
+  for (const { filename, code } of report.diagnostics) {
+    found.set(filename, [...(found.get(filename) ?? []), code])
+  }
+  return found
+}
+
+function isReport(value: unknown): value is { diagnostics: { filename: string; code: string }[] } {
+  return (
+    typeof value === 'object' && value !== null && 'diagnostics' in value && Array.isArray(value.diagnostics)
+  )
+}
