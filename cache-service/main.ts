@@ -1,3 +1,4 @@
+#!/usr/bin/env -S node --disable-warning=TimeoutNegativeWarning --max-old-space-size=256 --max-semi-space-size=16
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
@@ -6,7 +7,6 @@ import { pino } from 'pino'
 import { messageOf } from '../shared/errors.ts'
 import { formatProblems, parseConfig, type Config } from './config.ts'
 import { OperatorError } from './lifecycle/service.ts'
-import { runWorker } from './roles/worker.ts'
 import { createLogger, type Logger } from './telemetry/logger.ts'
 
 /**
@@ -47,7 +47,7 @@ Exit codes: 0 stopped as told; 1 failure; 2 a setting is wrong.`,
 program
   .command('worker')
   .description('read records from Kafka and keep the newest metadata of each device in Redis')
-  .action(() => runRole('worker'))
+  .action(runRole)
 
 program
   .command('healthcheck')
@@ -73,7 +73,7 @@ function readConfig(): Config | undefined {
   return parsed.config
 }
 
-async function runRole(role: 'worker'): Promise<void> {
+async function runRole(): Promise<void> {
   const config = readConfig()
   if (config === undefined) return
   const output = pino.destination({ dest: 1, sync: false, maxLength: MAX_UNWRITTEN_LOG_BYTES })
@@ -94,10 +94,9 @@ async function runRole(role: 'worker'): Promise<void> {
   try {
     const processId = `${config.kafka.clientId}-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
     const context = { config, log, version, nodeVersion: process.version, processId, stop }
-    switch (role) {
-      case 'worker':
-        await runWorker(context)
-    }
+    // Loaded only now: a signal that comes while it loads finds its handler, and `healthcheck` stays quick.
+    const { runWorker } = await import('./roles/worker.ts')
+    await runWorker(context)
     exit(EXIT_OK)
   } catch (error) {
     if (error instanceof OperatorError) {

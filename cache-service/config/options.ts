@@ -105,12 +105,12 @@ export const configSchema = z.object({
     name(249),
   ),
   KAFKA_FETCH_MAX_BYTES: kafka.advanced(
-    '8388608',
+    '4194304',
     'Bytes of one fetch: bounds memory, as the heap needs six to ten times as much.',
     wholeNumber(1024, 1_073_741_824),
   ),
   KAFKA_FETCH_MAX_BYTES_PER_PARTITION: kafka.advanced(
-    '1048576',
+    '524288',
     'Bytes of one partition in one fetch, so that a busy partition does not starve the others.',
     wholeNumber(1024, 1_073_741_824),
   ),
@@ -252,7 +252,7 @@ export const configSchema = z.object({
     seconds(1, 86_400),
   ),
   CHUNK_MAX_RECORDS: cache.advanced(
-    '5000',
+    '10000',
     'Records of a partition that are coalesced and written as a whole: bounds what a crash repeats.',
     wholeNumber(1, 100_000),
   ),

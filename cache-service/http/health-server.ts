@@ -1,5 +1,7 @@
 import { fastify } from 'fastify'
+import { messageOf } from '../../shared/errors.ts'
 import type { LoopMonitor } from '../lifecycle/loops.ts'
+import { OperatorError } from '../lifecycle/service.ts'
 import { readiness, type ReadinessCheck } from '../lifecycle/readiness.ts'
 
 export type MetricsSource = { readonly contentType: string; metrics(): Promise<string> }
@@ -16,7 +18,10 @@ export type HealthServer = {
   close(): Promise<void>
 }
 
-/** `/livez`, `/readyz` and `/metrics`: for the orchestrator and Prometheus, in every role. */
+/**
+ * `/livez`, `/readyz` and `/metrics`: for the orchestrator and Prometheus, in every role.
+ * Rejects with an OperatorError if it cannot listen there.
+ */
 export async function openHealthServer(
   host: string,
   port: number,
@@ -39,6 +44,9 @@ export async function openHealthServer(
     reply.code(404).send({ error: 'not found', routes: ['/livez', '/readyz', '/metrics'] }),
   )
 
-  const url = await server.listen({ host, port })
+  const url = await server.listen({ host, port }).catch((error: unknown) => {
+    // In use, not allowed, not an address of this machine: nothing that waiting would cure.
+    throw new OperatorError(`cannot listen on METRICS_HOST:METRICS_PORT ${host}:${port}: ${messageOf(error)}`)
+  })
   return { url, close: () => server.close() }
 }

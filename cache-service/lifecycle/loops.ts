@@ -33,17 +33,22 @@ export class LoopMonitor {
 export type LoopOptions = {
   readonly name: string
   readonly everyMs: number
+  /** Default 0: at once. */
+  readonly firstAfterMs?: number
   readonly monitor: LoopMonitor
-  /** One turn, which is over before the next begins. What it throws goes to `failed`, and the loop goes on. */
+  /** One turn, which is over before the next begins. What it throws goes to `failed`. */
   readonly turn: (stop: AbortSignal) => Promise<void>
+  /** The loop goes on, unless this throws in its turn: then the service fails. */
   readonly failed: (error: unknown) => void
 }
 
-/** A service that does one thing again and again, the first time at once. */
-export function createLoop({ name, everyMs, monitor, turn, failed }: LoopOptions): Service {
+/** A service that does one thing again and again. */
+export function createLoop({ name, everyMs, firstAfterMs = 0, monitor, turn, failed }: LoopOptions): Service {
   return {
     name,
     async run(stop) {
+      monitor.turned(name, firstAfterMs)
+      if (firstAfterMs > 0) await sleep(firstAfterMs, stop)
       while (!stop.aborted) {
         monitor.turned(name, everyMs)
         try {

@@ -58,8 +58,11 @@ function connectionOptions(config: RedisConfig, random: () => number) {
   } satisfies RedisOptions
 }
 
-/** Starts connecting. Does not wait: whether Redis is there is seen by the first write. */
-export function startConnecting(redis: Redis): void {
-  // The first failure also reaches the 'error' listener, which speaks of it.
-  redis.connect().catch(() => undefined)
+/**
+ * Starts connecting; resolves when the first attempt has ended, well or not. Whether Redis is there, and takes
+ * writes, is seen by the first write.
+ */
+export async function startConnecting(redis: Redis): Promise<void> {
+  // A failure also reaches the 'error' listener, which speaks of it.
+  await redis.connect().catch(() => undefined)
 }

@@ -10,6 +10,7 @@ import { WorkerConsumer } from '../kafka/worker-consumer.ts'
 import { createLoop, LoopMonitor } from '../lifecycle/loops.ts'
 import { ReleaseStack } from '../lifecycle/release-stack.ts'
 import { runServices } from '../lifecycle/service.ts'
+import { settledWithin } from '../lifecycle/sleep.ts'
 import { createChunkApplier } from '../pipeline/chunk-applier.ts'
 import { LagMeter } from '../pipeline/lag-meter.ts'
 import { ProgressGuard } from '../pipeline/progress-guard.ts'
@@ -27,7 +28,9 @@ import { createWorkerMetrics } from '../telemetry/metrics.ts'
 const PROBE_INTERVAL_MS = 3_000
 const PROGRESS_CHECK_INTERVAL_MS = 3_000
 const SUMMARY_INTERVAL_MS = 10_000
+const DEVICES_INTERVAL_MS = 5_000
 const READINESS_INTERVAL_MS = 250
+const FIRST_CONNECT_MS = 1_000
 
 export type RoleContext = {
   readonly config: Config
@@ -65,7 +68,7 @@ export async function runWorker(context: RoleContext): Promise<void> {
 
     const redis = createRedis(config.redis, context.processId, events, random)
     releases.push('Redis', () => redis.disconnect())
-    startConnecting(redis)
+    const connecting = startConnecting(redis)
     const writer = createDeviceWriter(redis, {
       maxKeys: config.redis.scriptMaxKeys,
       maxBytes: config.redis.scriptMaxBytes,
@@ -128,8 +131,15 @@ export async function runWorker(context: RoleContext): Promise<void> {
       redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
     })
 
-    const loop = (name: string, everyMs: number, turn: () => Promise<void>) =>
-      createLoop({ name, everyMs, monitor, turn, failed: (error) => events.loopFailed(name, error) })
+    const loop = (name: string, everyMs: number, turn: () => Promise<void>, firstAfterMs = 0) =>
+      createLoop({
+        name,
+        everyMs,
+        firstAfterMs,
+        monitor,
+        turn,
+        failed: (error) => events.loopFailed(name, error),
+      })
     let totalLag: number | undefined
     const services = [
       consumer,
@@ -149,12 +159,14 @@ export async function runWorker(context: RoleContext): Promise<void> {
         events.lagMeasured(lags)
         totalLag = [...lags.values()].reduce((sum, { records }) => sum + records, 0)
       }),
-      loop('summary', SUMMARY_INTERVAL_MS, async () => {
-        const devices = redis.status === 'ready' ? await index.count() : undefined
-        events.summary({ lag: totalLag, devices })
+      loop('devices', DEVICES_INTERVAL_MS, async () => {
+        if (redis.status === 'ready') events.devicesCounted(await index.count())
       }),
+      loop('summary', SUMMARY_INTERVAL_MS, async () => events.summary(totalLag), SUMMARY_INTERVAL_MS),
       loop('readiness', READINESS_INTERVAL_MS, async () => events.readiness(checks)),
     ]
+    // So that a healthy start is quiet and quick: the first write finds its connection.
+    await settledWithin(connecting, FIRST_CONNECT_MS)
     await runServices(services, stop)
   } finally {
     await releases.releaseAll()

@@ -52,6 +52,7 @@ export function createWorkerEvents(
   let redisIsUp: boolean | undefined
   let redisConnections = 0
   let lastReasons: string | undefined
+  let deviceCount: number | undefined
   const summary = createSummary(log, now)
   const seconds = () => now() / 1000
   const partitionLabels = (partition: number) => ({
@@ -99,9 +100,8 @@ export function createWorkerEvents(
       const { partition, firstOffset, lastOffset, records, counts, writeMs, totalMs } = chunk
       log.debug({ partition, firstOffset, lastOffset, records, ...counts, writeMs, totalMs }, 'batch applied')
     },
-    summary({ lag, devices }: { lag: number | undefined; devices: number | undefined }) {
-      if (devices !== undefined) metrics.devices.set(devices)
-      summary.write({ lag, devices, state: state ?? 'waiting' })
+    summary(lag: number | undefined) {
+      summary.write({ lag, devices: deviceCount, state: state ?? 'waiting' })
     },
     /** Only the line; deadLettersSent counts. */
     deadLetter(letter: DeadLettered) {
@@ -228,6 +228,10 @@ export function createWorkerEvents(
 
     // ---- the device index
 
+    devicesCounted(devices: number) {
+      deviceCount = devices
+      metrics.devices.set(devices)
+    },
     swept(removed: number, ms: number) {
       metrics.sweeperRemoved.inc(removed)
       metrics.sweeperLastSuccess.set(seconds())

@@ -70,9 +70,15 @@ async function benchBacklog(devices: number, count: number, errorTopic: string) 
   return {
     workerPerSecond: series(workers.map(({ rate }) => rate)),
     ceilingPerSecond: series(ceilings),
-    workerOfCeiling: series(workers.map(({ rate }, i) => rate / (ceilings[i] ?? 1)), 2),
+    workerOfCeiling: series(
+      workers.map(({ rate }, i) => rate / (ceilings[i] ?? 1)),
+      2,
+    ),
     peakMiB: series(workers.map(({ peakMiB }) => peakMiB)),
-    workerCpuMicrosecondsPerRecord: series(workers.map(({ cpuUs }) => cpuUs), 2),
+    workerCpuMicrosecondsPerRecord: series(
+      workers.map(({ cpuUs }) => cpuUs),
+      2,
+    ),
   }
 }
 
@@ -84,7 +90,9 @@ async function runWorker(topic: string, errorTopic: string, count: number) {
     KAFKA_ERROR_TOPIC: errorTopic,
     KAFKA_CONSUMER_GROUP_ID: uniqueName('bench'),
     REDIS_URL: redisServer.url,
-    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => /^(CHUNK|KAFKA_(FETCH|PART)|REDIS_SCRIPT)/.test(name))),
+    ...Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => /^(CHUNK|KAFKA_(FETCH|PART)|REDIS_SCRIPT)/.test(name)),
+    ),
   })
   const first = await eventually(
     async () => {
@@ -97,14 +105,13 @@ async function runWorker(topic: string, errorTopic: string, count: number) {
   await eventually(
     async () => {
       const consumed = await worker.consumed()
-      if (process.env['BENCH_MEMORY']) for (const m of ['process_resident_memory_bytes','nodejs_heap_size_used_bytes','nodejs_heap_size_total_bytes','nodejs_external_memory_bytes']) process.stderr.write(`${m.slice(0,24)}=${Math.round(((await worker.metric(m))[0]?.value ?? 0)/1048576)} `)
-      if (process.env['BENCH_MEMORY']) process.stderr.write('\n')
       if (consumed < count) throw new Error(`${consumed} of ${count}`)
     },
     { timeoutMs: 300_000, everyMs: 20 },
   )
   const elapsedMs = performance.now() - first.atMs
-  const peakMiB = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${worker.pid}/status`, 'utf8'))?.[1]) / 1024
+  const peakMiB =
+    Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${worker.pid}/status`, 'utf8'))?.[1]) / 1024
   const cpuUs = ((cpuSeconds(worker.pid) - first.cpu) * 1e6) / (count - first.consumed)
   const exit = await worker.stop()
   if (exit !== 0) throw new Error(`the worker ended with ${exit}: ${worker.output.slice(-2000)}`)
@@ -169,7 +176,9 @@ async function benchLatency(seconds: number, errorTopic: string) {
 }
 
 function records(from: number, to: number, devices: number): ProducedRecord[] {
-  return Array.from({ length: Math.max(0, to - from) }, (_, i) => record(from + i, `efento-${(from + i) % devices}`))
+  return Array.from({ length: Math.max(0, to - from) }, (_, i) =>
+    record(from + i, `efento-${(from + i) % devices}`),
+  )
 }
 
 /** The short form of the platform's samples, padded to the size that the target speaks of. */

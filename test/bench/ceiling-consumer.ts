@@ -5,7 +5,12 @@ import { registerCodecs } from '../../cache-service/kafka/codecs.ts'
 const [brokers = '', topic = '', groupId = '', expected = '0'] = process.argv.slice(2)
 registerCodecs(() => undefined)
 const kafka = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING })
-const consumer = kafka.consumer({ groupId, maxBytes: 8_388_608, maxBytesPerPartition: 1_048_576, maxWaitTimeInMs: 1000 })
+const consumer = kafka.consumer({
+  groupId,
+  maxBytes: 4_194_304,
+  maxBytesPerPartition: 524_288,
+  maxWaitTimeInMs: 1000,
+})
 await consumer.connect()
 await consumer.subscribe({ topics: [topic], fromBeginning: true })
 let read = 0

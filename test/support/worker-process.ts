@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
+import packageFile from '../../package.json' with { type: 'json' }
 import { eventually } from './eventually.ts'
 import { reservePort } from './free-port.ts'
 import { parseMetrics, type Sample } from './parse-metrics.ts'
 
 const REPOSITORY = join(import.meta.dirname, '..', '..')
+/** What `npm start` gives Node. */
+const START_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
 const MAX_KEPT_LOG_BYTES = 4 * 1024 * 1024
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: string }
@@ -33,15 +36,16 @@ export type WorkerProcess = {
 export async function startWorker(env: Readonly<Record<string, string>>): Promise<WorkerProcess> {
   const { port, release } = await reservePort()
   const url = `http://127.0.0.1:${port}`
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=TimeoutNegativeWarning', 'cache-service/main.ts', 'worker'],
-    {
-      cwd: REPOSITORY,
-      env: { PATH: process.env['PATH'] ?? '', ...(process.env['BENCH_ENV'] ? JSON.parse(process.env['BENCH_ENV']) : {}), METRICS_PORT: String(port), ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+  const child = spawn(process.execPath, [...START_FLAGS, 'cache-service/main.ts', 'worker'], {
+    cwd: REPOSITORY,
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      ...(process.env['BENCH_ENV'] ? JSON.parse(process.env['BENCH_ENV']) : {}),
+      METRICS_PORT: String(port),
+      ...env,
     },
-  )
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let output = ''
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
