@@ -75,7 +75,10 @@ function noFiles(path: string): string {
 describe('.env.example', () => {
   it('has every everyday option, at its default', () => {
     const everyday = options.filter(({ level }) => level === 'everyday')
-    for (const { name, default: defaultText } of everyday) expect(example[name], name).toBe(defaultText)
+    for (const { name, default: defaultText } of everyday) {
+      // The one exception: no Redis on preservarium_net without a password.
+      expect(example[name], name).toBe(name === 'REDIS_PASSWORD' ? 'change-me' : defaultText)
+    }
   })
 
   it('has no variable that nobody reads', () => {
@@ -187,8 +190,8 @@ describe('the whole stack', () => {
 
   it('gives Redis the password of the worker, and its health check too', () => {
     const { redis } = stack.services
-    expect(redis?.command?.slice(-2)).toEqual(['--requirepass', '${REDIS_PASSWORD:-}'])
-    expect(redis?.environment).toEqual({ REDISCLI_AUTH: '${REDIS_PASSWORD:-}' })
+    expect(redis?.command?.slice(-2)).toEqual(['--requirepass', '${REDIS_PASSWORD:-change-me}'])
+    expect(redis?.environment).toEqual({ REDISCLI_AUTH: '${REDIS_PASSWORD:-change-me}' })
     expect(redis?.healthcheck?.test.join(' ')).toContain('redis-cli ping | grep -q PONG')
   })
 
@@ -206,7 +209,9 @@ describe('the whole stack', () => {
 describe('the file for a platform', () => {
   it('is the worker of the whole stack alone, on a network that exists', () => {
     const { depends_on: _, ...worker } = stack.services['cache_service'] ?? {}
-    expect(platform.services).toEqual({ cache_service: worker })
+    const { REDIS_PASSWORD: password, ...environment } = stack.services['cache_service']?.environment ?? {}
+    expect(password).toBe('${REDIS_PASSWORD:-change-me}')
+    expect(platform.services).toEqual({ cache_service: { ...worker, environment } })
     expect(platform.networks).toEqual({ preservarium_net: { external: true } })
     expect(platform.volumes).toBeUndefined()
   })
