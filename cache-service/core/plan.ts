@@ -61,46 +61,53 @@ export function planChunk(
   parse = parseRecord,
 ): ChunkPlan {
   const { nowMs, settings } = context
-  const changes: Change[] = []
   const rejections: Rejection[] = []
   const recordTimesMs = new Float64Array(records.length)
-  let skipped = 0
-  let expired = 0
-  let clockSkews = 0
-  let tombstones = 0
+  const counts = { tombstones: 0, skipped: 0, expired: 0, clockSkews: 0 }
   let internalErrorsInARow = context.internalErrorsInARow
   let mostInternalErrorsInARow = internalErrorsInARow
-  for (const [index, record] of records.entries()) {
+
+  function parseAt(index: number, record: SourceRecord): Change | undefined {
     recordTimesMs[index] = recordTimeMs(record, nowMs)
+    let parsed
     try {
-      const parsed = parse(record, nowMs, settings)
+      parsed = parse(record, nowMs, settings)
       internalErrorsInARow = 0
-      switch (parsed.kind) {
-        case 'update':
-          changes.push({ kind: 'update', index, update: parsed.update })
-          if (parsed.clamped) clockSkews++
-          break
-        case 'tombstone':
-          changes.push({ kind: 'tombstone', index, tombstone: parsed.tombstone })
-          tombstones++
-          break
-        case 'skipped':
-          skipped++
-          break
-        case 'expired':
-          expired++
-          break
-        case 'rejected':
-          rejections.push({ index, reason: parsed.reason, detail: parsed.detail })
-          break
-      }
     } catch (error) {
       rejections.push({ index, reason: 'internal_error', detail: messageOf(error) })
       internalErrorsInARow++
       mostInternalErrorsInARow = Math.max(mostInternalErrorsInARow, internalErrorsInARow)
+      return undefined
+    }
+    switch (parsed.kind) {
+      case 'update':
+        if (parsed.clamped) counts.clockSkews++
+        return { kind: 'update', index, update: parsed.update }
+      case 'tombstone':
+        counts.tombstones++
+        return { kind: 'tombstone', index, tombstone: parsed.tombstone }
+      case 'skipped':
+        counts.skipped++
+        return undefined
+      case 'expired':
+        counts.expired++
+        return undefined
+      case 'rejected':
+        rejections.push({ index, reason: parsed.reason, detail: parsed.detail })
+        return undefined
     }
   }
-  const { devices, superseded } = coalesce(changes)
+
+  // A stream, so that what is superseded is garbage at once.
+  function* changes(): Generator<Change> {
+    for (let index = 0; index < records.length; index++) {
+      const record = records[index]
+      const change = record === undefined ? undefined : parseAt(index, record)
+      if (change !== undefined) yield change
+    }
+  }
+
+  const { devices, superseded } = coalesce(changes())
   const deletes: DeviceDelete[] = []
   const updates: DeviceWrite[] = []
   for (const [deviceId, { tombstone, update, expiresAtMs }] of devices) {
@@ -113,9 +120,17 @@ export function planChunk(
     }
   }
   const believedUpTo = eventTimeFromMs(nowMs + DAY_MS).text
-  const counts = { superseded, tombstones, skipped, expired, clockSkews }
   const internalErrors = { internalErrorsInARow, mostInternalErrorsInARow }
-  return { deletes, updates, believedUpTo, rejections, recordTimesMs, ...counts, ...internalErrors }
+  return {
+    deletes,
+    updates,
+    believedUpTo,
+    rejections,
+    recordTimesMs,
+    superseded,
+    ...counts,
+    ...internalErrors,
+  }
 }
 
 /** One call of a script: its keys, and one packed argument with an entry a key. */

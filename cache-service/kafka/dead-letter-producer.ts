@@ -1,5 +1,5 @@
 import kafkajs, { type Kafka, type Message, type Producer } from 'kafkajs'
-import { kafkaError } from '../../shared/errors.ts'
+import { kafkaError, topicMissing } from '../../shared/errors.ts'
 import { withoutOriginal, type DeadLetter, type Origin } from '../core/dead-letter.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 
@@ -51,7 +51,7 @@ export function createDeadLetterProducer(
     } catch (error) {
       const failure = kafkaError(error)
       if (failure.code !== 'MESSAGE_TOO_LARGE') await disconnect().catch(() => undefined)
-      throw failure
+      throw failure.code === 'TOPIC_MISSING' ? topicMissing(topic, failure) : failure
     }
   }
 

@@ -7,7 +7,7 @@ import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { aborted, settledWithin, sleep } from '../lifecycle/sleep.ts'
 import { cureOf, type WorkerEvents } from '../telemetry/events.ts'
 import type { RestartReason } from '../telemetry/metrics.ts'
-import { kafkaError } from '../../shared/errors.ts'
+import { kafkaError, topicMissing } from '../../shared/errors.ts'
 import { createBatchHandler, type ApplyChunk } from './batch-handler.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 import { Hold, type HoldDependencies } from './hold.ts'
@@ -104,7 +104,9 @@ export class WorkerConsumer implements Service {
       const ending = await this.#live(stop)
       if (ending.kind === 'stopped') break
       if (ending.kind === 'bug') throw ending.error
-      const failure = kafkaError(ending.error)
+      const cause = kafkaError(ending.error)
+      const topic = this.#dependencies.config.validatedDataTopic
+      const failure = cause.code === 'TOPIC_MISSING' ? topicMissing(topic, cause) : cause
       if (failure.failureClass === 'operator' && !this.#hasEverJoined)
         throw new OperatorError(cureOf(failure))
       failures = this.#isJoined ? 1 : failures + 1

@@ -1,7 +1,7 @@
 import { kafkaError } from '../../shared/errors.ts'
 import { judgeProgress } from '../core/progress.ts'
 import type { ApplyChunk } from '../kafka/batch-handler.ts'
-import type { PartitionOffsets } from '../kafka/partition-offsets.ts'
+import type { OffsetRange, PartitionOffsets } from '../kafka/partition-offsets.ts'
 import type { ProgressStore } from '../redis/progress-store.ts'
 
 type Chunk = Parameters<ApplyChunk>[0]
@@ -29,6 +29,12 @@ type Cursor = {
   rebuildUntil: number | undefined
   /** A comparison under way. */
   comparing: Promise<GuardVerdict> | undefined
+  /** It is to be read again, and no chunk from there has come yet. */
+  isRewinding: boolean
+}
+
+function createCursor(): Cursor {
+  return { left: undefined, rebuildUntil: undefined, comparing: undefined, isRewinding: false }
 }
 
 const IN_STEP: GuardVerdict = { kind: 'in_step' }
@@ -53,12 +59,7 @@ export class ProgressGuard {
 
   /** A new generation: nothing is known of any partition. */
   assigned(partitions: readonly number[]): void {
-    this.#cursors = new Map(
-      partitions.map((partition) => [
-        partition,
-        { left: undefined, rebuildUntil: undefined, comparing: undefined },
-      ]),
-    )
+    this.#cursors = new Map(partitions.map((partition) => [partition, createCursor()]))
     this.#reportRebuild()
   }
 
@@ -70,7 +71,9 @@ export class ProgressGuard {
   async beforeChunk({ partition, position }: Chunk): Promise<GuardVerdict> {
     const cursor = this.#cursors.get(partition)
     if (cursor === undefined) return ABANDONED
-    await cursor.comparing
+    // Its failure is for whoever asked for it; we ask for ourselves. Its rewind is theirs, too.
+    const others = await cursor.comparing?.catch(() => undefined)
+    if (others?.kind === 'rewind') return ABANDONED
     if (cursor.left !== undefined) return IN_STEP
     return await this.#compare(partition, cursor, position)
   }
@@ -107,60 +110,82 @@ export class ProgressGuard {
   async check(rewind: (partition: number, to: number) => void): Promise<void> {
     const cursors = this.#cursors
     const stored = await this.#store.load([...cursors.keys()])
-    for (const [partition, cursor] of cursors) {
-      const { left } = cursor
-      if (left !== undefined && (stored.get(partition)?.next ?? -1) >= left) continue
-      if (cursor.comparing !== undefined || this.#cursors !== cursors) continue
-      const verdict = await this.#compare(partition, cursor, left)
+    const suspects = [...cursors].filter(
+      ([partition, { left, isRewinding }]) =>
+        !isRewinding && (left === undefined || (stored.get(partition)?.next ?? -1) < left),
+    )
+    if (suspects.length === 0) return
+    const ranges = await this.#offsets.read()
+    for (const [partition, cursor] of suspects) {
+      if (cursor.comparing !== undefined || cursor.isRewinding || this.#cursors !== cursors) continue
+      const verdict = await this.#compare(partition, cursor, cursor.left, ranges)
       if (verdict.kind === 'rewind') rewind(partition, verdict.to)
     }
   }
 
-  /** @param position up to where we believe to have applied; undefined: up to the group's commit, if there is one. */
-  async #compare(partition: number, cursor: Cursor, position: number | undefined): Promise<GuardVerdict> {
-    cursor.comparing = this.#compareWithKafka(partition, cursor, position)
+  /**
+   * @param position up to where we believe to have applied; undefined: up to the group's commit, if there is one.
+   * @param ranges if they have just been read.
+   */
+  async #compare(
+    partition: number,
+    cursor: Cursor,
+    position: number | undefined,
+    ranges?: ReadonlyMap<number, OffsetRange>,
+  ): Promise<GuardVerdict> {
+    const comparing = (async () => {
+      const range = (ranges ?? (await this.#offsets.read())).get(partition)
+      if (range === undefined) throw kafkaError(new Error(`Kafka does not know partition ${partition}`))
+      // Without a commit nothing has been applied: the first chunk begins at the earliest record.
+      const believed = position ?? range.committed
+      return believed === undefined ? IN_STEP : await this.#compareWith(range, partition, cursor, believed)
+    })()
+    cursor.comparing = comparing
     try {
-      return await cursor.comparing
+      return await comparing
     } finally {
       cursor.comparing = undefined
     }
   }
 
-  async #compareWithKafka(
+  async #compareWith(
+    range: OffsetRange,
     partition: number,
     cursor: Cursor,
-    believed: number | undefined,
+    position: number,
   ): Promise<GuardVerdict> {
-    const range = (await this.#offsets.read()).get(partition)
-    if (range === undefined) throw kafkaError(new Error(`Kafka does not know partition ${partition}`))
-    // Without a commit nothing has been applied: the first chunk begins at the earliest record.
-    const position = believed ?? range.committed
-    if (position === undefined) return IN_STEP
     const stored = (await this.#store.load([partition])).get(partition)
-    const verdict = judgeProgress(stored?.next, position, range.earliest, range.end)
     const rebuildUntil = Math.max(stored?.rebuildUntil ?? 0, cursor.rebuildUntil ?? 0)
-    if (verdict.kind === 'lost') {
-      // Forgotten until the first chunk from there: what was fetched before must not advance anything.
-      cursor.left = undefined
-      await this.#setRebuild(partition, cursor, Math.max(position, rebuildUntil))
-      this.#events.cacheLost(partition, stored?.next, position, verdict.rewindTo)
-      return { kind: 'rewind', to: verdict.rewindTo }
+    const verdict = judgeProgress(stored?.next, position, range.earliest, range.end)
+    switch (verdict.kind) {
+      case 'in_step':
+        cursor.rebuildUntil = rebuildUntil > 0 ? rebuildUntil : undefined
+        cursor.left = stored?.next ?? position
+        break
+      case 'behind_nothing':
+        await this.#store.overwrite(partition, position)
+        cursor.rebuildUntil = rebuildUntil > 0 ? rebuildUntil : undefined
+        if (stored?.next === undefined && rebuildUntil === 0 && range.end > position) {
+          await this.#setRebuild(partition, cursor, range.end)
+          this.#events.firstFill(partition, range.end)
+        }
+        cursor.left = position
+        break
+      case 'foreign':
+        await this.#store.overwrite(partition, position)
+        await this.#setRebuild(partition, cursor, undefined)
+        this.#events.progressOverwritten(partition, stored?.next, position)
+        cursor.left = position
+        break
+      case 'lost':
+        // Forgotten until the first chunk from there: what was fetched before must not advance anything.
+        cursor.left = undefined
+        cursor.isRewinding = true
+        await this.#setRebuild(partition, cursor, Math.max(position, rebuildUntil))
+        this.#events.cacheLost(partition, stored?.next, position, verdict.rewindTo)
+        return { kind: 'rewind', to: verdict.rewindTo }
     }
-    if (verdict.kind === 'behind_nothing') {
-      await this.#store.overwrite(partition, position)
-      if (stored?.next === undefined && rebuildUntil === 0 && range.end > position) {
-        await this.#setRebuild(partition, cursor, range.end)
-        this.#events.firstFill(partition, range.end)
-      }
-    }
-    if (verdict.kind === 'foreign') {
-      await this.#store.overwrite(partition, position)
-      await this.#setRebuild(partition, cursor, undefined)
-      this.#events.progressOverwritten(partition, stored?.next, position)
-    } else if (rebuildUntil > 0) {
-      cursor.rebuildUntil = rebuildUntil
-    }
-    cursor.left = verdict.kind === 'in_step' ? (stored?.next ?? position) : position
+    cursor.isRewinding = false
     this.#reportRebuild()
     return IN_STEP
   }

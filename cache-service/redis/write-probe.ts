@@ -49,8 +49,9 @@ export class WriteProbe {
     const ageMs = this.#lastSuccessMs === undefined ? Infinity : this.#now() - this.#lastSuccessMs
     if (ageMs < VALID_MS) return []
     const error = this.#lastError
+    const { host, port } = this.#redis.options
     return [
-      `Redis has not taken a write: ${error === undefined ? 'not tried yet' : `${error.code}: ${error.message}`}`,
+      `Redis at ${host}:${port} has not taken a write: ${error === undefined ? 'not tried yet' : `${error.code}: ${error.message}`}`,
     ]
   }
 

@@ -27,7 +27,7 @@ export type Metrics = ReturnType<typeof createWorkerMetrics>
 export function createWorkerMetrics(topic: string, version: string, nodeVersion: string) {
   const registry = new Registry()
   const registers = [registry]
-  collectDefaultMetrics({ register: registry, prefix: 'cache_service_' })
+  collectDefaultMetrics({ register: registry }) // process_… and nodejs_…, by their usual names
 
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
     new Counter<L>({ name: `cache_service_${name}`, help, labelNames: [...labelNames], registers })

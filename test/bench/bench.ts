@@ -18,19 +18,33 @@ const PARTITIONS = 3
 const RECORD_BYTES = 380
 
 type Series = { min: number; median: number; max: number }
+/** How a setting is tried out: in the environment, for this run only. */
+const settings = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) =>
+    /^(CHUNK_|KAFKA_FETCH_|KAFKA_PARTITIONS_|REDIS_SCRIPT_)/.test(name),
+  ),
+)
 const options = new Command('bench')
   .option('--records <n>', 'records of the backlog', '400000')
   .option('--runs <n>', 'runs of each kind', '3')
   .option('--devices <list>', 'numbers of devices', '1000,100000')
   .option('--latency-seconds <n>', 'length of the latency run; 0: none', '20')
-  .option('--json', 'print JSON')
+  .option('--node-flags <flags>', 'instead of those of `npm start`')
+  .option('--json', 'JSON instead of a table')
   .parse()
-  .opts<{ records: string; runs: string; devices: string; latencySeconds: string; json?: true }>()
+  .opts<{
+    records: string
+    runs: string
+    devices: string
+    latencySeconds: string
+    nodeFlags?: string
+    json?: true
+  }>()
 
 const kafka = await startOwnKafka()
 const redisServer = await startOwnRedis()
 const redis = new Redis(redisServer.url)
-const results: Record<string, unknown> = {}
+const results: Record<string, Record<string, Series | number>> = {}
 try {
   const errorTopic = uniqueName('errors')
   await createTopic(kafka.brokers, errorTopic)
@@ -45,7 +59,7 @@ try {
   await redisServer.stop()
   await kafka.stop()
 }
-process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`)
+process.stdout.write(options.json ? `${JSON.stringify(results, undefined, 2)}\n` : table(results))
 
 async function benchBacklog(devices: number, count: number, errorTopic: string) {
   const topic = uniqueName('backlog')
@@ -68,14 +82,14 @@ async function benchBacklog(devices: number, count: number, errorTopic: string) 
     workers.push(worker)
   }
   return {
-    workerPerSecond: series(workers.map(({ rate }) => rate)),
-    ceilingPerSecond: series(ceilings),
-    workerOfCeiling: series(
+    'worker, records/s': series(workers.map(({ rate }) => rate)),
+    'ceiling, records/s': series(ceilings),
+    'worker / ceiling': series(
       workers.map(({ rate }, i) => rate / (ceilings[i] ?? 1)),
       2,
     ),
-    peakMiB: series(workers.map(({ peakMiB }) => peakMiB)),
-    workerCpuMicrosecondsPerRecord: series(
+    'worker, peak MiB': series(workers.map(({ peakMiB }) => peakMiB)),
+    'worker, CPU µs a record': series(
       workers.map(({ cpuUs }) => cpuUs),
       2,
     ),
@@ -84,16 +98,17 @@ async function benchBacklog(devices: number, count: number, errorTopic: string) 
 
 async function runWorker(topic: string, errorTopic: string, count: number) {
   await redis.flushall()
-  const worker = await startWorker({
-    KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
-    KAFKA_VALIDATED_DATA_TOPIC: topic,
-    KAFKA_ERROR_TOPIC: errorTopic,
-    KAFKA_CONSUMER_GROUP_ID: uniqueName('bench'),
-    REDIS_URL: redisServer.url,
-    ...Object.fromEntries(
-      Object.entries(process.env).filter(([name]) => /^(CHUNK|KAFKA_(FETCH|PART)|REDIS_SCRIPT)/.test(name)),
-    ),
-  })
+  const worker = await startWorker(
+    {
+      KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
+      KAFKA_VALIDATED_DATA_TOPIC: topic,
+      KAFKA_ERROR_TOPIC: errorTopic,
+      KAFKA_CONSUMER_GROUP_ID: uniqueName('bench'),
+      REDIS_URL: redisServer.url,
+      ...settings,
+    },
+    options.nodeFlags?.split(' '),
+  )
   const first = await eventually(
     async () => {
       const consumed = await worker.consumed()
@@ -172,7 +187,12 @@ async function benchLatency(seconds: number, errorTopic: string) {
   await worker.stop()
   const sorted = latencies.toSorted((a, b) => a - b)
   const quantile = (q: number) => Number((sorted[Math.floor(sorted.length * q)] ?? 0).toFixed(1))
-  return { samples: sorted.length, p50Ms: quantile(0.5), p99Ms: quantile(0.99), maxMs: quantile(0.9999) }
+  return {
+    samples: sorted.length,
+    'p50, ms': quantile(0.5),
+    'p99, ms': quantile(0.99),
+    'p99.99, ms': quantile(0.9999),
+  }
 }
 
 function records(from: number, to: number, devices: number): ProducedRecord[] {
@@ -193,6 +213,21 @@ function record(n: number, deviceId: string): ProducedRecord {
     `"datatype_unit": "\\u00b0C", "persist": true}`
   const value = Buffer.from(`${text.padEnd(RECORD_BYTES - 1)}}`)
   return { key: deviceId, value, timestampMs: now }
+}
+
+/** A Markdown table, so that it can go into the README as it is. */
+function table(all: typeof results): string {
+  const rows = Object.entries(all).flatMap(([kind, figures]) =>
+    Object.entries(figures).map(([name, figure]) => {
+      const [min, median, max] =
+        typeof figure === 'number' ? ['', figure, ''] : [figure.min, figure.median, figure.max]
+      const cells = [min, median, max].map((value) => value.toLocaleString('en').padStart(9))
+      return `| ${kind.padEnd(24)} | ${name.padEnd(32)} | ${cells.join(' | ')} |`
+    }),
+  )
+  const head = `| ${'what'.padEnd(24)} | ${''.padEnd(32)} | ${['min', 'median', 'max'].map((c) => c.padStart(9)).join(' | ')} |`
+  const rule = `| ${'-'.repeat(24)} | ${'-'.repeat(32)} | ${'-'.repeat(8)}: | ${'-'.repeat(8)}: | ${'-'.repeat(8)}: |`
+  return `${[head, rule, ...rows].join('\n')}\n`
 }
 
 function cpuSeconds(pid: number): number {

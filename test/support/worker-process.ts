@@ -27,20 +27,23 @@ export type WorkerProcess = {
   /** Sum of messages_total: what it consumed. */
   consumed(): Promise<number>
   kill(signal: NodeJS.Signals): void
+  readonly isRunning: boolean
   /** The exit code, or the signal's name. */
   readonly exit: Promise<number | NodeJS.Signals>
   /** SIGTERM, and the exit. SIGKILL if it is still there after half a minute. */
   stop(): Promise<number | NodeJS.Signals>
 }
 
-export async function startWorker(env: Readonly<Record<string, string>>): Promise<WorkerProcess> {
+export async function startWorker(
+  env: Readonly<Record<string, string>>,
+  nodeFlags: readonly string[] = START_FLAGS,
+): Promise<WorkerProcess> {
   const { port, release } = await reservePort()
   const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [...START_FLAGS, 'cache-service/main.ts', 'worker'], {
+  const child = spawn(process.execPath, [...nodeFlags, 'cache-service/main.ts', 'worker'], {
     cwd: REPOSITORY,
     env: {
       PATH: process.env['PATH'] ?? '',
-      ...(process.env['BENCH_ENV'] ? JSON.parse(process.env['BENCH_ENV']) : {}),
       METRICS_PORT: String(port),
       ...env,
     },
@@ -97,6 +100,9 @@ export async function startWorker(env: Readonly<Record<string, string>>): Promis
       ),
     consumed: async () => (await metric('messages_total')).reduce((sum, { value }) => sum + value, 0),
     kill: (signal) => void child.kill(signal),
+    get isRunning() {
+      return child.exitCode === null && child.signalCode === null
+    },
     exit,
     async stop() {
       child.kill('SIGTERM')
