@@ -96,6 +96,17 @@ export function kafkaError(thrown: unknown): ServiceError {
   return new ServiceError('kafka', code, KAFKA_CODES[code], messageOf(thrown), thrown)
 }
 
+/** Kafka does not say which topic it is that does not exist. */
+export function topicMissing(topic: string, cause: ServiceError): ServiceError {
+  return new ServiceError(
+    'kafka',
+    'TOPIC_MISSING',
+    cause.failureClass,
+    `the topic ${topic} does not exist`,
+    cause,
+  )
+}
+
 export function internalErrorsInARow(count: number): ServiceError {
   const message = `our own code failed on ${count} records in a row`
   return new ServiceError('own', 'INTERNAL_ERRORS', OWN_CODES.INTERNAL_ERRORS, message, undefined)
