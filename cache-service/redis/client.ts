@@ -29,9 +29,10 @@ export function createRedis(
   redis.on('connect', () => (isRefused = false))
   redis.on('error', (error) => {
     events.redisFailed(redisError(error))
-    isRefused = isRefusedDatabase(error)
+    if (!isRefusedDatabase(error)) return
     // ioredis would go on in database 0, and says that it is ready all the same.
-    if (isRefused) redis.disconnect(true)
+    isRefused = true
+    redis.disconnect(true)
   })
   redis.on('ready', () => {
     if (!isRefused) events.redisConnected(`${config.host}:${config.port}/${config.db}`)
