@@ -1,11 +1,9 @@
 import kafkajs, { type Kafka } from 'kafkajs'
+import { requests } from '../simulator/produce.ts'
 import { librdkafkaPartition } from '../simulator/librdkafka.ts'
 import type { ProducedRecord } from './device-model.ts'
 import type { TaggedRecord } from './tagged-records.ts'
 import { installWireCodec, type WireCodec } from './wire-codecs.ts'
-
-const MAX_REQUEST_BYTES = 900_000
-const MAX_REQUEST_RECORDS = 5_000
 
 /** Writes as librdkafka does, and tells of every record where Kafka acknowledged it. */
 export type AcknowledgedProducer = {
@@ -77,7 +75,7 @@ export function createAcknowledgedProducer(options: AcknowledgedProducerOptions)
   async function sendNow(records: readonly TaggedRecord[], codec: WireCodec): Promise<void> {
     partitions ??= connect()
     const count = await partitions
-    for (const request of withinLimits(records)) await sendRequest(request, codec, count)
+    for (const request of requests(records)) await sendRequest(request, codec, count)
   }
 
   return {
@@ -94,19 +92,4 @@ export function createAcknowledgedProducer(options: AcknowledgedProducerOptions)
       await producer.disconnect()
     },
   }
-}
-
-function* withinLimits(records: readonly TaggedRecord[]): Generator<readonly TaggedRecord[]> {
-  let start = 0
-  let bytes = 0
-  for (const [at, { value }] of records.entries()) {
-    const size = value?.length ?? 0
-    if (at > start && (bytes + size > MAX_REQUEST_BYTES || at - start >= MAX_REQUEST_RECORDS)) {
-      yield records.slice(start, at)
-      start = at
-      bytes = 0
-    }
-    bytes += size
-  }
-  if (start < records.length) yield records.slice(start)
 }
