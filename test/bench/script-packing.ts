@@ -90,7 +90,7 @@ async function measure({ script, pack }: Way, round: number) {
   for (let from = 0; from < DEVICES; from += PER_CALL) {
     const count = Math.min(PER_CALL, DEVICES - from)
     const keys = Array.from({ length: count }, (_, i) => `device:efento-${from + i}:metadata`)
-    const entries = keys.map((): Entry => ({ expiry, fields: fields(lastUpdated) }))
+    const entries = keys.map((): Entry => ({ expiry, fields: deviceFields(lastUpdated) }))
     inFlight.push(redis.evalsha(sha, keys.length, ...keys, ...pack(entries)))
     if (inFlight.length === CALLS_IN_FLIGHT) {
       await Promise.all(inFlight)
@@ -107,7 +107,7 @@ async function measure({ script, pack }: Way, round: number) {
   return cost
 }
 
-function fields(lastUpdated: string): string[] {
+function deviceFields(lastUpdated: string): string[] {
   const id = '099950d8-36f6-45cc-81e7-4ef5e8e25d94'
   const known = ['datatype_id', id, 'datatype_name', 'temperature', 'datatype_unit', 'C', 'persist', 'true']
   return [...known, 'last_updated', lastUpdated]
