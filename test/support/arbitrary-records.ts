@@ -60,13 +60,19 @@ export function arbitraryTombstone(nowMs: number): fc.Arbitrary<SourceRecord> {
 
 /** Skipped, expired, or invalid in one way or another. */
 export function arbitraryIdleRecord(nowMs: number): fc.Arbitrary<SourceRecord> {
+  const timestamp = String(nowMs - 1_000)
   return fc.constantFrom(
-    sourceRecord({ device_id: 'a', metadata: null }),
+    sourceRecord({ device_id: 'a', metadata: null }, { timestamp }),
     sourceRecord({ device_id: 'a', metadata: {} }, { timestamp: String(nowMs - 2 * DAY_MS) }),
-    sourceRecord('{"device_id":'),
-    sourceRecord({ metadata: {} }),
-    sourceRecord(null, { key: Buffer.from('\n') }),
+    sourceRecord('{"device_id":', { timestamp }),
+    sourceRecord({ metadata: {} }, { timestamp }),
+    sourceRecord(null, { timestamp, key: Buffer.from('\n') }),
   )
+}
+
+/** In the order of their record times, as a producer writes them. */
+export function inOrderOfTime(records: readonly SourceRecord[]): SourceRecord[] {
+  return records.toSorted((a, b) => Number(a.timestamp) - Number(b.timestamp))
 }
 
 /** With offsets from 0, one after the other. */

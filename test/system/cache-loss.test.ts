@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createSeededRandom } from '../simulator/seeded-random.ts'
 import { eventually } from '../support/eventually.ts'
+import { assertNone } from '../support/oracle.ts'
 import { openWorkerScenario } from '../support/worker-scenario.ts'
 import type { WorkerProcess } from '../support/worker-process.ts'
 
@@ -64,18 +65,35 @@ describe.concurrent('what Redis lost is read again', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('when everything is flushed while no worker runs, by the next one, without a new record', async (context) => {
+  test('before a worker is ready: when Redis is empty at first, and when it was emptied while none ran', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
-    const { oracle } = scenario
+    const { oracle, redis } = scenario
     await scenario.sendFleet(6_000, { ...FLEET, seed: 3 })
+    for (let life = 0; life < 2; life++) {
+      const worker = await scenario.startWorker()
+      await eventually(async () => expect(await worker.get('/readyz')).toMatchObject({ status: 200 }), {
+        everyMs: 5,
+        timeoutMs: 30_000,
+      })
+      assertNone(await oracle.cacheDifferences())
+      await oracle.assertCaughtUp({ consumed: scenario.consumed })
+      expect(await worker.stop()).toBe(0)
+      await redis.flushall()
+    }
+  })
+
+  test('and a rebuild whose end nobody wrote down keeps no worker from being ready', async (context) => {
+    const scenario = await openWorkerScenario(context, { partitions: 1 })
+    const { oracle, redis, group } = scenario
+    await scenario.sendFleet(1_000, { ...FLEET, seed: 8 })
     const first = await scenario.startWorker()
     await oracle.caughtUp()
     expect(await first.stop()).toBe(0)
-    await scenario.redis.flushall()
+    // As if it had been killed between the last chunk and the end of the rebuild.
+    await redis.hset(`cache_service:progress:${group}`, '0:until', '1000')
     const second = await scenario.startWorker()
-    await eventually(async () => expect(await second.consumed()).toBe(oracle.produced))
-    await oracle.assertCaughtUp({ consumed: scenario.consumed })
     await second.ready()
+    expect(await second.consumed()).toBe(0)
     expect(await second.stop()).toBe(0)
   })
 

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import { createDeviceFleet } from '../simulator/device-fleet.ts'
+import type { PythonDict } from '../simulator/python-text.ts'
 import { eventually } from '../support/eventually.ts'
 import { runProgram } from '../support/run-program.ts'
-import { fromFleet, update } from '../support/tagged-records.ts'
+import { fromFleet, tombstone, update, type TaggedRecord } from '../support/tagged-records.ts'
 import { openWorkerScenario } from '../support/worker-scenario.ts'
 
 const RECORDS = 24_000
@@ -131,6 +132,38 @@ test.concurrent(
     expect(worker.errors).toBe('')
   },
 )
+
+test.concurrent('records that come one at a time are compared with what Redis holds', async (context) => {
+  const scenario = await openWorkerScenario(context)
+  const { oracle } = scenario
+  const worker = await scenario.startWorker()
+  const now = Date.now() - 3_600_000
+  const one = (eventMs: number, recordMs: number, metadata: PythonDict) =>
+    update({ deviceId: 'one', eventMicros: eventMs * 1000, timestampMs: recordMs, metadata })
+  const steps: [result: string, record: TaggedRecord][] = [
+    ['applied', one(now, now, { datatype_name: 'b', colour: 'red' })],
+    ['stale', one(now - 1, now + 5_000, { datatype_name: 'z' })], // lives longer for it
+    ['applied', one(now + 1, now + 2_000, { datatype_name: 'b', size: 1 })], // and no shorter for this
+    ['stale', one(now + 1, now, { datatype_name: 'a', size: 1 })],
+    ['applied', one(now + 1, now, { datatype_name: 'c' })],
+    ['unchanged', one(now + 1, now + 9_000, { datatype_name: 'c' })],
+    ['tombstone', tombstone('one', now - 600_000)], // too old to delete it
+    ['tombstone', tombstone('one', now)],
+    ['applied', one(now - 9, now - 9, { datatype_name: 'again' })],
+    ['tombstone', tombstone('one', now)],
+    ['tombstone', tombstone('one', now)],
+    ['applied', one(now, now, { datatype_name: 'for good' })],
+  ]
+  const counts: Record<string, number> = {}
+  for (const [result, record] of steps) {
+    await scenario.send([record])
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    counts[result] = (counts[result] ?? 0) + 1
+    const found = (await worker.metric('messages_total')).filter(({ value }) => value > 0)
+    expect(Object.fromEntries(found.map(({ labels, value }) => [labels['result'], value]))).toEqual(counts)
+  }
+  expect(await worker.stop()).toBe(0)
+})
 
 test.concurrent('healthcheck says by its exit code whether the worker is ready', async (context) => {
   const scenario = await openWorkerScenario(context, { topic: false })

@@ -2,7 +2,7 @@ import { promisify } from 'node:util'
 import { gzip, gzipSync, zstdCompress, zstdCompressSync } from 'node:zlib'
 import * as fc from 'fast-check'
 import kafkajs from 'kafkajs'
-import { compressFrame } from 'lz4-napi'
+import { compressFrame, compressFrameSync } from 'lz4-napi'
 import { compressSync } from 'snappy'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { decompressSnappy, registerCodecs, type Codec } from '../../cache-service/kafka/codecs.ts'
@@ -132,6 +132,7 @@ describe('snappy', () => {
     ['a length alone', Buffer.from([0x05])],
     ['a block cut short', block.subarray(0, block.length - 1)],
     ['a block with something behind it', Buffer.concat([block, Buffer.from('x')])],
+    ['half a header', Buffer.from(XERIAL_HEADER).subarray(0, 11)],
     ['a frame without its block', xerial(block).subarray(0, XERIAL_HEADER.length + 4)],
     ['half a frame length', xerial(block).subarray(0, XERIAL_HEADER.length + 2)],
     ['a frame cut short', xerial(block, block).subarray(0, -1)],
@@ -174,6 +175,7 @@ describe('snappy', () => {
 test.each([
   ['gzip', Buffer.concat(Array.from({ length: 257 }, () => gzipSync(Buffer.alloc(MIB))))],
   ['zstd', zstdCompressSync(Buffer.alloc(257 * MIB))],
+  ['lz4', compressFrameSync(Buffer.alloc(257 * MIB))],
 ] as const)('%s that unpacks to more than 256 MiB is refused', async (name, bomb) => {
   await expect(registered(name).decompress(bomb)).rejects.toThrow()
   expect(failures).toMatchObject([{ codec: name }])

@@ -86,6 +86,7 @@ describe('of Redis', () => {
       'NOPERM',
       'operator',
     ],
+    ["ERR The user executing the script can't run this command or subcommand", 'NOPERM', 'operator'],
     ["ERR unknown command 'EVALSHA', with args beginning with: ", 'UNKNOWN_COMMAND', 'operator'],
     ["ERR unknown subcommand 'LOAD'. Try SCRIPT HELP.", 'UNKNOWN_COMMAND', 'operator'],
     ['ERR syntax error', 'OTHER', 'transient'],
