@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { assertNone } from '../support/oracle.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/worker-scenario.ts'
 
 const FLEET = { devices: 200, awkwardPercent: 5 }
@@ -39,6 +40,21 @@ describe.concurrent('when the topic is deleted and created again', () => {
     await oracle.assertCaughtUp({ consumed: scenario.consumed }, 60_000)
     await worker.ready()
     expect(await worker.stop()).toBe(0)
+  })
+
+  test('while no worker runs, the next one reads the new one from its beginning, longer or shorter', async (context) => {
+    const scenario = await openWorkerScenario(context)
+    const { oracle } = scenario
+    for (const records of [2_000, 4_000, 500]) {
+      await scenario.sendFleet(records, { ...FLEET, seed: records, invalidPercent: 0 })
+      const worker = await scenario.startWorker()
+      await oracle.caughtUp()
+      expect(await worker.consumed()).toBe(records)
+      assertNone(await oracle.cacheDifferences())
+      expect(await worker.stop()).toBe(0)
+      await scenario.deleteTopic()
+      await eventually(() => scenario.createTopic())
+    }
   })
 
   test('nothing of the new one is missed, however soon it comes and however long it is', async (context) => {
