@@ -212,11 +212,12 @@ export class WorkerConsumer implements Service {
       this.#showLife()
       assigned(this.#partitions)
       events.joined(this.#partitions, payload.memberId)
-      if (this.#hold.isOpen) events.consumerState('consuming')
+      events.consumerState(this.#hold.isOpen ? 'consuming' : this.#hold.isPaused ? 'paused' : 'holding')
     })
     consumer.on(consumer.events.REBALANCING, () => {
       this.#isJoined = false
       this.#waitingFor = 'the group is rebalancing'
+      events.consumerState('joining')
     })
     consumer.on(consumer.events.FETCH, () => this.#showLife())
     consumer.on(consumer.events.CRASH, ({ payload }) => {

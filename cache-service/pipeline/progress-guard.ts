@@ -31,10 +31,18 @@ type Cursor = {
   comparing: Promise<GuardVerdict> | undefined
   /** It is to be read again, and no chunk from there has come yet. */
   isRewinding: boolean
+  /** It has been compared, or there is nothing to compare. */
+  isKnown: boolean
 }
 
 function createCursor(): Cursor {
-  return { left: undefined, rebuildUntil: undefined, comparing: undefined, isRewinding: false }
+  return {
+    left: undefined,
+    rebuildUntil: undefined,
+    comparing: undefined,
+    isRewinding: false,
+    isKnown: false,
+  }
 }
 
 const IN_STEP: GuardVerdict = { kind: 'in_step' }
@@ -65,6 +73,11 @@ export class ProgressGuard {
 
   get isRebuilding(): boolean {
     return [...this.#cursors.values()].some(({ rebuildUntil }) => rebuildUntil !== undefined)
+  }
+
+  /** False until it is known of every partition whether Redis lacks something. */
+  get hasCompared(): boolean {
+    return [...this.#cursors.values()].every(({ isKnown }) => isKnown)
   }
 
   /** Before a chunk is written. */
@@ -111,8 +124,8 @@ export class ProgressGuard {
     const cursors = this.#cursors
     const stored = await this.#store.load([...cursors.keys()])
     const suspects = [...cursors].filter(
-      ([partition, { left, isRewinding }]) =>
-        !isRewinding && (left === undefined || (stored.get(partition)?.next ?? -1) < left),
+      ([partition, { left, isRewinding, isKnown }]) =>
+        !isRewinding && (left === undefined ? !isKnown : (stored.get(partition)?.next ?? -1) < left),
     )
     if (suspects.length === 0) return
     const ranges = await this.#offsets.read()
@@ -138,7 +151,10 @@ export class ProgressGuard {
       if (range === undefined) throw kafkaError(new Error(`Kafka does not know partition ${partition}`))
       // Without a commit nothing has been applied: the first chunk begins at the earliest record.
       const believed = position ?? range.committed
-      return believed === undefined ? IN_STEP : await this.#compareWith(range, partition, cursor, believed)
+      const verdict =
+        believed === undefined ? IN_STEP : await this.#compareWith(range, partition, cursor, believed)
+      cursor.isKnown ||= believed !== undefined || range.end === range.earliest
+      return verdict
     })()
     cursor.comparing = comparing
     try {
@@ -159,8 +175,9 @@ export class ProgressGuard {
     const verdict = judgeProgress(stored?.next, position, range.earliest, range.end)
     switch (verdict.kind) {
       case 'in_step':
-        cursor.rebuildUntil = rebuildUntil > 0 ? rebuildUntil : undefined
         cursor.left = stored?.next ?? position
+        // Whoever completed it may have died before it could say so.
+        cursor.rebuildUntil = rebuildUntil > cursor.left ? rebuildUntil : undefined
         break
       case 'behind_nothing':
         await this.#store.overwrite(partition, position)

@@ -25,9 +25,24 @@ export function createRedis(
   random: () => number,
 ): Redis {
   const redis = new Redis({ ...connectionOptions(config, random), connectionName: name, lazyConnect: true })
-  redis.on('error', (error) => events.redisFailed(redisError(error)))
-  redis.on('ready', () => events.redisConnected(`${config.host}:${config.port}/${config.db}`))
+  let isRefused = false
+  redis.on('connect', () => (isRefused = false))
+  redis.on('error', (error) => {
+    events.redisFailed(redisError(error))
+    if (!isRefusedDatabase(error)) return
+    // ioredis would go on in database 0, and says that it is ready all the same.
+    isRefused = true
+    redis.disconnect(true)
+  })
+  redis.on('ready', () => {
+    if (!isRefused) events.redisConnected(`${config.host}:${config.port}/${config.db}`)
+  })
   return redis
+}
+
+function isRefusedDatabase(error: Error): boolean {
+  if (!('command' in error) || typeof error.command !== 'object' || error.command === null) return false
+  return 'name' in error.command && error.command.name === 'select'
 }
 
 function connectionOptions(config: RedisConfig, random: () => number) {

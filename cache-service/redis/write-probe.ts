@@ -22,12 +22,14 @@ export class WriteProbe {
   readonly #now: () => number
   #lastSuccessMs: number | undefined
   #lastError: ServiceError | undefined
+  #whyNoConnection: ServiceError | undefined
 
   constructor(redis: Redis, key: string, events: ProbeEvents, now: () => number) {
     this.#redis = redis
     this.#key = key
     this.#events = events
     this.#now = now
+    redis.on('error', (error) => (this.#whyNoConnection = redisError(error)))
   }
 
   /** Rejects with a ServiceError. */
@@ -35,13 +37,16 @@ export class WriteProbe {
     try {
       await this.#redis.set(this.#key, String(this.#now()), 'PX', PROBE_TTL_MS)
     } catch (error) {
-      this.#lastError = redisError(error)
+      const failure = redisError(error)
+      // Without a connection a command says only that. Why there is none, the connection has said.
+      this.#lastError = failure.code === 'CONNECTION' ? (this.#whyNoConnection ?? failure) : failure
       this.#events.redisFailed(this.#lastError)
       throw this.#lastError
     }
     if (this.#lastSuccessMs === undefined) await this.#warnOfEviction()
     this.#lastSuccessMs = this.#now()
     this.#lastError = undefined
+    this.#whyNoConnection = undefined
     this.#events.redisWorks()
   }
 

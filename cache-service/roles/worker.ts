@@ -121,17 +121,25 @@ export async function runWorkerWith(
       }),
       // What failed on Kafka's side is tried by the next attempt itself.
       probe: (failure: ServiceError) => (failure.side === 'redis' ? probe.write() : Promise.resolve()),
-      assigned: (partitions) => guard.assigned(partitions),
+      assigned: (partitions) => {
+        guard.assigned(partitions)
+        checkProgress().catch((error: unknown) => events.loopFailed('progress check', error))
+      },
       events,
       monitor,
       now,
       random,
     })
+    const checkProgress = async () => {
+      // Without Redis there is nothing to compare with; the probe speaks of that.
+      if (redis.status === 'ready') await guard.check((partition, to) => consumer.seek(partition, to))
+    }
 
     const checks = [
       () => (stop.aborted ? ['stopping'] : []),
       () => consumer.notReadyReasons(),
       () => probe.notReadyReasons(),
+      () => (guard.hasCompared ? [] : ['comparing: whether Redis holds what was read before']),
       () => (guard.isRebuilding ? ['rebuilding: reading again what Redis does not hold'] : []),
     ]
     const opened: OpenedRole[] = []
@@ -176,10 +184,7 @@ export async function runWorkerWith(
         events,
         now,
       }),
-      loop('progress check', PROGRESS_CHECK_INTERVAL_MS, async () => {
-        // Without Redis there is nothing to compare with; the probe speaks of that.
-        if (redis.status === 'ready') await guard.check((partition, to) => consumer.seek(partition, to))
-      }),
+      loop('progress check', PROGRESS_CHECK_INTERVAL_MS, checkProgress),
       loop('lag', config.kafka.lagPollIntervalMs, async () => {
         const lags = lag.measure(await lagOffsets.read(), consumer.partitions)
         events.lagMeasured(lags)

@@ -1,17 +1,4 @@
-export type Sample = { name: string; labels: Readonly<Record<string, string>>; value: number }
-
-const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/
-const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g
-
-/** Prometheus' text format, without timestamps and exemplars. */
-export function parseMetrics(text: string): Sample[] {
-  return text.split('\n').flatMap((line) => {
-    const [, name, labels = '', value] = SAMPLE.exec(line) ?? []
-    if (name === undefined) return []
-    const pairs = [...labels.matchAll(LABEL)].map(([, label = '', quoted = '']) => [label, quoted])
-    return [{ name, labels: Object.fromEntries(pairs), value: Number(value) }]
-  })
-}
+import { parseMetrics, type Sample } from '../support/parse-metrics.ts'
 
 /** What the demo shows of a worker; a gauge that the worker doesn't know yet is undefined. */
 export type WorkerMetrics = {

@@ -100,7 +100,10 @@ export function createSimulatedProducer(options: SimulatedProducerOptions): Simu
   }
 }
 
-function* requests(records: readonly ProducedRecord[]): Generator<readonly ProducedRecord[]> {
+/** The runs of records that fit into one request. */
+export function* requests<Record extends Pick<ProducedRecord, 'value'>>(
+  records: readonly Record[],
+): Generator<readonly Record[]> {
   let start = 0
   let bytes = 0
   for (const [at, { value }] of records.entries()) {

@@ -34,7 +34,8 @@ export async function createTopic(
   try {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
     const created = { topic, numPartitions: partitions, replicationFactor, configEntries }
-    await admin.createTopics({ topics: [created], waitForLeaders: true })
+    // Its own wait for leaders gives up when a broker has not heard of the topic yet.
+    await admin.createTopics({ topics: [created], waitForLeaders: false })
     await eventually(async () => {
       const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
       const led = topics.flatMap((found) => found.partitions).filter(({ leader }) => leader >= 0)

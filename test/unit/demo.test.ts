@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { parseProduced } from '../demo/report.ts'
-import { parseMetrics, readWorkerMetrics } from '../demo/worker-metrics.ts'
+import { readWorkerMetrics } from '../demo/worker-metrics.ts'
+import { parseMetrics } from '../support/parse-metrics.ts'
 
 const METRICS = `
 # HELP cache_service_messages_total Records consumed, by what became of them.

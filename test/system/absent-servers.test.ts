@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { reserveOwnKafka, reserveOwnRedis } from '../support/servers.ts'
+import { update } from '../support/tagged-records.ts'
+import { createTopic } from '../support/test-scope.ts'
+import { openWorkerScenario } from '../support/worker-scenario.ts'
+
+test('a worker that finds neither Redis nor Kafka waits for each in turn, says for what, and then consumes', async (context) => {
+  const [redis, kafka] = await Promise.all([reserveOwnRedis(), reserveOwnKafka()])
+  context.onTestFinished(() => redis.stop())
+  context.onTestFinished(() => kafka.stop())
+  const scenario = await openWorkerScenario(context, {
+    kafka,
+    ownRedis: redis,
+    topic: false,
+    errorTopic: false,
+  })
+  const worker = await scenario.startWorker()
+  const reasons = async () => {
+    const { status, body } = await worker.get('/readyz')
+    expect(status).toBe(503)
+    expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+    return body
+  }
+
+  await eventually(async () => {
+    expect(await reasons()).toMatch(new RegExp(`not in the consumer group: .*ECONNREFUSED.*${kafka.port}`))
+    expect(await reasons()).toMatch(new RegExp(`Redis at 127.0.0.1:${redis.port} has not taken a write`))
+  })
+  await redis.start()
+  await eventually(async () => expect(await reasons()).not.toContain('Redis'))
+  expect(await reasons()).toContain('not in the consumer group')
+
+  await kafka.start()
+  await eventually(async () => expect(await reasons()).toContain(scenario.topic), { timeoutMs: 60_000 })
+  expect(worker.logLines().map(({ msg }) => msg)).toContain(
+    `waiting for the topic ${scenario.topic}: it does not exist yet`,
+  )
+
+  await scenario.createTopic()
+  await worker.ready(60_000)
+  await createTopic(kafka.brokers, scenario.errorTopic)
+  await scenario.send([update({ deviceId: 'first' })])
+  await scenario.sendFleet(2_000, { seed: 1, devices: 50 })
+  await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed })
+  expect(await worker.stop()).toBe(0)
+})

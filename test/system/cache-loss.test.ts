@@ -1,0 +1,139 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { createSeededRandom } from '../simulator/seeded-random.ts'
+import { eventually } from '../support/eventually.ts'
+import { assertNone } from '../support/oracle.ts'
+import { openWorkerScenario } from '../support/worker-scenario.ts'
+import type { WorkerProcess } from '../support/worker-process.ts'
+
+const FLEET = { devices: 300, awkwardPercent: 8, tombstonePercent: 2 }
+const SMALL_STEPS = { CHUNK_MAX_RECORDS: '100', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '40000' }
+
+async function valueOf(worker: WorkerProcess, metric: string): Promise<number | undefined> {
+  return (await worker.metric(metric))[0]?.value
+}
+
+async function rebuilds(worker: WorkerProcess): Promise<void> {
+  await eventually(
+    async () => {
+      const { status, body } = await worker.get('/readyz')
+      expect(body).toContain('rebuilding')
+      expect(status).toBe(503)
+      expect(await valueOf(worker, 'rebuild_in_progress')).toBe(1)
+    },
+    { everyMs: 10, describe: 'the worker says that it rebuilds' },
+  )
+  expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+}
+
+describe.concurrent('what Redis lost is read again', () => {
+  test('when everything is flushed under load, whenever that happens', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
+    const { oracle } = scenario
+    const load = scenario.startLoad({ ...FLEET, seed: 1, perSecond: 1_000 })
+    const worker = await scenario.startWorker()
+    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(1_000))
+    const random = createSeededRandom(7)
+    for (let flushes = 0; flushes < 4; flushes++) {
+      await scenario.redis.flushall()
+      await sleep(random.below(1_500))
+    }
+    await load.stop()
+    await oracle.caughtUp()
+    await oracle.assertHeals({ consumed: scenario.consumed, redelivered: true })
+    await worker.ready()
+    expect(await valueOf(worker, 'cache_loss_total')).toBeGreaterThanOrEqual(scenario.partitions)
+    expect(await valueOf(worker, 'rebuild_in_progress')).toBe(0)
+    expect(await worker.stop()).toBe(0)
+  })
+
+  test('when everything is flushed while nothing happens, once for each partition and without a new record', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
+    const { oracle } = scenario
+    await scenario.sendFleet(9_000, { ...FLEET, seed: 2 })
+    const worker = await scenario.startWorker()
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    await worker.ready()
+    expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
+    await scenario.redis.flushall()
+    await rebuilds(worker)
+    await worker.ready()
+    await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) / 2 })
+    expect(await valueOf(worker, 'cache_loss_total')).toBe(scenario.partitions)
+    expect(await valueOf(worker, 'rebuild_in_progress')).toBe(0)
+    expect(worker.output).toContain('Redis lost data that Kafka still has')
+    expect(await worker.stop()).toBe(0)
+  })
+
+  test('before a worker is ready: when Redis is empty at first, and when it was emptied while none ran', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
+    const { oracle, redis } = scenario
+    await scenario.sendFleet(6_000, { ...FLEET, seed: 3 })
+    for (let life = 0; life < 2; life++) {
+      const worker = await scenario.startWorker()
+      await eventually(async () => expect(await worker.get('/readyz')).toMatchObject({ status: 200 }), {
+        everyMs: 5,
+        timeoutMs: 30_000,
+      })
+      assertNone(await oracle.cacheDifferences())
+      await oracle.assertCaughtUp({ consumed: scenario.consumed })
+      expect(await worker.stop()).toBe(0)
+      await redis.flushall()
+    }
+  })
+
+  test('and a rebuild whose end nobody wrote down keeps no worker from being ready', async (context) => {
+    const scenario = await openWorkerScenario(context, { partitions: 1 })
+    const { oracle, redis, group } = scenario
+    await scenario.sendFleet(1_000, { ...FLEET, seed: 8 })
+    const first = await scenario.startWorker()
+    await oracle.caughtUp()
+    expect(await first.stop()).toBe(0)
+    // As if it had been killed between the last chunk and the end of the rebuild.
+    await redis.hset(`cache_service:progress:${group}`, '0:until', '1000')
+    const second = await scenario.startWorker()
+    await second.ready()
+    expect(await second.consumed()).toBe(0)
+    expect(await second.stop()).toBe(0)
+  })
+
+  test('when an older snapshot comes back: from there on, and no more', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
+    const { oracle, redisServer } = scenario
+    await scenario.sendFleet(4_000, { ...FLEET, seed: 4 })
+    const worker = await scenario.startWorker()
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    await scenario.redis.save()
+    await scenario.sendFleet(5_000, { ...FLEET, seed: 5 })
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    await redisServer.kill('SIGKILL')
+    await redisServer.start()
+    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(oracle.produced))
+    await worker.ready()
+    await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) - 5_000 })
+    expect(await valueOf(worker, 'cache_loss_total')).toBe(scenario.partitions)
+    expect(await worker.stop()).toBe(0)
+  })
+
+  test('when the progress is deleted, which is how a rebuild is ordered', async (context) => {
+    const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
+    const { oracle, redis, group } = scenario
+    await scenario.sendFleet(9_000, { ...FLEET, seed: 6 })
+    const worker = await scenario.startWorker()
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    const victim = oracle.records.find(({ expectation }) => expectation.outcome === 'update')
+    const key = `device:${victim?.key?.toString()}:metadata`
+    await redis.hset(
+      key,
+      'datatype_name',
+      'spoilt by hand',
+      'last_updated',
+      '2001-01-01T00:00:00.000000+00:00',
+    )
+    await redis.del(`cache_service:progress:${group}`)
+    await rebuilds(worker)
+    await worker.ready()
+    await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) / 2 })
+    expect(await worker.stop()).toBe(0)
+  })
+})

@@ -1,0 +1,61 @@
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { expect, test } from 'vitest'
+import { runProgram } from '../support/run-program.ts'
+
+test('every bad setting is printed at once with what it is, no secret is, and the exit code is 2', async () => {
+  const { code, output, errors } = await runProgram(['worker'], {
+    KAFKA_BOOTSTRAP_SERVERS: 'no port',
+    KAFKA_SESSION_TIMEOUT_S: 'long',
+    KAFKA_SASL_PASSWORD: 'first-secret',
+    REDIS_URL: 'http://user:second-secret@redis:6379',
+    REDIS_PORT: '70000',
+    REDIS_METADATA_TTL: '-1',
+    METADATA_EXTRA_FIELDS: 'last_updated',
+    LOG_LEVEL: 'LOUD',
+    METRICS_PORT: '',
+  })
+  expect(code).toBe(2)
+  const paragraphs = errors.split('\n\n')
+  expect(paragraphs[0]).toBe("8 settings can't be used:")
+  const blamed = paragraphs.slice(1).map((paragraph) => /^\w+/.exec(paragraph)?.[0])
+  expect(blamed.toSorted()).toEqual([
+    'KAFKA_BOOTSTRAP_SERVERS',
+    'KAFKA_SASL_PASSWORD',
+    'KAFKA_SESSION_TIMEOUT_S',
+    'LOG_LEVEL',
+    'METADATA_EXTRA_FIELDS',
+    'REDIS_METADATA_TTL',
+    'REDIS_PORT',
+    'REDIS_URL',
+  ])
+  for (const paragraph of paragraphs.slice(1))
+    expect(paragraph).toMatch(/\n {2}What it is: .+\n {2}What to do: /)
+  expect(output + errors).not.toContain('secret')
+})
+
+test('a port that is taken is an error of the setting that names it', async ({ onTestFinished }) => {
+  const squatter = createServer().listen(0, '127.0.0.1')
+  onTestFinished(() => void squatter.close())
+  await once(squatter, 'listening')
+  const address = squatter.address()
+  const port = typeof address === 'object' && address !== null ? String(address.port) : ''
+  const { code, output } = await runProgram(['worker'], { METRICS_PORT: port, REDIS_HOST: '127.0.0.1' })
+  expect(code).toBe(2)
+  expect(output).toMatch(new RegExp(`METRICS_PORT 127.0.0.1:${port}.*EADDRINUSE`))
+})
+
+test('an unknown role is refused, and --version and --help say what they say', async () => {
+  expect(await runProgram(['wroker'], {})).toMatchObject({
+    code: 2,
+    errors: expect.stringContaining('wroker'),
+  })
+  expect(await runProgram(['--version'], {})).toMatchObject({
+    code: 0,
+    output: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+  })
+  expect(await runProgram(['--help'], {})).toMatchObject({
+    code: 0,
+    output: expect.stringContaining('Exit codes'),
+  })
+})

@@ -1,0 +1,197 @@
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { PythonDict } from '../simulator/python-text.ts'
+import { eventually } from '../support/eventually.ts'
+import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers.ts'
+import { update } from '../support/tagged-records.ts'
+import {
+  openWorkerScenario,
+  type ScenarioContext,
+  type ScenarioOptions,
+  type WorkerScenario,
+} from '../support/worker-scenario.ts'
+
+/** All that the worker's user needs of Redis. The README shows the same. */
+const ACL =
+  '~device:* ~devices ~cache_service:* +client|setname +select +info +evalsha +script|load ' +
+  '+get +set +del +exists +pexpire +pexpireat +pttl +persist ' +
+  '+hget +hset +hdel +hgetall +hmget +hkeys +hlen +sadd +srem +scard +sscan'
+
+const PASSWORD = 'correct-horse'
+
+/** With records that make the worker use every command that it has. */
+async function worksFully(scenario: WorkerScenario): Promise<void> {
+  const { oracle, redis } = scenario
+  await redis.sadd('devices', 'expired long ago')
+  const worker = await scenario.startWorker({ DEVICES_SWEEP_INTERVAL_S: '1' })
+  await scenario.sendFleet(2_000, { seed: 1, devices: 50, tombstonePercent: 5 })
+  const timestampMs = Date.now()
+  const contents: PythonDict[] = [{ datatype_id: 'first', extra: 'field' }, { datatype_id: 'second' }]
+  for (const metadata of contents) {
+    await oracle.caughtUp()
+    await scenario.send([update({ deviceId: 'one at a time', timestampMs, metadata })])
+  }
+  await oracle.caughtUp()
+  await worker.ready()
+  // The sweeper took out the one that has no hash.
+  await oracle.assertHeals({ consumed: scenario.consumed })
+  expect(await worker.stop()).toBe(0)
+}
+
+/** The commands that others than the test itself send, and those of their scripts. */
+async function watchCommands({ onTestFinished }: ScenarioContext, redis: Redis): Promise<Set<string>> {
+  const used = new Set<string>()
+  const ours = /laddr=\S+|addr=(\S+)/.exec(String(await redis.client('INFO')))?.[1]
+  const monitor = await redis.monitor()
+  onTestFinished(() => monitor.disconnect())
+  monitor.on('monitor', (_time: string, [name = '', subcommand]: string[], source: string) => {
+    if (source === ours) return
+    used.add(name.toLowerCase())
+    if (subcommand !== undefined) used.add(`${name}|${subcommand}`.toLowerCase())
+  })
+  return used
+}
+
+describe.concurrent('Redis', () => {
+  test('with a password: the right one is accepted, a wrong one or none ends the worker and names the setting', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: { password: PASSWORD } })
+    await worksFully(scenario)
+    const { host, port } = scenario.redisServer
+    const byParts = { REDIS_URL: '', REDIS_HOST: host, REDIS_PORT: String(port) }
+    for (const env of [{ ...byParts, REDIS_PASSWORD: 'wrong-horse' }, byParts]) {
+      const worker = await scenario.startWorker(env)
+      expect(await worker.exit).toBe(2)
+      expect(worker.logLines()).toContainEqual(
+        expect.objectContaining({ level: 'fatal', msg: expect.stringContaining('REDIS_PASSWORD') }),
+      )
+      expect(worker.output + worker.errors).not.toContain('horse')
+    }
+  })
+
+  test('with TLS', async (context) => {
+    const redis = await startOwnRedis({ tls: true })
+    context.onTestFinished(() => redis.stop())
+    const env = { REDIS_TLS_CA_FILE: redis.tls?.caPath ?? '' }
+    await worksFully(await openWorkerScenario(context, { ownRedis: redis, env }))
+  })
+
+  test('with a user who may do what the README says: that is enough, and none of it is too much', async (context) => {
+    const scenario = await openWorkerScenario(context, {
+      ownRedis: { aclUsers: { cache: `on >${PASSWORD} ${ACL}` } },
+    })
+    const { redis, redisServer } = scenario
+    const url = `redis://cache:${PASSWORD}@127.0.0.1:${redisServer.port}`
+    const asUser = {
+      ...scenario,
+      startWorker: (env = {}) => scenario.startWorker({ REDIS_URL: url, ...env }),
+    }
+    const used = await watchCommands(context, redis)
+    await worksFully(asUser)
+    // Another database, which is filled anew, and where nothing expires.
+    const second = await scenario.startWorker({ REDIS_URL: `${url}/1`, REDIS_METADATA_TTL: '0' })
+    await eventually(async () => expect(await second.consumed()).toBe(scenario.oracle.produced))
+    await second.ready()
+    expect(await second.stop()).toBe(0)
+    expect(await redis.acl('LOG')).toEqual([])
+    const allowed = [...ACL.matchAll(/\+(\S+)/g)].map(([, command]) => command)
+    expect(allowed.filter((command) => !used.has(command ?? ''))).toEqual([])
+  })
+
+  test('that asks for a password at run time makes the worker hold, and say so at level error', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: {} })
+    const { oracle, redis } = scenario
+    const worker = await scenario.startWorker()
+    const load = scenario.startLoad({ seed: 3, devices: 50, perSecond: 200 })
+    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(200))
+    await redis.config('SET', 'requirepass', PASSWORD)
+    await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await eventually(async () => {
+      const { status, body } = await worker.get('/readyz')
+      expect(status).toBe(503)
+      expect(body).toContain('holding: redis')
+    })
+    await eventually(() =>
+      expect(worker.logLines()).toContainEqual(
+        expect.objectContaining({
+          level: 'error',
+          code: 'NOAUTH',
+          msg: expect.stringContaining('REDIS_PASSWORD'),
+        }),
+      ),
+    )
+    expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+    expect(worker.isRunning).toBe(true)
+    await redis.config('SET', 'requirepass', '')
+    await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await worker.ready(40_000)
+    await load.stop()
+    await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
+    expect(await worker.stop()).toBe(0)
+  })
+})
+
+describe('Kafka', () => {
+  let scram256AndPlain: OwnKafka
+  let scram512: OwnKafka
+  let tlsAndPlain: OwnKafka
+
+  beforeAll(async () => {
+    ;[scram256AndPlain, scram512, tlsAndPlain] = await Promise.all([
+      startOwnKafka({
+        security: 'sasl_scram_256',
+        properties: {
+          'listener.name.clients.sasl.enabled.mechanisms': 'SCRAM-SHA-256,PLAIN',
+          'listener.name.clients.plain.sasl.jaas.config':
+            'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="alice-secret";',
+        },
+      }),
+      startOwnKafka({ security: 'sasl_scram_512' }),
+      startOwnKafka({ security: 'sasl_tls' }),
+    ])
+  })
+  afterAll(() => Promise.all([scram256AndPlain, scram512, tlsAndPlain].map((kafka) => kafka?.stop())))
+
+  const alice = { KAFKA_SASL_USERNAME: 'alice', KAFKA_SASL_PASSWORD: 'alice-secret' }
+
+  /** The test itself comes in by the side entrance, without a login. */
+  function open(context: ScenarioContext, kafka: OwnKafka, env: ScenarioOptions['env']) {
+    return openWorkerScenario(context, {
+      kafka: { brokers: kafka.internalBrokers },
+      env: { KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(','), ...env },
+    })
+  }
+
+  test('with SASL plain', async (context) => {
+    await worksFully(await open(context, scram256AndPlain, { ...alice, KAFKA_SASL_MECHANISM: 'plain' }))
+  })
+
+  test('with SASL scram-sha-256', async (context) => {
+    await worksFully(
+      await open(context, scram256AndPlain, { ...alice, KAFKA_SASL_MECHANISM: 'scram-sha-256' }),
+    )
+  })
+
+  test('with SASL scram-sha-512', async (context) => {
+    await worksFully(await open(context, scram512, { ...alice, KAFKA_SASL_MECHANISM: 'scram-sha-512' }))
+  })
+
+  test('with TLS, and SASL plain inside it', async (context) => {
+    const env = { ...alice, KAFKA_SASL_MECHANISM: 'plain', KAFKA_SSL: 'true' }
+    await worksFully(
+      await open(context, tlsAndPlain, { ...env, KAFKA_SSL_CA_FILE: tlsAndPlain.tls?.caPath ?? '' }),
+    )
+  })
+
+  test.for(['plain', 'scram-sha-256'])(
+    'a wrong password for %s ends the worker and names the setting',
+    async (mechanism, context) => {
+      const scenario = await open(context, scram256AndPlain, { ...alice, KAFKA_SASL_MECHANISM: mechanism })
+      const worker = await scenario.startWorker({ KAFKA_SASL_PASSWORD: 'wrong-secret' })
+      expect(await worker.exit).toBe(2)
+      expect(worker.logLines()).toContainEqual(
+        expect.objectContaining({ level: 'fatal', msg: expect.stringContaining('KAFKA_SASL_PASSWORD') }),
+      )
+      expect(worker.output + worker.errors).not.toContain('wrong-secret')
+    },
+  )
+})

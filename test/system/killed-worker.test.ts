@@ -1,0 +1,46 @@
+import { describe, expect, test } from 'vitest'
+import { createSeededRandom } from '../simulator/seeded-random.ts'
+import { eventually } from '../support/eventually.ts'
+import { assertNone } from '../support/oracle.ts'
+import { openWorkerScenario } from '../support/worker-scenario.ts'
+
+const KILLS = 3
+const RECORDS = 30_000
+// Small steps, so that a kill finds many of them half done.
+const SMALL_STEPS = {
+  CHUNK_MAX_RECORDS: '100',
+  KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '40000',
+  REDIS_SCRIPT_MAX_KEYS: '7',
+}
+
+describe.concurrent('a worker that is killed loses nothing', () => {
+  test.for([1, 2])('wherever it was in the stream (seed %i)', async (seed, context) => {
+    const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
+    const { oracle } = scenario
+    const random = createSeededRandom(seed)
+    await scenario.sendFleet(RECORDS, { seed, devices: 300, awkwardPercent: 8, tombstonePercent: 2 })
+    const committedAtKills: number[] = []
+    for (let kill = 0; kill < KILLS; kill++) {
+      const worker = await scenario.startWorker()
+      const target = 300 + random.below(RECORDS / (2 * KILLS))
+      await eventually(
+        async () => {
+          const consumed = await worker.consumed()
+          if (consumed < target) throw new Error(`${consumed} of ${target} are consumed`)
+        },
+        { everyMs: 1 + random.below(20), describe: `kill ${kill} of seed ${seed}` },
+      )
+      worker.kill('SIGKILL')
+      expect(await worker.exit).toBe('SIGKILL')
+      assertNone(await oracle.differencesBelowCommit())
+      committedAtKills.push([...(await oracle.committed()).values()].reduce((sum, offset) => sum + offset, 0))
+    }
+    // Otherwise nothing was interrupted.
+    expect(Math.max(...committedAtKills)).toBeLessThan(RECORDS)
+    expect(committedAtKills.toSorted((a, b) => a - b)).toEqual(committedAtKills)
+    const worker = await scenario.startWorker()
+    await oracle.assertCaughtUp()
+    await worker.ready()
+    expect(await worker.stop()).toBe(0)
+  })
+})

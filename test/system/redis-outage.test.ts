@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { assertNone } from '../support/oracle.ts'
+import { openWorkerScenario } from '../support/worker-scenario.ts'
+import type { WorkerProcess } from '../support/worker-process.ts'
+
+const DURABLE = { args: ['--appendonly', 'yes'] }
+const LOAD = { devices: 200, perSecond: 400, awkwardPercent: 5, tombstonePercent: 1 }
+
+async function consumerStates(worker: WorkerProcess): Promise<string[]> {
+  const states = await worker.metric('consumer_state')
+  return states.filter(({ value }) => value === 1).map(({ labels }) => labels['state'] ?? '')
+}
+
+async function valueOf(worker: WorkerProcess, metric: string): Promise<number | undefined> {
+  return (await worker.metric(metric))[0]?.value
+}
+
+describe.concurrent('while Redis is away the worker holds, says so, and heals', () => {
+  test('when Redis is killed, and comes back after twenty seconds', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: DURABLE })
+    const { oracle, redisServer } = scenario
+    const load = scenario.startLoad({ ...LOAD, seed: 1 })
+    const worker = await scenario.startWorker()
+    await worker.ready()
+    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(500))
+
+    await redisServer.kill('SIGKILL')
+    await eventually(async () => {
+      const { status, body } = await worker.get('/readyz')
+      expect(status).toBe(503)
+      expect(body).toMatch(/holding: redis CONNECTION/)
+    })
+    const atOutage = await oracle.committed()
+    const outageEndsAt = performance.now() + 20_000
+    const statesSeen = new Set<string>()
+    while (performance.now() < outageEndsAt) {
+      for (const state of await consumerStates(worker)) statesSeen.add(state)
+      expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+      expect(await worker.get('/readyz')).toMatchObject({ status: 503 })
+      expect(await valueOf(worker, 'redis_up')).toBe(0)
+      expect(await oracle.committed()).toEqual(atOutage)
+      await sleep(500)
+    }
+    expect([...statesSeen].toSorted()).toEqual(['holding', 'paused'])
+    expect((await worker.get('/readyz')).body).toMatch(/Redis at 127.0.0.1:\d+ has not taken a write/)
+    expect(worker.logLines().filter(({ level }) => level === 'warn').length).toBeLessThan(60)
+
+    // Frozen for a moment, so that what was committed before can be compared with what Redis kept.
+    worker.kill('SIGSTOP')
+    await redisServer.start()
+    await eventually(() => scenario.redis.ping())
+    assertNone(await oracle.differencesBelowCommit())
+    worker.kill('SIGCONT')
+
+    await worker.ready(40_000)
+    await load.stop()
+    await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
+    expect(await valueOf(worker, 'redis_up')).toBe(1)
+    expect(await consumerStates(worker)).toEqual(['consuming'])
+    expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
+    expect(await worker.stop()).toBe(0)
+  })
+
+  test('when Redis hangs for eight seconds', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: {} })
+    const { oracle, redisServer } = scenario
+    const load = scenario.startLoad({ ...LOAD, seed: 2 })
+    const worker = await scenario.startWorker()
+    await worker.ready()
+    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(500))
+
+    await redisServer.kill('SIGSTOP')
+    const hungAt = performance.now()
+    await eventually(async () => expect((await worker.get('/readyz')).body).toMatch(/holding: redis/))
+    const atHang = await oracle.committed()
+    expect(await consumerStates(worker)).toEqual(['holding'])
+    while (performance.now() < hungAt + 8_000) {
+      expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+      expect(await worker.get('/readyz')).toMatchObject({ status: 503 })
+      expect(await oracle.committed()).toEqual(atHang)
+      await sleep(250)
+    }
+    await redisServer.kill('SIGCONT')
+    await worker.ready(40_000)
+    await load.stop()
+    await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
+    expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
+    expect(await worker.stop()).toBe(0)
+  })
+})

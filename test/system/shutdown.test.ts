@@ -1,0 +1,118 @@
+import { describe, expect, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { assertNone } from '../support/oracle.ts'
+import { openWorkerScenario, type WorkerScenario } from '../support/worker-scenario.ts'
+import type { WorkerProcess } from '../support/worker-process.ts'
+
+const SMALL_STEPS = { CHUNK_MAX_RECORDS: '100', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '40000' }
+const BACKLOG = { seed: 1, devices: 300, awkwardPercent: 8, tombstonePercent: 2 }
+
+/** What a worker consumed in all, once it is gone: its log has a line for each chunk. */
+function consumedByLog(worker: WorkerProcess): number {
+  const chunks = worker.logLines().filter(({ msg }) => msg === 'batch applied')
+  return chunks.reduce((sum, { records }) => sum + Number(records), 0)
+}
+
+async function progressInRedis({ redis, group }: WorkerScenario): Promise<Map<number, number>> {
+  const progress = await redis.hgetall(`cache_service:progress:${group}`)
+  return new Map(
+    Object.entries(progress)
+      .filter(([field]) => /^\d+$/.test(field))
+      .map(([partition, offset]) => [Number(partition), Number(offset)]),
+  )
+}
+
+async function consumes(worker: WorkerProcess, records: number): Promise<void> {
+  await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(records), { everyMs: 5 })
+}
+
+describe.concurrent('a worker that is told to stop', () => {
+  test('in mid-stream leaves with everything that it applied committed, and the next one goes on from there', async (context) => {
+    const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
+    const { oracle } = scenario
+    await scenario.sendFleet(40_000, BACKLOG)
+    const first = await scenario.startWorker()
+    await consumes(first, 3_000)
+    expect(await first.stop()).toBe(0)
+    expect(first.logLines().at(-1)).toMatchObject({ msg: 'stopped' })
+
+    const committed = await oracle.committed()
+    const reached = [...committed.values()].reduce((sum, offset) => sum + offset, 0)
+    expect(reached).toBeLessThan(oracle.produced)
+    expect(await progressInRedis(scenario)).toEqual(committed)
+    expect(consumedByLog(first)).toBe(reached)
+    assertNone(await oracle.differencesAtCommit())
+
+    const second = await scenario.startWorker()
+    await oracle.assertCaughtUp({
+      consumed: async () => consumedByLog(first) + (await second.consumed()),
+    })
+    expect(await progressInRedis(scenario)).toEqual(await oracle.committed())
+    expect(await second.stop()).toBe(0)
+  })
+
+  test('by a second signal ends at once, with exit code 1', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: {}, env: { REDIS_TIMEOUT_S: '5' } })
+    const worker = await hangInAChunk(scenario)
+    worker.kill('SIGTERM')
+    await eventually(() => expect(worker.output).toContain('stopping: finishing the chunk in hand'))
+    worker.kill('SIGINT')
+    const toldAt = performance.now()
+    expect(await worker.exit).toBe(1)
+    expect(performance.now() - toldAt).toBeLessThan(1_000)
+    expect(worker.logLines().at(-1)).toMatchObject({ level: 'warn', msg: 'told twice: ending at once' })
+    await scenario.redisServer.kill('SIGCONT')
+    assertNone(await scenario.oracle.differencesBelowCommit())
+  })
+
+  test('ends with exit code 1 when it cannot finish within SHUTDOWN_TIMEOUT_S', async (context) => {
+    const scenario = await openWorkerScenario(context, {
+      ownRedis: {},
+      env: { REDIS_TIMEOUT_S: '5', SHUTDOWN_TIMEOUT_S: '1' },
+    })
+    const worker = await hangInAChunk(scenario)
+    expect(await worker.stop()).toBe(1)
+    expect(worker.logLines().at(-1)).toMatchObject({
+      level: 'error',
+      msg: expect.stringContaining('SHUTDOWN_TIMEOUT_S'),
+    })
+    await scenario.redisServer.kill('SIGCONT')
+    assertNone(await scenario.oracle.differencesBelowCommit())
+  })
+
+  test('while it holds leaves quickly, and commits nothing of what it holds', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: { args: ['--appendonly', 'yes'] } })
+    const { oracle, redisServer } = scenario
+    await scenario.sendFleet(2_000, BACKLOG)
+    const worker = await scenario.startWorker()
+    await oracle.caughtUp()
+    const before = await oracle.committed()
+    await redisServer.kill('SIGKILL')
+    await scenario.sendFleet(2_000, { ...BACKLOG, seed: 2 })
+    await eventually(() => expect(worker.output).toContain('holding: the chunk will be tried again'))
+    const toldAt = performance.now()
+    expect(await worker.stop()).toBe(0)
+    expect(performance.now() - toldAt).toBeLessThan(5_000)
+    expect(await oracle.committed()).toEqual(before)
+
+    await redisServer.start()
+    const next = await scenario.startWorker()
+    await oracle.assertCaughtUp()
+    expect(await next.stop()).toBe(0)
+  })
+})
+
+/** A worker with a chunk in hand that Redis does not answer. */
+async function hangInAChunk(scenario: WorkerScenario): Promise<WorkerProcess> {
+  const worker = await scenario.startWorker()
+  await worker.ready()
+  await scenario.sendFleet(500, BACKLOG)
+  await scenario.oracle.caughtUp()
+  await scenario.redisServer.kill('SIGSTOP')
+  await scenario.sendFleet(500, { ...BACKLOG, seed: 2 })
+  await eventually(async () => {
+    const lags = await worker.metric('consumer_lag')
+    expect(Math.max(...lags.map(({ value }) => value))).toBeGreaterThan(0)
+  })
+  return worker
+}

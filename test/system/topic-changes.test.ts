@@ -1,0 +1,123 @@
+import { describe, expect, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { assertNone } from '../support/oracle.ts'
+import { openWorkerScenario, type WorkerScenario } from '../support/worker-scenario.ts'
+
+const FLEET = { devices: 200, awkwardPercent: 5 }
+
+/** Kafka deletes the first records of every partition; returns where each begins now. */
+async function deleteRecords(
+  { admin, topic, oracle }: WorkerScenario,
+  share: number,
+): Promise<Map<number, number>> {
+  const begins = new Map([...oracle.ends()].map(([partition, end]) => [partition, Math.floor(end * share)]))
+  await admin.deleteTopicRecords({
+    topic,
+    partitions: [...begins].map(([partition, offset]) => ({ partition, offset: String(offset) })),
+  })
+  return begins
+}
+
+describe.concurrent('when the topic is deleted and created again', () => {
+  test('the worker waits for the new one, naming it, and reads it from its beginning', async (context) => {
+    const scenario = await openWorkerScenario(context)
+    const { oracle, topic } = scenario
+    const worker = await scenario.startWorker()
+    await scenario.sendFleet(3_000, { ...FLEET, seed: 1, invalidPercent: 0 })
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    await scenario.deleteTopic()
+    await eventually(
+      async () => {
+        const { status, body } = await worker.get('/readyz')
+        expect(status).toBe(503)
+        expect(body).toContain(`the topic ${topic} does not exist`)
+      },
+      { timeoutMs: 30_000 },
+    )
+    expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+    await scenario.createTopic()
+    await scenario.sendFleet(2_000, { ...FLEET, seed: 2 })
+    await oracle.assertCaughtUp({ consumed: scenario.consumed }, 60_000)
+    await worker.ready()
+    expect(await worker.stop()).toBe(0)
+  })
+
+  test('while no worker runs, the next one reads the new one from its beginning, longer or shorter', async (context) => {
+    const scenario = await openWorkerScenario(context)
+    const { oracle } = scenario
+    for (const records of [2_000, 4_000, 500]) {
+      await scenario.sendFleet(records, { ...FLEET, seed: records, invalidPercent: 0 })
+      const worker = await scenario.startWorker()
+      await oracle.caughtUp()
+      expect(await worker.consumed()).toBe(records)
+      assertNone(await oracle.cacheDifferences())
+      expect(await worker.stop()).toBe(0)
+      await scenario.deleteTopic()
+      await eventually(() => scenario.createTopic())
+    }
+  })
+
+  test('nothing of the new one is missed, however soon it comes and however long it is', async (context) => {
+    const scenario = await openWorkerScenario(context)
+    const { oracle } = scenario
+    const worker = await scenario.startWorker()
+    await scenario.sendFleet(1_000, { ...FLEET, seed: 3, invalidPercent: 0 })
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    await scenario.deleteTopic()
+    await eventually(() => scenario.createTopic(), { everyMs: 10 })
+    await scenario.sendFleet(4_000, { ...FLEET, seed: 4 })
+    await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true }, 60_000)
+    await worker.ready()
+    expect(await worker.stop()).toBe(0)
+  })
+})
+
+describe.concurrent('when Kafka has deleted records', () => {
+  test('that nobody read, the worker goes on at the earliest that is left, and counts it', async (context) => {
+    const scenario = await openWorkerScenario(context)
+    const { oracle } = scenario
+    const first = await scenario.startWorker()
+    await scenario.sendFleet(2_000, { ...FLEET, seed: 5 })
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    const read = await oracle.committed()
+    expect(await first.stop()).toBe(0)
+    await scenario.sendFleet(6_000, { ...FLEET, seed: 6 })
+    for (const [partition, begin] of await deleteRecords(scenario, 0.7)) {
+      oracle.deletedUnread(partition, read.get(partition) ?? 0, begin)
+    }
+    const second = await scenario.startWorker()
+    await oracle.assertCaughtUp({ consumed: async () => (await second.consumed()) + 2_000 })
+    await second.ready()
+    const [outOfRange] = await second.metric('offset_out_of_range_total')
+    expect(outOfRange?.value).toBe(scenario.partitions)
+    expect(second.logLines()).toContainEqual(
+      expect.objectContaining({
+        level: 'warn',
+        msg: expect.stringContaining('Kafka deleted records before they were read'),
+      }),
+    )
+    expect(await second.stop()).toBe(0)
+  })
+
+  test('and Redis is empty, the rebuild gives what Kafka still has, and ends', async (context) => {
+    const scenario = await openWorkerScenario(context, { ownRedis: {} })
+    const { oracle } = scenario
+    const worker = await scenario.startWorker()
+    await scenario.sendFleet(4_000, { ...FLEET, seed: 7, invalidPercent: 0 })
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    for (const [partition, begin] of await deleteRecords(scenario, 0.9)) {
+      oracle.deletedUnread(partition, 0, begin)
+    }
+    await scenario.redis.flushall()
+    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(4_000))
+    await worker.ready()
+    await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) - 4_000 })
+    await deleteRecords(scenario, 1)
+    await scenario.redis.flushall()
+    await eventually(async () =>
+      expect(await scenario.redis.hlen(`cache_service:progress:${scenario.group}`)).toBe(3),
+    )
+    await worker.ready()
+    expect(await worker.stop()).toBe(0)
+  })
+})
