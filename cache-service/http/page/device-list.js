@@ -44,7 +44,7 @@ export function createDeviceList(api, changed) {
   }
 
   async function collect({ match, limit, cursors }) {
-    const rows = new Map()
+    const rows = []
     const damaged = new Map()
     let cursor = cursors.at(-1)
     for (let requests = 0; requests < MAX_REQUESTS; requests++) {
@@ -52,13 +52,15 @@ export function createDeviceList(api, changed) {
       if (match !== '') query.set('match', match)
       if (cursor !== undefined) query.set('cursor', cursor)
       const page = await api.ask(`/api/devices?${query}`)
-      for (const device of page.devices) rows.set(device.device_id, { device, fetchedMs: Date.now() })
+      rows.push(...page.devices.map((device) => ({ device, fetchedMs: Date.now() })))
       for (const [id, { detail }] of Object.entries(page.errors ?? {})) damaged.set(id, detail)
       cursor = page.next_cursor ?? undefined
-      if (cursor === undefined || rows.size > 0)
-        return { rows: [...rows.values()], damaged, next: cursor, isWhole: true }
+      if (cursor === undefined || rows.length > 0) {
+        rows.sort((a, b) => (a.device.device_id < b.device.device_id ? -1 : 1))
+        return { rows, damaged, next: cursor, isWhole: true }
+      }
     }
-    return { rows: [...rows.values()], damaged, next: cursor, isWhole: false }
+    return { rows, damaged, next: cursor, isWhole: false }
   }
 
   return {
