@@ -123,7 +123,11 @@ function redisCode(message: string): RedisErrorCode {
   if (firstWord !== 'CONNECTION' && firstWord !== 'TIMEOUT' && isRedisErrorCode(firstWord)) return firstWord
   if (/max number of clients/i.test(message)) return 'MAXCLIENTS'
   if (/unknown (redis )?command|unknown subcommand/i.test(message)) return 'UNKNOWN_COMMAND'
-  if (/ACL failure|this user has no permissions|can't access at least one of the keys/i.test(message))
+  if (
+    /ACL failure|this user has no permissions|can't run this command|can't access at least one of the keys/i.test(
+      message,
+    )
+  )
     return 'NOPERM'
   if (/invalid username-password|invalid password/i.test(message)) return 'WRONGPASS'
   if (/string exceeds maximum allowed size|too big|value is too large/i.test(message)) return 'VALUE_REFUSED'

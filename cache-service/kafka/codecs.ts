@@ -3,6 +3,7 @@ import { gzip, gunzip, zstdCompress, zstdDecompress } from 'node:zlib'
 import kafkajs from 'kafkajs'
 import * as lz4 from 'lz4-napi'
 import * as snappy from 'snappy'
+import { lz4FrameBound } from './lz4-frame.ts'
 
 /**
  * KafkaJS brings gzip only, and an unknown codec stops its consumer for good: all four that Kafka has are
@@ -38,10 +39,7 @@ const codecs = {
     compress: ({ buffer }) => snappy.compress(buffer),
     decompress: async (buffer) => decompressSnappy(buffer),
   },
-  lz4: {
-    compress: ({ buffer }) => lz4.compressFrame(buffer),
-    decompress: (buffer) => lz4.decompressFrame(buffer),
-  },
+  lz4: { compress: ({ buffer }) => lz4.compressFrame(buffer), decompress: decompressLz4 },
   zstd: { compress: ({ buffer }) => promisify(zstdCompress)(buffer), decompress: unzstdAsync },
 } as const satisfies Record<string, Codec>
 
@@ -75,6 +73,7 @@ export function registerCodecs(decodeFailed: DecodeFailed): void {
 /** Synchronous: blocks are small, and a thread's round trip costs more than the work. */
 export function decompressSnappy(buffer: Buffer): Buffer {
   if (!buffer.subarray(0, XERIAL_MAGIC.length).equals(XERIAL_MAGIC)) return decompressBlock(buffer)
+  if (buffer.length < XERIAL_HEADER_BYTES) throw new Error('snappy: a xerial header is cut short')
   const blocks: Buffer[] = []
   let total = 0
   for (let at = XERIAL_HEADER_BYTES; at < buffer.length;) {
@@ -87,6 +86,12 @@ export function decompressSnappy(buffer: Buffer): Buffer {
     at = end
   }
   return Buffer.concat(blocks, total)
+}
+
+async function decompressLz4(buffer: Buffer): Promise<Buffer> {
+  if (lz4FrameBound(buffer) > MAX_DECOMPRESSED_BYTES)
+    throw new Error('lz4: the frame may unpack to more than is allowed')
+  return await lz4.decompressFrame(buffer)
 }
 
 function decompressBlock(block: Buffer): Buffer {
