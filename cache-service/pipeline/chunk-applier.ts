@@ -21,7 +21,7 @@ export type ChunkApplierDependencies = {
   readonly deadLetters: DeadLetterProducer
   readonly guard: ProgressGuard
   readonly lag: LagMeter
-  readonly hints: DeviceHints
+  readonly hints: Pick<DeviceHints, 'note'>
   readonly events: WorkerEvents
   readonly now: () => number
 }
