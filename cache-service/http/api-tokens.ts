@@ -27,22 +27,16 @@ const tokenSchema = z.strictObject({
   scopes: z.array(z.enum(SCOPES)).min(1),
   expires: z.iso.datetime({ offset: true }).optional(),
 })
-const fileSchema = z.union([
-  z.array(tokenSchema),
-  z.object({ tokens: z.array(tokenSchema) }).transform((file) => file.tokens),
-])
+const listSchema = z.array(tokenSchema)
 
 /** A JSON list of tokens, `{"tokens": […]}`, or one token a line; lines that begin with # are comments. */
 export function parseTokens(text: string): ParsedTokens {
   const json = readJson(text)
   if (json === undefined) return { kind: 'invalid', reason: 'it is neither JSON nor one JSON object a line' }
-  const list = Array.isArray(json) ? z.array(tokenSchema).safeParse(json) : fileSchema.safeParse(json)
+  const list = listSchema.safeParse(json)
   if (!list.success) {
     const issue = list.error.issues[0]
-    return {
-      kind: 'invalid',
-      reason: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not a list of tokens'}`,
-    }
+    return { kind: 'invalid', reason: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}` }
   }
   const names = new Set(list.data.map(({ name }) => name))
   if (names.size < list.data.length) return { kind: 'invalid', reason: 'two tokens have the same name' }
@@ -72,7 +66,9 @@ export function findToken(
 function readJson(text: string): unknown {
   const lines = text.split('\n').filter((line) => !line.trimStart().startsWith('#'))
   try {
-    return JSON.parse(lines.join('\n'))
+    const json: unknown = JSON.parse(lines.join('\n'))
+    if (typeof json !== 'object' || json === null || Array.isArray(json)) return json
+    return 'tokens' in json ? json.tokens : [json]
   } catch {
     try {
       return lines.filter((line) => line.trim() !== '').map((line): unknown => JSON.parse(line))

@@ -51,7 +51,7 @@ export function registerEventRoutes(
     '/api/events',
     {
       exposeHeadRoute: false,
-      config: { scope: 'read' },
+      config: { scope: 'read', stream: true },
       schema: {
         summary: 'Follow updates and device changes',
         description: [

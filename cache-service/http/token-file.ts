@@ -19,7 +19,7 @@ export type TokenFile = {
 
 /** Rejects with an OperatorError if the file is missing or no list of tokens. */
 export async function openTokenFile(path: string, events: TokenFileEvents): Promise<TokenFile> {
-  let lastText = ''
+  let lastText: string | undefined
   let tokens: readonly ApiToken[] = []
 
   async function load(): Promise<string | undefined> {

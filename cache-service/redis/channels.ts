@@ -72,7 +72,10 @@ export class ChannelSubscription {
         else if (redis.status === 'ready') await this.#subscribe()
         else this.#assertMayWork()
       },
-      failed: (error) => this.#failed(redisError(error)),
+      failed: (error) => {
+        if (error instanceof OperatorError) throw error
+        this.#failed(redisError(error))
+      },
     })
   }
 

@@ -27,14 +27,19 @@ export type StateWriter = {
 /** So that a client finds its place again after some minutes. Each is 64 KiB at most, as a rule below 1 KiB. */
 const UPDATES_KEPT = 2_000
 
-/** @param holder our name as a holder of the lease. */
-export function createStateWriter(redis: Redis, holder: string): StateWriter {
+/**
+ * @param holder our name as a holder of the lease.
+ * @param patienceMs how long a write waits for a connection that is being made: after a restart of Redis the
+ *   subscription may be back before this one is, and what comes on it must not be lost for that.
+ */
+export function createStateWriter(redis: Redis, holder: string, patienceMs: number): StateWriter {
   const setState = createScriptRunner(redis, readScript('set-state'))
   const append = createScriptRunner(redis, readScript('append-gap'))
   return {
     async write({ type, value, event }, gap, isReadBack) {
       const keys = [type, UPDATE_TYPES_KEY, UPDATER_LEASE_KEY, UPDATE_STREAM_KEY]
       const args = [value, holder, event, UPDATES_KEPT, gap ?? '', isReadBack ? '1' : '']
+      await connected(redis, patienceMs)
       const [reply] = await setState([{ keys, args }])
       if (!Array.isArray(reply)) throw redisError(new Error(`a script answered ${String(reply)}`))
       const [status, readBack]: unknown[] = reply
@@ -57,4 +62,15 @@ export function createStateWriter(redis: Redis, holder: string): StateWriter {
       }
     },
   }
+}
+
+/** Resolves when there is a connection, or none has been made in time: the command that follows will say so. */
+async function connected(redis: Redis, patienceMs: number): Promise<void> {
+  if (redis.status === 'ready') return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, patienceMs)
+  redis.once('ready', resolve)
+  await promise
+  clearTimeout(timer)
+  redis.off('ready', resolve)
 }

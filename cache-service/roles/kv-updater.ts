@@ -55,7 +55,7 @@ export async function openKvUpdater(
   const redis = connect('updates')
   releases.push('Redis of the kv-updater', () => redis.disconnect())
   const applier = new UpdateApplier({
-    writer: createStateWriter(redis, processId),
+    writer: createStateWriter(redis, processId, config.redis.timeoutMs),
     lease: createLease(redis, UPDATER_LEASE_KEY, processId, UPDATER_LEASE_MS),
     isSubscribed: () => subscription.isSubscribed,
     isProtected: (key) => isProtectedKey(key, config.api.protectedPrefixes),

@@ -42,7 +42,7 @@ describe('reports', () => {
     expect((await reports.read()).map(({ id }) => id)).toEqual(['b'])
     await b?.remove()
     expect(await reports.read()).toEqual([])
-    expect(await client.zrange(WORKERS_KEY, 0, -1)).toEqual(['a'])
+    expect(await client.zrange(WORKERS_KEY, '0', '-1')).toEqual(['a'])
   })
 
   test('of another shape are left out', async () => {
@@ -59,7 +59,7 @@ describe('reports', () => {
     const { client } = database
     await client.zadd(WORKERS_KEY, String(Date.now() - 7_200_000), 'gone')
     await createWorkerReporter(client, 'a', () => Date.now()).write(report('a'))
-    expect(await client.zrange(WORKERS_KEY, 0, -1)).toEqual(['a'])
+    expect(await client.zrange(WORKERS_KEY, '0', '-1')).toEqual(['a'])
   })
 
   test('tell that the cache is rebuilt, asked at most once a second', async () => {

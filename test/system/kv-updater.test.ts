@@ -82,7 +82,8 @@ test('of two updaters one dies while updates come: each is set, and in the strea
   const { redis, server } = await ownRedis()
   const updaters = [await start('kv-updater', server), await start('kv-updater', server)]
   let published = 0
-  for (; published < 500; published++) await publish(redis, published)
+  for (; published < 400; published++) await publish(redis, published)
+  await eventually(async () => expect(await kindsInStream(redis)).toHaveLength(401))
   const holder = await redis.get(UPDATER_LEASE_KEY)
   const killed = updaters.find(({ pid }) => holder?.includes(`-${pid}-`))
   expect(killed).toBeDefined()
@@ -177,6 +178,11 @@ async function start(
   const started = await startRoleProcess(role, { REDIS_URL: server.url, ...env })
   onTestFinished(async () => void (await started.stop()))
   await becomesReady(started)
+  if (role === 'kv-updater') {
+    const redis = new Redis(server.url)
+    await eventually(async () => expect(await redis.exists(UPDATER_LEASE_KEY)).toBe(1))
+    redis.disconnect()
+  }
   return started
 }
 
