@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { isDeviceId, type DeviceId } from '../../shared/device-id.ts'
 import { hashTextOf, type DeviceReader, type DeviceReading } from '../core/device-view.ts'
 import { decodeCursor, encodeCursor, FIRST_PAGE } from '../core/page-cursor.ts'
+import type { LookupResult } from '../telemetry/api-metrics.ts'
 import type { ApiServer } from './api-server.ts'
 import {
   deviceIdParams,
@@ -16,9 +17,6 @@ import {
 } from './device-schemas.ts'
 import { ProblemError, type Problem } from './problem.ts'
 import { problemReply } from './problem-schema.ts'
-
-/** `invalid`: an id that no device can have. */
-export type LookupResult = 'found' | 'missing' | 'corrupt' | 'invalid'
 
 export type DevicePorts = {
   readonly devices: DeviceReader

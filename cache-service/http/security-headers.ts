@@ -2,8 +2,7 @@ import type { ApiServer } from './api-server.ts'
 
 /**
  * Nothing is cached where others share it, nothing is guessed, and a page of ours runs only scripts that we
- * serve. By hand: @fastify/helmet costs 4 % of the throughput of single lookups, and these are all that
- * matter for an API without cookies.
+ * serve. By hand, as they are few: half of what @fastify/helmet sends is for pages with cookies and TLS.
  */
 const HEADERS: readonly (readonly [name: string, value: string])[] = [
   [

@@ -22,26 +22,26 @@ type Kind = 'changed' | 'deleted'
  */
 export class DeviceHints {
   readonly #appender: HintAppender
-  readonly #isRebuilding: () => boolean
   readonly #pending: Record<Kind, PendingIds> = { changed: createPendingIds(), deleted: createPendingIds() }
   #isHeard = false
+  #isRebuilding = false
   #gapOwed: 'missed' | 'rebuild' | undefined
 
-  constructor(appender: HintAppender, isRebuilding: () => boolean) {
+  constructor(appender: HintAppender) {
     this.#appender = appender
-    this.#isRebuilding = isRebuilding
+  }
+
+  /** Data that Redis lost are being read again, or no longer. */
+  rebuilding(yes: boolean): void {
+    if (yes) this.#gapOwed = 'rebuild'
+    this.#isRebuilding = yes
   }
 
   /** A chunk is durable. */
   note(plan: ChunkPlan, outcome: WriteOutcome): void {
-    if (this.#isRebuilding()) {
-      this.#gapOwed = 'rebuild'
-      return
-    }
-    if (!this.#isHeard) {
-      this.#gapOwed ??= 'missed'
-      return
-    }
+    if (!this.#isHeard) this.#gapOwed ??= 'missed'
+    // The gap that is owed will say it all.
+    if (this.#gapOwed !== undefined) return
     for (let i = 0; i < plan.deletes.length; i++) {
       const deviceId = plan.deletes[i]?.deviceId
       if (deviceId !== undefined && outcome.deletes[i] === 'deleted') this.#add('deleted', deviceId)
@@ -65,7 +65,7 @@ export class DeviceHints {
   }
 
   async #append(): Promise<void> {
-    if (this.#isRebuilding()) return
+    if (this.#isRebuilding) return
     const gap = this.#gapOwed
     // One that nobody hears is kept for those who will; a rebuild's is told as soon as it is over.
     if (gap === 'rebuild' || (gap === 'missed' && this.#isHeard)) {

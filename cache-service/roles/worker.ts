@@ -95,13 +95,15 @@ export async function runWorkerWith(
     const index = createDeviceIndex(redis)
     const probe = new WriteProbe(redis, probeKey(context.processId), events, now)
 
-    const guard = new ProgressGuard(
-      createProgressStore(redis, progressKey(config.kafka.groupId)),
-      offsets,
-      events,
-    )
+    const hints = new DeviceHints(createHintAppender(reportRedis))
+    const guard = new ProgressGuard(createProgressStore(redis, progressKey(config.kafka.groupId)), offsets, {
+      ...events,
+      rebuilding(yes) {
+        events.rebuilding(yes)
+        hints.rebuilding(yes)
+      },
+    })
     const lag = new LagMeter(now)
-    const hints = new DeviceHints(createHintAppender(reportRedis), () => guard.isRebuilding)
     const consumer = new WorkerConsumer({
       kafka,
       config: config.kafka,

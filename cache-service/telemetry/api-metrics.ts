@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { SSE_DROP_REASONS } from '../core/event-frames.ts'
 
+/** `invalid`: an id that no device can have. */
 export const LOOKUP_RESULTS = ['found', 'missing', 'corrupt', 'invalid'] as const
 export type LookupResult = (typeof LOOKUP_RESULTS)[number]
 

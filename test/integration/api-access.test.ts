@@ -54,7 +54,7 @@ describe('API_AUTH=token', () => {
     ])
     const running = await startedApi({ API_AUTH: 'token', API_TOKENS_FILE: path })
     const api = await describedApi(running.url)
-    const status = async (path: string, init: RequestInit = {}) => (await api.ask(path, init)).status
+    const status = async (route: string, init: RequestInit = {}) => (await api.ask(route, init)).status
 
     for (const open of ['/livez', '/readyz', '/openapi.json', '/docs', '/', '/health']) {
       expect([open, (await fetch(running.url + open)).status]).toEqual([open, 200])

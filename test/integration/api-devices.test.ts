@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { renderDevice } from '../../cache-service/core/device-view.ts'
 import { createDeviceReader } from '../../cache-service/redis/device-reader.ts'

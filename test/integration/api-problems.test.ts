@@ -155,6 +155,13 @@ describe('an overload', () => {
     expect(await admitted.answer).toBe(404)
   })
 
+  test('streams that stay open are no requests in work', async () => {
+    const busy = await startApi({ REDIS_URL: database.url, API_MAX_CONCURRENT_REQUESTS: '1' })
+    onTestFinished(() => busy.stop())
+    for (let i = 0; i < 3; i++) expect((await fetch(`${busy.url}/api/events`)).status).toBe(200)
+    expect((await fetch(`${busy.url}/api/devices/x`)).status).toBe(404)
+  })
+
   test('of one caller is told 429, where a limit is set; probes are not limited', async () => {
     const limited = await startApi({ REDIS_URL: database.url, API_RATE_LIMIT_PER_MINUTE: '3' })
     onTestFinished(() => limited.stop())

@@ -2,8 +2,6 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
-import { deviceKey } from '../../shared/keys.ts'
-import { parseDeviceId } from '../../shared/device-id.ts'
 import { eventually } from '../support/eventually.ts'
 import { reservePort } from '../support/free-port.ts'
 import { createTopic, uniqueName, useRedisDatabase } from '../support/test-scope.ts'
@@ -111,22 +109,22 @@ describe('cache-service all', () => {
       timestamp: new Date().toISOString(),
       metadata: { datatype_unit: ['°C'] },
     }
-    await producer.send([
-      { partition: 0, key: 'd:1', value: JSON.stringify(record), timestamp: String(Date.now()) },
-    ])
+    await producer.send([{ key: 'd:1', value: Buffer.from(JSON.stringify(record)), timestampMs: Date.now() }])
     await eventually(async () => {
       const reply = await fetch(`${all.url}/api/devices/d%3A1`)
       expect(await reply.json()).toMatchObject({ device_id: 'd:1', datatype_unit: ['°C'], persist: true })
     })
-    expect(await database.client.exists(deviceKey(parseDeviceId('d:1') ?? never()))).toBe(1)
+    expect(await database.client.exists('device:d:1:metadata')).toBe(1)
 
     await database.client.publish(topic, JSON.stringify({ type: 'all-test', values: [1] }))
     await eventually(async () => {
       const reply = await fetch(`${all.url}/api/state/all-test`)
       expect(await reply.json()).toMatchObject({ state: { 'all-test': { values: [1] } } })
     })
-    const workers = await (await fetch(`${all.url}/api/workers`)).json()
-    expect(workers).toMatchObject({ workers: [{ state: 'consuming' }] })
+    await eventually(async () => {
+      const workers = await (await fetch(`${all.url}/api/workers`)).json()
+      expect(workers).toMatchObject({ workers: [{ state: 'consuming' }] })
+    })
 
     const metrics = await (await fetch(`${all.health}/metrics`)).text()
     for (const name of ['messages_total', 'updates_total', 'http_requests_total', 'build_info{']) {
@@ -144,7 +142,3 @@ describe('cache-service all', () => {
     expect(all.output).toContain('API_AUTH is not set')
   })
 })
-
-function never(): never {
-  throw new Error('not reached')
-}

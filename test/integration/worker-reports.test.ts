@@ -197,13 +197,13 @@ describe('hints about devices', () => {
 
   test('are not given during a rebuild, but one gap is when it is over', async () => {
     await database.client.set(LISTENING_KEY, '1')
-    let isRebuilding = false
-    const hints = startHints(() => isRebuilding)
+    const hints = startHints()
     await heard(hints)
     const before = (await hinted()).length
-    isRebuilding = true
+    hints.rebuilding(true)
     for (let n = 0; n < 10; n++) hints.note(...chunk([`device-${n}`], []))
-    isRebuilding = false
+    hints.rebuilding(false)
+    hints.note(...chunk(['the last of it'], []))
     await eventually(async () => {
       expect((await hinted()).slice(before)).toMatchObject([{ kind: 'gap', reason: 'rebuild' }])
     })
@@ -214,8 +214,8 @@ describe('hints about devices', () => {
   })
 })
 
-function startHints(isRebuilding: () => boolean = () => false): DeviceHints {
-  const hints = new DeviceHints(createHintAppender(database.client), isRebuilding)
+function startHints(): DeviceHints {
+  const hints = new DeviceHints(createHintAppender(database.client))
   const stop = new AbortController()
   const ended = runServices(hints.services(new LoopMonitor(() => Date.now())), stop.signal)
   onTestFinished(async () => {

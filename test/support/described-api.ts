@@ -55,7 +55,7 @@ export async function describedApi(url: string): Promise<DescribedApi> {
       )
     if (pattern === undefined) {
       // No route: then there is nothing but a problem to be had.
-      if (!/^4/.test(String(answer.status))) throw new Error(`${what}: not described`)
+      if (answer.status < 400 || answer.status > 499) throw new Error(`${what}: not described`)
       return
     }
     const responses = document.paths[pattern]?.[method.toLowerCase()]?.responses ?? {}

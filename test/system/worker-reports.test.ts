@@ -42,15 +42,22 @@ test('a worker hints at devices while somebody listens, and leaves one gap for a
   const { redis } = scenario
   const worker = await scenario.startWorker()
   await worker.ready()
-  await scenario.send([update({ deviceId: 'unheard' })])
-  await eventually(async () => expect(await scenario.consumed()).toBe(1))
-  expect(await hints(redis)).toEqual([])
+  // What first fills an empty partition is a rebuild as well.
+  for (const partition of [0, 1, 2])
+    await scenario.send([{ ...update({ deviceId: `first-${partition}` }), partition }])
+  await eventually(async () => expect(await scenario.consumed()).toBe(3))
+  await eventually(async () => expect((await hints(redis)).length).toBeGreaterThan(0))
+  expect(new Set(await hints(redis))).toEqual(new Set(['gap rebuild']))
+  await redis.del(DEVICE_STREAM_KEY)
 
+  await scenario.send([update({ deviceId: 'unheard' })])
+  await eventually(async () => expect(await scenario.consumed()).toBe(4))
   await redis.set(LISTENING_KEY, '1')
-  await eventually(async () => expect(await hints(redis)).toEqual(['gap missed']))
+  await eventually(async () => expect(await hints(redis)).toContain('gap missed'))
+  await redis.del(DEVICE_STREAM_KEY)
   await scenario.send([update({ deviceId: 'a' }), update({ deviceId: 'b' })])
   await eventually(async () => {
-    const told = (await hints(redis)).slice(1)
+    const told = await hints(redis)
     expect(told.every((hint) => hint.startsWith('changed'))).toBe(true)
     expect(told.join()).toMatch(/"a"/)
     expect(told.join()).toMatch(/"b"/)
@@ -60,7 +67,9 @@ test('a worker hints at devices while somebody listens, and leaves one gap for a
 
   await redis.flushdb()
   await redis.set(LISTENING_KEY, '1')
-  await eventually(async () => expect(await hints(redis)).toEqual(['gap rebuild']), { timeoutMs: 40_000 })
+  await eventually(async () => expect(await hints(redis)).toContain('gap rebuild'))
+  await eventually(async () => expect(await redis.exists('device:first-1:metadata')).toBe(1))
+  expect(new Set(await hints(redis))).toEqual(new Set(['gap rebuild']))
   expect(await redis.exists('device:b:metadata')).toBe(1)
   const reports = createWorkerReports(redis, () => Date.now())
   await eventually(async () => expect(await reports.read()).toMatchObject([{ rebuilding: false }]))
