@@ -176,8 +176,11 @@ export class ProgressGuard {
     switch (verdict.kind) {
       case 'in_step':
         cursor.left = stored?.next ?? position
-        // Whoever completed it may have died before it could say so.
         cursor.rebuildUntil = rebuildUntil > cursor.left ? rebuildUntil : undefined
+        // Whoever completed it may have died before it could say so.
+        if (stored?.rebuildUntil !== undefined && cursor.rebuildUntil === undefined) {
+          await this.#store.markRebuild(partition, undefined)
+        }
         break
       case 'behind_nothing':
         await this.#store.overwrite(partition, position)
@@ -195,16 +198,27 @@ export class ProgressGuard {
         cursor.left = position
         break
       case 'lost':
-        // Forgotten until the first chunk from there: what was fetched before must not advance anything.
-        cursor.left = undefined
-        cursor.isRewinding = true
-        await this.#setRebuild(partition, cursor, Math.max(position, rebuildUntil))
+        await this.#forgetUntilRewound(partition, cursor, Math.max(position, rebuildUntil))
         this.#events.cacheLost(partition, stored?.next, position, verdict.rewindTo)
         return { kind: 'rewind', to: verdict.rewindTo }
     }
     cursor.isRewinding = false
     this.#reportRebuild()
     return IN_STEP
+  }
+
+  /** Until the first chunk from there: what was fetched before must not advance anything. */
+  async #forgetUntilRewound(partition: number, cursor: Cursor, until: number): Promise<void> {
+    const { left } = cursor
+    cursor.left = undefined
+    try {
+      await this.#setRebuild(partition, cursor, until)
+    } catch (error) {
+      // Nobody will rewind: whoever compares next must find it out again.
+      cursor.left = left
+      throw error
+    }
+    cursor.isRewinding = true
   }
 
   async #setRebuild(partition: number, cursor: Cursor, until: number | undefined): Promise<void> {

@@ -79,7 +79,7 @@ test('any order, grouping and repetition of the records leaves the greatest of e
       const expected = inRedis(greatestUpdates(records, NOW_MS, ALL_FIELDS))
       expect(await apply(cut(delivered, lengths), keys)).toEqual(expected)
     }),
-    { numRuns: 150 },
+    { numRuns: 80 },
   )
 })
 
@@ -93,7 +93,7 @@ test('with tombstones any grouping of the records, in their order, leaves what o
         expect(await apply(cut(records, lengths), keys)).toEqual(await apply(cut(records, [1]), 1_000))
       },
     ),
-    { numRuns: 100 },
+    { numRuns: 80 },
   )
 })
 

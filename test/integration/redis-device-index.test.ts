@@ -125,6 +125,6 @@ test('any id finds its way into hash and index, out of the index again, and neve
       expect(await index.removeAbsent(given)).toBe(1)
       expect(await scanAll()).toEqual(new Set(rest))
     }),
-    { numRuns: 150 },
+    { numRuns: 80 },
   )
 })

@@ -45,7 +45,7 @@ test('of any two states Redis takes for the greater the one that the core takes 
       expect(await readHash(redis, 'device:a-first:metadata')).toEqual(greatest)
       expect(await readHash(redis, 'device:b-first:metadata')).toEqual(greatest)
     }),
-    { numRuns: 800 },
+    { numRuns: 500 },
   )
 })
 
@@ -58,6 +58,6 @@ test('the order does not depend on how, and by whom, the hash was written', asyn
       const expected = ['changed', 'unchanged', 'stale'][Math.sign(compareStates(stored, update)) + 1]
       expect(await write({ x: update })).toEqual([expected])
     }),
-    { numRuns: 400 },
+    { numRuns: 250 },
   )
 })

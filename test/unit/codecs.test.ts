@@ -167,7 +167,7 @@ describe('snappy', () => {
           expect(error).toBeInstanceOf(Error)
         }
       }),
-      { numRuns: 1_000 },
+      { numRuns: 300 },
     )
   })
 })
@@ -176,7 +176,11 @@ test.each([
   ['gzip', Buffer.concat(Array.from({ length: 257 }, () => gzipSync(Buffer.alloc(MIB))))],
   ['zstd', zstdCompressSync(Buffer.alloc(257 * MIB))],
   ['lz4', compressFrameSync(Buffer.alloc(257 * MIB))],
-] as const)('%s that unpacks to more than 256 MiB is refused', async (name, bomb) => {
-  await expect(registered(name).decompress(bomb)).rejects.toThrow()
-  expect(failures).toMatchObject([{ codec: name }])
-})
+] as const)(
+  '%s that unpacks to more than 256 MiB is refused',
+  async (name, bomb) => {
+    await expect(registered(name).decompress(bomb)).rejects.toThrow()
+    expect(failures).toMatchObject([{ codec: name }])
+  },
+  60_000,
+)

@@ -56,10 +56,13 @@ describe('a value in a hash', () => {
 
   test('is the same bytes after the way to Redis and back', () => {
     fc.assert(
-      fc.property(fc.oneof(fc.string({ unit: 'binary' }), anyUnits, fc.jsonValue()), (value) => {
-        const text = fieldText(value)
-        if (text !== undefined) expect(Buffer.from(text).toString()).toBe(text)
-      }),
+      fc.property(
+        fc.oneof(fc.string({ unit: 'binary' }), anyUnits, fc.jsonValue({ maxDepth: 2 })),
+        (value) => {
+          const text = fieldText(value)
+          if (text !== undefined) expect(Buffer.from(text).toString()).toBe(text)
+        },
+      ),
     )
   })
 })

@@ -320,6 +320,6 @@ test('no value and no key make it throw, and its answer is always one of the fiv
         expect(['update', 'tombstone', 'skipped', 'expired', 'rejected']).toContain(kind)
       },
     ),
-    { numRuns: 1_000 },
+    { numRuns: 500 },
   )
 })

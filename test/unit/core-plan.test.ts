@@ -123,7 +123,7 @@ describe('whatever was delivered how often, in what order and in what chunks', (
         const { state } = run(cut(delivered, lengths))
         expect(state).toEqual({ hashes: expected, index: Object.keys(expected).sort() })
       }),
-      { numRuns: 600 },
+      { numRuns: 400 },
     )
   })
 
@@ -135,7 +135,7 @@ describe('whatever was delivered how often, in what order and in what chunks', (
         expect(run(cut(records, lengths)).state).toEqual(oneByOne)
         expect(run([records]).state).toEqual(oneByOne)
       }),
-      { numRuns: 1_000 },
+      { numRuns: 400 },
     )
   })
 
@@ -152,7 +152,7 @@ describe('whatever was delivered how often, in what order and in what chunks', (
         expect(contents(cut(records, lengths))).toEqual(oneByOne)
         expect(contents([records])).toEqual(oneByOne)
       }),
-      { numRuns: 1_000 },
+      { numRuns: 400 },
     )
   })
 
