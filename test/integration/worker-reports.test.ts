@@ -235,7 +235,7 @@ async function hinted() {
   return (await createEventStreams(database.client).read('device', BEFORE_ALL, '+', 1_000))?.entries ?? []
 }
 
-function id(text: string): DeviceId {
+function deviceIdOf(text: string): DeviceId {
   const deviceId = parseDeviceId(text)
   if (deviceId === undefined) throw new Error(`${text} is no device id`)
   return deviceId
@@ -255,12 +255,12 @@ function chunk(
     ...empty,
     updates: updated.map((name, index) => ({
       index,
-      deviceId: id(name),
+      deviceId: deviceIdOf(name),
       lastUpdated: '',
       fields: [],
       expiresAtMs: 0,
     })),
-    deletes: deleted.map((name, index) => ({ index, deviceId: id(name), deletesUpTo: '' })),
+    deletes: deleted.map((name, index) => ({ index, deviceId: deviceIdOf(name), deletesUpTo: '' })),
   }
   return [plan, { updates: updated.map(status), deletes: deleted.map(() => 'deleted' as const) }]
 }

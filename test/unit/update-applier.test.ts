@@ -4,6 +4,7 @@ import type { GapReason } from '../../cache-service/core/stream-entry.ts'
 import { LoopMonitor } from '../../cache-service/lifecycle/loops.ts'
 import { UpdateApplier } from '../../cache-service/pipeline/update-applier.ts'
 import type { StateWritten } from '../../cache-service/redis/state-writer.ts'
+import { eventually } from '../support/eventually.ts'
 
 // What a real Redis does not do when asked: lie about a value, or fail in a certain moment.
 
@@ -30,6 +31,7 @@ test('after a failure the next update has a gap before it, once', async () => {
     return { ...APPENDED, readBack: update.value }
   })
   for (let n = 0; n < 4; n++) applier.received(message(n))
+  await eventually(() => expect(gaps).toHaveLength(4))
   await applier.close()
   expect(gaps).toEqual([undefined, undefined, 'redis_failed', undefined])
   expect(happened.filter((what) => what.startsWith('failed') || what.startsWith('gap'))).toEqual([
