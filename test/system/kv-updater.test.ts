@@ -74,6 +74,7 @@ test('wrong credentials end it with 2, and name the setting', async () => {
   const { server } = await ownRedis({ password: 'right' })
   const url = server.url.replace('right', 'wrong')
   const updater = await startRoleProcess('kv-updater', { REDIS_URL: url })
+  onTestFinished(async () => void (await updater.stop()))
   expect(await updater.exit).toBe(2)
   expect(updater.output).toContain('REDIS_PASSWORD')
 })
