@@ -38,6 +38,8 @@ function start(stage: string, args: readonly string[], env?: Record<string, stri
   return run(command, [...entrypoint, ...args], env)
 }
 
+const INSTALL_WITHIN_MS = 240_000
+
 beforeAll(async () => {
   image = await mkdtemp(join(tmpdir(), 'image-'))
   for (const { sources, target } of stages.flatMap(({ instructions }) => copiesOf(instructions))) {
@@ -50,7 +52,7 @@ beforeAll(async () => {
   const [npm = '', ...args] = INSTALL.split(' ')
   const installed = await run(npm, [...args, '--prefer-offline', '--no-audit', '--no-fund'])
   expect(installed.code, installed.stderr).toBe(0)
-})
+}, INSTALL_WITHIN_MS)
 
 afterAll(() => rm(image, { recursive: true, force: true }))
 

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { eventTimeFromMs } from '../../cache-service/core/event-time.ts'
 import type { DeviceState } from '../../cache-service/core/order.ts'
+import { anyCharacter } from './arbitrary-text.ts'
 import { NOW_MS } from './record-builder.ts'
 
 // States of a device that are hard to tell apart: few event times, names and values that are empty, that are
@@ -14,7 +15,7 @@ const longAndAlike = fc
   .map(({ length, end }) => 'x'.repeat(length) + end)
 export const awkwardText = fc.oneof(
   { weight: 6, arbitrary: short },
-  { weight: 2, arbitrary: fc.string({ unit: 'binary', maxLength: 8 }) },
+  { weight: 2, arbitrary: fc.string({ unit: anyCharacter, maxLength: 8 }) },
   { weight: 1, arbitrary: longAndAlike },
 )
 

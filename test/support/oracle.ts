@@ -102,7 +102,7 @@ export class Oracle {
   }
 
   /** Waits until the group has committed the end of every partition: the only sign of rest that there is. */
-  async caughtUp(timeoutMs = 30_000): Promise<void> {
+  async caughtUp(timeoutMs = 60_000): Promise<void> {
     await eventually(
       async () => {
         const behind = await this.#offsetDifferences()
@@ -119,7 +119,7 @@ export class Oracle {
   }
 
   /** For what heals without a commit: compares until nothing differs. */
-  async assertHeals(comparison: Comparison = {}, timeoutMs = 30_000): Promise<void> {
+  async assertHeals(comparison: Comparison = {}, timeoutMs = 60_000): Promise<void> {
     await eventually(async () => assertNone(await this.differences(comparison)), {
       timeoutMs,
       everyMs: 250,

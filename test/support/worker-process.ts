@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import packageFile from '../../package.json' with { type: 'json' }
 import { eventually } from './eventually.ts'
 import { reservePort } from './free-port.ts'
 import { parseMetrics, type Sample } from './parse-metrics.ts'
+import { openServerFolder } from './server-process.ts'
 
 const REPOSITORY = join(import.meta.dirname, '..', '..')
 /** What `npm start` gives Node. */
@@ -57,12 +59,14 @@ export async function startWorker(
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-MAX_KEPT_LOG_BYTES)
   })
-  const dieWithUs = () => child.kill('SIGKILL')
-  process.once('exit', dieWithUs)
+  // It dies with us, even if we are killed.
+  const guarded = openServerFolder('test-worker')
+  const pidPath = join(guarded.path, 'pid')
+  if (child.pid !== undefined) writeFileSync(pidPath, String(child.pid))
+  child.once('exit', () => rmSync(pidPath, { force: true }))
   const { promise: exit, resolve } = Promise.withResolvers<number | NodeJS.Signals>()
   child.once('close', (code, signal) => {
-    process.off('exit', dieWithUs)
-    void release().then(() => resolve(code ?? signal ?? 'SIGKILL'))
+    void Promise.all([guarded.remove(), release()]).then(() => resolve(code ?? signal ?? 'SIGKILL'))
   })
 
   async function get(path: string) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { reserveOwnKafka, reserveOwnRedis } from '../support/servers.ts'
 import { update } from '../support/tagged-records.ts'
 import { createTopic } from '../support/test-scope.ts'
@@ -23,16 +23,16 @@ test('a worker that finds neither Redis nor Kafka waits for each in turn, says f
     return body
   }
 
-  await eventually(async () => {
+  await patiently(async () => {
     expect(await reasons()).toMatch(new RegExp(`not in the consumer group: .*ECONNREFUSED.*${kafka.port}`))
     expect(await reasons()).toMatch(new RegExp(`Redis at 127.0.0.1:${redis.port} has not taken a write`))
   })
   await redis.start()
-  await eventually(async () => expect(await reasons()).not.toContain('Redis'))
+  await patiently(async () => expect(await reasons()).not.toContain('Redis'))
   expect(await reasons()).toContain('not in the consumer group')
 
   await kafka.start()
-  await eventually(async () => expect(await reasons()).toContain(scenario.topic), { timeoutMs: 60_000 })
+  await patiently(async () => expect(await reasons()).toContain(scenario.topic))
   expect(worker.logLines().map(({ msg }) => msg)).toContain(
     `waiting for the topic ${scenario.topic}: it does not exist yet`,
   )

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createSeededRandom } from '../simulator/seeded-random.ts'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { assertNone } from '../support/oracle.ts'
 import { openWorkerScenario } from '../support/worker-scenario.ts'
 import type { WorkerProcess } from '../support/worker-process.ts'
@@ -14,7 +14,7 @@ async function valueOf(worker: WorkerProcess, metric: string): Promise<number | 
 }
 
 async function rebuilds(worker: WorkerProcess): Promise<void> {
-  await eventually(
+  await patiently(
     async () => {
       const { status, body } = await worker.get('/readyz')
       expect(body).toContain('rebuilding')
@@ -32,7 +32,7 @@ describe.concurrent('what Redis lost is read again', () => {
     const { oracle } = scenario
     const load = scenario.startLoad({ ...FLEET, seed: 1, perSecond: 1_000 })
     const worker = await scenario.startWorker()
-    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(1_000))
+    await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(1_000))
     const random = createSeededRandom(7)
     for (let flushes = 0; flushes < 4; flushes++) {
       await scenario.redis.flushall()
@@ -71,9 +71,8 @@ describe.concurrent('what Redis lost is read again', () => {
     await scenario.sendFleet(6_000, { ...FLEET, seed: 3 })
     for (let life = 0; life < 2; life++) {
       const worker = await scenario.startWorker()
-      await eventually(async () => expect(await worker.get('/readyz')).toMatchObject({ status: 200 }), {
+      await patiently(async () => expect(await worker.get('/readyz')).toMatchObject({ status: 200 }), {
         everyMs: 5,
-        timeoutMs: 30_000,
       })
       assertNone(await oracle.cacheDifferences())
       await oracle.assertCaughtUp({ consumed: scenario.consumed })
@@ -108,7 +107,7 @@ describe.concurrent('what Redis lost is read again', () => {
     await oracle.assertCaughtUp({ consumed: scenario.consumed })
     await redisServer.kill('SIGKILL')
     await redisServer.start()
-    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(oracle.produced))
+    await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(oracle.produced))
     await worker.ready()
     await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) - 5_000 })
     expect(await valueOf(worker, 'cache_loss_total')).toBe(scenario.partitions)

@@ -2,7 +2,7 @@ import { openSync, closeSync, readdirSync, readFileSync, writeSync } from 'node:
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createDeviceFleet } from '../simulator/device-fleet.ts'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { startOwnKafka } from '../support/servers.ts'
 import { fromFleet, update } from '../support/tagged-records.ts'
 import { WIRE_CODECS } from '../support/wire-codecs.ts'
@@ -37,7 +37,7 @@ test('a batch that cannot be decompressed is counted and reported, and nothing o
   await scenario.send(Array.from({ length: 200 }, (_, i) => update({ deviceId: `lost-${i}` })))
   spoilLastBatch(join(kafka.folder, 'data', `${scenario.topic}-0`))
   const worker = await scenario.startWorker()
-  await eventually(async () => {
+  await patiently(async () => {
     const failures = await worker.metric('decode_errors_total')
     expect(failures.find(({ labels }) => labels['codec'] === 'snappy')?.value).toBeGreaterThan(1)
   })

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PythonDict } from '../simulator/python-text.ts'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers.ts'
 import { update } from '../support/tagged-records.ts'
 import {
@@ -89,7 +89,7 @@ describe.concurrent('Redis', () => {
     await worksFully(asUser)
     // Another database, which is filled anew, and where nothing expires.
     const second = await scenario.startWorker({ REDIS_URL: `${url}/1`, REDIS_METADATA_TTL: '0' })
-    await eventually(async () => expect(await second.consumed()).toBe(scenario.oracle.produced))
+    await patiently(async () => expect(await second.consumed()).toBe(scenario.oracle.produced))
     await second.ready()
     expect(await second.stop()).toBe(0)
     expect(await redis.acl('LOG')).toEqual([])
@@ -102,15 +102,15 @@ describe.concurrent('Redis', () => {
     const { oracle, redis } = scenario
     const worker = await scenario.startWorker()
     const load = scenario.startLoad({ seed: 3, devices: 50, perSecond: 200 })
-    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(200))
+    await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(200))
     await redis.config('SET', 'requirepass', PASSWORD)
     await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-    await eventually(async () => {
+    await patiently(async () => {
       const { status, body } = await worker.get('/readyz')
       expect(status).toBe(503)
       expect(body).toContain('holding: redis')
     })
-    await eventually(() =>
+    await patiently(() =>
       expect(worker.logLines()).toContainEqual(
         expect.objectContaining({
           level: 'error',
@@ -123,7 +123,7 @@ describe.concurrent('Redis', () => {
     expect(worker.isRunning).toBe(true)
     await redis.config('SET', 'requirepass', '')
     await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-    await worker.ready(40_000)
+    await worker.ready(60_000)
     await load.stop()
     await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
     expect(await worker.stop()).toBe(0)

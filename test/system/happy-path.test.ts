@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createDeviceFleet } from '../simulator/device-fleet.ts'
 import type { PythonDict } from '../simulator/python-text.ts'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { runProgram } from '../support/run-program.ts'
 import { fromFleet, tombstone, update, type TaggedRecord } from '../support/tagged-records.ts'
 import { openWorkerScenario } from '../support/worker-scenario.ts'
@@ -71,7 +71,7 @@ test.concurrent(
     await scenario.send(extraordinary)
     const worker = await scenario.startWorker()
 
-    const atStart = await eventually(() => worker.metric('messages_total'))
+    const atStart = await patiently(() => worker.metric('messages_total'))
     expect(atStart.map(({ labels }) => labels)).toEqual(
       RESULTS.map((result) => ({ topic: scenario.topic, result })),
     )
@@ -103,7 +103,7 @@ test.concurrent(
     expect(Object.fromEntries([...types].map(([, name, type]) => [name, type]))).toMatchObject(METRICS)
     expect(fleet.deviceIds.filter((deviceId) => exposition.includes(deviceId))).toEqual([])
     const devices = await scenario.redis.scard('devices')
-    await eventually(async () => {
+    await patiently(async () => {
       const lag = await worker.metric('consumer_lag')
       expect(lag.map(({ labels, value }) => [labels, value])).toEqual(
         [0, 1, 2].map((partition) => [
@@ -168,7 +168,7 @@ test.concurrent('records that come one at a time are compared with what Redis ho
 test.concurrent('healthcheck says by its exit code whether the worker is ready', async (context) => {
   const scenario = await openWorkerScenario(context, { topic: false })
   const worker = await scenario.startWorker()
-  await eventually(() => worker.get('/livez'))
+  await patiently(() => worker.get('/livez'))
   const port = new URL(worker.url).port
   const healthcheck = (...args: string[]) => runProgram(['healthcheck', ...args], { METRICS_PORT: port })
   expect(await healthcheck()).toMatchObject({ code: 1, output: expect.stringContaining('"ready":false') })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createSeededRandom } from '../simulator/seeded-random.ts'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { assertNone } from '../support/oracle.ts'
 import { openWorkerScenario } from '../support/worker-scenario.ts'
 
@@ -23,7 +23,7 @@ describe.concurrent('a worker that is killed loses nothing', () => {
     for (let kill = 0; kill < KILLS; kill++) {
       const worker = await scenario.startWorker()
       const target = 300 + random.below(RECORDS / (2 * KILLS))
-      await eventually(
+      await patiently(
         async () => {
           const consumed = await worker.consumed()
           if (consumed < target) throw new Error(`${consumed} of ${target} are consumed`)

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { invalid, tombstone, update, type TaggedRecord } from '../support/tagged-records.ts'
 import { openWorkerScenario } from '../support/worker-scenario.ts'
 
@@ -106,7 +106,7 @@ describe.concurrent('a poison record', () => {
     )
     await oracle.assertCaughtUp({ consumed: scenario.consumed, foreignKeys })
     expect(await scenario.redis.lrange('device:x:metadata', 0, -1)).toEqual(['not a hash'])
-    await eventually(async () => {
+    await patiently(async () => {
       expect((await worker.metric('consumer_lag')).every(({ value }) => value === 0)).toBe(true)
     })
     expect(await worker.stop()).toBe(0)
@@ -119,7 +119,7 @@ describe.concurrent('a poison record', () => {
     await scenario.send([update({ deviceId: 'before' })])
     await oracle.caughtUp()
     await scenario.send([update({ deviceId: 'beside' }), invalid('not_json', '{')])
-    await eventually(async () => {
+    await patiently(async () => {
       const { status, body } = await worker.get('/readyz')
       expect(status).toBe(503)
       expect(body).toMatch(/holding: kafka TOPIC_MISSING/)
@@ -128,7 +128,7 @@ describe.concurrent('a poison record', () => {
     expect(await worker.get('/livez')).toMatchObject({ status: 200 })
     await scenario.send([update({ deviceId: 'behind' })])
     // Long enough for the hold to become a pause.
-    await eventually(() => expect(worker.output).toContain('consumption paused'), { timeoutMs: 20_000 })
+    await patiently(() => expect(worker.output).toContain('consumption paused'))
     expect(await oracle.committed()).toEqual(new Map([[0, 1]]))
     await scenario.createErrorTopic()
     await oracle.assertCaughtUp({ consumed: scenario.consumed }, 60_000)

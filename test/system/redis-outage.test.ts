@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { assertNone } from '../support/oracle.ts'
 import { openWorkerScenario } from '../support/worker-scenario.ts'
 import type { WorkerProcess } from '../support/worker-process.ts'
@@ -24,10 +24,10 @@ describe.concurrent('while Redis is away the worker holds, says so, and heals', 
     const load = scenario.startLoad({ ...LOAD, seed: 1 })
     const worker = await scenario.startWorker()
     await worker.ready()
-    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(500))
+    await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(500))
 
     await redisServer.kill('SIGKILL')
-    await eventually(async () => {
+    await patiently(async () => {
       const { status, body } = await worker.get('/readyz')
       expect(status).toBe(503)
       expect(body).toMatch(/holding: redis CONNECTION/)
@@ -50,11 +50,11 @@ describe.concurrent('while Redis is away the worker holds, says so, and heals', 
     // Frozen for a moment, so that what was committed before can be compared with what Redis kept.
     worker.kill('SIGSTOP')
     await redisServer.start()
-    await eventually(() => scenario.redis.ping())
+    await patiently(() => scenario.redis.ping())
     assertNone(await oracle.differencesBelowCommit())
     worker.kill('SIGCONT')
 
-    await worker.ready(40_000)
+    await worker.ready(60_000)
     await load.stop()
     await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
     expect(await valueOf(worker, 'redis_up')).toBe(1)
@@ -69,11 +69,11 @@ describe.concurrent('while Redis is away the worker holds, says so, and heals', 
     const load = scenario.startLoad({ ...LOAD, seed: 2 })
     const worker = await scenario.startWorker()
     await worker.ready()
-    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(500))
+    await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(500))
 
     await redisServer.kill('SIGSTOP')
     const hungAt = performance.now()
-    await eventually(async () => expect((await worker.get('/readyz')).body).toMatch(/holding: redis/))
+    await patiently(async () => expect((await worker.get('/readyz')).body).toMatch(/holding: redis/))
     const atHang = await oracle.committed()
     expect(await consumerStates(worker)).toEqual(['holding'])
     while (performance.now() < hungAt + 8_000) {
@@ -83,7 +83,7 @@ describe.concurrent('while Redis is away the worker holds, says so, and heals', 
       await sleep(250)
     }
     await redisServer.kill('SIGCONT')
-    await worker.ready(40_000)
+    await worker.ready(60_000)
     await load.stop()
     await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
     expect(await valueOf(worker, 'cache_loss_total')).toBe(0)

@@ -1,6 +1,6 @@
 import kafkajs from 'kafkajs'
 import { describe, expect, test } from 'vitest'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/worker-scenario.ts'
 import type { WorkerProcess } from '../support/worker-process.ts'
 
@@ -15,19 +15,19 @@ async function assigned(worker: WorkerProcess): Promise<number> {
 }
 
 async function consumesSomething(worker: WorkerProcess): Promise<void> {
-  await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(0))
+  await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(0))
 }
 
 /** Each of them has some, and together they have them all. */
 async function ownAll(...workers: WorkerProcess[]): Promise<void> {
-  await eventually(
+  await patiently(
     async () => {
       const counts = await Promise.all(workers.map(assigned))
       expect(counts.every((count) => count > 0)).toBe(true)
       expect(counts.reduce((sum, count) => sum + count, 0)).toBe(PARTITIONS)
       for (const worker of workers) expect(await worker.get('/readyz')).toMatchObject({ status: 200 })
     },
-    { timeoutMs: 30_000, describe: 'every partition has its worker' },
+    { describe: 'every partition has its worker' },
   )
 }
 
@@ -59,7 +59,7 @@ describe.concurrent('workers of one group', () => {
     await consumesSomething(dying)
     dying.kill('SIGKILL')
     expect(await dying.exit).toBe('SIGKILL')
-    await eventually(async () => expect(await assigned(staying)).toBe(PARTITIONS), { timeoutMs: 20_000 })
+    await patiently(async () => expect(await assigned(staying)).toBe(PARTITIONS))
     await ownAll(staying)
     expect(await ownedInKafka(scenario)).toEqual(ALL)
 
@@ -76,7 +76,7 @@ describe.concurrent('workers of one group', () => {
     const other = await scenario.startWorker()
     await ownAll(frozen, other)
     frozen.kill('SIGSTOP')
-    await eventually(async () => expect(await assigned(other)).toBe(PARTITIONS), { timeoutMs: 20_000 })
+    await patiently(async () => expect(await assigned(other)).toBe(PARTITIONS))
     frozen.kill('SIGCONT')
     await ownAll(frozen, other)
     await load.stop()

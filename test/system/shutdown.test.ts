@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { assertNone } from '../support/oracle.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/worker-scenario.ts'
 import type { WorkerProcess } from '../support/worker-process.ts'
@@ -23,7 +23,7 @@ async function progressInRedis({ redis, group }: WorkerScenario): Promise<Map<nu
 }
 
 async function consumes(worker: WorkerProcess, records: number): Promise<void> {
-  await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(records), { everyMs: 5 })
+  await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(records), { everyMs: 5 })
 }
 
 describe.concurrent('a worker that is told to stop', () => {
@@ -55,11 +55,11 @@ describe.concurrent('a worker that is told to stop', () => {
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: { REDIS_TIMEOUT_S: '5' } })
     const worker = await hangInAChunk(scenario)
     worker.kill('SIGTERM')
-    await eventually(() => expect(worker.output).toContain('stopping: finishing the chunk in hand'))
+    await patiently(() => expect(worker.output).toContain('stopping: finishing the chunk in hand'))
     worker.kill('SIGINT')
     const toldAt = performance.now()
     expect(await worker.exit).toBe(1)
-    expect(performance.now() - toldAt).toBeLessThan(1_000)
+    expect(performance.now() - toldAt).toBeLessThan(3_000)
     expect(worker.logLines().at(-1)).toMatchObject({ level: 'warn', msg: 'told twice: ending at once' })
     await scenario.redisServer.kill('SIGCONT')
     assertNone(await scenario.oracle.differencesBelowCommit())
@@ -89,10 +89,10 @@ describe.concurrent('a worker that is told to stop', () => {
     const before = await oracle.committed()
     await redisServer.kill('SIGKILL')
     await scenario.sendFleet(2_000, { ...BACKLOG, seed: 2 })
-    await eventually(() => expect(worker.output).toContain('holding: the chunk will be tried again'))
+    await patiently(() => expect(worker.output).toContain('holding: the chunk will be tried again'))
     const toldAt = performance.now()
     expect(await worker.stop()).toBe(0)
-    expect(performance.now() - toldAt).toBeLessThan(5_000)
+    expect(performance.now() - toldAt).toBeLessThan(8_000)
     expect(await oracle.committed()).toEqual(before)
 
     await redisServer.start()
@@ -110,7 +110,7 @@ async function hangInAChunk(scenario: WorkerScenario): Promise<WorkerProcess> {
   await scenario.oracle.caughtUp()
   await scenario.redisServer.kill('SIGSTOP')
   await scenario.sendFleet(500, { ...BACKLOG, seed: 2 })
-  await eventually(async () => {
+  await patiently(async () => {
     const lags = await worker.metric('consumer_lag')
     expect(Math.max(...lags.map(({ value }) => value))).toBeGreaterThan(0)
   })

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/patiently.ts'
 import { assertNone } from '../support/oracle.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/worker-scenario.ts'
 
@@ -27,14 +27,11 @@ describe.concurrent('when the topic is deleted and created again', () => {
     await scenario.sendFleet(3_000, { ...FLEET, seed: 1, invalidPercent: 0 })
     await oracle.assertCaughtUp({ consumed: scenario.consumed })
     await scenario.deleteTopic()
-    await eventually(
-      async () => {
-        const { status, body } = await worker.get('/readyz')
-        expect(status).toBe(503)
-        expect(body).toContain(`the topic ${topic} does not exist`)
-      },
-      { timeoutMs: 30_000 },
-    )
+    await patiently(async () => {
+      const { status, body } = await worker.get('/readyz')
+      expect(status).toBe(503)
+      expect(body).toContain(`the topic ${topic} does not exist`)
+    })
     expect(await worker.get('/livez')).toMatchObject({ status: 200 })
     await scenario.createTopic()
     await scenario.sendFleet(2_000, { ...FLEET, seed: 2 })
@@ -54,7 +51,7 @@ describe.concurrent('when the topic is deleted and created again', () => {
       assertNone(await oracle.cacheDifferences())
       expect(await worker.stop()).toBe(0)
       await scenario.deleteTopic()
-      await eventually(() => scenario.createTopic())
+      await patiently(() => scenario.createTopic())
     }
   })
 
@@ -68,7 +65,7 @@ describe.concurrent('when the topic is deleted and created again', () => {
     // The answer to its last fetch is on its way by then: the broker has nobody to tell.
     await sleep(1_000)
     await scenario.deleteTopic()
-    await eventually(() => scenario.createTopic(), { everyMs: 10 })
+    await patiently(() => scenario.createTopic(), { everyMs: 10 })
     await scenario.sendFleet(4_000, { ...FLEET, seed: 4 })
     worker.kill('SIGCONT')
     await oracle.caughtUp()
@@ -115,12 +112,12 @@ describe.concurrent('when Kafka has deleted records', () => {
       oracle.deletedUnread(partition, 0, begin)
     }
     await scenario.redis.flushall()
-    await eventually(async () => expect(await worker.consumed()).toBeGreaterThan(4_000))
+    await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(4_000))
     await worker.ready()
     await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) - 4_000 })
     await deleteRecords(scenario, 1)
     await scenario.redis.flushall()
-    await eventually(async () =>
+    await patiently(async () =>
       expect(await scenario.redis.hlen(`cache_service:progress:${scenario.group}`)).toBe(3),
     )
     await worker.ready()

@@ -167,7 +167,7 @@ describe('snappy', () => {
           expect(error).toBeInstanceOf(Error)
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     )
   })
 })
