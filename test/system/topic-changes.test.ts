@@ -46,7 +46,8 @@ describe.concurrent('when the topic is deleted and created again', () => {
       await scenario.sendFleet(records, { ...FLEET, seed: records, invalidPercent: 0 })
       const worker = await scenario.startWorker()
       await oracle.caughtUp()
-      expect(await worker.consumed()).toBe(records)
+      // What was being read when the old progress was found to be foreign may come twice.
+      expect(await worker.consumed()).toBeGreaterThanOrEqual(records)
       assertNone(await oracle.cacheDifferences())
       expect(await worker.stop()).toBe(0)
       await scenario.deleteTopic()
