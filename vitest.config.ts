@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
-// Four suites, one command. Unit tests know no server; the other suites use real ones, which
-// test/support/global-servers.ts starts once per suite. No retries anywhere: a flaky test is a bug.
+// Four suites, one command. Unit tests know no server, the browser's start a Redis of their own; the other two use
+// real ones, which test/support/global-servers.ts starts once per suite. No retries: a flaky test is a bug.
 const realServers = { globalSetup: ['test/support/global-servers.ts'], retry: 0 }
 
 export default defineConfig({
@@ -26,6 +26,15 @@ export default defineConfig({
           hookTimeout: 60_000,
           fileParallelism: false,
           ...realServers,
+        },
+      },
+      {
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          retry: 0,
         },
       },
     ],

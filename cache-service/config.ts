@@ -60,6 +60,29 @@ export type CacheConfig = Readonly<{
   chunkMaxBytes: number
 }>
 
+export type ApiConfig = Readonly<{
+  host: string
+  port: number
+  /** undefined: nobody has decided, which is good on a loopback address only. */
+  auth: 'token' | 'off' | undefined
+  tokensFile: string | undefined
+  allowedHosts: readonly string[]
+  maxConcurrentRequests: number
+  /** 0: no limit. */
+  rateLimitPerMinute: number
+  corsOrigins: readonly string[]
+  maxEventClients: number
+  cacheDefaultTtlS: number
+  protectedPrefixes: readonly string[]
+  queueChannel: string
+  stateTypes: readonly string[]
+}>
+
+export type UpdaterConfig = Readonly<{
+  channel: string
+  validate: boolean
+}>
+
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
 export type ProcessConfig = Readonly<{
@@ -73,6 +96,8 @@ export type Config = Readonly<{
   kafka: KafkaConfig
   redis: RedisConfig
   cache: CacheConfig
+  api: ApiConfig
+  updater: UpdaterConfig
   process: ProcessConfig
 }>
 
@@ -193,6 +218,25 @@ function assemble(values: OptionValues): Config {
       sweepIntervalMs: values.DEVICES_SWEEP_INTERVAL_S,
       chunkMaxRecords: values.CHUNK_MAX_RECORDS,
       chunkMaxBytes: values.CHUNK_MAX_BYTES,
+    },
+    api: {
+      host: values.API_HOST,
+      port: values.PORT,
+      auth: values.API_AUTH,
+      tokensFile: values.API_TOKENS_FILE,
+      allowedHosts: values.API_ALLOWED_HOSTS,
+      maxConcurrentRequests: values.API_MAX_CONCURRENT_REQUESTS,
+      rateLimitPerMinute: values.API_RATE_LIMIT_PER_MINUTE,
+      corsOrigins: values.API_CORS_ORIGINS,
+      maxEventClients: values.API_MAX_EVENT_CLIENTS,
+      cacheDefaultTtlS: values.CACHE_DEFAULT_TTL,
+      protectedPrefixes: values.CACHE_PROTECTED_PREFIXES,
+      queueChannel: values.QUEUE_CHANNEL,
+      stateTypes: values.STATE_TYPES,
+    },
+    updater: {
+      channel: values.REDIS_UPDATE_CHANNEL,
+      validate: values.UPDATE_VALIDATE,
     },
     process: {
       logLevel: values.LOG_LEVEL,

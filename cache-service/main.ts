@@ -7,6 +7,7 @@ import { pino } from 'pino'
 import { messageOf } from '../shared/errors.ts'
 import { formatProblems, parseConfig, type Config } from './config.ts'
 import { OperatorError } from './lifecycle/service.ts'
+import type { RoleContext } from './roles/role-context.ts'
 import { createLogger, type Logger } from './telemetry/logger.ts'
 
 /**
@@ -37,6 +38,7 @@ Everything is configured by environment variables; the README lists them. The ev
   KAFKA_BOOTSTRAP_SERVERS  where Kafka is (kafka:9092)
   REDIS_HOST, REDIS_PORT   where Redis is (redis, 6379)
   REDIS_METADATA_TTL       seconds that a device lives without news (86400)
+  PORT                     the API and the page for people (5011)
   METRICS_PORT             /livez, /readyz and /metrics (9464)
   LOG_LEVEL                debug, info, warn, error (INFO)
 
@@ -47,7 +49,22 @@ Exit codes: 0 stopped as told; 1 failure; 2 a setting is wrong.`,
 program
   .command('worker')
   .description('read records from Kafka and keep the newest metadata of each device in Redis')
-  .action(runRole)
+  .action(() => runRole(async () => (await import('./roles/worker.ts')).runWorker))
+
+program
+  .command('api')
+  .description('serve the devices, the state, its events and the page for people over HTTP')
+  .action(() => runRole(async () => (await import('./roles/api.ts')).runApi))
+
+program
+  .command('kv-updater')
+  .description('set the key-values that are published on the update channel of Redis')
+  .action(() => runRole(async () => (await import('./roles/kv-updater.ts')).runKvUpdater))
+
+program
+  .command('all')
+  .description('worker, api and kv-updater in one process, for small sites')
+  .action(() => runRole(async () => (await import('./roles/all.ts')).runAll))
 
 program
   .command('healthcheck')
@@ -73,7 +90,8 @@ function readConfig(): Config | undefined {
   return parsed.config
 }
 
-async function runRole(): Promise<void> {
+/** @param load loaded only then: a signal that comes meanwhile finds its handler, and `healthcheck` stays quick. */
+async function runRole(load: () => Promise<(context: RoleContext) => Promise<void>>): Promise<void> {
   const config = readConfig()
   if (config === undefined) return
   const output = pino.destination({ dest: 1, sync: false, maxLength: MAX_UNWRITTEN_LOG_BYTES })
@@ -94,9 +112,8 @@ async function runRole(): Promise<void> {
   try {
     const processId = `${config.kafka.clientId}-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
     const context = { config, log, version, nodeVersion: process.version, processId, stop }
-    // Loaded only now: a signal that comes while it loads finds its handler, and `healthcheck` stays quick.
-    const { runWorker } = await import('./roles/worker.ts')
-    await runWorker(context)
+    const run = await load()
+    await run(context)
     exit(EXIT_OK)
   } catch (error) {
     if (error instanceof OperatorError) {

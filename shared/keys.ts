@@ -8,7 +8,7 @@ export const DEVICE_INDEX_KEY = 'devices'
 /** All of our bookkeeping begins with this; devices and their index are the platform's. */
 export const OWN_KEY_PREFIX = 'cache_service:'
 
-const DEVICE_KEY_PREFIX = 'device:'
+export const DEVICE_KEY_PREFIX = 'device:'
 const DEVICE_KEY_SUFFIX = ':metadata'
 
 export function deviceKey(deviceId: DeviceId): string {
@@ -29,3 +29,27 @@ export function probeKey(clientId: string): string {
 }
 
 export const SWEEPER_LEASE_KEY = `${OWN_KEY_PREFIX}lease:sweeper`
+
+// ---- state and events
+
+/** Set of the types that the kv-updater has written: each is itself the key of a value. */
+export const UPDATE_TYPES_KEY = `${OWN_KEY_PREFIX}update_types`
+
+/** Capped streams, apart so that a busy fleet does not evict the updates (core/stream-entry.ts). */
+export const UPDATE_STREAM_KEY = `${OWN_KEY_PREFIX}events:update`
+export const DEVICE_STREAM_KEY = `${OWN_KEY_PREFIX}events:device`
+
+/** Its holder alone appends updates to the stream. */
+export const UPDATER_LEASE_KEY = `${OWN_KEY_PREFIX}lease:updater`
+
+/** Exists while somebody listens to the events of devices. */
+export const LISTENING_KEY = `${OWN_KEY_PREFIX}listening`
+
+// ---- what the workers report
+
+/** Sorted set, worker id → when it last reported (ms since 1970). */
+export const WORKERS_KEY = `${OWN_KEY_PREFIX}workers`
+
+export function workerReportKey(workerId: string): string {
+  return `${OWN_KEY_PREFIX}worker:${workerId}`
+}

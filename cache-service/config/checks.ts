@@ -103,6 +103,19 @@ export const checks: readonly Check[] = [
     message: 'and REDIS_URL disagree: redis:// is without TLS, rediss:// with it',
     cure: 'Change the URL, and unset REDIS_TLS.',
   },
+
+  {
+    variables: ['API_TOKENS_FILE', 'API_AUTH'],
+    isBroken: (values, isSet) => values.API_AUTH === 'token' && !isSet('API_TOKENS_FILE'),
+    message: 'is not set, and API_AUTH=token needs it',
+    cure: 'Name the file with the tokens, or set API_AUTH=off.',
+  },
+  {
+    variables: ['API_TOKENS_FILE', 'API_AUTH'],
+    isBroken: (values, isSet) => values.API_AUTH !== 'token' && isSet('API_TOKENS_FILE'),
+    message: 'is set, but API_AUTH is not token: nobody would be asked for one',
+    cure: 'Set API_AUTH=token, or unset it.',
+  },
 ]
 
 function needsEachOther(one: OptionName, other: OptionName): readonly Check[] {

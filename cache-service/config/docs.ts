@@ -3,7 +3,7 @@ import { options, type Option, type OptionFacts } from './options.ts'
 const BEGIN = '<!-- config:begin -->'
 const END = '<!-- config:end -->'
 
-const groups: readonly OptionFacts['group'][] = ['Kafka', 'Redis', 'Cache', 'Process']
+const groups: readonly OptionFacts['group'][] = ['Kafka', 'Redis', 'Cache', 'API', 'Updater', 'Process']
 
 /** The README with its configuration tables as the options say; throws if the markers are missing. */
 export function withConfigTables(readme: string): string {

@@ -2,12 +2,15 @@ import { z } from 'zod'
 import {
   anyText,
   brokerList,
+  commaList,
   extraFields,
   flag,
+  hostList,
   hostName,
   name,
   oneOf,
   optional,
+  originList,
   pemText,
   redisUrl,
   seconds,
@@ -20,7 +23,7 @@ import {
 // After a change here run `npm run docs:config`.
 
 export type OptionFacts = Readonly<{
-  group: 'Kafka' | 'Redis' | 'Cache' | 'Process'
+  group: 'Kafka' | 'Redis' | 'Cache' | 'API' | 'Updater' | 'Process'
   /** Everyday options are the ones a first reader needs; the rest is folded away in the README. */
   level: 'everyday' | 'advanced'
   default: string
@@ -50,6 +53,8 @@ function optionsOf(group: OptionFacts['group']) {
 const kafka = optionsOf('Kafka')
 const redis = optionsOf('Redis')
 const cache = optionsOf('Cache')
+const api = optionsOf('API')
+const updater = optionsOf('Updater')
 const service = optionsOf('Process')
 
 /** Written for every device by the service itself, whatever METADATA_EXTRA_FIELDS says. */
@@ -60,6 +65,8 @@ const SASL_MECHANISMS = {
   'scram-sha-256': 'scram-sha-256',
   'scram-sha-512': 'scram-sha-512',
 } as const
+
+const API_AUTHS = { token: 'token', off: 'off' } as const
 
 /** Those of pino, and Python's names for them. */
 const LOG_LEVELS = {
@@ -260,6 +267,83 @@ export const configSchema = z.object({
     '4194304',
     'Bytes of them, for the same reason.',
     wholeNumber(1024, 1_073_741_824),
+  ),
+
+  PORT: api.everyday(
+    '5011',
+    'Port of the API and of the page for people. 0: any free one.',
+    wholeNumber(0, 65_535),
+  ),
+  API_HOST: api.advanced(
+    '127.0.0.1',
+    'Address of the API. The image says `0.0.0.0`, since its port is published or not outside.',
+    hostName(),
+  ),
+  API_AUTH: api.advanced(
+    '',
+    '`token`: callers show one of `API_TOKENS_FILE`. `off`: nobody is asked. Empty: off, and the API refuses to start anywhere but on a loopback address.',
+    optional(oneOf(API_AUTHS, 'token or off')),
+  ),
+  API_TOKENS_FILE: api.advanced(
+    '',
+    'File with the tokens: JSON, each with `name`, `sha256` (of the token, in hex), `scopes` (of `read`, `write`, `admin`) and perhaps `expires`. Read again when it changes.',
+    optional(anyText()),
+  ),
+  API_ALLOWED_HOSTS: api.advanced(
+    '',
+    'Names, with commas, by which callers may address the API while nobody is asked for a token. `localhost` and loopback addresses always are. Else any web page could reach it through a name of its own.',
+    hostList(),
+  ),
+  API_MAX_CONCURRENT_REQUESTS: api.advanced(
+    '512',
+    'Requests in work at a time; one more is told 503 at once. Bounds memory and waiting. Probes and open streams do not count.',
+    wholeNumber(1, 100_000),
+  ),
+  API_RATE_LIMIT_PER_MINUTE: api.advanced(
+    '0',
+    'Requests of one address, or of one token, in a minute; one more is told 429. 0: no limit.',
+    wholeNumber(0, 100_000_000),
+  ),
+  API_CORS_ORIGINS: api.advanced(
+    '',
+    'Origins, with commas, whose web pages may call the API from a browser, such as `https://example.org`. Empty: none.',
+    originList(),
+  ),
+  API_MAX_EVENT_CLIENTS: api.advanced(
+    '2000',
+    'Clients that follow `/api/events` at a time; one more is told 503. Bounds memory.',
+    wholeNumber(1, 100_000),
+  ),
+  CACHE_DEFAULT_TTL: api.advanced(
+    '3600',
+    'Seconds that a value stored by `/api/cache` without a `ttl` lives.',
+    wholeNumber(1, 3_153_600_000),
+  ),
+  CACHE_PROTECTED_PREFIXES: api.advanced(
+    '',
+    'Beginnings of keys, with commas, that `/api/cache` and updates may not touch, besides the keys of the platform.',
+    commaList(256),
+  ),
+  QUEUE_CHANNEL: api.advanced(
+    'inventarios_updates',
+    'Channel to which `/api/queue/publish` publishes when none is named.',
+    name(256),
+  ),
+  STATE_TYPES: api.advanced(
+    '',
+    'Types, with commas, that `/api/state` shows besides those that the kv-updater has written: keys of an older updater.',
+    commaList(256),
+  ),
+
+  REDIS_UPDATE_CHANNEL: updater.advanced(
+    'update',
+    'Channel of Redis on which updates are published.',
+    name(256),
+  ),
+  UPDATE_VALIDATE: updater.advanced(
+    'true',
+    'Read back each updated value and compare it with what was sent.',
+    flag(),
   ),
 
   LOG_LEVEL: service.everyday(

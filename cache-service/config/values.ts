@@ -175,6 +175,36 @@ export function extraFields(alwaysKept: readonly string[]) {
   })
 }
 
+/** Texts between commas, each once. */
+export function commaList(maximum: number) {
+  return fromText((text): Accepted<readonly string[]> | Refusal => {
+    const parts = [...new Set(splitList(text))]
+    return parts.every((part) => part.length <= maximum && !/\p{Cc}/u.test(part))
+      ? accepted(parts)
+      : refused(`must be texts of at most ${maximum} characters, with commas`)
+  })
+}
+
+/** Names as they stand in a Host header, without a port, in lower case; IPv6 addresses with or without [ ]. */
+export function hostList() {
+  return fromText((text): Accepted<readonly string[]> | Refusal => {
+    const hosts = splitList(text).map((part) => part.toLowerCase().replace(/^\[(.*)\]$/, '$1'))
+    return hosts.every((host) => isIPv6(host) || /^[a-z0-9._-]{1,253}$/.test(host))
+      ? accepted([...new Set(hosts)])
+      : refused('must be host names without a port, several with commas')
+  })
+}
+
+/** Origins as browsers send them: scheme, host and port only. */
+export function originList() {
+  return fromText((text): Accepted<readonly string[]> | Refusal => {
+    const origins = splitList(text)
+    return origins.every((origin) => /^https?:/.test(origin) && URL.parse(origin)?.origin === origin)
+      ? accepted([...new Set(origins)])
+      : refused('must be origins such as https://example.org, several with commas')
+  })
+}
+
 function splitList(text: string): string[] {
   return text
     .split(',')

@@ -8,6 +8,7 @@ import type { DeadLetterProducer } from '../kafka/dead-letter-producer.ts'
 import type { DeviceIndex } from '../redis/device-index.ts'
 import type { DeviceWriter } from '../redis/device-writer.ts'
 import type { WorkerEvents } from '../telemetry/events.ts'
+import type { DeviceHints } from './device-hints.ts'
 import type { LagMeter } from './lag-meter.ts'
 import type { ProgressGuard } from './progress-guard.ts'
 
@@ -20,6 +21,7 @@ export type ChunkApplierDependencies = {
   readonly deadLetters: DeadLetterProducer
   readonly guard: ProgressGuard
   readonly lag: LagMeter
+  readonly hints: Pick<DeviceHints, 'note'>
   readonly events: WorkerEvents
   readonly now: () => number
 }
@@ -34,7 +36,7 @@ const MAX_INTERNAL_ERRORS_IN_A_ROW = 50
  * on the way rejects, and the same chunk comes again: each step may be done twice.
  */
 export function createChunkApplier(dependencies: ChunkApplierDependencies): ApplyChunk {
-  const { deadLetters, events, guard, index, lag, now, settings, topic, writer } = dependencies
+  const { deadLetters, events, guard, hints, index, lag, now, settings, topic, writer } = dependencies
   const answered = new WeakSet<Chunk>()
   let internalErrors = 0
 
@@ -66,6 +68,7 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Appl
 
     internalErrors = plan.internalErrorsInARow
     lag.durable(chunk)
+    hints.note(plan, outcome)
     events.chunkApplied({
       partition: chunk.partition,
       firstOffset: chunk.records[0]?.offset ?? '',

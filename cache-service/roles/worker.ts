@@ -1,4 +1,3 @@
-import type { Config } from '../config.ts'
 import type { ServiceError } from '../../shared/errors.ts'
 import { probeKey, progressKey, SWEEPER_LEASE_KEY } from '../../shared/keys.ts'
 import { openHealthServer } from '../http/health-server.ts'
@@ -12,48 +11,59 @@ import { ReleaseStack } from '../lifecycle/release-stack.ts'
 import { runServices } from '../lifecycle/service.ts'
 import { settledWithin } from '../lifecycle/sleep.ts'
 import { createChunkApplier } from '../pipeline/chunk-applier.ts'
+import { DeviceHints } from '../pipeline/device-hints.ts'
 import { LagMeter } from '../pipeline/lag-meter.ts'
 import { ProgressGuard } from '../pipeline/progress-guard.ts'
+import { WorkerReportBook } from '../pipeline/worker-report.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
 import { createDeviceIndex } from '../redis/device-index.ts'
 import { createDeviceWriter } from '../redis/device-writer.ts'
+import { createHintAppender } from '../redis/event-streams.ts'
 import { createLease } from '../redis/lease.ts'
 import { createProgressStore } from '../redis/progress-store.ts'
 import { createSweeper, SWEEP_LEASE_MS } from '../redis/sweeper.ts'
+import { createWorkerReporter } from '../redis/worker-reports.ts'
 import { WriteProbe } from '../redis/write-probe.ts'
 import { createWorkerEvents } from '../telemetry/events.ts'
-import type { Logger } from '../telemetry/logger.ts'
 import { createWorkerMetrics } from '../telemetry/metrics.ts'
+import type { OpenedRole, OpenRole } from './process-parts.ts'
+import type { RoleContext } from './role-context.ts'
 
 const PROBE_INTERVAL_MS = 3_000
 const PROGRESS_CHECK_INTERVAL_MS = 3_000
 const SUMMARY_INTERVAL_MS = 10_000
 const DEVICES_INTERVAL_MS = 5_000
 const READINESS_INTERVAL_MS = 250
+const REPORT_INTERVAL_MS = 5_000
+/** How soon a report follows a change that others must know of. */
+const REPORT_LOOK_INTERVAL_MS = 250
 const FIRST_CONNECT_MS = 1_000
-
-export type RoleContext = {
-  readonly config: Config
-  readonly log: Logger
-  readonly version: string
-  readonly nodeVersion: string
-  /** Tells this process from others that share its client id. */
-  readonly processId: string
-  /** Aborts when the process is told to end. */
-  readonly stop: AbortSignal
-}
 
 /**
  * Kafka → Redis, until told to stop; then it finishes the chunk in hand, commits, leaves the group and closes.
  * Rejects with an OperatorError if a setting keeps it from ever working, or for a bug.
  */
 export async function runWorker(context: RoleContext): Promise<void> {
+  await runWorkerWith(context, 'worker', [])
+}
+
+/** The same, with other roles beside it in this process. */
+export async function runWorkerWith(
+  context: RoleContext,
+  role: string,
+  others: readonly OpenRole[],
+): Promise<void> {
   const { config, log, stop } = context
   const topic = config.kafka.validatedDataTopic
   const now = () => Date.now()
   const random = () => Math.random()
-  const metrics = createWorkerMetrics(topic, context.version, context.nodeVersion)
-  const events = createWorkerEvents(log, metrics, topic, config.kafka.groupId, now)
+  const metrics = createWorkerMetrics(topic, context.version, context.nodeVersion, role)
+  const book = new WorkerReportBook({ id: context.processId, version: context.version, topic }, now)
+  let nextReportMs = 0
+  const events = book.watch(
+    createWorkerEvents(log, metrics, topic, config.kafka.groupId, now),
+    () => (nextReportMs = 0),
+  )
   const monitor = new LoopMonitor(now)
   const releases = new ReleaseStack()
   try {
@@ -69,6 +79,15 @@ export async function runWorker(context: RoleContext): Promise<void> {
     const redis = createRedis(config.redis, context.processId, events, random)
     releases.push('Redis', () => redis.disconnect())
     const connecting = startConnecting(redis)
+    // What only informs others has a connection of its own, so that it is never in the way of a chunk. Of its
+    // failures the other one speaks.
+    const silent = { redisConnected: () => undefined, redisFailed: () => undefined }
+    const reportRedis = createRedis(config.redis, `${context.processId}-reports`, silent, random)
+    releases.push('Redis for reports', () => reportRedis.disconnect())
+    void startConnecting(reportRedis)
+    const reporter = createWorkerReporter(reportRedis, context.processId, now)
+    // Best effort: it runs out by itself.
+    releases.push('report', () => reporter.remove().catch(() => undefined))
     const writer = createDeviceWriter(redis, {
       maxKeys: config.redis.scriptMaxKeys,
       maxBytes: config.redis.scriptMaxBytes,
@@ -76,11 +95,14 @@ export async function runWorker(context: RoleContext): Promise<void> {
     const index = createDeviceIndex(redis)
     const probe = new WriteProbe(redis, probeKey(context.processId), events, now)
 
-    const guard = new ProgressGuard(
-      createProgressStore(redis, progressKey(config.kafka.groupId)),
-      offsets,
-      events,
-    )
+    const hints = new DeviceHints(createHintAppender(reportRedis))
+    const guard = new ProgressGuard(createProgressStore(redis, progressKey(config.kafka.groupId)), offsets, {
+      ...events,
+      rebuilding(yes) {
+        events.rebuilding(yes)
+        hints.rebuilding(yes)
+      },
+    })
     const lag = new LagMeter(now)
     const consumer = new WorkerConsumer({
       kafka,
@@ -95,6 +117,7 @@ export async function runWorker(context: RoleContext): Promise<void> {
         deadLetters,
         guard,
         lag,
+        hints,
         events,
         now,
       }),
@@ -121,16 +144,21 @@ export async function runWorker(context: RoleContext): Promise<void> {
       () => (guard.hasCompared ? [] : ['comparing: whether Redis holds what was read before']),
       () => (guard.isRebuilding ? ['rebuilding: reading again what Redis does not hold'] : []),
     ]
+    const opened: OpenedRole[] = []
+    for (const open of others) {
+      opened.push(await open(context, { registry: metrics.registry, monitor, releases, now, random }))
+    }
+    const allChecks = [...checks, ...opened.flatMap((other) => other.checks)]
     const { metricsHost, metricsPort } = config.process
     const health = await openHealthServer(metricsHost, metricsPort, {
       monitor,
-      checks,
+      checks: allChecks,
       metrics: metrics.registry,
     })
     releases.push('health server', () => health.close())
     events.started({
       version: context.version,
-      role: 'worker',
+      role,
       health: health.url,
       kafka: config.kafka.brokers,
       topic,
@@ -168,7 +196,21 @@ export async function runWorker(context: RoleContext): Promise<void> {
         if (redis.status === 'ready') events.devicesCounted(await index.count())
       }),
       loop('summary', SUMMARY_INTERVAL_MS, async () => events.summary(totalLag), SUMMARY_INTERVAL_MS),
-      loop('readiness', READINESS_INTERVAL_MS, async () => events.readiness(checks)),
+      ...hints.services(monitor),
+      createLoop({
+        name: 'report',
+        everyMs: REPORT_LOOK_INTERVAL_MS,
+        monitor,
+        turn: async () => {
+          if (now() < nextReportMs) return
+          nextReportMs = now() + REPORT_INTERVAL_MS
+          await reporter.write(book.report(checks))
+        },
+        // While Redis is away there is nobody to report to; the probe speaks of that.
+        failed: () => (nextReportMs = 0),
+      }),
+      loop('readiness', READINESS_INTERVAL_MS, async () => events.readiness(allChecks)),
+      ...opened.flatMap((other) => other.services),
     ]
     // So that a healthy start is quiet and quick: the first write finds its connection.
     await settledWithin(connecting, FIRST_CONNECT_MS)

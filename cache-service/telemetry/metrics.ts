@@ -24,7 +24,7 @@ export type Metrics = ReturnType<typeof createWorkerMetrics>
  * The worker's metrics. Never a device id, a key or an error's text as a label. Counters with a closed set of
  * labels start at 0, so that a rate sees their first increment; a gauge is absent until its value is known.
  */
-export function createWorkerMetrics(topic: string, version: string, nodeVersion: string) {
+export function createWorkerMetrics(topic: string, version: string, nodeVersion: string, role = 'worker') {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry }) // process_… and nodejs_…, by their usual names
@@ -105,6 +105,6 @@ export function createWorkerMetrics(topic: string, version: string, nodeVersion:
   for (const codec of CODECS) metrics.decodeErrors.inc({ codec }, 0)
   for (const reason of RESTART_REASONS) metrics.consumerRestarts.inc({ reason }, 0)
   for (const code of REDIS_ERROR_CODES) metrics.redisErrors.inc({ code }, 0)
-  metrics.buildInfo.set({ version, node_version: nodeVersion, role: 'worker' }, 1)
+  metrics.buildInfo.set({ version, node_version: nodeVersion, role }, 1)
   return { registry, ...metrics }
 }

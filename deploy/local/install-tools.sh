@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What tests, demo and benchmarks need beside Node.js: redis-server, Java 17 or newer, Maven (only to fetch
-# Kafka, once) and openssl. Says what is missing; as root on Debian or Ubuntu it installs that by apt, without
+# Kafka, once), openssl and chromium. Says what is missing; as root on Debian or Ubuntu it installs that by apt, without
 # starting any service.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -31,10 +31,11 @@ if ! have redis-server; then missing+=(redis-server); fi
 if [ "$(java_version || true)0" -lt 170 ]; then missing+=(java); fi
 if ! have mvn && [ ! -d ".cache/kafka-$kafka_version" ]; then missing+=(maven); fi
 if ! have openssl; then missing+=(openssl); fi
+if ! have chromium && ! have chromium-browser && ! have google-chrome; then missing+=(chromium); fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
 if ! have apt-get; then
-  fail "missing: ${missing[*]}. Please install redis-server, Java 17 or newer, Maven and openssl."
+  fail "missing: ${missing[*]}. Please install redis-server, Java 17 or newer, Maven, openssl and chromium."
 fi
 
 is_known() { apt-cache show "$1" > /dev/null 2>&1; }

@@ -5,12 +5,12 @@
 import { copyFileSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { readDeadLetter, readSomeDevices } from './findings.ts'
+import { readDeadLetter, lookUp, readSomeDevices } from './findings.ts'
 import type { Platform } from './platform.ts'
 import { ProgramFailed, type Program } from './program.ts'
 import { showProgress } from './progress.ts'
-import { parseProduced, printDeadLetter, printDevices, printSummary } from './report.ts'
-import { startNormalizer, startPlatform, startWorker, type Run } from './start.ts'
+import { parseProduced, printDeadLetter, printDevices, printLookup, printSummary } from './report.ts'
+import { startNormalizer, startPlatform, startService, type Run, type Service } from './start.ts'
 import { clearLive, count, paint, print, printDone, printHeading, showLive } from './terminal.ts'
 import { scrapeWorker } from './worker-metrics.ts'
 
@@ -39,9 +39,9 @@ async function demonstrate(run: Run): Promise<void> {
   )
   print()
   const platform = await startPlatform(run)
-  const workerUrl = await startWorker(run, platform)
+  const service = await startService(run, platform)
   const normalizer = await startNormalizer(run, platform)
-  const metricsUrl = `${workerUrl}/metrics`
+  const metricsUrl = `${service.healthUrl}/metrics`
 
   printHeading(`${TRAFFIC_MS / 1000} seconds of traffic, as the worker's metrics show it`)
   await showProgress({ metricsUrl, forMs: TRAFFIC_MS, printEveryMs: 5_000, stop: run.stop })
@@ -62,6 +62,9 @@ async function demonstrate(run: Run): Promise<void> {
 
   const { total, rows } = await readSomeDevices(platform.redis)
   printDevices(total, rows)
+  const { deviceId = '' } = rows[0] ?? {}
+  const lookup = await lookUp(`${service.apiUrl}/api/devices/${encodeURIComponent(deviceId)}`)
+  printLookup(lookup.url, lookup.answer, lookup.milliseconds)
   if (worker.deadLetters > 0) {
     showLive('  reading the error topic …')
     printDeadLetter(
@@ -77,23 +80,26 @@ async function keepRunning(run: Run): Promise<void> {
   print(paint.bold('cache-service: everything on this machine, until Ctrl-C.'))
   print()
   const platform = await startPlatform(run)
-  const workerUrl = await startWorker(run, platform)
+  const service = await startService(run, platform)
   await startNormalizer(run, platform)
   printHeading('Look around')
-  for (const line of thingsToTry(platform, workerUrl, run.programs)) print(`  ${line}`)
+  for (const line of thingsToTry(platform, service, run.programs)) print(`  ${line}`)
   print()
-  await showProgress({ metricsUrl: `${workerUrl}/metrics`, printEveryMs: 30_000, stop: run.stop })
+  await showProgress({ metricsUrl: `${service.healthUrl}/metrics`, printEveryMs: 30_000, stop: run.stop })
 }
 
-function thingsToTry(platform: Platform, workerUrl: string, programs: readonly Program[]): string[] {
+function thingsToTry(platform: Platform, service: Service, programs: readonly Program[]): string[] {
   const { hostname, port, pathname, password } = new URL(platform.redisUrl)
   const login = password === '' ? '' : ' --askpass'
   const redis = `redis-cli -h ${hostname} -p ${port || 6379} -n ${pathname.slice(1) || 0}${login}`
   return [
+    `${service.apiUrl}  (the page, in a browser; ${service.apiUrl}/docs: the API)`,
+    `curl ${service.apiUrl}/api/devices/efento-0000`,
+    `curl -N ${service.apiUrl}/api/events`,
     `${redis} SCARD devices`,
     `${redis} HGETALL device:efento-0000:metadata`,
-    `curl ${workerUrl}/readyz`,
-    `curl -s ${workerUrl}/metrics | grep cache_service_messages_total`,
+    `curl ${service.healthUrl}/readyz`,
+    `curl -s ${service.healthUrl}/metrics | grep cache_service_messages_total`,
     ...programs.map(({ logPath }) => `tail -f ${logPath}`),
   ]
 }

@@ -22,6 +22,23 @@ export async function readSomeDevices(redis: Redis): Promise<{ total: number; ro
   return { total: deviceIds.length, rows }
 }
 
+const LOOKUPS = 100
+
+/** Asked many times over, one after the other: the answer, and the median of the times. */
+export async function lookUp(url: string): Promise<{ url: string; answer: string; milliseconds: number }> {
+  const times: number[] = []
+  let answer = ''
+  for (let i = 0; i < LOOKUPS; i++) {
+    const askedMs = performance.now()
+    const response = await fetch(url)
+    answer = await response.text()
+    if (!response.ok) throw new Error(`${url} answered ${response.status}: ${answer}`)
+    times.push(performance.now() - askedMs)
+  }
+  const median = times.toSorted((a, b) => a - b)[LOOKUPS / 2] ?? 0
+  return { url, answer, milliseconds: median }
+}
+
 export type DeadLetter = {
   headers: Readonly<Record<string, string>>
   error: string

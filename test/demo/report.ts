@@ -26,6 +26,13 @@ export function parseProduced(log: string): Produced {
   throw new Error('the simulated normalizer has not said how much it produced')
 }
 
+/** What a service that asks the API is told of a device, and how long it waited. */
+export function printLookup(url: string, answer: string, milliseconds: number): void {
+  printHeading('The same by HTTP')
+  print(`  curl ${url}   ${paint.dim(`${milliseconds.toFixed(1)} ms, the median of 100`)}`)
+  print(`  ${answer}`)
+}
+
 export function printDevices(total: number, rows: readonly DeviceRow[]): void {
   printHeading(`Redis: ${rows.length} of the ${count(total)} devices, each the hash device:<id>:metadata`)
   const heading = ['device', 'datatype', 'unit', 'persist', 'last_updated', 'expires in']

@@ -44,26 +44,38 @@ async function start(run: Run, name: string, args: readonly string[], env: Recor
   return program
 }
 
-/** Resolves to the address of its health and metrics, once it is ready. */
-export async function startWorker(run: Run, platform: Platform): Promise<string> {
+export type Service = {
+  /** Of `/livez`, `/readyz` and `/metrics`. */
+  readonly healthUrl: string
+  /** Of the API and, at its root, the page. */
+  readonly apiUrl: string
+}
+
+/** The three roles in one process, as a small site runs them; resolves once it is ready. */
+export async function startService(run: Run, platform: Platform): Promise<Service> {
   const startedMs = performance.now()
-  showLive('  starting the worker …')
-  const reserved = await reservePort()
-  run.running.defer(() => reserved.release())
-  const worker = await start(run, 'worker', ['cache-service/main.ts', 'worker'], {
+  showLive('  starting the service …')
+  const [health, api] = [await reservePort(), await reservePort()]
+  run.running.defer(() => health.release())
+  run.running.defer(() => api.release())
+  const service = await start(run, 'service', ['cache-service/main.ts', 'all'], {
     KAFKA_BOOTSTRAP_SERVERS: platform.brokers.join(','),
     KAFKA_VALIDATED_DATA_TOPIC: platform.topic,
     KAFKA_ERROR_TOPIC: platform.errorTopic,
     KAFKA_CONSUMER_GROUP_ID: platform.group,
     REDIS_URL: platform.redisUrl,
+    API_HOST: '127.0.0.1',
+    PORT: String(api.port),
     METRICS_HOST: '127.0.0.1',
-    METRICS_PORT: String(reserved.port),
+    METRICS_PORT: String(health.port),
     LAG_POLL_INTERVAL_S: '1',
   })
-  const url = `http://127.0.0.1:${reserved.port}`
-  await untilReady(`${url}/readyz`, run.stop)
-  printDone('worker', `ready, ${url} ${paint.dim(`(pid ${worker.pid})`)}`, startedMs)
-  return url
+  const healthUrl = `http://127.0.0.1:${health.port}`
+  const apiUrl = `http://127.0.0.1:${api.port}`
+  await untilReady(`${healthUrl}/readyz`, run.stop)
+  printDone('service', `ready: worker, api, kv-updater ${paint.dim(`(pid ${service.pid})`)}`, startedMs)
+  printDone('page', apiUrl)
+  return { healthUrl, apiUrl }
 }
 
 async function untilReady(url: string, stop: AbortSignal): Promise<void> {
@@ -80,7 +92,7 @@ async function untilReady(url: string, stop: AbortSignal): Promise<void> {
     }
     await sleep(100, undefined, { signal: stop }).catch(() => undefined)
   }
-  throw new ProgramFailed(`The worker is not ready after ${READY_WITHIN_MS / 1000} s: ${lastAnswer}`)
+  throw new ProgramFailed(`The service is not ready after ${READY_WITHIN_MS / 1000} s: ${lastAnswer}`)
 }
 
 export async function startNormalizer(run: Run, platform: Platform): Promise<Program> {

@@ -156,6 +156,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
     deadLetters: mortalDeadLetters(sent, fuse),
     guard,
     lag: new LagMeter(() => NOW_MS),
+    hints: { note: () => undefined },
     events,
     now: () => NOW_MS,
   })

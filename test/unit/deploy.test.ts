@@ -129,7 +129,7 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
     }
   })
 
-  it('starts a worker whose settings are good, without a .env and with the example', () => {
+  it('starts a service whose settings are good, without a .env and with the example', () => {
     const { environment = {}, env_file } = compose.services['cache_service'] ?? {}
     const fixed = Object.fromEntries(
       Object.entries(environment).map(([name, value]) => [name, String(value)]),
@@ -140,6 +140,7 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
       expect(parsed).toMatchObject({ kind: 'ok', warnings: [] })
       expect(parsed).toHaveProperty('config.process.metricsHost', '0.0.0.0')
       expect(parsed).toHaveProperty('config.process.metricsPort', 9464)
+      expect(parsed).toMatchObject({ config: { api: { auth: 'off', host: '0.0.0.0', port: 5011 } } })
     }
   })
 
@@ -162,7 +163,7 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
     const shutdown = Number(options.find(({ name }) => name === 'SHUTDOWN_TIMEOUT_S')?.default)
     expect(worker?.healthcheck?.test).toEqual(['CMD', 'node', 'cache-service/main.ts', 'healthcheck'])
     expect(Number(/^(\d+)s$/.exec(worker?.stop_grace_period ?? '')?.[1])).toBeGreaterThan(shutdown)
-    expect(worker).toMatchObject({ container_name: 'cache_service', command: ['worker'] })
+    expect(worker).toMatchObject({ container_name: 'cache_service', command: ['all'] })
   })
 })
 
@@ -277,11 +278,13 @@ describe('the Dockerfile', () => {
     expect(execForm(service, 'HEALTHCHECK')).toEqual(['node', 'cache-service/main.ts', 'healthcheck'])
   })
 
-  it('sets only variables that are known, and shows the port of the metrics', () => {
+  it('sets only variables that are known, and shows the ports of the API and the metrics', () => {
     const variables = service.filter(({ keyword }) => keyword === 'ENV').map(({ args }) => args.split('=')[0])
-    const port = options.find(({ name }) => name === 'METRICS_PORT')?.default
+    const ports = ['PORT', 'METRICS_PORT'].map(
+      (name) => options.find((option) => option.name === name)?.default,
+    )
     expect(['NODE_ENV', ...serviceVariables]).toEqual(expect.arrayContaining(variables))
-    expect(service.find(({ keyword }) => keyword === 'EXPOSE')?.args).toBe(port)
+    expect(service.find(({ keyword }) => keyword === 'EXPOSE')?.args).toBe(ports.join(' '))
   })
 
   it('carries the version of the package', () => {

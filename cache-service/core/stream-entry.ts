@@ -1,0 +1,91 @@
+import { isEntryId, type EntryId, type EventPosition, type StreamName } from './event-position.ts'
+
+/**
+ * What the streams of events hold.
+ *
+ * update   a key-value was set; `json` is `{"type","updated","valid","values"}`, or without `values` if they
+ *          are too large to be sent to everyone: then they are read with the state
+ * changed, deleted
+ *          hints about devices: some of their ids, and how many changes more there were
+ * gap      something may be missing before here
+ */
+export type StreamEntry = { readonly id: EntryId } & (
+  | { readonly kind: 'update'; readonly type: string; readonly json: string }
+  | { readonly kind: 'changed' | 'deleted'; readonly deviceIds: readonly string[]; readonly more: number }
+  | { readonly kind: 'gap'; readonly reason: string }
+)
+
+export type StreamEvent = { readonly stream: StreamName; readonly entry: StreamEntry }
+
+/** Some consecutive entries of a stream. */
+export type EntryPage = {
+  readonly entries: readonly StreamEntry[]
+  /** Where to go on; where it began, if nothing follows. */
+  readonly next: EntryId
+}
+
+/** Called in the turn in which the position moves, so that both are always seen together. */
+export type FollowListener = {
+  /** At least one, in the order of their stream. `from` lies before them, the position is already after them. */
+  events(events: readonly StreamEvent[], from: EventPosition): void
+  /** What came in these streams before the position may have been missed. */
+  reset(streams: readonly StreamName[]): void
+}
+
+/** Why a gap was appended. */
+export type GapReason = 'takeover' | 'subscription_lost' | 'redis_failed' | 'overflow' | 'missed' | 'rebuild'
+
+const LINE_BREAK = /[\r\n]/
+
+/** The fields of an entry, as XADD takes them. */
+export function hintFields(
+  kind: 'changed' | 'deleted',
+  deviceIds: readonly string[],
+  more: number,
+): string[] {
+  return ['kind', kind, 'ids', JSON.stringify(deviceIds), 'more', String(more)]
+}
+
+export function gapFields(reason: GapReason): string[] {
+  return ['kind', 'gap', 'reason', reason]
+}
+
+/** An entry as Redis gives it: its id, and names and values in turn. undefined: nobody of us wrote this. */
+export function parseEntry(id: string, fields: readonly string[]): StreamEntry | undefined {
+  if (!isEntryId(id)) return undefined
+  const values = new Map<string, string>()
+  for (let i = 0; i + 1 < fields.length; i += 2) values.set(fields[i] ?? '', fields[i + 1] ?? '')
+  const kind = values.get('kind')
+  switch (kind) {
+    case 'update': {
+      const type = values.get('type')
+      const json = values.get('json')
+      // A line break would end the line of the event that carries it.
+      if (type === undefined || json === undefined || LINE_BREAK.test(json)) return undefined
+      return { id, kind, type, json }
+    }
+    case 'changed':
+    case 'deleted': {
+      const deviceIds = parseIds(values.get('ids'))
+      const more = Number(values.get('more') ?? 0)
+      return deviceIds === undefined || !Number.isSafeInteger(more)
+        ? undefined
+        : { id, kind, deviceIds, more }
+    }
+    case 'gap':
+      return { id, kind, reason: values.get('reason') ?? 'unknown' }
+    case undefined:
+    default:
+      return undefined
+  }
+}
+
+function parseIds(text: string | undefined): string[] | undefined {
+  if (text === undefined) return undefined
+  try {
+    const ids: unknown = JSON.parse(text)
+    return Array.isArray(ids) && ids.every((id) => typeof id === 'string') ? ids : undefined
+  } catch {
+    return undefined
+  }
+}

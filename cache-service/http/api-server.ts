@@ -1,0 +1,124 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import cors from '@fastify/cors'
+import rateLimit from '@fastify/rate-limit'
+import {
+  fastify,
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type RawServerDefault,
+} from 'fastify'
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import { guardAccess, type Access } from './access.ts'
+import { boundConcurrency } from './admission.ts'
+import { answerBadHttp, answerUnknownRoute, sendProblem, toProblem } from './error-replies.ts'
+import { describeRoutes, registerOpenApiRoutes } from './openapi.ts'
+import { ProblemError } from './problem.ts'
+import { registerProbeRoutes, type ProbePorts } from './probe-routes.ts'
+import { countRequests, type RequestTelemetry } from './request-telemetry.ts'
+import { watchRoutes } from './route-table.ts'
+import { addSecurityHeaders } from './security-headers.ts'
+
+/** Who may call a route; `public` asks for no token. */
+export type Scope = 'public' | 'read' | 'write' | 'admin'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Absent: `admin`. */
+    scope?: Scope
+    /** Answers however busy we are, and by whatever name we are called. */
+    probe?: boolean
+    /** Stays open: it is not counted among the requests in work, and its time says nothing. */
+    stream?: boolean
+  }
+}
+
+export type ApiServer = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+export type ApiServerDependencies = ProbePorts & {
+  readonly version: string
+  /** For what routes of others log; requests are not logged. */
+  readonly log: FastifyBaseLogger
+  readonly access: Access
+  readonly limits: {
+    readonly maxConcurrentRequests: number
+    /** 0: no limit. */
+    readonly requestsPerMinute: number
+  }
+  /** Empty: no web page of another origin may call. */
+  readonly corsOrigins: readonly string[]
+  readonly telemetry: RequestTelemetry
+}
+
+const MAX_BODY_BYTES = 256 * 1024
+/** Of a part of a path, decoded: an id has 256 bytes, a key of Redis perhaps more. Beyond: 414. */
+const MAX_PARAM_CHARACTERS = 1024
+/** For the whole request to arrive. */
+const REQUEST_TIMEOUT_MS = 15_000
+
+/**
+ * Everything that the routes have in common; they are registered on what this resolves with. Ports of theirs
+ * that keep connections open must end them in a `preClose` hook.
+ */
+export async function createApiServer(dependencies: ApiServerDependencies): Promise<ApiServer> {
+  const { access, corsOrigins, limits, telemetry } = dependencies
+  const server: ApiServer = fastify({
+    loggerInstance: dependencies.log,
+    logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: (logger) => logger,
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { headersTimeout: REQUEST_TIMEOUT_MS },
+    routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
+    // While closing, requests that are here already are answered as ever.
+    return503OnClosing: false,
+    clientErrorHandler: answerBadHttp,
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, toProblem(error)),
+  }).withTypeProvider<ZodTypeProvider>()
+  server.setValidatorCompiler(validatorCompiler)
+  server.setSerializerCompiler(serializerCompiler)
+  // JSON only: what a form of another origin can send is not JSON by its content type.
+  server.removeContentTypeParser('text/plain')
+
+  const routes = watchRoutes(server)
+  countRequests(server, telemetry)
+  addSecurityHeaders(server)
+  if (corsOrigins.length > 0) {
+    const exposedHeaders = ['ETag', 'Retry-After']
+    await server.register(cors, {
+      origin: [...corsOrigins],
+      methods: ['GET', 'HEAD', 'POST', 'DELETE'],
+      exposedHeaders,
+    })
+  }
+  guardAccess(server, access)
+  boundConcurrency(server, limits.maxConcurrentRequests)
+  if (limits.requestsPerMinute > 0) {
+    await server.register(rateLimit, {
+      max: limits.requestsPerMinute,
+      timeWindow: 60_000,
+      keyGenerator: ({ caller, ip }) => (caller === '' ? ip : `token ${caller}`),
+      allowList: (request) => request.routeOptions.config.probe === true,
+      errorResponseBuilder: () => new ProblemError(429, 'too_many_requests', 'Too many requests in a minute'),
+    })
+  }
+  await describeRoutes(server, { version: dependencies.version, asksForTokens: access.kind === 'tokens' })
+
+  server.setErrorHandler(async (error, request, reply) => {
+    const problem = toProblem(error)
+    if (problem.problem.status === 500) {
+      telemetry.requestFailed(request.method, request.routeOptions.url ?? 'unknown', error)
+    }
+    return await sendProblem(reply, problem)
+  })
+  server.setNotFoundHandler(answerUnknownRoute((path) => routes.methodsOf(path)))
+  registerProbeRoutes(server, dependencies)
+  registerOpenApiRoutes(server)
+  return server
+}

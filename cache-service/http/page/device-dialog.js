@@ -1,0 +1,162 @@
+import { html, nothing, render } from './vendor/lit-html/lit-html.js'
+import { expiry, text } from './devices-view.js'
+import { ago, localTime } from './time.js'
+
+/** One device, in a dialog of the browser's own: it keeps the focus, gives it back, and closes by Escape. */
+export function createDeviceDialog(dialog, { api, live, announce }) {
+  let shown
+  let copied = ''
+
+  dialog.addEventListener('close', () => {
+    shown = undefined
+    if (location.hash.startsWith('#device=')) history.replaceState(null, '', '#devices')
+  })
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog) dialog.close()
+  })
+
+  async function load(id) {
+    try {
+      const device = await api.ask(`/api/devices/${encodeURIComponent(id)}`)
+      if (shown?.id === id) shown = { id, device, fetchedMs: Date.now() }
+    } catch (error) {
+      if (shown?.id === id)
+        shown = { id, error: error.status === 404 ? 'There is no such device (any more).' : error.message }
+    }
+    draw(Date.now())
+  }
+
+  async function copy(json) {
+    copied = (await toClipboard(json, dialog)) ? 'Copied' : 'Copying is not allowed here'
+    announce(copied)
+    draw(Date.now())
+  }
+
+  function draw(nowMs) {
+    if (shown === undefined) return
+    const mark = live.markOf(shown.id, nowMs)
+    render(deviceView(shown, { mark, nowMs, copied, copy, close: () => dialog.close() }), dialog)
+  }
+
+  return {
+    draw,
+    shownId: () => shown?.id,
+    open(id) {
+      shown = { id }
+      copied = ''
+      draw(Date.now())
+      if (!dialog.open) dialog.showModal()
+      history.replaceState(null, '', `#device=${encodeURIComponent(id)}`)
+      return load(id)
+    },
+    /** After a change: as it is now. */
+    reload: () => (shown === undefined ? Promise.resolve() : load(shown.id)),
+  }
+}
+
+function deviceView(shown, { mark, nowMs, copied, copy, close }) {
+  return html`
+    <div class="heading">
+      <h2 id="device-title" class="id">${shown.id}</h2>
+      <button type="button" class="quiet" @click=${close}>Close</button>
+    </div>
+    ${mark === undefined ? nothing : html`<p><span class="badge">${mark}</span> just now</p>`}
+    ${shown.error === undefined ? nothing : html`<p class="notice" role="alert">${shown.error}</p>`}
+    ${
+      shown.device === undefined
+        ? shown.error === undefined
+          ? html`<p class="empty">Loading…</p>`
+          : nothing
+        : deviceFacts(shown.device, shown.fetchedMs, { mark, nowMs, copied, copy })
+    }
+  `
+}
+
+function deviceFacts(device, fetchedMs, { mark, nowMs, copied, copy }) {
+  const { last_updated: updated } = device
+  const json = JSON.stringify(hashOf(device), null, 2)
+  const row = (name, value) => html`
+    <tr>
+      <th scope="row">${name}</th>
+      <td class="id">${text(value)}</td>
+      <td class="hint">${typeOf(value)}</td>
+    </tr>
+  `
+  return html`
+    <table data-mark=${mark ?? nothing}>
+      <caption class="hidden">
+        Metadata
+      </caption>
+      <thead>
+        <tr>
+          <th scope="col">Field</th>
+          <th scope="col">Value</th>
+          <th scope="col">Kind</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${row('datatype_id', device.datatype_id)} ${row('datatype_name', device.datatype_name)}
+        ${row('datatype_unit', device.datatype_unit)} ${row('persist', device.persist)}
+        ${Object.entries(device.extra ?? {}).map(([name, value]) => row(name, value))}
+        <tr>
+          <th scope="row">last_updated</th>
+          <td>
+            ${
+              updated === null || updated === undefined
+                ? '–'
+                : html`<time datetime=${updated}>${localTime(updated)}</time>, ${ago(updated, nowMs)}`
+            }
+          </td>
+          <td class="hint">time</td>
+        </tr>
+        <tr>
+          <th scope="row">Expires in</th>
+          <td>${expiry(device.ttl, fetchedMs, nowMs)}</td>
+          <td></td>
+        </tr>
+      </tbody>
+    </table>
+    <div class="heading">
+      <h3>Raw hash</h3>
+      <button type="button" class="quiet" @click=${() => copy(json)}>Copy</button>
+      <span class="hint" role="status">${copied}</span>
+    </div>
+    <pre tabindex="0" aria-label="Raw hash">${json}</pre>
+  `
+}
+
+/** The fields as Redis holds them: strings, and lists and booleans as compact JSON. */
+function hashOf({ device_id: _id, ttl: _ttl, extra, ...fields }) {
+  const stored = Object.entries({ ...fields, ...extra }).filter(
+    ([, value]) => value !== null && value !== undefined,
+  )
+  return Object.fromEntries(
+    stored.map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]),
+  )
+}
+
+function typeOf(value) {
+  if (value === null || value === undefined) return 'absent'
+  if (Array.isArray(value)) return value.length === 1 ? 'list of 1' : `list of ${value.length}`
+  return typeof value === 'string' ? 'text' : typeof value
+}
+
+/** Browsers allow the clipboard only to pages of https or localhost; elsewhere the old way still works. */
+async function toClipboard(value, within) {
+  if (navigator.clipboard !== undefined) {
+    try {
+      await navigator.clipboard.writeText(value)
+      return true
+    } catch {
+      // Not allowed: the old way.
+    }
+  }
+  const field = document.createElement('textarea')
+  field.value = value
+  field.className = 'hidden'
+  within.append(field)
+  field.select()
+  const done = document.execCommand('copy')
+  field.remove()
+  return done
+}

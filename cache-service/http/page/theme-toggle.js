@@ -1,0 +1,25 @@
+const root = document.documentElement
+const systemIsDark = matchMedia('(prefers-color-scheme: dark)')
+
+/** The button says whether it is dark. Until it is pressed the system decides. */
+export function startThemeToggle(button, changed) {
+  const isDark = () =>
+    root.dataset.theme === undefined ? systemIsDark.matches : root.dataset.theme === 'dark'
+  const show = () => button.setAttribute('aria-pressed', String(isDark()))
+
+  button.addEventListener('click', () => {
+    root.dataset.theme = isDark() ? 'light' : 'dark'
+    try {
+      localStorage.setItem('theme', root.dataset.theme)
+    } catch {
+      // Then it lasts as long as this page.
+    }
+    show()
+    changed()
+  })
+  systemIsDark.addEventListener('change', () => {
+    show()
+    changed()
+  })
+  show()
+}

@@ -1,0 +1,190 @@
+import { isDeepStrictEqual } from 'node:util'
+import { redisError, type ServiceError } from '../../shared/errors.ts'
+import { parseKvUpdate, type KvUpdate } from '../core/kv-update.ts'
+import type { GapReason } from '../core/stream-entry.ts'
+import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
+import type { Service } from '../lifecycle/service.ts'
+import type { Lease } from '../redis/lease.ts'
+import type { StateWriter } from '../redis/state-writer.ts'
+
+export type UpdateApplierEvents = {
+  notJson(bytes: number): void
+  invalidUpdate(type: string | undefined, detail: string): void
+  protectedUpdate(type: string): void
+  updateApplied(type: string, isAppended: boolean): void
+  updateValidated(type: string): void
+  updateMismatched(type: string): void
+  updateFailed(type: string, error: ServiceError): void
+  updateDropped(pending: number): void
+  eventRefused(type: string, error: string): void
+  leaseTaken(): void
+  leaseLost(): void
+  gapAppended(reason: GapReason): void
+  loopFailed(loop: string, error: unknown): void
+}
+
+export type UpdateApplierDependencies = {
+  readonly writer: StateWriter
+  readonly lease: Lease
+  /** Without a subscription we have nothing to append, and must leave it to others. */
+  readonly isSubscribed: () => boolean
+  readonly isProtected: (key: string) => boolean
+  /** Read every value back and compare. */
+  readonly validate: boolean
+  readonly events: UpdateApplierEvents
+  readonly monitor: LoopMonitor
+}
+
+/** A dead holder is noticed after this at the latest; it renews three times as often. */
+export const UPDATER_LEASE_MS = 9_000
+const RENEW_INTERVAL_MS = UPDATER_LEASE_MS / 3
+
+/** What waits while Redis is slow: beyond it the newest is dropped, as if it had never been received. */
+const MAX_PENDING = 10_000
+const MAX_PENDING_BYTES = 64 * 1024 * 1024
+
+/**
+ * Messages of the update channel → values in Redis, one after the other, in the order in which they came.
+ *
+ * Every updater sets every value. Only the holder of the lease appends to the stream, in the same step, so that
+ * each update is there once. Whenever an update may have been missed by the stream (another held the lease, the
+ * subscription was lost, Redis failed) a gap is *owed*: it goes into the stream before anything else does.
+ */
+export class UpdateApplier {
+  readonly #dependencies: UpdateApplierDependencies
+  /** The last of the tasks, which run one at a time. It never rejects. */
+  #tail: Promise<void> = Promise.resolve()
+  #pending = 0
+  #pendingBytes = 0
+  #isHolder = false
+  #gapOwed: GapReason | undefined
+  #isClosing = false
+  /** Redis failed while we were closing: what still waits would only wait longer. */
+  #hasGivenUp = false
+
+  constructor(dependencies: UpdateApplierDependencies) {
+    this.#dependencies = dependencies
+  }
+
+  received(message: Uint8Array): void {
+    const { events } = this.#dependencies
+    if (this.#pending >= MAX_PENDING || this.#pendingBytes + message.length > MAX_PENDING_BYTES) {
+      this.#gapOwed ??= 'overflow'
+      events.updateDropped(this.#pending)
+      return
+    }
+    this.#pending++
+    this.#pendingBytes += message.length
+    void this.#inTurn(async () => {
+      try {
+        if (this.#hasGivenUp) events.updateDropped(this.#pending)
+        else await this.#apply(message)
+      } finally {
+        this.#pending--
+        this.#pendingBytes -= message.length
+      }
+    })
+  }
+
+  subscriptionLost(): void {
+    this.#gapOwed ??= 'subscription_lost'
+  }
+
+  /** At once, instead of when the lease is next renewed. */
+  subscribed(): void {
+    void this.#inTurn(() => this.#keepLease())
+  }
+
+  /** Keeps the lease, or waits for it. */
+  service(): Service {
+    return createLoop({
+      name: 'updater lease',
+      everyMs: RENEW_INTERVAL_MS,
+      monitor: this.#dependencies.monitor,
+      turn: () => this.#inTurn(() => this.#keepLease()),
+      failed: (error) => this.#dependencies.events.loopFailed('updater lease', error),
+    })
+  }
+
+  /** Applies what has been received, or as much of it as Redis takes; then lets another have the lease. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    await this.#tail
+    if (this.#isHolder) await this.#dependencies.lease.release()
+  }
+
+  #inTurn(task: () => Promise<void>): Promise<void> {
+    const done = this.#tail.then(task)
+    this.#tail = done.catch((error: unknown) => this.#dependencies.events.loopFailed('updates', error))
+    return this.#tail
+  }
+
+  async #apply(message: Uint8Array): Promise<void> {
+    const { events, isProtected } = this.#dependencies
+    const parsed = parseKvUpdate(message, isProtected)
+    switch (parsed.kind) {
+      case 'not_json':
+        return events.notJson(message.length)
+      case 'invalid':
+        return events.invalidUpdate(parsed.type, parsed.detail)
+      case 'protected':
+        return events.protectedUpdate(parsed.type)
+      case 'update':
+        return await this.#write(parsed.update)
+    }
+  }
+
+  async #write(update: KvUpdate): Promise<void> {
+    const { events, validate, writer } = this.#dependencies
+    const gap = this.#gapOwed
+    try {
+      const written = await writer.write(update, gap, validate)
+      if (written.isAppended) this.#settleGap(gap)
+      if (written.streamError !== undefined) {
+        this.#gapOwed ??= 'redis_failed'
+        events.eventRefused(update.type, written.streamError)
+      }
+      if (validate && !isSameJson(written.readBack, update.value)) return events.updateMismatched(update.type)
+      events.updateApplied(update.type, written.isAppended)
+      if (validate) events.updateValidated(update.type)
+    } catch (error) {
+      // It may be set and appended, or not.
+      this.#gapOwed ??= 'redis_failed'
+      this.#hasGivenUp = this.#isClosing
+      events.updateFailed(update.type, redisError(error))
+    }
+  }
+
+  async #keepLease(): Promise<void> {
+    const { events, isSubscribed, lease, writer } = this.#dependencies
+    if (this.#isClosing || !isSubscribed()) return
+    const wasHolder = await writer.isHolder()
+    if (!(await lease.acquire())) {
+      if (this.#isHolder) events.leaseLost()
+      this.#isHolder = false
+      return
+    }
+    if (!this.#isHolder) events.leaseTaken()
+    this.#isHolder = true
+    // Also if it was ours once and ran out: another may have held it in between.
+    if (!wasHolder) this.#gapOwed ??= 'takeover'
+    const gap = this.#gapOwed
+    if (gap !== undefined && (await writer.appendGap(gap))) this.#settleGap(gap)
+  }
+
+  #settleGap(gap: GapReason | undefined): void {
+    if (gap === undefined) return
+    this.#gapOwed = undefined
+    this.#dependencies.events.gapAppended(gap)
+  }
+}
+
+function isSameJson(readBack: string | undefined, written: string): boolean {
+  if (readBack === written) return true
+  if (readBack === undefined) return false
+  try {
+    return isDeepStrictEqual(JSON.parse(readBack), JSON.parse(written))
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,27 @@
+-- Sets the value of one type, and tells those who follow, if we are the one who tells them.
+--
+-- KEYS[1]: the key (the type itself).  KEYS[2]: the set of types.  KEYS[3]: the lease.  KEYS[4]: the stream.
+-- ARGV[1]: the value.  ARGV[2]: our name as a holder of the lease.  ARGV[3]: the event, as JSON.
+-- ARGV[4]: about how many entries the stream keeps.  ARGV[5]: why a gap goes before the event ('': none).
+-- ARGV[6]: '1' to read the value back.
+-- Returns {status, value read back or nil}; status: 0 set, 1 set and appended, or the error of the stream.
+--
+-- SET comes first: it alone can fail for want of memory, and then nothing has been done.
+
+local key, stream = KEYS[1], KEYS[4]
+redis.call('SET', key, ARGV[1])
+redis.pcall('SADD', KEYS[2], key)
+
+local status = 0
+if redis.pcall('GET', KEYS[3]) == ARGV[2] then
+  local added
+  if ARGV[5] ~= '' then
+    added = redis.pcall('XADD', stream, 'MAXLEN', '~', ARGV[4], '*', 'kind', 'gap', 'reason', ARGV[5])
+  end
+  if type(added) ~= 'table' then
+    added = redis.pcall('XADD', stream, 'MAXLEN', '~', ARGV[4], '*', 'kind', 'update', 'type', key, 'json', ARGV[3])
+  end
+  status = type(added) == 'table' and added.err or 1
+end
+
+return { status, ARGV[6] == '1' and redis.call('GET', key) }

@@ -1,0 +1,196 @@
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { ApiConfig } from '../config.ts'
+import { messageOf, type ServiceError } from '../../shared/errors.ts'
+import { isProtectedKey } from '../core/protected-keys.ts'
+import { isLoopbackName, type Access } from '../http/access.ts'
+import { createApiServer, type ApiServer } from '../http/api-server.ts'
+import { registerDeviceRoutes } from '../http/device-routes.ts'
+import { EVENT_HUB_LIMITS } from '../http/event-hub.ts'
+import { registerEventRoutes } from '../http/event-routes.ts'
+import { openHealthServer } from '../http/health-server.ts'
+import { registerPageRoutes } from '../http/page-routes.ts'
+import { registerRedisServiceRoutes } from '../http/redis-service-routes.ts'
+import { registerStateRoutes } from '../http/state-routes.ts'
+import { openTokenFile, type TokenFile } from '../http/token-file.ts'
+import { registerWorkerRoutes } from '../http/worker-routes.ts'
+import { LoopMonitor } from '../lifecycle/loops.ts'
+import { ReleaseStack } from '../lifecycle/release-stack.ts'
+import { OperatorError, runServices, type Service } from '../lifecycle/service.ts'
+import { settledWithin } from '../lifecycle/sleep.ts'
+import { createCacheValues } from '../redis/cache-values.ts'
+import { createRedis, startConnecting } from '../redis/client.ts'
+import { createDeviceReader } from '../redis/device-reader.ts'
+import { EventFollower } from '../redis/event-follower.ts'
+import { announceListening, createEventStreams } from '../redis/event-streams.ts'
+import { createPubsubAdmin } from '../redis/pubsub-admin.ts'
+import { ReadProbe } from '../redis/read-probe.ts'
+import { createServerStats } from '../redis/server-stats.ts'
+import { createStateStore } from '../redis/state-store.ts'
+import { createWorkerReports } from '../redis/worker-reports.ts'
+import { createApiEvents } from '../telemetry/api-events.ts'
+import { createApiMetrics } from '../telemetry/api-metrics.ts'
+import type { OpenedRole, ProcessParts } from './process-parts.ts'
+import type { RoleContext } from './role-context.ts'
+
+const FIRST_CONNECT_MS = 1_000
+const TOKENS_INTERVAL_MS = 2_000
+const LISTENING_TTL_MS = 15_000
+const LONGEST_BLOCK_MS = 5_000
+
+/** Redis → HTTP, as a part of a process. */
+export async function openApi(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
+  const { config, log, stop } = context
+  const { monitor, now, random, registry, releases } = parts
+  const events = createApiEvents(log, createApiMetrics(registry), now)
+  releases.push('api', () => events.stopped())
+  const tokens = config.api.auth === 'token' ? await openTokens(config.api, events) : undefined
+
+  const connect = (connection: string) => {
+    const redisEvents = {
+      redisConnected: (where: string) => events.redisConnected(connection, where),
+      redisFailed: (error: ServiceError) => events.redisFailed(connection, error),
+    }
+    const redis = createRedis(config.redis, `${context.processId}-${connection}`, redisEvents, random)
+    releases.push(`Redis for ${connection}`, () => redis.disconnect())
+    return redis
+  }
+  // Apart, so that what is slow in one of them (a scan, a blocked read) is not waited for in the others.
+  const reading = connect('api')
+  const cacheRedis = connect('cache')
+  const following = connect('events')
+  const connecting = Promise.all([reading, cacheRedis, following].map(startConnecting))
+
+  const probe = new ReadProbe(
+    reading,
+    { redisWorks: events.redisWorks, probeFailed: (error) => events.redisFailed('api', error) },
+    now,
+  )
+  const follower = new EventFollower({
+    redis: following,
+    blockMs: Math.min(LONGEST_BLOCK_MS, config.redis.timeoutMs / 2),
+    failed: (error) => events.redisFailed('events', error),
+    monitor,
+    random,
+  })
+  const checks = [
+    () => (stop.aborted ? ['stopping'] : []),
+    () => probe.notReadyReasons(),
+    () => follower.notReadyReasons(),
+  ]
+  const server = await createApiServer({
+    version: context.version,
+    // What the framework itself tells of is not for people.
+    log: log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level }),
+    access: accessOf(config.api, tokens, now),
+    limits: {
+      maxConcurrentRequests: config.api.maxConcurrentRequests,
+      requestsPerMinute: config.api.rateLimitPerMinute,
+    },
+    corsOrigins: config.api.corsOrigins,
+    monitor,
+    checks,
+    telemetry: events,
+  })
+  const reports = createWorkerReports(reading, now)
+  const state = createStateStore(reading, config.api.stateTypes)
+  const streams = createEventStreams(reading)
+  const isProtected = (key: string) => isProtectedKey(key, config.api.protectedPrefixes)
+  registerDeviceRoutes(server, {
+    devices: createDeviceReader(reading),
+    isRebuilding: () => reports.isRebuilding(),
+    telemetry: events,
+  })
+  registerStateRoutes(server, { readState: (type) => state.read(type) })
+  registerEventRoutes(
+    server,
+    {
+      position: () => follower.position,
+      follow: (listener) => follower.follow(listener),
+      read: streams.read,
+      announceListening: () => announceListening(reading, LISTENING_TTL_MS),
+      telemetry: events,
+    },
+    { ...EVENT_HUB_LIMITS, maxClients: config.api.maxEventClients },
+  )
+  registerWorkerRoutes(server, { readReports: () => reports.read() })
+  registerRedisServiceRoutes(server, {
+    cache: createCacheValues(cacheRedis, isProtected),
+    pubsub: createPubsubAdmin(cacheRedis),
+    stats: createServerStats(cacheRedis),
+    isProtectedKey: isProtected,
+    settings: {
+      port: config.api.port,
+      defaultTtlS: config.api.cacheDefaultTtlS,
+      defaultChannel: config.api.queueChannel,
+    },
+  })
+  registerPageRoutes(server)
+  releases.push('api server', () => server.close())
+
+  // So that a healthy start is quiet and quick: the first request finds its connection.
+  await settledWithin(connecting, FIRST_CONNECT_MS)
+  events.started({
+    version: context.version,
+    url: await listen(server, config.api),
+    auth: config.api.auth ?? 'off',
+    redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
+  })
+  const services: Service[] = [probe.service(monitor), follower]
+  if (tokens !== undefined) services.push(tokens.service(TOKENS_INTERVAL_MS, monitor))
+  return { services, checks }
+}
+
+/** The role alone in a process, until told to stop. Rejects with an OperatorError or for a bug. */
+export async function runApi(context: RoleContext): Promise<void> {
+  const { config, stop } = context
+  const now = () => Date.now()
+  const monitor = new LoopMonitor(now)
+  const releases = new ReleaseStack()
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  new Gauge({
+    name: 'cache_service_build_info',
+    help: 'Always 1.',
+    labelNames: ['version', 'node_version', 'role'],
+    registers: [registry],
+  }).set({ version: context.version, node_version: context.nodeVersion, role: 'api' }, 1)
+  try {
+    const { checks, services } = await openApi(context, {
+      registry,
+      monitor,
+      releases,
+      now,
+      random: () => Math.random(),
+    })
+    const { metricsHost, metricsPort } = config.process
+    const health = await openHealthServer(metricsHost, metricsPort, { monitor, checks, metrics: registry })
+    releases.push('health server', () => health.close())
+    await runServices(services, stop)
+  } finally {
+    await releases.releaseAll()
+  }
+}
+
+async function openTokens(api: ApiConfig, events: Parameters<typeof openTokenFile>[1]): Promise<TokenFile> {
+  return await openTokenFile(api.tokensFile ?? '', events)
+}
+
+/** @throws OperatorError if the API would be open to the world and nobody has said so. */
+function accessOf(api: ApiConfig, tokens: TokenFile | undefined, now: () => number): Access {
+  if (tokens !== undefined) return { kind: 'tokens', tokens: () => tokens.tokens, now }
+  if (api.auth === undefined && !isLoopbackName(api.host)) {
+    throw new OperatorError(
+      `API_AUTH is not set, and API_HOST ${api.host} is open to others: set API_AUTH=token and API_TOKENS_FILE, or API_AUTH=off if everyone who can reach it may use it`,
+    )
+  }
+  return { kind: 'hosts', allowed: [api.host, ...api.allowedHosts] }
+}
+
+async function listen(server: ApiServer, { host, port }: ApiConfig): Promise<string> {
+  try {
+    return await server.listen({ host, port })
+  } catch (error) {
+    // In use, not allowed, not an address of this machine: nothing that waiting would cure.
+    throw new OperatorError(`cannot listen on API_HOST:PORT ${host}:${port}: ${messageOf(error)}`)
+  }
+}

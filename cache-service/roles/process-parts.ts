@@ -1,0 +1,24 @@
+import type { Registry } from 'prom-client'
+import type { LoopMonitor } from '../lifecycle/loops.ts'
+import type { ReadinessCheck } from '../lifecycle/readiness.ts'
+import type { ReleaseStack } from '../lifecycle/release-stack.ts'
+import type { Service } from '../lifecycle/service.ts'
+import type { RoleContext } from './role-context.ts'
+
+/** What a process has once, whatever roles it plays. */
+export type ProcessParts = {
+  readonly registry: Registry
+  readonly monitor: LoopMonitor
+  /** What a role has opened is released from here. */
+  readonly releases: ReleaseStack
+  readonly now: () => number
+  readonly random: () => number
+}
+
+export type OpenedRole = {
+  readonly services: readonly Service[]
+  readonly checks: readonly ReadinessCheck[]
+}
+
+/** A role as a part of a process. Rejects with an OperatorError if a setting keeps it from ever working. */
+export type OpenRole = (context: RoleContext, parts: ProcessParts) => Promise<OpenedRole>

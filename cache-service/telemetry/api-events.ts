@@ -1,0 +1,88 @@
+import { messageOf, type ServiceError } from '../../shared/errors.ts'
+import type { SseDropReason } from '../core/event-frames.ts'
+import type { ApiMetrics, LookupResult } from './api-metrics.ts'
+import { cureOf } from './events.ts'
+import type { Logger } from './logger.ts'
+import { createRateLimit } from './rate-limit.ts'
+
+export type ApiEvents = ReturnType<typeof createApiEvents>
+
+const TROUBLE_LINES_PER_SECOND = 1
+
+type RequestMetrics = { count(): void; time(seconds: number): void }
+
+/** One function per thing that happens; it logs and counts together. Never an id, a key, a value or a token. */
+export function createApiEvents(log: Logger, metrics: ApiMetrics, now: () => number) {
+  const redisLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  // The series of a route, found once: its labels cost more than its count.
+  const series = new Map<string, RequestMetrics>()
+  let redisIsUp: boolean | undefined
+
+  function seriesOf(method: string, route: string, status: number): RequestMetrics {
+    const name = `${method} ${route} ${status}`
+    const known = series.get(name)
+    if (known !== undefined) return known
+    const requests = metrics.requests.labels(method, route, String(status))
+    const duration = metrics.requestDuration.labels(method, route)
+    const created = { count: () => requests.inc(), time: (seconds: number) => duration.observe(seconds) }
+    series.set(name, created)
+    return created
+  }
+
+  return {
+    started: (facts: Record<string, unknown>) => log.info(facts, 'api started'),
+    stopped: () => log.info('api stopped'),
+    loopFailed: (loop: string, error: unknown) =>
+      log.warn({ loop, error: messageOf(error) }, 'will try again'),
+
+    // ---- requests
+
+    requestDone(method: string, route: string, status: number, seconds: number | undefined) {
+      const { count, time } = seriesOf(method, route, status)
+      count()
+      if (seconds !== undefined) time(seconds)
+    },
+    requestFailed(method: string, route: string, error: unknown) {
+      const heldBack = failureLines.pass()
+      if (heldBack === undefined) return
+      const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined }
+      log.error({ method, route, error: message, stack, linesHeldBack: heldBack }, 'a request failed: a bug')
+    },
+    lookedUp(result: LookupResult, count: number) {
+      if (count > 0) metrics.lookups.inc({ result }, count)
+    },
+
+    // ---- tokens
+
+    tokensLoaded: (names: readonly string[]) => log.info({ names }, 'tokens loaded'),
+    tokensRefused: (reason: string) =>
+      log.error({ reason }, 'API_TOKENS_FILE can not be used: the tokens of before stay good'),
+
+    // ---- streams of events
+
+    sseClients: (count: number) => metrics.sseClients.set(count),
+    sseEventsSent: (count: number) => metrics.sseEventsSent.inc(count),
+    sseDropped(reason: SseDropReason) {
+      metrics.sseDropped.inc({ reason })
+      log.debug({ reason }, 'stream of events ended')
+    },
+
+    // ---- Redis
+
+    redisConnected: (connection: string, where: string) =>
+      log.info({ connection, redis: where }, 'connected to Redis'),
+    redisWorks() {
+      if (redisIsUp === false) log.info('Redis answers again')
+      redisIsUp = true
+    },
+    redisFailed(connection: string, error: ServiceError) {
+      const heldBack = redisLines.pass()
+      if (heldBack === undefined && redisIsUp !== true) return
+      redisIsUp = false
+      const fields = { connection, code: error.code, error: error.message }
+      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
+      else log.warn(fields, 'Redis does not answer')
+    },
+  }
+}

@@ -1,0 +1,53 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { SSE_DROP_REASONS } from '../core/event-frames.ts'
+
+/** `invalid`: an id that no device can have. */
+export const LOOKUP_RESULTS = ['found', 'missing', 'corrupt', 'invalid'] as const
+export type LookupResult = (typeof LOOKUP_RESULTS)[number]
+
+const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+export type ApiMetrics = ReturnType<typeof createApiMetrics>
+
+/** Routes by their patterns: never a device id, a key or a token. */
+export function createApiMetrics(registry: Registry) {
+  const registers = [registry]
+  const requests = new Counter({
+    name: 'cache_service_http_requests_total',
+    help: 'Requests answered, by the pattern of their route.',
+    labelNames: ['method', 'route', 'status'],
+    registers,
+  })
+  const requestDuration = new Histogram({
+    name: 'cache_service_http_request_duration_seconds',
+    help: 'Time to answer a request; open streams are not in it.',
+    labelNames: ['method', 'route'],
+    buckets: DURATIONS_S,
+    registers,
+  })
+  const lookups = new Counter({
+    name: 'cache_service_cache_lookups_total',
+    help: 'Devices asked for, by what there was.',
+    labelNames: ['result'],
+    registers,
+  })
+  for (const result of LOOKUP_RESULTS) lookups.inc({ result }, 0)
+  const sseClients = new Gauge({
+    name: 'cache_service_sse_clients',
+    help: 'Open streams of events.',
+    registers,
+  })
+  const sseEventsSent = new Counter({
+    name: 'cache_service_sse_events_sent_total',
+    help: 'Events sent, once for each client.',
+    registers,
+  })
+  const sseDropped = new Counter({
+    name: 'cache_service_sse_dropped_total',
+    help: 'Streams that we ended or refused.',
+    labelNames: ['reason'],
+    registers,
+  })
+  for (const reason of SSE_DROP_REASONS) sseDropped.inc({ reason }, 0)
+  return { requests, requestDuration, lookups, sseClients, sseEventsSent, sseDropped }
+}

@@ -1,0 +1,109 @@
+import { messageOf, type ServiceError } from '../../shared/errors.ts'
+import type { GapReason } from '../core/stream-entry.ts'
+import { cureOf } from './events.ts'
+import type { Logger } from './logger.ts'
+import { createRateLimit } from './rate-limit.ts'
+import type { UpdaterMetrics, UpdateResult } from './updater-metrics.ts'
+
+export type UpdaterEvents = ReturnType<typeof createUpdaterEvents>
+
+const TROUBLE_LINES_PER_SECOND = 1
+
+/** One function per thing that happens; it logs and counts together. Never a value, only its type. */
+export function createUpdaterEvents(log: Logger, metrics: UpdaterMetrics, now: () => number) {
+  const droppedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  const subscribeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  const redisLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  const connections = new Map<string, number>()
+  const count = (result: UpdateResult) => metrics.updates.inc({ result })
+
+  return {
+    started: (facts: Record<string, unknown>) => log.info(facts, 'kv-updater started'),
+    stopped: () => log.info('kv-updater stopped'),
+    loopFailed: (loop: string, error: unknown) =>
+      log.warn({ loop, error: messageOf(error) }, 'will try again'),
+
+    // ---- messages
+
+    updateApplied(type: string, isAppended: boolean) {
+      count('applied')
+      log.debug({ type, isAppended }, 'updated')
+    },
+    updateValidated: (type: string) => log.info({ type }, 'validated: Redis holds what was sent'),
+    updateMismatched(type: string) {
+      count('mismatched')
+      log.error({ type }, 'validation failed: Redis does not hold what was sent')
+    },
+    notJson(bytes: number) {
+      count('not_json')
+      log.error({ bytes }, 'a message of the update channel is not JSON')
+    },
+    invalidUpdate(type: string | undefined, detail: string) {
+      count('invalid')
+      log.warn({ type, detail }, 'update ignored')
+    },
+    protectedUpdate(type: string) {
+      count('protected')
+      log.warn({ type }, 'update refused: its type is a key of the platform')
+    },
+    updateFailed(type: string, error: ServiceError) {
+      count('failed')
+      const fields = { type, code: error.code, error: error.message }
+      log.error(fields, error.failureClass === 'operator' ? cureOf(error) : 'update failed: Redis')
+    },
+    updateDropped(pending: number) {
+      count('dropped')
+      const heldBack = droppedLines.pass()
+      if (heldBack !== undefined)
+        log.error({ pending, linesHeldBack: heldBack }, 'update dropped: too many wait for Redis')
+    },
+
+    // ---- the subscription
+
+    subscribed(channel: string, gapMs: number | undefined) {
+      if (gapMs === undefined) log.info({ channel }, 'subscribed')
+      else
+        log.warn(
+          { channel, gapMs: Math.round(gapMs) },
+          'subscribed again: what was published meanwhile is missed',
+        )
+    },
+    subscriptionLost(channel: string) {
+      metrics.pubsubGaps.inc()
+      log.warn({ channel }, 'subscription lost')
+    },
+    subscribeFailed(channel: string, error: ServiceError) {
+      const heldBack = subscribeLines.pass()
+      if (heldBack === undefined) return
+      const fields = { channel, code: error.code, error: error.message }
+      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
+      else log.warn(fields, 'not subscribed: will try again')
+    },
+
+    // ---- Redis
+
+    /** @param connection which of ours. */
+    redisConnected(connection: string, where: string) {
+      const made = (connections.get(connection) ?? 0) + 1
+      connections.set(connection, made)
+      if (made > 1) metrics.redisReconnects.inc()
+      log.info({ connection, redis: where }, made > 1 ? 'reconnected to Redis' : 'connected to Redis')
+    },
+    redisFailed(connection: string, error: ServiceError) {
+      metrics.redisErrors.inc({ code: error.code })
+      const heldBack = redisLines.pass()
+      if (heldBack === undefined) return
+      const fields = { connection, code: error.code, error: error.message }
+      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
+      else log.warn(fields, 'no connection to Redis')
+    },
+
+    // ---- the stream of events
+
+    eventRefused: (type: string, error: string) =>
+      log.error({ type, error }, 'updated, but the stream of events refused it'),
+    leaseTaken: () => log.info('appending the updates to the stream of events'),
+    leaseLost: () => log.info('another updater appends the updates to the stream of events'),
+    gapAppended: (reason: GapReason) => log.info({ reason }, 'gap appended to the stream of events'),
+  }
+}

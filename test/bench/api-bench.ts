@@ -1,0 +1,180 @@
+import { execFile, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Command } from 'commander'
+import { Redis } from 'ioredis'
+import packageFile from '../../package.json' with { type: 'json' }
+import { eventually } from '../support/eventually.ts'
+import { reservePort } from '../support/free-port.ts'
+import { startOwnRedis } from '../support/servers.ts'
+
+/**
+ * How many lookups one api process answers, beside its ceiling in the same run: the same server, with all its
+ * hooks, on a route that answers from memory. wrk, the api and Redis share the processors. The CPU time of a
+ * request is what other load on the machine does not change.
+ */
+const DEVICES = 20_000
+const LOOKUP_IDS = 100
+const run = promisify(execFile)
+
+const options = new Command('api-bench')
+  .option('--seconds <n>', 'length of one run', '5')
+  .option('--runs <n>', 'runs of each kind', '3')
+  .option('--connections <n>', 'of wrk', '48')
+  .option('--json', 'JSON instead of a table')
+  .parse()
+  .opts<{ seconds: string; runs: string; connections: string; json?: true }>()
+
+const REPOSITORY = join(import.meta.dirname, '../..')
+const NODE_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
+const TICKS_PER_SECOND = 100
+
+type Kind = { name: string; path: string; connections: number; script?: string }
+type Run = { rate: number; p99Ms: number; apiUs: number; redisUs: number }
+
+const folder = await mkdtemp(join(tmpdir(), 'api-bench-'))
+const redisServer = await startOwnRedis()
+const { port, release } = await reservePort()
+const metricsPort = await reservePort()
+const url = `http://127.0.0.1:${port}`
+const api = spawn(process.execPath, [...NODE_FLAGS, 'cache-service/main.ts', 'api'], {
+  cwd: REPOSITORY,
+  env: {
+    PORT: String(port),
+    METRICS_PORT: String(metricsPort.port),
+    REDIS_URL: redisServer.url,
+    LOG_LEVEL: 'WARN',
+  },
+  stdio: 'inherit',
+})
+process.once('exit', () => api.kill('SIGKILL'))
+try {
+  await fill()
+  await eventually(async () => {
+    if (!(await fetch(`${url}/readyz`)).ok) throw new Error('not ready')
+  })
+  const results: Record<string, Record<string, string>> = {}
+  const rates = new Map<string, number>()
+  for (const kind of await kinds()) {
+    const runs: Run[] = []
+    for (let i = 0; i <= Number(options.runs); i++) {
+      const measured = await measure(kind)
+      if (i > 0) runs.push(measured) // the first one warms up
+    }
+    const rate = series(runs.map((one) => one.rate))
+    rates.set(kind.name, rate.median)
+    results[kind.name] = {
+      'requests/s': text(rate),
+      'p99, ms': text(series(runs.map(({ p99Ms }) => p99Ms))),
+      'api, CPU µs a request': text(series(runs.map(({ apiUs }) => apiUs))),
+      'Redis, CPU µs a request': text(series(runs.map(({ redisUs }) => redisUs))),
+    }
+  }
+  const half = Math.floor((rates.get('one device') ?? 0) / 2)
+  results[`one device, at ${half}/s`] = { 'p99, ms': String(await p99At(half)) }
+  if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`)
+  else console.table(results)
+} finally {
+  api.kill('SIGTERM')
+  await redisServer.stop()
+  await release()
+  await metricsPort.release()
+  await rm(folder, { recursive: true })
+}
+
+async function fill(): Promise<void> {
+  const redis = new Redis(redisServer.url)
+  for (let from = 0; from < DEVICES; from += 1000) {
+    const pipeline = redis.pipeline()
+    for (let i = from; i < from + 1000; i++) {
+      const key = `device:${idOf(i)}:metadata`
+      pipeline.hset(key, {
+        datatype_id: `dt-${i % 50}`,
+        datatype_name: `Temperature and humidity ${i % 50}`,
+        datatype_unit: i % 3 === 0 ? '°C' : '["°C","%"]',
+        persist: i % 2 === 0 ? 'true' : '[true,false]',
+        last_updated: '2025-06-08T18:27:17.476623+00:00',
+      })
+      pipeline.pexpire(key, 86_400_000)
+      pipeline.sadd('devices', idOf(i))
+    }
+    await pipeline.exec()
+  }
+  redis.disconnect()
+}
+
+function idOf(i: number): string {
+  return `device-${String(i).padStart(6, '0')}`
+}
+
+async function kinds(): Promise<Kind[]> {
+  const random = `string.format('device-%06d', math.random(0, ${DEVICES - 1}))`
+  const single = join(folder, 'single.lua')
+  const many = join(folder, 'many.lua')
+  await writeFile(single, `request = function() return wrk.format('GET', '/api/devices/' .. ${random}) end`)
+  await writeFile(
+    many,
+    `wrk.method = 'POST'
+wrk.headers['content-type'] = 'application/json'
+request = function()
+  local ids = {}
+  for i = 1, ${LOOKUP_IDS} do ids[i] = '"' .. ${random} .. '"' end
+  return wrk.format(nil, '/api/devices/lookup', nil, '{"ids":[' .. table.concat(ids, ',') .. ']}')
+end`,
+  )
+  const connections = Number(options.connections)
+  return [
+    { name: 'ceiling: no Redis', path: '/docs.css', connections },
+    { name: 'one device', path: '/', connections, script: single },
+    { name: `${LOOKUP_IDS} devices`, path: '/', connections: 16, script: many },
+  ]
+}
+
+async function measure({ connections, path, script }: Kind): Promise<Run> {
+  const before = { api: cpuTicks(api.pid ?? 0), redis: cpuTicks(redisServer.pid) }
+  const args = ['-t1', `-c${connections}`, `-d${options.seconds}s`, '--latency']
+  const { stdout } = await run('wrk', [...args, ...(script === undefined ? [] : ['-s', script]), url + path])
+  const after = { api: cpuTicks(api.pid ?? 0), redis: cpuTicks(redisServer.pid) }
+  if (stdout.includes('Non-2xx')) throw new Error(`not every request was answered well: ${stdout}`)
+  const count = numberOf(stdout, /(\d+) requests in/)
+  const [, p99 = '', unit = ''] = /99%\s+([\d.]+)(us|ms|s)/.exec(stdout) ?? []
+  const toUs = (ticks: number) => Math.round((ticks / TICKS_PER_SECOND / count) * 1e6)
+  return {
+    rate: Math.round(numberOf(stdout, /Requests\/sec:\s+([\d.]+)/)),
+    p99Ms: Number(p99) * ({ us: 0.001, ms: 1, s: 1000 }[unit] ?? 1),
+    apiUs: toUs(after.api - before.api),
+    redisUs: toUs(after.redis - before.redis),
+  }
+}
+
+/** wrk knows no rate; what autocannon measures at one is not what it holds back itself. */
+async function p99At(rate: number): Promise<number> {
+  const args = ['--json', '-c', '32', '-R', String(rate), '-d', options.seconds]
+  const program = join(REPOSITORY, 'node_modules/autocannon/autocannon.js')
+  const { stdout } = await run(process.execPath, [program, ...args, `${url}/api/devices/${idOf(1)}`])
+  return numberOf(stdout, /"p99":([\d.]+)/)
+}
+
+/** Of the process and all its threads. */
+function cpuTicks(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return Number(fields[11]) + Number(fields[12])
+}
+
+function numberOf(report: string, pattern: RegExp): number {
+  const found = pattern.exec(report)?.[1]
+  if (found === undefined) throw new Error(`wrk says something else: ${report}`)
+  return Number(found)
+}
+
+function series(values: readonly number[]) {
+  const sorted = values.toSorted((a, b) => a - b)
+  return { min: sorted[0] ?? 0, median: sorted[Math.floor(sorted.length / 2)] ?? 0, max: sorted.at(-1) ?? 0 }
+}
+
+function text({ max, median, min }: ReturnType<typeof series>): string {
+  return `${min} / ${median} / ${max}`
+}

@@ -1,0 +1,18 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+
+/** Sends the bytes as they are, and gives all that comes until the connection ends. */
+export async function rawHttp(
+  url: string,
+  text: string,
+): Promise<{ status: number; head: string; body: string }> {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  let reply = ''
+  socket.setEncoding('utf8').on('data', (part: string) => (reply += part))
+  socket.on('error', () => undefined)
+  socket.write(text)
+  await once(socket, 'close')
+  const [head = '', body = ''] = reply.split('\r\n\r\n')
+  return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(head)?.[1]), head, body }
+}

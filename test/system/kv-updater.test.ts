@@ -1,0 +1,229 @@
+import { Redis } from 'ioredis'
+import { expect, onTestFinished, test } from 'vitest'
+import { UPDATE_STREAM_KEY, UPDATER_LEASE_KEY } from '../../shared/keys.ts'
+import { eventually } from '../support/eventually.ts'
+import { becomesReady, startRoleProcess, type RoleProcess } from '../support/role-process.ts'
+import { startOwnRedis, type OwnRedis, type OwnRedisOptions } from '../support/servers.ts'
+import { openSse, type SseClient } from '../support/sse-client.ts'
+
+test('after Redis was killed and started again it subscribes anew, counts the gap, and applies what comes', async () => {
+  const { redis, server } = await ownRedis()
+  const updater = await start('kv-updater', server)
+  await publish(redis, 0)
+  await eventually(async () => expect(await redis.get('inventory')).toContain('[0]'))
+  expect(await updater.metric('cache_service_pubsub_gaps_total')).toBe(0)
+  for (const gaps of [1, 2]) {
+    await server.kill('SIGKILL')
+    await eventually(async () => expect(await updater.isReady()).toBe(false))
+    await server.start()
+    await eventually(async () => expect(await updater.isReady()).toBe(true))
+    await publish(redis, gaps)
+    await eventually(async () => expect(await redis.get('inventory')).toContain(`[${gaps}]`))
+    expect(await updater.metric('cache_service_pubsub_gaps_total')).toBe(gaps)
+  }
+  expect(updater.output).toContain('subscription lost')
+  expect(updater.output).toContain('subscribed again')
+  expect(await updater.stop()).toBe(0)
+})
+
+test('a Redis that falls silent is noticed, and left for a new connection', async () => {
+  const { redis, server } = await ownRedis()
+  const updater = await start('kv-updater', server, { REDIS_TIMEOUT_S: '1' })
+  await server.kill('SIGSTOP')
+  await eventually(async () => expect(await updater.isReady()).toBe(false))
+  await server.kill('SIGCONT')
+  await eventually(async () => expect(await updater.isReady()).toBe(true))
+  await publish(redis, 1)
+  await eventually(async () => expect(await redis.get('inventory')).toContain('[1]'))
+  expect(await updater.metric('cache_service_pubsub_gaps_total')).toBe(1)
+  expect(await updater.stop()).toBe(0)
+})
+
+test('what Redis refuses is an error, the next update is applied, and a gap goes before it', async () => {
+  const { redis, server } = await ownRedis()
+  const updater = await start('kv-updater', server)
+  await publish(redis, 0)
+  await eventually(async () => expect(await redis.get('inventory')).toContain('[0]'))
+  await redis.config('SET', 'maxmemory', '1')
+  await publish(redis, 1)
+  await eventually(async () => {
+    expect(await updater.metric('cache_service_updates_total', { result: 'failed' })).toBe(1)
+  })
+  await redis.config('SET', 'maxmemory', '0')
+  await publish(redis, 2)
+  await eventually(async () => expect(await redis.get('inventory')).toContain('[2]'))
+  expect(await kindsInStream(redis)).toEqual(['gap', 'update', 'gap', 'update'])
+  expect(updater.output).toMatch(/"level":"error".*"code":"OOM"/)
+})
+
+test('it starts while Redis is away, waits, and ends with 0 when told to', async () => {
+  const { redis, server } = await ownRedis()
+  await server.kill('SIGKILL')
+  const updater = await startRoleProcess('kv-updater', { REDIS_URL: server.url })
+  onTestFinished(async () => void (await updater.stop()))
+  await eventually(async () => expect(await updater.isReady()).toBe(false))
+  await server.start()
+  await becomesReady(updater)
+  await publish(redis, 1)
+  await eventually(async () => expect(await redis.get('inventory')).toContain('[1]'))
+  await server.kill('SIGKILL')
+  expect(await updater.stop()).toBe(0)
+})
+
+test('wrong credentials end it with 2, and name the setting', async () => {
+  const { server } = await ownRedis({ password: 'right' })
+  const url = server.url.replace('right', 'wrong')
+  const updater = await startRoleProcess('kv-updater', { REDIS_URL: url })
+  onTestFinished(async () => void (await updater.stop()))
+  expect(await updater.exit).toBe(2)
+  expect(updater.output).toContain('REDIS_PASSWORD')
+})
+
+test('of two updaters one dies while updates come: each is set, and in the stream once and in order or behind a gap', async () => {
+  const { redis, server } = await ownRedis()
+  const updaters = [await start('kv-updater', server), await start('kv-updater', server)]
+  let published = 0
+  for (; published < 400; published++) await publish(redis, published)
+  await eventually(async () => expect(await kindsInStream(redis)).toHaveLength(401))
+  const holder = await redis.get(UPDATER_LEASE_KEY)
+  const killed = updaters.find(({ pid }) => holder?.includes(`-${pid}-`))
+  expect(killed).toBeDefined()
+  killed?.kill('SIGKILL')
+  await eventually(
+    async () => {
+      await publish(redis, published++)
+      expect(await redis.get(UPDATER_LEASE_KEY)).not.toBe(holder)
+      expect(await redis.exists(UPDATER_LEASE_KEY)).toBe(1)
+    },
+    { everyMs: 20 },
+  )
+  await eventually(async () =>
+    expect((await kindsInStream(redis)).filter((kind) => kind === 'gap')).toHaveLength(2),
+  )
+  for (const last = published + 200; published < last; published++) await publish(redis, published)
+  await eventually(async () => expect(await redis.get('inventory')).toContain(`[${published - 1}]`))
+  const values = await valuesInStream(redis)
+  const gap = values.lastIndexOf(undefined)
+  const before = values.slice(1, gap)
+  const after = values.slice(gap + 1)
+  expect(before.length).toBeGreaterThanOrEqual(400)
+  expect(before).toEqual(before.map((_, n) => n))
+  expect(after.length).toBeGreaterThanOrEqual(200)
+  expect(after).toEqual(after.map((_, n) => published - after.length + n))
+})
+
+test('a client resumes at another api, and after a restart; and is told when its place is gone', async () => {
+  const { redis, server } = await ownRedis()
+  await start('kv-updater', server)
+  const apis = [await start('api', server), await start('api', server)]
+  const client = await openEvents(apis[0])
+  for (let n = 0; n < 20; n++) await publish(redis, n)
+  await client.waitForNews(20)
+  expect(updatesOf(client)).toEqual(Array.from({ length: 20 }, (_, n) => n))
+
+  expect(await apis[0]?.stop()).toBe(0)
+  await eventually(() => expect(client.isEnded).toBe(true))
+  for (let n = 20; n < 40; n++) await publish(redis, n)
+  const elsewhere = await openEvents(apis[1], client.lastId)
+  await elsewhere.waitForNews(20)
+  expect(updatesOf(elsewhere)).toEqual(Array.from({ length: 20 }, (_, n) => n + 20))
+  elsewhere.close()
+
+  for (let n = 40; n < 60; n++) await publish(redis, n)
+  const restarted = await start('api', server)
+  const again = await openEvents(restarted, elsewhere.lastId)
+  await again.waitForNews(20)
+  expect(updatesOf(again)).toEqual(Array.from({ length: 20 }, (_, n) => n + 40))
+
+  await eventually(async () => expect(await redis.xtrim(UPDATE_STREAM_KEY, 'MAXLEN', 1)).toBeGreaterThan(0))
+  const late = await openEvents(restarted, elsewhere.lastId)
+  expect(late.news()).toMatchObject([{ event: 'reset' }])
+  await publish(redis, 60)
+  await late.waitForNews(2)
+  expect(updatesOf(late)).toEqual([60])
+})
+
+test('a thousand idle clients cost an api little, and get the next update', async () => {
+  const { redis, server } = await ownRedis()
+  await start('kv-updater', server)
+  const api = await start('api', server)
+  const clients: SseClient[] = []
+  for (let n = 0; n < 20; n++) {
+    clients.push(...(await Promise.all(Array.from({ length: 50 }, () => openEvents(api)))))
+  }
+  expect(await api.metric('cache_service_sse_clients')).toBe(1_000)
+  const heap = (await api.metric('process_resident_memory_bytes')) ?? Infinity
+  expect(heap).toBeLessThan(300 * 1024 * 1024)
+  await publish(redis, 1)
+  await eventually(() =>
+    expect(clients.filter((client) => updatesOf(client).length === 1)).toHaveLength(1_000),
+  )
+  expect(await api.metric('cache_service_sse_dropped_total', { reason: 'slow' })).toBe(0)
+})
+
+async function ownRedis(options: OwnRedisOptions = {}) {
+  const server = await startOwnRedis(options)
+  onTestFinished(() => server.stop())
+  const redis = new Redis(server.url, { retryStrategy: () => 50 })
+  redis.on('error', () => undefined)
+  onTestFinished(() => redis.disconnect())
+  return { server, redis }
+}
+
+/** Ready; and of the updaters, one holds the lease. */
+async function start(
+  role: 'api' | 'kv-updater',
+  server: OwnRedis,
+  env: Readonly<Record<string, string>> = {},
+): Promise<RoleProcess> {
+  const started = await startRoleProcess(role, { REDIS_URL: server.url, ...env })
+  onTestFinished(async () => void (await started.stop()))
+  await becomesReady(started)
+  if (role === 'kv-updater') {
+    const redis = new Redis(server.url)
+    await eventually(async () => expect(await redis.exists(UPDATER_LEASE_KEY)).toBe(1))
+    redis.disconnect()
+  }
+  return started
+}
+
+async function publish(redis: Redis, n: number): Promise<void> {
+  await redis.publish('update', JSON.stringify({ type: 'inventory', updated: n, valid: true, values: [n] }))
+}
+
+async function openEvents(api: RoleProcess | undefined, lastEventId?: string): Promise<SseClient> {
+  const client = await openSse(`${api?.apiUrl}/api/events?events=update`, lastEventId)
+  onTestFinished(() => client.close())
+  return client
+}
+
+async function entriesInStream(redis: Redis): Promise<Map<string, string>[]> {
+  const found = await redis.xrange(UPDATE_STREAM_KEY, '-', '+')
+  return found.map(([, fields]) => {
+    const values = new Map<string, string>()
+    for (let i = 0; i < fields.length; i += 2) values.set(fields[i] ?? '', fields[i + 1] ?? '')
+    return values
+  })
+}
+
+async function kindsInStream(redis: Redis): Promise<(string | undefined)[]> {
+  return (await entriesInStream(redis)).map((fields) => fields.get('kind'))
+}
+
+/** undefined: a gap. */
+async function valuesInStream(redis: Redis): Promise<(number | undefined)[]> {
+  return (await entriesInStream(redis)).map((fields) => {
+    const json = fields.get('json')
+    return json === undefined ? undefined : valueOf(JSON.parse(json))
+  })
+}
+
+function updatesOf(client: SseClient): (number | undefined)[] {
+  return client.news().flatMap(({ event, data }) => (event === 'update' ? [valueOf(data)] : []))
+}
+
+function valueOf(data: unknown): number | undefined {
+  if (typeof data !== 'object' || data === null || !('values' in data) || !Array.isArray(data.values))
+    return undefined
+  return Number(data.values[0])
+}

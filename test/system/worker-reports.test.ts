@@ -1,0 +1,82 @@
+import type { Redis } from 'ioredis'
+import { expect, test } from 'vitest'
+import { DEVICE_STREAM_KEY, LISTENING_KEY } from '../../shared/keys.ts'
+import { createWorkerReports } from '../../cache-service/redis/worker-reports.ts'
+import { eventually } from '../support/eventually.ts'
+import { tombstone, update } from '../support/tagged-records.ts'
+import { openWorkerScenario } from '../support/worker-scenario.ts'
+
+test('a worker reports what it does while it lives, dead letters with their coordinates', async (context) => {
+  const scenario = await openWorkerScenario(context)
+  const worker = await scenario.startWorker()
+  await worker.ready()
+  const poison = {
+    key: 'a',
+    value: Buffer.from('not JSON'),
+    timestampMs: Date.now(),
+    partition: 1,
+    expectation: { outcome: 'rejected', reason: 'not_json' },
+  } as const
+  await scenario.send([update({ deviceId: 'a' }), update({ deviceId: 'b' }), poison])
+  const reports = createWorkerReports(scenario.redis, () => Date.now())
+  await eventually(async () => {
+    expect(await reports.read()).toMatchObject([
+      {
+        state: 'consuming',
+        ready: true,
+        rebuilding: false,
+        totals: { applied: 2, dead_lettered: 1 },
+        dead_letters_total: 1,
+        lag_records: 0,
+        dead_letters: [{ reason: 'not_json', topic: scenario.topic, partition: 1, offset: '0' }],
+      },
+    ])
+  })
+  expect((await reports.read())[0]?.lag?.map(({ partition }) => partition)).toEqual([0, 1, 2])
+  expect(await worker.stop()).toBe(0)
+  expect(await reports.read()).toEqual([])
+})
+
+test('a worker hints at devices while somebody listens, and leaves one gap for a rebuild', async (context) => {
+  const scenario = await openWorkerScenario(context)
+  const { redis } = scenario
+  const worker = await scenario.startWorker()
+  await worker.ready()
+  // What first fills an empty partition is a rebuild as well.
+  for (const partition of [0, 1, 2])
+    await scenario.send([{ ...update({ deviceId: `first-${partition}` }), partition }])
+  await eventually(async () => expect(await scenario.consumed()).toBe(3))
+  await eventually(async () => expect((await hints(redis)).length).toBeGreaterThan(0))
+  expect(new Set(await hints(redis))).toEqual(new Set(['gap rebuild']))
+  await redis.del(DEVICE_STREAM_KEY)
+
+  await scenario.send([update({ deviceId: 'unheard' })])
+  await eventually(async () => expect(await scenario.consumed()).toBe(4))
+  await redis.set(LISTENING_KEY, '1')
+  await eventually(async () => expect(await hints(redis)).toContain('gap missed'))
+  await redis.del(DEVICE_STREAM_KEY)
+  await scenario.send([update({ deviceId: 'a' }), update({ deviceId: 'b' })])
+  await eventually(async () => {
+    const told = await hints(redis)
+    expect(told.every((hint) => hint.startsWith('changed'))).toBe(true)
+    expect(told.join()).toMatch(/"a"/)
+    expect(told.join()).toMatch(/"b"/)
+  })
+  await scenario.send([tombstone('a')])
+  await eventually(async () => expect((await hints(redis)).at(-1)).toBe('deleted ["a"]'))
+
+  await redis.flushdb()
+  await redis.set(LISTENING_KEY, '1')
+  await eventually(async () => expect(await hints(redis)).toContain('gap rebuild'))
+  await eventually(async () => expect(await redis.exists('device:first-1:metadata')).toBe(1))
+  expect(new Set(await hints(redis))).toEqual(new Set(['gap rebuild']))
+  expect(await redis.exists('device:b:metadata')).toBe(1)
+  const reports = createWorkerReports(redis, () => Date.now())
+  await eventually(async () => expect(await reports.read()).toMatchObject([{ rebuilding: false }]))
+})
+
+/** Each entry's kind, and its ids or reason. */
+async function hints(redis: Redis): Promise<string[]> {
+  const entries = await redis.xrange(DEVICE_STREAM_KEY, '-', '+')
+  return entries.map(([, fields]) => `${fields[1]} ${fields[3]}`)
+}
