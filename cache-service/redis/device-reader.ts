@@ -68,7 +68,9 @@ export function createDeviceReader(redis: Redis): DeviceReader {
   async function pageOfIds(start: PagePosition, limit: number, prefix: string) {
     const found: DeviceId[] = []
     let position = start
-    let count = prefix === '' ? limit : SCANNED_PER_CALL
+    const usualCount = prefix === '' ? limit : SCANNED_PER_CALL
+    // What is left of one cursor's ids: asked for more, Redis would mix them with those of the next ones.
+    let count = start.above === undefined ? usualCount : 1
     let scanned = 0
     while (found.length < limit && scanned < SCANNED_PER_PAGE) {
       const { next, deviceIds } = await scan(position, prefix, count)
@@ -77,6 +79,7 @@ export function createDeviceReader(redis: Redis): DeviceReader {
         found.push(...deviceIds)
         scanned += count
         if (next === '0') return { found, next: undefined }
+        if (position.above !== undefined) count = usualCount
         position = { cursor: next }
       } else if (count > 1) {
         count = Math.max(1, count >> 2)

@@ -302,12 +302,13 @@ async function commandsDuring(work: () => Promise<unknown>): Promise<Record<stri
 }
 
 describe('GET /api/devices', () => {
-  async function allPages(query: string): Promise<{ ids: string[]; sizes: number[] }> {
+  async function allPages(query: string, limits?: readonly number[]) {
     const ids: string[] = []
     const sizes: number[] = []
     let cursor = ''
     for (let pages = 0; pages < 5000; pages++) {
-      const { json, status } = await api.ask(`/api/devices?${query}${cursor}`)
+      const limit = limits === undefined ? '' : `&limit=${limits[pages % limits.length]}`
+      const { json, status } = await api.ask(`/api/devices?${query}${limit}${cursor}`)
       expect(status).toBe(200)
       const page = pageOf(json)
       sizes.push(page.devices.length)
@@ -318,6 +319,17 @@ describe('GET /api/devices', () => {
     throw new Error('it never ends')
   }
 
+  async function storeMany(count: number): Promise<string[]> {
+    const ids = Array.from({ length: count }, (_, i) => `d:${i}`)
+    const pipeline = database.client.pipeline()
+    for (const id of ids) {
+      pipeline.hset(deviceKey(idOf(id)), { persist: 'true' })
+      pipeline.sadd('devices', id)
+    }
+    await pipeline.exec()
+    return ids
+  }
+
   test.each([
     [3, 1],
     [100, 7],
@@ -326,17 +338,18 @@ describe('GET /api/devices', () => {
     [2000, 100],
     [2000, 1000],
   ])('gives each of %i devices once, in pages of at most %i', async (count, limit) => {
-    const expected = Array.from({ length: count }, (_, i) => `d:${i}`)
-    const pipeline = database.client.pipeline()
-    for (const id of expected) {
-      pipeline.hset(deviceKey(idOf(id)), { persist: 'true' })
-      pipeline.sadd('devices', id)
-    }
-    await pipeline.exec()
+    const expected = await storeMany(count)
     const { ids, sizes } = await allPages(`limit=${limit}`)
     expect(Math.max(...sizes)).toBeLessThanOrEqual(limit)
     expect(new Set(ids)).toEqual(new Set(expected))
     expect(ids).toHaveLength(count)
+  })
+
+  test('gives each device once, too, when the size of the pages changes on the way', async () => {
+    const expected = await storeMany(2000)
+    const { ids } = await allPages('', [1, 50, 2, 7, 300])
+    expect(new Set(ids)).toEqual(new Set(expected))
+    expect(ids).toHaveLength(expected.length)
   })
 
   test('gives those whose id begins with what is asked for, literally', async () => {

@@ -15,7 +15,8 @@ import {
 const ACL =
   '~device:* ~devices ~cache_service:* +client|setname +select +info +evalsha +script|load ' +
   '+get +set +del +exists +pexpire +pexpireat +pttl +persist ' +
-  '+hget +hset +hdel +hgetall +hmget +hkeys +hlen +sadd +srem +scard +sscan'
+  '+hget +hset +hdel +hgetall +hmget +hkeys +hlen +sadd +srem +scard +sscan ' +
+  '+zadd +zrem +zremrangebyscore +xadd'
 
 const PASSWORD = 'correct-horse'
 
