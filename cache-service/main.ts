@@ -7,7 +7,7 @@ import { pino } from 'pino'
 import { messageOf } from '../shared/errors.ts'
 import { formatProblems, parseConfig, type Config } from './config.ts'
 import { OperatorError } from './lifecycle/service.ts'
-import type { RoleContext } from './roles/role-context.ts'
+import type { OpenRole } from './roles/process-parts.ts'
 import { createLogger, type Logger } from './telemetry/logger.ts'
 
 /**
@@ -28,6 +28,32 @@ const version =
     ? String(packageFile.version)
     : 'unknown'
 
+type Role = { readonly description: string; load(): Promise<OpenRole[]> }
+
+const openWorker = async () => (await import('./roles/worker.ts')).openWorker
+const openApi = async () => (await import('./roles/api.ts')).openApi
+const openKvUpdater = async () => (await import('./roles/kv-updater.ts')).openKvUpdater
+
+/** Loaded only when they run: a signal that comes meanwhile finds its handler, and `healthcheck` stays quick. */
+const roles: Readonly<Record<string, Role>> = {
+  worker: {
+    description: 'read records from Kafka and keep the newest metadata of each device in Redis',
+    load: async () => [await openWorker()],
+  },
+  api: {
+    description: 'serve the devices, the state, its events and the page for people over HTTP',
+    load: async () => [await openApi()],
+  },
+  'kv-updater': {
+    description: 'set the key-values that are published on the update channel of Redis',
+    load: async () => [await openKvUpdater()],
+  },
+  all: {
+    description: 'worker, api and kv-updater in one process, for small sites',
+    load: async () => [await openWorker(), await openKvUpdater(), await openApi()],
+  },
+}
+
 const program = new Command('cache-service')
   .description('Device metadata, always the newest, in Redis, from Kafka.')
   .version(version)
@@ -46,25 +72,12 @@ Exit codes: 0 stopped as told; 1 failure; 2 a setting is wrong.`,
   )
   .exitOverride()
 
-program
-  .command('worker')
-  .description('read records from Kafka and keep the newest metadata of each device in Redis')
-  .action(() => runRole(async () => (await import('./roles/worker.ts')).runWorker))
-
-program
-  .command('api')
-  .description('serve the devices, the state, its events and the page for people over HTTP')
-  .action(() => runRole(async () => (await import('./roles/api.ts')).runApi))
-
-program
-  .command('kv-updater')
-  .description('set the key-values that are published on the update channel of Redis')
-  .action(() => runRole(async () => (await import('./roles/kv-updater.ts')).runKvUpdater))
-
-program
-  .command('all')
-  .description('worker, api and kv-updater in one process, for small sites')
-  .action(() => runRole(async () => (await import('./roles/all.ts')).runAll))
+for (const [name, { description, load }] of Object.entries(roles)) {
+  program
+    .command(name)
+    .description(description)
+    .action(() => runRole(name, load))
+}
 
 program
   .command('healthcheck')
@@ -90,8 +103,7 @@ function readConfig(): Config | undefined {
   return parsed.config
 }
 
-/** @param load loaded only then: a signal that comes meanwhile finds its handler, and `healthcheck` stays quick. */
-async function runRole(load: () => Promise<(context: RoleContext) => Promise<void>>): Promise<void> {
+async function runRole(name: string, load: Role['load']): Promise<void> {
   const config = readConfig()
   if (config === undefined) return
   const output = pino.destination({ dest: 1, sync: false, maxLength: MAX_UNWRITTEN_LOG_BYTES })
@@ -112,8 +124,8 @@ async function runRole(load: () => Promise<(context: RoleContext) => Promise<voi
   try {
     const processId = `${config.kafka.clientId}-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
     const context = { config, log, version, nodeVersion: process.version, processId, stop }
-    const run = await load()
-    await run(context)
+    const { runRoles } = await import('./roles/run-roles.ts')
+    await runRoles(context, name, await load())
     exit(EXIT_OK)
   } catch (error) {
     if (error instanceof OperatorError) {

@@ -26,6 +26,8 @@ export type DeviceReader = {
   read(deviceId: DeviceId): Promise<DeviceReading>
   /** In the order of the ids, in one round trip. */
   readMany(deviceIds: readonly DeviceId[]): Promise<DeviceReading[]>
+  /** The hash as it is, its fields sorted; undefined: there is none. */
+  readHash(deviceId: DeviceId): Promise<Readonly<Record<string, string>> | undefined>
   /** At most `limit` devices; fewer, even none, does not mean the end. */
   page(position: PagePosition, limit: number, idPrefix: string): Promise<DevicePage>
   /** Hash and index. False if there was no hash. */

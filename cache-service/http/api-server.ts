@@ -14,6 +14,7 @@ import { boundConcurrency } from './admission.ts'
 import { answerBadHttp, answerUnknownRoute, sendProblem, toProblem } from './error-replies.ts'
 import { describeRoutes, registerOpenApiRoutes } from './openapi.ts'
 import { ProblemError } from './problem.ts'
+import { isRedisServicePath, sendInSpanish } from './redis-service-errors.ts'
 import { registerProbeRoutes, type ProbePorts } from './probe-routes.ts'
 import { countRequests, type RequestTelemetry } from './request-telemetry.ts'
 import { watchRoutes } from './route-table.ts'
@@ -79,7 +80,10 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
     // While closing, requests that are here already are answered as ever.
     return503OnClosing: false,
     clientErrorHandler: answerBadHttp,
-    frameworkErrors: (error, _request, reply) => void sendProblem(reply, toProblem(error)),
+    frameworkErrors: (error, request, reply) =>
+      void (isRedisServicePath(request.url)
+        ? sendInSpanish(reply, error)
+        : sendProblem(reply, toProblem(error))),
   }).withTypeProvider<ZodTypeProvider>()
   server.setValidatorCompiler(validatorCompiler)
   server.setSerializerCompiler(serializerCompiler)

@@ -2,6 +2,7 @@ import type { FastifyReply } from 'fastify'
 import { hash } from 'node:crypto'
 import { z } from 'zod'
 import { isDeviceId, type DeviceId } from '../../shared/device-id.ts'
+import { ServiceError } from '../../shared/errors.ts'
 import { hashTextOf, type DeviceReader, type DeviceReading } from '../core/device-view.ts'
 import { decodeCursor, encodeCursor, FIRST_PAGE } from '../core/page-cursor.ts'
 import type { LookupResult } from '../telemetry/api-metrics.ts'
@@ -36,6 +37,7 @@ const REBUILDING_RETRY_S = '5'
 export function registerDeviceRoutes(server: ApiServer, ports: DevicePorts): void {
   registerPage(server, ports)
   registerSingle(server, ports)
+  registerHash(server, ports)
   registerLookup(server, ports)
   registerDelete(server, ports)
 }
@@ -120,6 +122,37 @@ function registerSingle(server: ApiServer, { devices, isRebuilding, telemetry }:
       return await reply
         .type(JSON_TYPE)
         .send(fields === undefined ? reading.json : selectFields(reading.json, fields))
+    },
+  )
+}
+
+function registerHash(server: ApiServer, { devices, isRebuilding }: DevicePorts): void {
+  server.get<{ Params: { id: DeviceId } }>(
+    '/api/devices/:id/hash',
+    {
+      config: { scope: 'read' },
+      schema: {
+        tags,
+        summary: 'The hash of a device, as Redis holds it',
+        description: 'For people: what a damaged device holds, or what another service wrote.',
+        params: deviceIdParams,
+        response: {
+          200: z.record(z.string(), z.string()),
+          400: problemReply('No id that a device can have.'),
+          404: problemReply('No such device.'),
+          500: problemReply('corrupt_device: the key holds another type.'),
+          503: problemReply('cache_rebuilding: not known yet. redis_unavailable. overloaded.'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const fields = await devices.readHash(request.params.id).catch((error: unknown) => {
+        if (error instanceof ServiceError && error.code === 'WRONGTYPE')
+          throw corruptError('the key holds another type')
+        throw error
+      })
+      if (fields === undefined) throw await missingProblem(isRebuilding)
+      return await reply.send(fields)
     },
   )
 }

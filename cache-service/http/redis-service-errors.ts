@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { ServiceError } from '../../shared/errors.ts'
 import type { ApiServer } from './api-server.ts'
 import { ProblemError } from './problem.ts'
+import type { RedisServicePorts } from './redis-service-ports.ts'
 
 /** The Redis Service's errors are `{"error": …}` in Spanish, as its callers know them, and no problem documents. */
 export const errorSchema = z.object({ error: z.string(), key: z.string().optional() })
@@ -26,21 +27,31 @@ export class RedisServiceError extends Error {
   }
 }
 
+export function isRedisServicePath(url: string): boolean {
+  return /^\/api\/(cache|queue)(\/|$)/.test(url)
+}
+
+export function sendInSpanish(reply: FastifyReply, error: unknown): FastifyReply {
+  if (error instanceof ProblemError) {
+    const { status, title, detail } = error.problem
+    return reply
+      .code(status)
+      .headers({ ...error.headers })
+      .send({ error: detail ?? title })
+  }
+  const { status, body } = toRedisServiceError(error)
+  return reply.code(status).send(body)
+}
+
 /** For a part of the server that holds none but the Redis Service's routes. */
-export function answerErrorsInSpanish(scope: ApiServer): void {
+export function answerErrorsInSpanish(
+  scope: ApiServer,
+  { requestFailed }: RedisServicePorts['telemetry'],
+): void {
   scope.setErrorHandler(async (error, request, reply) => {
-    if (error instanceof ProblemError) {
-      const { status, title, detail } = error.problem
-      return await reply
-        .code(status)
-        .headers({ ...error.headers })
-        .send({ error: detail ?? title })
-    }
-    const { status, body } = toRedisServiceError(error)
-    if (status >= 500 && !(error instanceof ServiceError)) {
-      request.log.error({ error: error instanceof Error ? error.stack : String(error) }, 'request failed')
-    }
-    return await reply.code(status).send(body)
+    await sendInSpanish(reply, error)
+    if (reply.statusCode === 500) requestFailed(request.method, request.routeOptions.url ?? 'unknown', error)
+    return reply
   })
 
   // An empty body is one that is absent: some clients send Content-Type with every DELETE. The rest of the

@@ -7,6 +7,7 @@ export type RedisServicePorts = {
   readonly cache: CacheValues
   readonly pubsub: PubsubAdmin
   readonly stats: ServerStats
+  readonly telemetry: { requestFailed(method: string, route: string, error: unknown): void }
   /** The platform's keys, and those that CACHE_PROTECTED_PREFIXES adds. */
   isProtectedKey(key: string): boolean
   readonly settings: {

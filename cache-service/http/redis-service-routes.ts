@@ -34,12 +34,12 @@ const statsSchema = z.object({
  */
 export function registerRedisServiceRoutes(server: ApiServer, ports: RedisServicePorts): void {
   server.register(async (scope: ApiServer) => {
-    answerErrorsInSpanish(scope)
+    answerErrorsInSpanish(scope, ports.telemetry)
     registerServerRoutes(scope, ports)
   })
   server.register(
     async (scope: ApiServer) => {
-      answerErrorsInSpanish(scope)
+      answerErrorsInSpanish(scope, ports.telemetry)
       answerUnknownMethods(scope, methodsOfCachePath)
       registerCacheValueRoutes(scope, ports)
       registerCacheKeysRoutes(scope, ports)
@@ -48,7 +48,7 @@ export function registerRedisServiceRoutes(server: ApiServer, ports: RedisServic
   )
   server.register(
     async (scope: ApiServer) => {
-      answerErrorsInSpanish(scope)
+      answerErrorsInSpanish(scope, ports.telemetry)
       answerUnknownMethods(scope, methodsOfQueuePath)
       registerQueueRoutes(scope, ports)
     },

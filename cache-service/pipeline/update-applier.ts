@@ -110,7 +110,8 @@ export class UpdateApplier {
   async close(): Promise<void> {
     this.#isClosing = true
     await this.#tail
-    if (this.#isHolder) await this.#dependencies.lease.release()
+    // Best effort: without Redis it runs out by itself.
+    if (this.#isHolder) await this.#dependencies.lease.release().catch(() => undefined)
   }
 
   #inTurn(task: () => Promise<void>): Promise<void> {

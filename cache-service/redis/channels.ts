@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { redisError, type ServiceError } from '../../shared/errors.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
-import { cureOf } from '../telemetry/events.ts'
+import { cureOf } from '../telemetry/cure-of.ts'
 
 export type SubscriptionEvents = {
   /** @param gapMs since the last subscription was lost; undefined: it is the first. */

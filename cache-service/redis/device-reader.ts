@@ -102,6 +102,15 @@ export function createDeviceReader(redis: Redis): DeviceReader {
         waiting.push({ deviceId, resolve, reject })
       })
     },
+    async readHash(deviceId) {
+      try {
+        const fields = Object.entries(await redis.hgetall(deviceKey(deviceId)))
+        if (fields.length === 0) return undefined
+        return Object.fromEntries(fields.toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      } catch (error) {
+        throw redisError(error)
+      }
+    },
     async page(start, limit, idPrefix): Promise<DevicePage> {
       const { found, next } = await pageOfIds(start, limit, idPrefix)
       const readings = await readMany(found)

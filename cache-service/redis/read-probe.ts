@@ -3,7 +3,7 @@ import { redisError, type ServiceError } from '../../shared/errors.ts'
 import { DEVICE_INDEX_KEY } from '../../shared/keys.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
-import { cureOf } from '../telemetry/events.ts'
+import { cureOf } from '../telemetry/cure-of.ts'
 
 export type ReadProbeEvents = {
   redisWorks(): void

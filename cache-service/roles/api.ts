@@ -1,4 +1,3 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { ApiConfig } from '../config.ts'
 import { messageOf, type ServiceError } from '../../shared/errors.ts'
 import { isProtectedKey } from '../core/protected-keys.ts'
@@ -7,15 +6,12 @@ import { createApiServer, type ApiServer } from '../http/api-server.ts'
 import { registerDeviceRoutes } from '../http/device-routes.ts'
 import { EVENT_HUB_LIMITS } from '../http/event-hub.ts'
 import { registerEventRoutes } from '../http/event-routes.ts'
-import { openHealthServer } from '../http/health-server.ts'
 import { registerPageRoutes } from '../http/page-routes.ts'
 import { registerRedisServiceRoutes } from '../http/redis-service-routes.ts'
 import { registerStateRoutes } from '../http/state-routes.ts'
 import { openTokenFile, type TokenFile } from '../http/token-file.ts'
 import { registerWorkerRoutes } from '../http/worker-routes.ts'
-import { LoopMonitor } from '../lifecycle/loops.ts'
-import { ReleaseStack } from '../lifecycle/release-stack.ts'
-import { OperatorError, runServices, type Service } from '../lifecycle/service.ts'
+import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { settledWithin } from '../lifecycle/sleep.ts'
 import { createCacheValues } from '../redis/cache-values.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
@@ -28,7 +24,6 @@ import { createServerStats } from '../redis/server-stats.ts'
 import { createStateStore } from '../redis/state-store.ts'
 import { createWorkerReports } from '../redis/worker-reports.ts'
 import { createApiEvents } from '../telemetry/api-events.ts'
-import { createApiMetrics } from '../telemetry/api-metrics.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 
@@ -39,9 +34,9 @@ const LONGEST_BLOCK_MS = 5_000
 
 /** Redis → HTTP, as a part of a process. */
 export async function openApi(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
-  const { config, log, stop } = context
-  const { monitor, now, random, registry, releases } = parts
-  const events = createApiEvents(log, createApiMetrics(registry), now)
+  const { config, log } = context
+  const { metrics, monitor, now, random, releases } = parts
+  const events = createApiEvents(log, metrics, now)
   releases.push('api', () => events.stopped())
   const tokens = config.api.auth === 'token' ? await openTokens(config.api, events) : undefined
 
@@ -73,7 +68,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     random,
   })
   const checks = [
-    () => (stop.aborted ? ['stopping'] : []),
+    () => (context.stop.aborted ? ['stopping'] : []),
     () => probe.notReadyReasons(),
     () => follower.notReadyReasons(),
   ]
@@ -117,6 +112,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     cache: createCacheValues(cacheRedis, isProtected),
     pubsub: createPubsubAdmin(cacheRedis),
     stats: createServerStats(cacheRedis),
+    telemetry: events,
     isProtectedKey: isProtected,
     settings: {
       port: config.api.port,
@@ -138,37 +134,6 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   const services: Service[] = [probe.service(monitor), follower]
   if (tokens !== undefined) services.push(tokens.service(TOKENS_INTERVAL_MS, monitor))
   return { services, checks }
-}
-
-/** The role alone in a process, until told to stop. Rejects with an OperatorError or for a bug. */
-export async function runApi(context: RoleContext): Promise<void> {
-  const { config, stop } = context
-  const now = () => Date.now()
-  const monitor = new LoopMonitor(now)
-  const releases = new ReleaseStack()
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  new Gauge({
-    name: 'cache_service_build_info',
-    help: 'Always 1.',
-    labelNames: ['version', 'node_version', 'role'],
-    registers: [registry],
-  }).set({ version: context.version, node_version: context.nodeVersion, role: 'api' }, 1)
-  try {
-    const { checks, services } = await openApi(context, {
-      registry,
-      monitor,
-      releases,
-      now,
-      random: () => Math.random(),
-    })
-    const { metricsHost, metricsPort } = config.process
-    const health = await openHealthServer(metricsHost, metricsPort, { monitor, checks, metrics: registry })
-    releases.push('health server', () => health.close())
-    await runServices(services, stop)
-  } finally {
-    await releases.releaseAll()
-  }
 }
 
 async function openTokens(api: ApiConfig, events: Parameters<typeof openTokenFile>[1]): Promise<TokenFile> {

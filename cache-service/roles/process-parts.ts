@@ -1,13 +1,13 @@
-import type { Registry } from 'prom-client'
 import type { LoopMonitor } from '../lifecycle/loops.ts'
 import type { ReadinessCheck } from '../lifecycle/readiness.ts'
 import type { ReleaseStack } from '../lifecycle/release-stack.ts'
 import type { Service } from '../lifecycle/service.ts'
+import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
 import type { RoleContext } from './role-context.ts'
 
 /** What a process has once, whatever roles it plays. */
 export type ProcessParts = {
-  readonly registry: Registry
+  readonly metrics: ProcessMetrics
   readonly monitor: LoopMonitor
   /** What a role has opened is released from here. */
   readonly releases: ReleaseStack

@@ -1,9 +1,10 @@
 import { messageOf, type ServiceError } from '../../shared/errors.ts'
 import type { SseDropReason } from '../core/event-frames.ts'
-import type { ApiMetrics, LookupResult } from './api-metrics.ts'
-import { cureOf } from './events.ts'
+import { createApiMetrics, type LookupResult } from './api-metrics.ts'
 import type { Logger } from './logger.ts'
+import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
+import { createRedisEvents } from './redis-events.ts'
 
 export type ApiEvents = ReturnType<typeof createApiEvents>
 
@@ -12,12 +13,15 @@ const TROUBLE_LINES_PER_SECOND = 1
 type RequestMetrics = { count(): void; time(seconds: number): void }
 
 /** One function per thing that happens; it logs and counts together. Never an id, a key, a value or a token. */
-export function createApiEvents(log: Logger, metrics: ApiMetrics, now: () => number) {
-  const redisLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+export function createApiEvents(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
+  const metrics = createApiMetrics(processMetrics)
+  const redis = createRedisEvents(log, processMetrics, now, {
+    fails: 'Redis does not answer',
+    works: 'Redis answers again',
+  })
   const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
   // The series of a route, found once: its labels cost more than its count.
   const series = new Map<string, RequestMetrics>()
-  let redisIsUp: boolean | undefined
 
   function seriesOf(method: string, route: string, status: number): RequestMetrics {
     const name = `${method} ${route} ${status}`
@@ -70,19 +74,8 @@ export function createApiEvents(log: Logger, metrics: ApiMetrics, now: () => num
 
     // ---- Redis
 
-    redisConnected: (connection: string, where: string) =>
-      log.info({ connection, redis: where }, 'connected to Redis'),
-    redisWorks() {
-      if (redisIsUp === false) log.info('Redis answers again')
-      redisIsUp = true
-    },
-    redisFailed(connection: string, error: ServiceError) {
-      const heldBack = redisLines.pass()
-      if (heldBack === undefined && redisIsUp !== true) return
-      redisIsUp = false
-      const fields = { connection, code: error.code, error: error.message }
-      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
-      else log.warn(fields, 'Redis does not answer')
-    },
+    redisConnected: (connection: string, where: string) => redis.connected(where, connection),
+    redisWorks: redis.works,
+    redisFailed: (connection: string, error: ServiceError) => redis.failed(error, connection),
   }
 }

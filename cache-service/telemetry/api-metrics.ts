@@ -1,5 +1,6 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Counter, Gauge, Histogram } from 'prom-client'
 import { SSE_DROP_REASONS } from '../core/event-frames.ts'
+import type { ProcessMetrics } from './process-metrics.ts'
 
 /** `invalid`: an id that no device can have. */
 export const LOOKUP_RESULTS = ['found', 'missing', 'corrupt', 'invalid'] as const
@@ -7,10 +8,8 @@ export type LookupResult = (typeof LOOKUP_RESULTS)[number]
 
 const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
-export type ApiMetrics = ReturnType<typeof createApiMetrics>
-
 /** Routes by their patterns: never a device id, a key or a token. */
-export function createApiMetrics(registry: Registry) {
+export function createApiMetrics({ registry }: ProcessMetrics) {
   const registers = [registry]
   const requests = new Counter({
     name: 'cache_service_http_requests_total',

@@ -1,16 +1,18 @@
 import { messageOf, type ServiceError } from '../../shared/errors.ts'
 import type { RejectReason } from '../core/parse-record.ts'
 import type { ResultCounts } from '../core/settle.ts'
+import { cureOf } from './cure-of.ts'
 import type { Logger } from './logger.ts'
 import {
   CONSUMER_STATES,
   type CodecName,
   type ConsumerState,
-  type Metrics,
+  createWorkerMetrics,
   type RestartReason,
 } from './metrics.ts'
-import { readiness, type ReadinessCheck } from '../lifecycle/readiness.ts'
+import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
+import { createRedisEvents } from './redis-events.ts'
 import { createSummary } from './summary.ts'
 
 export type WorkerEvents = ReturnType<typeof createWorkerEvents>
@@ -40,18 +42,19 @@ const TROUBLE_LINES_PER_SECOND = 1
 /** One function per thing that happens; it logs and counts together. */
 export function createWorkerEvents(
   log: Logger,
-  metrics: Metrics,
+  processMetrics: ProcessMetrics,
   topic: string,
   group: string,
   now: () => number,
 ) {
+  const metrics = createWorkerMetrics(processMetrics, topic)
   const deadLetterLines = createRateLimit(DEAD_LETTER_LINES_PER_SECOND, now)
-  const redisLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  const redis = createRedisEvents(log, processMetrics, now, {
+    fails: 'Redis does not take writes',
+    works: 'Redis takes writes again',
+  })
   const kafkaLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
   let state: ConsumerState | undefined
-  let redisIsUp: boolean | undefined
-  let redisConnections = 0
-  let lastReasons: string | undefined
   let deviceCount: number | undefined
   const summary = createSummary(log, now)
   const seconds = () => now() / 1000
@@ -61,24 +64,9 @@ export function createWorkerEvents(
     partition: String(partition),
   })
 
-  function countRedisError({ code }: ServiceError): void {
-    metrics.redisErrors.inc({ code })
-    metrics.redisUp.set(0)
-  }
-
   return {
-    // ---- the process
-
-    started: (facts: Record<string, unknown>) => log.info(facts, 'started'),
-    stopped: () => log.info('stopped'),
-    /** Called often; speaks when readiness, or the kind of its reasons, has changed. */
-    readiness(checks: readonly ReadinessCheck[]) {
-      const { ready, reasons } = readiness(checks)
-      const kinds = reasons.map((reason) => reason.split(':')[0]).join()
-      if (kinds === lastReasons) return
-      lastReasons = kinds
-      log.info({ ready, reasons }, ready ? 'ready' : 'not ready')
-    },
+    started: (facts: Record<string, unknown>) => log.info(facts, 'worker started'),
+    stopped: () => log.info('worker stopped'),
     loopFailed: (loop: string, error: unknown) =>
       log.warn({ loop, error: messageOf(error) }, 'will try again'),
 
@@ -121,7 +109,7 @@ export function createWorkerEvents(
     // ---- holding
 
     held(partition: number, error: ServiceError, attempt: number) {
-      if (error.side === 'redis') countRedisError(error)
+      if (error.side === 'redis') redis.count(error)
       const heldBack = kafkaLines.pass()
       if (heldBack === undefined) return
       const { side, code } = error
@@ -201,25 +189,9 @@ export function createWorkerEvents(
 
     // ---- Redis
 
-    redisConnected(where: string) {
-      redisConnections++
-      if (redisConnections > 1) metrics.redisReconnects.inc()
-      log.info({ redis: where }, redisConnections > 1 ? 'reconnected to Redis' : 'connected to Redis')
-    },
-    redisWorks() {
-      if (redisIsUp === false) log.info('Redis takes writes again')
-      redisIsUp = true
-      metrics.redisUp.set(1)
-    },
-    redisFailed(error: ServiceError) {
-      countRedisError(error)
-      const heldBack = redisLines.pass()
-      if (heldBack === undefined && redisIsUp !== true) return
-      redisIsUp = false
-      const fields = { code: error.code, error: error.message }
-      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
-      else log.warn(fields, 'Redis does not take writes')
-    },
+    redisConnected: (where: string) => redis.connected(where),
+    redisWorks: redis.works,
+    redisFailed: (error: ServiceError) => redis.failed(error),
     unsafeEviction: (policy: string) =>
       log.warn(
         { policy },
@@ -237,24 +209,5 @@ export function createWorkerEvents(
       metrics.sweeperLastSuccess.set(seconds())
       log.info({ removed, ms: Math.round(ms) }, 'device index swept')
     },
-  }
-}
-
-/** Which setting an operator must look at. */
-export function cureOf({ side, code, message }: ServiceError): string {
-  switch (code) {
-    case 'NOAUTH':
-    case 'WRONGPASS':
-      return 'Redis refuses our credentials: check REDIS_USERNAME and REDIS_PASSWORD (or REDIS_URL)'
-    case 'NOPERM':
-      return 'the Redis user may not do what we need: give REDIS_USERNAME the ACL of the README'
-    case 'UNKNOWN_COMMAND':
-      return 'this Redis lacks a command that we need: Redis 7 or newer, or Valkey'
-    case 'SASL':
-      return 'Kafka refuses our credentials: check KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD'
-    case 'NOT_AUTHORIZED':
-      return 'Kafka refuses us a topic or the group: check its ACLs for KAFKA_VALIDATED_DATA_TOPIC, KAFKA_ERROR_TOPIC and KAFKA_CONSUMER_GROUP_ID'
-    default:
-      return `${side}: ${message}`
   }
 }

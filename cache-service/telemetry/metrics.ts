@@ -1,7 +1,7 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { REDIS_ERROR_CODES } from '../../shared/errors.ts'
+import { Counter, Gauge, Histogram } from 'prom-client'
 import { REJECT_REASONS } from '../core/parse-record.ts'
 import { RECORD_RESULTS } from '../core/settle.ts'
+import type { ProcessMetrics } from './process-metrics.ts'
 
 export const CONSUMER_STATES = ['waiting', 'joining', 'consuming', 'holding', 'paused', 'stopped'] as const
 export type ConsumerState = (typeof CONSUMER_STATES)[number]
@@ -18,16 +18,12 @@ const AGES_S = [
 ]
 const BATCH_SIZES = [1, 10, 100, 500, 1000, 2500, 5000, 10_000]
 
-export type Metrics = ReturnType<typeof createWorkerMetrics>
-
 /**
  * The worker's metrics. Never a device id, a key or an error's text as a label. Counters with a closed set of
  * labels start at 0, so that a rate sees their first increment; a gauge is absent until its value is known.
  */
-export function createWorkerMetrics(topic: string, version: string, nodeVersion: string, role = 'worker') {
-  const registry = new Registry()
+export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string) {
   const registers = [registry]
-  collectDefaultMetrics({ register: registry }) // process_… and nodejs_…, by their usual names
 
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
     new Counter<L>({ name: `cache_service_${name}`, help, labelNames: [...labelNames], registers })
@@ -90,21 +86,15 @@ export function createWorkerMetrics(topic: string, version: string, nodeVersion:
       partitionLabels,
     ),
     lagLastSuccess: gauge('lag_last_success_timestamp_seconds', 'When the lag was last measured.'),
-    redisUp: gauge('redis_up', '1 if Redis took the last write, else 0.'),
     redisWriteDuration: histogram(
       'redis_write_duration_seconds',
       'Time to write one chunk to Redis.',
       DURATIONS_S,
     ),
-    redisErrors: counter('redis_errors_total', 'Errors of Redis, by code.', ['code']),
-    redisReconnects: counter('redis_reconnects_total', 'Connections to Redis made after the first.'),
-    buildInfo: gauge('build_info', 'Always 1.', ['version', 'node_version', 'role']),
   }
   for (const result of RECORD_RESULTS) metrics.messages.inc({ topic, result }, 0)
   for (const reason of REJECT_REASONS) metrics.deadLetters.inc({ reason }, 0)
   for (const codec of CODECS) metrics.decodeErrors.inc({ codec }, 0)
   for (const reason of RESTART_REASONS) metrics.consumerRestarts.inc({ reason }, 0)
-  for (const code of REDIS_ERROR_CODES) metrics.redisErrors.inc({ code }, 0)
-  metrics.buildInfo.set({ version, node_version: nodeVersion, role }, 1)
-  return { registry, ...metrics }
+  return metrics
 }

@@ -1,20 +1,25 @@
 import { messageOf, type ServiceError } from '../../shared/errors.ts'
 import type { GapReason } from '../core/stream-entry.ts'
-import { cureOf } from './events.ts'
+import { cureOf } from './cure-of.ts'
 import type { Logger } from './logger.ts'
+import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
-import type { UpdaterMetrics, UpdateResult } from './updater-metrics.ts'
+import { createRedisEvents } from './redis-events.ts'
+import { createUpdaterMetrics, type UpdateResult } from './updater-metrics.ts'
 
 export type UpdaterEvents = ReturnType<typeof createUpdaterEvents>
 
 const TROUBLE_LINES_PER_SECOND = 1
 
 /** One function per thing that happens; it logs and counts together. Never a value, only its type. */
-export function createUpdaterEvents(log: Logger, metrics: UpdaterMetrics, now: () => number) {
+export function createUpdaterEvents(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
   const droppedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
   const subscribeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
-  const redisLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
-  const connections = new Map<string, number>()
+  const metrics = createUpdaterMetrics(processMetrics)
+  const redis = createRedisEvents(log, processMetrics, now, {
+    fails: 'no connection to Redis',
+    works: 'Redis answers again',
+  })
   const count = (result: UpdateResult) => metrics.updates.inc({ result })
 
   return {
@@ -27,6 +32,7 @@ export function createUpdaterEvents(log: Logger, metrics: UpdaterMetrics, now: (
 
     updateApplied(type: string, isAppended: boolean) {
       count('applied')
+      redis.works()
       log.debug({ type, isAppended }, 'updated')
     },
     updateValidated: (type: string) => log.info({ type }, 'validated: Redis holds what was sent'),
@@ -48,6 +54,7 @@ export function createUpdaterEvents(log: Logger, metrics: UpdaterMetrics, now: (
     },
     updateFailed(type: string, error: ServiceError) {
       count('failed')
+      redis.count(error)
       const fields = { type, code: error.code, error: error.message }
       log.error(fields, error.failureClass === 'operator' ? cureOf(error) : 'update failed: Redis')
     },
@@ -61,6 +68,7 @@ export function createUpdaterEvents(log: Logger, metrics: UpdaterMetrics, now: (
     // ---- the subscription
 
     subscribed(channel: string, gapMs: number | undefined) {
+      redis.works()
       if (gapMs === undefined) log.info({ channel }, 'subscribed')
       else
         log.warn(
@@ -83,20 +91,8 @@ export function createUpdaterEvents(log: Logger, metrics: UpdaterMetrics, now: (
     // ---- Redis
 
     /** @param connection which of ours. */
-    redisConnected(connection: string, where: string) {
-      const made = (connections.get(connection) ?? 0) + 1
-      connections.set(connection, made)
-      if (made > 1) metrics.redisReconnects.inc()
-      log.info({ connection, redis: where }, made > 1 ? 'reconnected to Redis' : 'connected to Redis')
-    },
-    redisFailed(connection: string, error: ServiceError) {
-      metrics.redisErrors.inc({ code: error.code })
-      const heldBack = redisLines.pass()
-      if (heldBack === undefined) return
-      const fields = { connection, code: error.code, error: error.message }
-      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
-      else log.warn(fields, 'no connection to Redis')
-    },
+    redisConnected: (connection: string, where: string) => redis.connected(where, connection),
+    redisFailed: (connection: string, error: ServiceError) => redis.failed(error, connection),
 
     // ---- the stream of events
 

@@ -1,5 +1,5 @@
-import { Counter, type Registry } from 'prom-client'
-import { REDIS_ERROR_CODES } from '../../shared/errors.ts'
+import { Counter } from 'prom-client'
+import type { ProcessMetrics } from './process-metrics.ts'
 
 /** What became of a message. A closed set; its sum is what was received. */
 export const UPDATE_RESULTS = [
@@ -13,10 +13,8 @@ export const UPDATE_RESULTS = [
 ] as const
 export type UpdateResult = (typeof UPDATE_RESULTS)[number]
 
-export type UpdaterMetrics = ReturnType<typeof createUpdaterMetrics>
-
 /** Counters with a closed set of labels start at 0, so that a rate sees their first increment. */
-export function createUpdaterMetrics(registry: Registry) {
+export function createUpdaterMetrics({ registry }: ProcessMetrics) {
   const registers = [registry]
   const updates = new Counter({
     name: 'cache_service_updates_total',
@@ -30,22 +28,5 @@ export function createUpdaterMetrics(registry: Registry) {
     help: 'Times that the subscription was lost: what was published until the next was missed.',
     registers,
   })
-  const redisErrors = commonCounter(registry, 'redis_errors_total', 'Errors of Redis, by code.', ['code'])
-  for (const code of REDIS_ERROR_CODES) redisErrors.inc({ code }, 0)
-  const redisReconnects = commonCounter(
-    registry,
-    'redis_reconnects_total',
-    'Connections to Redis made after the first.',
-    [],
-  )
-  return { updates, pubsubGaps, redisErrors, redisReconnects }
-}
-
-/** In a process that plays several roles another may have made it. */
-function commonCounter(registry: Registry, name: string, help: string, labelNames: string[]): Counter {
-  const fullName = `cache_service_${name}`
-  const existing = registry.getSingleMetric(fullName)
-  return existing instanceof Counter
-    ? existing
-    : new Counter({ name: fullName, help, labelNames, registers: [registry] })
+  return { updates, pubsubGaps }
 }

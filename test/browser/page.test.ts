@@ -194,6 +194,15 @@ describe('the devices', () => {
     await page.getByText('bad:1: the key holds another type').waitFor()
   })
 
+  test('that others have damaged show their hash as it is', async () => {
+    await platform.client.hset('device:bad:3:metadata', { persist: '{', datatype_name: 'Door' })
+    onTestFinished(async () => void (await platform.client.del('device:bad:3:metadata')))
+    const page = await openPage('/#device=bad%3A3', { mayComplain: true })
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText('persist is not JSON').waitFor()
+    await dialog.getByText('"persist": "{"').waitFor()
+  })
+
   test('that are gone are said to be', async () => {
     const page = await openPage('/#device=nobody%2F1', { mayComplain: true })
     await page.getByRole('dialog').getByText('There is no such device').waitFor()

@@ -3,7 +3,7 @@ import { Redis as RedisClient } from 'ioredis'
 import type { WorkerReport } from '../../cache-service/core/worker-report.ts'
 import { createHintAppender, type HintAppender } from '../../cache-service/redis/event-streams.ts'
 import { createWorkerReporter } from '../../cache-service/redis/worker-reports.ts'
-import { runApi } from '../../cache-service/roles/api.ts'
+import { openApi } from '../../cache-service/roles/api.ts'
 import { parseDeviceId } from '../../shared/device-id.ts'
 import { DEVICE_INDEX_KEY, deviceKey, UPDATE_TYPES_KEY } from '../../shared/keys.ts'
 import { eventually } from '../support/eventually.ts'
@@ -113,7 +113,7 @@ export async function startApi(
 ): Promise<RunningApi> {
   const reserved = at === undefined ? await reservePort() : undefined
   const url = at ?? `http://127.0.0.1:${reserved?.port}`
-  const role = await startRole(runApi, {
+  const role = await startRole(openApi, {
     REDIS_HOST: redis.host,
     REDIS_PORT: String(redis.port),
     REDIS_TIMEOUT_S: '1',

@@ -231,6 +231,28 @@ function parsed(reading: { kind: string; json?: string }): unknown {
   return reading.json === undefined ? reading : JSON.parse(reading.json)
 }
 
+describe('GET /api/devices/{id}/hash', () => {
+  test('gives the hash as Redis holds it, damaged or not', async () => {
+    const fields = { datatype_unit: '["°C", "%"]', persist: '{', extra: '' }
+    await store('a/b:c', fields)
+    const { json, status } = await api.ask(`/api/devices/${encodeURIComponent('a/b:c')}/hash`)
+    expect(status).toBe(200)
+    expect(json).toEqual({ ...fields, last_updated: NEWEST })
+  })
+
+  test('says what there is instead of a hash', async () => {
+    await database.client.set('device:text:metadata', 'no hash')
+    expect(await api.ask('/api/devices/text/hash')).toMatchObject({
+      status: 500,
+      json: { type: 'corrupt_device' },
+    })
+    expect(await api.ask('/api/devices/nobody/hash')).toMatchObject({
+      status: 404,
+      json: { type: 'not_found' },
+    })
+  })
+})
+
 describe('POST /api/devices/lookup', () => {
   test('sorts what it is asked for, each id once', async () => {
     await store('a', { datatype_name: 'A' })

@@ -182,6 +182,7 @@ describe('without Redis', () => {
     const own = await startApi({ REDIS_URL: redis.url, REDIS_TIMEOUT_S: '1' })
     onTestFinished(() => own.stop())
     const client = await describedApi(own.url)
+    await eventually(async () => expect(await own.metric('redis_up')).toBe(1))
     await redis.kill('SIGKILL')
     const asks = [
       () => client.ask('/api/devices/x'),
@@ -207,8 +208,11 @@ describe('without Redis', () => {
         })
       })
     }
+    expect(await own.metric('redis_up')).toBe(0)
+    expect(await own.metric('redis_errors_total', { code: 'CONNECTION' })).toBeGreaterThan(0)
     await redis.restart()
     await eventually(async () => expect((await client.ask('/readyz')).status).toBe(200))
+    expect(await own.metric('redis_up')).toBe(1)
     expect((await client.ask('/api/devices/x')).status).toBe(404)
   })
 

@@ -13,7 +13,7 @@ import { createDeviceIndex, type DeviceIndex } from '../../cache-service/redis/d
 import { createDeviceWriter, type DeviceWriter } from '../../cache-service/redis/device-writer.ts'
 import { createProgressStore, type ProgressStore } from '../../cache-service/redis/progress-store.ts'
 import { createWorkerEvents } from '../../cache-service/telemetry/events.ts'
-import { createWorkerMetrics } from '../../cache-service/telemetry/metrics.ts'
+import { createProcessMetrics } from '../../cache-service/telemetry/process-metrics.ts'
 import { progressKey } from '../../shared/keys.ts'
 import {
   ALL_FIELDS,
@@ -44,7 +44,7 @@ beforeAll(async () => {
 })
 afterAll(() => database.release())
 
-const metrics = createWorkerMetrics(TOPIC, '1.2.3', 'v24.21.0')
+const metrics = createProcessMetrics('1.2.3', 'v24.21.0', 'worker')
 const events = createWorkerEvents(createCollectedLog('info').log, metrics, TOPIC, 'group', () => NOW_MS)
 
 class Crash extends Error {}

@@ -377,6 +377,8 @@ describe('a request that makes no sense', () => {
     ['GET', '/api/cache/'],
     ['GET', '/api/cache/exists/'],
     ['GET', '/api/queue/subscribers/'],
+    ['GET', '/api/cache/%ZZ'],
+    ['GET', '/api/queue/subscribers/%ZZ'],
   ])('is 400: %s %s', async ([method = '', path = '']) => {
     await database.client.set('k', '1')
     const answer = await service.send(method, path)

@@ -13,7 +13,7 @@ import { createEventStreams, createHintAppender } from '../../cache-service/redi
 import { createWorkerReporter, createWorkerReports } from '../../cache-service/redis/worker-reports.ts'
 import { createWorkerEvents } from '../../cache-service/telemetry/events.ts'
 import { createLogger } from '../../cache-service/telemetry/logger.ts'
-import { createWorkerMetrics } from '../../cache-service/telemetry/metrics.ts'
+import { createProcessMetrics } from '../../cache-service/telemetry/process-metrics.ts'
 import { startEventApi } from '../support/event-api.ts'
 import { eventually } from '../support/eventually.ts'
 import { useRedisDatabase, type RedisDatabase } from '../support/test-scope.ts'
@@ -80,7 +80,7 @@ describe('reports', () => {
     let changes = 0
     const book = new WorkerReportBook({ id: 'worker-1', version: '1.2.3', topic: 'validated' }, now)
     const log = createLogger('fatal', { write: () => undefined })
-    const metrics = createWorkerMetrics('validated', '1.2.3', 'v24')
+    const metrics = createProcessMetrics('1.2.3', 'v24', 'worker')
     const events = book.watch(createWorkerEvents(log, metrics, 'validated', 'group', now), () => changes++)
     events.consumerState('consuming')
     events.rebuilding(true)

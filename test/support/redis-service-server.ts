@@ -24,6 +24,7 @@ export async function openRedisServiceServer(
   redis: Redis,
   protectedPrefixes: readonly string[] = [],
 ): Promise<RedisServiceServer> {
+  const telemetry = { requestDone: () => undefined, requestFailed: () => undefined }
   const server = await createApiServer({
     version: '0.0.0-test',
     log: createLogger('fatal', { write: () => undefined }),
@@ -32,13 +33,14 @@ export async function openRedisServiceServer(
     access: { kind: 'hosts', allowed: [] },
     limits: { maxConcurrentRequests: 100, requestsPerMinute: 0 },
     corsOrigins: [],
-    telemetry: { requestDone: () => undefined, requestFailed: () => undefined },
+    telemetry,
   })
   const isProtected = (key: string) => isProtectedKey(key, protectedPrefixes)
   registerRedisServiceRoutes(server, {
     cache: createCacheValues(redis, isProtected),
     pubsub: createPubsubAdmin(redis),
     stats: createServerStats(redis),
+    telemetry,
     isProtectedKey: isProtected,
     settings: { port: 5011, defaultTtlS: 3600, defaultChannel: 'inventarios_updates' },
   })

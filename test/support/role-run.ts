@@ -1,5 +1,6 @@
 import { parseConfig } from '../../cache-service/config.ts'
-import type { RoleContext } from '../../cache-service/roles/role-context.ts'
+import type { OpenRole } from '../../cache-service/roles/process-parts.ts'
+import { runRoles } from '../../cache-service/roles/run-roles.ts'
 import { createLogger } from '../../cache-service/telemetry/logger.ts'
 import { reservePort } from './free-port.ts'
 import { parseMetrics } from './parse-metrics.ts'
@@ -20,24 +21,22 @@ export type RoleRun = {
   readonly ended: Promise<void>
 }
 
-export async function startRole(
-  run: (context: RoleContext) => Promise<void>,
-  env: Readonly<Record<string, string>>,
-): Promise<RoleRun> {
+export async function startRole(role: OpenRole, env: Readonly<Record<string, string>>): Promise<RoleRun> {
   const { port, release } = await reservePort()
   const parsed = parseConfig({ METRICS_PORT: String(port), LOG_LEVEL: 'DEBUG', ...env }, () => '')
   if (parsed.kind === 'invalid') throw new Error(JSON.stringify(parsed.problems))
   const texts: string[] = []
   const stop = new AbortController()
   const processId = uniqueName('process')
-  const ended = run({
+  const context = {
     config: parsed.config,
     log: createLogger(parsed.config.process.logLevel, { write: (text) => void texts.push(text) }),
     version: '0.0.0-test',
     nodeVersion: process.version,
     processId,
     stop: stop.signal,
-  })
+  }
+  const ended = runRoles(context, 'test', [role])
   ended.catch(() => undefined) // whoever waits for it learns of it
   const url = `http://127.0.0.1:${port}`
   return {

@@ -1,4 +1,4 @@
-import { runApi } from '../../cache-service/roles/api.ts'
+import { openApi } from '../../cache-service/roles/api.ts'
 import { eventually } from './eventually.ts'
 import { reservePort } from './free-port.ts'
 import { startRole, type RoleRun } from './role-run.ts'
@@ -15,7 +15,7 @@ export async function startApi(
   { until = '/readyz' }: { until?: '/readyz' | '/livez' } = {},
 ): Promise<RunningApi> {
   const { port, release } = await reservePort()
-  const role = await startRole(runApi, { PORT: String(port), ...env })
+  const role = await startRole(openApi, { PORT: String(port), ...env })
   const url = `http://127.0.0.1:${port}`
   const stop = async () => {
     try {

@@ -15,12 +15,15 @@ test('after Redis was killed and started again it subscribes anew, counts the ga
   for (const gaps of [1, 2]) {
     await server.kill('SIGKILL')
     await eventually(async () => expect(await updater.isReady()).toBe(false))
+    await eventually(async () => expect(await updater.metric('cache_service_redis_up')).toBe(0))
     await server.start()
     await eventually(async () => expect(await updater.isReady()).toBe(true))
+    expect(await updater.metric('cache_service_redis_up')).toBe(1)
     await publish(redis, gaps)
     await eventually(async () => expect(await redis.get('inventory')).toContain(`[${gaps}]`))
     expect(await updater.metric('cache_service_pubsub_gaps_total')).toBe(gaps)
   }
+  expect(await updater.metric('cache_service_redis_reconnects_total')).toBeGreaterThan(0)
   expect(updater.output).toContain('subscription lost')
   expect(updater.output).toContain('subscribed again')
   expect(await updater.stop()).toBe(0)

@@ -6,7 +6,10 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { parseConfig } from '../../cache-service/config.ts'
 import { options } from '../../cache-service/config/options.ts'
+import { createApiMetrics } from '../../cache-service/telemetry/api-metrics.ts'
 import { createWorkerMetrics } from '../../cache-service/telemetry/metrics.ts'
+import { createProcessMetrics } from '../../cache-service/telemetry/process-metrics.ts'
+import { createUpdaterMetrics } from '../../cache-service/telemetry/updater-metrics.ts'
 import { normalizerHelp } from '../simulator/normalizer-options.ts'
 import { copiesOf, execForm, instructionsOf, parseDockerfile } from '../support/dockerfile.ts'
 
@@ -333,7 +336,11 @@ describe('the Prometheus files', () => {
   })
 
   it('name metrics, and values of their labels, that the worker has', async () => {
-    const { registry } = createWorkerMetrics('topic', '0', '0')
+    const processMetrics = createProcessMetrics('0', '0', 'all')
+    createWorkerMetrics(processMetrics, 'topic')
+    createApiMetrics(processMetrics)
+    createUpdaterMetrics(processMetrics)
+    const { registry } = processMetrics
     const names = registry.getMetricsAsArray().map(({ name }) => name)
     const exposition = await registry.metrics()
     expect(rules.length).toBeGreaterThan(9)

@@ -2,12 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { optionNames } from '../../cache-service/config/options.ts'
 import { REJECT_REASONS } from '../../cache-service/core/parse-record.ts'
 import { RECORD_RESULTS, type ResultCounts } from '../../cache-service/core/settle.ts'
-import { createWorkerEvents, cureOf, type ChunkApplied } from '../../cache-service/telemetry/events.ts'
-import {
-  CONSUMER_STATES,
-  createWorkerMetrics,
-  RESTART_REASONS,
-} from '../../cache-service/telemetry/metrics.ts'
+import { cureOf } from '../../cache-service/telemetry/cure-of.ts'
+import { createWorkerEvents, type ChunkApplied } from '../../cache-service/telemetry/events.ts'
+import { CONSUMER_STATES, RESTART_REASONS } from '../../cache-service/telemetry/metrics.ts'
+import { createProcessEvents } from '../../cache-service/telemetry/process-events.ts'
+import { createProcessMetrics } from '../../cache-service/telemetry/process-metrics.ts'
 import { createRateLimit } from '../../cache-service/telemetry/rate-limit.ts'
 import { createSummary } from '../../cache-service/telemetry/summary.ts'
 import { internalErrorsInARow, kafkaError, redisError, REDIS_ERROR_CODES } from '../../shared/errors.ts'
@@ -24,7 +23,7 @@ const noPermission = redisError(
 
 function setUp(level: 'debug' | 'info' = 'debug') {
   const collected = createCollectedLog(level)
-  const metrics = createWorkerMetrics(TOPIC, '1.2.3', 'v24.21.0')
+  const metrics = createProcessMetrics('1.2.3', 'v24.21.0', 'worker')
   const world = { nowMs: 1_749_407_237_000 }
   const events = createWorkerEvents(collected.log, metrics, TOPIC, 'group', () => world.nowMs)
 
@@ -78,7 +77,7 @@ describe('a line of the log', () => {
         level: 'info',
         time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
         service: 'cache_service',
-        msg: 'stopped',
+        msg: 'worker stopped',
       },
     ])
   })
@@ -417,7 +416,8 @@ describe('lag', () => {
 
 describe('readiness', () => {
   test('is a line when it changes, or why, but not for a reason in other words', () => {
-    const { events, lines } = setUp()
+    const { log, lines } = createCollectedLog('debug')
+    const events = createProcessEvents(log)
     let reasons: string[] = []
     const checks = [() => reasons]
     events.readiness(checks)

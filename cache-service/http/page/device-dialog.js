@@ -16,12 +16,12 @@ export function createDeviceDialog(dialog, { api, live, announce }) {
   })
 
   async function load(id) {
-    try {
-      const device = await api.ask(`/api/devices/${encodeURIComponent(id)}`)
-      if (shown?.id === id) shown = { id, device, fetchedMs: Date.now() }
-    } catch (error) {
-      if (shown?.id === id)
-        shown = { id, error: error.status === 404 ? 'There is no such device (any more).' : error.message }
+    const path = `/api/devices/${encodeURIComponent(id)}`
+    // Of a damaged device the hash is all that there is to see.
+    const [device, hash] = await Promise.allSettled([api.ask(path), api.ask(`${path}/hash`)])
+    if (shown?.id === id) {
+      const error = device.reason === undefined ? undefined : reasonText(device.reason)
+      shown = { id, device: device.value, hash: hash.value, error, fetchedMs: Date.now() }
     }
     draw(Date.now())
   }
@@ -62,19 +62,18 @@ function deviceView(shown, { mark, nowMs, copied, copy, close }) {
     </div>
     ${mark === undefined ? nothing : html`<p><span class="badge">${mark}</span> just now</p>`}
     ${shown.error === undefined ? nothing : html`<p class="notice" role="alert">${shown.error}</p>`}
-    ${
-      shown.device === undefined
-        ? shown.error === undefined
-          ? html`<p class="empty">Loading…</p>`
-          : nothing
-        : deviceFacts(shown.device, shown.fetchedMs, { mark, nowMs, copied, copy })
-    }
+    ${shown.fetchedMs === undefined ? html`<p class="empty">Loading…</p>` : nothing}
+    ${shown.device === undefined ? nothing : deviceFacts(shown.device, shown.fetchedMs, { mark, nowMs })}
+    ${shown.hash === undefined ? nothing : rawHash(shown.hash, { copied, copy })}
   `
 }
 
-function deviceFacts(device, fetchedMs, { mark, nowMs, copied, copy }) {
+function reasonText(error) {
+  return error.status === 404 ? 'There is no such device (any more).' : error.message
+}
+
+function deviceFacts(device, fetchedMs, { mark, nowMs }) {
   const { last_updated: updated } = device
-  const json = JSON.stringify(hashOf(device), null, 2)
   const row = (name, value) => html`
     <tr>
       <th scope="row">${name}</th>
@@ -116,6 +115,13 @@ function deviceFacts(device, fetchedMs, { mark, nowMs, copied, copy }) {
         </tr>
       </tbody>
     </table>
+  `
+}
+
+/** As Redis holds it. */
+function rawHash(hash, { copied, copy }) {
+  const json = JSON.stringify(hash, null, 2)
+  return html`
     <div class="heading">
       <h3>Raw hash</h3>
       <button type="button" class="quiet" @click=${() => copy(json)}>Copy</button>
@@ -123,16 +129,6 @@ function deviceFacts(device, fetchedMs, { mark, nowMs, copied, copy }) {
     </div>
     <pre tabindex="0" aria-label="Raw hash">${json}</pre>
   `
-}
-
-/** The fields as Redis holds them: strings, and lists and booleans as compact JSON. */
-function hashOf({ device_id: _id, ttl: _ttl, extra, ...fields }) {
-  const stored = Object.entries({ ...fields, ...extra }).filter(
-    ([, value]) => value !== null && value !== undefined,
-  )
-  return Object.fromEntries(
-    stored.map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]),
-  )
 }
 
 function typeOf(value) {

@@ -1,0 +1,61 @@
+import { openHealthServer } from '../http/health-server.ts'
+import { createLoop, LoopMonitor } from '../lifecycle/loops.ts'
+import type { ReadinessCheck } from '../lifecycle/readiness.ts'
+import { ReleaseStack } from '../lifecycle/release-stack.ts'
+import { runServices } from '../lifecycle/service.ts'
+import { createProcessEvents } from '../telemetry/process-events.ts'
+import { createProcessMetrics } from '../telemetry/process-metrics.ts'
+import type { OpenedRole, OpenRole } from './process-parts.ts'
+import type { RoleContext } from './role-context.ts'
+
+const READINESS_INTERVAL_MS = 250
+
+/**
+ * A process that plays these roles, until it is told to stop: one health server and one set of metrics for all
+ * of them, and what ends one of them ends all. Rejects with an OperatorError if a setting keeps one from ever
+ * working, or for a bug.
+ *
+ * @param name of the roles together.
+ */
+export async function runRoles(
+  context: RoleContext,
+  name: string,
+  roles: readonly OpenRole[],
+): Promise<void> {
+  const { config, log, stop, version } = context
+  const now = () => Date.now()
+  const monitor = new LoopMonitor(now)
+  const releases = new ReleaseStack()
+  const metrics = createProcessMetrics(version, context.nodeVersion, name)
+  const events = createProcessEvents(log)
+  releases.push('process', () => events.stopped())
+  try {
+    const opened: OpenedRole[] = []
+    const checks: ReadinessCheck[] = [
+      () => (stop.aborted ? ['stopping'] : []),
+      () => (opened.length < roles.length ? ['starting'] : []),
+      () => opened.flatMap((role) => role.checks.flatMap((check) => check())),
+    ]
+    const { metricsHost, metricsPort } = config.process
+    const health = await openHealthServer(metricsHost, metricsPort, {
+      monitor,
+      checks,
+      metrics: metrics.registry,
+    })
+    releases.push('health server', () => health.close())
+    events.started({ version, role: name, health: health.url })
+    for (const open of roles) {
+      opened.push(await open(context, { metrics, monitor, releases, now, random: () => Math.random() }))
+    }
+    const readinessLoop = createLoop({
+      name: 'readiness',
+      everyMs: READINESS_INTERVAL_MS,
+      monitor,
+      turn: async () => events.readiness(checks),
+      failed: (error) => events.loopFailed('readiness', error),
+    })
+    await runServices([...opened.flatMap((role) => role.services), readinessLoop], stop)
+  } finally {
+    await releases.releaseAll()
+  }
+}

@@ -1,0 +1,22 @@
+import { messageOf } from '../../shared/errors.ts'
+import { readiness, type ReadinessCheck } from '../lifecycle/readiness.ts'
+import type { Logger } from './logger.ts'
+
+/** What is said of a process, whatever roles it plays. */
+export function createProcessEvents(log: Logger) {
+  let lastKinds: string | undefined
+  return {
+    started: (facts: Record<string, unknown>) => log.info(facts, 'started'),
+    stopped: () => log.info('stopped'),
+    /** Called often; speaks when readiness, or the kind of its reasons, has changed. */
+    readiness(checks: readonly ReadinessCheck[]) {
+      const { ready, reasons } = readiness(checks)
+      const kinds = reasons.map((reason) => reason.split(':')[0]).join()
+      if (kinds === lastKinds) return
+      lastKinds = kinds
+      log.info({ ready, reasons }, ready ? 'ready' : 'not ready')
+    },
+    loopFailed: (loop: string, error: unknown) =>
+      log.warn({ loop, error: messageOf(error) }, 'will try again'),
+  }
+}

@@ -1,0 +1,60 @@
+import type { ServiceError } from '../../shared/errors.ts'
+import { cureOf } from './cure-of.ts'
+import type { Logger } from './logger.ts'
+import type { ProcessMetrics } from './process-metrics.ts'
+import { createRateLimit } from './rate-limit.ts'
+
+export type RedisEvents = ReturnType<typeof createRedisEvents>
+
+const TROUBLE_LINES_PER_SECOND = 1
+
+/**
+ * What a role says and counts of Redis.
+ * @param words what it is to this role that Redis fails, and works again.
+ */
+export function createRedisEvents(
+  log: Logger,
+  metrics: ProcessMetrics,
+  now: () => number,
+  words: { readonly fails: string; readonly works: string },
+) {
+  const lines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  const connectionsMade = new Map<string, number>()
+  const setUp = metrics.claimRedisUp()
+  let isUp: boolean | undefined
+
+  /** Only counted: somebody else speaks of it. */
+  function count({ code }: ServiceError): void {
+    metrics.redisErrors.inc({ code })
+    setUp(false)
+  }
+
+  return {
+    count,
+    /** @param connection which of ours, where there are several. */
+    connected(where: string, connection?: string) {
+      const made = (connectionsMade.get(connection ?? '') ?? 0) + 1
+      connectionsMade.set(connection ?? '', made)
+      if (made > 1) metrics.redisReconnects.inc()
+      log.info(
+        { ...(connection !== undefined && { connection }), redis: where },
+        made > 1 ? 'reconnected to Redis' : 'connected to Redis',
+      )
+    },
+    works() {
+      if (isUp === false) log.info(words.works)
+      isUp = true
+      setUp(true)
+    },
+    failed(error: ServiceError, connection?: string) {
+      count(error)
+      const heldBack = lines.pass()
+      if (heldBack === undefined && isUp !== true) return
+      isUp = false
+      const { code, message } = error
+      const fields = { ...(connection !== undefined && { connection }), code, error: message }
+      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
+      else log.warn(fields, words.fails)
+    },
+  }
+}
