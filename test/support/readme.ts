@@ -10,3 +10,11 @@ export async function renderReadme(): Promise<string> {
   const style = await resolveConfig(readmePath)
   return format(withConfigTables(readFileSync(readmePath, 'utf8')), { ...style, filepath: readmePath })
 }
+
+/** What the README says that the Redis user of this role needs. */
+export function redisAclOf(user: string): string {
+  const command = new RegExp(`^ACL SETUSER ${user} on >password (.+\\n(?:  .+\\n)*)`, 'm')
+  const rules = command.exec(readFileSync(readmePath, 'utf8'))?.[1]
+  if (rules === undefined) throw new Error(`the README has no ACL SETUSER ${user}`)
+  return rules.replaceAll(/\s+/g, ' ').trim()
+}

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PythonDict } from '../simulator/python-text.ts'
 import { patiently } from '../support/patiently.ts'
+import { redisAclOf } from '../support/readme.ts'
 import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers.ts'
 import { update } from '../support/tagged-records.ts'
 import {
@@ -11,12 +12,8 @@ import {
   type WorkerScenario,
 } from '../support/worker-scenario.ts'
 
-/** All that the worker's user needs of Redis. The README shows the same. */
-const ACL =
-  '~device:* ~devices ~cache_service:* +client|setname +select +info +evalsha +script|load ' +
-  '+get +set +del +exists +pexpire +pexpireat +pttl +persist ' +
-  '+hget +hset +hdel +hgetall +hmget +hkeys +hlen +sadd +srem +scard +sscan ' +
-  '+zadd +zrem +zremrangebyscore +xadd'
+/** All that the worker's user needs of Redis: what the README says. */
+const ACL = redisAclOf('worker')
 
 const PASSWORD = 'correct-horse'
 
