@@ -245,6 +245,20 @@ describe('a live change', () => {
     await rowOf(page, 'busy:1').getByText('changed', { exact: true }).waitFor()
   })
 
+  test('is found, too, when the service only knows that something was missed', async () => {
+    await platform.storeDevice('live:9', {
+      datatype_name: 'before',
+      last_updated: pythonTime(Date.now() - 60_000),
+    })
+    const page = await openPage()
+    await search(page, 'live:9')
+    await rowOf(page, 'live:9').getByText('before').waitFor()
+    await page.getByText('Following').waitFor()
+    await platform.storeDevice('live:9', { datatype_name: 'after', last_updated: pythonTime(Date.now()) })
+    await platform.hints.gap('missed')
+    await rowOf(page, 'live:9').getByText('after').waitFor()
+  })
+
   test('is shown in the detail', async () => {
     await platform.storeDevice('open:1', { datatype_name: 'before' })
     const page = await openPage('/#device=open%3A1')
