@@ -30,8 +30,9 @@ demo: install ## Kafka, Redis, the service and a simulated normalizer: what happ
 up: install ## the same, left running until Ctrl-C
 	@$(NODE) test/demo/demo.ts --keep
 
-bench: install ## how fast it is, here
+bench: install ## how fast it is, here: the worker, then the api (which needs wrk)
 	@$(NODE) test/bench/bench.ts
+	@$(NODE) test/bench/api-bench.ts
 
 clean: ## removes what was installed and built here
 	rm -rf node_modules .cache dist coverage

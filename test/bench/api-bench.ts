@@ -35,6 +35,14 @@ const TICKS_PER_SECOND = 100
 type Kind = { name: string; path: string; connections: number; script?: string }
 type Run = { rate: number; p99Ms: number; apiUs: number; redisUs: number }
 
+await run('wrk', ['-v']).catch((error: unknown) => {
+  // Asked for its version it says so, and exits with 1.
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+    process.stderr.write('wrk is missing (as root on Debian or Ubuntu: apt-get install wrk)\n')
+    process.exit(1)
+  }
+})
+
 const folder = await mkdtemp(join(tmpdir(), 'api-bench-'))
 const redisServer = await startOwnRedis()
 const { port, release } = await reservePort()
@@ -73,8 +81,13 @@ try {
       'Redis, CPU µs a request': text(series(runs.map(({ redisUs }) => redisUs))),
     }
   }
-  const half = Math.floor((rates.get('one device') ?? 0) / 2)
-  results[`one device, at ${half}/s`] = { 'p99, ms': String(await p99At(half)) }
+  for (const [kind, target] of Object.entries({
+    'one device': [`${url}/api/devices/${idOf(1)}`],
+    [`${LOOKUP_IDS} devices`]: lookupArguments(),
+  })) {
+    const half = Math.floor((rates.get(kind) ?? 0) / 2)
+    results[`${kind}, at ${half}/s`] = { 'p99, ms': String(await p99At(half, target)) }
+  }
   if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`)
   else console.table(results)
 } finally {
@@ -151,11 +164,17 @@ async function measure({ connections, path, script }: Kind): Promise<Run> {
 }
 
 /** wrk knows no rate; what autocannon measures at one is not what it holds back itself. */
-async function p99At(rate: number): Promise<number> {
-  const args = ['--json', '-c', '32', '-R', String(rate), '-d', options.seconds]
+async function p99At(rate: number, target: readonly string[]): Promise<number> {
+  const args = ['--json', '-c', '32', '-R', String(rate), '-d', options.seconds, ...target]
   const program = join(REPOSITORY, 'node_modules/autocannon/autocannon.js')
-  const { stdout } = await run(process.execPath, [program, ...args, `${url}/api/devices/${idOf(1)}`])
+  const { stdout } = await run(process.execPath, [program, ...args])
   return numberOf(stdout, /"p99":([\d.]+)/)
+}
+
+function lookupArguments(): string[] {
+  const ids = Array.from({ length: LOOKUP_IDS }, (_, i) => idOf(i * 7))
+  const body = JSON.stringify({ ids })
+  return ['-m', 'POST', '-H', 'content-type=application/json', '-b', body, `${url}/api/devices/lookup`]
 }
 
 /** Of the process and all its threads. */
