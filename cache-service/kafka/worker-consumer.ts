@@ -108,6 +108,7 @@ export class WorkerConsumer implements Service {
       const cause = kafkaError(ending.error)
       const topic = this.#dependencies.config.validatedDataTopic
       const failure = cause.code === 'TOPIC_MISSING' ? topicMissing(topic, cause) : cause
+      if (cause.code === 'TOPIC_MISSING') events.waitingForTopic(topic)
       if (failure.failureClass === 'operator' && !this.#hasEverJoined)
         throw new OperatorError(cureOf(failure))
       failures = this.#isJoined ? 1 : failures + 1
@@ -167,12 +168,7 @@ export class WorkerConsumer implements Service {
     const { apply, config, events, limits, now } = this.#dependencies
     const topic = config.validatedDataTopic
     await consumer.connect()
-    try {
-      await consumer.subscribe({ topics: [topic], fromBeginning: true })
-    } catch (error) {
-      if (kafkaError(error).code === 'TOPIC_MISSING') events.waitingForTopic(topic)
-      throw error
-    }
+    await consumer.subscribe({ topics: [topic], fromBeginning: true })
     await consumer.run({
       eachBatchAutoResolve: false,
       autoCommit: true,
