@@ -165,7 +165,7 @@ export class WorkerConsumer implements Service {
   }
 
   async #start(consumer: Consumer, end: (ending: Ending) => void, ended: AbortSignal): Promise<void> {
-    const { apply, config, events, limits, now } = this.#dependencies
+    const { apply, config, limits, now } = this.#dependencies
     const topic = config.validatedDataTopic
     await consumer.connect()
     await consumer.subscribe({ topics: [topic], fromBeginning: true })
