@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander'
 import { pino } from 'pino'
 import { messageOf } from '../shared/errors.ts'
 import { formatProblems, parseConfig, type Config } from './config.ts'
+import { readPackageVersion } from './lifecycle/package-version.ts'
 import { OperatorError } from './lifecycle/service.ts'
 import type { OpenRole } from './roles/process-parts.ts'
 import { createLogger, type Logger } from './telemetry/logger.ts'
@@ -22,11 +23,7 @@ const EXIT_CONFIGURATION = 2
 /** Lines that a blocked stdout cannot take: more than this is dropped rather than kept in memory. */
 const MAX_UNWRITTEN_LOG_BYTES = 4 * 1024 * 1024
 
-const packageFile: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-const version =
-  typeof packageFile === 'object' && packageFile !== null && 'version' in packageFile
-    ? String(packageFile.version)
-    : 'unknown'
+const version = readPackageVersion()
 
 type Role = { readonly description: string; load(): Promise<OpenRole[]> }
 

@@ -1,21 +1,14 @@
 import type { FastifyReply } from 'fastify'
 import { hash } from 'node:crypto'
 import { z } from 'zod'
+import { deviceSchema, lookupSchema, pageSchema } from '../../shared/api-schemas.ts'
 import { isDeviceId, type DeviceId } from '../../shared/device-id.ts'
 import { ServiceError } from '../../shared/errors.ts'
 import { hashTextOf, type DeviceReader, type DeviceReading } from '../core/device-view.ts'
 import { decodeCursor, encodeCursor, FIRST_PAGE } from '../core/page-cursor.ts'
 import type { LookupResult } from '../telemetry/api-metrics.ts'
 import type { ApiServer } from './api-server.ts'
-import {
-  deviceIdParams,
-  deviceSchema,
-  fieldsQuery,
-  lookupBody,
-  lookupSchema,
-  pageQuery,
-  pageSchema,
-} from './device-schemas.ts'
+import { deviceIdParams, fieldsQuery, lookupBody, pageQuery } from './device-schemas.ts'
 import { ProblemError, type Problem } from './problem.ts'
 import { problemReply } from './problem-schema.ts'
 

@@ -1,23 +1,8 @@
 import { z } from 'zod'
+import { deviceSchema, MAX_LOOKUP_IDS, MAX_PAGE_SIZE } from '../../shared/api-schemas.ts'
 import { isDeviceId } from '../../shared/device-id.ts'
-import { problemSchema } from './problem-schema.ts'
 
-export const MAX_PAGE_SIZE = 1000
-export const MAX_LOOKUP_IDS = 1000
 const DEFAULT_PAGE_SIZE = 100
-
-export const deviceSchema = z
-  .object({
-    device_id: z.string(),
-    datatype_id: z.string().nullable(),
-    datatype_name: z.string().nullable(),
-    datatype_unit: z.union([z.string(), z.array(z.unknown())]).nullable(),
-    persist: z.unknown().describe('As a rule a boolean, or a list of booleans.'),
-    last_updated: z.string().nullable().describe('ISO 8601, UTC, six fraction digits.'),
-    extra: z.record(z.string(), z.string()).describe('Further fields, as they are stored.'),
-    ttl: z.int().nullable().describe('Seconds until it is forgotten; null: never.'),
-  })
-  .meta({ id: 'Device' })
 
 export const DEVICE_FIELDS = deviceSchema.keyof().options
 
@@ -59,23 +44,6 @@ export const pageQuery = z.object({
     .describe('What the ids begin with, literally.'),
 })
 
-const corruptDevices = z
-  .record(z.string(), problemSchema)
-  .describe('By id: what is wrong with a device that others have damaged.')
-
-export const pageSchema = z.object({
-  devices: z.array(deviceSchema),
-  next_cursor: z.string().nullable().describe('null: this is the last page. A page may be short, or empty.'),
-  errors: corruptDevices.optional(),
-})
-
 export const lookupBody = z.object({
   ids: z.array(z.string()).max(MAX_LOOKUP_IDS, `must be at most ${MAX_LOOKUP_IDS} ids`),
-})
-
-export const lookupSchema = z.object({
-  found: z.record(z.string(), deviceSchema),
-  missing: z.array(z.string()),
-  errors: corruptDevices,
-  complete: z.boolean().describe('false: the cache is being filled, and what is missing may yet come.'),
 })

@@ -52,6 +52,8 @@ export const EVENT_HUB_LIMITS: EventHubLimits = {
 
 const ANNOUNCE_INTERVAL_MS = 5_000
 const ENTRIES_PER_PAGE = 200
+/** Of 64 KiB at most: what is written at a time must not make a slow client of one that only catches up. */
+const ENTRIES_PER_WRITE = 10
 const LONGEST_DRAIN_MS = 10_000
 const LONGEST_END_MS = 500
 const RETRY_AFTER_S = '2'
@@ -161,9 +163,13 @@ export class EventHub {
         events.push(...page.entries.map((entry) => ({ stream, entry })))
       }
       events.sort((a, b) => compareEntryIds(a.entry.id, b.entry.id))
-      this.#write(client, this.#serialise(events, at, client.filter))
+      for (let i = 0; i < events.length; i += ENTRIES_PER_WRITE) {
+        const some = events.slice(i, i + ENTRIES_PER_WRITE)
+        this.#write(client, this.#serialise(some, at, client.filter))
+        for (const { stream, entry } of some) at = { ...at, [stream]: entry.id }
+        await this.#drained(client)
+      }
       at = next
-      await this.#drained(client)
     }
   }
 

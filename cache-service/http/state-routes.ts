@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { stateSchema } from '../../shared/api-schemas.ts'
 import type { ApiServer } from './api-server.ts'
 import { ProblemError } from './problem.ts'
 
@@ -11,11 +12,6 @@ export type StatePorts = {
     type: string | undefined,
   ) => Promise<{ readonly values: ReadonlyMap<string, unknown>; readonly lastEventId: string }>
 }
-
-const stateSchema = z.object({
-  state: z.record(z.string(), z.unknown()).describe('By type: as a rule `{updated, valid, values}`.'),
-  last_event_id: z.string().describe('`GET /api/events?last_event_id=` goes on from here.'),
-})
 
 /** `GET /api/state`, `GET /api/state/{type}`: what the kv-updater keeps. */
 export function registerStateRoutes(server: ApiServer, { readState }: StatePorts): void {

@@ -1,0 +1,11 @@
+import { readFileSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
+import { z } from 'zod'
+
+const manifestSchema = z.object({ version: z.string() })
+
+/** The release that runs, whether from a checkout, the image or the npm package, where the folders differ. */
+export function readPackageVersion(): string {
+  const path = findPackageJSON(import.meta.url)
+  return path === undefined ? 'unknown' : manifestSchema.parse(JSON.parse(readFileSync(path, 'utf8'))).version
+}
