@@ -26,8 +26,6 @@ export type WatchedConfigDependencies = {
   readonly problem: ProblemListener
 }
 
-type HeardEvent = { readonly event: string; readonly number: number }
-
 const RETRY_MS = 1_000
 const MAX_WAITING_EVENTS = 1_000
 
@@ -40,8 +38,7 @@ const MAX_WAITING_EVENTS = 1_000
 export class WatchedConfig {
   readonly redisKey: string
   readonly #dependencies: WatchedConfigDependencies
-  /** Each with the number of the last event that it is not told of. */
-  readonly #listeners = new Set<{ tell: ConfigListener; after: number }>()
+  readonly #listeners = new Set<ConfigListener>()
   readonly #ended = new AbortController()
   #snapshot: ConfigSnapshot | undefined
   /** What the listeners heard last. */
@@ -49,8 +46,7 @@ export class WatchedConfig {
   #lastTicket = 0
   #shownTicket = 0
   #staleUpToTicket = 0
-  #lastEvent = 0
-  #waitingEvents: HeardEvent[] = []
+  #waitingEvents: string[] = []
   #isTelling = false
 
   constructor(dependencies: WatchedConfigDependencies) {
@@ -70,16 +66,13 @@ export class WatchedConfig {
     return this.#listeners.size > 0
   }
 
-  /** Keeps a place for a listener. It is told of what is heard after `start`, until `stop`. */
-  add(tell: ConfigListener): { start(): void; stop(): void } {
-    const listener = { tell, after: Infinity }
-    this.#listeners.add(listener)
-    return {
-      start: () => void (listener.after = this.#lastEvent),
-      stop: () => {
-        this.#listeners.delete(listener)
-        if (this.#listeners.size === 0) this.#told = undefined
-      },
+  /** The same function, added twice, is called twice. */
+  add(listener: ConfigListener): () => void {
+    const own: ConfigListener = (change) => listener(change)
+    this.#listeners.add(own)
+    return () => {
+      this.#listeners.delete(own)
+      if (this.#listeners.size === 0) this.#told = undefined
     }
   }
 
@@ -108,7 +101,7 @@ export class WatchedConfig {
   /** Something was done to the key: it is read again, and the listeners are told. */
   changed(event: string): void {
     this.#staleUpToTicket = this.#lastTicket
-    this.#waitingEvents.push({ event, number: ++this.#lastEvent })
+    this.#waitingEvents.push(event)
     if (this.#waitingEvents.length > MAX_WAITING_EVENTS) this.#waitingEvents.shift()
     if (!this.#isTelling) void this.#tellAll()
   }
@@ -139,20 +132,20 @@ export class WatchedConfig {
     this.#isTelling = false
   }
 
-  #tell({ event, number }: HeardEvent, snapshot: ConfigSnapshot): void {
+  #tell(event: string, snapshot: ConfigSnapshot): void {
     const isNews =
       event !== 'resumed' || this.#told?.version !== snapshot.version || this.#told.text !== snapshot.text
     if (!isNews) return
     this.#told = snapshot
     const change: ConfigChange = { key: this.#dependencies.key, event, ...snapshot }
     for (const listener of [...this.#listeners]) {
-      if (this.#listeners.has(listener) && number > listener.after) void this.#call(listener.tell, change)
+      if (this.#listeners.has(listener)) void this.#call(listener, change)
     }
   }
 
-  async #call(tell: ConfigListener, change: ConfigChange): Promise<void> {
+  async #call(listener: ConfigListener, change: ConfigChange): Promise<void> {
     try {
-      await tell(change)
+      await listener(change)
     } catch (cause) {
       const what = `a listener of ${change.key} failed: ${messageOf(cause)}`
       this.#dependencies.problem(new RedisServiceError(what, { cause }))
