@@ -5,6 +5,7 @@ import { readSource, type Environment, type ReadFile } from './config/sources.ts
 import { misspellings, weaknesses } from './config/warnings.ts'
 
 export { formatProblems, type ConfigProblem } from './config/problems.ts'
+export { describeSettings, type Setting } from './config/settings.ts'
 
 /** PEM texts, not paths. */
 export type TlsConfig = Readonly<{

@@ -53,3 +53,10 @@ export const WORKERS_KEY = `${OWN_KEY_PREFIX}workers`
 export function workerReportKey(workerId: string): string {
   return `${OWN_KEY_PREFIX}worker:${workerId}`
 }
+
+// ---- dead letters that were replayed
+
+/** Bitmap of a run of a partition's letters (redis/replay-ledger.ts). */
+export function replayedKey(errorTopic: string, partition: number, run: number): string {
+  return `${OWN_KEY_PREFIX}replayed:${errorTopic}:${partition}:${run}`
+}

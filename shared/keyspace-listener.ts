@@ -89,6 +89,11 @@ export class KeyspaceListener {
     if (!this.isListeningTo(key)) throw new RedisConnectionError(`listening to ${key}: not yet`)
   }
 
+  /** Resolves when everything that was done before has been heard. */
+  async settle(): Promise<void> {
+    await this.#connection.run('ping', (redis) => redis.ping())
+  }
+
   /** Nothing is heard of the key any more. */
   async ignore(key: string): Promise<void> {
     this.#wanted.delete(key)
@@ -117,7 +122,7 @@ export class KeyspaceListener {
 
   async #check(): Promise<void> {
     try {
-      if (this.#isListening) await this.#connection.run('ping', (redis) => redis.ping())
+      if (this.#isListening) await this.settle()
       else await this.#resume()
       this.#lastProblem = undefined
     } catch (error) {

@@ -190,18 +190,20 @@ export class RedisConfigStore {
    * once after an outage (`resumed`) if the config is no longer what it was. When it is called, `fetch` gives the
    * new value. What a callback throws goes to `onProblem`.
    *
-   * @returns when every later change will be told.
+   * @returns when every later change will be told; none from before is.
    */
   async watch(key: string, callback: ConfigListener): Promise<ConfigWatch> {
     const config = this.#config(this.#redisKey(key), key)
-    const release = config.add(callback)
+    const listener = config.add(callback)
     const stop = async () => {
-      release()
+      listener.stop()
       await this.#forgetIfUnused(config)
     }
     try {
       await this.#listener.listen(config.redisKey)
+      await this.#listener.settle()
       await config.refresh()
+      listener.start()
     } catch (error) {
       await stop()
       throw error

@@ -26,6 +26,8 @@ export type WatchedConfigDependencies = {
   readonly problem: ProblemListener
 }
 
+type HeardEvent = { readonly event: string; readonly number: number }
+
 const RETRY_MS = 1_000
 const MAX_WAITING_EVENTS = 1_000
 
@@ -38,7 +40,8 @@ const MAX_WAITING_EVENTS = 1_000
 export class WatchedConfig {
   readonly redisKey: string
   readonly #dependencies: WatchedConfigDependencies
-  readonly #listeners = new Set<ConfigListener>()
+  /** Each with the number of the last event that it is not told of. */
+  readonly #listeners = new Set<{ tell: ConfigListener; after: number }>()
   readonly #ended = new AbortController()
   #snapshot: ConfigSnapshot | undefined
   /** What the listeners heard last. */
@@ -46,7 +49,8 @@ export class WatchedConfig {
   #lastTicket = 0
   #shownTicket = 0
   #staleUpToTicket = 0
-  #waitingEvents: string[] = []
+  #lastEvent = 0
+  #waitingEvents: HeardEvent[] = []
   #isTelling = false
 
   constructor(dependencies: WatchedConfigDependencies) {
@@ -66,13 +70,16 @@ export class WatchedConfig {
     return this.#listeners.size > 0
   }
 
-  /** The same function, added twice, is called twice. */
-  add(listener: ConfigListener): () => void {
-    const own: ConfigListener = (change) => listener(change)
-    this.#listeners.add(own)
-    return () => {
-      this.#listeners.delete(own)
-      if (this.#listeners.size === 0) this.#told = undefined
+  /** Keeps a place for a listener. It is told of what is heard after `start`, until `stop`. */
+  add(tell: ConfigListener): { start(): void; stop(): void } {
+    const listener = { tell, after: Infinity }
+    this.#listeners.add(listener)
+    return {
+      start: () => void (listener.after = this.#lastEvent),
+      stop: () => {
+        this.#listeners.delete(listener)
+        if (this.#listeners.size === 0) this.#told = undefined
+      },
     }
   }
 
@@ -101,7 +108,7 @@ export class WatchedConfig {
   /** Something was done to the key: it is read again, and the listeners are told. */
   changed(event: string): void {
     this.#staleUpToTicket = this.#lastTicket
-    this.#waitingEvents.push(event)
+    this.#waitingEvents.push({ event, number: ++this.#lastEvent })
     if (this.#waitingEvents.length > MAX_WAITING_EVENTS) this.#waitingEvents.shift()
     if (!this.#isTelling) void this.#tellAll()
   }
@@ -132,20 +139,20 @@ export class WatchedConfig {
     this.#isTelling = false
   }
 
-  #tell(event: string, snapshot: ConfigSnapshot): void {
+  #tell({ event, number }: HeardEvent, snapshot: ConfigSnapshot): void {
     const isNews =
       event !== 'resumed' || this.#told?.version !== snapshot.version || this.#told.text !== snapshot.text
     if (!isNews) return
     this.#told = snapshot
     const change: ConfigChange = { key: this.#dependencies.key, event, ...snapshot }
     for (const listener of [...this.#listeners]) {
-      if (this.#listeners.has(listener)) void this.#call(listener, change)
+      if (this.#listeners.has(listener) && number > listener.after) void this.#call(listener.tell, change)
     }
   }
 
-  async #call(listener: ConfigListener, change: ConfigChange): Promise<void> {
+  async #call(tell: ConfigListener, change: ConfigChange): Promise<void> {
     try {
-      await listener(change)
+      await tell(change)
     } catch (cause) {
       const what = `a listener of ${change.key} failed: ${messageOf(cause)}`
       this.#dependencies.problem(new RedisServiceError(what, { cause }))

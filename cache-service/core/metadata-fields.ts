@@ -63,6 +63,11 @@ export function fieldText(value: unknown): string | undefined {
   }
 }
 
+/** The content of a hash as Redis holds it. */
+export function contentOf(hash: ReadonlyMap<string, string>): MetadataFields {
+  return sortByName([...hash].filter(([name]) => name !== RESERVED_FIELD).flat())
+}
+
 function sortByName(fields: readonly string[]): string[] {
   const pairs: [name: string, value: string][] = []
   for (let i = 0; i < fields.length; i += 2) pairs.push([fields[i] ?? '', fields[i + 1] ?? ''])

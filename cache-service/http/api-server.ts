@@ -19,6 +19,7 @@ import { registerProbeRoutes, type ProbePorts } from './probe-routes.ts'
 import { countRequests, type RequestTelemetry } from './request-telemetry.ts'
 import { watchRoutes } from './route-table.ts'
 import { addSecurityHeaders } from './security-headers.ts'
+import { endUnusedConnections } from './unused-connections.ts'
 
 /** Who may call a route; `public` asks for no token. */
 export type Scope = 'public' | 'read' | 'write' | 'admin'
@@ -91,6 +92,7 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
   server.removeContentTypeParser('text/plain')
 
   const routes = watchRoutes(server)
+  endUnusedConnections(server)
   countRequests(server, telemetry)
   addSecurityHeaders(server)
   if (corsOrigins.length > 0) {

@@ -15,7 +15,7 @@ const healthSchema = z.object({
   redis: z.enum(['connected', 'disconnected']),
 })
 
-const statsSchema = z.object({
+export const statsSchema = z.object({
   redis_version: z.string(),
   uptime_in_seconds: z.number(),
   connected_clients: z.number(),

@@ -65,3 +65,15 @@ export function createProgressStore(redis: Redis, key: string): ProgressStore {
 function parseOffset(text: string | null | undefined): number | undefined {
   return text !== null && text !== undefined && /^\d{1,16}$/.test(text) ? Number(text) : undefined
 }
+
+/**
+ * As if Redis had lost everything: the workers of the group read the topic again.
+ * @returns false if there was nothing to forget. Rejects with a ServiceError.
+ */
+export async function forgetProgress(redis: Redis, key: string): Promise<boolean> {
+  try {
+    return (await redis.del(key)) === 1
+  } catch (error) {
+    throw redisError(error)
+  }
+}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What tests, demo and benchmarks need beside Node.js: redis-server, Java 17 or newer, Maven (only to fetch
-# Kafka, once), openssl and chromium. Says what is missing; as root on Debian or Ubuntu it installs that by apt, without
+# Kafka, once), openssl, chromium, and Python with pip (for the original of the Redis library, see
+# test/support/python-sdk.ts). Says what is missing; as root on Debian or Ubuntu it installs that by apt, without
 # starting any service.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -32,10 +33,12 @@ if [ "$(java_version || true)0" -lt 170 ]; then missing+=(java); fi
 if ! have mvn && [ ! -d ".cache/kafka-$kafka_version" ]; then missing+=(maven); fi
 if ! have openssl; then missing+=(openssl); fi
 if ! have chromium && ! have chromium-browser && ! have google-chrome; then missing+=(chromium); fi
+if ! have python3; then missing+=(python3); fi
+if ! python3 -m pip --version > /dev/null 2>&1; then missing+=(python3-pip); fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
 if ! have apt-get; then
-  fail "missing: ${missing[*]}. Please install redis-server, Java 17 or newer, Maven, openssl and chromium."
+  fail "missing: ${missing[*]}. Please install redis-server, Java 17 or newer, Maven, openssl, chromium, and Python 3.11 or newer with pip."
 fi
 
 is_known() { apt-cache show "$1" > /dev/null 2>&1; }

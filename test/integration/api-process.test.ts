@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
@@ -80,6 +81,20 @@ describe('cache-service api', () => {
     await text
     expect(api.output).toContain('api stopped')
     expect(api.output).not.toContain('Deprecation')
+  })
+
+  test('exits with 0, in time, while a connection is open that has asked for nothing', async () => {
+    const database = await ownDatabase()
+    const api = await startProcess('api', { REDIS_URL: database.url, SHUTDOWN_TIMEOUT_S: '10' })
+    await eventually(async () => expect((await fetch(`${api.url}/readyz`)).status).toBe(200))
+    const { hostname, port } = new URL(api.url)
+    const unused = connect({ host: hostname, port: Number(port) })
+    onTestFinished(() => void unused.destroy())
+    await once(unused, 'connect')
+    // Accepted by now: it came before this one.
+    expect((await fetch(`${api.url}/livez`, { headers: { connection: 'close' } })).status).toBe(200)
+    api.stop()
+    expect(await api.exit()).toBe(0)
   })
 })
 

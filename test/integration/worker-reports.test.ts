@@ -4,7 +4,6 @@ import { LISTENING_KEY, WORKERS_KEY, workerReportKey } from '../../shared/keys.t
 import { BEFORE_ALL } from '../../cache-service/core/event-position.ts'
 import { planChunk, type ChunkPlan } from '../../cache-service/core/plan.ts'
 import type { WriteOutcome } from '../../cache-service/core/settle.ts'
-import type { WorkerReport } from '../../cache-service/core/worker-report.ts'
 import { LoopMonitor } from '../../cache-service/lifecycle/loops.ts'
 import { runServices } from '../../cache-service/lifecycle/service.ts'
 import { DeviceHints } from '../../cache-service/pipeline/device-hints.ts'
@@ -17,6 +16,7 @@ import { createProcessMetrics } from '../../cache-service/telemetry/process-metr
 import { startEventApi } from '../support/event-api.ts'
 import { eventually } from '../support/eventually.ts'
 import { useRedisDatabase, type RedisDatabase } from '../support/test-scope.ts'
+import { workerReport } from '../support/worker-report.ts'
 
 let database: RedisDatabase
 
@@ -33,10 +33,10 @@ describe('reports', () => {
     const { client } = database
     const now = () => Date.now()
     const [a, b] = ['a', 'b'].map((id) => createWorkerReporter(client, id, now))
-    await b?.write(report('b'))
-    await a?.write(report('a'))
+    await b?.write(workerReport({ id: 'b' }))
+    await a?.write(workerReport({ id: 'a' }))
     const reports = createWorkerReports(client, now)
-    expect(await reports.read()).toEqual([report('a'), report('b')])
+    expect(await reports.read()).toEqual([workerReport({ id: 'a' }), workerReport({ id: 'b' })])
     expect(await client.pttl(workerReportKey('a'))).toBeGreaterThan(10_000)
     await client.del(workerReportKey('a')) // as if it had run out
     expect((await reports.read()).map(({ id }) => id)).toEqual(['b'])
@@ -47,7 +47,7 @@ describe('reports', () => {
 
   test('of another shape are left out', async () => {
     const { client } = database
-    await createWorkerReporter(client, 'a', () => Date.now()).write(report('a'))
+    await createWorkerReporter(client, 'a', () => Date.now()).write(workerReport({ id: 'a' }))
     await client.zadd(WORKERS_KEY, String(Date.now()), 'other', String(Date.now()), 'text')
     await client.set(workerReportKey('other'), '{"id":"other"}')
     await client.set(workerReportKey('text'), 'x')
@@ -58,7 +58,7 @@ describe('reports', () => {
   test('workers that are long gone leave the index', async () => {
     const { client } = database
     await client.zadd(WORKERS_KEY, String(Date.now() - 7_200_000), 'gone')
-    await createWorkerReporter(client, 'a', () => Date.now()).write(report('a'))
+    await createWorkerReporter(client, 'a', () => Date.now()).write(workerReport({ id: 'a' }))
     expect(await client.zrange(WORKERS_KEY, '0', '-1')).toEqual(['a'])
   })
 
@@ -68,7 +68,7 @@ describe('reports', () => {
     const reporter = createWorkerReporter(client, 'a', () => nowMs)
     const reports = createWorkerReports(client, () => nowMs)
     expect(await reports.isRebuilding()).toBe(false)
-    await reporter.write(report('a', { rebuilding: true }))
+    await reporter.write(workerReport({ id: 'a', rebuilding: true }))
     expect(await reports.isRebuilding()).toBe(false)
     nowMs += 1_000
     expect(await reports.isRebuilding()).toBe(true)
@@ -284,27 +284,6 @@ function chunkApplied(counts: { applied: number; stale: number }) {
     recordTimesMs: new Float64Array(0),
     writeMs: 1,
     totalMs: 2,
-  }
-}
-
-function report(workerId: string, more: Partial<WorkerReport> = {}): WorkerReport {
-  return {
-    id: workerId,
-    version: '1.2.3',
-    started_at: '2026-01-01T00:00:00.000Z',
-    reported_at: '2026-01-01T00:00:05.000Z',
-    state: 'consuming',
-    ready: true,
-    reasons: [],
-    rebuilding: false,
-    rates: { records: 1.5, applied: 1, dead_letters: 0 },
-    totals: { applied: 5 },
-    dead_letters_total: 0,
-    lag: null,
-    lag_records: null,
-    devices: 5,
-    dead_letters: [],
-    ...more,
   }
 }
 

@@ -10,10 +10,26 @@ export function runProgram(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<ProgramResult> {
+  return run('cache-service/main.ts', args, env)
+}
+
+/** `cache-cli <args>`, in the same way. */
+export function runCliProcess(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<ProgramResult> {
+  return run('cache-service/cli/main.ts', args, env)
+}
+
+function run(
+  main: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<ProgramResult> {
   const { promise, resolve } = Promise.withResolvers<ProgramResult>()
   execFile(
     process.execPath,
-    ['--disable-warning=TimeoutNegativeWarning', 'cache-service/main.ts', ...args],
+    ['--disable-warning=TimeoutNegativeWarning', main, ...args],
     {
       cwd: REPOSITORY,
       env: { PATH: process.env['PATH'] ?? '', ...env },

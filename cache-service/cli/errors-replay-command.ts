@@ -1,0 +1,193 @@
+import { Option, type Command } from 'commander'
+import { createRecordFinder } from '../kafka/record-finder.ts'
+import { createReplayProducer } from '../kafka/replay-producer.ts'
+import type { TopicBounds } from '../kafka/topic-bounds.ts'
+import { createReplay } from '../pipeline/replay.ts'
+import { runReplay, type ReplayedLetter, type ReplaySummary } from '../pipeline/replay-run.ts'
+import {
+  createCacheTarget,
+  createTopicTarget,
+  FAILED_RESULTS,
+  type ReplayResult,
+  type ReplayTarget,
+} from '../pipeline/replay-target.ts'
+import { createDeviceIndex } from '../redis/device-index.ts'
+import { createDeviceWriter } from '../redis/device-writer.ts'
+import { createHintAppender } from '../redis/event-streams.ts'
+import { createReplayLedger } from '../redis/replay-ledger.ts'
+import { readStoredHash } from '../redis/stored-hash.ts'
+import { examples, type Cli } from './cli.ts'
+import { EXIT, type ExitCode } from './exit-codes.ts'
+import { openLetterBox, readerGroup, sayForeign, type LetterBox } from './letter-box.ts'
+import { addLetterOptions, letterFilter, type LetterOptions } from './letter-options.ts'
+import { ReplayHints } from './replay-hints.ts'
+import type { Session } from './session.ts'
+import { printable, type Column } from './table.ts'
+
+type ReplayOptions = LetterOptions & {
+  readonly to: 'cache' | 'topic'
+  readonly dryRun?: true
+  readonly again?: true
+}
+
+const EXPLAINED_FAILURES = 10
+const DAY_MS = 86_400_000
+/** For a topic whose retention we may not know. */
+const USUAL_KEEP_MS = 30 * DAY_MS
+
+export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): void {
+  addLetterOptions(errors.command('replay'))
+    .description('apply the records of dead letters whose cause is gone, each letter once')
+    .addOption(
+      new Option('--to <target>', 'straight into Redis, or back into the topic, where others read it again')
+        .choices(['cache', 'topic'])
+        .default('cache'),
+    )
+    .option('--dry-run', 'say what would happen, and change nothing')
+    .option('--again', 'also letters that have been replayed before')
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli errors replay --dry-run', 'what would become of all letters'],
+        ['cache-cli errors replay --reason wrong_type --since 2h', 'those, straight into Redis'],
+        ['cache-cli errors replay --to topic --letter 0:17', 'one record, back into its topic and partition'],
+      ),
+    )
+    .action((options: ReplayOptions) => perform((session) => replayErrors(session, options)))
+}
+
+async function replayErrors(session: Session, options: ReplayOptions): Promise<ExitCode> {
+  const filter = letterFilter(options, session.context.now())
+  const { validatedDataTopic: topic } = session.config.kafka
+  const box = await openLetterBox(session)
+  const redis = await session.redis()
+  const finder = createRecordFinder(
+    box.kafka,
+    topic,
+    box.bounds,
+    readerGroup(session, 'records'),
+    session.context.now,
+  )
+  session.releases.push('record finder', () => finder.close())
+  const hints = new ReplayHints(createHintAppender(redis))
+  const replay = createReplay({
+    target:
+      options.to === 'topic'
+        ? openTopicTarget(session, box, topic)
+        : openCacheTarget(session, redis, (kind, deviceId) => hints.note(kind, deviceId)),
+    sourceTopic: topic,
+    finder,
+    ledger: createReplayLedger(redis, box.errorTopic, await keepMs(box.bounds, box.errorTopic)),
+    again: options.again === true,
+    isDryRun: options.dryRun === true,
+    stop: session.stop,
+  })
+  let explained = 0
+  const summary = await runReplay(box.scan, filter, replay, (replayed) => {
+    if (!FAILED_RESULTS.has(replayed.outcome.result) || ++explained > EXPLAINED_FAILURES) return
+    session.say(failureLine(replayed))
+  }).finally(() => Promise.all([box.ended(), hints.append()]))
+  if (explained > EXPLAINED_FAILURES) session.say(`… and ${explained - EXPLAINED_FAILURES} more`)
+  if (summary.isInterrupted) {
+    const replayed = Object.values(summary.counts).reduce((sum, count) => sum + count, 0)
+    session.say(`interrupted after ${replayed} letters: run it again for the rest`)
+    return EXIT.interrupted
+  }
+  await printSummary(session, options, summary)
+  sayForeign(session, summary.scanned)
+  if (summary.endedBy !== undefined) {
+    const failure = session.failureOf(summary.endedBy)
+    session.complain(`ended early, run it again for the rest: ${failure.message}`)
+    return failure.exitCode
+  }
+  return summary.failed > 0 ? EXIT.failure : EXIT.ok
+}
+
+function openTopicTarget(
+  { config, context, releases }: Session,
+  { kafka }: LetterBox,
+  topic: string,
+): ReplayTarget {
+  const producer = createReplayProducer(kafka, topic)
+  releases.push('replay producer', () => producer.disconnect())
+  return createTopicTarget({ topic, settings: config.cache, producer, now: context.now })
+}
+
+function openCacheTarget(
+  { config, context }: Session,
+  redis: Awaited<ReturnType<Session['redis']>>,
+  changed: ReplayHints['note'],
+): ReplayTarget {
+  return createCacheTarget({
+    settings: config.cache,
+    writer: createDeviceWriter(redis, {
+      maxKeys: config.redis.scriptMaxKeys,
+      maxBytes: config.redis.scriptMaxBytes,
+    }),
+    index: createDeviceIndex(redis),
+    present: (deviceId) => readStoredHash(redis, deviceId, context.now()),
+    changed,
+    now: context.now,
+  })
+}
+
+/** A letter must be remembered for as long as it could be replayed again, and a little longer. */
+async function keepMs(bounds: TopicBounds, errorTopic: string): Promise<number | undefined> {
+  const settings = await bounds.settings(errorTopic).catch(() => new Map<string, string>())
+  const retentionMs = Number(settings.get('retention.ms') ?? USUAL_KEEP_MS)
+  return retentionMs < 0 ? undefined : retentionMs + DAY_MS
+}
+
+type SummaryRow = { readonly result: ReplayResult; readonly letters: number; readonly meaning: string }
+
+async function printSummary(session: Session, options: ReplayOptions, summary: ReplaySummary): Promise<void> {
+  const { counts, failed, scanned } = summary
+  const rows = (Object.keys(MEANINGS) as ReplayResult[])
+    .filter((result) => counts[result] > 0)
+    .map((result): SummaryRow => ({ result, letters: counts[result], meaning: MEANINGS[result] }))
+  const { output } = session
+  if (output.format === 'json' || output.format === 'yaml') {
+    return await output.record({
+      to: options.to,
+      dry_run: options.dryRun === true,
+      letters: scanned.matching,
+      failed,
+      results: Object.fromEntries(rows.map(({ result, letters }) => [result, letters])),
+    })
+  }
+  if (rows.length === 0) return session.say('no dead letters to replay')
+  await output.rows(COLUMNS, rows)
+  if (options.dryRun === true) session.say('a dry run: nothing was changed')
+}
+
+const COLUMNS: readonly Column<SummaryRow>[] = [
+  {
+    name: 'result',
+    cell: ({ result }) => result,
+    tone: ({ result }) => (FAILED_RESULTS.has(result) ? 'bad' : 'good'),
+  },
+  { name: 'letters', cell: ({ letters }) => letters, isNumber: true },
+  { name: 'meaning', cell: ({ meaning }) => meaning },
+]
+
+const MEANINGS: Readonly<Record<ReplayResult, string>> = {
+  applied: 'in Redis now',
+  unchanged: 'Redis held the same already',
+  stale: 'Redis holds something newer',
+  tombstone: 'the device is deleted, or was not there',
+  expired: 'too old: its device would have expired by now',
+  skipped: 'without metadata: nothing to store',
+  sent: 'in the topic again',
+  already_replayed: 'by an earlier replay, or by another at the same time (--again does it again)',
+  still_invalid: 'its cause is not gone: it stays a dead letter',
+  replayed_too_often: 'it has come back from the topic too often',
+  original_gone: 'its record is neither in the letter nor in the topic',
+  outcome_unknown: 'it may be in the topic: look before you use --again',
+  failed: 'not replayed',
+}
+
+function failureLine({ letter, outcome }: ReplayedLetter): string {
+  const device = letter.deviceId === undefined ? '' : ` ${letter.deviceId}`
+  const detail = outcome.detail === undefined ? '' : `: ${outcome.detail}`
+  return printable(`${letter.partition}:${letter.offset}${device}: ${outcome.result}${detail}`)
+}

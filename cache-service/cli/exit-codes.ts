@@ -1,0 +1,22 @@
+/** How cache-cli ends: part of its contract, and documented in docs/cli.md. */
+export const EXIT = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  notFound: 3,
+  unreachable: 4,
+  refused: 5,
+  interrupted: 130,
+} as const
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
+
+/** For `--help`. */
+export const EXIT_CODES_TEXT = `Exit codes:
+  0    done
+  1    failure
+  2    wrong usage, or a setting that can't be used
+  3    not found (what was found is printed all the same)
+  4    Redis, Kafka or the API can't be reached
+  5    refused: not authorised, or not confirmed
+  130  interrupted (Ctrl-C)`

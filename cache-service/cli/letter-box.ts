@@ -1,0 +1,102 @@
+import type { LetterFilter } from '../core/letter-filter.ts'
+import type { StoredLetter } from '../core/stored-letter.ts'
+import type { TopicBounds } from '../kafka/topic-bounds.ts'
+import type { LetterScanDependencies, ScannedLetters } from '../pipeline/letter-scan.ts'
+import { scanLetters } from '../pipeline/letter-scan.ts'
+import type { Progress } from './progress.ts'
+import type { Session } from './session.ts'
+
+type KafkaClient = Awaited<ReturnType<Session['kafka']>>
+
+/** The dead letters, opened for a command. */
+export type LetterBox = {
+  readonly kafka: KafkaClient
+  readonly bounds: TopicBounds
+  readonly errorTopic: string
+  /** For whoever reads on its own; the bar is ended by `ended`. */
+  readonly scan: LetterScanDependencies
+  ended(): void
+}
+
+/** Rejects with a ServiceError if Kafka does not answer. */
+export async function openLetterBox(session: Session): Promise<LetterBox> {
+  const { errorTopic } = session.config.kafka
+  const kafka = await session.kafka()
+  const [{ registerCodecs }, { createTopicBounds }, { TopicReader }] = await Promise.all([
+    import('../kafka/codecs.ts'),
+    import('../kafka/topic-bounds.ts'),
+    import('../kafka/topic-reader.ts'),
+  ])
+  registerCodecs((codec, error) => session.log.error({ codec, err: error }, 'a batch cannot be decompressed'))
+  const bounds = createTopicBounds(kafka)
+  session.releases.push('topic bounds', () => bounds.disconnect())
+  const reader = new TopicReader(kafka, errorTopic, readerGroup(session, 'letters'), session.context.now)
+  session.releases.push('letter reader', () => reader.close())
+  let bar: Progress | undefined
+  return {
+    kafka,
+    bounds,
+    errorTopic,
+    scan: {
+      errorTopic,
+      bounds,
+      reader,
+      stop: session.stop,
+      progress: (read, total) => {
+        bar ??= session.progress(`reading ${errorTopic}`, total)
+        bar.set(read)
+      },
+    },
+    ended: () => bar?.end(),
+  }
+}
+
+/** Begins with the workers' group, for users who may read groups by that prefix. */
+export function readerGroup({ config, context }: Session, purpose: string): string {
+  return `${config.kafka.groupId}.${context.processId}.${purpose}`
+}
+
+export async function readLetters(
+  box: LetterBox,
+  filter: LetterFilter,
+  visit: (letter: StoredLetter) => void,
+): Promise<ScannedLetters> {
+  try {
+    return await scanLetters(box.scan, filter, visit)
+  } finally {
+    box.ended()
+  }
+}
+
+/** A letter as it is printed; the names are those of the headers. */
+export type LetterRow = {
+  readonly letter: string
+  readonly written_at: string
+  readonly reason: string
+  readonly device_id: string | null
+  readonly source_topic: string
+  readonly source_partition: number
+  readonly source_offset: number
+  readonly replay_count: number
+  readonly request_id: string
+  readonly error: string
+}
+
+export function letterRow(letter: StoredLetter): LetterRow {
+  return {
+    letter: `${letter.partition}:${letter.offset}`,
+    written_at: new Date(letter.writtenAtMs).toISOString(),
+    reason: letter.reason,
+    device_id: letter.deviceId ?? null,
+    source_topic: letter.source.topic,
+    source_partition: letter.source.partition,
+    source_offset: letter.source.offset,
+    replay_count: Number.isFinite(letter.replayCount) ? letter.replayCount : -1,
+    request_id: letter.requestId,
+    error: letter.error,
+  }
+}
+
+export function sayForeign(session: Session, { foreign }: ScannedLetters): void {
+  if (foreign > 0) session.say(`${foreign} messages of other services were passed over`)
+}

@@ -1,0 +1,62 @@
+#!/usr/bin/env -S node --disable-warning=TimeoutNegativeWarning
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import type { WriteStream } from 'node:tty'
+import { CliError } from './cli-error.ts'
+import type { Sink } from './context.ts'
+import { EXIT } from './exit-codes.ts'
+import { runCli } from './run-cli.ts'
+
+/** The program `cache-cli`: the only file of it that touches `process`. Its exit codes are in exit-codes.ts. */
+const packageFile: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+const version =
+  typeof packageFile === 'object' && packageFile !== null && 'version' in packageFile
+    ? String(packageFile.version)
+    : 'unknown'
+
+const stop = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // Told twice: at once.
+    if (stop.signal.aborted) process.exit(EXIT.interrupted)
+    stop.abort(new CliError(EXIT.interrupted, 'interrupted'))
+  })
+}
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Nobody reads on, as in `cache-cli list | head`: which is no failure.
+  if (error.code === 'EPIPE') stop.abort(new CliError(EXIT.ok, 'nobody reads the output'))
+  else stop.abort(new CliError(EXIT.failure, `the output can't be written: ${error.message}`))
+})
+process.stderr.on('error', () => undefined)
+
+const exitCode = await runCli(process.argv.slice(2), {
+  version,
+  env: process.env,
+  readFile: (path) => readFileSync(path, 'utf8'),
+  stdin: { stream: process.stdin, isTerminal: process.stdin.isTTY },
+  stdout: sinkOf(process.stdout),
+  stderr: sinkOf(process.stderr),
+  stop: stop.signal,
+  now: () => Date.now(),
+  random: () => Math.random(),
+  randomBytes,
+  processId: `cache-cli-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
+})
+await Promise.all([process.stdout, process.stderr].map(flush))
+// What a library still waits for is nothing to us.
+process.exit(exitCode)
+
+function sinkOf(stream: WriteStream): Sink {
+  return {
+    stream,
+    isTerminal: stream.isTTY,
+    get columns() {
+      return stream.isTTY ? stream.columns : undefined
+    },
+  }
+}
+
+function flush(stream: WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()))
+}

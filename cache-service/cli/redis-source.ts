@@ -1,0 +1,123 @@
+import { isDeviceId } from '../../shared/device-id.ts'
+import { redisError } from '../../shared/errors.ts'
+import { createEventFilter, eventFrame, resetFrame } from '../core/event-frames.ts'
+import { decodeCursor, encodeCursor, FIRST_PAGE } from '../core/page-cursor.ts'
+import { createLoop, LoopMonitor } from '../lifecycle/loops.ts'
+import { runServices } from '../lifecycle/service.ts'
+import { sleep } from '../lifecycle/sleep.ts'
+import { createDeviceIndex } from '../redis/device-index.ts'
+import { createDeviceReader } from '../redis/device-reader.ts'
+import { EventFollower } from '../redis/event-follower.ts'
+import { announceListening } from '../redis/event-streams.ts'
+import { createServerStats } from '../redis/server-stats.ts'
+import { createWorkerReports } from '../redis/worker-reports.ts'
+import { usageError } from './cli-error.ts'
+import { deviceOf, type Device, type DeviceSource, type WatchFilter } from './device-source.ts'
+import { EventQueue } from './event-queue.ts'
+import type { Session } from './session.ts'
+import { createFrameParser, type WatchEvent } from './watch-events.ts'
+
+const LISTENING_TTL_MS = 15_000
+const ANNOUNCE_EVERY_MS = 5_000
+const LONGEST_BLOCK_MS = 5_000
+const LOOK_EVERY_MS = 20
+
+/** The cache as it is in Redis. */
+export async function openRedisSource(session: Session): Promise<DeviceSource> {
+  const redis = await session.redis()
+  const reader = createDeviceReader(redis)
+  const reports = createWorkerReports(redis, session.context.now)
+
+  return {
+    async page(cursor, limit, idPrefix) {
+      const position = cursor === undefined ? FIRST_PAGE : decodeCursor(cursor)
+      if (position === undefined) throw usageError('the cursor is none of ours')
+      const page = await reader.page(position, limit, idPrefix)
+      const devices: Device[] = []
+      const damaged = new Map<string, string>()
+      for (const { deviceId, reading } of page.devices) {
+        if (reading.kind === 'found') devices.push(deviceOf(reading.json))
+        if (reading.kind === 'corrupt') damaged.set(deviceId, reading.reason)
+      }
+      return { devices, damaged, next: page.next && encodeCursor(page.next) }
+    },
+
+    async lookup(ids) {
+      const valid = [...new Set(ids)].filter(isDeviceId)
+      const readings = await reader.readMany(valid)
+      const found = new Map<string, Device>()
+      const damaged = new Map<string, string>()
+      for (const [i, id] of valid.entries()) {
+        const reading = readings[i]
+        if (reading?.kind === 'found') found.set(id, deviceOf(reading.json))
+        if (reading?.kind === 'corrupt') damaged.set(id, reading.reason)
+      }
+      const isMissingSome = found.size + damaged.size < valid.length
+      return { found, damaged, isComplete: !isMissingSome || !(await reports.isRebuilding()) }
+    },
+
+    countDevices: () => createDeviceIndex(redis).count(),
+    stats: () => createServerStats(redis).read(),
+    workers: () => reports.read(),
+    watch: (filter, stop) => watchStreams(session, filter, stop),
+  }
+}
+
+async function streamsFound(follower: EventFollower, stop: AbortSignal): Promise<void> {
+  while (follower.position === undefined && !stop.aborted) await sleep(LOOK_EVERY_MS, stop)
+}
+
+/** As an api does it: one blocked read, which finds its place again; and workers are told that somebody listens. */
+async function* watchStreams(
+  session: Session,
+  { streams, deviceIds, updateTypes, onStart }: WatchFilter,
+  stop: AbortSignal,
+): AsyncGenerator<WatchEvent> {
+  const redis = await session.redis()
+  const { now, random } = session.context
+  const monitor = new LoopMonitor(now)
+  const queue = new EventQueue()
+  const filter = createEventFilter(streams, deviceIds, updateTypes)
+  const parser = createFrameParser((event) => queue.push(event))
+  const follower = new EventFollower({
+    redis: await session.redis('events'),
+    blockMs: Math.min(LONGEST_BLOCK_MS, session.config.redis.timeoutMs / 2),
+    failed: (error) => session.say(`lost Redis, trying again: ${error.message}`),
+    monitor,
+    random,
+  })
+  follower.follow({
+    events(events) {
+      for (const event of events) {
+        const frame = follower.position && eventFrame(event, follower.position, filter)
+        if (frame !== undefined) parser.feed(frame)
+      }
+    },
+    reset(lost) {
+      const affected = lost.filter((stream) => filter.streams.has(stream))
+      if (follower.position && affected.length > 0) {
+        parser.feed(resetFrame(affected, 'missed', follower.position))
+      }
+    },
+  })
+  const announcer = createLoop({
+    name: 'announcer',
+    everyMs: ANNOUNCE_EVERY_MS,
+    monitor,
+    turn: () => announceListening(redis, LISTENING_TTL_MS),
+    failed: (error) => session.log.debug(`workers may not know that we listen: ${redisError(error).message}`),
+  })
+  const hasStopped = new AbortController()
+  const running = runServices([follower, announcer], AbortSignal.any([stop, hasStopped.signal])).then(
+    () => queue.end(),
+    (error: unknown) => queue.end({ error }),
+  )
+  try {
+    await streamsFound(follower, stop)
+    if (!stop.aborted) onStart()
+    yield* queue
+  } finally {
+    hasStopped.abort()
+    await running
+  }
+}

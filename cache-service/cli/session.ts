@@ -1,0 +1,212 @@
+import { createInterface } from 'node:readline/promises'
+import pc from 'picocolors'
+import { redisError, ServiceError } from '../../shared/errors.ts'
+import { parseConfig, type Config } from '../config.ts'
+import { ReleaseStack } from '../lifecycle/release-stack.ts'
+import { settledWithin } from '../lifecycle/sleep.ts'
+import { createRedis } from '../redis/client.ts'
+import { createLogger, type Logger } from '../telemetry/logger.ts'
+import { BadSettingsError, CliError, failureOf, usageError, type Failure } from './cli-error.ts'
+import type { CliContext, Sink } from './context.ts'
+import { EXIT } from './exit-codes.ts'
+import type { GlobalOptions } from './global-options.ts'
+import { verboseLines } from './verbose-lines.ts'
+import { createOutput, type Output } from './output.ts'
+import { createProgressBoard, type Progress } from './progress.ts'
+import { openResultFile } from './result-file.ts'
+import type { Colors } from './table.ts'
+
+/** A server that takes the connection and then says nothing must not hold a person up for long. */
+const KAFKA_ANSWERS_WITHIN_MS = 10_000
+
+export type RedisConnection = ReturnType<typeof createRedis>
+
+/** One run of one command: what it prints, asks and opens. All that it opened is released after it. */
+export class Session {
+  readonly context: CliContext
+  readonly options: GlobalOptions
+  /** Results. */
+  readonly output: Output
+  /** What the parts of the service say; shown with `--verbose`. */
+  readonly log: Logger
+  readonly releases = new ReleaseStack()
+  readonly #progress: ReturnType<typeof createProgressBoard>
+  readonly #errorColors: Colors
+  readonly #shared = new Map<string, Promise<RedisConnection>>()
+  #config: Config | undefined
+
+  constructor(context: CliContext, options: GlobalOptions) {
+    this.context = context
+    this.options = options
+    const isQuiet = options.quiet === true
+    this.#errorColors = colorsFor(context.stderr, context, options)
+    this.#progress = createProgressBoard(context.stderr, {
+      isQuiet,
+      now: context.now,
+      say: (line) => this.say(line),
+    })
+    const sink = options.output === undefined ? context.stdout : openResultFile(options.output, this.releases)
+    this.output = createOutput({
+      format: options.format,
+      sink,
+      colors: colorsFor(sink, context, options),
+      stop: context.stop,
+      // Both on one screen.
+      beforeWrite: () => {
+        if (sink.isTerminal) this.#progress.hide()
+      },
+    })
+    this.log = createLogger(options.verbose === true ? 'debug' : 'fatal', {
+      write: verboseLines((line) => this.#writeError(this.#errorColors.dim(line))),
+    })
+  }
+
+  get stop(): AbortSignal {
+    return this.context.stop
+  }
+
+  /** The service's own configuration. @throws BadSettingsError */
+  get config(): Config {
+    if (this.#config !== undefined) return this.#config
+    const parsed = parseConfig(this.context.env, this.context.readFile)
+    if (parsed.kind === 'invalid') throw new BadSettingsError(parsed.problems)
+    for (const warning of parsed.warnings) this.warn(warning)
+    this.#config = parsed.config
+    return parsed.config
+  }
+
+  /** A remark on stderr; not with `--quiet`. */
+  say(line: string): void {
+    if (this.options.quiet !== true) this.#writeError(line)
+  }
+
+  /** A remark on stderr that deserves attention; not with `--quiet`. */
+  warn(line: string): void {
+    this.say(this.#errorColors.yellow(`warning: ${line}`))
+  }
+
+  /** Something went wrong that does not end the command; on stderr, also with `--quiet`. */
+  complain(line: string): void {
+    this.#writeError(this.#errorColors.red(`cache-cli: ${line}`))
+  }
+
+  progress(label: string, total?: number): Progress {
+    return this.#progress.start(label, total)
+  }
+
+  /**
+   * Asks on the terminal. Resolves if the answer is yes.
+   * @param yes what the command's own `--yes` says.
+   * @throws CliError (refused) if the answer is no, or if there is nobody to ask.
+   */
+  async confirm(question: string, yes: boolean): Promise<void> {
+    if (yes) return
+    const { stdin, stderr } = this.context
+    if (!stdin.isTerminal || !stderr.isTerminal) {
+      throw new CliError(EXIT.refused, 'not confirmed, as there is no terminal to ask on: give --yes')
+    }
+    this.#progress.hide()
+    const reader = createInterface({ input: stdin.stream, output: stderr.stream, terminal: false })
+    try {
+      const answer = await reader.question(`${question} [y/N] `, { signal: this.stop })
+      if (!/^y(es)?$/i.test(answer.trim()))
+        throw new CliError(EXIT.refused, 'not confirmed: nothing was done')
+    } finally {
+      reader.close()
+    }
+  }
+
+  /**
+   * A connection to Redis, closed after the command; the same one for the same name.
+   * @throws ServiceError if it can't be reached within REDIS_TIMEOUT_S. @throws CliError with `--api`.
+   */
+  redis(name = 'cli'): Promise<RedisConnection> {
+    this.#assertNoApi('Redis')
+    const opened = this.#shared.get(name) ?? this.#openRedis(name)
+    this.#shared.set(name, opened)
+    return opened
+  }
+
+  /**
+   * Kafka, which has answered. What is opened of it (admin, consumer, producer) goes on `releases`.
+   * @throws ServiceError if it can't be reached, or does not let us in. @throws CliError with `--api`.
+   */
+  async kafka() {
+    this.#assertNoApi('Kafka')
+    const { createKafka, RETRY } = await import('../kafka/client.ts')
+    const { kafkaError } = await import('../../shared/errors.ts')
+    const kafka = createKafka(this.config.kafka, this.log, { offsetOutOfRange: () => undefined })
+    const admin = kafka.admin({ retry: RETRY })
+    const connecting = admin.connect()
+    try {
+      if (!(await settledWithin(connecting, KAFKA_ANSWERS_WITHIN_MS))) {
+        const message = `no answer within ${KAFKA_ANSWERS_WITHIN_MS / 1000} s`
+        throw new ServiceError('kafka', 'TIMEOUT', 'transient', message, undefined)
+      }
+      await connecting
+    } catch (error) {
+      throw kafkaError(error)
+    } finally {
+      void admin.disconnect().catch(() => undefined)
+    }
+    return kafka
+  }
+
+  /** What is told of a failure, and with which exit code. */
+  failureOf(thrown: unknown): Failure {
+    const config = this.#config
+    return failureOf(thrown, {
+      redis: config && `Redis at ${config.redis.host}:${config.redis.port}`,
+      kafka: config && `Kafka at ${config.kafka.brokers.join()}`,
+    })
+  }
+
+  /** The last words: one line, with `--verbose` and its stack. */
+  report(thrown: unknown, { message }: Failure): void {
+    this.complain(message)
+    if (this.options.verbose !== true) return
+    for (let error = thrown; error instanceof Error; error = error.cause) {
+      this.#writeError(this.#errorColors.dim(error.stack ?? error.message))
+    }
+  }
+
+  async release(): Promise<void> {
+    this.#progress.hide()
+    await this.releases.releaseAll()
+  }
+
+  async #openRedis(name: string): Promise<RedisConnection> {
+    const { redis: settings } = this.config
+    let failure: ServiceError | undefined
+    const events = {
+      redisConnected: (where: string) => this.log.debug(`connected to Redis at ${where}`),
+      redisFailed: (error: ServiceError) => (failure = error),
+    }
+    const { processId, random } = this.context
+    const redis = createRedis(settings, `${processId}-${name}`, events, random)
+    this.releases.push(`Redis for ${name}`, () => redis.disconnect())
+    try {
+      await redis.connect()
+    } catch (error) {
+      throw failure ?? redisError(error)
+    }
+    if (failure !== undefined) throw failure
+    return redis
+  }
+
+  #assertNoApi(server: string): void {
+    if (this.options.api === undefined) return
+    throw usageError(`this command asks ${server} itself, not an API: leave out --api`)
+  }
+
+  #writeError(line: string): void {
+    this.#progress.hide()
+    this.context.stderr.stream.write(`${line}\n`)
+  }
+}
+
+function colorsFor(sink: Sink, { env }: CliContext, { color }: GlobalOptions): Colors {
+  const isForced = !['', '0', 'false'].includes(env['FORCE_COLOR'] ?? '')
+  const isForbidden = !color || (env['NO_COLOR'] ?? '') !== ''
+  return pc.createColors(!isForbidden && (isForced || (sink.isTerminal && env['TERM'] !== 'dumb')))
+}

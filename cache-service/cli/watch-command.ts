@@ -1,0 +1,75 @@
+import { examples, type Cli } from './cli.ts'
+import { several } from './global-options.ts'
+import { openSource } from './open-source.ts'
+import type { Session } from './session.ts'
+import { printable, type Colors, type Column } from './table.ts'
+import type { WatchEvent } from './watch-events.ts'
+
+type WatchOptions = { readonly device?: readonly string[]; readonly type?: readonly string[] }
+
+/** `at`: when it came to us. */
+type Row = { readonly at: string } & WatchEvent
+
+const COLUMNS: readonly Column<Row>[] = [
+  { name: 'at', cell: (row) => row.at },
+  { name: 'event', cell: (row) => row.event },
+  { name: 'change', cell: (row) => (row.event === 'device' ? row.change : null) },
+  { name: 'device_ids', cell: (row) => (row.event === 'device' ? row.device_ids : null) },
+  { name: 'more', cell: (row) => (row.event === 'device' ? row.more : null) },
+  { name: 'type', cell: (row) => (row.event === 'update' ? row.type : null) },
+  { name: 'values', cell: (row) => (row.event === 'update' ? JSON.stringify(row.values) : null) },
+  { name: 'reason', cell: (row) => (row.event === 'reset' ? row.reason : null) },
+  { name: 'id', cell: (row) => row.id },
+]
+
+export function registerWatchCommand({ program, perform }: Cli): void {
+  program
+    .command('watch')
+    .description('print the changes of devices and the updates of key-values as they happen, until Ctrl-C')
+    .option('--device <id>', 'only changes of this device, and no updates unless --type; repeatable', several)
+    .option('--type <type>', 'only updates of this type, and no devices unless --device; repeatable', several)
+    .addHelpText(
+      'after',
+      `
+Changes of devices are hints: which ids changed, and how many more did where the fleet is busy. After a lost
+connection it goes on where it was; "reset" says that something may have been missed.
+${examples(
+  ['cache-cli watch', 'everything'],
+  ['cache-cli watch --device sensor-1 --format json', 'one device; one object a line'],
+  ['cache-cli watch --type alarms --format json | jq .values', 'the values of a key'],
+)}`,
+    )
+    .action((options: WatchOptions) => perform((session) => watch(session, options)))
+}
+
+async function watch(session: Session, { device = [], type = [] }: WatchOptions): Promise<void> {
+  const source = await openSource(session)
+  const isAll = device.length === 0 && type.length === 0
+  const streams = [
+    ...(isAll || type.length > 0 ? (['update'] as const) : []),
+    ...(isAll || device.length > 0 ? (['device'] as const) : []),
+  ]
+  const onStart = () => session.say('Watching; Ctrl-C ends it.')
+  const events = source.watch({ streams, deviceIds: device, updateTypes: type, onStart }, session.stop)
+  async function* rows(): AsyncGenerator<Row> {
+    for await (const event of events) yield { at: new Date(session.context.now()).toISOString(), ...event }
+  }
+  await session.output.stream(COLUMNS, rows(), lineOf)
+}
+
+function lineOf(row: Row, colors: Colors): string {
+  const at = colors.dim(row.at)
+  switch (row.event) {
+    case 'device': {
+      const more = row.more > 0 ? ` and ${row.more} more` : ''
+      const ids = row.device_ids.map(printable).join(' ')
+      return `${at} device ${row.change === 'deleted' ? colors.red(row.change) : row.change}  ${ids}${more}`
+    }
+    case 'update': {
+      const values = row.values === undefined ? '(too large to be sent)' : JSON.stringify(row.values)
+      return `${at} update ${printable(row.type)}  ${printable(values)}`
+    }
+    case 'reset':
+      return `${at} ${colors.yellow('reset')}  ${row.streams.join(' ')}: ${printable(row.reason)}, read anew`
+  }
+}

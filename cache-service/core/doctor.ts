@@ -1,0 +1,183 @@
+/** One thing that the doctor has looked at. */
+export type Finding = {
+  readonly area: 'settings' | 'kafka' | 'redis' | 'machine'
+  readonly check: string
+  readonly verdict: 'ok' | 'warning' | 'failed' | 'skipped'
+  /** What was found, or why it was not looked at. */
+  readonly detail: string
+  /** What to do; only of a warning or a failure. */
+  readonly cure?: string
+  /** A server that can't be reached at all. */
+  readonly isUnreachable?: true
+}
+
+export const DOCTOR_ROLES = ['worker', 'api', 'kv-updater', 'all'] as const
+export type DoctorRole = (typeof DOCTOR_ROLES)[number]
+
+/** What Redis says of itself, by INFO and CONFIG; undefined: it did not let us know. */
+export type RedisFacts = {
+  readonly version: string
+  readonly isValkey: boolean
+  readonly isReplica: boolean
+  readonly isCluster: boolean
+  readonly maxMemoryBytes: number | undefined
+  readonly evictionPolicy: string | undefined
+  readonly hasAppendOnlyFile: boolean
+  /** The `save` setting: empty for no snapshots. */
+  readonly save: string | undefined
+  /** Its clock less ours. */
+  readonly clockAheadMs: number | undefined
+}
+
+const OLDEST_MAJOR = 7
+const MAX_CLOCK_DIFFERENCE_MS = 30_000
+
+export function judgeRedis(
+  facts: RedisFacts,
+  { role, maxKeysPerScript }: { readonly role: DoctorRole; readonly maxKeysPerScript: number },
+): Finding[] {
+  return [
+    judgeVersion(facts),
+    judgeMode(facts, maxKeysPerScript),
+    judgeEviction(facts),
+    judgePersistence(facts, role),
+    judgeClock(facts),
+  ]
+}
+
+function judgeVersion({ isValkey, version }: RedisFacts): Finding {
+  const check = 'version'
+  const detail = `${isValkey ? 'Valkey' : 'Redis'} ${version}`
+  return isValkey || Number.parseInt(version, 10) >= OLDEST_MAJOR
+    ? redis('ok', check, detail)
+    : redis('failed', check, detail, `Run Redis ${OLDEST_MAJOR} or newer, or Valkey.`)
+}
+
+function judgeMode({ isCluster, isReplica }: RedisFacts, maxKeysPerScript: number): Finding {
+  const check = 'mode'
+  if (isReplica) {
+    const cure = 'Point REDIS_HOST at the primary; if there was a failover, look where it is now.'
+    return redis('failed', check, 'this is a replica, and refuses writes', cure)
+  }
+  if (isCluster && maxKeysPerScript > 1) {
+    const cure = 'Set REDIS_SCRIPT_MAX_KEYS=1, or use a Redis that is no cluster.'
+    return redis('failed', check, 'a cluster, where the keys of one script must lie in one slot', cure)
+  }
+  return redis('ok', check, isCluster ? 'a cluster node, one key a script' : 'one primary')
+}
+
+function judgeEviction({ evictionPolicy, maxMemoryBytes }: RedisFacts): Finding {
+  const check = 'eviction'
+  if (evictionPolicy === undefined) return redis('skipped', check, 'Redis does not tell its maxmemory-policy')
+  if (evictionPolicy === 'noeviction') return redis('ok', check, evictionPolicy)
+  const isLimited = maxMemoryBytes !== undefined && maxMemoryBytes > 0
+  return redis(
+    'warning',
+    check,
+    `${evictionPolicy}: ${isLimited ? '' : 'with a limit of memory '}devices would vanish before their time`,
+    'redis-cli CONFIG SET maxmemory-policy noeviction, and the same in its configuration.',
+  )
+}
+
+function judgePersistence({ hasAppendOnlyFile, save }: RedisFacts, role: DoctorRole): Finding {
+  const check = 'persistence'
+  if (hasAppendOnlyFile) return redis('ok', check, 'an append-only file')
+  if (save === undefined)
+    return redis('skipped', check, 'Redis does not let us read its settings (CONFIG GET)')
+  if (save !== '') return redis('ok', check, `snapshots (save ${save})`)
+  const refilled = 'none: after a restart the workers read the topic again'
+  if (role === 'worker') return redis('ok', check, refilled)
+  return redis(
+    'warning',
+    check,
+    `${refilled}, but what the kv-updater and the Redis Service store is lost`,
+    'Switch on appendonly if those values must outlive a restart of Redis.',
+  )
+}
+
+function judgeClock({ clockAheadMs }: RedisFacts): Finding {
+  const check = 'clock'
+  if (clockAheadMs === undefined) return redis('skipped', check, 'the user may not ask Redis for its TIME')
+  const seconds = Math.round(Math.abs(clockAheadMs) / 1000)
+  if (Math.abs(clockAheadMs) <= MAX_CLOCK_DIFFERENCE_MS) {
+    return redis('ok', check, `within ${Math.max(1, seconds)} s of ours`)
+  }
+  const direction = clockAheadMs > 0 ? 'ahead of' : 'behind'
+  return redis(
+    'warning',
+    check,
+    `${seconds} s ${direction} ours: devices expire by its clock, and records are judged by ours`,
+    'Set both clocks (NTP).',
+  )
+}
+
+function redis(verdict: Finding['verdict'], check: string, detail: string, cure?: string): Finding {
+  return { area: 'redis', check, verdict, detail, ...(cure !== undefined && { cure }) }
+}
+
+const kafka = (verdict: Finding['verdict'], check: string, detail: string, cure?: string): Finding => ({
+  area: 'kafka',
+  check,
+  verdict,
+  detail,
+  ...(cure !== undefined && { cure }),
+})
+
+/**
+ * Can the topic refill the cache?
+ *
+ * @param settings of the topic, by name.
+ * @param ttlMs how long a device lives; 0: for ever.
+ */
+export function judgeRetention(settings: ReadonlyMap<string, string>, ttlMs: number): Finding {
+  const check = 'retention against REDIS_METADATA_TTL'
+  const isCompacted = (settings.get('cleanup.policy') ?? '').includes('compact')
+  const retentionMs = Number(settings.get('retention.ms') ?? Number.NaN)
+  if (Number.isNaN(retentionMs)) return kafka('skipped', check, 'Kafka does not tell retention.ms')
+  const keeps = retentionMs < 0 ? 'for ever' : `for ${duration(retentionMs)}`
+  const lives = ttlMs === 0 ? 'for ever' : `for ${duration(ttlMs)}`
+  const detail = `the topic keeps records ${keeps}, a device lives ${lives}`
+  const limitBytes = Number(settings.get('retention.bytes') ?? -1)
+  const limit = limitBytes > 0 ? ` (and at most ${limitBytes} bytes a partition)` : ''
+  if (isCompacted)
+    return kafka('ok', check, `the topic is compacted: each device's last record stays${limit}`)
+  if (retentionMs < 0 || (ttlMs > 0 && retentionMs >= ttlMs)) return kafka('ok', check, detail + limit)
+  return kafka(
+    'warning',
+    check,
+    `${detail}: after a loss of Redis the older devices would not come back`,
+    `Raise retention.ms of the topic to ${ttlMs === 0 ? 'what a rebuild must bring back' : `${ttlMs} or more`}, or lower REDIS_METADATA_TTL.`,
+  )
+}
+
+/** A letter with all of its record is at most about twice as large as the bytes that it may carry. */
+const LARGEST_LETTER_BYTES = 640 * 1024
+
+export function judgeErrorTopic(settings: ReadonlyMap<string, string>): Finding {
+  const check = 'max.message.bytes of the error topic'
+  const bytes = Number(settings.get('max.message.bytes') ?? Number.NaN)
+  if (Number.isNaN(bytes)) return kafka('skipped', check, 'Kafka does not tell it')
+  if (bytes >= LARGEST_LETTER_BYTES) return kafka('ok', check, `${bytes}`)
+  return kafka(
+    'warning',
+    check,
+    `${bytes}: large dead letters are written without their record, and a replay must find it in its topic`,
+    `Set max.message.bytes of the error topic to ${LARGEST_LETTER_BYTES} or more.`,
+  )
+}
+
+/** In the largest unit that tells it without a fraction, or with one digit. */
+export function duration(ms: number): string {
+  const units: readonly [name: string, ms: number][] = [
+    ['day', 86_400_000],
+    ['hour', 3_600_000],
+    ['minute', 60_000],
+    ['second', 1_000],
+  ]
+  for (const [name, unit] of units) {
+    if (ms < unit) continue
+    const count = Math.round((ms / unit) * 10) / 10
+    return `${count} ${name}${count === 1 ? '' : 's'}`
+  }
+  return `${ms} ms`
+}

@@ -1,0 +1,89 @@
+import type { Kafka } from 'kafkajs'
+import { kafkaError, topicMissing, type ServiceError } from '../../shared/errors.ts'
+import { RETRY } from './client.ts'
+import type { PartitionBounds, TopicBounds } from './topic-bounds.ts'
+import { TopicReader } from './topic-reader.ts'
+
+/** What Kafka lets us do, found out without writing anything. undefined: it lets us; else why not. */
+export type KafkaPermissions = {
+  /** By reading a record of it, or, if it has none, by joining a group that reads it. */
+  read(
+    topic: string,
+    bounds: readonly PartitionBounds[],
+    stop: AbortSignal,
+  ): Promise<ServiceError | undefined>
+  write(topic: string): Promise<ServiceError | undefined>
+  /** To look at the group and what it has committed. */
+  group(groupId: string): Promise<ServiceError | { readonly state: string; readonly members: number }>
+}
+
+/**
+ * Neither -1, 0 nor 1: a broker refuses the request, but only after it has looked at the permission, and before it
+ * writes anything (a test knows of it if that should ever change).
+ */
+const INVALID_ACKS = 2
+
+export function createKafkaPermissions(
+  kafka: Kafka,
+  readerGroupId: string,
+  bounds: TopicBounds,
+  now: () => number,
+): KafkaPermissions {
+  return {
+    async read(topic, partitions, stop) {
+      const reader = new TopicReader(kafka, topic, readerGroupId, now)
+      const first = partitions.find(({ earliest, end }) => end > earliest)
+      try {
+        // Without a record there is nothing that could be refused.
+        if (first === undefined) return undefined
+        const { partition, earliest, end } = first
+        await reader.read([{ partition, from: earliest, to: end }], async () => false, { stop })
+        return undefined
+      } catch (error) {
+        stop.throwIfAborted()
+        return kafkaError(error)
+      } finally {
+        await reader.close()
+      }
+    },
+
+    async write(topic) {
+      // Also what KafkaJS would say only after its own retries.
+      await bounds.read(topic)
+      const producer = kafka.producer({ allowAutoTopicCreation: false, retry: { ...RETRY, retries: 0 } })
+      try {
+        await producer.connect()
+        await producer.send({ topic, acks: INVALID_ACKS, messages: [{ value: null, partition: 0 }] })
+        throw new Error('Kafka has taken a request that it should have refused')
+      } catch (thrown) {
+        if (answerOf(thrown) === 'INVALID_REQUIRED_ACKS') return undefined
+        const failure = kafkaError(thrown)
+        return failure.code === 'TOPIC_MISSING' ? topicMissing(topic, failure) : failure
+      } finally {
+        await producer.disconnect().catch(() => undefined)
+      }
+    },
+
+    async group(groupId) {
+      const admin = kafka.admin({ retry: RETRY })
+      try {
+        await admin.connect()
+        const { groups } = await admin.describeGroups([groupId])
+        await admin.fetchOffsets({ groupId })
+        return { state: groups[0]?.state ?? 'unknown', members: groups[0]?.members.length ?? 0 }
+      } catch (error) {
+        return kafkaError(error)
+      } finally {
+        await admin.disconnect().catch(() => undefined)
+      }
+    },
+  }
+}
+
+function answerOf(thrown: unknown): string | undefined {
+  for (let error: unknown = thrown, depth = 0; error instanceof Error && depth < 8; depth++) {
+    if ('type' in error && typeof error.type === 'string') return error.type
+    error = error.cause
+  }
+  return undefined
+}

@@ -1,0 +1,71 @@
+import type { Admin, Kafka } from 'kafkajs'
+import { kafkaError, topicMissing } from '../../shared/errors.ts'
+import { RETRY } from './client.ts'
+
+/** Of one partition: the first offset that Kafka still has, and the one after the last. */
+export type PartitionBounds = { readonly partition: number; readonly earliest: number; readonly end: number }
+
+/** What one asks of any topic. Every call rejects with a ServiceError. */
+export type TopicBounds = {
+  /** In the order of the partitions. */
+  read(topic: string): Promise<PartitionBounds[]>
+  /** Partition → the first offset that Kafka got at `ms` or later; the end if there is none. */
+  offsetsAt(topic: string, ms: number): Promise<Map<number, number>>
+  /** The topic's settings, such as `retention.ms`, by name. */
+  settings(topic: string): Promise<Map<string, string>>
+  disconnect(): Promise<void>
+}
+
+const TOPIC_RESOURCE = 2
+
+export function createTopicBounds(kafka: Kafka): TopicBounds {
+  let connected: Promise<Admin> | undefined
+
+  async function connect(): Promise<Admin> {
+    const admin = kafka.admin({ retry: RETRY })
+    await admin.connect()
+    return admin
+  }
+
+  async function ask<T>(topic: string, question: (admin: Admin) => Promise<T>): Promise<T> {
+    try {
+      connected ??= connect()
+      return await question(await connected)
+    } catch (error) {
+      await disconnect().catch(() => undefined)
+      const failure = kafkaError(error)
+      throw failure.code === 'TOPIC_MISSING' ? topicMissing(topic, failure) : failure
+    }
+  }
+
+  async function disconnect(): Promise<void> {
+    const admin = await connected?.catch(() => undefined)
+    connected = undefined
+    await admin?.disconnect()
+  }
+
+  return {
+    read: (topic) =>
+      ask(topic, async (admin) => {
+        const bounds = await admin.fetchTopicOffsets(topic)
+        return bounds
+          .map(({ partition, low, high }) => ({ partition, earliest: Number(low), end: Number(high) }))
+          .toSorted((a, b) => a.partition - b.partition)
+      }),
+    offsetsAt: (topic, ms) =>
+      ask(topic, async (admin) => {
+        const found = await admin.fetchTopicOffsetsByTimestamp(topic, ms)
+        return new Map(found.map(({ partition, offset }) => [partition, Number(offset)]))
+      }),
+    settings: (topic) =>
+      ask(topic, async (admin) => {
+        const { resources } = await admin.describeConfigs({
+          includeSynonyms: false,
+          resources: [{ type: TOPIC_RESOURCE, name: topic }],
+        })
+        const entries = resources[0]?.configEntries ?? []
+        return new Map(entries.map(({ configName, configValue }) => [configName, configValue]))
+      }),
+    disconnect,
+  }
+}

@@ -1,0 +1,216 @@
+import type { Redis } from 'ioredis'
+import { redisError } from '../../shared/errors.ts'
+import {
+  DEVICE_INDEX_KEY,
+  DEVICE_KEY_PREFIX,
+  DEVICE_STREAM_KEY,
+  LISTENING_KEY,
+  OWN_KEY_PREFIX,
+  UPDATE_STREAM_KEY,
+  UPDATE_TYPES_KEY,
+  UPDATER_LEASE_KEY,
+  WORKERS_KEY,
+} from '../../shared/keys.ts'
+
+export type CommandRole = 'worker' | 'api' | 'kv-updater'
+
+/** A command as a role sends it, with keys of the kind that it names. */
+export type NeededCommand = {
+  /** As an ACL rule names it: `hset`, `script|load`. */
+  readonly name: string
+  readonly call: readonly [command: string, ...args: string[]]
+  /** Sent in earnest it changes nothing but our own doctor's key: it fails for another reason, or finds nothing. */
+  readonly isHarmless: boolean
+  /** Without it the role works, and less is known of it. */
+  readonly isOptional: boolean
+}
+
+export type Permission = {
+  readonly command: NeededCommand
+  /** undefined: it can't be known without doing it. */
+  readonly isAllowed: boolean | undefined
+  /** As Redis puts it. */
+  readonly refusal: string
+}
+
+export type PermissionReport = {
+  readonly user: string
+  readonly way: 'ACL DRYRUN' | 'MULTI and DISCARD' | 'harmless calls'
+  readonly permissions: readonly Permission[]
+}
+
+/** @param id no other doctor's: it names keys that do not exist. */
+export function neededCommands(
+  role: CommandRole,
+  id: string,
+  { updateChannel }: { readonly updateChannel: string },
+): NeededCommand[] {
+  const own = `${OWN_KEY_PREFIX}doctor:${id}`
+  const device = `${DEVICE_KEY_PREFIX}cache_service_doctor_${id}:metadata`
+  const harmless = (...call: NeededCommand['call']) => needed(call, true)
+  const earnest = (...call: NeededCommand['call']) => needed(call, false)
+  const optional = (...call: NeededCommand['call']) => ({ ...needed(call, true), isOptional: true })
+  const scripts = [earnest('SCRIPT', 'LOAD', 'return 1'), harmless('EVALSHA', '0'.repeat(40), '1', own)]
+  switch (role) {
+    case 'worker':
+      return [
+        ...scripts,
+        // An odd number of values: they are refused after the permission has been looked at.
+        harmless('HSET', device, 'a', '1', 'b'),
+        ...(['HGETALL', 'HKEYS', 'HLEN', 'PTTL', 'PERSIST', 'DEL', 'EXISTS'] as const).map((command) =>
+          harmless(command, device),
+        ),
+        harmless('HGET', device, 'last_updated'),
+        harmless('HDEL', device, 'none'),
+        harmless('PEXPIREAT', device, '1'),
+        earnest('SADD', DEVICE_INDEX_KEY, id),
+        harmless('SREM', DEVICE_INDEX_KEY, `cache_service_doctor_${id}`),
+        harmless('SCARD', DEVICE_INDEX_KEY),
+        harmless('SSCAN', DEVICE_INDEX_KEY, '0', 'COUNT', '1'),
+        harmless('SET', own, '1', 'PX', '1000'),
+        harmless('GET', own),
+        harmless('HMGET', own, '0'),
+        harmless('PEXPIRE', own, '1000'),
+        optional('INFO', 'server'),
+        optional('CLIENT', 'SETNAME', 'cache-cli-doctor'),
+        optional('ZREM', WORKERS_KEY, own),
+        { ...earnest('ZADD', WORKERS_KEY, '0', own), isOptional: true },
+        optional('ZREMRANGEBYSCORE', WORKERS_KEY, '-inf', '-inf'),
+        { ...earnest('XADD', DEVICE_STREAM_KEY, '*', 'a', 'b'), isOptional: true },
+      ]
+    case 'api':
+      return [
+        ...scripts,
+        harmless('EXISTS', DEVICE_INDEX_KEY),
+        harmless('SSCAN', DEVICE_INDEX_KEY, '0', 'COUNT', '1'),
+        harmless('HGETALL', device),
+        harmless('TTL', device),
+        harmless('DEL', device),
+        harmless('SREM', DEVICE_INDEX_KEY, `cache_service_doctor_${id}`),
+        harmless('ZREVRANGE', WORKERS_KEY, '0', '0'),
+        harmless('MGET', own),
+        harmless('SMEMBERS', UPDATE_TYPES_KEY),
+        harmless('SISMEMBER', UPDATE_TYPES_KEY, own),
+        harmless('XRANGE', UPDATE_STREAM_KEY, '0', '0', 'COUNT', '1'),
+        harmless('XREVRANGE', DEVICE_STREAM_KEY, '+', '-', 'COUNT', '1'),
+        harmless('XREAD', 'COUNT', '1', 'STREAMS', UPDATE_STREAM_KEY, '$'),
+        { ...earnest('SET', LISTENING_KEY, '1', 'PX', '1000') },
+        harmless('GET', own),
+        harmless('UNLINK', own),
+        harmless('SCAN', '0', 'MATCH', own, 'COUNT', '1'),
+        optional('INFO', 'server'),
+        optional('DBSIZE'),
+        optional('PUBSUB', 'CHANNELS', own),
+        optional('XINFO', 'STREAM', own),
+      ]
+    case 'kv-updater':
+      return [
+        ...scripts,
+        harmless('SET', own, '1', 'PX', '1000'),
+        harmless('GET', own),
+        harmless('PEXPIRE', own, '1000'),
+        harmless('GET', UPDATER_LEASE_KEY),
+        earnest('SADD', UPDATE_TYPES_KEY, own),
+        earnest('XADD', UPDATE_STREAM_KEY, '*', 'a', 'b'),
+        harmless('SUBSCRIBE', updateChannel),
+      ]
+  }
+}
+
+function needed(call: NeededCommand['call'], isHarmless: boolean): NeededCommand {
+  const [command, subcommand] = call
+  const isContainer = ['SCRIPT', 'CLIENT', 'PUBSUB', 'XINFO'].includes(command)
+  const name = (isContainer ? `${command}|${subcommand ?? ''}` : command).toLowerCase()
+  return { name, call, isHarmless, isOptional: false }
+}
+
+/**
+ * May our user send these commands? Asked by ACL DRYRUN, or by queueing them and throwing the queue away, or, for a
+ * user who may do neither, by sending those that do no harm. Writes nothing outside of our own keys.
+ *
+ * @param redis a connection that nobody else uses. Rejects with a ServiceError if it is lost.
+ */
+export async function askPermissions(
+  redis: Redis,
+  commands: readonly NeededCommand[],
+): Promise<PermissionReport> {
+  const user = await redis.acl('WHOAMI').then(String, () => undefined)
+  if (user !== undefined && (await isPermitted(() => redis.acl('DRYRUN', user, 'PING')))) {
+    const answers = commands.map(async (command) => {
+      const answer = await redis.acl('DRYRUN', user, ...command.call)
+      return answer === 'OK' ? permission(command, true) : permission(command, false, String(answer))
+    })
+    return { user, way: 'ACL DRYRUN', permissions: await answered(Promise.all(answers)) }
+  }
+  const name = user ?? redis.options.username ?? 'default'
+  const isQueueing = await isPermitted(() => redis.call('MULTI'))
+  const permissions = commands.map(async (command) => {
+    if (command.name === SUBSCRIBE) return undefined
+    return isQueueing || command.isHarmless
+      ? await trySending(redis, command)
+      : permission(command, undefined)
+  })
+  const tried = await answered(Promise.all(permissions))
+  // One that is refused voids the whole queue, which is thrown away in any case.
+  if (isQueueing) await redis.call('DISCARD').catch(() => undefined)
+  const all = []
+  for (const [i, command] of commands.entries()) all.push(tried[i] ?? (await trySubscribing(redis, command)))
+  return { user: name, way: isQueueing ? 'MULTI and DISCARD' : 'harmless calls', permissions: all }
+}
+
+/** It can't be queued: the client would take the answer for a subscription. */
+const SUBSCRIBE = 'subscribe'
+
+async function trySubscribing(redis: Redis, command: NeededCommand): Promise<Permission> {
+  const [, channel = ''] = command.call
+  try {
+    await redis.subscribe(channel)
+    await redis.unsubscribe(channel)
+    return permission(command, true)
+  } catch (error) {
+    return refusedOr(error, command)
+  }
+}
+
+/** Refused for want of permission is no; any other answer, an error too, is yes. */
+async function trySending(redis: Redis, command: NeededCommand): Promise<Permission> {
+  const [name, ...args] = command.call
+  try {
+    await redis.call(name, ...args)
+    return permission(command, true)
+  } catch (error) {
+    return refusedOr(error, command)
+  }
+}
+
+/** @throws what says nothing about the permission: the connection is lost. */
+function refusedOr(error: unknown, command: NeededCommand): Permission {
+  const { code, message } = redisError(error)
+  if (code === 'CONNECTION' || code === 'TIMEOUT') throw redisError(error)
+  return code === 'NOPERM' || code === 'UNKNOWN_COMMAND'
+    ? permission(command, false, message)
+    : permission(command, true)
+}
+
+async function isPermitted(call: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await call()
+    return true
+  } catch (error) {
+    const failure = redisError(error)
+    if (failure.code === 'CONNECTION' || failure.code === 'TIMEOUT') throw failure
+    return false
+  }
+}
+
+async function answered<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    throw redisError(error)
+  }
+}
+
+function permission(command: NeededCommand, isAllowed: boolean | undefined, refusal = ''): Permission {
+  return { command, isAllowed, refusal }
+}

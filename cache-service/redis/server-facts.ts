@@ -1,0 +1,38 @@
+import type { Redis } from 'ioredis'
+import { redisError } from '../../shared/errors.ts'
+import type { RedisFacts } from '../core/doctor.ts'
+
+/** Rejects with a ServiceError if Redis does not even answer INFO. */
+export async function readRedisFacts(redis: Redis, now: () => number): Promise<RedisFacts> {
+  try {
+    const info = await redis.info()
+    const text = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1]
+    // Not everyone may ask these.
+    const save = await redis.config('GET', 'save').then(configValue, () => undefined)
+    const askedMs = now()
+    const time = await redis.time().catch(() => undefined)
+    const tookMs = now() - askedMs
+    const maxMemory = text('maxmemory')
+    return {
+      version: text('valkey_version') ?? text('redis_version') ?? 'unknown',
+      isValkey: text('server_name') === 'valkey',
+      isReplica: text('role') === 'slave',
+      isCluster: text('cluster_enabled') === '1',
+      maxMemoryBytes: maxMemory === undefined ? undefined : Number(maxMemory),
+      evictionPolicy: text('maxmemory_policy'),
+      hasAppendOnlyFile: text('aof_enabled') === '1',
+      save,
+      clockAheadMs: time === undefined ? undefined : redisTimeMs(time) - (askedMs + tookMs / 2),
+    }
+  } catch (error) {
+    throw redisError(error)
+  }
+}
+
+function redisTimeMs([seconds, micros]: readonly (number | string)[]): number {
+  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+}
+
+function configValue(answer: unknown): string | undefined {
+  return Array.isArray(answer) && answer.length > 1 ? String(answer[1]) : undefined
+}
