@@ -3,18 +3,13 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import type { WriteStream } from 'node:tty'
+import { readPackageVersion } from '../lifecycle/package-version.ts'
 import { CliError } from './cli-error.ts'
 import type { Sink } from './context.ts'
 import { EXIT } from './exit-codes.ts'
 import { runCli } from './run-cli.ts'
 
 /** The program `cache-cli`: the only file of it that touches `process`. Its exit codes are in exit-codes.ts. */
-const packageFile: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-const version =
-  typeof packageFile === 'object' && packageFile !== null && 'version' in packageFile
-    ? String(packageFile.version)
-    : 'unknown'
-
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
@@ -31,7 +26,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.stderr.on('error', () => undefined)
 
 const exitCode = await runCli(process.argv.slice(2), {
-  version,
+  version: readPackageVersion(),
   env: process.env,
   readFile: (path) => readFileSync(path, 'utf8'),
   stdin: { stream: process.stdin, isTerminal: process.stdin.isTTY },

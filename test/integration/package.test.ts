@@ -182,7 +182,7 @@ describe('its programs', () => {
       })
       expect([code, stderr]).toEqual([2, expect.stringContaining('REDIS_PORT')])
     }
-    const all = `await Promise.all(['worker', 'kv-updater', 'all', 'api'].map((role) =>
+    const all = `await Promise.all(['run-roles', 'worker', 'kv-updater', 'api'].map((role) =>
       import(new URL(\`./node_modules/iot-device-cache/dist/cache-service/roles/\${role}.js\`, import.meta.url))))`
     expect(await runProgram('roles.js', all)).toMatchObject({ code: 0, stderr: '' })
   })
