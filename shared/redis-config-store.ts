@@ -7,6 +7,8 @@ import { RedisConnectionError, RedisVersionConflictError } from './redis-service
 import type { RedisSettings } from './redis-settings.ts'
 import { WatchedConfig, type ConfigListener } from './watched-config.ts'
 
+export type { ConfigChange, ConfigListener } from './watched-config.ts'
+
 export type RedisConfigStoreOptions = {
   /** Begins every key in Redis; the methods take and give keys without it. Default: none. */
   readonly prefix?: string

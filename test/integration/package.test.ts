@@ -288,6 +288,53 @@ describe('its modules', () => {
   })
 })
 
+describe('the examples of docs/redis-library.md', () => {
+  const names = ['redis-service.ts', 'redis-config-store.ts']
+  beforeAll(() => cp(join(repository, 'docs/examples'), installed.folder, { recursive: true }))
+
+  test('are what the page shows, and type-check', async () => {
+    const page = await readFile(join(repository, 'docs/redis-library.md'), 'utf8')
+    const shown = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, text = '']) => text)
+    const kept = names.map((name) => readFile(join(repository, 'docs/examples', name), 'utf8'))
+    expect(shown).toEqual(await Promise.all(kept))
+    expect(await compileFiles(names)).toMatchObject({ code: 0, stdout: '' })
+  })
+
+  test('redis-service.ts', async () => {
+    const { code, stderr, stdout } = await installed.run('node', ['redis-service.ts'], {
+      REDIS_URL: database.url,
+    })
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout.split('\n')).toEqual([
+      'stored: {"mode":"very_fast","due":"2026-01-02T03:04:05.000Z","tries":0}',
+      'read: true 2026',
+      '0 tries',
+      'job:2: RedisDeserializationError',
+      'none',
+      'deleted: true',
+      `left: [ 'job:1' ]`,
+      '',
+    ])
+    expect(await database.client.ttl('job:1')).toBeGreaterThan(3500)
+  })
+
+  test('redis-config-store.ts', async () => {
+    const { code, stderr, stdout } = await installed.run('node', ['redis-config-store.ts'], {
+      REDIS_URL: database.url,
+    })
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout.split('\n')).toEqual([
+      `{ kind: 'appended', version: 1 }`,
+      `{ kind: 'unchanged', version: 1 }`,
+      'rpush: version 2 is { perMinute: 200 }',
+      expect.stringContaining('limits'),
+      '1 {"perMinute":100}',
+      '2 {"perMinute":200}',
+      '',
+    ])
+  })
+})
+
 describe('the examples of docs/client.md', () => {
   beforeAll(() => cp(join(repository, 'docs/examples'), installed.folder, { recursive: true }))
 

@@ -35,8 +35,11 @@ async function fetchPythonSdk(): Promise<string> {
     const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--target', partial]
     await python(...install, '--no-deps', '--ignore-requires-python', SDK)
     await python(...install, ...NEEDED)
-    // Somebody else may have been faster; theirs is as good.
-    if (!existsSync(folder)) renameSync(partial, folder)
+    try {
+      renameSync(partial, folder)
+    } catch (error) {
+      if (!existsSync(folder)) throw error // else somebody was faster; theirs is as good
+    }
     return folder
   } finally {
     rmSync(partial, { recursive: true, force: true })

@@ -1,0 +1,33 @@
+// A config with a history, kept in memory and followed. Python's RedisConfigStore shares the keys.
+import { RedisConfigStore } from 'iot-device-cache/redis-config-store'
+import { RedisVersionConflictError } from 'iot-device-cache/redis-service-errors'
+import { redisSettingsFrom } from 'iot-device-cache/redis-settings'
+import { z } from 'zod'
+
+const limitsSchema = z.object({ perMinute: z.number() })
+
+await using store = new RedisConfigStore(redisSettingsFrom(process.env), {
+  prefix: 'app:',
+  enableNotifications: true,
+})
+await store.connect()
+
+console.log(await store.update('limits', { perMinute: 100 }))
+console.log(await store.update('limits', { perMinute: 100 }))
+
+const told = Promise.withResolvers<void>()
+const watch = await store.watch('limits', async ({ event, version }) => {
+  console.log(`${event}: version ${version} is`, await store.fetch(limitsSchema, 'limits'))
+  told.resolve()
+})
+await store.update('limits', { perMinute: 200 }, { expectedVersion: 1 })
+await told.promise
+await watch.stop()
+
+try {
+  await store.update('limits', { perMinute: 300 }, { expectedVersion: 1 })
+} catch (error) {
+  if (!(error instanceof RedisVersionConflictError)) throw error
+  console.log(error.message)
+}
+for (const { version, text } of await store.history('limits')) console.log(version, text)
