@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -58,7 +58,7 @@ afterAll(() => rm(image, { recursive: true, force: true }))
 
 describe('what the Dockerfile makes', () => {
   it('is installed as this test does it', () => {
-    const install = instructionsOf(stages, 'dependencies').find(({ keyword }) => keyword === 'RUN')
+    const install = instructionsOf(stages, 'dependencies').find(({ args }) => args.startsWith('npm'))
     expect(install?.args).toMatch(new RegExp(`^${INSTALL}( && npm cache clean --force)?$`))
   })
 
@@ -86,6 +86,18 @@ describe('what the Dockerfile makes', () => {
     const [command = '', ...args] = execForm(instructionsOf(stages, 'cache-service'), 'HEALTHCHECK')
     const { code } = await run(command, args, { METRICS_PORT: '1' })
     expect(code).toBe(1)
+  })
+
+  it('has cache-cli on its path', async () => {
+    const link = instructionsOf(stages, 'cache-service').find(({ args }) => args.startsWith('ln -s'))
+    const [, source = '', target = ''] =
+      /^ln -s \/app\/(\S+) \/usr\/local\/bin\/(\S+)$/.exec(link?.args ?? '') ?? []
+    expect(target).toBe('cache-cli')
+    const path = join(image, target)
+    await symlink(join(image, source), path)
+    const { code, stdout } = await run(path, ['--help'])
+    expect([code, stdout]).toEqual([0, expect.stringContaining('Usage: cache-cli')])
+    expect(await run(path, ['config', 'validate'], { REDIS_PORT: 'x' })).toMatchObject({ code: 2 })
   })
 
   it('has native codecs that work without their install scripts', async () => {
