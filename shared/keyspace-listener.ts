@@ -1,5 +1,10 @@
 import type { Redis } from 'ioredis'
-import { checkNotifications, keyspaceChannel } from './keyspace-notifications.ts'
+import {
+  areNotificationsEnabled,
+  checkNotifications,
+  keyspaceChannel,
+  type NotificationsKnown,
+} from './keyspace-notifications.ts'
 import { RedisConnection, type ProblemListener } from './redis-connection.ts'
 import { RedisConnectionError, RedisNotificationsError, RedisServiceError } from './redis-service-errors.ts'
 
@@ -16,7 +21,10 @@ export type KeyspaceListenerOptions = {
   readonly problem: ProblemListener
 }
 
-/** How often the connection is asked for a sign of life: nothing else tells quiet keys from a dead peer. */
+/**
+ * How often the connection is asked for a sign of life, and the server for its setting, which anybody may change:
+ * nothing else tells quiet keys from a dead peer, or from one that no longer tells.
+ */
 const CHECK_INTERVAL_MS = 1_000
 
 /**
@@ -35,6 +43,7 @@ export class KeyspaceListener {
   #epoch = 0
   #wishes = 0
   #isListening = false
+  #known: NotificationsKnown = 'unknown'
   #resuming: Promise<void> | undefined
   #lastProblem: string | undefined
   #timer: NodeJS.Timeout | undefined
@@ -122,8 +131,8 @@ export class KeyspaceListener {
 
   async #check(): Promise<void> {
     try {
-      if (this.#isListening) await this.settle()
-      else await this.#resume()
+      if (this.#isListening) await this.#assertStillTold()
+      if (!this.#isListening) await this.#resume()
       this.#lastProblem = undefined
     } catch (error) {
       // Once: it is tried again and again.
@@ -131,6 +140,14 @@ export class KeyspaceListener {
       this.#lastProblem = error.message
       this.#options.problem(error)
     }
+  }
+
+  /** A setting that was changed counts as a gap, as a lost connection does. */
+  async #assertStillTold(): Promise<void> {
+    await this.settle()
+    // Asking without the right to would fill the server's log of refusals.
+    if (this.#known !== 'by setting' || (await areNotificationsEnabled(this.#options.commands))) return
+    this.#isListening = false
   }
 
   async #resume(): Promise<void> {
@@ -148,6 +165,7 @@ export class KeyspaceListener {
       probePrefix,
     })
     if (epoch !== this.#epoch) throw new RedisConnectionError('subscribing: the connection was lost again')
+    this.#known = found
     if (found === 'unknown') problem(new RedisNotificationsError(UNKNOWN))
     this.#isListening = true
     resumed()

@@ -21,6 +21,9 @@ export function keyspaceChannel(db: number, key: string): string {
   return `__keyspace@${db}__:${key}`
 }
 
+/** How it is known that Redis tells of changes; `unknown`: it may not. */
+export type NotificationsKnown = 'by setting' | 'by trial' | 'unknown'
+
 /** Hears what is said on a key's channel until it is stopped. */
 export type Overhear = (key: string, heard: (event: string) => void) => Promise<() => Promise<void>>
 
@@ -39,7 +42,7 @@ export async function checkNotifications(
   commands: RedisConnection,
   overhear: Overhear,
   { enable, probePrefix }: { readonly enable: boolean; readonly probePrefix: string },
-): Promise<'enabled' | 'unknown'> {
+): Promise<NotificationsKnown> {
   let flags = await readFlags(commands)
   if (flags === undefined) return await probe(commands, overhear, probePrefix)
   if (enable && missingFlags(flags) !== '') {
@@ -48,7 +51,12 @@ export async function checkNotifications(
   }
   const missing = missingFlags(flags)
   if (missing !== '') throw notEnabled(missing, flags + missing)
-  return 'enabled'
+  return 'by setting'
+}
+
+/** Whether the setting still holds what is needed. @throws RedisConnectionError, RedisOperationError */
+export async function areNotificationsEnabled(commands: RedisConnection): Promise<boolean> {
+  return missingFlags((await readFlags(commands)) ?? '') === ''
 }
 
 /** Undefined: this user may not ask. */
@@ -81,7 +89,7 @@ async function probe(
   commands: RedisConnection,
   overhear: Overhear,
   prefix: string,
-): Promise<'enabled' | 'unknown'> {
+): Promise<NotificationsKnown> {
   const key = `${prefix}notifications-probe:${randomUUID()}`
   const silent = new Set<string>(Object.keys(PROBED))
   const { promise: allHeard, resolve } = Promise.withResolvers<void>()
@@ -107,7 +115,7 @@ async function probe(
     waiting.abort()
     await stop()
   }
-  if (silent.size === 0) return 'enabled'
+  if (silent.size === 0) return 'by trial'
   const missing = Object.entries(PROBED).filter(([event]) => silent.has(event))
   throw notEnabled(missing.map(([, flag]) => flag).join(''), NEEDED)
 }

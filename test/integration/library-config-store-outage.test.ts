@@ -136,6 +136,32 @@ test('a Redis that comes back without notifications is not trusted until they ar
   await patiently(async () => expect(await store.isReady()).toBe(true))
 })
 
+test('a Redis whose notifications somebody turns off is no longer trusted', async () => {
+  const { store, redis, problems } = await setUp()
+  const changes: ConfigChange[] = []
+  await store.watch('key', (change) => void changes.push(change))
+  await store.update('key', { n: 1 })
+  await patiently(() => expect(changes).toMatchObject([{ event: 'rpush' }]))
+  await redis.config('SET', 'notify-keyspace-events', '')
+  await redis.rpush('app:key', '{"n":2}')
+  await patiently(async () => expect(await store.fetch(schema, 'key')).toEqual({ n: 2 }))
+  await patiently(() =>
+    expect(problems.map(({ message }) => message).join()).toContain('Redis does not tell of changes'),
+  )
+  await redis.rpush('app:key', '{"n":3}')
+  expect([await store.isReady(), await store.fetch(schema, 'key')]).toEqual([false, { n: 3 }])
+  await redis.config('SET', 'notify-keyspace-events', 'K$lgx')
+  await patiently(async () => expect(await store.isReady()).toBe(true))
+  await patiently(() => expect(changes).toMatchObject([{ version: 1 }, { event: 'resumed', version: 3 }]))
+})
+
+test('asked to, it enables them again when somebody turns them off', async () => {
+  const { redis } = await setUp(DURABLE, { enableNotifications: true })
+  await redis.config('SET', 'notify-keyspace-events', 'Kg')
+  const flags = async () => String((await redis.config('GET', 'notify-keyspace-events'))[1])
+  await patiently(async () => expect([...(await flags())].sort().join('')).toBe('$Kglx'))
+})
+
 test('asked to, it enables them again when Redis comes back without', async () => {
   const { server, store, redis } = await setUp(['--appendonly', 'yes'], { enableNotifications: true })
   await server.restart()
