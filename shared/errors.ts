@@ -86,7 +86,13 @@ export function redisError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown
   const message = messageOf(thrown)
   const code = redisCode(message)
-  return new ServiceError('redis', code, REDIS_CODES[code], message, thrown)
+  return new ServiceError('redis', code, REDIS_CODES[code], inPlainWords(message), thrown)
+}
+
+/** ioredis names its own options where it means that there is no connection. */
+function inPlainWords(message: string): string {
+  if (/^Stream isn't writeable|^Connection is closed/.test(message)) return 'not connected'
+  return message.startsWith('Reached the max retries per request') ? 'the connection was lost' : message
 }
 
 /** The door for whatever KafkaJS threw. It wraps: the cause that carries a broker's error code decides. */

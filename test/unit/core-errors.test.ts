@@ -110,6 +110,15 @@ describe('of Redis', () => {
       message: 'connect ECONNREFUSED ::1:6379; connect ECONNREFUSED 127.0.0.1:6379',
     })
   })
+
+  test.each([
+    ["Stream isn't writeable and enableOfflineQueue options is false", 'not connected'],
+    ['Connection is closed.', 'not connected'],
+    ['Reached the max retries per request limit (which is 0). Refer to …', 'the connection was lost'],
+    ['connect ECONNREFUSED 127.0.0.1:6379', 'connect ECONNREFUSED 127.0.0.1:6379'],
+  ])('is told to people in plain words: %s', (message, told) => {
+    expect(redisError(new Error(message)).message).toBe(told)
+  })
 })
 
 /** An error of KafkaJS, of whose constructors its types know little. */
