@@ -96,7 +96,7 @@ describe('of Redis', () => {
     ['', 'OTHER', 'transient'],
   ])('%s', (message, code, failureClass) => {
     const error = redisError(new Error(message))
-    expect(error).toMatchObject({ side: 'redis', code, failureClass, message })
+    expect(error).toMatchObject({ side: 'redis', code, failureClass })
     expect(REDIS_ERROR_CODES).toContain(error.code)
   })
 
