@@ -10,7 +10,7 @@ import type { Platform } from './platform.ts'
 import { ProgramFailed, type Program } from './program.ts'
 import { showProgress } from './progress.ts'
 import { parseProduced, printDeadLetter, printDevices, printLookup, printSummary } from './report.ts'
-import { startNormalizer, startPlatform, startService, type Run, type Service } from './start.ts'
+import { settingsOf, startNormalizer, startPlatform, startService, type Run, type Service } from './start.ts'
 import { clearLive, count, paint, print, printDone, printHeading, showLive } from './terminal.ts'
 import { scrapeWorker } from './worker-metrics.ts'
 
@@ -92,16 +92,29 @@ function thingsToTry(platform: Platform, service: Service, programs: readonly Pr
   const { hostname, port, pathname, password } = new URL(platform.redisUrl)
   const login = password === '' ? '' : ' --askpass'
   const redis = `redis-cli -h ${hostname} -p ${port || 6379} -n ${pathname.slice(1) || 0}${login}`
+  const cli = 'npm run -s cli --'
+  const settings = Object.entries({ ...settingsOf(platform), REDIS_URL: withoutPassword(platform.redisUrl) })
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ')
   return [
     `${service.apiUrl}  (the page, in a browser; ${service.apiUrl}/docs: the API)`,
     `curl ${service.apiUrl}/api/devices/efento-0000`,
     `curl -N ${service.apiUrl}/api/events`,
+    `${cli} --api ${service.apiUrl} watch`,
+    `export ${settings}`,
+    `${cli} info    (then also: doctor, errors stats, lag --watch, explain --partition 0 --offset 0)`,
     `${redis} SCARD devices`,
     `${redis} HGETALL device:efento-0000:metadata`,
     `curl ${service.healthUrl}/readyz`,
     `curl -s ${service.healthUrl}/metrics | grep cache_service_messages_total`,
     ...programs.map(({ logPath }) => `tail -f ${logPath}`),
   ]
+}
+
+function withoutPassword(url: string): string {
+  const shown = new URL(url)
+  if (shown.password !== '') shown.password = '…'
+  return shown.href
 }
 
 function printFailure(error: unknown, programs: readonly Program[]): void {

@@ -44,6 +44,17 @@ async function start(run: Run, name: string, args: readonly string[], env: Recor
   return program
 }
 
+/** The variables by which the service, and `cache-cli`, find this platform. */
+export function settingsOf(platform: Platform) {
+  return {
+    KAFKA_BOOTSTRAP_SERVERS: platform.brokers.join(','),
+    KAFKA_VALIDATED_DATA_TOPIC: platform.topic,
+    KAFKA_ERROR_TOPIC: platform.errorTopic,
+    KAFKA_CONSUMER_GROUP_ID: platform.group,
+    REDIS_URL: platform.redisUrl,
+  }
+}
+
 export type Service = {
   /** Of `/livez`, `/readyz` and `/metrics`. */
   readonly healthUrl: string
@@ -59,11 +70,7 @@ export async function startService(run: Run, platform: Platform): Promise<Servic
   run.running.defer(() => health.release())
   run.running.defer(() => api.release())
   const service = await start(run, 'service', ['cache-service/main.ts', 'all'], {
-    KAFKA_BOOTSTRAP_SERVERS: platform.brokers.join(','),
-    KAFKA_VALIDATED_DATA_TOPIC: platform.topic,
-    KAFKA_ERROR_TOPIC: platform.errorTopic,
-    KAFKA_CONSUMER_GROUP_ID: platform.group,
-    REDIS_URL: platform.redisUrl,
+    ...settingsOf(platform),
     API_HOST: '127.0.0.1',
     PORT: String(api.port),
     METRICS_HOST: '127.0.0.1',
