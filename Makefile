@@ -30,9 +30,10 @@ demo: install ## Kafka, Redis, the service and a simulated normalizer: what happ
 up: install ## the same, left running until Ctrl-C
 	@$(NODE) test/demo/demo.ts --keep
 
-bench: install ## how fast it is, here: the worker, then the api (which needs wrk)
+bench: install ## how fast it is, here: the worker, the api (which needs wrk), the client
 	@$(NODE) test/bench/bench.ts
 	@$(NODE) test/bench/api-bench.ts
+	@$(NODE) test/bench/client-bench.ts
 
 clean: ## removes what was installed and built here
 	rm -rf node_modules .cache dist coverage
