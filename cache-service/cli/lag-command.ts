@@ -106,7 +106,8 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
         committed: committed ?? null,
         end,
         lag: records,
-        seconds: records === 0 ? 0 : (reported?.seconds ?? null),
+        // A report is a few seconds old: that nothing was behind then says nothing of now.
+        seconds: records === 0 ? 0 : reported?.seconds || null,
         worker: reported?.worker ?? null,
       }
     })
