@@ -75,6 +75,8 @@ async function runCommand(work: Work, context: CliContext, options: GlobalOption
     context.stderr.stream.write(`cache-cli: ${messageOf(error)}\n`)
     return error instanceof CliError ? error.exitCode : EXIT.failure
   }
+  // Who waits for input waits no longer.
+  stop.addEventListener('abort', () => context.stdin.stream.destroy(), { once: true })
   let exitCode: ExitCode
   try {
     const working = work(session)
