@@ -87,6 +87,8 @@ describe.each([
   })
 })
 
+const LOST = 'lost the API: trying again until it is back\n'
+
 test('a watch goes on where it was when the API has been away', async () => {
   const proxy = await proxyTo(api.url)
   const watch = await startWatch(['--api', proxy.url, '-f', 'json'])
@@ -95,9 +97,12 @@ test('a watch goes on where it was when the API has been away', async () => {
   proxy.treat = () => ({ status: 502 })
   proxy.breakConnections()
   await patiently(() => expect(watch.errors).toContain('trying again'))
+  const attempts = proxy.seen.length
+  await patiently(() => expect(proxy.seen.length).toBeGreaterThan(attempts + 1))
   await hint(database.client, 'changed', ['meanwhile'])
   proxy.treat = () => 'pass'
   await patiently(() => expect(watch.output).toContain('meanwhile'))
+  expect(watch.errors).toBe(`Watching; Ctrl-C ends it.\n${LOST}the API is back\n`)
   expect(jsonLines(watch.output)).toMatchObject([{ device_ids: ['before'] }, { device_ids: ['meanwhile'] }])
 })
 
