@@ -105,10 +105,13 @@ async function refusalOf(response: Response, url: string, hasToken: boolean): Pr
       `the API refuses it (${said}): use a token with the scope that it needs`,
     )
   }
+  // 502 and 504 are what a proxy says before an API that is away.
+  if ([502, 503, 504].includes(status)) {
+    return new CliError(EXIT.unreachable, `the API at ${url} can't answer now: ${said}`)
+  }
   if (problem === undefined) {
     return new CliError(EXIT.failure, `${url} answers with ${said}, not as our API does: check --api`)
   }
-  if (status === 503) return new CliError(EXIT.unreachable, `the API at ${url} can't answer now: ${said}`)
   return new CliError(status === 404 ? EXIT.notFound : EXIT.failure, `the API at ${url} answered: ${said}`)
 }
 

@@ -3,8 +3,10 @@ import { kafkaError, topicMissing } from '../../shared/errors.ts'
 import { sleep } from '../lifecycle/sleep.ts'
 import { createWorkerReports } from '../redis/worker-reports.ts'
 import { examples, type Cli } from './cli.ts'
+import { EXIT } from './exit-codes.ts'
 import { wholeNumber } from './global-options.ts'
 import { openSource } from './open-source.ts'
+import { createOutage } from './outage.ts'
 import type { Session } from './session.ts'
 import { renderTable, type Column } from './table.ts'
 
@@ -61,9 +63,28 @@ async function printLag(session: Session, { interval, watch }: LagOptions): Prom
 }
 
 async function watchLag(session: Session, read: ReadLag, everyMs: number): Promise<void> {
+  const outage = createOutage(session, session.options.api === undefined ? 'Kafka' : 'the API')
+  let hasWorked = false
+  async function readAgain() {
+    try {
+      const partitions = await read()
+      hasWorked = true
+      outage.hasEnded()
+      return partitions
+    } catch (error) {
+      // Who watches wants to see the end of an outage as well.
+      if (!hasWorked || session.failureOf(error).exitCode !== EXIT.unreachable) throw error
+      outage.failed(error)
+      return undefined
+    }
+  }
   async function* looks() {
     while (!session.stop.aborted) {
-      const partitions = await read()
+      const partitions = await readAgain()
+      if (partitions === undefined) {
+        await sleep(everyMs, session.stop)
+        continue
+      }
       const at = new Date(session.context.now()).toISOString()
       yield { at, lag: totalOf(partitions), partitions }
       await sleep(everyMs, session.stop)

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinish
 import { proxyTo } from '../support/client-world.ts'
 import { storeDevice } from '../support/cli-fixtures.ts'
 import { reservePort } from '../support/free-port.ts'
-import { runCliHere } from '../support/run-cli-here.ts'
+import { patiently } from '../support/patiently.ts'
+import { runCliHere, startCliHere } from '../support/run-cli-here.ts'
 import { startApi } from '../support/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../support/test-scope.ts'
 
@@ -118,6 +119,27 @@ describe('when the API', () => {
     expect(ended).toMatchObject({ code: 4, output: '' })
     expect(ended.errors).toMatch(/^cache-cli: the API at \S+ can't answer now: /)
     expect(proxy.seen.length).toBeGreaterThan(1)
+  })
+
+  test('is away behind a proxy, the exit code is 4, but a watch of the lag goes on when it is back', async () => {
+    const { url } = await startedApi()
+    const proxy = await proxyTo(url)
+    proxy.treat = () => ({ status: 502, body: '<html>' })
+    expect(await runCliHere(['lag', '--api', proxy.url])).toMatchObject({ code: 4 })
+    expect(await runCliHere(['lag', '--watch', '--api', proxy.url])).toMatchObject({ code: 4 })
+    proxy.treat = () => 'pass'
+    const watch = startCliHere(['lag', '--watch', '--interval', '1', '-f', 'json', '--api', proxy.url])
+    await patiently(() => expect(watch.output).not.toBe(''))
+    proxy.treat = () => ({ status: 502, body: '<html>' })
+    await patiently(() => expect(watch.errors).toBe('lost the API: trying again until it is back\n'))
+    const before = watch.output
+    proxy.treat = () => 'pass'
+    await patiently(() => expect(watch.output.length).toBeGreaterThan(before.length))
+    watch.interrupt()
+    expect(await watch.ended).toMatchObject({
+      code: 130,
+      errors: expect.stringMatching(/\nthe API is back\n$/),
+    })
   })
 
   test('asks for patience, it is asked again', async () => {
