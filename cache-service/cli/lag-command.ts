@@ -3,8 +3,10 @@ import { kafkaError, topicMissing } from '../../shared/errors.ts'
 import { sleep } from '../lifecycle/sleep.ts'
 import { createWorkerReports } from '../redis/worker-reports.ts'
 import { examples, type Cli } from './cli.ts'
+import { EXIT } from './exit-codes.ts'
 import { wholeNumber } from './global-options.ts'
 import { openSource } from './open-source.ts'
+import { createOutage } from './outage.ts'
 import type { Session } from './session.ts'
 import { renderTable, type Column } from './table.ts'
 
@@ -57,13 +59,32 @@ async function printLag(session: Session, { interval, watch }: LagOptions): Prom
   if (watch === true) return await watchLag(session, read, interval * 1000)
   const partitions = await read()
   await session.output.rows(COLUMNS, partitions)
-  session.say(`${totalOf(partitions)} records behind`)
+  session.say(behind(totalOf(partitions)))
 }
 
 async function watchLag(session: Session, read: ReadLag, everyMs: number): Promise<void> {
+  const outage = createOutage(session, session.options.api === undefined ? 'Kafka' : 'the API')
+  let hasWorked = false
+  async function readAgain() {
+    try {
+      const partitions = await read()
+      hasWorked = true
+      outage.hasEnded()
+      return partitions
+    } catch (error) {
+      // Who watches wants to see the end of an outage as well.
+      if (!hasWorked || session.failureOf(error).exitCode !== EXIT.unreachable) throw error
+      outage.failed(error)
+      return undefined
+    }
+  }
   async function* looks() {
     while (!session.stop.aborted) {
-      const partitions = await read()
+      const partitions = await readAgain()
+      if (partitions === undefined) {
+        await sleep(everyMs, session.stop)
+        continue
+      }
       const at = new Date(session.context.now()).toISOString()
       yield { at, lag: totalOf(partitions), partitions }
       await sleep(everyMs, session.stop)
@@ -80,7 +101,7 @@ async function watchLag(session: Session, read: ReadLag, everyMs: number): Promi
       colors,
       columns: isScreen ? stdout.columns : undefined,
     })
-    return `${isScreen ? CLEAR_SCREEN : ''}${colors.dim(look.at)}  ${look.lag} records behind\n\n${table}`
+    return `${isScreen ? CLEAR_SCREEN : ''}${colors.dim(look.at)}  ${behind(look.lag)}\n\n${table}`
   })
 }
 
@@ -106,7 +127,8 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
         committed: committed ?? null,
         end,
         lag: records,
-        seconds: records === 0 ? 0 : (reported?.seconds ?? null),
+        // A report is a few seconds old: that nothing was behind then says nothing of now.
+        seconds: records === 0 ? 0 : reported?.seconds || null,
         worker: reported?.worker ?? null,
       }
     })
@@ -149,6 +171,10 @@ function reportOf(partition: number, reports: readonly WorkerReport[]) {
     if (found !== undefined) return { worker: id, seconds: found.seconds }
   }
   return undefined
+}
+
+function behind(records: number): string {
+  return `${records} ${records === 1 ? 'record' : 'records'} behind`
 }
 
 function totalOf(partitions: readonly PartitionLag[]): number {
