@@ -26,7 +26,7 @@ async function get(session: Session, ids: readonly string[]): Promise<ExitCode> 
   const source = await openSource(session)
   const wanted = [...new Set(ids)]
   const devices: Device[] = []
-  let exitCode: ExitCode = EXIT.ok
+  const absent: string[] = []
   for (let from = 0; from < wanted.length; from += MAX_LOOKUP_IDS) {
     const chunk = wanted.slice(from, from + MAX_LOOKUP_IDS)
     const { damaged, found, isComplete } = await source.lookup(chunk)
@@ -36,11 +36,10 @@ async function get(session: Session, ids: readonly string[]): Promise<ExitCode> 
         devices.push(device)
         continue
       }
-      exitCode = EXIT.notFound
       const reason = damaged.get(id)
-      if (reason !== undefined) session.complain(`${JSON.stringify(id)} is damaged: ${reason}`)
-      else if (isComplete) session.complain(`${JSON.stringify(id)} is not in the cache`)
-      else session.complain(`${JSON.stringify(id)} is not in the cache yet: it is being filled again`)
+      if (reason !== undefined) absent.push(`${JSON.stringify(id)} is damaged: ${reason}`)
+      else if (isComplete) absent.push(`${JSON.stringify(id)} is not in the cache`)
+      else absent.push(`${JSON.stringify(id)} is not in the cache yet: it is being filled again`)
     }
   }
   const [only] = devices
@@ -50,5 +49,6 @@ async function get(session: Session, ids: readonly string[]): Promise<ExitCode> 
   else if (!isOne && (devices.length > 0 || session.output.format !== 'table')) {
     await session.output.rows(DEVICE_COLUMNS, devices)
   }
-  return exitCode
+  for (const line of absent) session.complain(line)
+  return absent.length === 0 ? EXIT.ok : EXIT.notFound
 }

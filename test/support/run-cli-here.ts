@@ -17,6 +17,8 @@ export type RunningCli = {
   /** What it has printed until now. */
   readonly output: string
   readonly errors: string
+  /** Both, as they come: what somebody sees. */
+  readonly shown: string
   /** Ctrl-C. */
   interrupt(): void
   readonly ended: Promise<CliResult>
@@ -29,8 +31,9 @@ export function startCliHere(
   { stdin = '', isTerminal = false, columns = 80 }: CliSurroundings = {},
 ): RunningCli {
   const stop = new AbortController()
-  const stdout = collector()
-  const stderr = collector()
+  const shown: Buffer[] = []
+  const stdout = collector(shown)
+  const stderr = collector(shown)
   const sink = (stream: Writable) => ({ stream, isTerminal, columns: isTerminal ? columns : undefined })
   const code = runCli(args, {
     version: '0.0.0-test',
@@ -52,6 +55,9 @@ export function startCliHere(
     get errors() {
       return stderr.text()
     },
+    get shown() {
+      return Buffer.concat(shown).toString()
+    },
     interrupt: () => stop.abort(),
     ended: code.then((exitCode) => ({ code: exitCode, output: stdout.text(), errors: stderr.text() })),
   }
@@ -65,11 +71,12 @@ export function runCliHere(
   return startCliHere(args, env, surroundings).ended
 }
 
-function collector(): { stream: Writable; text(): string } {
+function collector(shown: Buffer[]): { stream: Writable; text(): string } {
   const chunks: Buffer[] = []
   const stream = new Writable({
     write(chunk: Buffer, _, done) {
       chunks.push(chunk)
+      shown.push(chunk)
       done()
     },
   })
