@@ -58,11 +58,16 @@ class Newest {
   }
 }
 
+/** The reason has a column of its own. */
+function withoutPrefix(text: string, prefix: string): string {
+  return text.startsWith(prefix) ? text.slice(prefix.length) : text
+}
+
 const COLUMNS: readonly Column<LetterRow>[] = [
   { name: 'letter', cell: (row) => row.letter },
   { name: 'written_at', cell: (row) => row.written_at },
   { name: 'reason', cell: (row) => row.reason, tone: () => 'bad' },
   { name: 'device_id', cell: (row) => row.device_id },
   { name: 'source', cell: (row) => `${row.source_partition}:${row.source_offset}` },
-  { name: 'error', cell: (row) => row.error },
+  { name: 'error', cell: ({ error, reason }) => withoutPrefix(error, `${reason}: `) },
 ]

@@ -144,7 +144,11 @@ async function printSummary(session: Session, options: ReplayOptions, summary: R
   const { counts, failed, scanned } = summary
   const rows = (Object.keys(MEANINGS) as ReplayResult[])
     .filter((result) => counts[result] > 0)
-    .map((result): SummaryRow => ({ result, letters: counts[result], meaning: MEANINGS[result] }))
+    .map((result): SummaryRow => ({
+      result,
+      letters: counts[result],
+      meaning: (options.dryRun === true ? IF_IN_EARNEST[result] : undefined) ?? MEANINGS[result],
+    }))
   const { output } = session
   if (output.format === 'json' || output.format === 'yaml') {
     return await output.record({
@@ -184,6 +188,13 @@ const MEANINGS: Readonly<Record<ReplayResult, string>> = {
   original_gone: 'its record is neither in the letter nor in the topic',
   outcome_unknown: 'it may be in the topic: look before you use --again',
   failed: 'not replayed',
+}
+
+/** In a dry run. */
+const IF_IN_EARNEST: Partial<Readonly<Record<ReplayResult, string>>> = {
+  applied: 'it would be stored',
+  tombstone: 'its device would be deleted, or is not there',
+  sent: 'it would go into the topic again',
 }
 
 function failureLine({ letter, outcome }: ReplayedLetter): string {

@@ -152,7 +152,8 @@ function topicFailure(error: unknown, topic: string, setting: string, user: stri
   }
 }
 
-const LOGIN_CURE = 'Check KAFKA_SSL and KAFKA_SASL_MECHANISM: does that port speak what we speak?'
+const LOGIN_CURE =
+  'Is it a Kafka that listens there, and does it speak what KAFKA_SSL and KAFKA_SASL_MECHANISM say?'
 
 function aclCure(user: string, operation: string, resource: string): string {
   return `kafka-acls.sh --add --allow-principal User:${user} --operation ${operation} ${resource}`
