@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { patiently } from '../support/patiently.ts'
-import { runCliHere, startCliHere } from '../support/run-cli-here.ts'
+import { runCliHere } from '../support/run-cli-here.ts'
+import { startCliProcess } from '../support/run-program.ts'
 import { update } from '../support/tagged-records.ts'
 import { openWorkerScenario, type ScenarioContext } from '../support/worker-scenario.ts'
 
@@ -70,7 +71,7 @@ describe('cache-cli rebuild', () => {
     const { env, group, redis, worker } = await openFilled(context)
     worker.kill('SIGSTOP')
     await redis.del('device:d-1:metadata')
-    const running = startCliHere(['rebuild', '--yes'], env)
+    const running = startCliProcess(['rebuild', '--yes'], env)
     await patiently(async () => expect(await redis.exists(`cache_service:progress:${group}`)).toBe(0))
     running.interrupt()
     const { code, errors } = await running.ended

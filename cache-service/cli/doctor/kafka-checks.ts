@@ -11,7 +11,7 @@ import type { Session } from '../session.ts'
 import { probeAddress } from './probe-address.ts'
 
 const SETTINGS = { address: 'KAFKA_BOOTSTRAP_SERVERS', tls: 'KAFKA_SSL' }
-const LOGIN_WITHIN_MS = 10_000
+const LOGIN_WITHIN_MS = 5_000
 
 export async function checkKafka(session: Session, { kafka: config, cache }: Config): Promise<Finding[]> {
   const findings: Finding[] = []
