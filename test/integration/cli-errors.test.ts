@@ -31,7 +31,7 @@ describe('cache-cli errors', () => {
     expect(list.code).toBe(0)
     expect(list.output.split('\n')).toHaveLength(5)
     expect(list.output).toMatch(/^letter +written_at +reason +device_id +source +error\n/)
-    expect(list.output).toMatch(/^0:0 +\S+ +wrong_type +blocked +0:0 +wrong_type: WRONGTYPE/m)
+    expect(list.output).toMatch(/^0:0 +\S+ +wrong_type +blocked +0:0 +WRONGTYPE/m)
 
     const rows = await runCliHere(['errors', 'list', '--reason', 'not_json', '-f', 'json'], env)
     expect(JSON.parse(rows.output)).toMatchObject([

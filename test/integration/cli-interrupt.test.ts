@@ -15,7 +15,7 @@ async function openWithLetters(context: ScenarioContext) {
   const scenario = await openWorkerScenario(context, {
     partitions: 1,
     ownRedis: {},
-    env: { REDIS_TIMEOUT_S: '20' },
+    env: { REDIS_TIMEOUT_S: '20', KAFKA_SESSION_TIMEOUT_S: '30' },
   })
   const letters = Array.from({ length: LETTERS }, (_, i) => {
     const { key, timestampMs, value } = update({ deviceId: `d-${i}` })

@@ -9,7 +9,7 @@ export function checkSettings(parsed: ParsedConfig): Finding[] {
       area: 'settings',
       check: variable,
       verdict: 'failed',
-      detail: /^and /.test(message) ? `${variable} ${message}` : message,
+      detail: message.startsWith('and ') ? `${variable} ${message}` : message,
       cure,
     }))
   }
