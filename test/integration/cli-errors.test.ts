@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import { validLetters, writeLetters } from '../support/letter-scenario.ts'
 import { patiently } from '../support/patiently.ts'
 import { readTopic } from '../support/read-topic.ts'
 import { readEverything } from '../support/redis-connection.ts'
@@ -70,6 +71,25 @@ describe('cache-cli errors', () => {
       code: 3,
       errors: `cache-cli: there is no letter ${errorTopic} 0:9: the partition holds 0 to 2\n`,
     })
+  })
+
+  test('a list of the newest letters reads the end of the topic, and the rest only if it must', async (context) => {
+    const scenario = await openWorkerScenario(context, { partitions: 1 })
+    await writeLetters(scenario, validLetters(300))
+    const { env } = scenario
+    const list = async (...args: string[]) => {
+      const { errors, output } = await runCliHere(['errors', 'list', '-f', 'json', ...args], env)
+      const rows: { letter: string }[] = JSON.parse(output)
+      return { errors, letters: rows.map(({ letter }) => letter) }
+    }
+    const newest = await list('-n', '3')
+    expect(newest.letters).toEqual(['0:299', '0:298', '0:297'])
+    expect(newest.errors).toBe('the newest 3: --limit shows more, and errors stats counts them all\n')
+    const first = await list('--device', 'd-1')
+    expect(first).toEqual({ errors: '', letters: ['0:1'] })
+    const all = await list('-n', '200')
+    expect(all.letters).toHaveLength(200)
+    expect(all.errors).toBe('the newest 200 of 300: --limit shows more\n')
   })
 
   test('replay applies a letter when its cause is gone, once, and its exit code tells whether all is well', async (context) => {

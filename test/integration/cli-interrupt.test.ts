@@ -1,11 +1,9 @@
 import { createServer } from 'node:net'
 import { expect, onTestFailed, onTestFinished, test } from 'vitest'
-import type { SourceRecord } from '../../cache-service/core/source-record.ts'
 import { eventually } from '../support/eventually.ts'
-import { writeLetters } from '../support/letter-scenario.ts'
+import { validLetters, writeLetters } from '../support/letter-scenario.ts'
 import { readTopic } from '../support/read-topic.ts'
 import { runCliProcess, startCliProcess } from '../support/run-program.ts'
-import { update } from '../support/tagged-records.ts'
 import { openWorkerScenario, type ScenarioContext } from '../support/worker-scenario.ts'
 
 const LETTERS = 300
@@ -17,17 +15,7 @@ async function openWithLetters(context: ScenarioContext) {
     ownRedis: {},
     env: { REDIS_TIMEOUT_S: '20', KAFKA_SESSION_TIMEOUT_S: '30' },
   })
-  const letters = Array.from({ length: LETTERS }, (_, i) => {
-    const { key, timestampMs, value } = update({ deviceId: `d-${i}` })
-    const record: SourceRecord = {
-      offset: String(i),
-      timestamp: String(timestampMs),
-      key: key === null ? null : Buffer.from(key),
-      value,
-    }
-    return { record }
-  })
-  await writeLetters(scenario, letters)
+  await writeLetters(scenario, validLetters(LETTERS))
   return scenario
 }
 

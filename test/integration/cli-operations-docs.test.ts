@@ -21,7 +21,7 @@ const BEFORE: Readonly<Record<string, (scenario: WorkerScenario) => Promise<unkn
 
 let scenario: WorkerScenario
 let world: ExampleWorld
-const releases: (() => unknown)[] = []
+const releases: (() => Promise<void> | void)[] = []
 
 /** A worker that runs, has filled Redis, and has written two letters. */
 beforeAll(async () => {
