@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander'
+import { letterLifetimeMs } from '../core/letter-lifetime.ts'
 import { createRecordFinder } from '../kafka/record-finder.ts'
 import { createReplayProducer } from '../kafka/replay-producer.ts'
 import type { TopicBounds } from '../kafka/topic-bounds.ts'
@@ -31,9 +32,6 @@ type ReplayOptions = LetterOptions & {
 }
 
 const EXPLAINED_FAILURES = 10
-const DAY_MS = 86_400_000
-/** For a topic whose retention we may not know. */
-const USUAL_KEEP_MS = 30 * DAY_MS
 
 export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): void {
   addLetterOptions(errors.command('replay'))
@@ -130,11 +128,9 @@ function openCacheTarget(
   })
 }
 
-/** A letter must be remembered for as long as it could be replayed again, and a little longer. */
+/** A letter is remembered for as long as it could be replayed again. */
 async function keepMs(bounds: TopicBounds, errorTopic: string): Promise<number | undefined> {
-  const settings = await bounds.settings(errorTopic).catch(() => new Map<string, string>())
-  const retentionMs = Number(settings.get('retention.ms') ?? USUAL_KEEP_MS)
-  return retentionMs < 0 ? undefined : retentionMs + DAY_MS
+  return letterLifetimeMs(await bounds.settings(errorTopic).catch(() => new Map<string, string>()))
 }
 
 function failureLine({ letter, outcome }: ReplayedLetter): string {

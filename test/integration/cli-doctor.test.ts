@@ -329,6 +329,13 @@ describe('of Kafka', () => {
           'max.message.bytes of the error topic': 'skipped',
         }),
       )
+      for (const args of [
+        ['errors', 'list'],
+        ['errors', 'replay', '--to', 'topic'],
+        ['explain', '--partition', '0', '--offset', '0'],
+      ]) {
+        expect(await runCliHere(args, env)).toMatchObject({ code: 0 })
+      }
       const end = await admin.fetchTopicOffsets(errorTopic)
       expect(end).toMatchObject([{ high: '0' }])
     })

@@ -1,12 +1,16 @@
+import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { validLetters, writeLetters } from '../support/letter-scenario.ts'
 import { patiently } from '../support/patiently.ts'
+import { redisAclOf } from '../support/readme.ts'
 import { readTopic } from '../support/read-topic.ts'
 import { readEverything } from '../support/redis-connection.ts'
 import { runCliHere, startCliHere } from '../support/run-cli-here.ts'
 import { invalid, update } from '../support/tagged-records.ts'
 import { openWorkerScenario, type ScenarioContext, type WorkerScenario } from '../support/worker-scenario.ts'
+
+const FURTHER_PERMISSIONS = '+getbit +setbit +mget +zrevrange'
 
 /** Letters that a real worker wrote: of a blocked key, of text that is no JSON, of a record for nobody. */
 async function openWithLetters(context: ScenarioContext): Promise<WorkerScenario> {
@@ -130,6 +134,33 @@ describe('cache-cli errors', () => {
     const worker = await scenario.startWorker()
     await patiently(async () => expect(await redis.exists('device:blocked:metadata')).toBe(1))
     expect(await worker.stop()).toBe(0)
+  })
+
+  test('the operators need no more of Redis than the documents say', async (context) => {
+    expect(readFileSync('docs/cli-operations.md', 'utf8')).toContain(`\`${FURTHER_PERMISSIONS}\``)
+    const scenario = await openWorkerScenario(context, {
+      partitions: 1,
+      ownRedis: { aclUsers: { operator: `on >secret ${redisAclOf('worker')} ${FURTHER_PERMISSIONS}` } },
+    })
+    const { redis, redisServer } = scenario
+    const env = { ...scenario.env, REDIS_URL: `redis://operator:secret@127.0.0.1:${redisServer.port}` }
+    await scenario.send([update({ deviceId: 'in-topic' })])
+    await writeLetters(scenario, validLetters(2))
+    await redis.set('cache_service:listening', '1')
+    for (const args of [
+      ['errors', 'show', '0:0'],
+      ['errors', 'replay', '--dry-run'],
+      ['errors', 'replay'],
+      ['errors', 'replay', '--to', 'topic', '--again'],
+      ['explain', '--partition', '0', '--offset', '0'],
+      ['rebuild', '--yes'],
+    ]) {
+      expect(await runCliHere(args, env)).toMatchObject({
+        code: 0,
+        errors: expect.not.stringContaining('Redis does not answer'),
+      })
+    }
+    expect(await redis.acl('LOG')).toEqual([])
   })
 
   test('show and explain work together', async (context) => {
