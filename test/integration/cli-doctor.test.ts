@@ -329,10 +329,11 @@ describe('of Kafka', () => {
           'max.message.bytes of the error topic': 'skipped',
         }),
       )
+      const filled = (await admin.fetchTopicOffsets(topic)).find(({ high }) => high === '1')
       for (const args of [
         ['errors', 'list'],
         ['errors', 'replay', '--to', 'topic'],
-        ['explain', '--partition', '0', '--offset', '0'],
+        ['explain', '--partition', filled?.partition.toString() ?? '', '--offset', '0'],
       ]) {
         expect(await runCliHere(args, env)).toMatchObject({ code: 0 })
       }
