@@ -70,7 +70,7 @@ export function createApiClient(session: Session, url: string): ApiClient {
         if (response.ok) return response
         const retryAfterS = Number(response.headers.get('retry-after') ?? NaN)
         if (attempts === MOST_ATTEMPTS || !(retryAfterS >= 0) || ![429, 503].includes(response.status)) {
-          throw await refusalOf(response, url)
+          throw await refusalOf(response, url, token !== undefined)
         }
         session.log.debug(`the API says ${response.status}: trying again in ${retryAfterS} s`)
         await sleep(Math.min(retryAfterS, LONGEST_RETRY_AFTER_S) * 1000, stop)
@@ -91,11 +91,14 @@ function readToken({ context, options: { tokenFile } }: Session): string | undef
   throw usageError(`${tokenFile} does not hold one token: check --token-file`)
 }
 
-async function refusalOf(response: Response, url: string): Promise<CliError> {
+async function refusalOf(response: Response, url: string, hasToken: boolean): Promise<CliError> {
   const { status } = response
   const problem = problemSchema.safeParse(await response.json().catch(() => undefined)).data
   const said = problem === undefined ? `status ${status}` : (problem.detail ?? problem.title)
-  if (status === 401) return new CliError(EXIT.refused, `the API wants a token (${said}): check --token-file`)
+  if (status === 401) {
+    const told = hasToken ? 'refuses the token' : 'wants a token'
+    return new CliError(EXIT.refused, `the API ${told} (${said}): check --token-file`)
+  }
   if (status === 403) {
     return new CliError(
       EXIT.refused,

@@ -7,6 +7,7 @@ import type { ApiClient, ApiRequest } from './api-client.ts'
 import { CliError } from './cli-error.ts'
 import type { DeviceSource, WatchFilter } from './device-source.ts'
 import { EXIT } from './exit-codes.ts'
+import { createOutage } from './outage.ts'
 import type { Session } from './session.ts'
 import { createFrameParser, type WatchEvent } from './watch-events.ts'
 
@@ -71,21 +72,23 @@ async function* watchEvents(
   const arrived: WatchEvent[] = []
   const parser = createFrameParser((event) => arrived.push(event))
   let hasWorked = false
+  const outage = createOutage(session, 'the API')
   while (!stop.aborted) {
     try {
       const headers = parser.lastId === undefined ? {} : { 'last-event-id': parser.lastId }
       const response = await client.ask({ path: `/api/events?${query}`, headers, isStream: true })
       if (!hasWorked) filter.onStart()
       hasWorked = true
+      outage.hasEnded()
       for await (const text of textsOf(response)) {
         parser.feed(text)
         yield* arrived.splice(0)
       }
-      session.say('the API ended the stream: connecting again')
+      outage.failed(new Error('it ended the stream'))
     } catch (error) {
       if (stop.aborted) return
       if (!hasWorked || (error instanceof CliError && error.exitCode === EXIT.refused)) throw error
-      session.say(`lost the API, trying again: ${error instanceof Error ? error.message : String(error)}`)
+      outage.failed(error)
     }
     await sleep(RECONNECT_AFTER_MS, stop)
   }

@@ -26,7 +26,13 @@ export function registerConfigCommand({ program, perform }: Cli): void {
   const config = program
     .command('config')
     .description('the configuration of the service, as it would be read from this environment')
-    .addHelpText('after', examples(['cache-cli config show', ''], ['cache-cli config validate', '']))
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli config show', 'every option'],
+        ['cache-cli config validate', 'is all of it good?'],
+      ),
+    )
 
   config
     .command('show')

@@ -45,7 +45,7 @@ async function info(session: Session): Promise<void> {
     case 'csv':
       return await record(facts)
     case 'table':
-      await record({ ...facts, lag_seconds: facts.lag_seconds?.toFixed(1) })
+      await record(forPeople(facts))
       if (workers.length === 0)
         return session.say('No worker reports: none runs on this Redis, or none reaches it.')
       await session.output.text('\n')
@@ -70,6 +70,17 @@ function factsOf(devices: number | undefined, stats: ServerFacts, workers: reado
     rebuilding: workers.some(({ rebuilding }) => rebuilding),
     lag_records: lags.length === 0 ? null : lags.reduce((sum, lag) => sum + lag, 0),
     lag_seconds: ages.length === 0 ? null : Math.max(...ages),
-    records_per_second: workers.reduce((sum, { rates }) => sum + rates.records, 0),
+    records_per_second:
+      workers.length === 0 ? null : workers.reduce((sum, { rates }) => sum + rates.records, 0),
+  }
+}
+
+/** Rounded, and each thing once. */
+function forPeople({ lag_seconds, records_per_second, ...facts }: ReturnType<typeof factsOf>) {
+  const others = Object.entries(facts).filter(([name]) => name !== 'memory_bytes')
+  return {
+    ...Object.fromEntries(others),
+    lag_seconds: lag_seconds?.toFixed(1),
+    records_per_second: records_per_second?.toFixed(1),
   }
 }

@@ -57,7 +57,7 @@ async function printLag(session: Session, { interval, watch }: LagOptions): Prom
   if (watch === true) return await watchLag(session, read, interval * 1000)
   const partitions = await read()
   await session.output.rows(COLUMNS, partitions)
-  session.say(`${totalOf(partitions)} records behind`)
+  session.say(behind(totalOf(partitions)))
 }
 
 async function watchLag(session: Session, read: ReadLag, everyMs: number): Promise<void> {
@@ -80,7 +80,7 @@ async function watchLag(session: Session, read: ReadLag, everyMs: number): Promi
       colors,
       columns: isScreen ? stdout.columns : undefined,
     })
-    return `${isScreen ? CLEAR_SCREEN : ''}${colors.dim(look.at)}  ${look.lag} records behind\n\n${table}`
+    return `${isScreen ? CLEAR_SCREEN : ''}${colors.dim(look.at)}  ${behind(look.lag)}\n\n${table}`
   })
 }
 
@@ -106,7 +106,8 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
         committed: committed ?? null,
         end,
         lag: records,
-        seconds: records === 0 ? 0 : (reported?.seconds ?? null),
+        // A report is a few seconds old: that nothing was behind then says nothing of now.
+        seconds: records === 0 ? 0 : reported?.seconds || null,
         worker: reported?.worker ?? null,
       }
     })
@@ -149,6 +150,10 @@ function reportOf(partition: number, reports: readonly WorkerReport[]) {
     if (found !== undefined) return { worker: id, seconds: found.seconds }
   }
   return undefined
+}
+
+function behind(records: number): string {
+  return `${records} ${records === 1 ? 'record' : 'records'} behind`
 }
 
 function totalOf(partitions: readonly PartitionLag[]): number {

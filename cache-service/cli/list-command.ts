@@ -12,7 +12,7 @@ type ListOptions = {
   /** Infinity: all. */
   readonly limit: number
   readonly page: number
-  readonly match: string
+  readonly match?: string
   readonly filter?: readonly string[]
 }
 
@@ -24,7 +24,7 @@ export function registerListCommand({ program, perform }: Cli): void {
     .description('print devices, in no particular order')
     .option('--limit <n>', 'so many at most, or "all"', parseLimit, DEFAULT_LIMIT)
     .option('--page <n>', 'the first, second, … of --limit devices each', wholeNumber(1), 1)
-    .option('--match <prefix>', 'only ids that begin with this, literally', '')
+    .option('--match <prefix>', 'only ids that begin with this, literally')
     .option(
       '--filter <field=value>',
       'only devices with this value, of an extra field too; repeatable',
@@ -50,7 +50,7 @@ function parseLimit(text: string): number {
   }
 }
 
-async function list(session: Session, { limit, page, match, filter }: ListOptions): Promise<void> {
+async function list(session: Session, { limit, page, match = '', filter }: ListOptions): Promise<void> {
   const isWanted = parseFilters(filter ?? [])
   const source = await openSource(session)
   const skipped = page === 1 ? 0 : (page - 1) * limit

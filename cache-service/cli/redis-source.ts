@@ -14,6 +14,7 @@ import { createWorkerReports } from '../redis/worker-reports.ts'
 import { usageError } from './cli-error.ts'
 import { deviceOf, type Device, type DeviceSource, type WatchFilter } from './device-source.ts'
 import { EventQueue } from './event-queue.ts'
+import { createOutage } from './outage.ts'
 import type { Session } from './session.ts'
 import { createFrameParser, type WatchEvent } from './watch-events.ts'
 
@@ -79,10 +80,13 @@ async function* watchStreams(
   const queue = new EventQueue()
   const filter = createEventFilter(streams, deviceIds, updateTypes)
   const parser = createFrameParser((event) => queue.push(event))
+  const blocked = await session.redis('events')
+  const outage = createOutage(session, 'Redis')
+  blocked.on('ready', () => outage.hasEnded())
   const follower = new EventFollower({
-    redis: await session.redis('events'),
+    redis: blocked,
     blockMs: Math.min(LONGEST_BLOCK_MS, session.config.redis.timeoutMs / 2),
-    failed: (error) => session.say(`lost Redis, trying again: ${error.message}`),
+    failed: (error) => outage.failed(error),
     monitor,
     random,
   })

@@ -27,6 +27,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
     },
   }
   for (const register of COMMANDS) register(cli)
+  pointToHelp(program, 'cache-cli')
   try {
     await program.parseAsync(argv, { from: 'user' })
     return exitCode
@@ -56,8 +57,13 @@ function createProgram({ stdout, stderr, version }: CliContext): Command {
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })
-    .showHelpAfterError('(cache-cli --help tells more)')
     .exitOverride()
+}
+
+/** After wrong usage: of the command that was meant. */
+function pointToHelp(command: Command, path: string): void {
+  command.showHelpAfterError(`(${path} --help tells more)`)
+  for (const part of command.commands) pointToHelp(part, `${path} ${part.name()}`)
 }
 
 async function runCommand(work: Work, context: CliContext, options: GlobalOptions): Promise<ExitCode> {
@@ -69,6 +75,8 @@ async function runCommand(work: Work, context: CliContext, options: GlobalOption
     context.stderr.stream.write(`cache-cli: ${messageOf(error)}\n`)
     return error instanceof CliError ? error.exitCode : EXIT.failure
   }
+  // Who waits for input waits no longer.
+  stop.addEventListener('abort', () => context.stdin.stream.destroy(), { once: true })
   let exitCode: ExitCode
   try {
     const working = work(session)

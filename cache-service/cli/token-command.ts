@@ -22,7 +22,10 @@ const NAME = /^[\w.@-]{1,64}$/
 const OWNER_ONLY = 0o600
 
 export function registerTokenCommand({ program, perform }: Cli): void {
-  const token = program.command('token').description('tokens for the API')
+  const token = program
+    .command('token')
+    .description('tokens for the API')
+    .addHelpText('after', examples(['cache-cli token create --name dashboard', 'a token that may read']))
   token
     .command('create')
     .description('make a token: it is printed once, and the API keeps only its hash (API_TOKENS_FILE)')
@@ -41,14 +44,8 @@ export function registerTokenCommand({ program, perform }: Cli): void {
       'after',
       examples(
         ['cache-cli token create --name dashboard', 'a token that may read, and the entry for the file'],
-        [
-          'cache-cli token create --name ci --scope read,write --expires 90d --file tokens.jsonl',
-          'added at once',
-        ],
-        [
-          'cache-cli token create --name app --file tokens.jsonl --format json | jq -r .token > app.token',
-          '',
-        ],
+        ['cache-cli token create --name ci --scope read,write --expires 90d', 'for three months'],
+        ['cache-cli token create --name app --file tokens.jsonl', 'added to the file at once'],
       ),
     )
     .action((options: CreateOptions) => perform((session) => create(session, options)))

@@ -34,7 +34,11 @@ export function startCliHere(
   const shown: Buffer[] = []
   const stdout = collector(shown)
   const stderr = collector(shown)
-  const sink = (stream: Writable) => ({ stream, isTerminal, columns: isTerminal ? columns : undefined })
+  const sink = (stream: Writable) =>
+    // Whoever draws a bar looks at the stream itself.
+    isTerminal
+      ? { stream: Object.assign(stream, { isTTY: true, columns }), isTerminal, columns }
+      : { stream, isTerminal, columns: undefined }
   const code = runCli(args, {
     version: '0.0.0-test',
     env,
