@@ -1,9 +1,10 @@
 import { createServer } from 'node:net'
 import { expect, onTestFailed, onTestFinished, test } from 'vitest'
+import { startCliProcess } from '../support/cli-process.ts'
 import { eventually } from '../support/eventually.ts'
 import { validLetters, writeLetters } from '../support/letter-scenario.ts'
 import { readTopic } from '../support/read-topic.ts'
-import { runCliProcess, startCliProcess } from '../support/run-program.ts'
+import { runCliProcess } from '../support/run-program.ts'
 import { openWorkerScenario, type ScenarioContext } from '../support/worker-scenario.ts'
 
 const LETTERS = 300
@@ -32,13 +33,12 @@ test.each([
     await redis.call('CLIENT', 'PAUSE', '20000', 'WRITE')
     const running = startCliProcess(['errors', 'replay', '--to', to], env)
     await eventually(async () => expect(await redis.client('LIST')).toMatch(/name=cache-cli\S* .*flags=b/))
-    running.interrupt()
+    running.kill('SIGINT')
     await redis.call('CLIENT', 'UNPAUSE')
-    const { code, errors, output } = await running.ended
-    expect(code).toBe(130)
-    expect(output).toBe('')
+    expect(await running.exit).toBe(130)
+    expect(running.output).toBe('')
     const done = Number(
-      new RegExp(`^interrupted, with ${result} (\\d+): run it again`, 'm').exec(errors)?.[1],
+      new RegExp(`^interrupted, with ${result} (\\d+): run it again`, 'm').exec(running.errors)?.[1],
     )
     expect(done).toBeGreaterThan(0)
     expect(done).toBeLessThan(LETTERS)
@@ -59,10 +59,9 @@ test.each([
 
 test('a reader who has seen enough ends a list without a complaint', async (context) => {
   const { env } = await openWithLetters(context)
-  const running = startCliProcess(['errors', 'list', '-n', '1000', '-f', 'json'], env)
-  await eventually(() => expect(running.output).toContain('\n'))
-  running.closeOutput()
-  expect(await running.ended).toMatchObject({ code: 0, errors: '' })
+  const running = startCliProcess('cache-cli errors list -n 1000 -f json | head -1', env)
+  expect(await running.exit).toBe(0)
+  expect(running).toMatchObject({ output: '[\n', errors: '' })
 })
 
 test('the doctor ends soon when nothing answers', async () => {
