@@ -1,7 +1,17 @@
 import type { Command } from 'commander'
+import type { LetterFilter } from '../core/letter-filter.ts'
+import type { StoredLetter } from '../core/stored-letter.ts'
+import type { ScannedLetters } from '../pipeline/letter-scan.ts'
 import { examples, type Cli } from './cli.ts'
 import { wholeNumber } from './global-options.ts'
-import { letterRow, openLetterBox, readLetters, sayForeign, type LetterRow } from './letter-box.ts'
+import {
+  letterRow,
+  openLetterBox,
+  readLetters,
+  sayForeign,
+  type LetterBox,
+  type LetterRow,
+} from './letter-box.ts'
 import { addLetterOptions, letterFilter, type LetterOptions } from './letter-options.ts'
 import type { Session } from './session.ts'
 import type { Column } from './table.ts'
@@ -28,12 +38,39 @@ export function registerErrorsListCommand(errors: Command, { perform }: Cli): vo
 async function list(session: Session, options: ListOptions): Promise<void> {
   const filter = letterFilter(options, session.context.now())
   const box = await openLetterBox(session)
-  const newest = new Newest(options.limit)
-  const scanned = await readLetters(box, filter, (letter) => newest.add(letterRow(letter)))
-  await session.output.rows(COLUMNS, newest.rows())
+  const { rows, scanned } = await readNewest(box, filter, options.limit)
+  await session.output.rows(COLUMNS, rows)
   sayForeign(session, scanned)
-  if (scanned.matching > options.limit) {
+  if (scanned.cut.length > 0) {
+    session.say(`the newest ${options.limit}: --limit shows more, and errors stats counts them all`)
+  } else if (scanned.matching > options.limit) {
     session.say(`the newest ${options.limit} of ${scanned.matching}: --limit shows more`)
+  }
+}
+
+const FIRST_OFFSETS = 256
+const GROWTH = 8
+
+/** From the end, and no more than it takes: there may be millions. */
+async function readNewest(
+  box: LetterBox,
+  filter: LetterFilter,
+  limit: number,
+): Promise<{ rows: LetterRow[]; scanned: ScannedLetters }> {
+  for (let offsets = Math.max(FIRST_OFFSETS, 2 * limit); ; offsets *= GROWTH) {
+    const newest = new Newest(limit)
+    const oldest = new Map<number, string>()
+    const visit = (letter: StoredLetter) => {
+      const row = letterRow(letter)
+      newest.add(row)
+      if (!oldest.has(letter.partition)) oldest.set(letter.partition, row.written_at)
+    }
+    const scanned = await readLetters(box, filter, visit, offsets)
+    const rows = newest.rows()
+    const last = rows[limit - 1]?.written_at ?? ''
+    // What was left out is older than the oldest that was seen of its partition.
+    const isOlder = (partition: number) => (oldest.get(partition) ?? '~') <= last
+    if (scanned.cut.every(isOlder)) return { rows, scanned }
   }
 }
 
@@ -48,14 +85,21 @@ class Newest {
 
   add(row: LetterRow): void {
     this.#rows.push(row)
-    if (this.#rows.length >= 2 * this.#limit) this.#rows = this.rows()
+    if (this.#rows.length >= 2 * this.#limit) this.#rows = this.rows().toReversed()
   }
 
+  /** Newest first; of those of one moment the one that was added later. */
   rows(): LetterRow[] {
     return this.#rows
+      .toReversed()
       .toSorted((a, b) => (a.written_at < b.written_at ? 1 : a.written_at > b.written_at ? -1 : 0))
       .slice(0, this.#limit)
   }
+}
+
+/** The reason has a column of its own. */
+function withoutPrefix(text: string, prefix: string): string {
+  return text.startsWith(prefix) ? text.slice(prefix.length) : text
 }
 
 const COLUMNS: readonly Column<LetterRow>[] = [
@@ -64,5 +108,5 @@ const COLUMNS: readonly Column<LetterRow>[] = [
   { name: 'reason', cell: (row) => row.reason, tone: () => 'bad' },
   { name: 'device_id', cell: (row) => row.device_id },
   { name: 'source', cell: (row) => `${row.source_partition}:${row.source_offset}` },
-  { name: 'error', cell: (row) => row.error },
+  { name: 'error', cell: ({ error, reason }) => withoutPrefix(error, `${reason}: `) },
 ]

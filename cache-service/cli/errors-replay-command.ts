@@ -1,14 +1,14 @@
 import { Option, type Command } from 'commander'
+import { letterLifetimeMs } from '../core/letter-lifetime.ts'
 import { createRecordFinder } from '../kafka/record-finder.ts'
 import { createReplayProducer } from '../kafka/replay-producer.ts'
 import type { TopicBounds } from '../kafka/topic-bounds.ts'
 import { createReplay } from '../pipeline/replay.ts'
-import { runReplay, type ReplayedLetter, type ReplaySummary } from '../pipeline/replay-run.ts'
+import { runReplay, type ReplayedLetter } from '../pipeline/replay-run.ts'
 import {
   createCacheTarget,
   createTopicTarget,
   FAILED_RESULTS,
-  type ReplayResult,
   type ReplayTarget,
 } from '../pipeline/replay-target.ts'
 import { createDeviceIndex } from '../redis/device-index.ts'
@@ -21,8 +21,9 @@ import { EXIT, type ExitCode } from './exit-codes.ts'
 import { openLetterBox, readerGroup, sayForeign, type LetterBox } from './letter-box.ts'
 import { addLetterOptions, letterFilter, type LetterOptions } from './letter-options.ts'
 import { ReplayHints } from './replay-hints.ts'
+import { doneText, printSummary } from './replay-summary.ts'
 import type { Session } from './session.ts'
-import { printable, type Column } from './table.ts'
+import { printable } from './table.ts'
 
 type ReplayOptions = LetterOptions & {
   readonly to: 'cache' | 'topic'
@@ -31,9 +32,6 @@ type ReplayOptions = LetterOptions & {
 }
 
 const EXPLAINED_FAILURES = 10
-const DAY_MS = 86_400_000
-/** For a topic whose retention we may not know. */
-const USUAL_KEEP_MS = 30 * DAY_MS
 
 export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): void {
   addLetterOptions(errors.command('replay'))
@@ -89,11 +87,10 @@ async function replayErrors(session: Session, options: ReplayOptions): Promise<E
   }).finally(() => Promise.all([box.ended(), hints.append()]))
   if (explained > EXPLAINED_FAILURES) session.say(`… and ${explained - EXPLAINED_FAILURES} more`)
   if (summary.isInterrupted) {
-    const replayed = Object.values(summary.counts).reduce((sum, count) => sum + count, 0)
-    session.say(`interrupted after ${replayed} letters: run it again for the rest`)
+    session.say(`interrupted, ${doneText(summary)}: run it again for the rest`)
     return EXIT.interrupted
   }
-  await printSummary(session, options, summary)
+  await printSummary(session, { to: options.to, isDryRun: options.dryRun === true }, summary)
   sayForeign(session, summary.scanned)
   if (summary.endedBy !== undefined) {
     const failure = session.failureOf(summary.endedBy)
@@ -131,59 +128,9 @@ function openCacheTarget(
   })
 }
 
-/** A letter must be remembered for as long as it could be replayed again, and a little longer. */
+/** A letter is remembered for as long as it could be replayed again. */
 async function keepMs(bounds: TopicBounds, errorTopic: string): Promise<number | undefined> {
-  const settings = await bounds.settings(errorTopic).catch(() => new Map<string, string>())
-  const retentionMs = Number(settings.get('retention.ms') ?? USUAL_KEEP_MS)
-  return retentionMs < 0 ? undefined : retentionMs + DAY_MS
-}
-
-type SummaryRow = { readonly result: ReplayResult; readonly letters: number; readonly meaning: string }
-
-async function printSummary(session: Session, options: ReplayOptions, summary: ReplaySummary): Promise<void> {
-  const { counts, failed, scanned } = summary
-  const rows = (Object.keys(MEANINGS) as ReplayResult[])
-    .filter((result) => counts[result] > 0)
-    .map((result): SummaryRow => ({ result, letters: counts[result], meaning: MEANINGS[result] }))
-  const { output } = session
-  if (output.format === 'json' || output.format === 'yaml') {
-    return await output.record({
-      to: options.to,
-      dry_run: options.dryRun === true,
-      letters: scanned.matching,
-      failed,
-      results: Object.fromEntries(rows.map(({ result, letters }) => [result, letters])),
-    })
-  }
-  if (rows.length === 0) return session.say('no dead letters to replay')
-  await output.rows(COLUMNS, rows)
-  if (options.dryRun === true) session.say('a dry run: nothing was changed')
-}
-
-const COLUMNS: readonly Column<SummaryRow>[] = [
-  {
-    name: 'result',
-    cell: ({ result }) => result,
-    tone: ({ result }) => (FAILED_RESULTS.has(result) ? 'bad' : 'good'),
-  },
-  { name: 'letters', cell: ({ letters }) => letters, isNumber: true },
-  { name: 'meaning', cell: ({ meaning }) => meaning },
-]
-
-const MEANINGS: Readonly<Record<ReplayResult, string>> = {
-  applied: 'in Redis now',
-  unchanged: 'Redis held the same already',
-  stale: 'Redis holds something newer',
-  tombstone: 'the device is deleted, or was not there',
-  expired: 'too old: its device would have expired by now',
-  skipped: 'without metadata: nothing to store',
-  sent: 'in the topic again',
-  already_replayed: 'by an earlier replay, or by another at the same time (--again does it again)',
-  still_invalid: 'its cause is not gone: it stays a dead letter',
-  replayed_too_often: 'it has come back from the topic too often',
-  original_gone: 'its record is neither in the letter nor in the topic',
-  outcome_unknown: 'it may be in the topic: look before you use --again',
-  failed: 'not replayed',
+  return letterLifetimeMs(await bounds.settings(errorTopic).catch(() => new Map<string, string>()))
 }
 
 function failureLine({ letter, outcome }: ReplayedLetter): string {

@@ -12,6 +12,8 @@ import type { Session } from './session.ts'
 type Place = { readonly partition: number; readonly offset: number }
 type ShowOptions = { readonly original?: true }
 
+const LINE_BREAK = Buffer.from('\n')
+
 export function registerErrorsShowCommand(errors: Command, { perform }: Cli): void {
   errors
     .command('show')
@@ -19,7 +21,7 @@ export function registerErrorsShowCommand(errors: Command, { perform }: Cli): vo
     .addArgument(
       new Argument('<partition:offset>', 'of the letter, as errors list shows it').argParser(parsePlace),
     )
-    .option('--original', 'the record alone, as it was sent')
+    .option('--original', 'the record alone: its bytes as they were sent, and a line break')
     .addHelpText(
       'after',
       examples(
@@ -39,15 +41,15 @@ async function show(session: Session, place: Place, options: ShowOptions): Promi
       throw new CliError(EXIT.notFound, `the record is gone: ${original.from}`)
     if (original.value === null)
       throw new CliError(EXIT.failure, 'the record is a tombstone: it has no value')
-    return await session.output.text(`${original.value.toString('utf8')}\n`)
+    // Its bytes, whatever they are: a record may be a dead letter because it is no text.
+    return await session.output.text(Buffer.concat([original.value, LINE_BREAK]))
   }
-  const { source_partition, source_offset, source_topic, ...row } = letterRow(letter)
+  const row = letterRow(letter)
   const { bytes, ...shown } = shownValue(original.value)
   await session.output.record({
     ...row,
     service_version: letter.serviceVersion,
-    source: { topic: source_topic, partition: source_partition, offset: source_offset },
-    source_timestamp: letter.source.timestamp,
+    source_time: timeOf(letter.source.timestamp),
     key: letter.key?.toString('utf8') ?? null,
     replayed: await replayedState(session, box, place),
     original_from: original.from,
@@ -129,6 +131,12 @@ async function replayedState(session: Session, { errorTopic }: LetterBox, place:
   } catch {
     return 'unknown, as Redis does not answer'
   }
+}
+
+/** null: Kafka had none for the record. */
+function timeOf(timestamp: string): string | null {
+  const ms = Number(timestamp)
+  return ms > 0 ? new Date(ms).toISOString() : null
 }
 
 function parsePlace(text: string): Place {

@@ -47,7 +47,10 @@ export async function openLetterBox(session: Session): Promise<LetterBox> {
         bar.set(read)
       },
     },
-    ended: () => bar?.end(),
+    ended: () => {
+      bar?.end()
+      bar = undefined
+    },
   }
 }
 
@@ -60,9 +63,10 @@ export async function readLetters(
   box: LetterBox,
   filter: LetterFilter,
   visit: (letter: StoredLetter) => void,
+  lastOffsets?: number,
 ): Promise<ScannedLetters> {
   try {
-    return await scanLetters(box.scan, filter, visit)
+    return await scanLetters(box.scan, filter, visit, lastOffsets)
   } finally {
     box.ended()
   }

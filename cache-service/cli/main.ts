@@ -47,7 +47,8 @@ function sinkOf(stream: WriteStream): Sink {
     stream,
     isTerminal: stream.isTTY,
     get columns() {
-      return stream.isTTY ? stream.columns : undefined
+      // 0: a terminal that does not know how wide it is.
+      return stream.isTTY && stream.columns > 0 ? stream.columns : undefined
     },
   }
 }

@@ -29,7 +29,7 @@ export type Output = {
     line: (row: Row, colors: Colors) => string,
   ): Promise<void>
   /** Text as it is, whatever the format. */
-  text(text: string): Promise<void>
+  text(text: string | Uint8Array): Promise<void>
 }
 
 export type OutputOptions = {
@@ -44,7 +44,7 @@ export type OutputOptions = {
 export function createOutput({ format, sink, colors, stop, beforeWrite }: OutputOptions): Output {
   const look = () => ({ colors, columns: sink.isTerminal ? sink.columns : undefined })
 
-  async function write(text: string): Promise<void> {
+  async function write(text: string | Uint8Array): Promise<void> {
     stop.throwIfAborted()
     beforeWrite()
     await new Promise<void>((resolve, reject) => {

@@ -131,9 +131,9 @@ function workersText(workers: number): string {
 function reachText({ devices, devicesOutOfReach, oldestRecord }: RebuildPlan): string {
   if (oldestRecord === undefined) return `the topic is empty: none of the ${devices} devices would come back`
   const oldest = `the oldest record that is left is from ${oldestRecord}`
-  if (devicesOutOfReach === 0) return `${oldest}: each of the ${devices} devices has one`
+  if (devicesOutOfReach === 0) return `${oldest}: each of the ${devices} devices has a record there`
   return (
-    `${oldest}: of ${devices} devices ${devicesOutOfReach} have none any more. ` +
+    `${oldest}: of ${devices} devices ${devicesOutOfReach} have no record there any more. ` +
     'They stay as they are, and could not be brought back if they were lost'
   )
 }

@@ -17,6 +17,8 @@ const SESSION_TIMEOUT_MS = 30_000
 /** Kafka answers, and brings nothing: what is left of the ranges are no records (markers, or compacted away). */
 const NOTHING_LEFT_FETCHES = 20
 const NOTHING_LEFT_MS = 4_000
+/** A broker that has nothing says so within MAX_WAIT_MS: one that takes longer may be sending what is wanted. */
+const SLOW_ANSWER_MS = 1_000
 /** A coordinator that is loading, a leader that moves: KafkaJS gives up on these while it joins. */
 const MAX_FAILURES = 10
 const RETRY_AFTER_MS = 500
@@ -32,6 +34,8 @@ type Reading = {
   read: number
   emptyFetches: number
   lastBatchMs: number
+  /** Broker → since when it has not answered. */
+  readonly askedMs: Map<number, number>
   end: (error?: unknown) => void
 }
 
@@ -89,6 +93,7 @@ export class TopicReader {
       read: 0,
       emptyFetches: 0,
       lastBatchMs: 0,
+      askedMs: new Map(),
       end: () => undefined,
     }
     try {
@@ -116,6 +121,7 @@ export class TopicReader {
     reading.end = (error) => (error === undefined ? resolve() : reject(error))
     reading.emptyFetches = 0
     reading.lastBatchMs = this.#now()
+    reading.askedMs.clear()
     this.#reading = reading
     if (this.#consumer === undefined) await Promise.race([this.#open(), promise])
     else this.#seekAll(this.#consumer)
@@ -149,7 +155,10 @@ export class TopicReader {
     })
     this.#consumer = consumer
     consumer.on(consumer.events.CRASH, ({ payload }) => this.#fail(consumer, payload.error))
-    consumer.on(consumer.events.FETCH, () => this.#fetched())
+    consumer.on(consumer.events.FETCH_START, ({ payload }) => {
+      this.#reading?.askedMs.set(payload.nodeId, this.#now())
+    })
+    consumer.on(consumer.events.FETCH, ({ payload }) => this.#answered(payload.nodeId))
     // Whenever it joins, it has forgotten where it was.
     consumer.on(consumer.events.GROUP_JOIN, () => this.#seekAll(consumer))
     try {
@@ -238,11 +247,20 @@ export class TopicReader {
     }
   }
 
-  #fetched(): void {
+  #answered(broker: number): void {
     const reading = this.#reading
     if (reading === undefined) return
+    const nowMs = this.#now()
+    const isSlow = (askedMs: number) => nowMs - askedMs > SLOW_ANSWER_MS
+    const askedMs = reading.askedMs.get(broker) ?? nowMs
+    reading.askedMs.delete(broker)
+    if (isSlow(askedMs)) {
+      reading.emptyFetches = 0
+      reading.lastBatchMs = nowMs
+      return
+    }
     reading.emptyFetches++
-    const silentMs = this.#now() - reading.lastBatchMs
-    if (reading.emptyFetches > NOTHING_LEFT_FETCHES && silentMs > NOTHING_LEFT_MS) reading.end()
+    if (reading.emptyFetches <= NOTHING_LEFT_FETCHES || nowMs - reading.lastBatchMs <= NOTHING_LEFT_MS) return
+    if (![...reading.askedMs.values()].some(isSlow)) reading.end()
   }
 }

@@ -16,19 +16,30 @@ export type ScannedLetters = {
   readonly matching: number
   /** Other services' messages in the same topic, and such as can't be understood. */
   readonly foreign: number
+  /** Partitions of which only the last offsets were read. */
+  readonly cut: readonly number[]
 }
 
 /**
  * Shows every letter that the error topic holds now, and that the filter lets pass, to `visit`, which is waited for.
  * Letters of one partition come in their order. Rejects with a ServiceError, or with what `visit` threw.
+ *
+ * @param lastOffsets no more than so many of each partition, the last ones.
  */
 export async function scanLetters(
   { errorTopic, bounds, reader, stop, progress }: LetterScanDependencies,
   filter: LetterFilter,
   visit: (letter: StoredLetter) => Promise<void> | void,
+  lastOffsets = Infinity,
 ): Promise<ScannedLetters> {
   const counts = { read: 0, matching: 0, foreign: 0 }
-  const ranges = await rangesOf(bounds, errorTopic, filter)
+  const wanted = await rangesOf(bounds, errorTopic, filter)
+  const cut = wanted.filter(({ from, to }) => to - from > lastOffsets).map(({ partition }) => partition)
+  const ranges = wanted.map(({ from, partition, to }) => ({
+    partition,
+    from: Math.max(from, to - lastOffsets),
+    to,
+  }))
   await reader.read(
     ranges,
     async (record, partition) => {
@@ -43,7 +54,7 @@ export async function scanLetters(
     },
     { stop, progress },
   )
-  return counts
+  return { ...counts, cut }
 }
 
 /** No more of the topic than is needed: the rest is for the filter. */

@@ -50,7 +50,7 @@ export async function runReplay(
     if (outage !== undefined) throw new Ended(outage)
   }
 
-  let scanned: ScannedLetters = { read: 0, matching: 0, foreign: 0 }
+  let scanned: ScannedLetters = { read: 0, matching: 0, foreign: 0, cut: [] }
   let endedBy: ServiceError | undefined
   let inHand = Promise.resolve()
   try {

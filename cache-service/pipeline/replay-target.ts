@@ -16,23 +16,25 @@ import type { DeviceIndex } from '../redis/device-index.ts'
 import type { DeviceWriter } from '../redis/device-writer.ts'
 
 /** What became of a letter, or, in a dry run, what would. A closed set. */
-export type ReplayResult =
+export const REPLAY_RESULTS = [
   // to the cache
-  | 'applied'
-  | 'unchanged'
-  | 'stale'
-  | 'tombstone'
-  | 'expired'
-  | 'skipped'
+  'applied',
+  'unchanged',
+  'stale',
+  'tombstone',
+  'expired',
+  'skipped',
   // to the topic
-  | 'sent'
-  | 'outcome_unknown'
-  | 'replayed_too_often'
+  'sent',
   // to either
-  | 'already_replayed'
-  | 'still_invalid'
-  | 'original_gone'
-  | 'failed'
+  'already_replayed',
+  'still_invalid',
+  'replayed_too_often',
+  'original_gone',
+  'outcome_unknown',
+  'failed',
+] as const
+export type ReplayResult = (typeof REPLAY_RESULTS)[number]
 
 /** Those after which somebody must look. */
 export const FAILED_RESULTS: ReadonlySet<ReplayResult> = new Set<ReplayResult>([

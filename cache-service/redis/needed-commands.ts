@@ -84,7 +84,10 @@ export function neededCommands(
         harmless('EXISTS', DEVICE_INDEX_KEY),
         harmless('SSCAN', DEVICE_INDEX_KEY, '0', 'COUNT', '1'),
         harmless('HGETALL', device),
+        harmless('HMGET', device, 'persist'),
+        harmless('HLEN', device),
         harmless('TTL', device),
+        harmless('PTTL', device),
         harmless('DEL', device),
         harmless('SREM', DEVICE_INDEX_KEY, `cache_service_doctor_${id}`),
         harmless('ZREVRANGE', WORKERS_KEY, '0', '0'),
@@ -94,13 +97,16 @@ export function neededCommands(
         harmless('XRANGE', UPDATE_STREAM_KEY, '0', '0', 'COUNT', '1'),
         harmless('XREVRANGE', DEVICE_STREAM_KEY, '+', '-', 'COUNT', '1'),
         harmless('XREAD', 'COUNT', '1', 'STREAMS', UPDATE_STREAM_KEY, '$'),
-        { ...earnest('SET', LISTENING_KEY, '1', 'PX', '1000') },
+        earnest('SET', LISTENING_KEY, '1', 'PX', '1000'),
         harmless('GET', own),
         harmless('UNLINK', own),
         harmless('SCAN', '0', 'MATCH', own, 'COUNT', '1'),
         optional('INFO', 'server'),
         optional('DBSIZE'),
+        optional('PING'),
+        optional('PUBLISH', own, ''),
         optional('PUBSUB', 'CHANNELS', own),
+        optional('PUBSUB', 'NUMSUB', own),
         optional('XINFO', 'STREAM', own),
       ]
     case 'kv-updater':
@@ -109,10 +115,12 @@ export function neededCommands(
         harmless('SET', own, '1', 'PX', '1000'),
         harmless('GET', own),
         harmless('PEXPIRE', own, '1000'),
+        harmless('DEL', own),
         harmless('GET', UPDATER_LEASE_KEY),
         earnest('SADD', UPDATE_TYPES_KEY, own),
         earnest('XADD', UPDATE_STREAM_KEY, '*', 'a', 'b'),
         harmless('SUBSCRIBE', updateChannel),
+        harmless('PING'),
       ]
   }
 }
@@ -161,14 +169,19 @@ export async function askPermissions(
 /** It can't be queued: the client would take the answer for a subscription. */
 const SUBSCRIBE = 'subscribe'
 
+/** On a connection of its own: who may not unsubscribe could do nothing else with it afterwards. */
 async function trySubscribing(redis: Redis, command: NeededCommand): Promise<Permission> {
   const [, channel = ''] = command.call
+  const subscriber = redis.duplicate()
+  subscriber.on('error', () => undefined)
   try {
-    await redis.subscribe(channel)
-    await redis.unsubscribe(channel)
+    await subscriber.connect()
+    await subscriber.subscribe(channel)
     return permission(command, true)
   } catch (error) {
     return refusedOr(error, command)
+  } finally {
+    subscriber.disconnect()
   }
 }
 

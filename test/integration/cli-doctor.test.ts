@@ -133,7 +133,8 @@ describe('of Redis', () => {
   })
 
   const KEYS = '~cache_service:* &update'
-  const NEEDED = '+evalsha +script|load +set +get +pexpire +sadd +xadd +subscribe +select +client +info'
+  const NEEDED =
+    '+evalsha +script|load +set +get +del +pexpire +sadd +xadd +subscribe +ping +select +client +info'
 
   test.each([
     ['ACL DRYRUN', '+acl'],
@@ -145,6 +146,7 @@ describe('of Redis', () => {
         whole: `on >secret ${KEYS} ${NEEDED} ${means}`,
         lacking: `on >secret ${KEYS} ${NEEDED} -get ${means}`,
         keyless: `on >secret ~other:* &update ${NEEDED} ${means}`,
+        deaf: `on >secret ~cache_service:* &other ${NEEDED} ${means}`,
       },
     })
     const admin = new Redis(redis.url)
@@ -163,6 +165,9 @@ describe('of Redis', () => {
         detail: expect.stringContaining('set on cache_service:*'),
         cure: 'redis-cli ACL SETUSER keyless ~cache_service:*',
       },
+    ])
+    expect((await as('deaf')).failed).toMatchObject([
+      { detail: 'deaf may not: subscribe on update', cure: 'redis-cli ACL SETUSER deaf &update' },
     ])
     const left = (await admin.keys('*')).filter((key) => !key.startsWith('cache_service:doctor:'))
     expect(left).toEqual([])
@@ -324,6 +329,14 @@ describe('of Kafka', () => {
           'max.message.bytes of the error topic': 'skipped',
         }),
       )
+      const filled = (await admin.fetchTopicOffsets(topic)).find(({ high }) => high === '1')
+      for (const args of [
+        ['errors', 'list'],
+        ['errors', 'replay', '--to', 'topic'],
+        ['explain', '--partition', filled?.partition.toString() ?? '', '--offset', '0'],
+      ]) {
+        expect(await runCliHere(args, env)).toMatchObject({ code: 0 })
+      }
       const end = await admin.fetchTopicOffsets(errorTopic)
       expect(end).toMatchObject([{ high: '0' }])
     })

@@ -1,11 +1,16 @@
+import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import { validLetters, writeLetters } from '../support/letter-scenario.ts'
 import { patiently } from '../support/patiently.ts'
+import { redisAclOf } from '../support/readme.ts'
 import { readTopic } from '../support/read-topic.ts'
 import { readEverything } from '../support/redis-connection.ts'
 import { runCliHere, startCliHere } from '../support/run-cli-here.ts'
 import { invalid, update } from '../support/tagged-records.ts'
 import { openWorkerScenario, type ScenarioContext, type WorkerScenario } from '../support/worker-scenario.ts'
+
+const FURTHER_PERMISSIONS = '+getbit +setbit +mget +zrevrange'
 
 /** Letters that a real worker wrote: of a blocked key, of text that is no JSON, of a record for nobody. */
 async function openWithLetters(context: ScenarioContext): Promise<WorkerScenario> {
@@ -31,7 +36,7 @@ describe('cache-cli errors', () => {
     expect(list.code).toBe(0)
     expect(list.output.split('\n')).toHaveLength(5)
     expect(list.output).toMatch(/^letter +written_at +reason +device_id +source +error\n/)
-    expect(list.output).toMatch(/^0:0 +\S+ +wrong_type +blocked +0:0 +wrong_type: WRONGTYPE/m)
+    expect(list.output).toMatch(/^0:0 +\S+ +wrong_type +blocked +0:0 +WRONGTYPE/m)
 
     const rows = await runCliHere(['errors', 'list', '--reason', 'not_json', '-f', 'json'], env)
     expect(JSON.parse(rows.output)).toMatchObject([
@@ -72,6 +77,25 @@ describe('cache-cli errors', () => {
     })
   })
 
+  test('a list of the newest letters reads the end of the topic, and the rest only if it must', async (context) => {
+    const scenario = await openWorkerScenario(context, { partitions: 1 })
+    await writeLetters(scenario, validLetters(300))
+    const { env } = scenario
+    const list = async (...args: string[]) => {
+      const { errors, output } = await runCliHere(['errors', 'list', '-f', 'json', ...args], env)
+      const rows: { letter: string }[] = JSON.parse(output)
+      return { errors, letters: rows.map(({ letter }) => letter) }
+    }
+    const newest = await list('-n', '3')
+    expect(newest.letters).toEqual(['0:299', '0:298', '0:297'])
+    expect(newest.errors).toBe('the newest 3: --limit shows more, and errors stats counts them all\n')
+    const first = await list('--device', 'd-1')
+    expect(first).toEqual({ errors: '', letters: ['0:1'] })
+    const all = await list('-n', '200')
+    expect(all.letters).toHaveLength(200)
+    expect(all.errors).toBe('the newest 200 of 300: --limit shows more\n')
+  })
+
   test('replay applies a letter when its cause is gone, once, and its exit code tells whether all is well', async (context) => {
     const { admin, env, errorTopic, kafka, redis } = await openWithLetters(context)
     const before = await readEverything(redis)
@@ -110,6 +134,33 @@ describe('cache-cli errors', () => {
     const worker = await scenario.startWorker()
     await patiently(async () => expect(await redis.exists('device:blocked:metadata')).toBe(1))
     expect(await worker.stop()).toBe(0)
+  })
+
+  test('the operators need no more of Redis than the documents say', async (context) => {
+    expect(readFileSync('docs/cli-operations.md', 'utf8')).toContain(`\`${FURTHER_PERMISSIONS}\``)
+    const scenario = await openWorkerScenario(context, {
+      partitions: 1,
+      ownRedis: { aclUsers: { operator: `on >secret ${redisAclOf('worker')} ${FURTHER_PERMISSIONS}` } },
+    })
+    const { redis, redisServer } = scenario
+    const env = { ...scenario.env, REDIS_URL: `redis://operator:secret@127.0.0.1:${redisServer.port}` }
+    await scenario.send([update({ deviceId: 'in-topic' })])
+    await writeLetters(scenario, validLetters(2))
+    await redis.set('cache_service:listening', '1')
+    for (const args of [
+      ['errors', 'show', '0:0'],
+      ['errors', 'replay', '--dry-run'],
+      ['errors', 'replay'],
+      ['errors', 'replay', '--to', 'topic', '--again'],
+      ['explain', '--partition', '0', '--offset', '0'],
+      ['rebuild', '--yes'],
+    ]) {
+      expect(await runCliHere(args, env)).toMatchObject({
+        code: 0,
+        errors: expect.not.stringContaining('Redis does not answer'),
+      })
+    }
+    expect(await redis.acl('LOG')).toEqual([])
   })
 
   test('show and explain work together', async (context) => {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { startCliProcess } from '../support/cli-process.ts'
 import { eventually } from '../support/eventually.ts'
 import { patiently } from '../support/patiently.ts'
-import { runCliHere, startCliHere } from '../support/run-cli-here.ts'
+import { runCliHere } from '../support/run-cli-here.ts'
 import { update } from '../support/tagged-records.ts'
 import { openWorkerScenario, type ScenarioContext } from '../support/worker-scenario.ts'
 
@@ -70,13 +71,13 @@ describe('cache-cli rebuild', () => {
     const { env, group, redis, worker } = await openFilled(context)
     worker.kill('SIGSTOP')
     await redis.del('device:d-1:metadata')
-    const running = startCliHere(['rebuild', '--yes'], env)
+    const running = startCliProcess(['rebuild', '--yes'], env)
     await patiently(async () => expect(await redis.exists(`cache_service:progress:${group}`)).toBe(0))
-    running.interrupt()
-    const { code, errors } = await running.ended
+    running.kill('SIGINT')
+    const code = await running.exit
     worker.kill('SIGCONT')
     expect(code).toBe(130)
-    expect(errors).toContain('the rebuild goes on by itself')
+    expect(running.errors).toContain('the rebuild goes on by itself')
     await patiently(async () => expect(await redis.exists('device:d-1:metadata')).toBe(1))
   })
 

@@ -18,6 +18,7 @@ import { createDeviceIndex } from '../../cache-service/redis/device-index.ts'
 import { createDeviceWriter } from '../../cache-service/redis/device-writer.ts'
 import { createReplayLedger } from '../../cache-service/redis/replay-ledger.ts'
 import { readStoredHash } from '../../cache-service/redis/stored-hash.ts'
+import { update } from './tagged-records.ts'
 import { uniqueName } from './test-scope.ts'
 import type { WorkerScenario } from './worker-scenario.ts'
 
@@ -43,6 +44,15 @@ export type LetterToWrite = {
   readonly partition?: number
   /** As if the broker had refused the letter with the record's bytes. */
   readonly isCut?: boolean
+}
+
+/** Letters of the devices `d-0`, `d-1` and so on, whose causes are gone. */
+export function validLetters(count: number): LetterToWrite[] {
+  return Array.from({ length: count }, (_, i) => {
+    const { key, timestampMs, value } = update({ deviceId: `d-${i}` })
+    const record = { key: Buffer.from(key ?? ''), timestamp: String(timestampMs), value, offset: String(i) }
+    return { record }
+  })
 }
 
 /** Dead letters as a worker writes them, without one. */

@@ -1,6 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import kafkajs, { type Admin, type Kafka } from 'kafkajs'
-import { inject, type TestContext } from 'vitest'
+import { inject } from 'vitest'
 import { createDeviceFleet, type FleetOptions } from '../simulator/device-fleet.ts'
 import { createAcknowledgedProducer } from './acknowledged-producer.ts'
 import { eventually } from './eventually.ts'
@@ -12,8 +12,11 @@ import { createTopic, uniqueName, useRedisDatabase, type TopicOptions } from './
 import type { WireCodec } from './wire-codecs.ts'
 import { startWorker, type WorkerProcess } from './worker-process.ts'
 
-/** What a scenario needs of the test that it belongs to: `test('…', async (context) => …)`. */
-export type ScenarioContext = Pick<TestContext, 'onTestFinished' | 'onTestFailed'>
+/** What a scenario needs of the test that it belongs to: `test('…', async (context) => …)`, or of its file. */
+export type ScenarioContext = {
+  onTestFinished(release: () => Promise<void> | void): void
+  onTestFailed(tell: () => void): void
+}
 
 export type ScenarioOptions = {
   readonly partitions?: number

@@ -11,7 +11,7 @@ import type { Session } from '../session.ts'
 import { probeAddress } from './probe-address.ts'
 
 const SETTINGS = { address: 'KAFKA_BOOTSTRAP_SERVERS', tls: 'KAFKA_SSL' }
-const LOGIN_WITHIN_MS = 10_000
+const LOGIN_WITHIN_MS = 5_000
 
 export async function checkKafka(session: Session, { kafka: config, cache }: Config): Promise<Finding[]> {
   const findings: Finding[] = []
@@ -152,7 +152,8 @@ function topicFailure(error: unknown, topic: string, setting: string, user: stri
   }
 }
 
-const LOGIN_CURE = 'Check KAFKA_SSL and KAFKA_SASL_MECHANISM: does that port speak what we speak?'
+const LOGIN_CURE =
+  'Is it a Kafka that listens there, and does it speak what KAFKA_SSL and KAFKA_SASL_MECHANISM say?'
 
 function aclCure(user: string, operation: string, resource: string): string {
   return `kafka-acls.sh --add --allow-principal User:${user} --operation ${operation} ${resource}`

@@ -9,7 +9,7 @@ export function checkSettings(parsed: ParsedConfig): Finding[] {
       area: 'settings',
       check: variable,
       verdict: 'failed',
-      detail: message,
+      detail: message.startsWith('and ') ? `${variable} ${message}` : message,
       cure,
     }))
   }
@@ -17,7 +17,7 @@ export function checkSettings(parsed: ParsedConfig): Finding[] {
     area: 'settings',
     check: /^\w+/.exec(warning)?.[0] ?? 'warning',
     verdict: 'warning',
-    detail: warning,
+    detail: warning.replace(/^\w+ is /, ''),
     cure: 'Change it, unless it is meant.',
   }))
   return [

@@ -75,7 +75,7 @@ function loginRefused(error: ServiceError): Finding {
       ? 'Set REDIS_TLS as the server has it.'
       : error.failureClass === 'operator'
         ? `${cureOf(error)}.`
-        : 'Check REDIS_DB, REDIS_TLS, and what the server itself says in its log.',
+        : 'Is it a Redis that listens there (REDIS_PORT)? Else check REDIS_DB and REDIS_TLS, and look into its log.',
   )
 }
 
@@ -123,7 +123,7 @@ function unreachable(finding: Finding): Finding {
 }
 
 function skipped(why: string): Finding[] {
-  return ['login and server', 'commands'].map((check) => redisFinding('skipped', check, why))
+  return ['server', 'commands'].map((check) => redisFinding('skipped', check, why))
 }
 
 function redisFinding(verdict: Finding['verdict'], check: string, detail: string, cure?: string): Finding {
