@@ -58,6 +58,7 @@ test('the api needs no more of Redis than the README says', async () => {
     signal: streams.signal,
   })
   expect(events.status).toBe(200)
+  expect((await ask('GET', '/api/state/none')).status).toBe(404)
   for (const path of ['/api/devices', '/api/devices/d%3A1', '/api/devices/d%3A1/hash', '/api/state']) {
     expect([path, (await ask('GET', path)).status]).toEqual([path, 200])
   }
