@@ -84,7 +84,7 @@ export async function* followEvents(options: EventStreamOptions): AsyncGenerator
       for await (const message of messages) {
         failures = 0
         const id = message.id ?? lastEventId ?? ''
-        const event = parseEvent(message, id)
+        const event = parseWatchEvent(message, id)
         lastEventId = id
         // The server sends one as soon as all that came before has been sent.
         if (message.event === 'ping') onConnection({ kind: 'live' })
@@ -138,8 +138,8 @@ async function* readMessages(
   }
 }
 
-/** undefined: a ping, or a kind that is newer than we are. */
-function parseEvent({ data, event }: EventSourceMessage, id: string): WatchEvent | undefined {
+/** @returns undefined: a ping, or a kind that is newer than we are. @throws UnexpectedAnswerError */
+export function parseWatchEvent({ data, event }: EventSourceMessage, id: string): WatchEvent | undefined {
   switch (event) {
     case 'device': {
       const { change, device_ids: deviceIds, more } = parseData(deviceEventSchema, event, data)

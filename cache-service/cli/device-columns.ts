@@ -1,4 +1,4 @@
-import type { Device } from './device-source.ts'
+import type { Device } from '../../shared/api-schemas.ts'
 import type { Column } from './table.ts'
 
 export const DEVICE_COLUMNS: readonly Column<Device>[] = [

@@ -1,4 +1,4 @@
-import type { Device } from './device-source.ts'
+import type { Device } from '../../shared/api-schemas.ts'
 import { usageError } from './cli-error.ts'
 import { textOf } from './device-columns.ts'
 

@@ -1,17 +1,11 @@
-import type { z } from 'zod'
-import { deviceSchema } from '../../shared/api-schemas.ts'
+import { deviceSchema, type Device } from '../../shared/api-schemas.ts'
+import type { EventStreamName, WatchEvent } from '../../shared/client-types.ts'
 import type { ServerFacts } from '../core/redis-service.ts'
 import type { WorkerReport } from '../core/worker-report.ts'
-import type { WatchEvent } from './watch-events.ts'
-
-export type Device = z.output<typeof deviceSchema>
-
 export type SourcePage = {
   readonly devices: readonly Device[]
   /** Ids of what others have damaged, and what is wrong with it. */
   readonly damaged: ReadonlyMap<string, string>
-  /** Where to go on; undefined at the end. */
-  readonly next: string | undefined
 }
 
 export type Lookup = {
@@ -26,23 +20,23 @@ export type WatchFilter = {
   readonly deviceIds: readonly string[]
   /** Nothing: every type. */
   readonly updateTypes: readonly string[]
-  readonly streams: readonly ('update' | 'device')[]
+  readonly streams: readonly EventStreamName[]
   /** Called once: what happens from now on is not missed. */
   readonly onStart: () => void
 }
 
 /** Who is asked about the devices: Redis itself, or an API (`--api`). Every call rejects with what session.ts can tell of. */
 export type DeviceSource = {
-  /** At most `limit` devices whose ids begin with `idPrefix`; fewer, even none, does not mean the end. An id may come twice. */
-  page(cursor: string | undefined, limit: number, idPrefix: string): Promise<SourcePage>
+  /** All devices whose ids begin with `idPrefix`, about `size` a page; a page may be empty, and an id may come twice. */
+  pages(idPrefix: string, size: number): AsyncIterable<SourcePage>
   /** At most MAX_LOOKUP_IDS ids. Those that no device can have are missing. */
   lookup(ids: readonly string[]): Promise<Lookup>
   /** Ids in the device index; undefined: nobody knows. */
   countDevices(): Promise<number | undefined>
   stats(): Promise<ServerFacts>
   workers(): Promise<readonly WorkerReport[]>
-  /** Until the signal aborts; over a lost connection it goes on where it was, or yields a reset. */
-  watch(filter: WatchFilter, stop: AbortSignal): AsyncIterable<WatchEvent>
+  /** Until the session stops; over a lost connection it goes on where it was, or yields a reset. */
+  watch(filter: WatchFilter): AsyncIterable<WatchEvent>
 }
 
 /** @throws Error if it isn't what the service calls a device. */

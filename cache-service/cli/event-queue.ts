@@ -1,4 +1,4 @@
-import type { WatchEvent } from './watch-events.ts'
+import type { WatchEvent } from '../../shared/client-types.ts'
 
 /** More than this is not kept for an output that takes nothing. */
 const LONGEST_QUEUE = 10_000
@@ -13,7 +13,7 @@ export class EventQueue implements AsyncIterable<WatchEvent> {
   push(event: WatchEvent): void {
     if (this.#events.length >= LONGEST_QUEUE) {
       const { id } = event
-      this.#events = [{ event: 'reset', id, streams: ['update', 'device'], reason: 'slow_reader' }]
+      this.#events = [{ kind: 'reset', id, streams: ['update', 'device'], reason: 'slow_reader' }]
     }
     this.#events.push(event)
     this.#wake()

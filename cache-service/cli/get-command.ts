@@ -1,7 +1,7 @@
 import { MAX_LOOKUP_IDS } from '../../shared/api-schemas.ts'
 import { examples, type Cli } from './cli.ts'
 import { DEVICE_COLUMNS } from './device-columns.ts'
-import type { Device } from './device-source.ts'
+import type { Device } from '../../shared/api-schemas.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { openSource } from './open-source.ts'
 import type { Session } from './session.ts'

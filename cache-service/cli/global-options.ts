@@ -29,6 +29,9 @@ function parseApiUrl(text: string): string {
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new InvalidArgumentError('It must be an address such as http://127.0.0.1:5011.')
   }
+  if (url.username !== '' || url.password !== '') {
+    throw new InvalidArgumentError('It must hold no password: a token comes by --token-file.')
+  }
   return url.href.replace(/\/+$/, '')
 }
 

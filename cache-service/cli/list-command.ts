@@ -1,9 +1,9 @@
 import { InvalidArgumentError } from 'commander'
-import { MAX_PAGE_SIZE } from '../../shared/api-schemas.ts'
+import { MAX_PAGE_SIZE, type Device } from '../../shared/api-schemas.ts'
 import { examples, type Cli } from './cli.ts'
 import { DEVICE_COLUMNS } from './device-columns.ts'
 import { parseFilters, type DeviceFilter } from './device-filter.ts'
-import type { Device, DeviceSource } from './device-source.ts'
+import type { DeviceSource } from './device-source.ts'
 import { several, wholeNumber } from './global-options.ts'
 import { openSource } from './open-source.ts'
 import type { Session } from './session.ts'
@@ -78,16 +78,13 @@ async function* wantedDevices(
 ): AsyncGenerator<Device> {
   const seen = new Set<string>()
   const size = Math.min(MAX_PAGE_SIZE, limit + 1)
-  let cursor: string | undefined
-  do {
+  for await (const { damaged, devices } of source.pages(prefix, size)) {
     session.stop.throwIfAborted()
-    const { damaged, devices, next } = await source.page(cursor, size, prefix)
     for (const device of devices) {
       if (seen.has(device.device_id) || !isWanted(device)) continue
       seen.add(device.device_id)
       yield device
     }
     for (const [id, reason] of damaged) session.warn(`${JSON.stringify(id)} is damaged: ${reason}`)
-    cursor = next
-  } while (cursor !== undefined)
+  }
 }

@@ -10,7 +10,6 @@ export async function openSource(session: Session): Promise<DeviceSource> {
     const { openRedisSource } = await import('./redis-source.ts')
     return await openRedisSource(session)
   }
-  const { createApiClient } = await import('./api-client.ts')
-  const { createApiSource } = await import('./api-source.ts')
-  return createApiSource(session, createApiClient(session, api))
+  const { openApiSource } = await import('./api-source.ts')
+  return openApiSource(session, api)
 }

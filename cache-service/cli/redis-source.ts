@@ -1,7 +1,11 @@
+import { createParser } from 'eventsource-parser'
+import type { Device } from '../../shared/api-schemas.ts'
 import { isDeviceId } from '../../shared/device-id.ts'
 import { redisError } from '../../shared/errors.ts'
+import { parseWatchEvent, type WatchEvent } from '../../shared/event-stream.ts'
 import { createEventFilter, eventFrame, resetFrame } from '../core/event-frames.ts'
-import { decodeCursor, encodeCursor, FIRST_PAGE } from '../core/page-cursor.ts'
+import type { PagePosition } from '../core/device-view.ts'
+import { FIRST_PAGE } from '../core/page-cursor.ts'
 import { createLoop, LoopMonitor } from '../lifecycle/loops.ts'
 import { runServices } from '../lifecycle/service.ts'
 import { sleep } from '../lifecycle/sleep.ts'
@@ -11,12 +15,10 @@ import { EventFollower } from '../redis/event-follower.ts'
 import { announceListening } from '../redis/event-streams.ts'
 import { createServerStats } from '../redis/server-stats.ts'
 import { createWorkerReports } from '../redis/worker-reports.ts'
-import { usageError } from './cli-error.ts'
-import { deviceOf, type Device, type DeviceSource, type WatchFilter } from './device-source.ts'
+import { deviceOf, type DeviceSource, type WatchFilter } from './device-source.ts'
 import { EventQueue } from './event-queue.ts'
 import { createOutage } from './outage.ts'
 import type { Session } from './session.ts'
-import { createFrameParser, type WatchEvent } from './watch-events.ts'
 
 const LISTENING_TTL_MS = 15_000
 const ANNOUNCE_EVERY_MS = 5_000
@@ -30,17 +32,18 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
   const reports = createWorkerReports(redis, session.context.now)
 
   return {
-    async page(cursor, limit, idPrefix) {
-      const position = cursor === undefined ? FIRST_PAGE : decodeCursor(cursor)
-      if (position === undefined) throw usageError('the cursor is none of ours')
-      const page = await reader.page(position, limit, idPrefix)
-      const devices: Device[] = []
-      const damaged = new Map<string, string>()
-      for (const { deviceId, reading } of page.devices) {
-        if (reading.kind === 'found') devices.push(deviceOf(reading.json))
-        if (reading.kind === 'corrupt') damaged.set(deviceId, reading.reason)
+    async *pages(idPrefix, size) {
+      for (let position: PagePosition | undefined = FIRST_PAGE; position !== undefined;) {
+        const page = await reader.page(position, size, idPrefix)
+        const devices: Device[] = []
+        const damaged = new Map<string, string>()
+        for (const { deviceId, reading } of page.devices) {
+          if (reading.kind === 'found') devices.push(deviceOf(reading.json))
+          if (reading.kind === 'corrupt') damaged.set(deviceId, reading.reason)
+        }
+        yield { devices, damaged }
+        position = page.next
       }
-      return { devices, damaged, next: page.next && encodeCursor(page.next) }
     },
 
     async lookup(ids) {
@@ -60,7 +63,7 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
     countDevices: () => createDeviceIndex(redis).count(),
     stats: () => createServerStats(redis).read(),
     workers: () => reports.read(),
-    watch: (filter, stop) => watchStreams(session, filter, stop),
+    watch: (filter) => watchStreams(session, filter),
   }
 }
 
@@ -72,14 +75,19 @@ async function streamsFound(follower: EventFollower, stop: AbortSignal): Promise
 async function* watchStreams(
   session: Session,
   { streams, deviceIds, updateTypes, onStart }: WatchFilter,
-  stop: AbortSignal,
 ): AsyncGenerator<WatchEvent> {
   const redis = await session.redis()
+  const { stop } = session
   const { now, random } = session.context
   const monitor = new LoopMonitor(now)
   const queue = new EventQueue()
   const filter = createEventFilter(streams, deviceIds, updateTypes)
-  const parser = createFrameParser((event) => queue.push(event))
+  const parser = createParser({
+    onEvent(message) {
+      const event = parseWatchEvent(message, message.id ?? '')
+      if (event !== undefined) queue.push(event)
+    },
+  })
   const blocked = await session.redis('events')
   const outage = createOutage(session, 'Redis')
   blocked.on('ready', () => outage.hasEnded())

@@ -1,14 +1,30 @@
+import type { WatchEvent } from '../../shared/client-types.ts'
 import { examples, type Cli } from './cli.ts'
 import { several } from './global-options.ts'
 import { openSource } from './open-source.ts'
 import type { Session } from './session.ts'
 import { printable, type Colors, type Column } from './table.ts'
-import type { WatchEvent } from './watch-events.ts'
 
 type WatchOptions = { readonly device?: readonly string[]; readonly type?: readonly string[] }
 
-/** `at`: when it came to us. */
-type Row = { readonly at: string } & WatchEvent
+/** An event by the names that the API gives it. `at`: when it came to us. */
+type Row = { readonly at: string; readonly id: string } & (
+  | {
+      readonly event: 'device'
+      readonly change: 'changed' | 'deleted'
+      readonly device_ids: readonly string[]
+      readonly more: number
+    }
+  | {
+      readonly event: 'update'
+      readonly type: string
+      readonly updated: unknown
+      readonly valid: unknown
+      readonly values: unknown
+      readonly too_large?: true
+    }
+  | { readonly event: 'reset'; readonly streams: readonly string[]; readonly reason: string }
+)
 
 const COLUMNS: readonly Column<Row>[] = [
   { name: 'at', cell: (row) => row.at },
@@ -50,11 +66,27 @@ async function watch(session: Session, { device = [], type = [] }: WatchOptions)
     ...(isAll || device.length > 0 ? (['device'] as const) : []),
   ]
   const onStart = () => session.say('Watching; Ctrl-C ends it.')
-  const events = source.watch({ streams, deviceIds: device, updateTypes: type, onStart }, session.stop)
+  const events = source.watch({ streams, deviceIds: device, updateTypes: type, onStart })
   async function* rows(): AsyncGenerator<Row> {
-    for await (const event of events) yield { at: new Date(session.context.now()).toISOString(), ...event }
+    for await (const event of events) yield rowOf(event, new Date(session.context.now()).toISOString())
   }
   await session.output.stream(COLUMNS, rows(), lineOf)
+}
+
+function rowOf(event: WatchEvent, at: string): Row {
+  const { id, kind } = event
+  switch (kind) {
+    case 'device': {
+      const { change, deviceIds, more } = event
+      return { at, event: kind, id, change, device_ids: deviceIds, more }
+    }
+    case 'update': {
+      const { isTooLarge, type, updated, valid, values } = event
+      return { at, event: kind, id, type, updated, valid, values, ...(isTooLarge && { too_large: true }) }
+    }
+    case 'reset':
+      return { at, event: kind, id, streams: event.streams, reason: event.reason }
+  }
 }
 
 function lineOf(row: Row, colors: Colors): string {
@@ -66,7 +98,7 @@ function lineOf(row: Row, colors: Colors): string {
       return `${at} device ${row.change === 'deleted' ? colors.red(row.change) : row.change}  ${ids}${more}`
     }
     case 'update': {
-      const values = row.values === undefined ? '(too large to be sent)' : JSON.stringify(row.values)
+      const values = row.too_large ? '(too large to be sent)' : JSON.stringify(row.values)
       return `${at} update ${printable(row.type)}  ${printable(values)}`
     }
     case 'reset':

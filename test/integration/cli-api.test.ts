@@ -157,18 +157,24 @@ describe('when the API', () => {
     proxy.treat = () => ({ status: 200, body: '<html>' })
     expect(await runCliHere(['list', '--api', proxy.url])).toMatchObject({
       code: 1,
-      errors: expect.stringContaining('does not answer as our API does: check --api'),
+      errors: expect.stringContaining(
+        'does not answer as our API does (the answer to api/devices is not what the API says): check --api',
+      ),
     })
     proxy.treat = () => ({ status: 404, body: 'Not found' })
     expect(await runCliHere(['list', '--api', proxy.url])).toMatchObject({
       code: 1,
-      errors: expect.stringContaining('answers with status 404, not as our API does'),
+      errors: expect.stringContaining('does not answer as our API does (HTTP 404): check --api'),
     })
   })
 })
 
 test('an address that is none, and a command that needs Redis itself, are wrong usage', async () => {
   expect(await runCliHere(['list', '--api', 'localhost:5011'])).toMatchObject({ code: 2 })
+  expect(await runCliHere(['list', '--api', 'http://me:secret@127.0.0.1:9'])).toMatchObject({
+    code: 2,
+    errors: expect.stringContaining('It must hold no password'),
+  })
   expect(await runCliHere(['sweep', '--api', 'http://127.0.0.1:9'])).toMatchObject({
     code: 2,
     errors: 'cache-cli: this command asks Redis itself, not an API: leave out --api\n',

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { parseFilters } from '../../cache-service/cli/device-filter.ts'
-import type { Device } from '../../cache-service/cli/device-source.ts'
+import type { Device } from '../../shared/api-schemas.ts'
 
 const device: Device = {
   device_id: 'd',
