@@ -175,6 +175,23 @@ describe('its programs', () => {
     expect(await device.json()).toMatchObject({ device_id: 'd', datatype_unit: ['°C'] })
   })
 
+  test('look up devices: in Redis, through the api; and know what they need of servers that are away', async () => {
+    await storeDevice(database.client, 'd', { datatype_name: 'Temperature' })
+    const cli = async (args: readonly string[], env: Record<string, string> = {}) =>
+      await installed.run('npx', ['--no-install', 'cache-cli', ...args], env)
+    for (const found of [
+      await cli(['get', 'd', '--format', 'json'], { REDIS_URL: database.url }),
+      await cli(['get', 'd', '--format', 'json', '--api', api.url]),
+    ]) {
+      expect(found).toMatchObject({ code: 0, stderr: expect.not.stringContaining('cache-cli') })
+      expect(JSON.parse(found.stdout)).toMatchObject({ device_id: 'd', datatype_name: 'Temperature' })
+    }
+    const away = { REDIS_URL: 'redis://127.0.0.1:1', KAFKA_BOOTSTRAP_SERVERS: '127.0.0.1:1' }
+    const commands = [['doctor'], ['lag'], ['errors', 'list'], ['rebuild', '--dry-run']]
+    const ended = await Promise.all(commands.map((args) => cli(args, away)))
+    expect(ended.map(({ code }) => code)).toEqual(commands.map(() => 4))
+  })
+
   test('load every role, and end with 2 for a bad setting', async () => {
     for (const role of ['worker', 'kv-updater', 'all']) {
       const { code, stderr } = await installed.run('npx', ['--no-install', 'cache-service', role], {
