@@ -1,4 +1,4 @@
-import type { Cli } from './cli.ts'
+import { examples, type Cli } from './cli.ts'
 import { registerErrorsListCommand } from './errors-list-command.ts'
 import { registerErrorsReplayCommand } from './errors-replay-command.ts'
 import { registerErrorsShowCommand } from './errors-show-command.ts'
@@ -8,6 +8,15 @@ export function registerErrorsCommand(cli: Cli): void {
   const errors = cli.program
     .command('errors')
     .description('the dead letters: records that could not be applied (KAFKA_ERROR_TOPIC)')
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli errors stats --since 24h', 'how many there are, by reason, device and hour'],
+        ['cache-cli errors list --reason wrong_type', 'one line each, the newest first'],
+        ['cache-cli errors show 0:17', 'all of one, with the record'],
+        ['cache-cli errors replay --dry-run', 'which of them could be applied now'],
+      ),
+    )
   registerErrorsListCommand(errors, cli)
   registerErrorsShowCommand(errors, cli)
   registerErrorsStatsCommand(errors, cli)

@@ -13,6 +13,7 @@ import { useRedisDatabase, type RedisDatabase } from '../support/test-scope.ts'
 
 const COMMANDS = [
   ...['list', 'get', 'batch', 'watch', 'info', 'lag', 'explain', 'rebuild', 'sweep', 'doctor'],
+  ...['errors', 'errors list', 'errors show', 'errors stats', 'errors replay'],
   ...['config', 'config show', 'config validate', 'token', 'token create'],
 ]
 
