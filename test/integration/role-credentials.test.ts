@@ -33,7 +33,7 @@ async function startAsUser(user: string) {
   return { admin, url, used, assertFits }
 }
 
-test('the api needs no more of Redis than the README says', async () => {
+test('the api needs no more of Redis than the README says: neither KEYS nor a FLUSH, for one', async () => {
   const { admin, assertFits, url } = await startAsUser('api')
   await admin.hset('device:d:1:metadata', { persist: 'true', extra: 'x' })
   await admin.sadd('devices', 'd:1')
