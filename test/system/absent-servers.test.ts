@@ -33,8 +33,10 @@ test('a worker that finds neither Redis nor Kafka waits for each in turn, says f
 
   await kafka.start()
   await patiently(async () => expect(await reasons()).toContain(scenario.topic))
-  expect(worker.logLines().map(({ msg }) => msg)).toContain(
-    `waiting for the topic ${scenario.topic}: it does not exist yet`,
+  await patiently(() =>
+    expect(worker.logLines().map(({ msg }) => msg)).toContain(
+      `waiting for the topic ${scenario.topic}: it does not exist yet`,
+    ),
   )
 
   await scenario.createTopic()
