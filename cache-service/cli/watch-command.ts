@@ -26,6 +26,9 @@ type Row = { readonly at: string; readonly id: string } & (
   | { readonly event: 'reset'; readonly streams: readonly string[]; readonly reason: string }
 )
 
+/** A busy fleet would fill the screen four times a second. The other formats have all. */
+const IDS_PER_LINE = 8
+
 const COLUMNS: readonly Column<Row>[] = [
   { name: 'at', cell: (row) => row.at },
   { name: 'event', cell: (row) => row.event },
@@ -93,8 +96,10 @@ function lineOf(row: Row, colors: Colors): string {
   const at = colors.dim(row.at)
   switch (row.event) {
     case 'device': {
-      const more = row.more > 0 ? ` and ${row.more} more` : ''
-      const ids = row.device_ids.map(printable).join(' ')
+      const shown = row.device_ids.slice(0, IDS_PER_LINE)
+      const others = row.device_ids.length - shown.length + row.more
+      const more = others > 0 ? ` and ${others} more` : ''
+      const ids = shown.map(printable).join(' ')
       return `${at} device ${row.change === 'deleted' ? colors.red(row.change) : row.change}  ${ids}${more}`
     }
     case 'update': {

@@ -68,6 +68,16 @@ describe.each([
     )
   })
 
+  test('names eight devices a line, and all of them to programs', async () => {
+    const ids = Array.from({ length: 20 }, (_, i) => `d${i}`)
+    const [table, json] = await Promise.all([startWatch(where()), startWatch([...where(), '-f', 'json'])])
+    await hint(database.client, 'changed', ids, 2)
+    await patiently(() => {
+      expect(table.output).toMatch(/Z device changed {2}d0 d1 d2 d3 d4 d5 d6 d7 and 14 more\n$/)
+      expect(jsonLines(json.output)).toMatchObject([{ device_ids: ids, more: 2 }])
+    })
+  })
+
   test('prints only what is asked for', async () => {
     const [device, type, both] = await Promise.all([
       startWatch([...where(), '-f', 'json', '--device', 'a', '--device', 'z']),
