@@ -69,7 +69,7 @@ describe.each([
   })
 
   test('names eight devices a line, and all of them to programs', async () => {
-    const ids = Array.from({ length: 20 }, (_, i) => `d${i}`)
+    const ids = [...Array(20).keys()].map((i) => `d${i}`)
     const [table, json] = await Promise.all([startWatch(where()), startWatch([...where(), '-f', 'json'])])
     await hint(database.client, 'changed', ids, 2)
     await patiently(() => {
