@@ -25,10 +25,11 @@ async function numberedTopic(partitions: number, each: number): Promise<string> 
   await createTopic(inject('kafkaBrokers'), topic, { partitions })
   const producer = kafka.producer({ allowAutoTopicCreation: false })
   await producer.connect()
-  const messages = Array.from({ length: partitions }, (_, partition) =>
-    Array.from({ length: each }, (_unused, offset) => ({ partition, value: `${partition}:${offset}` })),
-  ).flat()
-  await producer.send({ topic, messages })
+  // Not in one request: of a topic that is this new one partition may be refused, and KafkaJS sends all of it again.
+  for (let partition = 0; partition < partitions; partition++) {
+    const messages = [...Array(each).keys()].map((offset) => ({ partition, value: `${partition}:${offset}` }))
+    await producer.send({ topic, messages })
+  }
   await producer.disconnect()
   return topic
 }
