@@ -95,22 +95,28 @@ function inPlainWords(message: string): string {
   return message.startsWith('Reached the max retries per request') ? 'the connection was lost' : message
 }
 
-/** The door for whatever KafkaJS threw. It wraps: the cause that carries a broker's error code decides. */
-export function kafkaError(thrown: unknown): ServiceError {
-  if (thrown instanceof ServiceError) return thrown
+/**
+ * The door for whatever KafkaJS threw. It wraps: the cause that carries a broker's error code decides.
+ *
+ * @param topic what was asked about: Kafka does not say which topic it is that does not exist.
+ */
+export function kafkaError(thrown: unknown, topic?: string): ServiceError {
+  const error = thrown instanceof ServiceError ? thrown : classified(thrown)
+  if (error.code !== 'TOPIC_MISSING' || topic === undefined) return error
+  return new ServiceError('kafka', error.code, error.failureClass, `the topic ${topic} does not exist`, error)
+}
+
+function classified(thrown: unknown): ServiceError {
   const code = kafkaCode(thrown)
   return new ServiceError('kafka', code, KAFKA_CODES[code], messageOf(thrown), thrown)
 }
 
-/** Kafka does not say which topic it is that does not exist. */
-export function topicMissing(topic: string, cause: ServiceError): ServiceError {
-  return new ServiceError(
-    'kafka',
-    'TOPIC_MISSING',
-    cause.failureClass,
-    `the topic ${topic} does not exist`,
-    cause,
-  )
+/** The error, its cause, the cause of that, and so on. */
+export function* causesOf(thrown: unknown): Generator<Error, void> {
+  for (let error = thrown, depth = 0; error instanceof Error && depth < 8; depth++) {
+    yield error
+    error = error.cause
+  }
 }
 
 export function internalErrorsInARow(count: number): ServiceError {
@@ -154,7 +160,7 @@ const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
 
 function kafkaCode(thrown: unknown): KafkaErrorCode {
   let found: KafkaErrorCode = 'OTHER'
-  for (let error: unknown = thrown, depth = 0; error instanceof Error && depth < 8; depth++) {
+  for (const error of causesOf(thrown)) {
     const type = 'type' in error && typeof error.type === 'string' ? error.type : ''
     if (SASL.has(type) || error.name === 'KafkaJSSASLAuthenticationError') return 'SASL'
     if (type.endsWith('_AUTHORIZATION_FAILED')) return 'NOT_AUTHORIZED'
@@ -163,7 +169,6 @@ function kafkaCode(thrown: unknown): KafkaErrorCode {
     if (/timed? ?out/i.test(error.message) || error.name === 'KafkaJSRequestTimeoutError') found = 'TIMEOUT'
     else if (/Connection|ECONN|Broker/i.test(error.name + error.message)) found = 'CONNECTION'
     else if (found === 'OTHER' && 'retriable' in error && error.retriable === true) found = 'RETRIABLE'
-    error = error.cause
   }
   return found
 }

@@ -1,5 +1,5 @@
 import type { WorkerReport } from '../core/worker-report.ts'
-import { kafkaError, topicMissing } from '../../shared/errors.ts'
+import { kafkaError } from '../../shared/errors.ts'
 import { sleep } from '../lifecycle/sleep.ts'
 import { createWorkerReports } from '../redis/worker-reports.ts'
 import { examples, type Cli } from './cli.ts'
@@ -115,8 +115,7 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
   const readReports = await openReports(session)
   return async () => {
     const ranges = await offsets.read().catch((error: unknown) => {
-      const failure = kafkaError(error)
-      throw failure.code === 'TOPIC_MISSING' ? topicMissing(topic, failure) : failure
+      throw kafkaError(error, topic)
     })
     const reports = await readReports()
     const rows = [...ranges].map(([partition, { committed, earliest, end }]) => {

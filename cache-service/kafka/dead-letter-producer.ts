@@ -1,5 +1,5 @@
 import kafkajs, { type Kafka, type Message, type Producer } from 'kafkajs'
-import { kafkaError, topicMissing } from '../../shared/errors.ts'
+import { kafkaError } from '../../shared/errors.ts'
 import { withoutOriginal, type DeadLetter, type Origin } from '../core/dead-letter.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 
@@ -49,9 +49,9 @@ export function createDeadLetterProducer(
       }))
       await producer.send({ topic, messages, acks: -1, compression: kafkajs.CompressionTypes.GZIP })
     } catch (error) {
-      const failure = kafkaError(error)
+      const failure = kafkaError(error, topic)
       if (failure.code !== 'MESSAGE_TOO_LARGE') await disconnect().catch(() => undefined)
-      throw failure.code === 'TOPIC_MISSING' ? topicMissing(topic, failure) : failure
+      throw failure
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Kafka } from 'kafkajs'
-import { kafkaError, topicMissing, type ServiceError } from '../../shared/errors.ts'
+import { causesOf, kafkaError, type ServiceError } from '../../shared/errors.ts'
 import { RETRY } from './client.ts'
 import type { PartitionBounds, TopicBounds } from './topic-bounds.ts'
 import { TopicReader } from './topic-reader.ts'
@@ -57,8 +57,7 @@ export function createKafkaPermissions(
         throw new Error('Kafka has taken a request that it should have refused')
       } catch (thrown) {
         if (answerOf(thrown) === 'INVALID_REQUIRED_ACKS') return undefined
-        const failure = kafkaError(thrown)
-        return failure.code === 'TOPIC_MISSING' ? topicMissing(topic, failure) : failure
+        return kafkaError(thrown, topic)
       } finally {
         await producer.disconnect().catch(() => undefined)
       }
@@ -81,9 +80,8 @@ export function createKafkaPermissions(
 }
 
 function answerOf(thrown: unknown): string | undefined {
-  for (let error: unknown = thrown, depth = 0; error instanceof Error && depth < 8; depth++) {
+  for (const error of causesOf(thrown)) {
     if ('type' in error && typeof error.type === 'string') return error.type
-    error = error.cause
   }
   return undefined
 }

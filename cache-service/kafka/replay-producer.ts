@@ -1,5 +1,5 @@
 import type { Kafka, Producer } from 'kafkajs'
-import { kafkaError, topicMissing, type ServiceError } from '../../shared/errors.ts'
+import { causesOf, kafkaError, type ServiceError } from '../../shared/errors.ts'
 import type { SourceRecord } from '../core/source-record.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 
@@ -50,9 +50,7 @@ export function createReplayProducer(kafka: Kafka, topic: string): ReplayProduce
         const [written] = await producer.send({ topic, messages: [message], acks: -1 })
         return { kind: 'acknowledged', offset: Number(written?.baseOffset ?? -1) }
       } catch (thrown) {
-        const failure = kafkaError(thrown)
-        const error = failure.code === 'TOPIC_MISSING' ? topicMissing(topic, failure) : failure
-        return { kind: isRefusal(thrown) ? 'refused' : 'unknown', error }
+        return { kind: isRefusal(thrown) ? 'refused' : 'unknown', error: kafkaError(thrown, topic) }
       }
     },
     async disconnect() {
@@ -68,9 +66,8 @@ const NOT_CERTAIN = new Set(['UNKNOWN', 'REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICA
 
 /** True if a broker has answered, and its answer was no. */
 function isRefusal(thrown: unknown): boolean {
-  for (let error: unknown = thrown, depth = 0; error instanceof Error && depth < 8; depth++) {
+  for (const error of causesOf(thrown)) {
     if (error.name === 'KafkaJSProtocolError' && 'type' in error) return !NOT_CERTAIN.has(String(error.type))
-    error = error.cause
   }
   return false
 }

@@ -1,5 +1,5 @@
 import type { Admin, Kafka } from 'kafkajs'
-import { kafkaError, topicMissing } from '../../shared/errors.ts'
+import { kafkaError } from '../../shared/errors.ts'
 import { RETRY } from './client.ts'
 
 /** Of one partition: the first offset that Kafka still has, and the one after the last. */
@@ -33,8 +33,7 @@ export function createTopicBounds(kafka: Kafka): TopicBounds {
       return await question(await connected)
     } catch (error) {
       await disconnect().catch(() => undefined)
-      const failure = kafkaError(error)
-      throw failure.code === 'TOPIC_MISSING' ? topicMissing(topic, failure) : failure
+      throw kafkaError(error, topic)
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs'
-import { kafkaError, ServiceError, topicMissing } from '../../shared/errors.ts'
+import { kafkaError, ServiceError } from '../../shared/errors.ts'
 import type { SourceRecord } from '../core/source-record.ts'
 import { sleep } from '../lifecycle/sleep.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
@@ -176,8 +176,7 @@ export class TopicReader {
 
   #fail(consumer: Consumer, error: unknown): void {
     if (consumer !== this.#consumer) return
-    const failure = kafkaError(error)
-    this.#reading?.end(failure.code === 'TOPIC_MISSING' ? topicMissing(this.#topic, failure) : failure)
+    this.#reading?.end(kafkaError(error, this.#topic))
   }
 
   #seekAll(consumer: Consumer): void {

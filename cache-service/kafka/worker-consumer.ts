@@ -8,7 +8,7 @@ import { aborted, settledWithin, sleep } from '../lifecycle/sleep.ts'
 import { cureOf } from '../telemetry/cure-of.ts'
 import type { WorkerEvents } from '../telemetry/events.ts'
 import type { RestartReason } from '../telemetry/metrics.ts'
-import { kafkaError, topicMissing } from '../../shared/errors.ts'
+import { kafkaError } from '../../shared/errors.ts'
 import { createBatchHandler, type ApplyChunk } from './batch-handler.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 import { Hold, type HoldDependencies } from './hold.ts'
@@ -105,10 +105,9 @@ export class WorkerConsumer implements Service {
       const ending = await this.#live(stop)
       if (ending.kind === 'stopped') break
       if (ending.kind === 'bug') throw ending.error
-      const cause = kafkaError(ending.error)
       const topic = this.#dependencies.config.validatedDataTopic
-      const failure = cause.code === 'TOPIC_MISSING' ? topicMissing(topic, cause) : cause
-      if (cause.code === 'TOPIC_MISSING') events.waitingForTopic(topic)
+      const failure = kafkaError(ending.error, topic)
+      if (failure.code === 'TOPIC_MISSING') events.waitingForTopic(topic)
       if (failure.failureClass === 'operator' && !this.#hasEverJoined)
         throw new OperatorError(cureOf(failure))
       failures = this.#isJoined ? 1 : failures + 1

@@ -11,6 +11,7 @@ import {
   UPDATER_LEASE_KEY,
   WORKERS_KEY,
 } from '../../shared/keys.ts'
+import { answered } from './answered.ts'
 
 export type CommandRole = 'worker' | 'api' | 'kv-updater'
 
@@ -213,14 +214,6 @@ async function isPermitted(call: () => Promise<unknown>): Promise<boolean> {
     const failure = redisError(error)
     if (failure.code === 'CONNECTION' || failure.code === 'TIMEOUT') throw failure
     return false
-  }
-}
-
-async function answered<T>(answer: Promise<T>): Promise<T> {
-  try {
-    return await answer
-  } catch (error) {
-    throw redisError(error)
   }
 }
 

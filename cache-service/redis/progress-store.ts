@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../shared/errors.ts'
+import { answered } from './answered.ts'
 import { createScriptRunner, readScript } from './script.ts'
 
 /** Offsets are the *next* offset: everything before it is in this Redis. undefined: nothing is stored. */
@@ -25,19 +25,11 @@ export function createProgressStore(redis: Redis, key: string): ProgressStore {
   const advanceProgress = createScriptRunner(redis, readScript('advance-progress'))
   const untilField = (partition: number) => `${partition}:until`
 
-  async function call<T>(command: Promise<T>): Promise<T> {
-    try {
-      return await command
-    } catch (error) {
-      throw redisError(error)
-    }
-  }
-
   return {
     async load(partitions) {
       if (partitions.length === 0) return new Map()
       const fields = partitions.flatMap((partition) => [String(partition), untilField(partition)])
-      const values = await call(redis.hmget(key, ...fields))
+      const values = await answered(redis.hmget(key, ...fields))
       return new Map(
         partitions.map((partition, i) => [
           partition,
@@ -53,11 +45,11 @@ export function createProgressStore(redis: Redis, key: string): ProgressStore {
       return { next: parseOffset(String(instead)), rebuildUntil: undefined }
     },
     async overwrite(partition, next) {
-      await call(redis.hset(key, String(partition), String(next)))
+      await answered(redis.hset(key, String(partition), String(next)))
     },
     async markRebuild(partition, until) {
-      if (until === undefined) await call(redis.hdel(key, untilField(partition)))
-      else await call(redis.hset(key, untilField(partition), String(until)))
+      if (until === undefined) await answered(redis.hdel(key, untilField(partition)))
+      else await answered(redis.hset(key, untilField(partition), String(until)))
     },
   }
 }
@@ -71,9 +63,5 @@ function parseOffset(text: string | null | undefined): number | undefined {
  * @returns false if there was nothing to forget. Rejects with a ServiceError.
  */
 export async function forgetProgress(redis: Redis, key: string): Promise<boolean> {
-  try {
-    return (await redis.del(key)) === 1
-  } catch (error) {
-    throw redisError(error)
-  }
+  return (await answered(redis.del(key))) === 1
 }

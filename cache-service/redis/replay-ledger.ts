@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../shared/errors.ts'
 import { replayedKey } from '../../shared/keys.ts'
+import { answered } from './answered.ts'
 
 /** A letter by its own coordinates in the error topic. */
 export type LetterPlace = { readonly partition: number; readonly offset: number }
@@ -38,18 +38,10 @@ export function createReplayLedger(
   const claimBit = ({ offset }: LetterPlace) => (offset % LETTERS_PER_KEY) * 2
   const confirmBit = (letter: LetterPlace) => claimBit(letter) + 1
 
-  async function call<T>(command: Promise<T>): Promise<T> {
-    try {
-      return await command
-    } catch (error) {
-      throw redisError(error)
-    }
-  }
-
   /** Resolves with the bit as it was. */
   async function set(letter: LetterPlace, bit: number, value: 0 | 1): Promise<number> {
     const key = keyOf(letter)
-    const [before] = await call(
+    const [before] = await answered(
       Promise.all([
         redis.setbit(key, bit, value),
         keepMs === undefined ? redis.persist(key) : redis.pexpire(key, keepMs),
@@ -67,7 +59,7 @@ export function createReplayLedger(
         ])
         return confirmed === 1 ? 'confirmed' : claimed === 1 ? 'claimed' : 'new'
       })
-      return await call(Promise.all(states))
+      return await answered(Promise.all(states))
     },
     claim: async (letter) => (await set(letter, claimBit(letter), 1)) === 0,
     release: async (letter) => void (await set(letter, claimBit(letter), 0)),
