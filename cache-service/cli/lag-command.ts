@@ -1,5 +1,4 @@
 import type { WorkerReport } from '../core/worker-report.ts'
-import { kafkaError } from '../../shared/errors.ts'
 import { sleep } from '../lifecycle/sleep.ts'
 import { createWorkerReports } from '../redis/worker-reports.ts'
 import { examples, type Cli } from './cli.ts'
@@ -114,9 +113,7 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
   session.releases.push('offsets', () => offsets.disconnect())
   const readReports = await openReports(session)
   return async () => {
-    const ranges = await offsets.read().catch((error: unknown) => {
-      throw kafkaError(error, topic)
-    })
+    const ranges = await offsets.read()
     const reports = await readReports()
     const rows = [...ranges].map(([partition, { committed, earliest, end }]) => {
       const reported = reportOf(partition, reports)

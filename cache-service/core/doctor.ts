@@ -11,6 +11,23 @@ export type Finding = {
   readonly isUnreachable?: true
 }
 
+function findingIn(area: Finding['area']) {
+  return (verdict: Finding['verdict'], check: string, detail: string, cure?: string): Finding => ({
+    area,
+    check,
+    verdict,
+    detail,
+    ...(cure !== undefined && { cure }),
+  })
+}
+
+export const redisFinding = findingIn('redis')
+export const kafkaFinding = findingIn('kafka')
+
+export function asUnreachable(finding: Finding): Finding {
+  return finding.verdict === 'failed' ? { ...finding, isUnreachable: true } : finding
+}
+
 export const DOCTOR_ROLES = ['worker', 'api', 'kv-updater', 'all'] as const
 export type DoctorRole = (typeof DOCTOR_ROLES)[number]
 
@@ -49,29 +66,30 @@ function judgeVersion({ isValkey, version }: RedisFacts): Finding {
   const check = 'version'
   const detail = `${isValkey ? 'Valkey' : 'Redis'} ${version}`
   return isValkey || Number.parseInt(version, 10) >= OLDEST_MAJOR
-    ? redis('ok', check, detail)
-    : redis('failed', check, detail, `Run Redis ${OLDEST_MAJOR} or newer, or Valkey.`)
+    ? redisFinding('ok', check, detail)
+    : redisFinding('failed', check, detail, `Run Redis ${OLDEST_MAJOR} or newer, or Valkey.`)
 }
 
 function judgeMode({ isCluster, isReplica }: RedisFacts, maxKeysPerScript: number): Finding {
   const check = 'mode'
   if (isReplica) {
     const cure = 'Point REDIS_HOST at the primary; if there was a failover, look where it is now.'
-    return redis('failed', check, 'this is a replica, and refuses writes', cure)
+    return redisFinding('failed', check, 'this is a replica, and refuses writes', cure)
   }
   if (isCluster && maxKeysPerScript > 1) {
     const cure = 'Set REDIS_SCRIPT_MAX_KEYS=1, or use a Redis that is no cluster.'
-    return redis('failed', check, 'a cluster, where the keys of one script must lie in one slot', cure)
+    return redisFinding('failed', check, 'a cluster, where the keys of one script must lie in one slot', cure)
   }
-  return redis('ok', check, isCluster ? 'a cluster node, one key a script' : 'one primary')
+  return redisFinding('ok', check, isCluster ? 'a cluster node, one key a script' : 'one primary')
 }
 
 function judgeEviction({ evictionPolicy, maxMemoryBytes }: RedisFacts): Finding {
   const check = 'eviction'
-  if (evictionPolicy === undefined) return redis('skipped', check, 'Redis does not tell its maxmemory-policy')
-  if (evictionPolicy === 'noeviction') return redis('ok', check, evictionPolicy)
+  if (evictionPolicy === undefined)
+    return redisFinding('skipped', check, 'Redis does not tell its maxmemory-policy')
+  if (evictionPolicy === 'noeviction') return redisFinding('ok', check, evictionPolicy)
   const isLimited = maxMemoryBytes !== undefined && maxMemoryBytes > 0
-  return redis(
+  return redisFinding(
     'warning',
     check,
     `${evictionPolicy}: ${isLimited ? '' : 'with a limit of memory '}devices would vanish before their time`,
@@ -81,13 +99,13 @@ function judgeEviction({ evictionPolicy, maxMemoryBytes }: RedisFacts): Finding 
 
 function judgePersistence({ hasAppendOnlyFile, save }: RedisFacts, role: DoctorRole): Finding {
   const check = 'persistence'
-  if (hasAppendOnlyFile) return redis('ok', check, 'an append-only file')
+  if (hasAppendOnlyFile) return redisFinding('ok', check, 'an append-only file')
   if (save === undefined)
-    return redis('skipped', check, 'Redis does not let us read its settings (CONFIG GET)')
-  if (save !== '') return redis('ok', check, `snapshots (save ${save})`)
+    return redisFinding('skipped', check, 'Redis does not let us read its settings (CONFIG GET)')
+  if (save !== '') return redisFinding('ok', check, `snapshots (save ${save})`)
   const refilled = 'none: after a restart the workers read the topic again'
-  if (role === 'worker') return redis('ok', check, refilled)
-  return redis(
+  if (role === 'worker') return redisFinding('ok', check, refilled)
+  return redisFinding(
     'warning',
     check,
     `${refilled}, but what the kv-updater and the Redis Service store is lost`,
@@ -97,31 +115,20 @@ function judgePersistence({ hasAppendOnlyFile, save }: RedisFacts, role: DoctorR
 
 function judgeClock({ clockAheadMs }: RedisFacts): Finding {
   const check = 'clock'
-  if (clockAheadMs === undefined) return redis('skipped', check, 'the user may not ask Redis for its TIME')
+  if (clockAheadMs === undefined)
+    return redisFinding('skipped', check, 'the user may not ask Redis for its TIME')
   const seconds = Math.round(Math.abs(clockAheadMs) / 1000)
   if (Math.abs(clockAheadMs) <= MAX_CLOCK_DIFFERENCE_MS) {
-    return redis('ok', check, `within ${Math.max(1, seconds)} s of ours`)
+    return redisFinding('ok', check, `within ${Math.max(1, seconds)} s of ours`)
   }
   const direction = clockAheadMs > 0 ? 'ahead of' : 'behind'
-  return redis(
+  return redisFinding(
     'warning',
     check,
     `${seconds} s ${direction} ours: devices expire by its clock, and records are judged by ours`,
     'Set both clocks (NTP).',
   )
 }
-
-function redis(verdict: Finding['verdict'], check: string, detail: string, cure?: string): Finding {
-  return { area: 'redis', check, verdict, detail, ...(cure !== undefined && { cure }) }
-}
-
-const kafka = (verdict: Finding['verdict'], check: string, detail: string, cure?: string): Finding => ({
-  area: 'kafka',
-  check,
-  verdict,
-  detail,
-  ...(cure !== undefined && { cure }),
-})
 
 /**
  * Can the topic refill the cache?
@@ -133,16 +140,16 @@ export function judgeRetention(settings: ReadonlyMap<string, string>, ttlMs: num
   const check = 'retention against REDIS_METADATA_TTL'
   const isCompacted = (settings.get('cleanup.policy') ?? '').includes('compact')
   const retentionMs = Number(settings.get('retention.ms') ?? Number.NaN)
-  if (Number.isNaN(retentionMs)) return kafka('skipped', check, 'Kafka does not tell retention.ms')
+  if (Number.isNaN(retentionMs)) return kafkaFinding('skipped', check, 'Kafka does not tell retention.ms')
   const keeps = retentionMs < 0 ? 'for ever' : `for ${duration(retentionMs)}`
   const lives = ttlMs === 0 ? 'for ever' : `for ${duration(ttlMs)}`
   const detail = `the topic keeps records ${keeps}, a device lives ${lives}`
   const limitBytes = Number(settings.get('retention.bytes') ?? -1)
   const limit = limitBytes > 0 ? ` (and at most ${limitBytes} bytes a partition)` : ''
   if (isCompacted)
-    return kafka('ok', check, `the topic is compacted: each device's last record stays${limit}`)
-  if (retentionMs < 0 || (ttlMs > 0 && retentionMs >= ttlMs)) return kafka('ok', check, detail + limit)
-  return kafka(
+    return kafkaFinding('ok', check, `the topic is compacted: each device's last record stays${limit}`)
+  if (retentionMs < 0 || (ttlMs > 0 && retentionMs >= ttlMs)) return kafkaFinding('ok', check, detail + limit)
+  return kafkaFinding(
     'warning',
     check,
     `${detail}: after a loss of Redis the older devices would not come back`,
@@ -156,9 +163,9 @@ const LARGEST_LETTER_BYTES = 640 * 1024
 export function judgeErrorTopic(settings: ReadonlyMap<string, string>): Finding {
   const check = 'max.message.bytes of the error topic'
   const bytes = Number(settings.get('max.message.bytes') ?? Number.NaN)
-  if (Number.isNaN(bytes)) return kafka('skipped', check, 'Kafka does not tell it')
-  if (bytes >= LARGEST_LETTER_BYTES) return kafka('ok', check, `${bytes}`)
-  return kafka(
+  if (Number.isNaN(bytes)) return kafkaFinding('skipped', check, 'Kafka does not tell it')
+  if (bytes >= LARGEST_LETTER_BYTES) return kafkaFinding('ok', check, `${bytes}`)
+  return kafkaFinding(
     'warning',
     check,
     `${bytes}: large dead letters are written without their record, and a replay must find it in its topic`,

@@ -1,6 +1,5 @@
-import type { Admin, Kafka } from 'kafkajs'
-import { kafkaError } from '../../shared/errors.ts'
-import { RETRY } from './client.ts'
+import type { Kafka } from 'kafkajs'
+import { createAdminConnection } from './admin-connection.ts'
 
 export type OffsetRange = {
   /** The next offset to read as committed by the group; undefined: none (Kafka's -1 and -2 are none). */
@@ -17,25 +16,11 @@ export type PartitionOffsets = {
 }
 
 export function createPartitionOffsets(kafka: Kafka, topic: string, groupId: string): PartitionOffsets {
-  let connected: Promise<Admin> | undefined
-
-  async function connect(): Promise<Admin> {
-    const admin = kafka.admin({ retry: RETRY })
-    await admin.connect()
-    return admin
-  }
-
-  async function disconnect(): Promise<void> {
-    const admin = await connected?.catch(() => undefined)
-    connected = undefined
-    await admin?.disconnect()
-  }
+  const { ask, disconnect } = createAdminConnection(kafka)
 
   return {
-    async read() {
-      try {
-        connected ??= connect()
-        const admin = await connected
+    read: () =>
+      ask(topic, async (admin) => {
         const committed = await admin.fetchOffsets({ groupId, topics: [topic] })
         const bounds = await admin.fetchTopicOffsets(topic)
         const committedOf = new Map(
@@ -48,11 +33,7 @@ export function createPartitionOffsets(kafka: Kafka, topic: string, groupId: str
             return [partition, { committed: known, earliest: Number(low), end: Number(high) }]
           }),
         )
-      } catch (error) {
-        await disconnect().catch(() => undefined)
-        throw kafkaError(error)
-      }
-    },
+      }),
     disconnect,
   }
 }

@@ -1,6 +1,5 @@
-import type { Admin, Kafka } from 'kafkajs'
-import { kafkaError } from '../../shared/errors.ts'
-import { RETRY } from './client.ts'
+import type { Kafka } from 'kafkajs'
+import { createAdminConnection } from './admin-connection.ts'
 
 /** Of one partition: the first offset that Kafka still has, and the one after the last. */
 export type PartitionBounds = { readonly partition: number; readonly earliest: number; readonly end: number }
@@ -19,29 +18,7 @@ export type TopicBounds = {
 const TOPIC_RESOURCE = 2
 
 export function createTopicBounds(kafka: Kafka): TopicBounds {
-  let connected: Promise<Admin> | undefined
-
-  async function connect(): Promise<Admin> {
-    const admin = kafka.admin({ retry: RETRY })
-    await admin.connect()
-    return admin
-  }
-
-  async function ask<T>(topic: string, question: (admin: Admin) => Promise<T>): Promise<T> {
-    try {
-      connected ??= connect()
-      return await question(await connected)
-    } catch (error) {
-      await disconnect().catch(() => undefined)
-      throw kafkaError(error, topic)
-    }
-  }
-
-  async function disconnect(): Promise<void> {
-    const admin = await connected?.catch(() => undefined)
-    connected = undefined
-    await admin?.disconnect()
-  }
+  const { ask, disconnect } = createAdminConnection(kafka)
 
   return {
     read: (topic) =>

@@ -1,6 +1,12 @@
 import { kafkaError, ServiceError } from '../../../shared/errors.ts'
 import type { Config } from '../../config.ts'
-import { judgeErrorTopic, judgeRetention, type Finding } from '../../core/doctor.ts'
+import {
+  asUnreachable,
+  judgeErrorTopic,
+  judgeRetention,
+  kafkaFinding,
+  type Finding,
+} from '../../core/doctor.ts'
 import { createKafkaPermissions, type KafkaPermissions } from '../../kafka/kafka-permissions.ts'
 import { createTopicBounds, type TopicBounds } from '../../kafka/topic-bounds.ts'
 import { createKafka, RETRY } from '../../kafka/client.ts'
@@ -18,7 +24,10 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
   const bootstrap = await probeAll(session, config, config.brokers)
   findings.push(...bootstrap.findings)
   if (!bootstrap.isAnyReached) {
-    return [...findings.map(unreachable), kafkaFinding('skipped', 'login and topics', 'no broker is reached')]
+    return [
+      ...findings.map(asUnreachable),
+      kafkaFinding('skipped', 'login and topics', 'no broker is reached'),
+    ]
   }
   // One broker is enough to begin with.
   if (findings.some(({ verdict }) => verdict === 'failed')) {
@@ -202,12 +211,4 @@ function advertisedFinding(finding: Finding): Finding {
     detail: `${finding.detail}; the brokers send us there`,
     cure: 'Correct advertised.listeners of the broker, or make that address reachable from here.',
   }
-}
-
-function unreachable(finding: Finding): Finding {
-  return finding.verdict === 'failed' ? { ...finding, isUnreachable: true } : finding
-}
-
-function kafkaFinding(verdict: Finding['verdict'], check: string, detail: string, cure?: string): Finding {
-  return { area: 'kafka', check, verdict, detail, ...(cure !== undefined && { cure }) }
 }

@@ -1,7 +1,7 @@
 import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import { DEVICE_INDEX_KEY, DEVICE_KEY_PREFIX, OWN_KEY_PREFIX } from '../../../shared/keys.ts'
 import type { Config } from '../../config.ts'
-import { judgeRedis, type DoctorRole, type Finding } from '../../core/doctor.ts'
+import { asUnreachable, judgeRedis, redisFinding, type DoctorRole, type Finding } from '../../core/doctor.ts'
 import { createRedis } from '../../redis/client.ts'
 import {
   askPermissions,
@@ -23,7 +23,7 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     { area: 'redis', host, port, tls, settings: SETTINGS },
     session.context.now(),
   )
-  if (!probe.isReached) return [...probe.findings.map(unreachable), ...skipped('Redis is not reached')]
+  if (!probe.isReached) return [...probe.findings.map(asUnreachable), ...skipped('Redis is not reached')]
   const { context } = session
   let refusal: ServiceError | undefined
   const redis = createRedis(
@@ -118,14 +118,6 @@ function namesOf(permissions: readonly Permission[]): string {
   return [...new Set(permissions.map(({ command }) => command.name))].join(', ')
 }
 
-function unreachable(finding: Finding): Finding {
-  return finding.verdict === 'failed' ? { ...finding, isUnreachable: true } : finding
-}
-
 function skipped(why: string): Finding[] {
   return ['server', 'commands'].map((check) => redisFinding('skipped', check, why))
-}
-
-function redisFinding(verdict: Finding['verdict'], check: string, detail: string, cure?: string): Finding {
-  return { area: 'redis', check, verdict, detail, ...(cure !== undefined && { cure }) }
 }

@@ -1,0 +1,39 @@
+import type { Admin, Kafka } from 'kafkajs'
+import { kafkaError } from '../../shared/errors.ts'
+import { RETRY } from './client.ts'
+
+/** An admin client that connects when it is asked, and anew after a failure. */
+export type AdminConnection = {
+  /** Rejects with a ServiceError. @param topic that is asked about. */
+  ask<T>(topic: string, question: (admin: Admin) => Promise<T>): Promise<T>
+  disconnect(): Promise<void>
+}
+
+export function createAdminConnection(kafka: Kafka): AdminConnection {
+  let connected: Promise<Admin> | undefined
+
+  async function connect(): Promise<Admin> {
+    const admin = kafka.admin({ retry: RETRY })
+    await admin.connect()
+    return admin
+  }
+
+  async function disconnect(): Promise<void> {
+    const admin = await connected?.catch(() => undefined)
+    connected = undefined
+    await admin?.disconnect()
+  }
+
+  return {
+    async ask(topic, question) {
+      try {
+        connected ??= connect()
+        return await question(await connected)
+      } catch (error) {
+        await disconnect().catch(() => undefined)
+        throw kafkaError(error, topic)
+      }
+    },
+    disconnect,
+  }
+}
