@@ -1,7 +1,5 @@
 import { Option, type Command } from 'commander'
 import { letterLifetimeMs } from '../core/letter-lifetime.ts'
-import { createRecordFinder } from '../kafka/record-finder.ts'
-import { createReplayProducer } from '../kafka/replay-producer.ts'
 import type { TopicBounds } from '../kafka/topic-bounds.ts'
 import { createReplay } from '../pipeline/replay.ts'
 import { runReplay, type ReplayedLetter } from '../pipeline/replay-run.ts'
@@ -18,7 +16,7 @@ import { createReplayLedger } from '../redis/replay-ledger.ts'
 import { readStoredHash } from '../redis/stored-hash.ts'
 import { examples, type Cli } from './cli.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
-import { openLetterBox, readerGroup, sayForeign, type LetterBox } from './letter-box.ts'
+import { openLetterBox, sayForeign, type LetterBox } from './letter-box.ts'
 import { addLetterOptions, letterFilter, type LetterOptions } from './letter-options.ts'
 import { ReplayHints } from './replay-hints.ts'
 import { doneText, printSummary } from './replay-summary.ts'
@@ -59,23 +57,15 @@ async function replayErrors(session: Session, options: ReplayOptions): Promise<E
   const { validatedDataTopic: topic } = session.config.kafka
   const box = await openLetterBox(session)
   const redis = await session.redis()
-  const finder = createRecordFinder(
-    box.kafka,
-    topic,
-    box.bounds,
-    readerGroup(session, 'records'),
-    session.context.now,
-  )
-  session.releases.push('record finder', () => finder.close())
   const hints = new ReplayHints(createHintAppender(redis))
   const replay = createReplay({
     target:
       options.to === 'topic'
-        ? openTopicTarget(session, box, topic)
+        ? await openTopicTarget(session, box, topic)
         : openCacheTarget(session, redis, (kind, deviceId) => hints.note(kind, deviceId)),
     sourceTopic: topic,
-    finder,
-    ledger: createReplayLedger(redis, box.errorTopic, await keepMs(box.bounds, box.errorTopic)),
+    finder: box.topics.finder(topic, 'records'),
+    ledger: createReplayLedger(redis, box.errorTopic, await keepMs(box.topics.bounds, box.errorTopic)),
     again: options.again === true,
     isDryRun: options.dryRun === true,
     stop: session.stop,
@@ -100,12 +90,13 @@ async function replayErrors(session: Session, options: ReplayOptions): Promise<E
   return summary.failed > 0 ? EXIT.failure : EXIT.ok
 }
 
-function openTopicTarget(
+async function openTopicTarget(
   { config, context, releases }: Session,
-  { kafka }: LetterBox,
+  { topics }: LetterBox,
   topic: string,
-): ReplayTarget {
-  const producer = createReplayProducer(kafka, topic)
+): Promise<ReplayTarget> {
+  const { createReplayProducer } = await import('../kafka/replay-producer.ts')
+  const producer = createReplayProducer(topics.kafka, topic)
   releases.push('replay producer', () => producer.disconnect())
   return createTopicTarget({ topic, settings: config.cache, producer, now: context.now })
 }

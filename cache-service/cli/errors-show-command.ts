@@ -1,12 +1,11 @@
 import { Argument, InvalidArgumentError, type Command } from 'commander'
 import { decodeJson } from '../core/decode-json.ts'
 import { parseLetter, type StoredLetter } from '../core/stored-letter.ts'
-import { createRecordFinder } from '../kafka/record-finder.ts'
 import { createReplayLedger } from '../redis/replay-ledger.ts'
 import { CliError } from './cli-error.ts'
 import { examples, type Cli } from './cli.ts'
 import { EXIT } from './exit-codes.ts'
-import { letterRow, openLetterBox, readerGroup, type LetterBox } from './letter-box.ts'
+import { letterRow, openLetterBox, type LetterBox } from './letter-box.ts'
 import type { Session } from './session.ts'
 
 type Place = { readonly partition: number; readonly offset: number }
@@ -98,10 +97,7 @@ async function readOriginal(session: Session, box: LetterBox, letter: StoredLett
   const { original, source } = letter
   if (original.kind === 'bytes') return { value: original.bytes, from: 'the letter' }
   if (original.kind === 'tombstone') return { value: null, from: 'the letter' }
-  const group = readerGroup(session, 'record')
-  const finder = createRecordFinder(box.kafka, source.topic, box.bounds, group, session.context.now)
-  session.releases.push('record finder', () => finder.close())
-  const [answer] = await finder.find([source], session.stop)
+  const [answer] = await box.topics.finder(source.topic, 'record').find([source], session.stop)
   return answer?.kind === 'found'
     ? { value: answer.record.value, from: 'its topic, as the letter had no room for it' }
     : { value: undefined, from: answer?.why ?? 'it was not found' }

@@ -11,8 +11,8 @@ import { examples, type Cli } from './cli.ts'
 import { EXIT } from './exit-codes.ts'
 import { explanationRow, renderExplanation, type ExplainedRecord } from './explanation-view.ts'
 import { wholeNumber } from './global-options.ts'
-import { readerGroup } from './letter-box.ts'
 import type { Session } from './session.ts'
+import { openTopics } from './topic-access.ts'
 
 type ExplainOptions = {
   readonly partition?: number
@@ -121,17 +121,7 @@ async function readRecords(
 
 async function readFromTopic(session: Session, partition: number, offset: number): Promise<PlacedRecord> {
   const topic = session.config.kafka.validatedDataTopic
-  const kafka = await session.kafka()
-  const [{ registerCodecs }, { createTopicBounds }, { createRecordFinder }] = await Promise.all([
-    import('../kafka/codecs.ts'),
-    import('../kafka/topic-bounds.ts'),
-    import('../kafka/record-finder.ts'),
-  ])
-  registerCodecs((codec, error) => session.log.error({ codec, err: error }, 'a batch cannot be decompressed'))
-  const bounds = createTopicBounds(kafka)
-  session.releases.push('topic bounds', () => bounds.disconnect())
-  const finder = createRecordFinder(kafka, topic, bounds, readerGroup(session, 'record'), session.context.now)
-  session.releases.push('record finder', () => finder.close())
+  const finder = (await openTopics(session)).finder(topic, 'record')
   const [found] = await finder.find([{ partition, offset }], session.stop)
   if (found?.kind !== 'found') throw new CliError(EXIT.notFound, found?.why ?? 'the record was not found')
   return { place: `${partition}:${offset}`, record: found.record }

@@ -1,17 +1,14 @@
 import type { LetterFilter } from '../core/letter-filter.ts'
 import type { StoredLetter } from '../core/stored-letter.ts'
-import type { TopicBounds } from '../kafka/topic-bounds.ts'
 import type { LetterScanDependencies, ScannedLetters } from '../pipeline/letter-scan.ts'
 import { scanLetters } from '../pipeline/letter-scan.ts'
 import type { Progress } from './progress.ts'
 import type { Session } from './session.ts'
-
-type KafkaClient = Awaited<ReturnType<Session['kafka']>>
+import { openTopics, type TopicAccess } from './topic-access.ts'
 
 /** The dead letters, opened for a command. */
 export type LetterBox = {
-  readonly kafka: KafkaClient
-  readonly bounds: TopicBounds
+  readonly topics: TopicAccess
   readonly errorTopic: string
   /** For whoever reads on its own; the bar is ended by `ended`. */
   readonly scan: LetterScanDependencies
@@ -21,26 +18,15 @@ export type LetterBox = {
 /** Rejects with a ServiceError if Kafka does not answer. */
 export async function openLetterBox(session: Session): Promise<LetterBox> {
   const { errorTopic } = session.config.kafka
-  const kafka = await session.kafka()
-  const [{ registerCodecs }, { createTopicBounds }, { TopicReader }] = await Promise.all([
-    import('../kafka/codecs.ts'),
-    import('../kafka/topic-bounds.ts'),
-    import('../kafka/topic-reader.ts'),
-  ])
-  registerCodecs((codec, error) => session.log.error({ codec, err: error }, 'a batch cannot be decompressed'))
-  const bounds = createTopicBounds(kafka)
-  session.releases.push('topic bounds', () => bounds.disconnect())
-  const reader = new TopicReader(kafka, errorTopic, readerGroup(session, 'letters'), session.context.now)
-  session.releases.push('letter reader', () => reader.close())
+  const topics = await openTopics(session)
   let bar: Progress | undefined
   return {
-    kafka,
-    bounds,
+    topics,
     errorTopic,
     scan: {
       errorTopic,
-      bounds,
-      reader,
+      bounds: topics.bounds,
+      reader: topics.reader(errorTopic, 'letters'),
       stop: session.stop,
       progress: (read, total) => {
         bar ??= session.progress(`reading ${errorTopic}`, total)
@@ -52,11 +38,6 @@ export async function openLetterBox(session: Session): Promise<LetterBox> {
       bar = undefined
     },
   }
-}
-
-/** Begins with the workers' group, for users who may read groups by that prefix. */
-export function readerGroup({ config, context }: Session, purpose: string): string {
-  return `${config.kafka.groupId}.${context.processId}.${purpose}`
 }
 
 export async function readLetters(

@@ -6,8 +6,8 @@ import { createDeviceIndex } from '../redis/device-index.ts'
 import { countDevicesBefore } from '../redis/device-ages.ts'
 import { createProgressStore, type ProgressStore } from '../redis/progress-store.ts'
 import { createWorkerReports, type WorkerReports } from '../redis/worker-reports.ts'
-import { readerGroup } from './letter-box.ts'
 import type { RedisConnection, Session } from './session.ts'
+import { openTopics } from './topic-access.ts'
 
 export type RebuildPlan = {
   readonly group: string
@@ -35,22 +35,12 @@ export type PartitionPlan = RebuildTarget & {
 
 /** Rejects with a ServiceError if Kafka or Redis can't be asked. */
 export async function planRebuild(session: Session, redis: RedisConnection): Promise<RebuildPlan> {
-  const { config, context, releases, stop } = session
+  const { config, context, stop } = session
   const { groupId: group, validatedDataTopic: topic } = config.kafka
-  const kafka = await session.kafka()
-  const [{ registerCodecs }, { createTopicBounds }, { TopicReader }] = await Promise.all([
-    import('../kafka/codecs.ts'),
-    import('../kafka/topic-bounds.ts'),
-    import('../kafka/topic-reader.ts'),
-  ])
-  registerCodecs(() => undefined)
-  const topicBounds = createTopicBounds(kafka)
-  releases.push('topic bounds', () => topicBounds.disconnect())
-  const bounds = await topicBounds.read(topic)
+  const topics = await openTopics(session)
+  const bounds = await topics.bounds.read(topic)
   const firstTimesMs = new Map<number, number>()
-  const reader = new TopicReader(kafka, topic, readerGroup(session, 'first-records'), context.now)
-  releases.push('topic reader', () => reader.close())
-  await reader.read(
+  await topics.reader(topic, 'first-records').read(
     bounds.map(({ partition, earliest, end }) => ({ partition, from: earliest, to: end })),
     async ({ timestamp }, partition) => {
       firstTimesMs.set(partition, Number(timestamp))
@@ -62,7 +52,7 @@ export async function planRebuild(session: Session, redis: RedisConnection): Pro
   const stored = await store.load(bounds.map(({ partition }) => partition))
   const oldestMs = firstTimesMs.size === 0 ? undefined : Math.min(...firstTimesMs.values())
   const oldestRecord = oldestMs === undefined ? undefined : eventTimeFromMs(Math.max(0, oldestMs)).text
-  const settings = await topicBounds.settings(topic).catch(() => new Map<string, string>())
+  const settings = await topics.bounds.settings(topic).catch(() => new Map<string, string>())
   const retention = judgeRetention(settings, config.cache.metadataTtlMs)
   const looked = session.progress('looking at devices')
   const index = createDeviceIndex(redis)
