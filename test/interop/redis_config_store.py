@@ -1,7 +1,5 @@
-"""Python's RedisConfigStore, one call a line: ["update", ...] -> {"result": ...} or {"error": ...}."""
+"""Python's RedisConfigStore, for peer.py."""
 
-import json
-import logging
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +8,7 @@ from cledar.redis.model import BaseConfigClass
 from cledar.redis.redis_config_store import RedisConfigStore
 from redis import Redis
 
-logging.disable()
+from peer import serve
 
 
 @dataclass
@@ -62,11 +60,4 @@ class Calls:
         return self.store.is_ready()
 
 
-calls = Calls(*sys.argv[1:])
-for line in sys.stdin:
-    name, *args = json.loads(line)
-    try:
-        answer = {"result": getattr(calls, name)(*args)}
-    except Exception as error:
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(answer), flush=True)
+serve(Calls(*sys.argv[1:]))

@@ -1,7 +1,5 @@
-"""Python's RedisService, one call a line: ["set_readings", ...] -> {"result": ...} or {"error": ...}."""
+"""Python's RedisService, for peer.py."""
 
-import json
-import logging
 import sys
 from datetime import datetime, timezone
 from enum import Enum, IntEnum
@@ -9,8 +7,7 @@ from enum import Enum, IntEnum
 from cledar.redis import FailedValue, RedisService, RedisServiceConfig
 from pydantic import BaseModel
 
-
-logging.disable()
+from peer import serve
 
 
 class Mode(Enum):
@@ -93,11 +90,4 @@ class Calls:
         return self.service.delete(key)
 
 
-calls = Calls(*sys.argv[1:])
-for line in sys.stdin:
-    name, *args = json.loads(line)
-    try:
-        answer = {"result": getattr(calls, name)(*args)}
-    except Exception as error:
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(answer), flush=True)
+serve(Calls(*sys.argv[1:]))

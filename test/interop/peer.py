@@ -1,0 +1,17 @@
+"""One call a line on stdin: ["name", ...arguments] -> {"result": ...} or {"error": ...} on stdout."""
+
+import json
+import logging
+import sys
+
+logging.disable()
+
+
+def serve(calls: object) -> None:
+    for line in sys.stdin:
+        name, *args = json.loads(line)
+        try:
+            answer = {"result": getattr(calls, name)(*args)}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
