@@ -82,8 +82,10 @@ describe('values', () => {
     const { service } = await openService()
     const text = fc.array(anyCharacter).map((characters) => characters.join(''))
     const key = text.filter((name) => name !== '')
+    // zod leaves out a field of this name, whichever the schema.
+    const json = fc.jsonValue().filter((value) => !JSON.stringify(value).includes('"__proto__":'))
     await fc.assert(
-      fc.asyncProperty(key, fc.oneof(text, fc.jsonValue()), async (name, value) => {
+      fc.asyncProperty(key, fc.oneof(text, json), async (name, value) => {
         const schema = z.json()
         await service.set(name, schema.parse(value), { schema })
         expect(await service.get(name, schema)).toEqual(value)
