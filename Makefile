@@ -19,10 +19,10 @@ tools:
 	@deploy/local/install-tools.sh
 
 test: install ## format, lint, types and all tests, against a real Kafka and a real Redis
-	@$(NODE) test/support/run-all.ts
+	@$(NODE) test/run-all.ts
 
 check: install ## format, lint, types and the unit tests: seconds, no servers
-	@$(NODE) test/support/run-all.ts --project unit
+	@$(NODE) test/run-all.ts --project unit
 
 demo: install ## Kafka, Redis, the service and a simulated normalizer: what happens, then a clean exit
 	@$(NODE) test/demo/demo.ts

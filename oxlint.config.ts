@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { defineConfig, type OxlintOverride } from 'oxlint'
 
 // The layers, as what each folder of cache-service/ may import of the others (itself and shared/ always):
@@ -42,6 +44,11 @@ type Restriction = { group: string[]; message: string; allowTypeImports?: boolea
 
 const isFolderOf = (name: string) => `**/${name}/**`
 
+// By name: a pattern that excepts the door would except it from every other pattern, too.
+const insidesOfConfig = readdirSync(join(import.meta.dirname, 'cache-service', 'config'))
+  .filter((file) => file !== 'config.ts')
+  .map((file) => `**/config/${file}`)
+
 function restrictImports(files: string[], ...patterns: Restriction[]): OxlintOverride {
   return { files, rules: { 'no-restricted-imports': ['error', { patterns }] } }
 }
@@ -50,7 +57,7 @@ function restrictImports(files: string[], ...patterns: Restriction[]): OxlintOve
 function forbidden(own: string, allowedFolders: readonly string[]): Restriction {
   const folders = Object.keys(layers).filter((name) => name !== own && !allowedFolders.includes(name))
   const others = Object.entries(libraries).filter(([owner]) => owner !== own)
-  const insides = own === 'config' ? [] : [isFolderOf('config')]
+  const insides = own === 'config' ? [] : insidesOfConfig
   const process = own === 'main' ? [] : ['node:process']
   return {
     group: [
@@ -68,6 +75,13 @@ function forbiddenConfig(config: 'type' | 'value' | 'never'): Restriction[] {
   if (config === 'value') return []
   const message = 'roles, cli and main read the configuration and hand its values down'
   return [{ group: ['**/config.ts'], message, allowTypeImports: config === 'type' }]
+}
+
+function pureImports(...folders: string[]): Restriction {
+  return {
+    group: ['**', ...folders, ...pureLibraries.map((name) => `!${name}`)],
+    message: `core is pure: it imports core, shared, ${pureLibraries.join(' and ')} only`,
+  }
 }
 
 function restrictGlobals(files: string[], excludeFiles: string[], names: Record<string, string>) {
@@ -93,13 +107,21 @@ const overrides: OxlintOverride[] = [
     group: ['**/cache-service/**'],
     message: layersMessage,
   }),
-  restrictImports(['cache-service/config.ts'], forbidden('config', [])),
-  restrictImports(['cache-service/config/**'], forbidden('config', []), ...forbiddenConfig('never')),
+  restrictImports(['cache-service/config/**'], forbidden('config', []), {
+    group: ['**/config.ts'],
+    message: 'config.ts is the door: the rest of the folder knows nothing of it',
+  }),
+  restrictImports(['cache-service/config/config.ts'], forbidden('config', [])),
   restrictImports(['cache-service/main.ts'], forbidden('main', Object.keys(layers))),
   ...layerOverrides,
-  restrictImports(['cache-service/core/**'], {
-    group: ['**', '!./**', '!../../shared/**', ...pureLibraries.map((name) => `!${name}`)],
-    message: `core is pure: it imports core, shared, ${pureLibraries.join(' and ')} only`,
+  restrictImports(['cache-service/core/*'], pureImports('!./**', '!../../shared/**')),
+  restrictImports(
+    ['cache-service/core/*/**'],
+    pureImports('!./**', '!../**', '../../**', '!../../../shared/**'),
+  ),
+  restrictImports(['cache-service/page/**'], {
+    group: ['**', '!./**'],
+    message: 'the page runs in browsers: it imports its own files and ./vendor/ only',
   }),
   restrictGlobals(['cache-service/core/**'], [], {
     process: processMessage,
@@ -115,7 +137,10 @@ const overrides: OxlintOverride[] = [
       ],
     },
   },
-  { files: ['*.config.ts', 'test/support/global-servers.ts'], rules: { 'import/no-default-export': 'off' } },
+  {
+    files: ['*.config.ts', 'test/support/servers/global-servers.ts'],
+    rules: { 'import/no-default-export': 'off' },
+  },
 ]
 
 export default defineConfig({

@@ -8,7 +8,7 @@ import { join } from 'node:path'
  */
 const root = join(import.meta.dirname, '..')
 /** What the program reads beside its modules, and tsc does not copy. */
-const READ_AT_RUN_TIME = ['cache-service/redis/*.lua', 'cache-service/http/page/*']
+const READ_AT_RUN_TIME = ['cache-service/redis/**/*.lua', 'cache-service/page/*']
 
 rmSync(join(root, 'dist'), { recursive: true, force: true })
 const compiler = join(root, 'node_modules/.bin/tsc')

@@ -1,4 +1,4 @@
-import { formatProblems, type ConfigProblem } from '../config.ts'
+import { formatProblems, type ConfigProblem } from '../config/config.ts'
 import { OperatorError } from '../lifecycle/service.ts'
 import { messageOf, ServiceError } from '../../shared/errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'

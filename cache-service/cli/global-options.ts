@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { FORMATS, type Format } from './output.ts'
+import { FORMATS, type Format } from './terminal/output.ts'
 
 /** Of every command; they may stand before it or after it. */
 export type GlobalOptions = {

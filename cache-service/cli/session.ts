@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises'
 import pc from 'picocolors'
 import { redisError, ServiceError } from '../../shared/errors.ts'
-import { parseConfig, type Config } from '../config.ts'
+import { parseConfig, type Config } from '../config/config.ts'
 import { ReleaseStack } from '../lifecycle/release-stack.ts'
 import { settledWithin } from '../lifecycle/sleep.ts'
 import { createRedis } from '../redis/client.ts'
@@ -10,11 +10,11 @@ import { BadSettingsError, CliError, failureOf, usageError, type Failure } from 
 import type { CliContext, Sink } from './context.ts'
 import { EXIT } from './exit-codes.ts'
 import type { GlobalOptions } from './global-options.ts'
-import { verboseLines } from './verbose-lines.ts'
-import { createOutput, type Output } from './output.ts'
-import { createProgressBoard, type Progress } from './progress.ts'
-import { openResultFile } from './result-file.ts'
-import type { Colors } from './table.ts'
+import { verboseLines } from './terminal/verbose-lines.ts'
+import { createOutput, type Output } from './terminal/output.ts'
+import { createProgressBoard, type Progress } from './terminal/progress.ts'
+import { openResultFile } from './terminal/result-file.ts'
+import type { Colors } from './terminal/table.ts'
 
 /** A server that takes the connection and then says nothing must not hold a person up for long. */
 const KAFKA_ANSWERS_WITHIN_MS = 10_000

@@ -1,4 +1,4 @@
-import { problemSchema } from '../../shared/api-schemas.ts'
+import { problemSchema } from '../../shared/contract/api-schemas.ts'
 
 /** An answer of a route that is a problem document. */
 export function problemReply(description: string) {

@@ -1,7 +1,7 @@
 import type { EachBatchPayload } from 'kafkajs'
 import { ServiceError } from '../../shared/errors.ts'
-import { splitIntoChunks, type ChunkLimits } from '../core/chunk.ts'
-import type { SourceRecord } from '../core/source-record.ts'
+import { splitIntoChunks, type ChunkLimits } from '../core/records/chunk.ts'
+import type { SourceRecord } from '../core/records/source-record.ts'
 import type { Hold } from './hold.ts'
 
 /** Consecutive records of one partition: the unit of coalescing, writing and resolving. */

@@ -4,7 +4,7 @@ import kafkajs, {
   type LogEntry,
   type RetryOptions,
 } from 'kafkajs'
-import type { KafkaConfig } from '../config.ts'
+import type { KafkaConfig } from '../config/config.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
 /**

@@ -1,6 +1,6 @@
 import kafkajs, { type Kafka, type Message, type Producer } from 'kafkajs'
 import { kafkaError } from '../../shared/errors.ts'
-import { withoutOriginal, type DeadLetter, type Origin } from '../core/dead-letter.ts'
+import { withoutOriginal, type DeadLetter, type Origin } from '../core/dead-letters/dead-letter.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 
 /** The broker's default limit of one request is 1 MiB; letters of one request share it. */

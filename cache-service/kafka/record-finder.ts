@@ -1,5 +1,5 @@
 import type { Kafka } from 'kafkajs'
-import type { SourceRecord } from '../core/source-record.ts'
+import type { SourceRecord } from '../core/records/source-record.ts'
 import type { TopicBounds } from './topic-bounds.ts'
 import { TopicReader } from './topic-reader.ts'
 

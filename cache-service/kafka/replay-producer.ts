@@ -1,6 +1,6 @@
 import type { Kafka, Producer } from 'kafkajs'
 import { causesOf, kafkaError, type ServiceError } from '../../shared/errors.ts'
-import type { SourceRecord } from '../core/source-record.ts'
+import type { SourceRecord } from '../core/records/source-record.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 
 export type ProduceOutcome =

@@ -1,6 +1,6 @@
 import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs'
 import { kafkaError, ServiceError } from '../../shared/errors.ts'
-import type { SourceRecord } from '../core/source-record.ts'
+import type { SourceRecord } from '../core/records/source-record.ts'
 import { sleep } from '../lifecycle/sleep.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 

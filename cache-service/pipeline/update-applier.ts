@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { redisError, type ServiceError } from '../../shared/errors.ts'
-import { parseKvUpdate, type KvUpdate } from '../core/kv-update.ts'
-import type { GapReason } from '../core/stream-entry.ts'
+import { parseKvUpdate, type KvUpdate } from '../core/events/kv-update.ts'
+import type { GapReason } from '../core/events/stream-entry.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import type { Service } from '../lifecycle/service.ts'
 import type { Lease } from '../redis/lease.ts'
-import type { StateWriter } from '../redis/state-writer.ts'
+import type { StateWriter } from '../redis/events/state-writer.ts'
 
 export type UpdateApplierEvents = {
   notJson(bytes: number): void

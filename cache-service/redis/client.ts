@@ -1,7 +1,7 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import { redisError, type ServiceError } from '../../shared/errors.ts'
 import { backoffMs } from '../core/backoff.ts'
-import type { RedisConfig } from '../config.ts'
+import type { RedisConfig } from '../config/config.ts'
 
 export type RedisEvents = {
   redisConnected(where: string): void

@@ -10,7 +10,7 @@ export type Lease = {
 }
 
 export function createLease(redis: Redis, key: string, holder: string, ttlMs: number): Lease {
-  const releaseLease = createScriptRunner(redis, readScript('release-lease'))
+  const releaseLease = createScriptRunner(redis, readScript(new URL('./release-lease.lua', import.meta.url)))
   return {
     async acquire() {
       try {

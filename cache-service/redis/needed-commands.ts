@@ -10,7 +10,7 @@ import {
   UPDATE_TYPES_KEY,
   UPDATER_LEASE_KEY,
   WORKERS_KEY,
-} from '../../shared/keys.ts'
+} from '../../shared/contract/keys.ts'
 import { answered } from './answered.ts'
 
 export type CommandRole = 'worker' | 'api' | 'kv-updater'

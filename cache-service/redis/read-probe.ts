@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis'
 import { redisError, type ServiceError } from '../../shared/errors.ts'
-import { DEVICE_INDEX_KEY } from '../../shared/keys.ts'
+import { DEVICE_INDEX_KEY } from '../../shared/contract/keys.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
-import { cureOf } from '../telemetry/cure-of.ts'
+import { cureOf } from '../core/operator-hint.ts'
 
 export type ReadProbeEvents = {
   redisWorks(): void

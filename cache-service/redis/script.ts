@@ -7,11 +7,12 @@ export type ScriptInvocation = {
   readonly args: readonly (string | number)[]
 }
 
-/** A Lua script of this folder. */
-export type Script = { readonly name: string; readonly source: string }
+/** A Lua script; each lies beside its caller. */
+export type Script = { readonly source: string }
 
-export function readScript(name: string): Script {
-  return { name, source: readFileSync(new URL(`./${name}.lua`, import.meta.url), 'utf8') }
+/** @param url of the `.lua` file. */
+export function readScript(url: URL): Script {
+  return { source: readFileSync(url, 'utf8') }
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { redisError, type ServiceError } from '../../shared/errors.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
-import { cureOf } from '../telemetry/cure-of.ts'
+import { cureOf } from '../core/operator-hint.ts'
 
 export type ProbeEvents = {
   redisWorks(): void

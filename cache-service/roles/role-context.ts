@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
 /** What every role is given by main.ts, which alone touches the process. */

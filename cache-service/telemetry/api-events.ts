@@ -1,5 +1,5 @@
 import { messageOf, type ServiceError } from '../../shared/errors.ts'
-import type { SseDropReason } from '../core/event-frames.ts'
+import type { SseDropReason } from '../core/events/event-frames.ts'
 import { createApiMetrics, type LookupResult } from './api-metrics.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
-import { SSE_DROP_REASONS } from '../core/event-frames.ts'
+import { SSE_DROP_REASONS } from '../core/events/event-frames.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 
 /** `invalid`: an id that no device can have. */

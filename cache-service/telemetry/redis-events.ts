@@ -1,5 +1,5 @@
 import type { ServiceError } from '../../shared/errors.ts'
-import { cureOf } from './cure-of.ts'
+import { cureOf } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'

@@ -1,4 +1,4 @@
-import type { ResultCounts } from '../core/settle.ts'
+import type { ResultCounts } from '../core/records/settle.ts'
 import type { Logger } from './logger.ts'
 
 export type SummaryFacts = {

@@ -1,6 +1,6 @@
 import { messageOf, type ServiceError } from '../../shared/errors.ts'
-import type { GapReason } from '../core/stream-entry.ts'
-import { cureOf } from './cure-of.ts'
+import type { GapReason } from '../core/events/stream-entry.ts'
+import { cureOf } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'

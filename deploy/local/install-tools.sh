@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What tests, demo and benchmarks need beside Node.js: redis-server, Java 17 or newer, Maven (only to fetch
 # Kafka, once), openssl, chromium, and Python with pip (for the original of the Redis library, see
-# test/support/python-sdk.ts). Says what is missing; as root on Debian or Ubuntu it installs that by apt, without
+# test/support/processes/python-sdk.ts). Says what is missing; as root on Debian or Ubuntu it installs that by apt, without
 # starting any service.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -8,8 +8,8 @@ import { Command } from 'commander'
 import { Redis } from 'ioredis'
 import packageFile from '../../package.json' with { type: 'json' }
 import { eventually } from '../support/eventually.ts'
-import { reservePort } from '../support/free-port.ts'
-import { startOwnRedis } from '../support/servers.ts'
+import { reservePort } from '../support/servers/free-port.ts'
+import { startOwnRedis } from '../support/servers/servers.ts'
 
 /**
  * How many lookups one api process answers, beside its ceiling in the same run: the same server, with all its

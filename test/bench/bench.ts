@@ -6,9 +6,9 @@ import { Command } from 'commander'
 import { Redis } from 'ioredis'
 import { createSimulatedProducer, type ProducedRecord } from '../simulator/produce.ts'
 import { eventually } from '../support/eventually.ts'
-import { startOwnKafka, startOwnRedis } from '../support/servers.ts'
+import { startOwnKafka, startOwnRedis } from '../support/servers/servers.ts'
 import { createTopic, uniqueName } from '../support/test-scope.ts'
-import { startWorker } from '../support/worker-process.ts'
+import { startWorker } from '../support/processes/worker-process.ts'
 
 /**
  * How fast the worker reads a backlog, and how late a record is at a steady load; each beside its ceiling, in

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { Redis } from 'ioredis'
-import { DeviceCacheClient } from '../../shared/client.ts'
+import { DeviceCacheClient } from '../../shared/client/client.ts'
 import { eventually } from '../support/eventually.ts'
-import { reservePort } from '../support/free-port.ts'
-import { startOwnRedis } from '../support/servers.ts'
+import { reservePort } from '../support/servers/free-port.ts'
+import { startOwnRedis } from '../support/servers/servers.ts'
 
 /**
  * How many devices a second one process asks for: by the client, whose gets fold into lookups; by the client with

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import { startOwnRedis } from '../support/servers.ts'
+import { startOwnRedis } from '../support/servers/servers.ts'
 
 /**
  * How should a script's arguments be packed? `node test/bench/script-packing.ts` writes 100,000 devices in calls

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { openChromium } from '../support/chromium.ts'
+import { openChromium } from '../support/servers/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import {
   HOSTILE_ID,

@@ -1,15 +1,15 @@
 import type { Redis } from 'ioredis'
 import { Redis as RedisClient } from 'ioredis'
-import type { WorkerReport } from '../../cache-service/core/worker-report.ts'
-import { createHintAppender, type HintAppender } from '../../cache-service/redis/event-streams.ts'
-import { createWorkerReporter } from '../../cache-service/redis/worker-reports.ts'
+import type { WorkerReport } from '../../cache-service/core/workers/worker-report.ts'
+import { createHintAppender, type HintAppender } from '../../cache-service/redis/events/event-streams.ts'
+import { createWorkerReporter } from '../../cache-service/redis/workers/worker-reports.ts'
 import { openApi } from '../../cache-service/roles/api.ts'
-import { parseDeviceId } from '../../shared/device-id.ts'
-import { DEVICE_INDEX_KEY, deviceKey, UPDATE_TYPES_KEY } from '../../shared/keys.ts'
+import { parseDeviceId } from '../../shared/contract/device-id.ts'
+import { DEVICE_INDEX_KEY, deviceKey, UPDATE_TYPES_KEY } from '../../shared/contract/keys.ts'
 import { eventually } from '../support/eventually.ts'
-import { reservePort } from '../support/free-port.ts'
-import { startRole } from '../support/role-run.ts'
-import { startOwnRedis, type OwnRedis } from '../support/servers.ts'
+import { reservePort } from '../support/servers/free-port.ts'
+import { startRole } from '../support/processes/role-run.ts'
+import { startOwnRedis, type OwnRedis } from '../support/servers/servers.ts'
 
 /** A Redis with some devices, dead letters and state in it, as the worker and the kv-updater leave them. */
 export type Platform = {

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import kafkajs from 'kafkajs'
-import { startKafka, startRedis } from '../support/servers.ts'
+import { startKafka, startRedis } from '../support/servers/servers.ts'
 import { createTopic, uniqueName, useRedisDatabase } from '../support/test-scope.ts'
 
 const { Kafka, logLevel } = kafkajs

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openServerFolder } from '../support/server-process.ts'
+import { openServerFolder } from '../support/servers/server-process.ts'
 
 const repository = join(import.meta.dirname, '..', '..')
 const STOP_WITHIN_MS = 25_000

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { reservePort } from '../support/free-port.ts'
+import { reservePort } from '../support/servers/free-port.ts'
 import { preparePlatform, startServers, type Platform } from './platform.ts'
 import { ProgramFailed, startProgram, type Program } from './program.ts'
 import { paint, print, printDone, showLive } from './terminal.ts'

@@ -1,4 +1,4 @@
-import { parseMetrics, type Sample } from '../support/parse-metrics.ts'
+import { parseMetrics, type Sample } from '../support/processes/parse-metrics.ts'
 
 /** What the demo shows of a worker; a gauge that the worker doesn't know yet is undefined. */
 export type WorkerMetrics = {

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
-import { RedisConfigStore } from '../../shared/redis-config-store.ts'
-import type { ConfigChange } from '../../shared/watched-config.ts'
+import { RedisConfigStore } from '../../shared/redis-library/redis-config-store.ts'
+import type { ConfigChange } from '../../shared/redis-library/watched-config.ts'
 import { patiently } from '../support/patiently.ts'
-import { startPythonPeer, type PythonPeer } from '../support/python-sdk.ts'
-import { connectPlainly } from '../support/redis-connection.ts'
-import { startOwnRedis, type OwnRedis } from '../support/servers.ts'
+import { startPythonPeer, type PythonPeer } from '../support/processes/python-sdk.ts'
+import { connectPlainly } from '../support/servers/redis-connection.ts'
+import { startOwnRedis, type OwnRedis } from '../support/servers/servers.ts'
 
 // Python's own RedisConfigStore (cledar-sdk) and ours, on one Redis. A prefix breaks Python's watching (it is added
 // twice), so here only what is written under one is looked at.

@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test, afterAll } from 'vitest'
 import { z } from 'zod'
-import { enumName, isoDate } from '../../shared/redis-codecs.ts'
-import { FailedValue, RedisService } from '../../shared/redis-service.ts'
-import { startPythonPeer, type PythonPeer } from '../support/python-sdk.ts'
-import { startOwnRedis, type OwnRedis } from '../support/servers.ts'
+import { enumName, isoDate } from '../../shared/redis-library/codecs.ts'
+import { FailedValue, RedisService } from '../../shared/redis-library/redis-service.ts'
+import { startPythonPeer, type PythonPeer } from '../support/processes/python-sdk.ts'
+import { startOwnRedis, type OwnRedis } from '../support/servers/servers.ts'
 
 // Python's own RedisService (cledar-sdk) and ours, on one Redis.
 

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { patiently } from '../support/patiently.ts'
-import { reserveOwnKafka, reserveOwnRedis } from '../support/servers.ts'
-import { update } from '../support/tagged-records.ts'
+import { reserveOwnKafka, reserveOwnRedis } from '../support/servers/servers.ts'
+import { update } from '../support/records/tagged-records.ts'
 import { createTopic } from '../support/test-scope.ts'
-import { openWorkerScenario } from '../support/worker-scenario.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 test('a worker that finds neither Redis nor Kafka waits for each in turn, says for what, and then consumes', async (context) => {
   const [redis, kafka] = await Promise.all([reserveOwnRedis(), reserveOwnKafka()])

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { patiently } from '../support/patiently.ts'
-import { becomesReady, startRoleProcess } from '../support/role-process.ts'
-import { openWorkerScenario } from '../support/worker-scenario.ts'
+import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 const CALLERS = 100
 

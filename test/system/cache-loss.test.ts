@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createSeededRandom } from '../simulator/seeded-random.ts'
 import { patiently } from '../support/patiently.ts'
-import { assertNone } from '../support/oracle.ts'
-import { openWorkerScenario } from '../support/worker-scenario.ts'
-import type { WorkerProcess } from '../support/worker-process.ts'
+import { assertNone } from '../support/oracle/oracle.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
+import type { WorkerProcess } from '../support/processes/worker-process.ts'
 
 const FLEET = { devices: 300, awkwardPercent: 8, tombstonePercent: 2 }
 const SMALL_STEPS = { CHUNK_MAX_RECORDS: '100', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '40000' }

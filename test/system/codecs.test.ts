@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createDeviceFleet } from '../simulator/device-fleet.ts'
 import { patiently } from '../support/patiently.ts'
-import { startOwnKafka } from '../support/servers.ts'
-import { fromFleet, update } from '../support/tagged-records.ts'
-import { WIRE_CODECS } from '../support/wire-codecs.ts'
-import { openWorkerScenario } from '../support/worker-scenario.ts'
+import { startOwnKafka } from '../support/servers/servers.ts'
+import { fromFleet, update } from '../support/records/tagged-records.ts'
+import { WIRE_CODECS } from '../support/records/wire-codecs.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 test('batches are read in every codec that Kafka has, and snappy as librdkafka and as Java write it', async (context) => {
   const scenario = await openWorkerScenario(context)

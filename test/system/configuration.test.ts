@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { expect, test } from 'vitest'
-import { runProgram } from '../support/run-program.ts'
+import { runProgram } from '../support/processes/run-program.ts'
 
 test('every bad setting is printed at once with what it is, no secret is, and the exit code is 2', async () => {
   const { code, output, errors } = await runProgram(['worker'], {

@@ -2,15 +2,15 @@ import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PythonDict } from '../simulator/python-text.ts'
 import { patiently } from '../support/patiently.ts'
-import { redisAclOf } from '../support/readme.ts'
-import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers.ts'
-import { update } from '../support/tagged-records.ts'
+import { redisAclOf } from '../support/docs/readme.ts'
+import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
+import { update } from '../support/records/tagged-records.ts'
 import {
   openWorkerScenario,
   type ScenarioContext,
   type ScenarioOptions,
   type WorkerScenario,
-} from '../support/worker-scenario.ts'
+} from '../support/processes/worker-scenario.ts'
 
 /** All that the worker's user needs of Redis: what the README says. */
 const ACL = redisAclOf('worker')

@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import { createDeviceFleet } from '../simulator/device-fleet.ts'
 import type { PythonDict } from '../simulator/python-text.ts'
 import { patiently } from '../support/patiently.ts'
-import { runProgram } from '../support/run-program.ts'
-import { fromFleet, tombstone, update, type TaggedRecord } from '../support/tagged-records.ts'
-import { openWorkerScenario } from '../support/worker-scenario.ts'
+import { runProgram } from '../support/processes/run-program.ts'
+import { fromFleet, tombstone, update, type TaggedRecord } from '../support/records/tagged-records.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 const RECORDS = 24_000
 const FLEET = { seed: 20_250_608, devices: 500, awkwardPercent: 8, invalidPercent: 2, tombstonePercent: 3 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { createSeededRandom } from '../simulator/seeded-random.ts'
 import { patiently } from '../support/patiently.ts'
-import { assertNone } from '../support/oracle.ts'
-import { openWorkerScenario } from '../support/worker-scenario.ts'
+import { assertNone } from '../support/oracle/oracle.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 const KILLS = 3
 const RECORDS = 30_000

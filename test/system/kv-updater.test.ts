@@ -1,10 +1,10 @@
 import { Redis } from 'ioredis'
 import { expect, onTestFinished, test } from 'vitest'
-import { UPDATE_STREAM_KEY, UPDATER_LEASE_KEY } from '../../shared/keys.ts'
+import { UPDATE_STREAM_KEY, UPDATER_LEASE_KEY } from '../../shared/contract/keys.ts'
 import { eventually } from '../support/eventually.ts'
-import { becomesReady, startRoleProcess, type RoleProcess } from '../support/role-process.ts'
-import { startOwnRedis, type OwnRedis, type OwnRedisOptions } from '../support/servers.ts'
-import { openSse, type SseClient } from '../support/sse-client.ts'
+import { becomesReady, startRoleProcess, type RoleProcess } from '../support/processes/role-process.ts'
+import { startOwnRedis, type OwnRedis, type OwnRedisOptions } from '../support/servers/servers.ts'
+import { openSse, type SseClient } from '../support/processes/sse-client.ts'
 
 test('after Redis was killed and started again it subscribes anew, counts the gap, and applies what comes', async () => {
   const { redis, server } = await ownRedis()

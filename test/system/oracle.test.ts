@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { invalid, tombstone, update } from '../support/tagged-records.ts'
-import { openWorkerScenario, type WorkerScenario } from '../support/worker-scenario.ts'
+import { invalid, tombstone, update } from '../support/records/tagged-records.ts'
+import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 
 // The judge of all other tests of this folder, judged: each thing that can be wrong is made wrong, once.
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/patiently.ts'
-import { invalid, tombstone, update, type TaggedRecord } from '../support/tagged-records.ts'
-import { openWorkerScenario } from '../support/worker-scenario.ts'
+import { invalid, tombstone, update, type TaggedRecord } from '../support/records/tagged-records.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 const MAX_RECORD_BYTES = 4096
 

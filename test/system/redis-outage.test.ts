@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/patiently.ts'
-import { assertNone } from '../support/oracle.ts'
-import { openWorkerScenario } from '../support/worker-scenario.ts'
-import type { WorkerProcess } from '../support/worker-process.ts'
+import { assertNone } from '../support/oracle/oracle.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
+import type { WorkerProcess } from '../support/processes/worker-process.ts'
 
 const DURABLE = { args: ['--appendonly', 'yes'] }
 const LOAD = { devices: 200, perSecond: 400, awkwardPercent: 5, tombstonePercent: 1 }

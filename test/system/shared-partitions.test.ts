@@ -1,8 +1,8 @@
 import kafkajs from 'kafkajs'
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/patiently.ts'
-import { openWorkerScenario, type WorkerScenario } from '../support/worker-scenario.ts'
-import type { WorkerProcess } from '../support/worker-process.ts'
+import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
+import type { WorkerProcess } from '../support/processes/worker-process.ts'
 
 const { AssignerProtocol } = kafkajs
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/patiently.ts'
-import { assertNone } from '../support/oracle.ts'
-import { openWorkerScenario, type WorkerScenario } from '../support/worker-scenario.ts'
-import type { WorkerProcess } from '../support/worker-process.ts'
+import { assertNone } from '../support/oracle/oracle.ts'
+import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
+import type { WorkerProcess } from '../support/processes/worker-process.ts'
 
 const SMALL_STEPS = { CHUNK_MAX_RECORDS: '100', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '40000' }
 const BACKLOG = { seed: 1, devices: 300, awkwardPercent: 8, tombstonePercent: 2 }

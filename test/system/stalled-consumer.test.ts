@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { startOwnKafka } from '../support/servers.ts'
-import { openWorkerScenario } from '../support/worker-scenario.ts'
+import { startOwnKafka } from '../support/servers/servers.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 test('a consumer whose broker hangs is rebuilt, and goes on where it was when the broker does', async (context) => {
   const kafka = await startOwnKafka()

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/patiently.ts'
-import { assertNone } from '../support/oracle.ts'
-import { openWorkerScenario, type WorkerScenario } from '../support/worker-scenario.ts'
+import { assertNone } from '../support/oracle/oracle.ts'
+import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 
 const FLEET = { devices: 200, awkwardPercent: 5 }
 

@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
-import { DEVICE_STREAM_KEY, LISTENING_KEY } from '../../shared/keys.ts'
-import { createWorkerReports } from '../../cache-service/redis/worker-reports.ts'
+import { DEVICE_STREAM_KEY, LISTENING_KEY } from '../../shared/contract/keys.ts'
+import { createWorkerReports } from '../../cache-service/redis/workers/worker-reports.ts'
 import { eventually } from '../support/eventually.ts'
-import { tombstone, update } from '../support/tagged-records.ts'
-import { openWorkerScenario } from '../support/worker-scenario.ts'
+import { tombstone, update } from '../support/records/tagged-records.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 test('a worker reports what it does while it lives, dead letters with their coordinates', async (context) => {
   const scenario = await openWorkerScenario(context)

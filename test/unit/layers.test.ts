@@ -20,7 +20,7 @@ const forbiddenImports: Sample[] = [
   importing('shared/c.ts', 'fastify'),
   importing('cache-service/core/a.ts', '../telemetry/events.ts'),
   importing('cache-service/core/b.ts', '../lifecycle/sleep.ts'),
-  importing('cache-service/core/c.ts', '../config.ts'),
+  importing('cache-service/core/c.ts', '../config/config.ts'),
   importing('cache-service/core/d.ts', 'node:fs'),
   importing('cache-service/core/e.ts', 'node:crypto'),
   importing('cache-service/core/f.ts', 'pino'),
@@ -28,20 +28,20 @@ const forbiddenImports: Sample[] = [
   { file: 'cache-service/core/h.ts', code: `export const x = await import('node:os')` },
   {
     file: 'cache-service/core/i.ts',
-    code: `import type { Config } from '../config.ts'\nexport type X = Config`,
+    code: `import type { Config } from '../config/config.ts'\nexport type X = Config`,
   },
   importing('cache-service/lifecycle/a.ts', '../core/backoff.ts'),
   importing('cache-service/lifecycle/b.ts', '../telemetry/logger.ts'),
-  importing('cache-service/lifecycle/c.ts', '../config.ts'),
+  importing('cache-service/lifecycle/c.ts', '../config/config.ts'),
   importing('cache-service/telemetry/a.ts', '../kafka/client.ts'),
   importing('cache-service/telemetry/b.ts', '../redis/client.ts'),
   importing('cache-service/telemetry/c.ts', '../http/server.ts'),
-  importing('cache-service/telemetry/d.ts', '../config.ts'),
+  importing('cache-service/telemetry/d.ts', '../config/config.ts'),
   importing('cache-service/kafka/a.ts', '../redis/client.ts'),
   importing('cache-service/kafka/b.ts', '../http/server.ts'),
   importing('cache-service/kafka/c.ts', '../pipeline/chunk-applier.ts'),
   importing('cache-service/kafka/d.ts', 'ioredis'),
-  importing('cache-service/kafka/e.ts', '../config.ts'),
+  importing('cache-service/kafka/e.ts', '../config/config.ts'),
   importing('cache-service/redis/a.ts', '../kafka/client.ts'),
   importing('cache-service/redis/b.ts', '../http/server.ts'),
   importing('cache-service/redis/c.ts', 'kafkajs'),
@@ -63,10 +63,19 @@ const forbiddenImports: Sample[] = [
   importing('cache-service/cli/a.ts', '../roles/worker.ts'),
   importing('cache-service/cli/b.ts', 'lz4-napi'),
   importing('cache-service/cli/c.ts', 'ioredis/built/utils'),
-  importing('cache-service/config/a.ts', '../config.ts'),
+  importing('cache-service/config/a.ts', './config.ts'),
   importing('cache-service/config/b.ts', '../core/backoff.ts'),
-  importing('cache-service/config.ts', './redis/client.ts'),
+  importing('cache-service/config/config.ts', '../redis/client.ts'),
   importing('cache-service/main.ts', 'kafkajs'),
+  importing('cache-service/core/records/a.ts', '../../telemetry/logger.ts'),
+  importing('cache-service/core/records/b.ts', '../../redis/devices/device-writer.ts'),
+  importing('cache-service/core/records/c.ts', '../../package-version.ts'),
+  importing('cache-service/core/records/d.ts', 'node:fs'),
+  importing('cache-service/redis/devices/a.ts', '../../kafka/client.ts'),
+  importing('cache-service/http/routes/d.ts', '../../config/options.ts'),
+  importing('cache-service/cli/commands/errors/a.ts', '../../../roles/worker.ts'),
+  importing('cache-service/page/a.js', '../core/event-time.ts'),
+  importing('cache-service/page/b.js', 'lit-html'),
 ]
 
 const allowedImports: Sample[] = [
@@ -78,20 +87,34 @@ const allowedImports: Sample[] = [
   importing('cache-service/lifecycle/d.ts', '../../shared/errors.ts'),
   importing('cache-service/lifecycle/e.ts', 'node:timers/promises'),
   importing('cache-service/telemetry/e.ts', '../core/settle.ts'),
-  { file: 'cache-service/telemetry/f.ts', code: `import type { C } from '../config.ts'\nexport type X = C` },
+  {
+    file: 'cache-service/telemetry/f.ts',
+    code: `import type { C } from '../config/config.ts'\nexport type X = C`,
+  },
   importing('cache-service/kafka/f.ts', 'kafkajs'),
   importing('cache-service/kafka/g.ts', '../telemetry/events.ts'),
   importing('cache-service/kafka/h.ts', '../lifecycle/sleep.ts'),
   importing('cache-service/redis/f.ts', 'ioredis'),
-  { file: 'cache-service/redis/g.ts', code: `import { type C } from '../config.ts'\nexport type X = C` },
+  {
+    file: 'cache-service/redis/g.ts',
+    code: `import { type C } from '../config/config.ts'\nexport type X = C`,
+  },
   importing('cache-service/http/e.ts', 'fastify'),
   importing('cache-service/http/routes/b.ts', '../server.ts'),
   importing('cache-service/http/routes/c.ts', '../../core/order.ts'),
   importing('cache-service/pipeline/d.ts', '../kafka/batch-handler.ts'),
   importing('cache-service/pipeline/e.ts', '../redis/device-writer.ts'),
-  importing('cache-service/roles/f.ts', '../config.ts'),
+  importing('cache-service/roles/f.ts', '../config/config.ts'),
   importing('cache-service/roles/g.ts', '../pipeline/chunk-applier.ts'),
-  importing('cache-service/cli/d.ts', '../config.ts'),
+  importing('cache-service/cli/d.ts', '../config/config.ts'),
+  importing('cache-service/core/records/e.ts', './order.ts'),
+  importing('cache-service/core/records/f.ts', '../decode-json.ts'),
+  importing('cache-service/core/records/g.ts', '../devices/device-view.ts'),
+  importing('cache-service/core/records/h.ts', '../../../shared/contract/keys.ts'),
+  importing('cache-service/core/records/i.ts', 'zod'),
+  importing('cache-service/config/b2.ts', './options.ts'),
+  importing('cache-service/page/c.js', './time.js'),
+  importing('cache-service/page/d.js', './vendor/lit-html/lit-html.js'),
 ]
 
 const exporting = (folder: string, name: string, expression: string): Sample => ({
@@ -166,7 +189,7 @@ describe('the linter', () => {
 test('every folder of cache-service is a layer', () => {
   const found = readdirSync(join(repository, 'cache-service'), { withFileTypes: true })
   const folders = found.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
-  expect([...Object.keys(layers), 'config']).toEqual(expect.arrayContaining(folders))
+  expect([...Object.keys(layers), 'config', 'page']).toEqual(expect.arrayContaining(folders))
 })
 
 describe('core never asks the clock', () => {

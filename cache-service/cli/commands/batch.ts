@@ -1,0 +1,139 @@
+import { Option } from 'commander'
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import { isDeviceId } from '../../../shared/contract/device-id.ts'
+import { messageOf } from '../../../shared/errors.ts'
+import { MAX_LOOKUP_IDS, type Device } from '../../../shared/contract/api-schemas.ts'
+import { usageError } from '../cli-error.ts'
+import { examples, type Cli } from '../command.ts'
+import { DEVICE_COLUMNS } from './device-columns.ts'
+import type { Lookup } from '../sources/device-source.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { formatOfName, ID_FORMATS, readIds, type IdFormat } from './id-file.ts'
+import { openSource } from '../sources/open-source.ts'
+import type { Session } from '../session.ts'
+import type { Column, Tone } from '../terminal/table.ts'
+
+type BatchOptions = { readonly file: string; readonly input?: IdFormat }
+
+/** `unknown`: the cache is being filled, and it may yet come. */
+type Status = 'found' | 'missing' | 'unknown' | 'damaged' | 'invalid'
+type Row = { readonly device_id: string; readonly status: Status } & Partial<Device>
+
+const TONES: Readonly<Record<Status, Tone>> = {
+  found: 'good',
+  missing: 'warn',
+  unknown: 'warn',
+  damaged: 'bad',
+  invalid: 'bad',
+}
+
+const COLUMNS: readonly Column<Row>[] = [
+  { name: 'device_id', cell: (row) => row.device_id },
+  { name: 'status', cell: (row) => row.status, tone: (row) => TONES[row.status] },
+  ...DEVICE_COLUMNS.slice(1).map(({ cell, ...column }) => ({
+    ...column,
+    cell: (row: Row) => (isDevice(row) ? cell(row) : null),
+    tone: () => undefined,
+  })),
+]
+
+export function registerBatchCommand({ program, perform }: Cli): void {
+  program
+    .command('batch')
+    .description('look up the ids of a file, however many, and print a line for each, with its status')
+    .requiredOption(
+      '--file <file>',
+      'ids: one a line, CSV (the column device_id, or the first) or JSON; - for stdin',
+    )
+    .addOption(
+      new Option('--input <format>', 'of the file, if its name or beginning misleads').choices(ID_FORMATS),
+    )
+    .addHelpText(
+      'after',
+      `
+Status: found, missing, unknown (the cache is being filled), damaged, invalid (no device can have this id).
+${examples(
+  ['cache-cli batch --file ids.txt', 'a table'],
+  ['cache-cli batch --file ids.csv --format csv --output devices.csv', 'from CSV to CSV'],
+  ['cat ids.txt | cache-cli batch --file - --format json', 'from a pipe'],
+)}`,
+    )
+    .action((options: BatchOptions) => perform((session) => batch(session, options)))
+}
+
+async function batch(session: Session, { file, input }: BatchOptions): Promise<ExitCode> {
+  const format = input ?? formatOfName(file)
+  const total = await countIds(session, file, format)
+  const source = await openSource(session)
+  const progress = session.progress('ids looked up', total)
+  const counts = { total: 0, found: 0 }
+
+  async function* rows(): AsyncGenerator<Row> {
+    for await (const ids of chunksOf(readIds(await open(session, file), format), MAX_LOOKUP_IDS)) {
+      session.stop.throwIfAborted()
+      const lookup = await source.lookup(ids)
+      for (const id of ids) {
+        const row = rowOf(id, lookup)
+        counts.total++
+        if (row.status === 'found') counts.found++
+        yield row
+      }
+      progress.advance(ids.length)
+    }
+  }
+  await session.output.rows(COLUMNS, rows())
+  progress.end()
+  session.say(`${counts.found} of ${counts.total} found`)
+  return counts.found === counts.total ? EXIT.ok : EXIT.notFound
+}
+
+function rowOf(id: string, { damaged, found, isComplete }: Lookup): Row {
+  const device = found.get(id)
+  if (device !== undefined) {
+    const { device_id, ...fields } = device
+    return { device_id, status: 'found', ...fields }
+  }
+  if (!isDeviceId(id)) return { device_id: id, status: 'invalid' }
+  if (damaged.has(id)) return { device_id: id, status: 'damaged' }
+  return { device_id: id, status: isComplete ? 'missing' : 'unknown' }
+}
+
+function isDevice(row: Row): row is Row & Device {
+  return row.status === 'found'
+}
+
+/** For a bar that somebody sees; a file is read twice for it, which costs little beside the lookups. */
+async function countIds(
+  session: Session,
+  path: string,
+  format: IdFormat | undefined,
+): Promise<number | undefined> {
+  if (path === '-' || session.options.quiet === true || !session.context.stderr.isTerminal) return undefined
+  let count = 0
+  for await (const _ of readIds(await open(session, path), format)) count++
+  return count
+}
+
+/** @throws CliError (usage) */
+async function open(session: Session, path: string): Promise<Readable> {
+  if (path === '-') return session.context.stdin.stream
+  try {
+    if ((await stat(path)).isDirectory()) throw new Error('it is a directory')
+  } catch (error) {
+    throw usageError(`the file of ids can't be read (${messageOf(error)}): check --file`)
+  }
+  return createReadStream(path)
+}
+
+async function* chunksOf<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
+  let chunk: T[] = []
+  for await (const item of items) {
+    chunk.push(item)
+    if (chunk.length < size) continue
+    yield chunk
+    chunk = []
+  }
+  if (chunk.length > 0) yield chunk
+}

@@ -1,0 +1,82 @@
+import { describeSettings, parseConfig, type ConfigProblem, type Setting } from '../../config/config.ts'
+import { BadSettingsError } from '../cli-error.ts'
+import { examples, type Cli } from '../command.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
+import type { Session } from '../session.ts'
+import type { Column } from '../terminal/table.ts'
+
+const SETTING_COLUMNS: readonly Column<Setting>[] = [
+  { name: 'name', cell: (setting) => setting.name },
+  { name: 'value', cell: (setting) => setting.value },
+  {
+    name: 'from',
+    cell: (setting) => setting.from,
+    tone: ({ from }) => (from === 'default' ? 'dim' : undefined),
+  },
+  { name: 'problem', cell: (setting) => setting.problem, tone: () => 'bad' },
+]
+
+const PROBLEM_COLUMNS: readonly Column<ConfigProblem>[] = [
+  { name: 'variable', cell: (problem) => problem.variable },
+  { name: 'message', cell: (problem) => problem.message },
+  { name: 'cure', cell: (problem) => problem.cure },
+]
+
+export function registerConfigCommand({ program, perform }: Cli): void {
+  const config = program
+    .command('config')
+    .description('the configuration of the service, as it would be read from this environment')
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli config show', 'every option'],
+        ['cache-cli config validate', 'is all of it good?'],
+      ),
+    )
+
+  config
+    .command('show')
+    .description('every option, its value and where that is from: default, variable, or file; secrets as ***')
+    .option('--changed', 'only what is not the default')
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli config show --changed', 'what this environment changes'],
+        ['cache-cli config show --format json', 'with the descriptions'],
+      ),
+    )
+    .action(({ changed }: { changed?: true }) => perform((session) => show(session, changed === true)))
+
+  config
+    .command('validate')
+    .description('say what is wrong with the configuration, all of it; exit with 2 if anything is')
+    .addHelpText('after', examples(['cache-cli config validate', 'before a deployment']))
+    .action(() => perform(validate))
+}
+
+async function show(session: Session, isChangedOnly: boolean): Promise<ExitCode> {
+  const { env, readFile } = session.context
+  const settings = describeSettings(env, readFile)
+  const shown = settings.filter(({ from }) => !isChangedOnly || from !== 'default')
+  const hasProblem = settings.some(({ problem }) => problem !== undefined)
+  const columns = SETTING_COLUMNS.filter(({ name }) => hasProblem || name !== 'problem')
+  await session.output.rows(columns, shown)
+  const parsed = parseConfig(env, readFile)
+  if (parsed.kind === 'ok') return EXIT.ok
+  throw new BadSettingsError(parsed.problems)
+}
+
+async function validate(session: Session): Promise<ExitCode> {
+  const { env, readFile } = session.context
+  const parsed = parseConfig(env, readFile)
+  const isForPeople = session.output.format === 'table'
+  if (parsed.kind === 'ok') {
+    for (const warning of parsed.warnings) session.warn(warning)
+    if (!isForPeople) await session.output.rows(PROBLEM_COLUMNS, [])
+    else if (session.options.quiet !== true) await session.output.text('The configuration is good.\n')
+    return EXIT.ok
+  }
+  if (isForPeople) throw new BadSettingsError(parsed.problems)
+  await session.output.rows(PROBLEM_COLUMNS, parsed.problems)
+  return EXIT.usage
+}

@@ -1,0 +1,103 @@
+import { Option } from 'commander'
+import { parseConfig, type Config } from '../../../config/config.ts'
+import { DOCTOR_ROLES, type DoctorRole, type Finding } from '../../../core/doctor.ts'
+import { examples, type Cli } from '../../command.ts'
+import { checkPorts, checkSettings } from './machine-checks.ts'
+import { EXIT, type ExitCode } from '../../exit-codes.ts'
+import type { Session } from '../../session.ts'
+import { paint, printable, type Colors, type Column, type Tone } from '../../terminal/table.ts'
+
+type DoctorOptions = { readonly role: DoctorRole }
+
+export function registerDoctorCommand({ program, perform }: Cli): void {
+  program
+    .command('doctor')
+    .description('check every setting and server that the service needs; changes nothing')
+    .addOption(
+      new Option('--role <role>', 'as whom: each needs other servers and permissions')
+        .choices(DOCTOR_ROLES)
+        .default('worker'),
+    )
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli doctor', 'what a worker needs'],
+        ['cache-cli doctor --role all', 'what all roles need'],
+        ['cache-cli doctor -f json', 'for a script; exit code 0 if nothing failed'],
+      ),
+    )
+    .action((options: DoctorOptions) => perform((session) => examine(session, options)))
+}
+
+async function examine(session: Session, { role }: DoctorOptions): Promise<ExitCode> {
+  const parsed = parseConfig(session.context.env, session.context.readFile)
+  const findings = checkSettings(parsed)
+  if (parsed.kind === 'ok') findings.push(...(await checkWorld(session, parsed.config, role)))
+  else findings.push(...unexamined())
+  await print(session, findings)
+  const count = (verdict: Finding['verdict']) => findings.filter((one) => one.verdict === verdict).length
+  session.say(
+    `${count('failed')} failed, ${count('warning')} to look at, ${count('ok')} ok, ${count('skipped')} skipped`,
+  )
+  if (findings.some(({ isUnreachable }) => isUnreachable === true)) return EXIT.unreachable
+  return count('failed') > 0 ? EXIT.failure : EXIT.ok
+}
+
+async function checkWorld(session: Session, config: Config, role: DoctorRole): Promise<Finding[]> {
+  const [{ checkKafka }, { checkRedis }] = await Promise.all([
+    import('./kafka-checks.ts'),
+    import('./redis-checks.ts'),
+  ])
+  const needsKafka = role === 'worker' || role === 'all'
+  const groups = await Promise.all([
+    needsKafka ? checkKafka(session, config) : [],
+    checkRedis(session, config, role),
+    checkPorts(config, role),
+  ])
+  return groups.flat()
+}
+
+function unexamined(): Finding[] {
+  return (['kafka', 'redis', 'machine'] as const).map((area) => ({
+    area,
+    check: 'everything',
+    verdict: 'skipped',
+    detail: 'the settings must be usable first',
+  }))
+}
+
+async function print({ output }: Session, findings: readonly Finding[]): Promise<void> {
+  if (output.format !== 'table') return await output.rows(COLUMNS, findings.map(rowOf))
+  for (const finding of findings) await output.text(lines(finding, output.colors))
+}
+
+const TONES: Readonly<Record<Finding['verdict'], Tone>> = {
+  ok: 'good',
+  warning: 'warn',
+  failed: 'bad',
+  skipped: 'dim',
+}
+
+function lines({ area, check, cure, detail, verdict }: Finding, colors: Colors): string {
+  const mark = paint(colors, TONES[verdict])(verdict.padEnd(8))
+  const first = `${mark} ${area.padEnd(8)} ${printable(check)}: ${printable(detail)}\n`
+  return cure === undefined ? first : `${first}${' '.repeat(18)}-> ${printable(cure)}\n`
+}
+
+type Row = Omit<Finding, 'isUnreachable' | 'cure'> & { readonly cure: string | null }
+
+const rowOf = ({ area, check, cure, detail, verdict }: Finding): Row => ({
+  area,
+  check,
+  verdict,
+  detail,
+  cure: cure ?? null,
+})
+
+const COLUMNS: readonly Column<Row>[] = [
+  { name: 'verdict', cell: ({ verdict }) => verdict },
+  { name: 'area', cell: ({ area }) => area },
+  { name: 'check', cell: ({ check }) => check },
+  { name: 'detail', cell: ({ detail }) => detail },
+  { name: 'cure', cell: ({ cure }) => cure },
+]

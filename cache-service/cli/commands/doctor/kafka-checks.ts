@@ -1,0 +1,214 @@
+import { kafkaError, ServiceError } from '../../../../shared/errors.ts'
+import type { Config } from '../../../config/config.ts'
+import {
+  asUnreachable,
+  judgeErrorTopic,
+  judgeRetention,
+  kafkaFinding,
+  type Finding,
+} from '../../../core/doctor.ts'
+import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
+import { createTopicBounds, type TopicBounds } from '../../../kafka/topic-bounds.ts'
+import { createKafka, RETRY } from '../../../kafka/client.ts'
+import { registerCodecs } from '../../../kafka/codecs.ts'
+import { settledWithin } from '../../../lifecycle/sleep.ts'
+import { cureOf } from '../../../core/operator-hint.ts'
+import type { Session } from '../../session.ts'
+import { probeAddress } from './probe-address.ts'
+
+const SETTINGS = { address: 'KAFKA_BOOTSTRAP_SERVERS', tls: 'KAFKA_SSL' }
+const LOGIN_WITHIN_MS = 5_000
+
+export async function checkKafka(session: Session, { kafka: config, cache }: Config): Promise<Finding[]> {
+  const findings: Finding[] = []
+  const bootstrap = await probeAll(session, config, config.brokers)
+  findings.push(...bootstrap.findings)
+  if (!bootstrap.isAnyReached) {
+    return [
+      ...findings.map(asUnreachable),
+      kafkaFinding('skipped', 'login and topics', 'no broker is reached'),
+    ]
+  }
+  // One broker is enough to begin with.
+  if (findings.some(({ verdict }) => verdict === 'failed')) {
+    for (const [i, finding] of findings.entries()) {
+      if (finding.verdict === 'failed') findings[i] = { ...finding, verdict: 'warning' }
+    }
+  }
+
+  const kafka = createKafka(config, session.log, { offsetOutOfRange: () => undefined })
+  registerCodecs(() => undefined)
+  const login = await logIn(kafka)
+  if (login instanceof ServiceError) {
+    const cure = login.failureClass === 'operator' ? `${cureOf(login)}.` : LOGIN_CURE
+    findings.push(kafkaFinding('failed', 'login', login.message, cure))
+    return [...findings, kafkaFinding('skipped', 'topics', 'we are not logged in')]
+  }
+  const user = config.sasl?.username
+  findings.push(kafkaFinding('ok', 'login', user === undefined ? 'without one (no SASL)' : `as ${user}`))
+  const advertised = login.filter((address) => !config.brokers.includes(address))
+  const cluster = await probeAll(session, config, advertised)
+  findings.push(...cluster.findings.map(advertisedFinding))
+  if (cluster.findings.some(({ verdict }) => verdict === 'failed')) {
+    return [...findings, kafkaFinding('skipped', 'topics', 'not every broker is reached')]
+  }
+
+  const bounds = createTopicBounds(kafka)
+  session.releases.push('topic bounds', () => bounds.disconnect())
+  const readerGroup = `${config.groupId}.${session.context.processId}.doctor`
+  const permissions = createKafkaPermissions(kafka, readerGroup, bounds, session.context.now)
+  const context = { bounds, permissions, stop: session.stop, user: user ?? 'ANONYMOUS' }
+  findings.push(...(await checkDataTopic(context, config, cache.metadataTtlMs)))
+  findings.push(...(await checkErrorTopic(context, config.errorTopic)))
+  findings.push(await checkGroup(context, config.groupId))
+  return findings
+}
+
+type Context = {
+  readonly bounds: TopicBounds
+  readonly permissions: KafkaPermissions
+  readonly stop: AbortSignal
+  readonly user: string
+}
+
+async function checkDataTopic(context: Context, config: Config['kafka'], ttlMs: number): Promise<Finding[]> {
+  const { bounds, permissions, stop, user } = context
+  const topic = config.validatedDataTopic
+  try {
+    const partitions = await bounds.read(topic)
+    const records = partitions.reduce((sum, { earliest, end }) => sum + end - earliest, 0)
+    const found = kafkaFinding(
+      'ok',
+      `topic ${topic}`,
+      `partitions: ${partitions.length}, records: ${records}`,
+    )
+    const refusal = await permissions.read(topic, partitions, stop)
+    const read =
+      records === 0
+        ? kafkaFinding('skipped', `reading ${topic}`, 'the topic is empty: there is nothing to try it with')
+        : judgeReading(refusal, topic, config.groupId, user)
+    const settings = await bounds.settings(topic).catch(() => new Map<string, string>())
+    return [found, read, judgeRetention(settings, ttlMs)]
+  } catch (error) {
+    return [topicFailure(error, topic, 'KAFKA_VALIDATED_DATA_TOPIC', user)]
+  }
+}
+
+async function checkErrorTopic({ bounds, permissions, user }: Context, topic: string): Promise<Finding[]> {
+  try {
+    const partitions = await bounds.read(topic)
+    const found = kafkaFinding('ok', `topic ${topic}`, `partitions: ${partitions.length}`)
+    const refusal = await permissions.write(topic)
+    const write =
+      refusal === undefined
+        ? kafkaFinding('ok', `writing ${topic}`, 'allowed')
+        : kafkaFinding(
+            'failed',
+            `writing ${topic}`,
+            refusal.message,
+            aclCure(user, 'Write', `--topic ${topic}`),
+          )
+    const settings = await bounds.settings(topic).catch(() => new Map<string, string>())
+    return [found, write, judgeErrorTopic(settings)]
+  } catch (error) {
+    return [topicFailure(error, topic, 'KAFKA_ERROR_TOPIC', user)]
+  }
+}
+
+async function checkGroup({ permissions, user }: Context, groupId: string): Promise<Finding> {
+  const check = `group ${groupId}`
+  const found = await permissions.group(groupId)
+  if (found instanceof ServiceError) {
+    return kafkaFinding('failed', check, found.message, aclCure(user, 'Read', `--group ${groupId}`))
+  }
+  const { members, state } = found
+  const detail = members === 0 ? 'no worker is in it' : `${state}, members: ${members}`
+  return kafkaFinding('ok', check, detail)
+}
+
+function judgeReading(
+  refusal: ServiceError | undefined,
+  topic: string,
+  groupId: string,
+  user: string,
+): Finding {
+  const check = `reading ${topic}`
+  if (refusal === undefined) return kafkaFinding('ok', check, 'allowed')
+  if (refusal.code !== 'NOT_AUTHORIZED') return kafkaFinding('failed', check, refusal.message, LOGIN_CURE)
+  // It was tried with a group of our own.
+  if (/group/i.test(refusal.message)) {
+    const why = `only ${groupId} itself may be read by ${user}, and a worker may be using it`
+    return kafkaFinding('skipped', check, why)
+  }
+  return kafkaFinding('failed', check, refusal.message, aclCure(user, 'Read', `--topic ${topic}`))
+}
+
+function topicFailure(error: unknown, topic: string, setting: string, user: string): Finding {
+  const failure = kafkaError(error)
+  const check = `topic ${topic}`
+  switch (failure.code) {
+    case 'TOPIC_MISSING':
+      return kafkaFinding(
+        'failed',
+        check,
+        'it does not exist',
+        `Create it (kafka-topics.sh --create --topic ${topic} --partitions …), or correct ${setting}.`,
+      )
+    case 'NOT_AUTHORIZED':
+      return kafkaFinding('failed', check, failure.message, aclCure(user, 'Describe', `--topic ${topic}`))
+    default:
+      return kafkaFinding('failed', check, failure.message, LOGIN_CURE)
+  }
+}
+
+const LOGIN_CURE =
+  'Is it a Kafka that listens there, and does it speak what KAFKA_SSL and KAFKA_SASL_MECHANISM say?'
+
+function aclCure(user: string, operation: string, resource: string): string {
+  return `kafka-acls.sh --add --allow-principal User:${user} --operation ${operation} ${resource}`
+}
+
+type KafkaClient = ReturnType<typeof createKafka>
+
+/** The addresses of all brokers, as they advertise them. */
+async function logIn(kafka: KafkaClient): Promise<string[] | ServiceError> {
+  const admin = kafka.admin({ retry: { ...RETRY, retries: 1 } })
+  const asking = (async () => {
+    await admin.connect()
+    return (await admin.describeCluster()).brokers
+  })()
+  try {
+    if (!(await settledWithin(asking, LOGIN_WITHIN_MS))) {
+      return kafkaError(new Error(`timed out: no answer within ${LOGIN_WITHIN_MS / 1000} s`))
+    }
+    return (await asking).map(({ host, port }) => `${host}:${port}`)
+  } catch (error) {
+    return kafkaError(error)
+  } finally {
+    void admin.disconnect().catch(() => undefined)
+  }
+}
+
+async function probeAll({ context }: Session, { tls }: Config['kafka'], addresses: readonly string[]) {
+  const probes = await Promise.all(
+    addresses.map((address) => {
+      const colon = address.lastIndexOf(':')
+      const host = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1')
+      const port = Number(address.slice(colon + 1))
+      return probeAddress({ area: 'kafka', host, port, tls, settings: SETTINGS }, context.now())
+    }),
+  )
+  return {
+    findings: probes.flatMap(({ findings }) => findings),
+    isAnyReached: probes.some(({ isReached }) => isReached),
+  }
+}
+
+function advertisedFinding(finding: Finding): Finding {
+  if (finding.verdict !== 'failed') return finding
+  return {
+    ...finding,
+    detail: `${finding.detail}; the brokers send us there`,
+    cure: 'Correct advertised.listeners of the broker, or make that address reachable from here.',
+  }
+}

@@ -1,0 +1,129 @@
+import { redisError, type ServiceError } from '../../../../shared/errors.ts'
+import { DEVICE_INDEX_KEY, DEVICE_KEY_PREFIX, OWN_KEY_PREFIX } from '../../../../shared/contract/keys.ts'
+import type { Config } from '../../../config/config.ts'
+import {
+  asUnreachable,
+  judgeRedis,
+  redisFinding,
+  type DoctorRole,
+  type Finding,
+} from '../../../core/doctor.ts'
+import { createRedis } from '../../../redis/client.ts'
+import {
+  askPermissions,
+  neededCommands,
+  type CommandRole,
+  type Permission,
+  type PermissionReport,
+} from '../../../redis/needed-commands.ts'
+import { readRedisFacts } from '../../../redis/server-facts.ts'
+import { cureOf } from '../../../core/operator-hint.ts'
+import type { Session } from '../../session.ts'
+import { probeAddress } from './probe-address.ts'
+
+const SETTINGS = { address: 'REDIS_HOST and REDIS_PORT, or REDIS_URL', tls: 'REDIS_TLS' }
+
+export async function checkRedis(session: Session, config: Config, role: DoctorRole): Promise<Finding[]> {
+  const { host, port, tls } = config.redis
+  const probe = await probeAddress(
+    { area: 'redis', host, port, tls, settings: SETTINGS },
+    session.context.now(),
+  )
+  if (!probe.isReached) return [...probe.findings.map(asUnreachable), ...skipped('Redis is not reached')]
+  const { context } = session
+  let refusal: ServiceError | undefined
+  const redis = createRedis(
+    config.redis,
+    `${context.processId}-doctor`,
+    { redisConnected: () => undefined, redisFailed: (error) => (refusal ??= error) },
+    context.random,
+  )
+  session.releases.push('Redis for the doctor', () => redis.disconnect())
+  try {
+    await redis.connect()
+    // Without a password Redis says so only now; a user who may not even do this has logged in.
+    await redis.ping()
+  } catch (error) {
+    const failure = redisError(error)
+    if (failure.code !== 'NOPERM') refusal ??= failure
+  }
+  if (refusal !== undefined && refusal.code !== 'NOPERM') {
+    return [...probe.findings, loginRefused(refusal), ...skipped('we are not logged in')]
+  }
+  const login = redisFinding(
+    'ok',
+    'login',
+    `as ${config.redis.username ?? 'default'}, database ${config.redis.db}`,
+  )
+  const facts = await readRedisFacts(redis, context.now).then(
+    (found) => judgeRedis(found, { role, maxKeysPerScript: config.redis.scriptMaxKeys }),
+    (error: unknown) => [redisFinding('skipped', 'server', `INFO is refused: ${redisError(error).message}`)],
+  )
+  const permissions = []
+  for (const one of rolesOf(role)) {
+    const needed = neededCommands(one, context.processId, { updateChannel: config.updater.channel })
+    permissions.push(judgePermissions(one, await askPermissions(redis, needed)))
+  }
+  return [...probe.findings, login, ...facts, ...permissions]
+}
+
+export function rolesOf(role: DoctorRole): readonly CommandRole[] {
+  return role === 'all' ? ['worker', 'api', 'kv-updater'] : [role]
+}
+
+function loginRefused(error: ServiceError): Finding {
+  const isTls = /wrong version number|packet length/i.test(error.message)
+  return redisFinding(
+    'failed',
+    'login',
+    error.message,
+    isTls
+      ? 'Set REDIS_TLS as the server has it.'
+      : error.failureClass === 'operator'
+        ? `${cureOf(error)}.`
+        : 'Is it a Redis that listens there (REDIS_PORT)? Else check REDIS_DB and REDIS_TLS, and look into its log.',
+  )
+}
+
+function judgePermissions(role: CommandRole, { permissions, user, way }: PermissionReport): Finding {
+  const check = `commands of the ${role}`
+  const denied = permissions.filter(({ isAllowed }) => isAllowed === false)
+  const unknown = permissions.filter(({ isAllowed }) => isAllowed === undefined)
+  const asked = `${permissions.length - unknown.length} asked for, by ${way}, as ${user}`
+  if (denied.length === 0) {
+    const untried = unknown.length === 0 ? '' : `; ${namesOf(unknown)} can't be tried without writing`
+    return redisFinding('ok', check, `all allowed (${asked}${untried})`)
+  }
+  const isOptional = denied.every(({ command }) => command.isOptional)
+  const consequence = isOptional ? ': it works, but nobody hears of it (reports and events)' : ''
+  return redisFinding(
+    isOptional ? 'warning' : 'failed',
+    check,
+    `${user} may not: ${denied.map(refusalText).join(', ')}${consequence}`,
+    `redis-cli ACL SETUSER ${user} ${[...new Set(denied.map(ruleFor))].join(' ')}`,
+  )
+}
+
+/** The rule that a refusal asks for: of a command, a kind of key, or a channel. */
+function ruleFor({ command, refusal }: Permission): string {
+  const [, ...args] = command.call
+  if (/channel/i.test(refusal)) return `&${args[0] ?? '*'}`
+  if (!/\bkeys?\b/i.test(refusal)) return `+${command.name}`
+  const prefix = KEY_PREFIXES.find((one) => args.some((arg) => arg.startsWith(one)))
+  return prefix === undefined ? `~${DEVICE_INDEX_KEY}` : `~${prefix}*`
+}
+
+const KEY_PREFIXES = [DEVICE_KEY_PREFIX, OWN_KEY_PREFIX]
+
+function refusalText(denied: Permission): string {
+  const rule = ruleFor(denied)
+  return rule.startsWith('+') ? denied.command.name : `${denied.command.name} on ${rule.slice(1)}`
+}
+
+function namesOf(permissions: readonly Permission[]): string {
+  return [...new Set(permissions.map(({ command }) => command.name))].join(', ')
+}
+
+function skipped(why: string): Finding[] {
+  return ['server', 'commands'].map((check) => redisFinding('skipped', check, why))
+}

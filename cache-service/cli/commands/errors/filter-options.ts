@@ -1,0 +1,70 @@
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import { parseEventTime } from '../../../core/event-time.ts'
+import { parseOffsetSpan, type LetterFilter, type OffsetSpan } from '../../../core/dead-letters/filter.ts'
+import { REJECT_REASONS } from '../../../core/records/parse-record.ts'
+import { usageError } from '../../cli-error.ts'
+import { several } from '../../global-options.ts'
+
+/** Which dead letters: the same options for each command that reads them. */
+export type LetterOptions = {
+  readonly reason?: readonly string[]
+  readonly device?: readonly string[]
+  readonly since?: string
+  readonly until?: string
+  readonly source?: readonly OffsetSpan[]
+  readonly letter?: readonly OffsetSpan[]
+}
+
+export function addLetterOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--reason <reason>', 'only letters with this reason (may be repeated)').argParser(
+        (text: string, before: readonly string[] | undefined) => several(knownReason(text), before),
+      ),
+    )
+    .option('--device <id>', 'only letters about this device (may be repeated)', several)
+    .option('--since <time>', 'written since then: 2025-06-08T18:00:00Z, or 30m, 2h, 7d ago')
+    .option('--until <time>', 'written before then')
+    .option('--source <range>', 'only records of this partition, or P:FROM-TO (may be repeated)', span)
+    .option('--letter <range>', 'only letters of this partition, or P:FROM-TO (may be repeated)', span)
+}
+
+/** @throws CliError (usage) */
+export function letterFilter(options: LetterOptions, nowMs: number): LetterFilter {
+  return {
+    reasons: options.reason ?? [],
+    devices: options.device ?? [],
+    sinceMs: options.since === undefined ? undefined : parseTime('--since', options.since, nowMs),
+    untilMs: options.until === undefined ? undefined : parseTime('--until', options.until, nowMs),
+    source: options.source ?? [],
+    letters: options.letter ?? [],
+  }
+}
+
+const AGO_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+function parseTime(option: string, text: string, nowMs: number): number {
+  const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
+  const unitMs = AGO_MS[unit]
+  if (count !== undefined && unitMs !== undefined) return nowMs - Number(count) * unitMs
+  const time = parseEventTime(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text)
+  if (time === undefined) {
+    throw usageError(
+      `${option} ${text} is no time: 2025-06-08T18:00:00Z (UTC unless it says), or 30m, 2h, 7d`,
+    )
+  }
+  return time.ms
+}
+
+function span(text: string, before: readonly OffsetSpan[] | undefined): OffsetSpan[] {
+  const parsed = parseOffsetSpan(text)
+  if (parsed === undefined) {
+    throw new InvalidArgumentError('It must be a partition, or 2:17, 2:17-40, 2:17- or 2:-40.')
+  }
+  return [...(before ?? []), parsed]
+}
+
+function knownReason(text: string): string {
+  if (REJECT_REASONS.some((reason) => reason === text)) return text
+  throw new InvalidArgumentError(`There are: ${REJECT_REASONS.join(', ')}.`)
+}

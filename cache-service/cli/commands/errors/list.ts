@@ -1,0 +1,112 @@
+import type { Command } from 'commander'
+import type { LetterFilter } from '../../../core/dead-letters/filter.ts'
+import type { StoredLetter } from '../../../core/dead-letters/stored-dead-letter.ts'
+import type { ScannedLetters } from '../../../pipeline/replay/dead-letter-scan.ts'
+import { examples, type Cli } from '../../command.ts'
+import { wholeNumber } from '../../global-options.ts'
+import {
+  letterRow,
+  openLetterBox,
+  readLetters,
+  sayForeign,
+  type LetterBox,
+  type LetterRow,
+} from './dead-letters.ts'
+import { addLetterOptions, letterFilter, type LetterOptions } from './filter-options.ts'
+import type { Session } from '../../session.ts'
+import type { Column } from '../../terminal/table.ts'
+
+type ListOptions = LetterOptions & { readonly limit: number }
+
+const DEFAULT_LIMIT = 50
+
+export function registerErrorsListCommand(errors: Command, { perform }: Cli): void {
+  addLetterOptions(errors.command('list'))
+    .description('the newest dead letters, newest first')
+    .option('-n, --limit <count>', 'at most so many', wholeNumber(1, 100_000), DEFAULT_LIMIT)
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli errors list', 'the newest fifty'],
+        ['cache-cli errors list --since 2h --reason wrong_type', 'of the last two hours, with this reason'],
+        ['cache-cli errors list --device sensor-1 -f json', 'all that is known of one device'],
+      ),
+    )
+    .action((options: ListOptions) => perform((session) => list(session, options)))
+}
+
+async function list(session: Session, options: ListOptions): Promise<void> {
+  const filter = letterFilter(options, session.context.now())
+  const box = await openLetterBox(session)
+  const { rows, scanned } = await readNewest(box, filter, options.limit)
+  await session.output.rows(COLUMNS, rows)
+  sayForeign(session, scanned)
+  if (scanned.cut.length > 0) {
+    session.say(`the newest ${options.limit}: --limit shows more, and errors stats counts them all`)
+  } else if (scanned.matching > options.limit) {
+    session.say(`the newest ${options.limit} of ${scanned.matching}: --limit shows more`)
+  }
+}
+
+const FIRST_OFFSETS = 256
+const GROWTH = 8
+
+/** From the end, and no more than it takes: there may be millions. */
+async function readNewest(
+  box: LetterBox,
+  filter: LetterFilter,
+  limit: number,
+): Promise<{ rows: LetterRow[]; scanned: ScannedLetters }> {
+  for (let offsets = Math.max(FIRST_OFFSETS, 2 * limit); ; offsets *= GROWTH) {
+    const newest = new Newest(limit)
+    const oldest = new Map<number, string>()
+    const visit = (letter: StoredLetter) => {
+      const row = letterRow(letter)
+      newest.add(row)
+      if (!oldest.has(letter.partition)) oldest.set(letter.partition, row.written_at)
+    }
+    const scanned = await readLetters(box, filter, visit, offsets)
+    const rows = newest.rows()
+    const last = rows[limit - 1]?.written_at ?? ''
+    // What was left out is older than the oldest that was seen of its partition.
+    const isOlder = (partition: number) => (oldest.get(partition) ?? '~') <= last
+    if (scanned.cut.every(isOlder)) return { rows, scanned }
+  }
+}
+
+/** Keeps the newest rows, and never more than twice as many. */
+class Newest {
+  readonly #limit: number
+  #rows: LetterRow[] = []
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  add(row: LetterRow): void {
+    this.#rows.push(row)
+    if (this.#rows.length >= 2 * this.#limit) this.#rows = this.rows().toReversed()
+  }
+
+  /** Newest first; of those of one moment the one that was added later. */
+  rows(): LetterRow[] {
+    return this.#rows
+      .toReversed()
+      .toSorted((a, b) => (a.written_at < b.written_at ? 1 : a.written_at > b.written_at ? -1 : 0))
+      .slice(0, this.#limit)
+  }
+}
+
+/** The reason has a column of its own. */
+function withoutPrefix(text: string, prefix: string): string {
+  return text.startsWith(prefix) ? text.slice(prefix.length) : text
+}
+
+const COLUMNS: readonly Column<LetterRow>[] = [
+  { name: 'letter', cell: (row) => row.letter },
+  { name: 'written_at', cell: (row) => row.written_at },
+  { name: 'reason', cell: (row) => row.reason, tone: () => 'bad' },
+  { name: 'device_id', cell: (row) => row.device_id },
+  { name: 'source', cell: (row) => `${row.source_partition}:${row.source_offset}` },
+  { name: 'error', cell: ({ error, reason }) => withoutPrefix(error, `${reason}: `) },
+]

@@ -1,0 +1,131 @@
+import { Option, type Command } from 'commander'
+import { letterLifetimeMs } from '../../../core/dead-letters/lifetime.ts'
+import type { TopicBounds } from '../../../kafka/topic-bounds.ts'
+import { createReplay } from '../../../pipeline/replay/replay.ts'
+import { runReplay, type ReplayedLetter } from '../../../pipeline/replay/replay-run.ts'
+import {
+  createCacheTarget,
+  createTopicTarget,
+  FAILED_RESULTS,
+  type ReplayTarget,
+} from '../../../pipeline/replay/replay-target.ts'
+import { createDeviceIndex } from '../../../redis/devices/device-index.ts'
+import { createDeviceWriter } from '../../../redis/devices/device-writer.ts'
+import { createHintAppender } from '../../../redis/events/event-streams.ts'
+import { createReplayLedger } from '../../../redis/workers/replay-ledger.ts'
+import { readStoredHash } from '../../../redis/devices/stored-hash.ts'
+import { examples, type Cli } from '../../command.ts'
+import { EXIT, type ExitCode } from '../../exit-codes.ts'
+import { openLetterBox, sayForeign, type LetterBox } from './dead-letters.ts'
+import { addLetterOptions, letterFilter, type LetterOptions } from './filter-options.ts'
+import { ReplayHints } from './replay-hints.ts'
+import { doneText, printSummary } from './replay-summary.ts'
+import type { Session } from '../../session.ts'
+import { printable } from '../../terminal/table.ts'
+
+type ReplayOptions = LetterOptions & {
+  readonly to: 'cache' | 'topic'
+  readonly dryRun?: true
+  readonly again?: true
+}
+
+const EXPLAINED_FAILURES = 10
+
+export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): void {
+  addLetterOptions(errors.command('replay'))
+    .description('apply the records of dead letters whose cause is gone, each letter once')
+    .addOption(
+      new Option('--to <target>', 'straight into Redis, or back into the topic, where others read it again')
+        .choices(['cache', 'topic'])
+        .default('cache'),
+    )
+    .option('--dry-run', 'say what would happen, and change nothing')
+    .option('--again', 'also letters that have been replayed before')
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli errors replay --dry-run', 'what would become of all letters'],
+        ['cache-cli errors replay --reason wrong_type --since 2h', 'those, straight into Redis'],
+        ['cache-cli errors replay --to topic --letter 0:17', 'one record, back into its topic and partition'],
+      ),
+    )
+    .action((options: ReplayOptions) => perform((session) => replayErrors(session, options)))
+}
+
+async function replayErrors(session: Session, options: ReplayOptions): Promise<ExitCode> {
+  const filter = letterFilter(options, session.context.now())
+  const { validatedDataTopic: topic } = session.config.kafka
+  const box = await openLetterBox(session)
+  const redis = await session.redis()
+  const hints = new ReplayHints(createHintAppender(redis))
+  const replay = createReplay({
+    target:
+      options.to === 'topic'
+        ? await openTopicTarget(session, box, topic)
+        : openCacheTarget(session, redis, (kind, deviceId) => hints.note(kind, deviceId)),
+    sourceTopic: topic,
+    finder: box.topics.finder(topic, 'records'),
+    ledger: createReplayLedger(redis, box.errorTopic, await keepMs(box.topics.bounds, box.errorTopic)),
+    again: options.again === true,
+    isDryRun: options.dryRun === true,
+    stop: session.stop,
+  })
+  let explained = 0
+  const summary = await runReplay(box.scan, filter, replay, (replayed) => {
+    if (!FAILED_RESULTS.has(replayed.outcome.result) || ++explained > EXPLAINED_FAILURES) return
+    session.say(failureLine(replayed))
+  }).finally(() => Promise.all([box.ended(), hints.append()]))
+  if (explained > EXPLAINED_FAILURES) session.say(`… and ${explained - EXPLAINED_FAILURES} more`)
+  if (summary.isInterrupted) {
+    session.say(`interrupted, ${doneText(summary)}: run it again for the rest`)
+    return EXIT.interrupted
+  }
+  await printSummary(session, { to: options.to, isDryRun: options.dryRun === true }, summary)
+  sayForeign(session, summary.scanned)
+  if (summary.endedBy !== undefined) {
+    const failure = session.failureOf(summary.endedBy)
+    session.complain(`ended early, run it again for the rest: ${failure.message}`)
+    return failure.exitCode
+  }
+  return summary.failed > 0 ? EXIT.failure : EXIT.ok
+}
+
+async function openTopicTarget(
+  { config, context, releases }: Session,
+  { topics }: LetterBox,
+  topic: string,
+): Promise<ReplayTarget> {
+  const { createReplayProducer } = await import('../../../kafka/replay-producer.ts')
+  const producer = createReplayProducer(topics.kafka, topic)
+  releases.push('replay producer', () => producer.disconnect())
+  return createTopicTarget({ topic, settings: config.cache, producer, now: context.now })
+}
+
+function openCacheTarget(
+  { config, context }: Session,
+  redis: Awaited<ReturnType<Session['redis']>>,
+  changed: ReplayHints['note'],
+): ReplayTarget {
+  return createCacheTarget({
+    settings: config.cache,
+    writer: createDeviceWriter(redis, {
+      maxKeys: config.redis.scriptMaxKeys,
+      maxBytes: config.redis.scriptMaxBytes,
+    }),
+    index: createDeviceIndex(redis),
+    present: (deviceId) => readStoredHash(redis, deviceId, context.now()),
+    changed,
+    now: context.now,
+  })
+}
+
+/** A letter is remembered for as long as it could be replayed again. */
+async function keepMs(bounds: TopicBounds, errorTopic: string): Promise<number | undefined> {
+  return letterLifetimeMs(await bounds.settings(errorTopic).catch(() => new Map<string, string>()))
+}
+
+function failureLine({ letter, outcome }: ReplayedLetter): string {
+  const device = letter.deviceId === undefined ? '' : ` ${letter.deviceId}`
+  const detail = outcome.detail === undefined ? '' : `: ${outcome.detail}`
+  return printable(`${letter.partition}:${letter.offset}${device}: ${outcome.result}${detail}`)
+}

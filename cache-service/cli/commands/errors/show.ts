@@ -1,0 +1,144 @@
+import { Argument, InvalidArgumentError, type Command } from 'commander'
+import { decodeJson } from '../../../core/decode-json.ts'
+import { parseLetter, type StoredLetter } from '../../../core/dead-letters/stored-dead-letter.ts'
+import { createReplayLedger } from '../../../redis/workers/replay-ledger.ts'
+import { CliError } from '../../cli-error.ts'
+import { examples, type Cli } from '../../command.ts'
+import { EXIT } from '../../exit-codes.ts'
+import { letterRow, openLetterBox, type LetterBox } from './dead-letters.ts'
+import type { Session } from '../../session.ts'
+
+type Place = { readonly partition: number; readonly offset: number }
+type ShowOptions = { readonly original?: true }
+
+const LINE_BREAK = Buffer.from('\n')
+
+export function registerErrorsShowCommand(errors: Command, { perform }: Cli): void {
+  errors
+    .command('show')
+    .description('one dead letter, and the record that it is about')
+    .addArgument(
+      new Argument('<partition:offset>', 'of the letter, as errors list shows it').argParser(parsePlace),
+    )
+    .option('--original', 'the record alone: its bytes as they were sent, and a line break')
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli errors show 0:17', 'everything about this letter'],
+        ['cache-cli errors show 0:17 --original | cache-cli explain -', 'and what would become of it now'],
+      ),
+    )
+    .action((place: Place, options: ShowOptions) => perform((session) => show(session, place, options)))
+}
+
+async function show(session: Session, place: Place, options: ShowOptions): Promise<void> {
+  const box = await openLetterBox(session)
+  const letter = await findLetter(session, box, place)
+  const original = await readOriginal(session, box, letter)
+  if (options.original === true) {
+    if (original.value === undefined)
+      throw new CliError(EXIT.notFound, `the record is gone: ${original.from}`)
+    if (original.value === null)
+      throw new CliError(EXIT.failure, 'the record is a tombstone: it has no value')
+    // Its bytes, whatever they are: a record may be a dead letter because it is no text.
+    return await session.output.text(Buffer.concat([original.value, LINE_BREAK]))
+  }
+  const row = letterRow(letter)
+  const { bytes, ...shown } = shownValue(original.value)
+  await session.output.record({
+    ...row,
+    service_version: letter.serviceVersion,
+    source_time: timeOf(letter.source.timestamp),
+    key: letter.key?.toString('utf8') ?? null,
+    replayed: await replayedState(session, box, place),
+    original_from: original.from,
+    original_bytes: bytes,
+    ...shown,
+  })
+}
+
+/** @throws CliError (not found) */
+async function findLetter(session: Session, { errorTopic, scan }: LetterBox, place: Place) {
+  let found: StoredLetter | undefined
+  let isForeign = false
+  const { partition, offset } = place
+  const bounds = (await scan.bounds.read(errorTopic)).find((one) => one.partition === partition)
+  const where = `${errorTopic} ${partition}:${offset}`
+  if (bounds === undefined) throw new CliError(EXIT.notFound, `${errorTopic} has no partition ${partition}`)
+  if (offset < bounds.earliest || offset >= bounds.end) {
+    const held =
+      bounds.earliest === bounds.end
+        ? 'the partition is empty'
+        : `the partition holds ${bounds.earliest} to ${bounds.end - 1}`
+    throw new CliError(EXIT.notFound, `there is no letter ${where}: ${held}`)
+  }
+  await scan.reader.read(
+    [{ partition, from: offset, to: offset + 1 }],
+    async (record) => {
+      const parsed = parseLetter(record, partition)
+      if (parsed.kind === 'letter') found = parsed.letter
+      else isForeign = true
+    },
+    { stop: session.stop },
+  )
+  if (isForeign) throw new CliError(EXIT.notFound, `the message ${where} is not one of our dead letters`)
+  if (found === undefined) throw new CliError(EXIT.notFound, `there is no letter ${where}`)
+  return found
+}
+
+type Original = {
+  /** null: a tombstone; undefined: it is gone. */
+  readonly value: Buffer | null | undefined
+  /** Where it was found, or why not. */
+  readonly from: string
+}
+
+async function readOriginal(session: Session, box: LetterBox, letter: StoredLetter): Promise<Original> {
+  const { original, source } = letter
+  if (original.kind === 'bytes') return { value: original.bytes, from: 'the letter' }
+  if (original.kind === 'tombstone') return { value: null, from: 'the letter' }
+  const [answer] = await box.topics.finder(source.topic, 'record').find([source], session.stop)
+  return answer?.kind === 'found'
+    ? { value: answer.record.value, from: 'its topic, as the letter had no room for it' }
+    : { value: undefined, from: answer?.why ?? 'it was not found' }
+}
+
+function shownValue(value: Buffer | null | undefined) {
+  if (value === undefined || value === null) return { bytes: null, original: null }
+  const decoded = decodeJson(value)
+  switch (decoded.kind) {
+    case 'json':
+      return {
+        bytes: value.length,
+        original: typeof decoded.json === 'object' ? decoded.json : value.toString('utf8'),
+      }
+    case 'not_json':
+      return { bytes: value.length, original: value.toString('utf8') }
+    case 'not_utf8':
+      return { bytes: value.length, original_base64: value.toString('base64') }
+  }
+}
+
+/** It is good to know, and no reason to fail if Redis is away. */
+async function replayedState(session: Session, { errorTopic }: LetterBox, place: Place): Promise<string> {
+  try {
+    const [state] = await createReplayLedger(await session.redis(), errorTopic, undefined).look([place])
+    return state === 'confirmed' ? 'yes' : state === 'claimed' ? 'begun, and never confirmed' : 'no'
+  } catch {
+    return 'unknown, as Redis does not answer'
+  }
+}
+
+/** null: Kafka had none for the record. */
+function timeOf(timestamp: string): string | null {
+  const ms = Number(timestamp)
+  return ms > 0 ? new Date(ms).toISOString() : null
+}
+
+function parsePlace(text: string): Place {
+  const [, partition, offset] = /^(\d{1,9}):(\d{1,15})$/.exec(text) ?? []
+  if (partition === undefined || offset === undefined) {
+    throw new InvalidArgumentError('It must be a partition and an offset, such as 0:17.')
+  }
+  return { partition: Number(partition), offset: Number(offset) }
+}

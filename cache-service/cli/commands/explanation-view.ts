@@ -1,0 +1,148 @@
+import { eventTimeFromMs } from '../../core/event-time.ts'
+import {
+  changedDevice,
+  plannedHash,
+  type ChangeExplanation,
+  type Explanation,
+  type FieldDifference,
+  type Outcome,
+  type PresentHash,
+} from '../../core/records/explain.ts'
+import { printable, type Colors } from '../terminal/table.ts'
+
+/** Of a value; --format json shows all of it. */
+const SHOWN_CHARACTERS = 200
+
+/** A record with all that can be said of it. */
+export type ExplainedRecord = {
+  /** Its line, or partition and offset. */
+  readonly place: string
+  readonly explanation: Explanation
+  /** undefined: Redis was not asked. */
+  readonly present: PresentHash | undefined
+  readonly change: ChangeExplanation | undefined
+}
+
+export function explanationRow({ change, explanation, place, present }: ExplainedRecord) {
+  const { verdict } = explanation
+  return {
+    record: place,
+    verdict: verdict.kind,
+    reason: verdict.kind === 'rejected' || verdict.kind === 'skipped' ? verdict.reason : null,
+    detail: verdict.kind === 'rejected' ? verdict.detail : null,
+    device_id: changedDevice(explanation) ?? explanation.namedDevice ?? null,
+    timestamp: explanation.givenTimestamp ?? null,
+    record_time: explanation.recordTime,
+    record_time_is_now: explanation.isRecordTimeNow,
+    last_updated: verdict.kind === 'update' ? verdict.write.lastUpdated : null,
+    clamped: verdict.kind === 'update' && verdict.clamped,
+    deletes_up_to: verdict.kind === 'tombstone' ? verdict.delete.deletesUpTo : null,
+    expires_at: timeOf(explanation.expiresAtMs),
+    planned: verdict.kind === 'update' ? Object.fromEntries(plannedHash(verdict.write)) : null,
+    present: present?.kind === 'hash' ? Object.fromEntries(present.fields) : null,
+    present_expires_at: present?.kind === 'hash' ? timeOf(present.expiresAtMs) : null,
+    outcome: change?.outcome ?? null,
+  }
+}
+
+/** For people: what becomes of it first, then why. */
+export function renderExplanation(explained: ExplainedRecord, colors: Colors): string {
+  const { change, explanation, place, present } = explained
+  const { verdict } = explanation
+  const device = changedDevice(explanation) ?? explanation.namedDevice
+  const lines = [
+    `${colors.bold(`record ${place}`)}${device === undefined ? '' : `, device ${printable(device)}`}`,
+    `  ${verdictText(explanation, colors)}`,
+    `  record time  ${explanation.recordTime}${explanation.isRecordTimeNow ? ' (it has none, or one in the future: now)' : ''}`,
+  ]
+  if (explanation.givenTimestamp !== undefined) {
+    lines.push(`  timestamp    ${printable(explanation.givenTimestamp)}${normalisedText(explanation)}`)
+  }
+  if (verdict.kind === 'update') lines.push(`  expires      ${timeOf(explanation.expiresAtMs) ?? 'never'}`)
+  if (change !== undefined) {
+    lines.push(`  now          ${outcomeText(change.outcome, present, colors)}`)
+    if (change.isPresentDoubted) {
+      lines.push(
+        '               the stored last_updated has another shape or lies in the future: it counts as older',
+      )
+    }
+  }
+  if (verdict.kind === 'update') {
+    const fields = change?.fields ?? hashAsFields(plannedHash(verdict.write))
+    lines.push(...fields.map((field) => `    ${fieldText(field, change !== undefined, colors)}`))
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function verdictText({ expiresAtMs, verdict }: Explanation, colors: Colors): string {
+  switch (verdict.kind) {
+    case 'update':
+      return colors.green('valid: it is to be stored')
+    case 'tombstone':
+      return colors.green(
+        `valid: a tombstone, which deletes what was stored up to ${verdict.delete.deletesUpTo}`,
+      )
+    case 'skipped':
+      return colors.yellow('skipped: it has no metadata, so there is nothing to store')
+    case 'expired':
+      return colors.yellow(`expired: its hash would have gone at ${timeOf(expiresAtMs) ?? 'once'}`)
+    case 'rejected':
+      return colors.red(
+        `invalid, so it becomes a dead letter: ${verdict.reason}: ${printable(verdict.detail)}`,
+      )
+  }
+}
+
+function normalisedText({ verdict }: Explanation): string {
+  if (verdict.kind !== 'update') return ''
+  const { lastUpdated } = verdict.write
+  return verdict.clamped
+    ? ` → ${lastUpdated}, the record time: it is more than MAX_FUTURE_SKEW_S after it`
+    : ` → ${lastUpdated}`
+}
+
+const OUTCOMES: Readonly<Record<Outcome, string>> = {
+  changed: 'it would be stored',
+  unchanged: 'Redis holds the same already: only the expiry may be prolonged',
+  stale: 'it would be ignored: Redis holds something newer, or greater at the same time',
+  deleted: 'it would delete the device',
+  absent: 'nothing to delete: Redis does not know the device',
+  kept: 'it would be ignored: Redis holds something later',
+  wrong_type: 'it would become a dead letter (wrong_type)',
+  skipped: 'nothing would happen',
+  expired: 'nothing would happen',
+  dead_lettered: 'it would become a dead letter, and change nothing',
+}
+
+function outcomeText(outcome: Outcome, present: PresentHash | undefined, colors: Colors): string {
+  const text = `${outcome}: ${OUTCOMES[outcome]}`
+  const shown = outcome === 'changed' || outcome === 'deleted' ? colors.green(text) : text
+  if (present?.kind === 'other_type') return `${colors.red(text)}, as its key holds a ${present.type}`
+  return outcome === 'changed' && present?.kind === 'absent' ? `${shown}, as a new device` : shown
+}
+
+function fieldText(
+  { field, planned, present }: FieldDifference,
+  isCompared: boolean,
+  colors: Colors,
+): string {
+  const name = printable(field)
+  const quoted = (value: string | undefined) => (value === undefined ? 'nothing' : shortened(value))
+  if (!isCompared || planned === present) return colors.dim(`  ${name} = ${quoted(planned)}`)
+  if (present === undefined) return colors.green(`+ ${name} = ${quoted(planned)}`)
+  if (planned === undefined) return colors.red(`- ${name} = ${quoted(present)}`)
+  return colors.yellow(`~ ${name} = ${quoted(planned)}, was ${quoted(present)}`)
+}
+
+function shortened(value: string): string {
+  if (value.length <= SHOWN_CHARACTERS) return printable(JSON.stringify(value))
+  return `${printable(JSON.stringify(value.slice(0, SHOWN_CHARACTERS)))}… (${value.length} characters)`
+}
+
+function hashAsFields(hash: ReadonlyMap<string, string>): FieldDifference[] {
+  return [...hash].map(([field, planned]) => ({ field, present: undefined, planned }))
+}
+
+function timeOf(ms: number): string | null {
+  return ms === 0 ? null : eventTimeFromMs(ms).text
+}

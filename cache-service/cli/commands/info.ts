@@ -1,0 +1,86 @@
+import type { ServerFacts } from '../../core/cache-queue/ports.ts'
+import type { WorkerReport } from '../../core/workers/worker-report.ts'
+import { examples, type Cli } from '../command.ts'
+import { openSource } from '../sources/open-source.ts'
+import type { Session } from '../session.ts'
+import type { Column } from '../terminal/table.ts'
+
+const WORKER_COLUMNS: readonly Column<WorkerReport>[] = [
+  { name: 'worker', cell: (worker) => worker.id },
+  { name: 'state', cell: (worker) => worker.state, tone: (worker) => (worker.ready ? 'good' : 'warn') },
+  { name: 'lag', cell: (worker) => worker.lag_records, isNumber: true },
+  { name: 'records/s', cell: (worker) => Math.round(worker.rates.records), isNumber: true },
+  { name: 'dead_letters', cell: (worker) => worker.dead_letters_total, isNumber: true },
+  { name: 'version', cell: (worker) => worker.version },
+  { name: 'reasons', cell: (worker) => worker.reasons.join('; ') },
+]
+
+export function registerInfoCommand({ program, perform }: Cli): void {
+  program
+    .command('info')
+    .description('devices, hit rate and memory of Redis, and what the workers report: state, lag, rates')
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli info', 'at a glance'],
+        ['cache-cli info --format json | jq .lag_records', 'one number, for a script'],
+      ),
+    )
+    .action(() => perform(info))
+}
+
+async function info(session: Session): Promise<void> {
+  const source = await openSource(session)
+  const [devices, stats, workers] = await Promise.all([
+    source.countDevices(),
+    source.stats(),
+    source.workers(),
+  ])
+  const facts = factsOf(devices, stats, workers)
+  const { format, record, rows } = session.output
+  switch (format) {
+    case 'json':
+    case 'yaml':
+      return await record({ ...facts, workers })
+    case 'csv':
+      return await record(facts)
+    case 'table':
+      await record(forPeople(facts))
+      if (workers.length === 0)
+        return session.say('No worker reports: none runs on this Redis, or none reaches it.')
+      await session.output.text('\n')
+      return await rows(WORKER_COLUMNS, workers)
+  }
+}
+
+/** Nothing is invented: what nobody reports is null. */
+function factsOf(devices: number | undefined, stats: ServerFacts, workers: readonly WorkerReport[]) {
+  const lags = workers.flatMap(({ lag_records }) => lag_records ?? [])
+  const ages = workers.flatMap(({ lag }) => (lag ?? []).flatMap(({ seconds }) => seconds ?? []))
+  return {
+    devices: devices ?? null,
+    hit_rate_percent: stats.hit_rate,
+    memory: stats.used_memory_human,
+    memory_bytes: stats.used_memory,
+    keys: stats.total_keys,
+    redis_version: stats.redis_version,
+    redis_uptime_s: stats.uptime_in_seconds,
+    consumer_state: workers.length === 0 ? null : [...new Set(workers.map(({ state }) => state))].join(),
+    ready_workers: workers.filter(({ ready }) => ready).length,
+    rebuilding: workers.some(({ rebuilding }) => rebuilding),
+    lag_records: lags.length === 0 ? null : lags.reduce((sum, lag) => sum + lag, 0),
+    lag_seconds: ages.length === 0 ? null : Math.max(...ages),
+    records_per_second:
+      workers.length === 0 ? null : workers.reduce((sum, { rates }) => sum + rates.records, 0),
+  }
+}
+
+/** Rounded, and each thing once. */
+function forPeople({ lag_seconds, records_per_second, ...facts }: ReturnType<typeof factsOf>) {
+  const others = Object.entries(facts).filter(([name]) => name !== 'memory_bytes')
+  return {
+    ...Object.fromEntries(others),
+    lag_seconds: lag_seconds?.toFixed(1),
+    records_per_second: records_per_second?.toFixed(1),
+  }
+}

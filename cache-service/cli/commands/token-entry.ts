@@ -1,0 +1,63 @@
+import { createHash } from 'node:crypto'
+import { parseTokens, type TokenScope } from '../../http/api-tokens.ts'
+
+/** A token as the file holds it. */
+export type TokenEntry = {
+  readonly name: string
+  readonly sha256: string
+  readonly scopes: readonly TokenScope[]
+  readonly expires?: string
+}
+
+export function entryOf(
+  token: string,
+  name: string,
+  scopes: readonly TokenScope[],
+  expires: string | undefined,
+): TokenEntry {
+  const sha256 = createHash('sha256').update(token).digest('hex')
+  return { name, sha256, scopes, ...(expires !== undefined && { expires }) }
+}
+
+export type AddedEntry =
+  { readonly kind: 'ok'; readonly text: string } | { readonly kind: 'refused'; readonly reason: string }
+
+/** The text of a token file with one entry more, in the shape that it has; a new file has an entry a line. */
+export function withEntry(text: string, entry: TokenEntry): AddedEntry {
+  const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.trimStart().startsWith('#'))
+  if (lines.length > 0) {
+    const before = parseTokens(text)
+    if (before.kind === 'invalid') return refused(`it is no list of tokens, ${before.reason}: check --file`)
+    if (before.tokens.some(({ name }) => name === entry.name)) {
+      return refused('it holds a token of this name: choose another --name')
+    }
+  }
+  const added = addTo(text, lines, entry)
+  if (added === undefined) return refused('its JSON has comments between: add the entry by hand')
+  return { kind: 'ok', text: added }
+}
+
+function refused(reason: string): AddedEntry {
+  return { kind: 'refused', reason }
+}
+
+/** undefined: comments would be lost. */
+function addTo(text: string, lines: readonly string[], entry: TokenEntry): string | undefined {
+  const whole = parseJson(text)
+  if (Array.isArray(whole)) return `${JSON.stringify([...whole, entry], null, 2)}\n`
+  if (typeof whole === 'object' && whole !== null) {
+    if (!('tokens' in whole)) return `${JSON.stringify(whole)}\n${JSON.stringify(entry)}\n`
+    const tokens: unknown[] = Array.isArray(whole.tokens) ? whole.tokens : []
+    return `${JSON.stringify({ ...whole, tokens: [...tokens, entry] }, null, 2)}\n`
+  }
+  if (lines.some((line) => parseJson(line) === undefined)) return undefined
+  return `${text === '' || text.endsWith('\n') ? text : `${text}\n`}${JSON.stringify(entry)}\n`
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,145 @@
+import { stringify as stringifyCsv } from 'csv-stringify/sync'
+import { stringify as stringifyYaml } from 'yaml'
+import type { Sink } from '../context.ts'
+import { renderRecord, renderTable, type Cell, type Colors, type Column } from './table.ts'
+
+export const FORMATS = ['table', 'json', 'yaml', 'csv'] as const
+export type Format = (typeof FORMATS)[number]
+
+/** A table of more rows comes in several: widths are known only when the rows are. */
+const ROWS_PER_TABLE = 1_000
+
+type Rows<Row> = Iterable<Row> | AsyncIterable<Row>
+
+/**
+ * The results of a command, in the format asked for, on stdout or in the file of `--output`. Resolves when the
+ * stream has room again. json and yaml print the rows as they are; table and csv print the columns of them.
+ */
+export type Output = {
+  readonly format: Format
+  readonly colors: Colors
+  /** A list, as it comes: one JSON document, one table, … */
+  rows<Row extends object>(columns: readonly Column<Row>[], rows: Rows<Row>): Promise<void>
+  /** One thing: a line a field as a table, else one object. */
+  record(fields: Readonly<Record<string, Cell>>): Promise<void>
+  /** What has no end: each row is printed, and flushed, for itself. json: one object a line; yaml: one document. */
+  stream<Row extends object>(
+    columns: readonly Column<Row>[],
+    rows: Rows<Row>,
+    line: (row: Row, colors: Colors) => string,
+  ): Promise<void>
+  /** Text as it is, whatever the format. */
+  text(text: string | Uint8Array): Promise<void>
+}
+
+export type OutputOptions = {
+  readonly format: Format
+  readonly sink: Sink
+  readonly colors: Colors
+  readonly stop: AbortSignal
+  /** Called before something is written, so that a progress bar gets out of the way. */
+  readonly beforeWrite: () => void
+}
+
+export function createOutput({ format, sink, colors, stop, beforeWrite }: OutputOptions): Output {
+  const look = () => ({ colors, columns: sink.isTerminal ? sink.columns : undefined })
+
+  async function write(text: string | Uint8Array): Promise<void> {
+    stop.throwIfAborted()
+    beforeWrite()
+    await new Promise<void>((resolve, reject) => {
+      sink.stream.write(text, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  async function writeTable<Row extends object>(columns: readonly Column<Row>[], rows: Rows<Row>) {
+    let block: Row[] = []
+    let isFirst = true
+    for await (const row of rows) {
+      block.push(row)
+      if (block.length < ROWS_PER_TABLE) continue
+      await write(renderTable(columns, block, look()))
+      block = []
+      isFirst = false
+    }
+    if (isFirst || block.length > 0) await write(renderTable(columns, block, look()))
+  }
+
+  async function writeJson<Row extends object>(rows: Rows<Row>) {
+    let isFirst = true
+    for await (const row of rows) {
+      await write(`${isFirst ? '[' : ','}\n  ${JSON.stringify(row)}`)
+      isFirst = false
+    }
+    await write(isFirst ? '[]\n' : '\n]\n')
+  }
+
+  async function writeYaml<Row extends object>(rows: Rows<Row>) {
+    let isFirst = true
+    for await (const row of rows) {
+      await write(stringifyYaml([row], YAML_OPTIONS))
+      isFirst = false
+    }
+    if (isFirst) await write('[]\n')
+  }
+
+  async function writeCsv<Row extends object>(columns: readonly Column<Row>[], rows: Rows<Row>) {
+    await write(csvLine(columns.map(({ name }) => name)))
+    for await (const row of rows) await write(csvLine(columns.map(({ cell }) => cell(row))))
+  }
+
+  return {
+    format,
+    colors,
+    async rows(columns, rows) {
+      switch (format) {
+        case 'table':
+          return await writeTable(columns, rows)
+        case 'json':
+          return await writeJson(rows)
+        case 'yaml':
+          return await writeYaml(rows)
+        case 'csv':
+          return await writeCsv(columns, rows)
+      }
+    },
+    async record(fields) {
+      switch (format) {
+        case 'table':
+          return await write(renderRecord(fields, colors))
+        case 'json':
+          return await write(`${JSON.stringify(fields, null, 2)}\n`)
+        case 'yaml':
+          return await write(stringifyYaml(fields, YAML_OPTIONS))
+        case 'csv':
+          return await write(csvLine(Object.keys(fields)) + csvLine(Object.values(fields)))
+      }
+    },
+    async stream(columns, rows, line) {
+      switch (format) {
+        case 'table':
+          for await (const row of rows) await write(`${line(row, colors)}\n`)
+          return
+        case 'json':
+          for await (const row of rows) await write(`${JSON.stringify(row)}\n`)
+          return
+        case 'yaml':
+          for await (const row of rows) await write(`---\n${stringifyYaml(row, YAML_OPTIONS)}`)
+          return
+        case 'csv':
+          return await writeCsv(columns, rows)
+      }
+    },
+    text: write,
+  }
+}
+
+const YAML_OPTIONS = { lineWidth: 0 } as const
+
+/** A cell that a spreadsheet would take for a formula gets an apostrophe before it. */
+function csvLine(cells: readonly Cell[]): string {
+  const texts = cells.map((cell) =>
+    cell === null || cell === undefined ? '' : typeof cell === 'object' ? JSON.stringify(cell) : cell,
+  )
+  return stringifyCsv([texts], { escape_formulas: true, cast: { boolean: String } })
+}

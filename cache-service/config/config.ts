@@ -1,0 +1,249 @@
+import { checks } from './checks.ts'
+import { configSchema, options, type OptionName, type OptionValues } from './options.ts'
+import { problemOfValue, type ConfigProblem } from './problems.ts'
+import { readSource, type Environment, type ReadFile } from './sources.ts'
+import { misspellings, weaknesses } from './warnings.ts'
+
+export { formatProblems, type ConfigProblem } from './problems.ts'
+export { describeSettings, type Setting } from './settings.ts'
+
+/** PEM texts, not paths. */
+export type TlsConfig = Readonly<{
+  ca: string | undefined
+  cert: string | undefined
+  key: string | undefined
+  rejectUnauthorized: boolean
+}>
+
+export type SaslConfig = Readonly<{
+  mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+  username: string
+  password: string
+}>
+
+export type KafkaConfig = Readonly<{
+  brokers: readonly string[]
+  clientId: string
+  validatedDataTopic: string
+  errorTopic: string
+  groupId: string
+  fetchMaxWaitMs: number
+  fetchMaxBytes: number
+  fetchMaxBytesPerPartition: number
+  partitionsConcurrency: number
+  sessionTimeoutMs: number
+  stallTimeoutMs: number
+  lagPollIntervalMs: number
+  tls: TlsConfig | undefined
+  sasl: SaslConfig | undefined
+}>
+
+export type RedisConfig = Readonly<{
+  host: string
+  port: number
+  db: number
+  username: string | undefined
+  password: string | undefined
+  tls: TlsConfig | undefined
+  timeoutMs: number
+  scriptMaxKeys: number
+  scriptMaxBytes: number
+}>
+
+export type CacheConfig = Readonly<{
+  /** 0: device hashes never expire. */
+  metadataTtlMs: number
+  extraFields: 'all' | readonly string[]
+  maxFutureSkewMs: number
+  maxRecordBytes: number
+  sweepIntervalMs: number
+  chunkMaxRecords: number
+  chunkMaxBytes: number
+}>
+
+export type ApiConfig = Readonly<{
+  host: string
+  port: number
+  /** undefined: nobody has decided, which is good on a loopback address only. */
+  auth: 'token' | 'off' | undefined
+  tokensFile: string | undefined
+  allowedHosts: readonly string[]
+  maxConcurrentRequests: number
+  /** 0: no limit. */
+  rateLimitPerMinute: number
+  corsOrigins: readonly string[]
+  maxEventClients: number
+  cacheDefaultTtlS: number
+  protectedPrefixes: readonly string[]
+  queueChannel: string
+  stateTypes: readonly string[]
+}>
+
+export type UpdaterConfig = Readonly<{
+  channel: string
+  validate: boolean
+}>
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
+
+export type ProcessConfig = Readonly<{
+  logLevel: LogLevel
+  metricsHost: string
+  metricsPort: number
+  shutdownTimeoutMs: number
+}>
+
+export type Config = Readonly<{
+  kafka: KafkaConfig
+  redis: RedisConfig
+  cache: CacheConfig
+  api: ApiConfig
+  updater: UpdaterConfig
+  process: ProcessConfig
+}>
+
+export type ParsedConfig =
+  { kind: 'ok'; config: Config; warnings: string[] } | { kind: 'invalid'; problems: ConfigProblem[] }
+
+/** Reads every option and reports every bad one at once. Pure but for `readFile`, which returns the text of
+ * a file or throws. */
+export function parseConfig(env: Environment, readFile: ReadFile): ParsedConfig {
+  const problems: ConfigProblem[] = []
+  const bad = new Set<OptionName>()
+  const given = new Map<OptionName, { text: string; shown: string }>()
+
+  for (const option of options) {
+    const source = readSource(option, env, readFile)
+    if (source.kind === 'given') given.set(option.name, source)
+    if (source.kind === 'unusable') {
+      bad.add(option.name)
+      problems.push(source.problem)
+    }
+  }
+
+  const texts = options.map((option) => [option.name, given.get(option.name)?.text ?? option.default])
+  const issues = configSchema.safeParse(Object.fromEntries(texts)).error?.issues ?? []
+  for (const option of options) {
+    const issue = issues.find(({ path }) => path[0] === option.name)
+    if (!issue) continue
+    bad.add(option.name)
+    problems.push(problemOfValue(option, given.get(option.name)?.shown ?? '', issue.message))
+  }
+
+  const values = parseWithDefaultsFor(bad, given)
+  for (const { variables, isBroken, message, cure } of checks) {
+    if (variables.some((name) => bad.has(name))) continue
+    if (!isBroken(values, (name) => given.has(name))) continue
+    const description = options.find(({ name }) => name === variables[0])?.description ?? ''
+    problems.push({ variable: variables[0], message, description, cure })
+  }
+
+  if (problems.length > 0) return { kind: 'invalid', problems }
+  return { kind: 'ok', config: assemble(values), warnings: [...misspellings(env), ...weaknesses(values)] }
+}
+
+/** With a default in place of each bad value everything parses, so that one bad value does not hide what is
+ * wrong between two others. */
+function parseWithDefaultsFor(
+  bad: ReadonlySet<OptionName>,
+  given: ReadonlyMap<OptionName, { text: string }>,
+): OptionValues {
+  const texts = options.map(({ name, default: defaultText }) => [
+    name,
+    (bad.has(name) ? undefined : given.get(name)?.text) ?? defaultText,
+  ])
+  const parsed = configSchema.safeParse(Object.fromEntries(texts))
+  if (!parsed.success) throw new Error(`a default is not valid: ${parsed.error.message}`)
+  return parsed.data
+}
+
+function assemble(values: OptionValues): Config {
+  const { KAFKA_SASL_MECHANISM: mechanism } = values
+  const address = values.REDIS_URL ?? {
+    tls: values.REDIS_TLS,
+    host: values.REDIS_HOST,
+    port: values.REDIS_PORT,
+    db: values.REDIS_DB,
+    username: values.REDIS_USERNAME,
+    password: values.REDIS_PASSWORD,
+  }
+  const kafkaTls: TlsConfig = {
+    ca: values.KAFKA_SSL_CA_FILE,
+    cert: values.KAFKA_SSL_CERT_FILE,
+    key: values.KAFKA_SSL_KEY_FILE,
+    rejectUnauthorized: values.KAFKA_SSL_REJECT_UNAUTHORIZED,
+  }
+  const redisTls: TlsConfig = {
+    ca: values.REDIS_TLS_CA_FILE,
+    cert: values.REDIS_TLS_CERT_FILE,
+    key: values.REDIS_TLS_KEY_FILE,
+    rejectUnauthorized: values.REDIS_TLS_REJECT_UNAUTHORIZED,
+  }
+  return {
+    kafka: {
+      brokers: values.KAFKA_BOOTSTRAP_SERVERS,
+      clientId: values.KAFKA_CLIENT_ID,
+      validatedDataTopic: values.KAFKA_VALIDATED_DATA_TOPIC,
+      errorTopic: values.KAFKA_ERROR_TOPIC,
+      groupId: values.KAFKA_CONSUMER_GROUP_ID,
+      fetchMaxWaitMs: values.KAFKA_CONSUMER_POLL_TIMEOUT_S,
+      fetchMaxBytes: values.KAFKA_FETCH_MAX_BYTES,
+      fetchMaxBytesPerPartition: values.KAFKA_FETCH_MAX_BYTES_PER_PARTITION,
+      partitionsConcurrency: values.KAFKA_PARTITIONS_CONCURRENCY,
+      sessionTimeoutMs: values.KAFKA_SESSION_TIMEOUT_S,
+      stallTimeoutMs: values.KAFKA_STALL_TIMEOUT_S,
+      lagPollIntervalMs: values.LAG_POLL_INTERVAL_S,
+      tls: values.KAFKA_SSL ? kafkaTls : undefined,
+      sasl: mechanism && {
+        mechanism,
+        username: values.KAFKA_SASL_USERNAME ?? '',
+        password: values.KAFKA_SASL_PASSWORD ?? '',
+      },
+    },
+    redis: {
+      host: address.host,
+      port: address.port,
+      db: address.db,
+      username: address.username,
+      password: address.password,
+      tls: address.tls ? redisTls : undefined,
+      timeoutMs: values.REDIS_TIMEOUT_S,
+      scriptMaxKeys: values.REDIS_SCRIPT_MAX_KEYS,
+      scriptMaxBytes: values.REDIS_SCRIPT_MAX_BYTES,
+    },
+    cache: {
+      metadataTtlMs: values.REDIS_METADATA_TTL,
+      extraFields: values.METADATA_EXTRA_FIELDS,
+      maxFutureSkewMs: values.MAX_FUTURE_SKEW_S,
+      maxRecordBytes: values.MAX_RECORD_BYTES,
+      sweepIntervalMs: values.DEVICES_SWEEP_INTERVAL_S,
+      chunkMaxRecords: values.CHUNK_MAX_RECORDS,
+      chunkMaxBytes: values.CHUNK_MAX_BYTES,
+    },
+    api: {
+      host: values.API_HOST,
+      port: values.PORT,
+      auth: values.API_AUTH,
+      tokensFile: values.API_TOKENS_FILE,
+      allowedHosts: values.API_ALLOWED_HOSTS,
+      maxConcurrentRequests: values.API_MAX_CONCURRENT_REQUESTS,
+      rateLimitPerMinute: values.API_RATE_LIMIT_PER_MINUTE,
+      corsOrigins: values.API_CORS_ORIGINS,
+      maxEventClients: values.API_MAX_EVENT_CLIENTS,
+      cacheDefaultTtlS: values.CACHE_DEFAULT_TTL,
+      protectedPrefixes: values.CACHE_PROTECTED_PREFIXES,
+      queueChannel: values.QUEUE_CHANNEL,
+      stateTypes: values.STATE_TYPES,
+    },
+    updater: {
+      channel: values.REDIS_UPDATE_CHANNEL,
+      validate: values.UPDATE_VALIDATE,
+    },
+    process: {
+      logLevel: values.LOG_LEVEL,
+      metricsHost: values.METRICS_HOST,
+      metricsPort: values.METRICS_PORT,
+      shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT_S,
+    },
+  }
+}

@@ -1,0 +1,96 @@
+import { v5 as uuidV5 } from 'uuid'
+import type { ErrorMessage } from '../../../shared/contract/messages.ts'
+import { decodeJson, nestsWithin } from '../decode-json.ts'
+import { eventTimeFromMs } from '../event-time.ts'
+import { MAX_NESTING } from '../records/parse-record.ts'
+import type { Rejection } from '../records/plan.ts'
+import type { SourceRecord } from '../records/source-record.ts'
+
+/** A message for the error topic: everything needed to understand the record, and to replay it. */
+export type DeadLetter = {
+  readonly key: string
+  readonly value: string
+  readonly headers: Readonly<Record<string, string | Buffer>>
+}
+
+export type Origin = { readonly topic: string; readonly partition: number }
+
+/** The namespace of the ids that we give to records without one; made once, at random. */
+const REQUEST_ID_NAMESPACE = '5f0f0c5e-3f0b-4d59-9a3e-0a6f8a1c2b7d'
+const MAX_ORIGINAL_VALUE_BYTES = 256 * 1024
+const MAX_KEY_BYTES = 1024
+const MAX_ERROR_CHARACTERS = 4096
+const SERVICE = 'cache_service'
+
+export function buildDeadLetter(
+  record: SourceRecord,
+  origin: Origin,
+  rejection: Rejection,
+  nowMs: number,
+  serviceVersion: string,
+): DeadLetter {
+  const original = originalMessage(record, rejection)
+  const requestId = requestIdOf(original) ?? coordinatesId(origin, record.offset)
+  const message: ErrorMessage = {
+    request_id: requestId,
+    timestamp: eventTimeFromMs(nowMs).text,
+    service: SERVICE,
+    error: `${rejection.reason}: ${rejection.detail}`.slice(0, MAX_ERROR_CHARACTERS).toWellFormed(),
+    original_message: original !== undefined && nestsWithin(original, MAX_NESTING) ? original : null,
+  }
+  const { key, value } = record
+  const replayCount = record.headers?.['replay_count']
+  return {
+    key: requestId,
+    value: JSON.stringify(message),
+    headers: {
+      source_topic: origin.topic,
+      source_partition: String(origin.partition),
+      source_offset: record.offset,
+      source_timestamp: record.timestamp,
+      reason: rejection.reason,
+      service_version: serviceVersion,
+      ...(key !== null && { source_key: key.subarray(0, MAX_KEY_BYTES) }),
+      ...(value !== null && { original_value: value.subarray(0, MAX_ORIGINAL_VALUE_BYTES) }),
+      ...(value !== null && value.length > MAX_ORIGINAL_VALUE_BYTES && { original_value_truncated: 'true' }),
+      ...(replayCount !== undefined && { replay_count: String(replayCount).slice(0, 16) }),
+    },
+  }
+}
+
+/**
+ * The same letter without the record's bytes, for a broker that refused it as too large. The record is still
+ * to be found by its coordinates.
+ */
+export function withoutOriginal(letter: DeadLetter, origin: Origin): DeadLetter {
+  const { original_value: _dropped, ...headers } = letter.headers
+  const message: ErrorMessage = JSON.parse(letter.value)
+  const offset = String(headers['source_offset'])
+  // An id may itself be what is too large.
+  const requestId = letter.key.length > MAX_KEY_BYTES ? coordinatesId(origin, offset) : letter.key
+  return {
+    key: requestId,
+    value: JSON.stringify({ ...message, request_id: requestId, original_message: null }),
+    headers: { ...headers, original_value_truncated: 'true' },
+  }
+}
+
+/** The same record always gets the same id, so that a repeated letter is recognisable. */
+function coordinatesId({ topic, partition }: Origin, offset: string): string {
+  return uuidV5(`${topic}-${partition}-${offset}`, REQUEST_ID_NAMESPACE)
+}
+
+function originalMessage(record: SourceRecord, rejection: Rejection): Record<string, unknown> | undefined {
+  if (record.value === null || rejection.reason === 'value_too_large') return undefined
+  const decoded = decodeJson(record.value)
+  return decoded.kind === 'json' && isObject(decoded.json) ? decoded.json : undefined
+}
+
+function requestIdOf(message: Record<string, unknown> | undefined): string | undefined {
+  const id = message?.['request_id']
+  return typeof id === 'string' && id !== '' ? id.toWellFormed() : undefined
+}
+
+function isObject(json: unknown): json is Record<string, unknown> {
+  return typeof json === 'object' && json !== null && !Array.isArray(json)
+}

@@ -1,0 +1,56 @@
+import type { StoredLetter } from './stored-dead-letter.ts'
+
+/** `to` is the last one, and counts. */
+export type OffsetSpan = { readonly partition: number; readonly from: number; readonly to: number }
+
+/** All that is given must hold; of several values of one kind, one. */
+export type LetterFilter = {
+  readonly reasons: readonly string[]
+  readonly devices: readonly string[]
+  /** Milliseconds since 1970, of when the letter was written: from `sinceMs`, before `untilMs`. */
+  readonly sinceMs: number | undefined
+  readonly untilMs: number | undefined
+  /** Of the records that the letters are about. */
+  readonly source: readonly OffsetSpan[]
+  /** Of the letters themselves. */
+  readonly letters: readonly OffsetSpan[]
+}
+
+export function matchesFilter(letter: StoredLetter, filter: LetterFilter): boolean {
+  const { reasons, devices, sinceMs, untilMs, source, letters } = filter
+  return (
+    (reasons.length === 0 || reasons.includes(letter.reason)) &&
+    (devices.length === 0 || devices.some((device) => device === letter.deviceId)) &&
+    (sinceMs === undefined || letter.writtenAtMs >= sinceMs) &&
+    (untilMs === undefined || letter.writtenAtMs < untilMs) &&
+    (source.length === 0 || source.some((span) => isWithin(letter.source, span))) &&
+    (letters.length === 0 || letters.some((span) => isWithin(letter, span)))
+  )
+}
+
+type Place = { readonly partition: number; readonly offset: number }
+
+function isWithin({ partition, offset }: Place, span: OffsetSpan): boolean {
+  return partition === span.partition && offset >= span.from && offset <= span.to
+}
+
+/**
+ * `2` (the whole partition), `2:17` (one offset), `2:17-40`, `2:17-` or `2:-40`.
+ * @returns undefined if it is none of these.
+ */
+export function parseOffsetSpan(text: string): OffsetSpan | undefined {
+  const match = /^(\d{1,9})(?::(\d{0,15})(-)?(\d{0,15}))?$/.exec(text)
+  if (match === null) return undefined
+  const [, partition, first, dash, last = ''] = match
+  if (first === undefined) return { partition: Number(partition), from: 0, to: Infinity }
+  if (dash === undefined) {
+    return first === '' ? undefined : { partition: Number(partition), from: Number(first), to: Number(first) }
+  }
+  if (first === '' && last === '') return undefined
+  const span = {
+    partition: Number(partition),
+    from: Number(first),
+    to: last === '' ? Infinity : Number(last),
+  }
+  return span.from <= span.to ? span : undefined
+}

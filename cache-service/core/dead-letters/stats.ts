@@ -1,0 +1,75 @@
+import { eventTimeFromMs } from '../event-time.ts'
+import type { StoredLetter } from './stored-dead-letter.ts'
+
+export type LetterCount = { readonly name: string; readonly count: number }
+
+export type LetterStats = {
+  readonly letters: number
+  /** Most first. */
+  readonly byReason: readonly LetterCount[]
+  readonly byDevice: readonly LetterCount[]
+  /** Devices beyond those that were counted one by one. */
+  readonly uncountedDevices: boolean
+  /** In the order of time; `2025-06-08T18:00Z`. */
+  readonly byHour: readonly LetterCount[]
+  readonly firstWrittenMs: number | undefined
+  readonly lastWrittenMs: number | undefined
+}
+
+/** A fleet that fails as a whole must not fill our memory. */
+const MAX_COUNTED_DEVICES = 100_000
+
+/** Counts letters as they pass by. */
+export class LetterCounter {
+  readonly #reasons = new Map<string, number>()
+  readonly #devices = new Map<string, number>()
+  readonly #hours = new Map<string, number>()
+  #letters = 0
+  #uncountedDevices = false
+  #firstMs: number | undefined
+  #lastMs: number | undefined
+
+  add({ reason, deviceId, writtenAtMs }: StoredLetter): void {
+    this.#letters++
+    increment(this.#reasons, reason)
+    increment(this.#hours, `${eventTimeFromMs(writtenAtMs).text.slice(0, 13)}:00Z`)
+    if (deviceId !== undefined) {
+      if (this.#devices.size < MAX_COUNTED_DEVICES || this.#devices.has(deviceId)) {
+        increment(this.#devices, deviceId)
+      } else {
+        this.#uncountedDevices = true
+      }
+    }
+    this.#firstMs = Math.min(this.#firstMs ?? writtenAtMs, writtenAtMs)
+    this.#lastMs = Math.max(this.#lastMs ?? writtenAtMs, writtenAtMs)
+  }
+
+  /** @param topDevices how many of the devices with the most letters. */
+  stats(topDevices: number): LetterStats {
+    return {
+      letters: this.#letters,
+      byReason: mostFirst(this.#reasons),
+      byDevice: mostFirst(this.#devices).slice(0, topDevices),
+      uncountedDevices: this.#uncountedDevices,
+      byHour: counts(this.#hours).toSorted(byName),
+      firstWrittenMs: this.#firstMs,
+      lastWrittenMs: this.#lastMs,
+    }
+  }
+}
+
+function increment(counted: Map<string, number>, name: string): void {
+  counted.set(name, (counted.get(name) ?? 0) + 1)
+}
+
+function counts(counted: ReadonlyMap<string, number>): LetterCount[] {
+  return [...counted].map(([name, count]) => ({ name, count }))
+}
+
+function mostFirst(counted: ReadonlyMap<string, number>): LetterCount[] {
+  return counts(counted).toSorted((a, b) => b.count - a.count || byName(a, b))
+}
+
+function byName(a: LetterCount, b: LetterCount): number {
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0
+}

@@ -1,0 +1,112 @@
+import { z } from 'zod'
+import { errorMessageSchema } from '../../../shared/contract/messages.ts'
+import { decodeJson } from '../decode-json.ts'
+import type { SourceRecord } from '../records/source-record.ts'
+
+/** A message of the error topic, read back. */
+export type StoredLetter = {
+  readonly partition: number
+  readonly offset: number
+  /** When Kafka got it; milliseconds since 1970. */
+  readonly writtenAtMs: number
+  readonly requestId: string
+  readonly error: string
+  readonly reason: string
+  /** As the record names it: it may be no valid id. */
+  readonly deviceId: string | undefined
+  readonly source: LetterSource
+  /** How often the record had been replayed to the topic before. */
+  readonly replayCount: number
+  readonly serviceVersion: string
+  readonly original: OriginalValue
+  readonly key: Buffer | null
+  readonly isKeyCut: boolean
+}
+
+/** Where the record came from. */
+export type LetterSource = {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  /** As Kafka gave it: milliseconds since 1970, `-1` for none. */
+  readonly timestamp: string
+}
+
+export type OriginalValue =
+  | { readonly kind: 'bytes'; readonly bytes: Buffer }
+  | { readonly kind: 'tombstone'; readonly bytes?: undefined }
+  /** Too large for a header: the record must be read from its topic. */
+  | { readonly kind: 'cut'; readonly bytes: Buffer | undefined }
+
+export type ParsedLetter =
+  | { readonly kind: 'letter'; readonly letter: StoredLetter }
+  /** Another service's, or none that can be understood. */
+  | { readonly kind: 'foreign' }
+
+const MAX_KEY_BYTES = 1024
+const offsetText = z.string().regex(/^\d{1,16}$/)
+const headersSchema = z.object({
+  source_topic: z.string().min(1),
+  source_partition: offsetText,
+  source_offset: offsetText,
+  source_timestamp: z.string().regex(/^-?\d{1,16}$/),
+  reason: z.string().min(1),
+  service_version: z.string().optional(),
+  replay_count: z.string().optional(),
+})
+
+export function parseLetter(record: SourceRecord, partition: number): ParsedLetter {
+  const decoded = record.value === null ? undefined : decodeJson(record.value)
+  const message = decoded?.kind === 'json' ? errorMessageSchema.safeParse(decoded.json).data : undefined
+  const texts = Object.keys(headersSchema.shape).map((name) => [name, headerText(record, name)])
+  const headers = headersSchema.safeParse(Object.fromEntries(texts)).data
+  if (message === undefined || headers === undefined) return { kind: 'foreign' }
+  const key = headerBytes(record, 'source_key') ?? null
+  const named = message.original_message?.['device_id']
+  return {
+    kind: 'letter',
+    letter: {
+      partition,
+      offset: Number(record.offset),
+      writtenAtMs: Number(record.timestamp),
+      requestId: message.request_id,
+      error: message.error,
+      reason: headers.reason,
+      deviceId: typeof named === 'string' ? named : key?.toString('utf8'),
+      source: {
+        topic: headers.source_topic,
+        partition: Number(headers.source_partition),
+        offset: Number(headers.source_offset),
+        timestamp: headers.source_timestamp,
+      },
+      replayCount: replayCountOf(headers.replay_count),
+      serviceVersion: headers.service_version ?? '',
+      original: originalOf(record),
+      key,
+      isKeyCut: (key?.length ?? 0) >= MAX_KEY_BYTES,
+    },
+  }
+}
+
+/** A header may come more than once: the last counts. */
+export function headerBytes({ headers }: SourceRecord, name: string): Buffer | undefined {
+  const given = headers?.[name]
+  const last = Array.isArray(given) ? given.at(-1) : given
+  return typeof last === 'string' ? Buffer.from(last) : last
+}
+
+/** How often a record has been replayed to its topic, by its own header. What is no number is not to be trusted. */
+export function replayCountOf(text: string | undefined): number {
+  if (text === undefined) return 0
+  return /^\d{1,9}$/.test(text) ? Number(text) : Infinity
+}
+
+function headerText(record: SourceRecord, name: string): string | undefined {
+  return headerBytes(record, name)?.toString('utf8')
+}
+
+function originalOf(record: SourceRecord): OriginalValue {
+  const bytes = headerBytes(record, 'original_value')
+  if (headerBytes(record, 'original_value_truncated') !== undefined) return { kind: 'cut', bytes }
+  return bytes === undefined ? { kind: 'tombstone' } : { kind: 'bytes', bytes }
+}

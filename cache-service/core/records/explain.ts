@@ -1,0 +1,172 @@
+import type { DeviceId } from '../../../shared/contract/device-id.ts'
+import { decodeJson } from '../decode-json.ts'
+import { eventTimeFromMs } from '../event-time.ts'
+import { contentOf, type MetadataFields } from './metadata-fields.ts'
+import { compareStates } from './order.ts'
+import type { ParseSettings, RejectReason } from './parse-record.ts'
+import { planChunk, type ChunkPlan, type DeviceDelete, type DeviceWrite } from './plan.ts'
+import type { DeleteStatus, WriteStatus } from './settle.ts'
+import { recordTimeMs, type SourceRecord } from './source-record.ts'
+
+/** What the service does with a record, by the functions that the worker itself uses. */
+export type Verdict =
+  | { readonly kind: 'update'; readonly write: DeviceWrite; readonly clamped: boolean }
+  | { readonly kind: 'tombstone'; readonly delete: DeviceDelete }
+  | { readonly kind: 'skipped'; readonly reason: 'no_metadata' }
+  | { readonly kind: 'expired' }
+  | { readonly kind: 'rejected'; readonly reason: RejectReason; readonly detail: string }
+
+export type Explanation = {
+  readonly verdict: Verdict
+  /** As the record names it, if it can be read: it may be no valid id. */
+  readonly namedDevice: string | undefined
+  readonly givenTimestamp: string | undefined
+  /** The record time in the shape of an event time. */
+  readonly recordTime: string
+  /** The record has no time of its own, or one in the future. */
+  readonly isRecordTimeNow: boolean
+  /** When the hash expires, or would have; milliseconds since 1970, 0: never. */
+  readonly expiresAtMs: number
+  /** For the writer, if it is to be carried out. */
+  readonly plan: ChunkPlan
+}
+
+export function explainRecord(record: SourceRecord, nowMs: number, settings: ParseSettings): Explanation {
+  const plan = planChunk([record], { nowMs, settings, internalErrorsInARow: 0 })
+  const recordMs = recordTimeMs(record, nowMs)
+  const { device_id: device, timestamp } = namedIn(record)
+  return {
+    verdict: verdictOf(plan),
+    namedDevice: record.value === null ? record.key?.toString('utf8') : device,
+    givenTimestamp: timestamp,
+    recordTime: eventTimeFromMs(recordMs).text,
+    isRecordTimeNow: String(recordMs) !== record.timestamp,
+    expiresAtMs: settings.metadataTtlMs > 0 ? recordMs + settings.metadataTtlMs : 0,
+    plan,
+  }
+}
+
+/** The device that the record changes, if any. */
+export function changedDevice({ verdict }: Explanation): DeviceId | undefined {
+  switch (verdict.kind) {
+    case 'update':
+      return verdict.write.deviceId
+    case 'tombstone':
+      return verdict.delete.deviceId
+    case 'skipped':
+    case 'expired':
+    case 'rejected':
+      return undefined
+  }
+}
+
+/** What Redis holds at the key of a device hash. */
+export type PresentHash =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'other_type'; readonly type: string }
+  | {
+      readonly kind: 'hash'
+      readonly fields: ReadonlyMap<string, string>
+      /** Milliseconds since 1970; 0: never. */
+      readonly expiresAtMs: number
+    }
+
+/** A status as the scripts answer it, or what keeps the record from ever coming to them. */
+export type Outcome =
+  Extract<WriteStatus | DeleteStatus, string> | 'wrong_type' | 'skipped' | 'expired' | 'dead_lettered'
+
+export type FieldDifference = {
+  readonly field: string
+  readonly present: string | undefined
+  readonly planned: string | undefined
+}
+
+export type ChangeExplanation = {
+  /** What would become of the record now. */
+  readonly outcome: Outcome
+  /** The stored time has another shape, or lies too far ahead: it counts as older than anything. */
+  readonly isPresentDoubted: boolean
+  /** Every field of either; empty unless the record is an update. */
+  readonly fields: readonly FieldDifference[]
+}
+
+export function explainChange({ verdict, plan }: Explanation, present: PresentHash): ChangeExplanation {
+  const stored = present.kind === 'hash' ? present.fields : new Map<string, string>()
+  const lastUpdated = stored.get('last_updated')
+  const isBelieved =
+    lastUpdated !== undefined && STORED_SHAPE.test(lastUpdated) && lastUpdated <= plan.believedUpTo
+  return {
+    outcome: outcomeOf(verdict, present, isBelieved ? lastUpdated : undefined),
+    isPresentDoubted: present.kind === 'hash' && !isBelieved,
+    fields: verdict.kind === 'update' ? differences(stored, plannedHash(verdict.write)) : [],
+  }
+}
+
+/** The hash as the write leaves it. */
+export function plannedHash({ lastUpdated, fields }: DeviceWrite): ReadonlyMap<string, string> {
+  return new Map([['last_updated', lastUpdated], ...pairs(fields)])
+}
+
+/** As in the scripts, which alone decide when it is earnest (a test holds the two against each other). */
+const STORED_SHAPE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$/
+
+function outcomeOf(verdict: Verdict, present: PresentHash, believed: string | undefined): Outcome {
+  switch (verdict.kind) {
+    case 'skipped':
+    case 'expired':
+      return verdict.kind
+    case 'rejected':
+      return 'dead_lettered'
+    case 'update': {
+      if (present.kind === 'other_type') return 'wrong_type'
+      if (present.kind === 'absent' || believed === undefined) return 'changed'
+      const order = compareStates(verdict.write, {
+        lastUpdated: believed,
+        fields: contentOf(present.fields),
+      })
+      return order > 0 ? 'changed' : order === 0 ? 'unchanged' : 'stale'
+    }
+    case 'tombstone':
+      if (present.kind === 'other_type') return 'wrong_type'
+      if (present.kind === 'absent') return 'absent'
+      return believed !== undefined && believed > verdict.delete.deletesUpTo ? 'kept' : 'deleted'
+  }
+}
+
+function verdictOf(plan: ChunkPlan): Verdict {
+  const [rejection] = plan.rejections
+  if (rejection !== undefined) {
+    return { kind: 'rejected', reason: rejection.reason, detail: rejection.detail }
+  }
+  const [write] = plan.updates
+  if (write !== undefined) return { kind: 'update', write, clamped: plan.clockSkews > 0 }
+  const [tombstone] = plan.deletes
+  if (tombstone !== undefined) return { kind: 'tombstone', delete: tombstone }
+  return plan.expired > 0 ? { kind: 'expired' } : { kind: 'skipped', reason: 'no_metadata' }
+}
+
+function differences(
+  present: ReadonlyMap<string, string>,
+  planned: ReadonlyMap<string, string>,
+): FieldDifference[] {
+  const names = new Set([...planned.keys(), ...present.keys()])
+  return [...names].map((field) => ({ field, present: present.get(field), planned: planned.get(field) }))
+}
+
+function pairs(fields: MetadataFields): [name: string, value: string][] {
+  const found: [string, string][] = []
+  for (let i = 0; i + 1 < fields.length; i += 2) found.push([fields[i] ?? '', fields[i + 1] ?? ''])
+  return found
+}
+
+/** What can be read of a record that may be invalid. */
+function namedIn({ value }: SourceRecord): Partial<Record<'device_id' | 'timestamp', string>> {
+  if (value === null) return {}
+  const decoded = decodeJson(value)
+  if (decoded.kind !== 'json' || typeof decoded.json !== 'object' || decoded.json === null) return {}
+  const { json } = decoded
+  return {
+    ...('device_id' in json && typeof json.device_id === 'string' && { device_id: json.device_id }),
+    ...('timestamp' in json && typeof json.timestamp === 'string' && { timestamp: json.timestamp }),
+  }
+}

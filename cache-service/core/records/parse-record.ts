@@ -1,0 +1,165 @@
+import type { z } from 'zod'
+import { parseDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
+import { validatedOutputSchema } from '../../../shared/contract/messages.ts'
+import { decodeJson, nestsWithin } from '../decode-json.ts'
+import { eventTimeFromMs, parseEventTime } from '../event-time.ts'
+import { metadataFields, type ExtraFields, type MetadataFields } from './metadata-fields.ts'
+import { recordTimeMs, type SourceRecord } from './source-record.ts'
+
+/** Why a record can never be applied. A closed set: it is a metric's label and a dead letter's header. */
+export const REJECT_REASONS = [
+  'empty_value',
+  'value_too_large',
+  'not_utf8',
+  'not_json',
+  'not_an_object',
+  'too_deep',
+  'bad_request_id',
+  'missing_device_id',
+  'bad_device_id',
+  'bad_timestamp',
+  'bad_metadata',
+  'too_many_fields',
+  'bad_key',
+  'wrong_type',
+  'refused_by_redis',
+  'internal_error',
+] as const
+export type RejectReason = (typeof REJECT_REASONS)[number]
+
+export type DeviceUpdate = {
+  readonly deviceId: DeviceId
+  /** The event time as it is stored: UTC, six fraction digits. */
+  readonly lastUpdated: string
+  readonly fields: MetadataFields
+  /** Milliseconds since 1970; 0: never. */
+  readonly expiresAtMs: number
+}
+
+export type Tombstone = {
+  readonly deviceId: DeviceId
+  /** A stored `last_updated` up to here is deleted, a later one stays. */
+  readonly deletesUpTo: string
+}
+
+export type ParsedRecord =
+  | { readonly kind: 'update'; readonly update: DeviceUpdate; readonly clamped: boolean }
+  | { readonly kind: 'tombstone'; readonly tombstone: Tombstone }
+  | { readonly kind: 'skipped'; readonly reason: 'no_metadata' }
+  | { readonly kind: 'expired' }
+  | { readonly kind: 'rejected'; readonly reason: RejectReason; readonly detail: string }
+
+export type ParseSettings = {
+  /** How long a device hash lives after its record's time; 0: for ever. */
+  readonly metadataTtlMs: number
+  readonly maxFutureSkewMs: number
+  readonly maxRecordBytes: number
+  readonly extraFields: ExtraFields
+}
+
+export const MAX_NESTING = 64
+const MAX_METADATA_FIELDS = 256
+const MAX_REPORTED_ISSUES = 10
+
+export function parseRecord(record: SourceRecord, nowMs: number, settings: ParseSettings): ParsedRecord {
+  const { value } = record
+  if (value === null) return parseTombstone(record, nowMs, settings)
+  if (value.length === 0) return rejected('empty_value', 'the value has no bytes (a tombstone is null)')
+  if (value.length > settings.maxRecordBytes) {
+    return rejected(
+      'value_too_large',
+      `${value.length} bytes, more than the ${settings.maxRecordBytes} of MAX_RECORD_BYTES`,
+    )
+  }
+  const decoded = decodeJson(value)
+  if (decoded.kind === 'not_utf8') return rejected('not_utf8', 'the value is not well-formed UTF-8')
+  if (decoded.kind === 'not_json') return rejected('not_json', decoded.detail)
+  const { json } = decoded
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    return rejected('not_an_object', `a JSON object is expected, this is ${describeJson(json)}`)
+  }
+  if (!nestsWithin(json, MAX_NESTING)) return rejected('too_deep', `nested deeper than ${MAX_NESTING} levels`)
+  const validated = validatedOutputSchema.safeParse(json)
+  if (!validated.success) return rejectedBySchema(json, validated.error)
+  const { device_id, timestamp, metadata } = validated.data
+
+  const deviceId = parseDeviceId(device_id)
+  if (deviceId === undefined) {
+    return rejected(
+      'bad_device_id',
+      'device_id: 1 to 256 bytes of well-formed UTF-8 without control characters',
+    )
+  }
+  const recordMs = recordTimeMs(record, nowMs)
+  let eventTime =
+    timestamp === undefined || timestamp === null ? eventTimeFromMs(recordMs) : parseEventTime(timestamp)
+  if (eventTime === undefined) {
+    return rejected('bad_timestamp', 'timestamp: an ISO 8601 date and time between 1970 and 9999 is expected')
+  }
+  if (metadata === undefined || metadata === null) return { kind: 'skipped', reason: 'no_metadata' }
+  const rawMetadata = 'metadata' in json ? json.metadata : undefined
+  if (countFields(rawMetadata) > MAX_METADATA_FIELDS) {
+    return rejected('too_many_fields', `metadata has more than ${MAX_METADATA_FIELDS} fields`)
+  }
+  const { metadataTtlMs } = settings
+  if (metadataTtlMs > 0 && recordMs + metadataTtlMs <= nowMs) return { kind: 'expired' }
+  const clamped = eventTime.ms > recordMs + settings.maxFutureSkewMs
+  if (clamped) eventTime = eventTimeFromMs(recordMs)
+  const update: DeviceUpdate = {
+    deviceId,
+    lastUpdated: eventTime.text,
+    fields: metadataFields(metadata, rawMetadata, settings.extraFields),
+    expiresAtMs: metadataTtlMs > 0 ? recordMs + metadataTtlMs : 0,
+  }
+  return { kind: 'update', update, clamped }
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function parseTombstone(record: SourceRecord, nowMs: number, settings: ParseSettings): ParsedRecord {
+  let deviceId: DeviceId | undefined
+  try {
+    deviceId = record.key === null ? undefined : parseDeviceId(utf8.decode(record.key))
+  } catch {
+    deviceId = undefined
+  }
+  if (deviceId === undefined)
+    return rejected('bad_key', 'a tombstone (null value) needs a device id as its key')
+  const deletesUpTo = eventTimeFromMs(recordTimeMs(record, nowMs) + settings.maxFutureSkewMs).text
+  return { kind: 'tombstone', tombstone: { deviceId, deletesUpTo } }
+}
+
+function rejected(reason: RejectReason, detail: string): ParsedRecord {
+  return { kind: 'rejected', reason, detail }
+}
+
+/** The first issue names the reason; the detail lists path, code and message of up to ten. */
+function rejectedBySchema(json: object, error: z.ZodError): ParsedRecord {
+  const detail = error.issues
+    .slice(0, MAX_REPORTED_ISSUES)
+    .map((issue) => `${issue.path.map(String).join('.')} (${issue.code}): ${issue.message}`)
+    .join('; ')
+  return rejected(schemaReason(json, error.issues[0]?.path[0]), detail)
+}
+
+function schemaReason(json: object, field: PropertyKey | undefined): RejectReason {
+  switch (field) {
+    case 'device_id':
+      return 'device_id' in json && json.device_id !== null ? 'bad_device_id' : 'missing_device_id'
+    case 'timestamp':
+      return 'bad_timestamp'
+    case 'request_id':
+      return 'bad_request_id'
+    default:
+      return 'bad_metadata'
+  }
+}
+
+function describeJson(json: unknown): string {
+  if (json === null) return 'null'
+  return Array.isArray(json) ? 'a list' : `a ${typeof json}`
+}
+
+function countFields(metadata: unknown): number {
+  return typeof metadata === 'object' && metadata !== null ? Object.keys(metadata).length : 0
+}

@@ -1,0 +1,176 @@
+import { messageOf } from '../../../shared/errors.ts'
+import { deviceKey } from '../../../shared/contract/keys.ts'
+import type { DeviceId } from '../../../shared/contract/device-id.ts'
+import { coalesce, type Change } from './coalesce.ts'
+import { eventTimeFromMs } from '../event-time.ts'
+import type { MetadataFields } from './metadata-fields.ts'
+import { parseRecord, type ParseSettings, type RejectReason } from './parse-record.ts'
+import { recordTimeMs, type SourceRecord } from './source-record.ts'
+
+/** A write plan is plain data: what to send to Redis for one chunk, and what to say of the other records. */
+export type ChunkPlan = {
+  readonly deletes: readonly DeviceDelete[]
+  readonly updates: readonly DeviceWrite[]
+  /** A stored `last_updated` above this (now + one day) is not believed. */
+  readonly believedUpTo: string
+  readonly rejections: readonly Rejection[]
+  readonly superseded: number
+  readonly tombstones: number
+  readonly skipped: number
+  readonly expired: number
+  /** Records whose event time was too far ahead of their record time. */
+  readonly clockSkews: number
+  /** Record times, for the age at which they become durable; one a record. */
+  readonly recordTimesMs: Float64Array
+  /** `internal_error`s since the last record that our code could handle, over chunks. */
+  readonly internalErrorsInARow: number
+  /** The greatest that number has been within this chunk. */
+  readonly mostInternalErrorsInARow: number
+}
+
+export type DeviceDelete = {
+  readonly index: number
+  readonly deviceId: DeviceId
+  readonly deletesUpTo: string
+}
+
+export type DeviceWrite = {
+  /** Place in the chunk of the record that won. */
+  readonly index: number
+  readonly deviceId: DeviceId
+  readonly lastUpdated: string
+  readonly fields: MetadataFields
+  readonly expiresAtMs: number
+}
+
+export type Rejection = { readonly index: number; readonly reason: RejectReason; readonly detail: string }
+
+export type PlanContext = {
+  readonly nowMs: number
+  readonly settings: ParseSettings
+  /** From the plan of the chunk before. */
+  readonly internalErrorsInARow: number
+}
+
+const DAY_MS = 86_400_000
+
+/** @param parse replaced only by the test of what happens when it throws. */
+export function planChunk(
+  records: readonly SourceRecord[],
+  context: PlanContext,
+  parse = parseRecord,
+): ChunkPlan {
+  const { nowMs, settings } = context
+  const rejections: Rejection[] = []
+  const recordTimesMs = new Float64Array(records.length)
+  const counts = { tombstones: 0, skipped: 0, expired: 0, clockSkews: 0 }
+  let internalErrorsInARow = context.internalErrorsInARow
+  let mostInternalErrorsInARow = internalErrorsInARow
+
+  function parseAt(index: number, record: SourceRecord): Change | undefined {
+    recordTimesMs[index] = recordTimeMs(record, nowMs)
+    let parsed
+    try {
+      parsed = parse(record, nowMs, settings)
+      internalErrorsInARow = 0
+    } catch (error) {
+      rejections.push({ index, reason: 'internal_error', detail: messageOf(error) })
+      internalErrorsInARow++
+      mostInternalErrorsInARow = Math.max(mostInternalErrorsInARow, internalErrorsInARow)
+      return undefined
+    }
+    switch (parsed.kind) {
+      case 'update':
+        if (parsed.clamped) counts.clockSkews++
+        return { kind: 'update', index, update: parsed.update }
+      case 'tombstone':
+        counts.tombstones++
+        return { kind: 'tombstone', index, tombstone: parsed.tombstone }
+      case 'skipped':
+        counts.skipped++
+        return undefined
+      case 'expired':
+        counts.expired++
+        return undefined
+      case 'rejected':
+        rejections.push({ index, reason: parsed.reason, detail: parsed.detail })
+        return undefined
+    }
+  }
+
+  // A stream, so that what is superseded is garbage at once.
+  function* changes(): Generator<Change> {
+    for (let index = 0; index < records.length; index++) {
+      const record = records[index]
+      const change = record === undefined ? undefined : parseAt(index, record)
+      if (change !== undefined) yield change
+    }
+  }
+
+  const { devices, superseded } = coalesce(changes())
+  const deletes: DeviceDelete[] = []
+  const updates: DeviceWrite[] = []
+  for (const [deviceId, { tombstone, update, expiresAtMs }] of devices) {
+    if (tombstone !== undefined) {
+      deletes.push({ index: tombstone.index, deviceId, deletesUpTo: tombstone.tombstone.deletesUpTo })
+    }
+    if (update !== undefined) {
+      const { lastUpdated, fields } = update.update
+      updates.push({ index: update.index, deviceId, lastUpdated, fields, expiresAtMs })
+    }
+  }
+  const believedUpTo = eventTimeFromMs(nowMs + DAY_MS).text
+  const internalErrors = { internalErrorsInARow, mostInternalErrorsInARow }
+  return {
+    deletes,
+    updates,
+    believedUpTo,
+    rejections,
+    recordTimesMs,
+    superseded,
+    ...counts,
+    ...internalErrors,
+  }
+}
+
+/** One call of a script: its keys, and one packed argument with an entry a key. */
+export type ScriptCall = { readonly keys: readonly string[]; readonly packed: string }
+
+/** `maxKeys: 1` is what Redis Cluster needs, where a call's keys must lie in one slot. */
+export type ScriptLimits = { readonly maxKeys: number; readonly maxBytes: number }
+
+/** Entry: [expiry, last_updated, name, value, …]. JSON is the cheapest packing that was measured (docs/performance.md). */
+export function updateCalls(updates: readonly DeviceWrite[], limits: ScriptLimits): ScriptCall[] {
+  return packCalls(updates, limits, (write) => [write.expiresAtMs, write.lastUpdated, ...write.fields])
+}
+
+/** Entry: the latest `last_updated` that is still to be deleted. */
+export function deleteCalls(deletes: readonly DeviceDelete[], limits: ScriptLimits): ScriptCall[] {
+  return packCalls(deletes, limits, ({ deletesUpTo }) => deletesUpTo)
+}
+
+function packCalls<Write extends { readonly deviceId: DeviceId }>(
+  writes: readonly Write[],
+  limits: ScriptLimits,
+  entryOf: (write: Write) => unknown,
+): ScriptCall[] {
+  const calls: ScriptCall[] = []
+  let keys: string[] = []
+  let entries: string[] = []
+  let bytes = 0
+  const close = () => {
+    if (keys.length > 0) calls.push({ keys, packed: `[${entries.join(',')}]` })
+    keys = []
+    entries = []
+    bytes = 0
+  }
+  for (const write of writes) {
+    const entry = JSON.stringify(entryOf(write))
+    if (keys.length === limits.maxKeys || bytes + entry.length > limits.maxBytes) close()
+    keys.push(deviceKey(write.deviceId))
+    entries.push(entry)
+    bytes += entry.length
+  }
+  close()
+  return calls
+}

@@ -1,0 +1,77 @@
+import { z } from 'zod'
+import type { ApiServer } from '../api-server.ts'
+import { errorReplies } from './errors.ts'
+import { assertGlob, restOfPath } from './params.ts'
+import { TAG, type RedisServicePorts } from './ports.ts'
+
+/** Under /api/cache: what concerns many keys at once. */
+export function registerCacheKeysRoutes(scope: ApiServer, { cache }: RedisServicePorts): void {
+  for (const end of ['', '/']) {
+    scope.get(
+      `/keys${end}`,
+      {
+        config: { scope: 'read' },
+        schema: {
+          tags: [TAG],
+          summary: 'The keys that match',
+          hide: end !== '',
+          querystring: z.object({ pattern: z.string('pattern debe aparecer una sola vez').default('*') }),
+          response: {
+            200: z.object({
+              pattern: z.string(),
+              count: z.number(),
+              keys: z.array(z.string()),
+              truncated: z.literal(true).optional().describe('There are more than these.'),
+            }),
+            ...errorReplies,
+          },
+        },
+      },
+      async ({ query }) => {
+        const pattern = assertGlob(query.pattern)
+        const { keys, truncated } = await cache.list(pattern)
+        return { pattern, count: keys.length, keys, ...(truncated && { truncated }) }
+      },
+    )
+    scope.post(
+      `/flush${end}`,
+      {
+        config: { scope: 'admin' },
+        schema: {
+          tags: [TAG],
+          summary: 'Delete every value; never the platform’s keys',
+          hide: end !== '',
+          body: z.object(
+            { confirm: z.literal(true, 'Se requiere {"confirm": true}') },
+            'Se requiere {"confirm": true}',
+          ),
+          response: { 200: z.object({ message: z.string(), deleted_count: z.number() }), ...errorReplies },
+        },
+      },
+      async () => ({ message: 'Cache limpiado', deleted_count: await cache.deleteMatching('*') }),
+    )
+  }
+
+  for (const name of [':pattern', '*']) {
+    scope.delete(
+      `/pattern/${name}`,
+      {
+        config: { scope: 'admin' },
+        schema: {
+          tags: [TAG],
+          summary: 'Delete the values whose keys match; never the platform’s keys',
+          hide: name === '*',
+          ...(name === '*' ? {} : { params: z.object({ pattern: z.string() }) }),
+          response: {
+            200: z.object({ message: z.string(), pattern: z.string(), deleted_count: z.number() }),
+            ...errorReplies,
+          },
+        },
+      },
+      async (request) => {
+        const pattern = assertGlob(restOfPath(request, 3))
+        return { message: 'Claves eliminadas', pattern, deleted_count: await cache.deleteMatching(pattern) }
+      },
+    )
+  }
+}

@@ -1,0 +1,161 @@
+import type { FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import type { ApiServer } from '../api-server.ts'
+import { errorReplies, errorSchema, OTHER_TYPE, RedisServiceError } from './errors.ts'
+import { assertKey, keyParams, restOfPath } from './params.ts'
+import { TAG, type RedisServicePorts } from './ports.ts'
+
+const TTL_MAX_S = 3_153_600_000
+
+const ttl = z
+  .int('ttl debe ser un número entero')
+  .min(1, 'ttl debe ser al menos 1')
+  .max(TTL_MAX_S, 'ttl excede el máximo')
+const storedSchema = z.object(
+  {
+    key: z.string('key es obligatorio y debe ser texto'),
+    value: z.unknown().refine((value) => value !== undefined, 'value es obligatorio'),
+    ttl: ttl.nullish().describe('Seconds. Absent: the default. null: it never expires.'),
+  },
+  'El cuerpo debe ser un objeto JSON',
+)
+
+const forbidden = { 403: errorSchema.describe('The key is the platform’s.') }
+const absent = { 404: errorSchema.extend({ key: z.string() }).describe('There is no such key.') }
+
+/** Under /api/cache. A key may hold slashes, hence each route of one also as a wildcard. */
+export function registerCacheValueRoutes(
+  scope: ApiServer,
+  { cache, isProtectedKey, settings }: RedisServicePorts,
+): void {
+  function assertUsable(key: string): string {
+    if (isProtectedKey(assertKey(key))) throw new RedisServiceError(403, 'La clave está protegida')
+    return key
+  }
+  const keyOf = (request: FastifyRequest, segments: number) => assertUsable(restOfPath(request, segments))
+
+  scope.post(
+    '/',
+    {
+      config: { scope: 'write' },
+      schema: {
+        tags: [TAG],
+        summary: 'Store a value',
+        body: storedSchema,
+        response: {
+          200: z.object({ message: z.string(), key: z.string(), ttl: z.number().nullable() }),
+          ...errorReplies,
+          ...forbidden,
+        },
+      },
+    },
+    async ({ body }) => {
+      const key = assertUsable(body.key)
+      const ttlS = body.ttl === undefined ? settings.defaultTtlS : body.ttl
+      await cache.set(key, jsonOf(body.value), ttlS)
+      return { message: 'Valor guardado en cache', key, ttl: ttlS }
+    },
+  )
+
+  for (const name of [':key', '*']) {
+    const params = name === '*' ? {} : { params: keyParams }
+    scope.get(
+      `/exists/${name}`,
+      {
+        config: { scope: 'read' },
+        schema: {
+          tags: [TAG],
+          summary: 'Is there such a key?',
+          hide: name === '*',
+          ...params,
+          response: {
+            200: z.object({ key: z.string(), exists: z.boolean() }),
+            ...errorReplies,
+            ...forbidden,
+          },
+        },
+      },
+      async (request) => {
+        const key = keyOf(request, 3)
+        return { key, exists: await cache.exists(key) }
+      },
+    )
+    scope.get(
+      `/${name}`,
+      {
+        config: { scope: 'read' },
+        schema: {
+          tags: [TAG],
+          summary: 'A value',
+          hide: name === '*',
+          ...params,
+          response: {
+            200: z.object({
+              key: z.string(),
+              value: z.unknown().describe('What is stored, if it is JSON; else its text.'),
+              ttl: z.number().nullable().describe('Seconds. null: it never expires.'),
+            }),
+            ...errorReplies,
+            ...forbidden,
+            ...absent,
+            409: errorSchema.describe('The key holds another type of Redis than text.'),
+          },
+        },
+      },
+      async (request, reply) => {
+        const key = keyOf(request, 2)
+        const value = await cache.get(key)
+        if (value.kind === 'absent') throw new RedisServiceError(404, 'Clave no encontrada', { key })
+        if (value.kind === 'other_type') throw new RedisServiceError(409, OTHER_TYPE)
+        const parsed = parseJson(value.text)
+        const json = parsed.kind === 'json' ? value.text : JSON.stringify(value.text)
+        // The stored text goes out as it is: numbers beyond 2^53 keep their digits.
+        const text = `{"key":${JSON.stringify(key)},"value":${json},"ttl":${value.ttlS}}`
+        return await reply
+          .type('application/json; charset=utf-8')
+          .serializer(() => text)
+          .send({ key, value: parsed.kind === 'json' ? parsed.value : value.text, ttl: value.ttlS })
+      },
+    )
+    scope.delete(
+      `/${name}`,
+      {
+        config: { scope: 'write' },
+        schema: {
+          tags: [TAG],
+          summary: 'Delete a value',
+          hide: name === '*',
+          ...params,
+          response: {
+            200: z.object({ message: z.string(), key: z.string() }),
+            ...errorReplies,
+            ...forbidden,
+            ...absent,
+          },
+        },
+      },
+      async (request) => {
+        const key = keyOf(request, 2)
+        if (!(await cache.delete(key))) throw new RedisServiceError(404, 'Clave no encontrada', { key })
+        return { message: 'Clave eliminada', key }
+      },
+    )
+  }
+}
+
+function parseJson(text: string): { kind: 'json'; value: unknown } | { kind: 'text' } {
+  try {
+    return { kind: 'json', value: JSON.parse(text) }
+  } catch {
+    return { kind: 'text' }
+  }
+}
+
+/** @throws RedisServiceError (400) if it is nested too deeply to be written. */
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    throw new RedisServiceError(400, 'value está anidado demasiado profundamente')
+  }
+}

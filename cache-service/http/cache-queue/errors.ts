@@ -1,0 +1,111 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
+import { z } from 'zod'
+import { ServiceError } from '../../../shared/errors.ts'
+import type { ApiServer } from '../api-server.ts'
+import { ProblemError } from '../problem.ts'
+import type { RedisServicePorts } from './ports.ts'
+
+/** The Redis Service's errors are `{"error": …}` in Spanish, as its callers know them, and no problem documents. */
+export const errorSchema = z.object({ error: z.string(), key: z.string().optional() })
+
+export const errorReplies = {
+  400: errorSchema.describe('The request makes no sense.'),
+  503: errorSchema.describe('Redis does not answer.'),
+}
+
+/** An answer of the Redis Service other than the one asked for; its error handler sends it. */
+export class RedisServiceError extends Error {
+  override readonly name = 'RedisServiceError'
+  readonly status: number
+  readonly body: Readonly<{ error: string }> & Readonly<Record<string, unknown>>
+
+  constructor(status: number, error: string, extra: Readonly<Record<string, unknown>> = {}) {
+    super(error)
+    this.status = status
+    this.body = { error, ...extra }
+  }
+}
+
+export function isRedisServicePath(url: string): boolean {
+  return /^\/api\/(cache|queue)(\/|$)/.test(url)
+}
+
+export function sendInSpanish(reply: FastifyReply, error: unknown): FastifyReply {
+  if (error instanceof ProblemError) {
+    const { status, title, detail } = error.problem
+    return reply
+      .code(status)
+      .headers({ ...error.headers })
+      .send({ error: detail ?? title })
+  }
+  const { status, body } = toRedisServiceError(error)
+  return reply.code(status).send(body)
+}
+
+/** For a part of the server that holds none but the Redis Service's routes. */
+export function answerErrorsInSpanish(
+  scope: ApiServer,
+  { requestFailed }: RedisServicePorts['telemetry'],
+): void {
+  scope.setErrorHandler(async (error, request, reply) => {
+    await sendInSpanish(reply, error)
+    if (reply.statusCode === 500) requestFailed(request.method, request.routeOptions.url ?? 'unknown', error)
+    return reply
+  })
+
+  // An empty body is one that is absent: some clients send Content-Type with every DELETE. The rest of the
+  // body is never merged into an object of ours, hence `__proto__` in a value is a name like others.
+  scope.removeContentTypeParser('application/json')
+  scope.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, body === '' ? undefined : JSON.parse(String(body)))
+    } catch {
+      done(new RedisServiceError(400, 'El cuerpo no es JSON válido'))
+    }
+  })
+}
+
+/** For paths under a prefix that none of its routes answers. */
+export function answerUnknownMethods(scope: ApiServer, allowed: (path: string) => string | undefined): void {
+  scope.setNotFoundHandler(async (request: FastifyRequest, reply: FastifyReply) => {
+    const [path = ''] = request.url.split('?')
+    const methods = allowed(path.replace(/\/$/, ''))
+    if (methods === undefined) return await reply.code(404).send({ error: 'Ruta no encontrada' })
+    return await reply.code(405).header('allow', methods).send({ error: 'Método no permitido' })
+  })
+}
+
+function toRedisServiceError(error: unknown): RedisServiceError {
+  if (error instanceof RedisServiceError) return error
+  if (error instanceof ServiceError) return fromRedis(error)
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const messages = new Set(error.validation.map(({ message }) => message ?? 'petición no válida'))
+    return new RedisServiceError(400, [...messages].join('; '))
+  }
+  const status = statusOf(error)
+  return new RedisServiceError(status, FRAMEWORK_MESSAGES[status] ?? 'Petición no válida')
+}
+
+function fromRedis({ code }: ServiceError): RedisServiceError {
+  if (code === 'WRONGTYPE') return new RedisServiceError(409, OTHER_TYPE)
+  if (code === 'VALUE_REFUSED') return new RedisServiceError(400, 'Redis no acepta el valor')
+  if (code === 'OOM') return new RedisServiceError(503, 'Redis no tiene memoria libre')
+  return new RedisServiceError(503, 'Redis no disponible')
+}
+
+export const OTHER_TYPE = 'La clave contiene un valor de otro tipo'
+
+const FRAMEWORK_MESSAGES: Readonly<Record<number, string>> = {
+  413: 'El cuerpo es demasiado grande',
+  415: 'El cuerpo debe ser application/json',
+  429: 'Demasiadas peticiones',
+  500: 'Error interno',
+  503: 'Servicio no disponible',
+}
+
+function statusOf(error: unknown): number {
+  if (!(error instanceof Error) || !('statusCode' in error)) return 500
+  const { statusCode } = error
+  return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 600 ? statusCode : 500
+}

@@ -1,0 +1,102 @@
+import { z } from 'zod'
+import { mayPublishTo } from '../../core/cache-queue/protected-keys.ts'
+import type { ApiServer } from '../api-server.ts'
+import { errorReplies, errorSchema, RedisServiceError } from './errors.ts'
+import { assertGlob, assertKey, restOfPath } from './params.ts'
+import { TAG, type RedisServicePorts } from './ports.ts'
+
+const publishedSchema = z.object(
+  {
+    channel: z
+      .string('channel debe ser texto')
+      .min(1, 'channel no puede estar vacío')
+      .max(1024, 'channel es demasiado largo')
+      .optional(),
+    message: z.unknown().refine((message) => message !== undefined, 'message es obligatorio'),
+  },
+  'El cuerpo debe ser un objeto JSON',
+)
+
+/** Under /api/queue. */
+export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: RedisServicePorts): void {
+  for (const end of ['', '/']) {
+    scope.post(
+      `/publish${end}`,
+      {
+        config: { scope: 'write' },
+        schema: {
+          tags: [TAG],
+          summary: 'Publish a message: a text as it is, anything else as JSON',
+          hide: end !== '',
+          body: publishedSchema,
+          response: {
+            200: z.object({ message: z.string(), channel: z.string(), subscribers: z.number() }),
+            ...errorReplies,
+            403: errorSchema.describe('The channel is Redis’s or the platform’s own.'),
+          },
+        },
+      },
+      async ({ body }) => {
+        const channel = body.channel ?? settings.defaultChannel
+        if (!mayPublishTo(channel)) throw new RedisServiceError(403, 'El canal está protegido')
+        const subscribers = await pubsub.publish(channel, textOf(body.message))
+        return { message: 'Mensaje publicado', channel, subscribers }
+      },
+    )
+    scope.get(
+      `/channels${end}`,
+      {
+        config: { scope: 'read' },
+        schema: {
+          tags: [TAG],
+          summary: 'The channels that have subscribers',
+          hide: end !== '',
+          querystring: z.object({ pattern: z.string('pattern debe aparecer una sola vez').default('*') }),
+          response: {
+            200: z.object({
+              pattern: z.string(),
+              count: z.number(),
+              channels: z.array(z.object({ channel: z.string(), subscribers: z.number() })),
+              truncated: z.literal(true).optional().describe('There are more than these.'),
+            }),
+            ...errorReplies,
+          },
+        },
+      },
+      async ({ query }) => {
+        const pattern = assertGlob(query.pattern)
+        const { channels, truncated } = await pubsub.channels(pattern)
+        return { pattern, count: channels.length, channels, ...(truncated && { truncated }) }
+      },
+    )
+  }
+
+  for (const name of [':channel', '*']) {
+    scope.get(
+      `/subscribers/${name}`,
+      {
+        config: { scope: 'read' },
+        schema: {
+          tags: [TAG],
+          summary: 'How many subscribe to a channel',
+          hide: name === '*',
+          ...(name === '*' ? {} : { params: z.object({ channel: z.string() }) }),
+          response: { 200: z.object({ channel: z.string(), subscribers: z.number() }), ...errorReplies },
+        },
+      },
+      async (request) => {
+        const channel = assertKey(restOfPath(request, 3))
+        return { channel, subscribers: await pubsub.subscribers(channel) }
+      },
+    )
+  }
+}
+
+/** @throws RedisServiceError (400) if it is nested too deeply to be written. */
+function textOf(message: unknown): string {
+  try {
+    return typeof message === 'string' ? message : JSON.stringify(message)
+  } catch {
+    throw new RedisServiceError(400, 'message está anidado demasiado profundamente')
+  }
+}

@@ -1,0 +1,278 @@
+import type { FastifyReply } from 'fastify'
+import { hash } from 'node:crypto'
+import { z } from 'zod'
+import { deviceSchema, lookupSchema, pageSchema } from '../../../shared/contract/api-schemas.ts'
+import { isDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
+import { ServiceError } from '../../../shared/errors.ts'
+import { hashTextOf, type DeviceReader, type DeviceReading } from '../../core/devices/device-view.ts'
+import { decodeCursor, encodeCursor, FIRST_PAGE } from '../../core/devices/page-cursor.ts'
+import type { LookupResult } from '../../telemetry/api-metrics.ts'
+import type { ApiServer } from '../api-server.ts'
+import { deviceIdParams, fieldsQuery, lookupBody, pageQuery } from './device-schemas.ts'
+import { ProblemError, type Problem } from '../problem.ts'
+import { problemReply } from '../problem-schema.ts'
+
+export type DevicePorts = {
+  readonly devices: DeviceReader
+  /** Whether a worker says that it is filling the cache: then what is missing may not be unknown. */
+  isRebuilding(): Promise<boolean>
+  readonly telemetry: { lookedUp(result: LookupResult, count: number): void }
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+const tags = ['devices']
+const REBUILDING_RETRY_S = '5'
+
+/**
+ * The devices. What Redis holds comes as JSON text (redis/read-devices.lua) and is passed on as it is: parsing
+ * and serialising it here would halve the rate.
+ */
+export function registerDeviceRoutes(server: ApiServer, ports: DevicePorts): void {
+  registerPage(server, ports)
+  registerSingle(server, ports)
+  registerHash(server, ports)
+  registerLookup(server, ports)
+  registerDelete(server, ports)
+}
+
+function registerPage(server: ApiServer, { devices }: DevicePorts): void {
+  for (const url of ['/api/devices', '/api/devices/']) {
+    server.get<{ Querystring: z.output<typeof pageQuery>; Reply: string }>(
+      url,
+      {
+        config: { scope: 'read' },
+        schema: {
+          tags,
+          summary: 'The devices, page by page',
+          hide: url.endsWith('/'),
+          querystring: pageQuery,
+          response: { 200: pageSchema, 400: problemReply('A bad cursor, limit or match.') },
+        },
+      },
+      async (request, reply) => {
+        const { cursor, limit, match } = request.query
+        const position = cursor === undefined ? FIRST_PAGE : decodeCursor(cursor)
+        if (position === undefined) {
+          throw new ProblemError(
+            400,
+            'invalid_cursor',
+            'The cursor is none of ours',
+            'Begin again without one.',
+          )
+        }
+        const page = await devices.page(position, Number(limit), match)
+        const found: string[] = []
+        const errors: [DeviceId, Problem][] = []
+        for (const { deviceId, reading } of page.devices) {
+          if (reading.kind === 'found') found.push(reading.json)
+          // An id without its hash has expired, and will be swept from the index.
+          else if (reading.kind === 'corrupt') errors.push([deviceId, corruptProblem(reading.reason)])
+        }
+        const next = page.next === undefined ? null : encodeCursor(page.next)
+        const errorsText =
+          errors.length === 0 ? '' : `,"errors":${JSON.stringify(Object.fromEntries(errors))}`
+        return await reply
+          .type(JSON_TYPE)
+          .send(`{"devices":[${found.join()}],"next_cursor":${JSON.stringify(next)}${errorsText}}`)
+      },
+    )
+  }
+}
+
+function registerSingle(server: ApiServer, { devices, isRebuilding, telemetry }: DevicePorts): void {
+  server.get<{
+    Params: { id: DeviceId }
+    Querystring: z.output<typeof fieldsQuery>
+    Reply: string
+  }>(
+    '/api/devices/:id',
+    {
+      config: { scope: 'read' },
+      schema: {
+        tags,
+        summary: 'One device',
+        description: 'ETag, over all but `ttl`, and If-None-Match.',
+        params: deviceIdParams,
+        querystring: fieldsQuery,
+        response: {
+          200: deviceSchema,
+          304: z.null().describe('As it was.'),
+          400: problemReply('No id that a device can have, or unknown fields.'),
+          404: problemReply('No such device.'),
+          503: problemReply('cache_rebuilding: not known yet. redis_unavailable. overloaded.'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const reading = await devices.read(request.params.id)
+      telemetry.lookedUp(reading.kind, 1)
+      if (reading.kind === 'missing') throw await missingProblem(isRebuilding)
+      if (reading.kind === 'corrupt') throw corruptError(reading.reason)
+      const etag = `W/"${hash('sha1', hashTextOf(reading.json), 'base64url')}"`
+      reply.header('etag', etag)
+      if (isOneOf(request.headers['if-none-match'], etag)) return await sendNotModified(reply)
+      const { fields } = request.query
+      return await reply
+        .type(JSON_TYPE)
+        .send(fields === undefined ? reading.json : selectFields(reading.json, fields))
+    },
+  )
+}
+
+function registerHash(server: ApiServer, { devices, isRebuilding }: DevicePorts): void {
+  server.get<{ Params: { id: DeviceId } }>(
+    '/api/devices/:id/hash',
+    {
+      config: { scope: 'read' },
+      schema: {
+        tags,
+        summary: 'The hash of a device, as Redis holds it',
+        description: 'For people: what a damaged device holds, or what another service wrote.',
+        params: deviceIdParams,
+        response: {
+          200: z.record(z.string(), z.string()),
+          400: problemReply('No id that a device can have.'),
+          404: problemReply('No such device.'),
+          500: problemReply('corrupt_device: the key holds another type.'),
+          503: problemReply('cache_rebuilding: not known yet. redis_unavailable. overloaded.'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const fields = await devices.readHash(request.params.id).catch((error: unknown) => {
+        if (error instanceof ServiceError && error.code === 'WRONGTYPE')
+          throw corruptError('the key holds another type')
+        throw error
+      })
+      if (fields === undefined) throw await missingProblem(isRebuilding)
+      return await reply.send(fields)
+    },
+  )
+}
+
+function registerLookup(server: ApiServer, { devices, isRebuilding, telemetry }: DevicePorts): void {
+  server.post<{ Body: z.output<typeof lookupBody>; Reply: string }>(
+    '/api/devices/lookup',
+    {
+      config: { scope: 'read' },
+      schema: {
+        tags,
+        summary: 'Many devices at once',
+        body: lookupBody,
+        response: { 200: lookupSchema, 400: problemReply('No list of at most 1000 ids.') },
+      },
+    },
+    async (request, reply) => {
+      const errors: [string, Problem][] = []
+      const ids: DeviceId[] = []
+      for (const id of new Set(request.body.ids)) {
+        if (isDeviceId(id)) ids.push(id)
+        else errors.push([id, INVALID_ID])
+      }
+      telemetry.lookedUp('invalid', errors.length)
+      const readings = await devices.readMany(ids)
+      const { found, missing } = sortReadings(ids, readings, errors, telemetry)
+      const isComplete = missing.length === 0 || !(await isRebuilding())
+      const errorsText = errors.length === 0 ? '{}' : JSON.stringify(Object.fromEntries(errors))
+      return await reply
+        .type(JSON_TYPE)
+        .send(
+          `{"found":{${found}},"missing":${JSON.stringify(missing)},"errors":${errorsText},"complete":${isComplete}}`,
+        )
+    },
+  )
+}
+
+function registerDelete(server: ApiServer, { devices, isRebuilding }: DevicePorts): void {
+  server.delete<{ Params: { id: DeviceId }; Reply: undefined }>(
+    '/api/devices/:id',
+    {
+      config: { scope: 'write' },
+      schema: {
+        tags,
+        summary: 'Forget a device until its next record',
+        params: deviceIdParams,
+        response: {
+          204: z.null().describe('Forgotten.'),
+          404: problemReply('No such device.'),
+          503: problemReply('cache_rebuilding: not known yet.'),
+        },
+      },
+    },
+    async (request, reply) => {
+      if (!(await devices.remove(request.params.id))) throw await missingProblem(isRebuilding)
+      return await reply.code(204).send()
+    },
+  )
+}
+
+function sortReadings(
+  ids: readonly DeviceId[],
+  readings: readonly DeviceReading[],
+  errors: [string, Problem][],
+  telemetry: DevicePorts['telemetry'],
+) {
+  const missing: DeviceId[] = []
+  let found = ''
+  let corrupt = 0
+  for (const [i, id] of ids.entries()) {
+    const reading = readings[i]
+    if (reading?.kind === 'found') {
+      found += `${found === '' ? '' : ','}${JSON.stringify(id)}:${reading.json}`
+    } else if (reading?.kind === 'corrupt') {
+      corrupt++
+      errors.push([id, corruptProblem(reading.reason)])
+    } else {
+      missing.push(id)
+    }
+  }
+  telemetry.lookedUp('corrupt', corrupt)
+  telemetry.lookedUp('missing', missing.length)
+  telemetry.lookedUp('found', ids.length - missing.length - corrupt)
+  return { found, missing }
+}
+
+const INVALID_ID: Problem = {
+  type: 'invalid_device_id',
+  title: 'No device can have this id',
+  status: 400,
+  detail: 'It must be 1 to 256 bytes of UTF-8 without control characters.',
+}
+
+function corruptError(reason: string): ProblemError {
+  return new ProblemError(500, 'corrupt_device', 'What Redis holds of this device is damaged', reason)
+}
+
+function corruptProblem(reason: string): Problem {
+  return corruptError(reason).problem
+}
+
+async function missingProblem(isRebuilding: () => Promise<boolean>): Promise<ProblemError> {
+  if (!(await isRebuilding())) return new ProblemError(404, 'not_found', 'No such device')
+  return new ProblemError(
+    503,
+    'cache_rebuilding',
+    'The cache is being filled: this device may yet come',
+    undefined,
+    {},
+    { 'retry-after': REBUILDING_RETRY_S },
+  )
+}
+
+function selectFields(json: string, fields: string): string {
+  const view = deviceSchema.safeParse(JSON.parse(json))
+  if (!view.success) throw new Error('a device is not what our own schema says', { cause: view.error })
+  const wanted = new Set(['device_id', ...fields.split(',')])
+  return JSON.stringify(Object.fromEntries(Object.entries(view.data).filter(([name]) => wanted.has(name))))
+}
+
+function sendNotModified(reply: FastifyReply) {
+  return reply.code(304).send()
+}
+
+/** RFC 9110, 13.1.2: weakly compared. */
+function isOneOf(header: string | undefined, etag: string): boolean {
+  if (header === undefined) return false
+  if (header.trim() === '*') return true
+  return header.split(',').some((given) => given.trim().replace(/^W\//, '') === etag.replace(/^W\//, ''))
+}

@@ -1,0 +1,43 @@
+import { z } from 'zod'
+import type { LoopMonitor } from '../../lifecycle/loops.ts'
+import { readiness, type ReadinessCheck } from '../../lifecycle/readiness.ts'
+import type { ApiServer } from '../api-server.ts'
+
+export type ProbePorts = { readonly monitor: LoopMonitor; readonly checks: readonly ReadinessCheck[] }
+
+const liveSchema = z.object({ alive: z.boolean(), stuck: z.array(z.string()) })
+const readySchema = z.object({ ready: z.boolean(), reasons: z.array(z.string()) })
+
+/** `/livez` and `/readyz` where the callers are, as on METRICS_PORT; of the api alone, whatever else this process does. */
+export function registerProbeRoutes(server: ApiServer, { monitor, checks }: ProbePorts): void {
+  server.get(
+    '/livez',
+    {
+      config: { scope: 'public', probe: true },
+      schema: {
+        tags: ['health'],
+        summary: 'Do our own loops turn?',
+        response: { 200: liveSchema, 503: liveSchema },
+      },
+    },
+    async (_request, reply) => {
+      const stuck = monitor.stuck()
+      return await reply.code(stuck.length === 0 ? 200 : 503).send({ alive: stuck.length === 0, stuck })
+    },
+  )
+  server.get(
+    '/readyz',
+    {
+      config: { scope: 'public', probe: true },
+      schema: {
+        tags: ['health'],
+        summary: 'Should this process be sent requests?',
+        response: { 200: readySchema, 503: readySchema },
+      },
+    },
+    async (_request, reply) => {
+      const { ready, reasons } = readiness(checks)
+      return await reply.code(ready ? 200 : 503).send({ ready, reasons: [...reasons] })
+    },
+  )
+}

@@ -1,0 +1,100 @@
+import type { ServiceError } from '../../../shared/errors.ts'
+import type { LetterFilter } from '../../core/dead-letters/filter.ts'
+import type { StoredLetter } from '../../core/dead-letters/stored-dead-letter.ts'
+import { scanLetters, type LetterScanDependencies, type ScannedLetters } from './dead-letter-scan.ts'
+import type { Replay } from './replay.ts'
+import { FAILED_RESULTS, type ReplayOutcome, type ReplayResult } from './replay-target.ts'
+
+export type ReplayedLetter = { readonly letter: StoredLetter; readonly outcome: ReplayOutcome }
+
+export type ReplaySummary = {
+  readonly scanned: ScannedLetters
+  readonly counts: Readonly<Record<ReplayResult, number>>
+  readonly failed: number
+  /** The outage that ended it before its end; what is left may be replayed later. */
+  readonly endedBy: ServiceError | undefined
+  /** We were told to stop: what was in hand is finished, the rest is left. */
+  readonly isInterrupted: boolean
+}
+
+/** Letters of a batch are held in memory, and those on different devices are replayed side by side. */
+const LETTERS_PER_BATCH = 64
+const BYTES_PER_BATCH = 8 * 1024 * 1024
+
+/** Replays all letters that the filter lets pass, and tells of each. Rejects with a ServiceError. */
+export async function runReplay(
+  scan: LetterScanDependencies,
+  filter: LetterFilter,
+  replay: Replay,
+  tell: (replayed: ReplayedLetter) => Promise<void> | void,
+): Promise<ReplaySummary> {
+  const counts = noResults()
+  let batch: StoredLetter[] = []
+  let bytes = 0
+  let failed = 0
+
+  async function flush(): Promise<void> {
+    const letters = batch
+    batch = []
+    bytes = 0
+    const outcomes = await replay(letters)
+    let outage: ServiceError | undefined
+    for (const [i, outcome] of outcomes.entries()) {
+      const letter = letters[i]
+      if (letter === undefined) continue
+      counts[outcome.result]++
+      if (FAILED_RESULTS.has(outcome.result)) failed++
+      outage ??= outcome.outage
+      await tell({ letter, outcome })
+    }
+    if (outage !== undefined) throw new Ended(outage)
+  }
+
+  let scanned: ScannedLetters = { read: 0, matching: 0, foreign: 0, cut: [] }
+  let endedBy: ServiceError | undefined
+  let inHand = Promise.resolve()
+  try {
+    scanned = await scanLetters(scan, filter, async (letter) => {
+      batch.push(letter)
+      bytes += letter.original.bytes?.length ?? 0
+      if (batch.length < LETTERS_PER_BATCH && bytes < BYTES_PER_BATCH) return
+      inHand = flush()
+      await inHand
+    })
+    inHand = flush()
+    await inHand
+  } catch (error) {
+    // The reading ends at once; what was sent meanwhile must still be written down.
+    await inHand.catch(() => undefined)
+    if (error instanceof Ended) endedBy = error.outage
+    else if (!scan.stop.aborted) throw error
+  }
+  return { scanned, counts, failed, endedBy, isInterrupted: scan.stop.aborted }
+}
+
+function noResults(): Record<ReplayResult, number> {
+  return {
+    applied: 0,
+    unchanged: 0,
+    stale: 0,
+    tombstone: 0,
+    expired: 0,
+    skipped: 0,
+    sent: 0,
+    already_replayed: 0,
+    still_invalid: 0,
+    replayed_too_often: 0,
+    original_gone: 0,
+    outcome_unknown: 0,
+    failed: 0,
+  }
+}
+
+class Ended extends Error {
+  readonly outage: ServiceError
+
+  constructor(outage: ServiceError) {
+    super(outage.message)
+    this.outage = outage
+  }
+}

@@ -1,0 +1,187 @@
+import { redisError, type ServiceError } from '../../../shared/errors.ts'
+import type { DeviceId } from '../../../shared/contract/device-id.ts'
+import {
+  changedDevice,
+  explainChange,
+  explainRecord,
+  type Outcome,
+  type PresentHash,
+} from '../../core/records/explain.ts'
+import type { ParseSettings } from '../../core/records/parse-record.ts'
+import { settle } from '../../core/records/settle.ts'
+import type { SourceRecord } from '../../core/records/source-record.ts'
+import type { StoredLetter } from '../../core/dead-letters/stored-dead-letter.ts'
+import type { ReplayProducer } from '../../kafka/replay-producer.ts'
+import type { DeviceIndex } from '../../redis/devices/device-index.ts'
+import type { DeviceWriter } from '../../redis/devices/device-writer.ts'
+
+/** What became of a letter, or, in a dry run, what would. A closed set. */
+export const REPLAY_RESULTS = [
+  // to the cache
+  'applied',
+  'unchanged',
+  'stale',
+  'tombstone',
+  'expired',
+  'skipped',
+  // to the topic
+  'sent',
+  // to either
+  'already_replayed',
+  'still_invalid',
+  'replayed_too_often',
+  'original_gone',
+  'outcome_unknown',
+  'failed',
+] as const
+export type ReplayResult = (typeof REPLAY_RESULTS)[number]
+
+/** Those after which somebody must look. */
+export const FAILED_RESULTS: ReadonlySet<ReplayResult> = new Set<ReplayResult>([
+  'outcome_unknown',
+  'replayed_too_often',
+  'still_invalid',
+  'original_gone',
+  'failed',
+])
+
+export type ReplayOutcome = {
+  readonly result: ReplayResult
+  readonly detail?: string
+  /** Why nothing more need be tried: a server is away, or refuses us. */
+  readonly outage?: ServiceError
+}
+
+/** Where the records of dead letters go. */
+export type ReplayTarget = {
+  /** True: a record may not be written twice, even if we don't know whether it has been. */
+  readonly isOnce: boolean
+  /** True: the letter's copy of the record is not enough, if the record itself can be had. */
+  readonly wantsSource: boolean
+  /** What speaks against it, apart from what may become of it: looked at before it is claimed. */
+  refuse(record: SourceRecord, letter: StoredLetter): ReplayOutcome | undefined
+  send(record: SourceRecord, letter: StoredLetter): Promise<ReplayOutcome>
+  /** What `send` would do. Changes nothing. */
+  preview(record: SourceRecord, letter: StoredLetter): Promise<ReplayOutcome>
+}
+
+export type CacheTargetDependencies = {
+  readonly settings: ParseSettings
+  readonly writer: DeviceWriter
+  readonly index: DeviceIndex
+  readonly present: (deviceId: DeviceId) => Promise<PresentHash>
+  /** A device has changed, or is gone. */
+  readonly changed: (kind: 'changed' | 'deleted', deviceId: DeviceId) => void
+  readonly now: () => number
+}
+
+/** Straight into Redis, by the way that the worker goes. Twice is as good as once. */
+export function createCacheTarget(dependencies: CacheTargetDependencies): ReplayTarget {
+  const { changed, index, now, present, settings, writer } = dependencies
+  return {
+    isOnce: false,
+    wantsSource: false,
+    refuse: () => undefined,
+    async send(record) {
+      const { plan } = explainRecord(record, now(), settings)
+      try {
+        const outcome = await writer.write(plan)
+        const settled = settle(plan, outcome)
+        await Promise.all([index.add(settled.indexed), index.removeAbsent(settled.unindexed)])
+        const [rejection] = settled.rejections
+        if (rejection !== undefined) {
+          return { result: 'still_invalid', detail: `${rejection.reason}: ${rejection.detail}` }
+        }
+        const [update] = plan.updates
+        if (update !== undefined && outcome.updates[0] === 'changed') changed('changed', update.deviceId)
+        const [tombstone] = plan.deletes
+        if (tombstone !== undefined && outcome.deletes[0] === 'deleted')
+          changed('deleted', tombstone.deviceId)
+        const { counts } = settled
+        const results = ['applied', 'unchanged', 'stale', 'tombstone', 'expired'] as const
+        return { result: results.find((result) => counts[result] > 0) ?? 'skipped' }
+      } catch (error) {
+        const outage = redisError(error)
+        return { result: 'failed', detail: outage.message, outage }
+      }
+    },
+    async preview(record) {
+      const explanation = explainRecord(record, now(), settings)
+      const deviceId = changedDevice(explanation)
+      const found = deviceId === undefined ? ({ kind: 'absent' } as const) : await present(deviceId)
+      const { verdict } = explanation
+      if (verdict.kind === 'rejected') {
+        return { result: 'still_invalid', detail: `${verdict.reason}: ${verdict.detail}` }
+      }
+      return RESULT_OF[explainChange(explanation, found).outcome]
+    },
+  }
+}
+
+const RESULT_OF: Readonly<Record<Outcome, ReplayOutcome>> = {
+  changed: { result: 'applied' },
+  unchanged: { result: 'unchanged' },
+  stale: { result: 'stale' },
+  deleted: { result: 'tombstone' },
+  absent: { result: 'tombstone' },
+  kept: { result: 'tombstone' },
+  skipped: { result: 'skipped' },
+  expired: { result: 'expired' },
+  wrong_type: { result: 'still_invalid', detail: 'wrong_type: the key of the device holds another type' },
+  dead_lettered: { result: 'still_invalid' },
+}
+
+/** A record that fails again and again would go round for ever. */
+export const MAX_REPLAYS = 3
+
+export type TopicTargetDependencies = {
+  readonly topic: string
+  readonly settings: ParseSettings
+  readonly producer: ReplayProducer
+  readonly now: () => number
+}
+
+/** Back into the topic that it came from: to the same partition, with the same key and time. */
+export function createTopicTarget({ now, producer, settings, topic }: TopicTargetDependencies): ReplayTarget {
+  return {
+    isOnce: true,
+    wantsSource: true,
+    refuse(record, letter) {
+      if (letter.source.topic !== topic) {
+        return { result: 'failed', detail: `it came from the topic ${letter.source.topic}, not ${topic}` }
+      }
+      if (letter.replayCount >= MAX_REPLAYS) {
+        return {
+          result: 'replayed_too_often',
+          detail: `it has been replayed ${letter.replayCount} times, and ${MAX_REPLAYS} is the limit`,
+        }
+      }
+      const { verdict } = explainRecord(record, now(), settings)
+      return verdict.kind === 'rejected'
+        ? { result: 'still_invalid', detail: `${verdict.reason}: ${verdict.detail}` }
+        : undefined
+    },
+    async send(record, { replayCount, source }) {
+      const headers = { ...record.headers, replay_count: String(replayCount + 1) }
+      const outcome = await producer.produce({ ...record, headers }, source.partition)
+      switch (outcome.kind) {
+        case 'acknowledged':
+          return { result: 'sent' }
+        case 'refused':
+          return { result: 'failed', detail: outcome.error.message, ...outageOf(outcome.error) }
+        case 'unknown':
+          return {
+            result: 'outcome_unknown',
+            detail: `${outcome.error.message}: it may be in ${topic}, or not`,
+            ...outageOf(outcome.error),
+          }
+      }
+    },
+    preview: async () => ({ result: 'sent' }),
+  }
+}
+
+function outageOf(error: ServiceError): Pick<ReplayOutcome, 'outage'> {
+  const isOfThisRecord = error.code === 'MESSAGE_TOO_LARGE' || error.code === 'OTHER'
+  return isOfThisRecord ? {} : { outage: error }
+}

@@ -1,0 +1,105 @@
+import { internalErrorsInARow } from '../../../shared/errors.ts'
+import { buildDeadLetter } from '../../core/dead-letters/dead-letter.ts'
+import type { ParseSettings } from '../../core/records/parse-record.ts'
+import { planChunk } from '../../core/records/plan.ts'
+import { settle, type Settled } from '../../core/records/settle.ts'
+import type { ApplyChunk, Chunk } from '../../kafka/batch-handler.ts'
+import type { DeadLetterProducer } from '../../kafka/dead-letter-producer.ts'
+import type { DeviceIndex } from '../../redis/devices/device-index.ts'
+import type { DeviceWriter } from '../../redis/devices/device-writer.ts'
+import type { WorkerEvents } from '../../telemetry/worker-events.ts'
+import type { DeviceHints } from './device-hints.ts'
+import type { LagMeter } from './lag-meter.ts'
+import type { ProgressGuard } from './progress-guard.ts'
+
+export type ChunkApplierDependencies = {
+  readonly topic: string
+  readonly settings: ParseSettings
+  readonly serviceVersion: string
+  readonly writer: DeviceWriter
+  readonly index: DeviceIndex
+  readonly deadLetters: DeadLetterProducer
+  readonly guard: ProgressGuard
+  readonly lag: LagMeter
+  readonly hints: Pick<DeviceHints, 'note'>
+  readonly events: WorkerEvents
+  readonly now: () => number
+}
+
+/** A bad release must not drain the topic into dead letters. */
+const MAX_INTERNAL_ERRORS_IN_A_ROW = 50
+
+/**
+ * chunk → parse → coalesce → plan → write → dead letters → index and progress.
+ *
+ * Only when all of it is acknowledged is the chunk durable, and may its last offset be resolved. Whatever fails
+ * on the way rejects, and the same chunk comes again: each step may be done twice.
+ */
+export function createChunkApplier(dependencies: ChunkApplierDependencies): ApplyChunk {
+  const { deadLetters, events, guard, hints, index, lag, now, settings, topic, writer } = dependencies
+  const answered = new WeakSet<Chunk>()
+  let internalErrors = 0
+
+  return async function applyChunk(chunk) {
+    const startedMs = now()
+    lag.began(chunk)
+    const before = await guard.beforeChunk(chunk)
+    if (before.kind !== 'in_step') return before
+
+    const plan = planChunk(chunk.records, {
+      nowMs: startedMs,
+      settings,
+      internalErrorsInARow: internalErrors,
+    })
+    if (plan.mostInternalErrorsInARow >= MAX_INTERNAL_ERRORS_IN_A_ROW) {
+      throw internalErrorsInARow(plan.mostInternalErrorsInARow)
+    }
+    const writeStartedMs = now()
+    const outcome = await writer.write(plan)
+    const writeMs = now() - writeStartedMs
+    const settled = settle(plan, outcome)
+    await sendDeadLetters(chunk, settled)
+    const [after] = await Promise.all([
+      guard.afterChunk(chunk),
+      index.add(settled.indexed),
+      index.removeAbsent(settled.unindexed),
+    ])
+    if (after.kind !== 'in_step') return after
+
+    internalErrors = plan.internalErrorsInARow
+    lag.durable(chunk)
+    hints.note(plan, outcome)
+    events.chunkApplied({
+      partition: chunk.partition,
+      firstOffset: chunk.records[0]?.offset ?? '',
+      lastOffset: chunk.records.at(-1)?.offset ?? '',
+      records: chunk.records.length,
+      counts: settled.counts,
+      clockSkews: plan.clockSkews,
+      recordTimesMs: plan.recordTimesMs,
+      writeMs,
+      totalMs: now() - startedMs,
+    })
+    return { kind: 'durable' }
+  }
+
+  async function sendDeadLetters(chunk: Chunk, { rejections }: Settled): Promise<void> {
+    // When the chunk is tried again within its handler, its letters have been sent already.
+    if (rejections.length === 0 || answered.has(chunk)) return
+    const origin = { topic, partition: chunk.partition }
+    const letters = rejections.flatMap((rejection) => {
+      const record = chunk.records[rejection.index]
+      if (record === undefined) return []
+      events.deadLetter({
+        ...origin,
+        offset: record.offset,
+        reason: rejection.reason,
+        detail: rejection.detail,
+      })
+      return [buildDeadLetter(record, origin, rejection, now(), dependencies.serviceVersion)]
+    })
+    await deadLetters.send(letters, origin)
+    answered.add(chunk)
+    events.deadLettersSent(rejections.map(({ reason }) => reason))
+  }
+}

@@ -1,0 +1,62 @@
+import type { Redis } from 'ioredis'
+import { redisError } from '../../../shared/errors.ts'
+import {
+  deleteCalls,
+  updateCalls,
+  type ChunkPlan,
+  type ScriptCall,
+  type ScriptLimits,
+} from '../../core/records/plan.ts'
+import type { DeleteStatus, WriteOutcome, WriteStatus } from '../../core/records/settle.ts'
+import { createScriptRunner, readScript } from '../script.ts'
+
+/**
+ * Sends a chunk's plan to Redis: one round trip for the updates, one before it for the deletes, if any.
+ *
+ * When it resolves, every device of the plan has been compared and, where it won, written. It rejects with a
+ * ServiceError if that is not certain of all of them; then the same plan may be sent again.
+ */
+export type DeviceWriter = { write(plan: ChunkPlan): Promise<WriteOutcome> }
+
+const UPDATE_STATUSES = ['stale', 'unchanged', 'changed'] as const
+const DELETE_STATUSES = ['kept', 'absent', 'deleted'] as const
+
+export function createDeviceWriter(redis: Redis, limits: ScriptLimits): DeviceWriter {
+  const applyUpdates = createScriptRunner(redis, readScript(new URL('./apply-updates.lua', import.meta.url)))
+  const deleteDevices = createScriptRunner(
+    redis,
+    readScript(new URL('./delete-devices.lua', import.meta.url)),
+  )
+
+  return {
+    async write(plan) {
+      const invocation = ({ keys, packed }: ScriptCall) => ({ keys, args: [packed, plan.believedUpTo] })
+      // Before the updates, and never in their pipeline: a device may be in both.
+      const deleted = await deleteDevices(deleteCalls(plan.deletes, limits).map(invocation))
+      const updated = await applyUpdates(updateCalls(plan.updates, limits).map(invocation))
+      return {
+        deletes: statuses(deleted, DELETE_STATUSES, plan.deletes.length) satisfies DeleteStatus[],
+        updates: statuses(updated, UPDATE_STATUSES, plan.updates.length) satisfies WriteStatus[],
+      }
+    },
+  }
+}
+
+type Refused = Extract<WriteStatus, object>
+
+function statuses<Name extends string>(
+  replies: readonly unknown[],
+  names: readonly Name[],
+  expected: number,
+): (Name | Refused)[] {
+  const found = replies.flat().map((status): Name | Refused => {
+    if (typeof status === 'string') return { refused: redisError(new Error(status)) }
+    const name = typeof status === 'number' ? names[status] : undefined
+    if (name === undefined) throw redisError(new Error(`a script answered ${String(status)}`))
+    return name
+  })
+  if (found.length !== expected) {
+    throw redisError(new Error(`scripts answered for ${found.length} devices, not ${expected}`))
+  }
+  return found
+}

@@ -1,0 +1,56 @@
+import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
+import type { Service } from '../../lifecycle/service.ts'
+import type { DeviceIndex } from './device-index.ts'
+import type { Lease } from '../lease.ts'
+
+export type SweeperEvents = {
+  swept(removed: number, ms: number): void
+  loopFailed(loop: string, error: unknown): void
+}
+
+/** Longer than a page of the sweep can take; the lease is renewed at every page. */
+export const SWEEP_LEASE_MS = 30_000
+
+/** Removes from the device index the ids whose hash has expired. */
+export function createSweeper(
+  index: DeviceIndex,
+  lease: Lease,
+  options: { everyMs: number; monitor: LoopMonitor; events: SweeperEvents; now: () => number },
+): Service {
+  const { everyMs, monitor, events, now } = options
+  return createLoop({
+    name: 'sweeper',
+    everyMs,
+    monitor,
+    failed: (error) => events.loopFailed('sweeper', error),
+    async turn(stop) {
+      const startedMs = now()
+      const removed = await sweepOnce(index, lease, stop, () => monitor.turned('sweeper', everyMs))
+      if (removed !== undefined) events.swept(removed, now() - startedMs)
+    },
+  })
+}
+
+/** @returns how many ids were removed; undefined if another process is at it, or we were told to stop. */
+export async function sweepOnce(
+  index: DeviceIndex,
+  lease: Lease,
+  stop: AbortSignal,
+  onPage: () => void,
+): Promise<number | undefined> {
+  if (!(await lease.acquire())) return undefined
+  try {
+    let removed = 0
+    let cursor = '0'
+    do {
+      const page = await index.scan(cursor)
+      removed += await index.removeAbsent(page.deviceIds)
+      cursor = page.cursor
+      onPage()
+      if (stop.aborted || !(await lease.acquire())) return undefined
+    } while (cursor !== '0')
+    return removed
+  } finally {
+    await lease.release()
+  }
+}

@@ -1,0 +1,213 @@
+import { messageOf, type ServiceError } from '../../shared/errors.ts'
+import type { RejectReason } from '../core/records/parse-record.ts'
+import type { ResultCounts } from '../core/records/settle.ts'
+import { cureOf } from '../core/operator-hint.ts'
+import type { Logger } from './logger.ts'
+import {
+  CONSUMER_STATES,
+  type CodecName,
+  type ConsumerState,
+  createWorkerMetrics,
+  type RestartReason,
+} from './worker-metrics.ts'
+import type { ProcessMetrics } from './process-metrics.ts'
+import { createRateLimit } from './rate-limit.ts'
+import { createRedisEvents } from './redis-events.ts'
+import { createSummary } from './summary.ts'
+
+export type WorkerEvents = ReturnType<typeof createWorkerEvents>
+
+export type ChunkApplied = {
+  readonly partition: number
+  readonly firstOffset: string
+  readonly lastOffset: string
+  readonly records: number
+  readonly counts: ResultCounts
+  readonly clockSkews: number
+  readonly recordTimesMs: Float64Array
+  readonly writeMs: number
+  readonly totalMs: number
+}
+
+export type DeadLettered = {
+  readonly partition: number
+  readonly offset: string
+  readonly reason: RejectReason
+  readonly detail: string
+}
+
+const DEAD_LETTER_LINES_PER_SECOND = 3
+const TROUBLE_LINES_PER_SECOND = 1
+
+/** One function per thing that happens; it logs and counts together. */
+export function createWorkerEvents(
+  log: Logger,
+  processMetrics: ProcessMetrics,
+  topic: string,
+  group: string,
+  now: () => number,
+) {
+  const metrics = createWorkerMetrics(processMetrics, topic)
+  const deadLetterLines = createRateLimit(DEAD_LETTER_LINES_PER_SECOND, now)
+  const redis = createRedisEvents(log, processMetrics, now, {
+    fails: 'Redis does not take writes',
+    works: 'Redis takes writes again',
+  })
+  const kafkaLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  let state: ConsumerState | undefined
+  let deviceCount: number | undefined
+  const summary = createSummary(log, now)
+  const seconds = () => now() / 1000
+  const partitionLabels = (partition: number) => ({
+    consumergroup: group,
+    topic,
+    partition: String(partition),
+  })
+
+  return {
+    started: (facts: Record<string, unknown>) => log.info(facts, 'worker started'),
+    stopped: () => log.info('worker stopped'),
+    loopFailed: (loop: string, error: unknown) =>
+      log.warn({ loop, error: messageOf(error) }, 'will try again'),
+
+    // ---- records
+
+    chunkApplied(chunk: ChunkApplied) {
+      summary.add(chunk.counts, chunk.records)
+      for (const [result, count] of Object.entries(chunk.counts)) {
+        if (count > 0) metrics.messages.inc({ topic, result }, count)
+      }
+      if (chunk.clockSkews > 0) metrics.clockSkew.inc(chunk.clockSkews)
+      const nowMs = now()
+      for (const recordMs of chunk.recordTimesMs) metrics.messageAge.observe((nowMs - recordMs) / 1000)
+      metrics.redisWriteDuration.observe(chunk.writeMs / 1000)
+      metrics.batchDuration.observe(chunk.totalMs / 1000)
+      metrics.batchMessages.observe(chunk.records)
+      metrics.lastApplied.set(nowMs / 1000)
+      if (!log.isLevelEnabled('debug')) return
+      const { partition, firstOffset, lastOffset, records, counts, writeMs, totalMs } = chunk
+      log.debug({ partition, firstOffset, lastOffset, records, ...counts, writeMs, totalMs }, 'batch applied')
+    },
+    summary(lag: number | undefined) {
+      summary.write({ lag, devices: deviceCount, state: state ?? 'waiting' })
+    },
+    /** Only the line; deadLettersSent counts. */
+    deadLetter(letter: DeadLettered) {
+      const heldBack = letter.reason === 'internal_error' ? 0 : deadLetterLines.pass()
+      if (heldBack === undefined) return
+      const fields = { topic, ...letter, ...(heldBack > 0 && { linesHeldBack: heldBack }) }
+      if (letter.reason === 'internal_error')
+        log.error(fields, 'dead letter: our own code failed on this record')
+      else log.warn(fields, 'dead letter')
+    },
+    deadLettersSent(reasons: readonly RejectReason[]) {
+      for (const reason of reasons) metrics.deadLetters.inc({ reason })
+    },
+    deadLetterShortened: (offset: string) =>
+      log.warn({ offset }, 'dead letter too large for the error topic: sent without the original bytes'),
+
+    // ---- holding
+
+    held(partition: number, error: ServiceError, attempt: number) {
+      if (error.side === 'redis') redis.count(error)
+      const heldBack = kafkaLines.pass()
+      if (heldBack === undefined) return
+      const { side, code } = error
+      const fields = { partition, side, code, attempt, error: error.message }
+      if (error.failureClass === 'operator') log.error(fields, `holding: ${cureOf(error)}`)
+      else if (error.side === 'own')
+        log.error(fields, 'holding: a release that can read these records is needed')
+      else log.warn(fields, 'holding: the chunk will be tried again')
+    },
+    paused: (reason: string) => log.warn({ reason }, 'consumption paused until a write succeeds again'),
+    resumed: (heldMs: number) => log.info({ heldMs }, 'consumption resumed'),
+
+    // ---- cache loss
+
+    cacheLost(partition: number, stored: number | undefined, position: number, rewindTo: number) {
+      metrics.cacheLoss.inc()
+      log.warn(
+        { partition, stored: stored ?? null, position, rewindTo },
+        'Redis lost data that Kafka still has: reading it again',
+      )
+    },
+    firstFill: (partition: number, until: number) => log.info({ partition, until }, 'filling an empty cache'),
+    rebuilding: (yes: boolean) => metrics.rebuildInProgress.set(yes ? 1 : 0),
+    rebuilt: (partition: number, offset: number) =>
+      log.info({ partition, offset }, 'rebuild of the partition complete'),
+    progressOverwritten: (partition: number, stored: number | undefined, position: number) =>
+      log.warn(
+        { partition, stored, position },
+        'progress in Redis is beyond the end of the topic, which was created again: overwritten',
+      ),
+
+    // ---- the consumer
+
+    consumerState(next: ConsumerState, detail: Record<string, unknown> = {}) {
+      if (next === state) return
+      for (const name of CONSUMER_STATES) metrics.consumerState.set({ state: name }, name === next ? 1 : 0)
+      log.info({ from: state, to: next, ...detail }, `consumer ${next}`)
+      state = next
+    },
+    joined(partitions: readonly number[], memberId: string) {
+      metrics.rebalances.inc()
+      metrics.assignedPartitions.set(partitions.length)
+      log.info({ group, partitions, memberId }, 'joined the consumer group')
+    },
+    leftGroup: () => metrics.assignedPartitions.set(0),
+    consumerRestart(reason: RestartReason, error: ServiceError, delayMs: number) {
+      metrics.consumerRestarts.inc({ reason })
+      const fields = { reason, error: error.message, delayMs: Math.round(delayMs) }
+      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
+      else log.warn(fields, 'consumer will be rebuilt')
+    },
+    consumerAbandoned: () =>
+      log.warn('the consumer did not leave the group in time: its session will run out'),
+    waitingForTopic: (name: string) =>
+      log.warn({ topic: name }, `waiting for the topic ${name}: it does not exist yet`),
+    offsetOutOfRange() {
+      metrics.offsetOutOfRange.inc()
+      log.warn('Kafka deleted records before they were read: continuing at the earliest that is left')
+    },
+    decodeFailed(codec: CodecName, error: unknown) {
+      metrics.decodeErrors.inc({ codec })
+      const heldBack = kafkaLines.pass()
+      if (heldBack !== undefined)
+        log.error({ codec, error: messageOf(error) }, 'a batch cannot be decompressed: see the runbook')
+    },
+    lagMeasured(
+      lags: ReadonlyMap<number, { readonly records: number; readonly seconds: number | undefined }>,
+    ) {
+      metrics.lag.reset()
+      metrics.lagSeconds.reset()
+      for (const [partition, lag] of lags) {
+        metrics.lag.set(partitionLabels(partition), lag.records)
+        if (lag.seconds !== undefined) metrics.lagSeconds.set(partitionLabels(partition), lag.seconds)
+      }
+      metrics.lagLastSuccess.set(seconds())
+    },
+
+    // ---- Redis
+
+    redisConnected: (where: string) => redis.connected(where),
+    redisWorks: redis.works,
+    redisFailed: (error: ServiceError) => redis.failed(error),
+    unsafeEviction: (policy: string) =>
+      log.warn(
+        { policy },
+        'maxmemory-policy evicts keys: devices will vanish before their time; set noeviction',
+      ),
+
+    // ---- the device index
+
+    devicesCounted(devices: number) {
+      deviceCount = devices
+      metrics.devices.set(devices)
+    },
+    swept(removed: number, ms: number) {
+      metrics.sweeperRemoved.inc(removed)
+      metrics.sweeperLastSuccess.set(seconds())
+      log.info({ removed, ms: Math.round(ms) }, 'device index swept')
+    },
+  }
+}

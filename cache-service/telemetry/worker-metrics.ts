@@ -1,0 +1,100 @@
+import { Counter, Gauge, Histogram } from 'prom-client'
+import { REJECT_REASONS } from '../core/records/parse-record.ts'
+import { RECORD_RESULTS } from '../core/records/settle.ts'
+import type { ProcessMetrics } from './process-metrics.ts'
+
+export const CONSUMER_STATES = ['waiting', 'joining', 'consuming', 'holding', 'paused', 'stopped'] as const
+export type ConsumerState = (typeof CONSUMER_STATES)[number]
+
+export const RESTART_REASONS = ['crash', 'stalled', 'connect_failed'] as const
+export type RestartReason = (typeof RESTART_REASONS)[number]
+
+const CODECS = ['gzip', 'snappy', 'lz4', 'zstd'] as const
+export type CodecName = (typeof CODECS)[number]
+
+const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const AGES_S = [
+  0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21_600, 86_400,
+]
+const BATCH_SIZES = [1, 10, 100, 500, 1000, 2500, 5000, 10_000]
+
+/**
+ * The worker's metrics. Never a device id, a key or an error's text as a label. Counters with a closed set of
+ * labels start at 0, so that a rate sees their first increment; a gauge is absent until its value is known.
+ */
+export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string) {
+  const registers = [registry]
+
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Counter<L>({ name: `cache_service_${name}`, help, labelNames: [...labelNames], registers })
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) => {
+    const created = new Gauge<L>({
+      name: `cache_service_${name}`,
+      help,
+      labelNames: [...labelNames],
+      registers,
+    })
+    if (labelNames.length === 0) created.remove() // prom-client starts it at 0, which would be a claim
+    return created
+  }
+  const histogram = (name: string, help: string, buckets: number[]) =>
+    new Histogram({ name: `cache_service_${name}`, help, buckets, registers })
+
+  const partitionLabels = ['consumergroup', 'topic', 'partition'] as const
+  const metrics = {
+    messages: counter('messages_total', 'Records consumed, by what became of them.', ['topic', 'result']),
+    messageAge: histogram(
+      'message_age_seconds',
+      'From a record’s time to its being durable in Redis.',
+      AGES_S,
+    ),
+    batchDuration: histogram('batch_duration_seconds', 'Time to make one chunk durable.', DURATIONS_S),
+    batchMessages: histogram('batch_messages', 'Records in one chunk.', BATCH_SIZES),
+    lastApplied: gauge('last_applied_timestamp_seconds', 'When a chunk last became durable.'),
+    clockSkew: counter(
+      'clock_skew_total',
+      'Event times too far ahead of their record time, and so replaced by it.',
+    ),
+    deadLetters: counter('dead_letters_total', 'Records sent to the error topic.', ['reason']),
+    decodeErrors: counter('decode_errors_total', 'Batches that could not be decompressed.', ['codec']),
+    offsetOutOfRange: counter(
+      'offset_out_of_range_total',
+      'Times that Kafka had deleted records not yet read.',
+    ),
+    rebalances: counter('rebalances_total', 'Times that the consumer group shared out its partitions anew.'),
+    assignedPartitions: gauge('assigned_partitions', 'Partitions that this worker owns.'),
+    consumerRestarts: counter('consumer_restarts_total', 'Times that the consumer was rebuilt.', ['reason']),
+    consumerState: gauge('consumer_state', '1 for the state that the consumer is in, else 0.', ['state']),
+    cacheLoss: counter('cache_loss_total', 'Partitions read again because Redis had lost their data.'),
+    rebuildInProgress: gauge(
+      'rebuild_in_progress',
+      '1 while data that Redis lost are being read again, else 0.',
+    ),
+    sweeperRemoved: counter(
+      'sweeper_removed_total',
+      'Ids removed from the device index: their hash had expired.',
+    ),
+    sweeperLastSuccess: gauge(
+      'sweeper_last_success_timestamp_seconds',
+      'When the index was last swept from here.',
+    ),
+    devices: gauge('devices', 'Ids in the device index.'),
+    lag: gauge('consumer_lag', 'Records between the committed offset and the end.', partitionLabels),
+    lagSeconds: gauge(
+      'consumer_lag_seconds',
+      'Age of the first record not yet durable; 0 at lag 0.',
+      partitionLabels,
+    ),
+    lagLastSuccess: gauge('lag_last_success_timestamp_seconds', 'When the lag was last measured.'),
+    redisWriteDuration: histogram(
+      'redis_write_duration_seconds',
+      'Time to write one chunk to Redis.',
+      DURATIONS_S,
+    ),
+  }
+  for (const result of RECORD_RESULTS) metrics.messages.inc({ topic, result }, 0)
+  for (const reason of REJECT_REASONS) metrics.deadLetters.inc({ reason }, 0)
+  for (const codec of CODECS) metrics.decodeErrors.inc({ codec }, 0)
+  for (const reason of RESTART_REASONS) metrics.consumerRestarts.inc({ reason }, 0)
+  return metrics
+}

@@ -1,0 +1,71 @@
+import { z } from 'zod'
+import { deviceSchema, problemSchema, type Device } from '../contract/api-schemas.ts'
+import type { ApiTransport } from './transport.ts'
+import { errorOfAnswer, UnexpectedAnswerError, type DeviceCacheError } from './errors.ts'
+import type { LookupOutcome } from './lookup-flights.ts'
+
+// As lookupSchema says, but each device is checked by itself: one that is not as it should be harms no other,
+// and an id may be any text, `__proto__` too.
+const envelopeSchema = z.object({
+  found: z.custom<object>(isObject),
+  missing: z.array(z.string()),
+  errors: z.custom<object>(isObject),
+  complete: z.boolean(),
+})
+
+/** One request, for at most 1000 ids. Rejects as ApiTransport does. */
+export async function sendLookup(
+  transport: ApiTransport,
+  ids: readonly string[],
+  signal: AbortSignal,
+  attemptFailed: (error: DeviceCacheError) => void,
+): Promise<Map<string, LookupOutcome>> {
+  const answer = await transport.ask(
+    { method: 'POST', path: 'api/devices/lookup', body: { ids }, signal, attemptFailed },
+    envelopeSchema,
+  )
+  const outcomes = new Map<string, LookupOutcome>()
+  for (const id of ids) outcomes.set(id, unexpected('the answer does not say what became of this id'))
+  if (answer === undefined) return outcomes
+  const absent: LookupOutcome = { kind: answer.complete ? 'missing' : 'rebuilding' }
+  for (const id of answer.missing) outcomes.set(id, absent)
+  for (const [id, problem] of Object.entries(answer.errors)) outcomes.set(id, refused(problem))
+  for (const [id, device] of Object.entries(answer.found)) outcomes.set(id, found(device))
+  return outcomes
+}
+
+function found(json: unknown): LookupOutcome {
+  const checked = deviceSchema.safeParse(json)
+  return checked.success
+    ? { kind: 'found', device: frozen(checked.data) }
+    : unexpected('the device is not what the API says', checked.error)
+}
+
+function refused(json: unknown): LookupOutcome {
+  const checked = problemSchema.safeParse(json)
+  if (!checked.success) return unexpected('the problem is not what the API says', checked.error)
+  const problem = checked.data
+  return { kind: 'failed', error: errorOfAnswer(problem.status, { problem }), isOwn: true }
+}
+
+function unexpected(message: string, cause?: unknown): LookupOutcome {
+  return { kind: 'failed', error: new UnexpectedAnswerError(message, { cause }), isOwn: true }
+}
+
+/** Several callers get the same object. */
+function frozen(device: Device): Device {
+  Object.freeze(device.extra)
+  freezeDeeply(device.datatype_unit)
+  freezeDeeply(device.persist)
+  return Object.freeze(device)
+}
+
+function freezeDeeply(value: unknown): void {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return
+  Object.freeze(value)
+  for (const part of Object.values(value)) freezeDeeply(part)
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,124 @@
+import type { Redis } from 'ioredis'
+import { z } from 'zod'
+import { RedisOperationError } from './errors.ts'
+
+/** A config as Redis holds it: the newest value's JSON (null: there is none), and how many there have been. */
+export type ConfigSnapshot = { readonly text: string | null; readonly version: number }
+
+export type AppendOutcome =
+  | { readonly kind: 'appended'; readonly snapshot: ConfigSnapshot }
+  | { readonly kind: 'unchanged'; readonly snapshot: ConfigSnapshot }
+  | { readonly kind: 'conflict'; readonly actualVersion: number }
+
+// A config is a list of JSON texts, the newest at its end; or a plain string, which counts as version 1.
+const NEWEST = `
+local kind = redis.call('TYPE', KEYS[1]).ok
+local version, newest = 0, false
+if kind == 'string' then
+  version, newest = 1, redis.call('GET', KEYS[1])
+elseif kind == 'list' then
+  version, newest = redis.call('LLEN', KEYS[1]), redis.call('LINDEX', KEYS[1], -1)
+elseif kind ~= 'none' then
+  return redis.error_reply('WRONGTYPE a ' .. kind .. ' is no config')
+end
+`
+
+const READ = `${NEWEST}return { 'read', version, newest }`
+
+// ARGV: the new value's JSON; the version that it must be at now, or ''.
+// Equal means equal as JSON: neither the order of fields nor spaces nor escapes count. cjson reads [] and {} alike,
+// so an empty array gets an element that nobody stores.
+const APPEND = String.raw`${NEWEST}
+local function mark_empty_arrays(text)
+  local parts, from = {}, 1
+  while true do
+    local quote = string.find(text, '"', from, true) or #text + 1
+    parts[#parts + 1] = string.gsub(string.sub(text, from, quote - 1), '%[%s*%]', '["\\u0000[]"]')
+    if quote > #text then return table.concat(parts) end
+    local closing = string.find(text, '["\\]', quote + 1)
+    while closing and string.sub(text, closing, closing) == '\\' do
+      closing = string.find(text, '["\\]', closing + 2)
+    end
+    from = (closing or #text) + 1
+    parts[#parts + 1] = string.sub(text, quote, from - 1)
+  end
+end
+
+local function is_equal(a, b)
+  if type(a) ~= 'table' or type(b) ~= 'table' then return a == b end
+  for name, value in pairs(a) do
+    if not is_equal(value, b[name]) then return false end
+  end
+  for name in pairs(b) do
+    if a[name] == nil then return false end
+  end
+  return true
+end
+
+local function is_same_json(a, b)
+  if a == b then return true end
+  local a_reads, a_value = pcall(cjson.decode, mark_empty_arrays(a))
+  local b_reads, b_value = pcall(cjson.decode, mark_empty_arrays(b))
+  return a_reads and b_reads and is_equal(a_value, b_value)
+end
+
+if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= version then return { 'conflict', version, false } end
+if newest and is_same_json(newest, ARGV[1]) then return { 'unchanged', version, newest } end
+if kind == 'string' then
+  redis.call('DEL', KEYS[1])
+  redis.call('RPUSH', KEYS[1], newest, ARGV[1])
+else
+  redis.call('RPUSH', KEYS[1], ARGV[1])
+end
+return { 'appended', version + 1, ARGV[1] }
+`
+
+const reply = z.tuple([
+  z.enum(['read', 'appended', 'unchanged', 'conflict']),
+  z.int().nonnegative(),
+  z.string().nullable(),
+])
+
+/** @throws what ioredis throws; RedisOperationError */
+export async function readConfig(redis: Redis, key: string): Promise<ConfigSnapshot> {
+  const [, version, text] = parseReply(await redis.eval(READ, 1, key))
+  return { text, version }
+}
+
+/**
+ * Appends to the history, unless the newest value is the same, in one step that nobody comes between.
+ *
+ * @param expectedVersion undefined: any.
+ * @throws what ioredis throws; RedisOperationError
+ */
+export async function appendConfig(
+  redis: Redis,
+  key: string,
+  json: string,
+  expectedVersion: number | undefined,
+): Promise<AppendOutcome> {
+  const [kind, version, text] = parseReply(await redis.eval(APPEND, 1, key, json, expectedVersion ?? ''))
+  switch (kind) {
+    case 'conflict':
+      return { kind, actualVersion: version }
+    case 'appended':
+    case 'unchanged':
+      return { kind, snapshot: { text, version } }
+    case 'read':
+      throw new RedisOperationError('the script answered for another one')
+  }
+}
+
+/** The JSON texts, oldest first: the one at index `i` is version `i + 1`. */
+export async function readHistory(redis: Redis, key: string): Promise<string[]> {
+  const kind = await redis.type(key)
+  if (kind !== 'string') return await redis.lrange(key, 0, -1)
+  const text = await redis.get(key)
+  return text === null ? [] : [text]
+}
+
+function parseReply(answered: unknown): z.infer<typeof reply> {
+  const result = reply.safeParse(answered)
+  if (result.success) return result.data
+  throw new RedisOperationError('the script answered something else', { cause: result.error })
+}

@@ -1,0 +1,298 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { parse as parseYaml } from 'yaml'
+import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
+import { LAST_UPDATED, parseCsvText, storeDevice } from '../../../support/records/cli-fixtures.ts'
+import { runCliHere, type CliSurroundings } from '../../../support/processes/run-cli-here.ts'
+import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
+import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { workerReport } from '../../../support/records/worker-report.ts'
+
+const ODD_IDS = ['gw:7', 'Küche 1', '漢字/?&=', '-7', '=cmd()', '@x', `a'b"c`]
+
+let database: RedisDatabase
+let api: RunningApi
+let folder: string
+
+beforeAll(async () => {
+  database = await useRedisDatabase(inject('redisUrl'))
+  api = await startApi({ REDIS_URL: database.url })
+  folder = mkdtempSync(join(tmpdir(), 'test-cli-'))
+})
+afterAll(async () => {
+  await api.stop()
+  await database.release()
+  await rm(folder, { recursive: true })
+})
+beforeEach(async () => {
+  await database.client.flushdb()
+})
+
+const cli = (args: readonly string[], surroundings: CliSurroundings = {}) =>
+  runCliHere(args, { REDIS_URL: database.url }, surroundings)
+
+const storeMany = (ids: readonly string[], fields: Readonly<Record<string, string>> = {}) =>
+  Promise.all(ids.map((id) => storeDevice(database, id, fields)))
+
+const ids = (count: number) => Array.from({ length: count }, (_, i) => `d${i}`)
+const idsOf = (devices: readonly { device_id: string }[]) => devices.map(({ device_id }) => device_id).sort()
+
+// Each of these sees the same, whoever is asked.
+describe.each([
+  ['Redis', () => []],
+  ['an API', () => ['--api', api.url]],
+] as const)('from %s', (_, where) => {
+  describe('list', () => {
+    test('prints as JSON what the API would', async () => {
+      await storeDevice(database, 'd', { datatype_unit: '["°C","%"]', battery_ok: 'true' })
+      const { code, output, errors } = await cli([...where(), 'list', '--format', 'json'])
+      expect({ code, errors }).toEqual({ code: 0, errors: '' })
+      expect(JSON.parse(output)).toEqual([
+        {
+          device_id: 'd',
+          datatype_id: null,
+          datatype_name: 'temperature',
+          datatype_unit: ['°C', '%'],
+          persist: true,
+          last_updated: LAST_UPDATED,
+          extra: { battery_ok: 'true' },
+          ttl: expect.any(Number),
+        },
+      ])
+    })
+
+    test('prints a table, YAML and CSV', async () => {
+      await storeDevice(database, 'd')
+      const table = await cli([...where(), 'list'])
+      expect(table.output).toMatch(/^device_id {2}datatype_name .*\nd {10}temperature .*\n$/)
+      const yaml = await cli(['list', '-f', 'yaml', ...where()])
+      expect(parseYaml(yaml.output)).toMatchObject([{ device_id: 'd', last_updated: LAST_UPDATED }])
+      const csv = await cli(['-f', 'csv', 'list', ...where()])
+      expect(parseCsvText(csv.output)).toMatchObject([{ device_id: 'd', persist: 'true' }])
+    })
+
+    test('prints so many, and page after page all of them once', async () => {
+      await storeMany(ids(25))
+      const pages = await Promise.all(
+        ['1', '2', '3', '4'].map((page) =>
+          cli([...where(), 'list', '-f', 'json', '--limit', '10', '--page', page]),
+        ),
+      )
+      const found = pages.map(({ output }): { device_id: string }[] => JSON.parse(output))
+      expect(found.map((devices) => devices.length)).toEqual([10, 10, 5, 0])
+      expect(idsOf(found.flat())).toEqual(ids(25).sort())
+      expect(pages.map(({ errors }) => errors)).toEqual([
+        'There are more: --page 2, or --limit all\n',
+        'There are more: --page 3, or --limit all\n',
+        '',
+        'No devices on page 4.\n',
+      ])
+    })
+
+    test('prints all of them, more than a page of the API', async () => {
+      await storeMany(ids(2_345))
+      const { output } = await cli([...where(), 'list', '--limit', 'all', '--format', 'json'])
+      expect(idsOf(JSON.parse(output))).toEqual(ids(2_345).sort())
+    })
+
+    test('prints only what matches and passes every filter', async () => {
+      await storeDevice(database, 'a-1', { site: 'x', datatype_unit: '["°C","%"]' })
+      await storeDevice(database, 'a-2', { site: 'y', datatype_unit: '["°C"]' })
+      await storeDevice(database, 'b-1', { site: 'x', datatype_unit: '["°C"]' })
+      const list = async (...args: string[]) =>
+        idsOf(JSON.parse((await cli([...where(), 'list', '-f', 'json', ...args])).output))
+      expect(await list('--match', 'a-')).toEqual(['a-1', 'a-2'])
+      expect(await list('--match', '*')).toEqual([])
+      expect(await list('--filter', 'site=x')).toEqual(['a-1', 'b-1'])
+      expect(await list('--filter', 'site=x', '--filter', 'datatype_unit=%')).toEqual(['a-1'])
+      expect(await list('--filter', 'datatype_name=humidity')).toEqual([])
+    })
+
+    test('of nothing is empty in every format, and no failure', async () => {
+      const outputs = await Promise.all(
+        ['table', 'json', 'yaml', 'csv'].map((format) => cli([...where(), 'list', '-f', format])),
+      )
+      expect(outputs.map(({ code }) => code)).toEqual([0, 0, 0, 0])
+      const [table, json, yaml, csv] = outputs.map(({ output }) => output)
+      expect(table).toMatch(/^device_id .*\n$/)
+      expect(json).toBe('[]\n')
+      expect(yaml).toBe('[]\n')
+      expect(csv).toMatch(/^device_id,.*\n$/)
+      expect(outputs[0]?.errors).toBe('No devices.\n')
+    })
+
+    test('tells of what others have damaged, and goes on', async () => {
+      await storeDevice(database, 'good')
+      await storeDevice(database, 'bad', { persist: '{' })
+      const { code, errors, output } = await cli([...where(), 'list', '-f', 'json'])
+      expect(code).toBe(0)
+      expect(idsOf(JSON.parse(output))).toEqual(['good'])
+      expect(errors).toContain('warning: "bad" is damaged: persist is not JSON')
+    })
+  })
+
+  describe('get', () => {
+    test('of one is one object, a line a field as a table', async () => {
+      await storeDevice(database, 'd')
+      const json = await cli([...where(), 'get', 'd', '-f', 'json'])
+      expect(JSON.parse(json.output)).toMatchObject({ device_id: 'd', persist: true })
+      const table = await cli([...where(), 'get', 'd'])
+      expect(table.output).toContain('datatype_name  temperature\n')
+    })
+
+    test('finds ids with colons, blanks, unicode and slashes', async () => {
+      await storeMany(ODD_IDS)
+      const { code, output } = await cli([...where(), 'get', '-f', 'json', '--', ...ODD_IDS])
+      expect(code).toBe(0)
+      expect(JSON.parse(output)).toMatchObject(ODD_IDS.map((device_id) => ({ device_id })))
+    })
+
+    test('of several prints what there is, names what is missing, and exits with 3', async () => {
+      await storeMany(['a', 'c'])
+      const { code, errors, output } = await cli([...where(), 'get', 'a', 'b', 'c', '-f', 'json'])
+      expect(code).toBe(3)
+      expect(idsOf(JSON.parse(output))).toEqual(['a', 'c'])
+      expect(errors).toBe('cache-cli: "b" is not in the cache\n')
+    })
+
+    test('of none prints nothing, and exits with 3', async () => {
+      expect(await cli([...where(), 'get', 'a'])).toMatchObject({ code: 3, output: '' })
+      expect(await cli([...where(), 'get', 'a\nb'])).toMatchObject({ code: 3, output: '' })
+      expect(await cli([...where(), 'get', 'a', 'b', '-f', 'json'])).toMatchObject({
+        code: 3,
+        output: '[]\n',
+      })
+    })
+
+    test('does not call a device missing while the cache is being filled', async () => {
+      const reporter = createWorkerReporter(database.client, 'w', () => Date.now())
+      await reporter.write(workerReport({ id: 'w', rebuilding: true }))
+      // The API remembers for a second who was rebuilding.
+      const other = await startApi({ REDIS_URL: database.url })
+      const args = where().length === 0 ? [] : ['--api', other.url]
+      try {
+        const { code, errors } = await cli([...args, 'get', 'a'])
+        expect(code).toBe(3)
+        expect(errors).toContain('"a" is not in the cache yet: it is being filled again')
+        const batch = await cli([...args, 'batch', '--file', '-', '-f', 'csv'], { stdin: 'a\n' })
+        expect(parseCsvText(batch.output)).toMatchObject([{ device_id: 'a', status: 'unknown' }])
+      } finally {
+        await other.stop()
+      }
+    })
+  })
+
+  describe('batch', () => {
+    test('has a line for each id, in their order, with its status', async () => {
+      await storeMany(['a', 'c'])
+      await storeDevice(database, 'bad', { persist: '{' })
+      const { code, errors, output } = await cli([...where(), 'batch', '--file', '-', '-f', 'csv'], {
+        stdin: 'c\nb\nbad\nx\u0007\na\na\n',
+      })
+      expect(code).toBe(3)
+      expect(errors).toBe('3 of 6 found\n')
+      expect(parseCsvText(output).map(({ device_id, status }) => [device_id, status])).toEqual([
+        ['c', 'found'],
+        ['b', 'missing'],
+        ['bad', 'damaged'],
+        ['x\u0007', 'invalid'],
+        ['a', 'found'],
+        ['a', 'found'],
+      ])
+    })
+
+    test('looks up more than a call can take, from a file to a file', async () => {
+      await storeMany(ids(2_500))
+      const [from, to] = [join(folder, 'ids.csv'), join(folder, 'devices.json')]
+      writeFileSync(
+        from,
+        `site,device_id\n${ids(2_500)
+          .map((id) => `x,${id}\n`)
+          .join('')}`,
+      )
+      const result = await cli([...where(), 'batch', '--file', from, '--output', to, '-f', 'json'])
+      expect(result).toEqual({ code: 0, output: '', errors: '2500 of 2500 found\n' })
+      const rows: { device_id: string; status: string }[] = JSON.parse(readFileSync(to, 'utf8'))
+      expect(rows.map(({ device_id }) => device_id)).toEqual(ids(2_500))
+      expect(rows[0]).toMatchObject({ status: 'found', datatype_name: 'temperature' })
+    })
+  })
+})
+
+test('CSV tells a spreadsheet that an id is no formula', async () => {
+  await storeMany(['=1+1', '+a', '-a', '@a', 'plain'])
+  const { output } = await cli(['list', '-f', 'csv'])
+  const found = parseCsvText(output).map(({ device_id }) => device_id)
+  expect(found.sort()).toEqual(["'+a", "'-a", "'=1+1", "'@a", 'plain'])
+})
+
+test('a bar on the terminal shows how far a batch has come; in a pipe there is none', async () => {
+  const stdin = ids(1_500).join('\n')
+  const seen = await cli(['batch', '--file', '-', '-f', 'csv', '-o', join(folder, 'x')], {
+    stdin,
+    isTerminal: true,
+  })
+  expect(seen.errors).toContain('ids looked up: 1500')
+  const piped = await cli(['batch', '--file', '-', '-f', 'csv'], { stdin })
+  expect(piped.errors).toBe('0 of 1500 found\n')
+})
+
+test('a file of ids that is not there is wrong usage', async () => {
+  const { code, errors } = await cli(['batch', '--file', join(folder, 'nope.txt')])
+  expect(code).toBe(2)
+  expect(errors).toMatch(/^cache-cli: the file of ids can't be read \(ENOENT.*\): check --file\n$/)
+})
+
+describe('info', () => {
+  test('tells of Redis and of the workers, and invents nothing', async () => {
+    await storeMany(['a', 'b'])
+    const without = await cli(['info', '-f', 'json'])
+    expect(JSON.parse(without.output)).toMatchObject({ devices: 2, consumer_state: null, lag_records: null })
+    const reporter = createWorkerReporter(database.client, 'w', () => Date.now())
+    const lag = [
+      { partition: 0, records: 5, seconds: 1.5 },
+      { partition: 1, records: 2, seconds: null },
+    ]
+    await reporter.write(workerReport({ id: 'w', lag, lag_records: 7, devices: 2 }))
+    const expected = {
+      devices: 2,
+      hit_rate_percent: expect.any(Number),
+      memory: expect.any(String),
+      consumer_state: 'consuming',
+      ready_workers: 1,
+      rebuilding: false,
+      lag_records: 7,
+      lag_seconds: 1.5,
+      workers: [{ id: 'w' }],
+    }
+    for (const where of [[], ['--api', api.url]]) {
+      const { output } = await cli([...where, 'info', '-f', 'json'])
+      expect(JSON.parse(output)).toMatchObject(expected)
+    }
+    const { output } = await cli(['info'])
+    expect(output).toMatch(/^devices +2\n/)
+    expect(output).toMatch(/\nworker +state +lag/)
+  })
+})
+
+describe('sweep', () => {
+  test('takes out of the index what has expired, and says how many', async () => {
+    await storeDevice(database, 'alive')
+    await database.client.sadd('devices', 'dead', 'dead:too')
+    expect(await cli(['sweep', '-f', 'json'])).toEqual({
+      code: 0,
+      output: '{\n  "removed": 2,\n  "devices": 1\n}\n',
+      errors: '',
+    })
+  })
+
+  test('is refused while another is at it', async () => {
+    await database.client.set('cache_service:lease:sweeper', 'a worker')
+    const { code, errors } = await cli(['sweep'])
+    expect(code).toBe(5)
+    expect(errors).toContain('another process is sweeping')
+  })
+})

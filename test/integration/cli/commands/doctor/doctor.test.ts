@@ -1,0 +1,349 @@
+import { Redis } from 'ioredis'
+import kafkajs, { type Admin } from 'kafkajs'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { patiently } from '../../../../support/patiently.ts'
+import { readTopic } from '../../../../support/records/read-topic.ts'
+import { runCliHere } from '../../../../support/processes/run-cli-here.ts'
+import {
+  startOwnKafka,
+  startOwnRedis,
+  type OwnKafka,
+  type OwnRedis,
+} from '../../../../support/servers/servers.ts'
+import { update } from '../../../../support/records/tagged-records.ts'
+import { createTopic, uniqueName } from '../../../../support/test-scope.ts'
+import { openWorkerScenario, type ScenarioContext } from '../../../../support/processes/worker-scenario.ts'
+
+type Finding = { verdict: string; area: string; check: string; detail: string; cure: string | null }
+
+async function examine(env: Readonly<Record<string, string>>, ...args: string[]) {
+  const { code, errors, output } = await runCliHere(['doctor', '-f', 'json', ...args], {
+    METRICS_PORT: '0',
+    ...env,
+  })
+  if (output === '') throw new Error(errors)
+  const findings: Finding[] = JSON.parse(output)
+  for (const { cure, verdict } of findings) {
+    expect(cure !== null).toBe(verdict === 'warning' || verdict === 'failed')
+  }
+  const of = (verdict: string) => findings.filter((finding) => finding.verdict === verdict)
+  const find = (check: string) => findings.find((finding) => finding.check.startsWith(check))
+  return { code, output, errors, findings, failed: of('failed'), warnings: of('warning'), find }
+}
+
+/** Without Kafka, which these tests are not about. */
+const asUpdater = (env: Readonly<Record<string, string>>, ...args: string[]) =>
+  examine(env, '--role', 'kv-updater', ...args)
+
+async function openRedis(options: Parameters<typeof startOwnRedis>[0] = {}): Promise<OwnRedis> {
+  const redis = await startOwnRedis(options)
+  onTestFinished(() => redis.stop())
+  return redis
+}
+
+test('finds nothing where all is well, writes nothing, and says so in a table too', async (context) => {
+  const ownRedis = { args: ['--appendonly', 'yes'] }
+  const scenario = await openWorkerScenario(context, { ownRedis })
+  const { admin, env, errorTopic, kafka, redis, topic } = scenario
+  await scenario.send([update({ deviceId: 'one' })])
+  const { code, errors, findings, find } = await examine(env, '--role', 'all')
+  expect(findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
+  expect(code).toBe(0)
+  expect(errors).toMatch(/^0 failed, 0 to look at, \d+ ok, 0 skipped\n$/)
+  expect(find(`reading ${topic}`)?.detail).toBe('allowed')
+  expect(find(`writing ${errorTopic}`)?.detail).toBe('allowed')
+  expect(find('commands of the worker')?.detail).toContain('by ACL DRYRUN, as default')
+  expect(await redis.keys('*')).toEqual([])
+  expect(await readTopic(kafka, admin, errorTopic)).toEqual([])
+  expect((await admin.fetchTopicOffsets(topic)).reduce((sum, { high }) => sum + Number(high), 0)).toBe(1)
+
+  const table = await runCliHere(['doctor'], { ...env, METRICS_PORT: '0' })
+  expect(table.output).toMatch(/^ok {7}settings environment: every setting can be used\nok {7}kafka /)
+})
+
+test('tells of every setting that cannot be used, and of nothing else', async () => {
+  const { code, failed, findings } = await examine({ REDIS_PORT: 'x', KAFKA_SSL: 'perhaps' })
+  expect(code).toBe(1)
+  expect(failed.map(({ check }) => check).sort()).toEqual(['KAFKA_SSL', 'REDIS_PORT'])
+  expect(findings.filter(({ verdict }) => verdict === 'skipped')).toHaveLength(3)
+})
+
+test('tells a port that is in use', async () => {
+  const redis = await openRedis()
+  const { find } = await asUpdater({ REDIS_URL: redis.url, METRICS_PORT: String(redis.port) })
+  expect(find('METRICS_PORT')).toMatchObject({
+    verdict: 'warning',
+    detail: expect.stringContaining('in use'),
+  })
+})
+
+describe('of Redis', () => {
+  test('a wrong password, or none, names the setting and never the password', async () => {
+    const redis = await openRedis({ password: 'correct-horse' })
+    const address = { REDIS_HOST: redis.host, REDIS_PORT: String(redis.port) }
+    for (const env of [address, { ...address, REDIS_PASSWORD: 'wrong-horse' }]) {
+      const { code, failed, output } = await asUpdater(env)
+      expect(code).toBe(1)
+      expect(failed).toMatchObject([{ check: 'login', cure: expect.stringContaining('REDIS_PASSWORD') }])
+      expect(output).not.toContain('horse')
+    }
+    expect(await asUpdater({ ...address, REDIS_PASSWORD: 'correct-horse' })).toMatchObject({ code: 0 })
+  })
+
+  test('an eviction policy that loses devices is a warning', async () => {
+    const redis = await openRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
+    const { code, find } = await asUpdater({ REDIS_URL: redis.url })
+    expect(code).toBe(0)
+    expect(find('eviction')).toMatchObject({
+      verdict: 'warning',
+      detail: expect.stringContaining('allkeys-lru'),
+      cure: expect.stringContaining('noeviction'),
+    })
+  })
+
+  test('a replica is no place to write to', async () => {
+    const redis = await openRedis({ args: ['--replicaof', '127.0.0.1', '1'] })
+    const { code, find } = await asUpdater({ REDIS_URL: redis.url })
+    expect(code).toBe(1)
+    expect(find('mode')).toMatchObject({ verdict: 'failed', cure: expect.stringContaining('primary') })
+  })
+
+  test('a name that nobody knows, and a port on which nobody listens, are unreachable', async () => {
+    const { code, failed } = await asUpdater({ REDIS_HOST: 'no-such-host.invalid' })
+    expect(code).toBe(4)
+    expect(failed).toMatchObject([
+      { check: 'name no-such-host.invalid:6379', cure: expect.stringContaining('REDIS_HOST') },
+    ])
+    const nobody = await asUpdater({ REDIS_HOST: '127.0.0.1', REDIS_PORT: '1' })
+    expect(nobody.code).toBe(4)
+    expect(nobody.failed).toMatchObject([
+      { check: 'connection 127.0.0.1:1', detail: 'nothing answers (ECONNREFUSED)' },
+    ])
+  })
+
+  test('a certificate is checked', async () => {
+    const redis = await openRedis({ tls: true })
+    const env = { REDIS_URL: redis.url }
+    const untrusted = await asUpdater(env)
+    expect(untrusted.failed).toMatchObject([
+      { check: `TLS 127.0.0.1:${redis.port}`, cure: expect.stringContaining('REDIS_TLS_CA_FILE') },
+    ])
+    const trusted = await asUpdater({ ...env, REDIS_TLS_CA_FILE: redis.tls?.caPath ?? '' })
+    expect(trusted.code).toBe(0)
+    // The one that the tests make lives for two days.
+    expect(trusted.find('TLS')).toMatchObject({
+      verdict: 'warning',
+      detail: expect.stringContaining('certificate ends on'),
+    })
+  })
+
+  const KEYS = '~cache_service:* &update'
+  const NEEDED =
+    '+evalsha +script|load +set +get +del +pexpire +sadd +xadd +subscribe +ping +select +client +info'
+
+  test.each([
+    ['ACL DRYRUN', '+acl'],
+    ['MULTI and DISCARD', '+multi +discard'],
+    ['harmless calls', ''],
+  ])('a missing permission is found by %s', async (way, means) => {
+    const redis = await openRedis({
+      aclUsers: {
+        whole: `on >secret ${KEYS} ${NEEDED} ${means}`,
+        lacking: `on >secret ${KEYS} ${NEEDED} -get ${means}`,
+        keyless: `on >secret ~other:* &update ${NEEDED} ${means}`,
+        deaf: `on >secret ~cache_service:* &other ${NEEDED} ${means}`,
+      },
+    })
+    const admin = new Redis(redis.url)
+    onTestFinished(() => admin.disconnect())
+    const as = (user: string) => asUpdater({ REDIS_URL: `redis://${user}:secret@127.0.0.1:${redis.port}` })
+    const whole = await as('whole')
+    expect(whole.find('commands')).toMatchObject({
+      verdict: 'ok',
+      detail: expect.stringContaining(`by ${way}, as whole`),
+    })
+    expect((await as('lacking')).failed).toMatchObject([
+      { check: 'commands of the kv-updater', cure: 'redis-cli ACL SETUSER lacking +get' },
+    ])
+    expect((await as('keyless')).failed).toMatchObject([
+      {
+        detail: expect.stringContaining('set on cache_service:*'),
+        cure: 'redis-cli ACL SETUSER keyless ~cache_service:*',
+      },
+    ])
+    expect((await as('deaf')).failed).toMatchObject([
+      { detail: 'deaf may not: subscribe on update', cure: 'redis-cli ACL SETUSER deaf &update' },
+    ])
+    const left = (await admin.keys('*')).filter((key) => !key.startsWith('cache_service:doctor:'))
+    expect(left).toEqual([])
+  })
+})
+
+describe('of Kafka', () => {
+  const withoutRedis = (findings: readonly Finding[]) => findings.filter(({ area }) => area === 'kafka')
+
+  test('a topic that is missing is named, with its setting', async (context) => {
+    const { createErrorTopic, env, errorTopic, topic } = await openWorkerScenario(context, {
+      topic: false,
+      errorTopic: false,
+    })
+    const { code, failed } = await examine(env)
+    expect(code).toBe(1)
+    expect(failed).toMatchObject([
+      {
+        check: `topic ${topic}`,
+        detail: 'it does not exist',
+        cure: expect.stringContaining('KAFKA_VALIDATED_DATA_TOPIC'),
+      },
+      { check: `topic ${errorTopic}`, cure: expect.stringContaining('KAFKA_ERROR_TOPIC') },
+    ])
+    await createErrorTopic()
+    expect((await examine(env)).failed.map(({ check }) => check)).toEqual([`topic ${topic}`])
+  })
+
+  test('topics that keep too little are warnings', async (context) => {
+    const { env } = await openWorkerScenario(context, {
+      topic: false,
+      errorTopic: { 'max.message.bytes': '10000' },
+    })
+    const topic = uniqueName('short')
+    await createTopic(inject('kafkaBrokers'), topic, { config: { 'retention.ms': '3600000' } })
+    const { code, find } = await examine({ ...env, KAFKA_VALIDATED_DATA_TOPIC: topic })
+    expect(code).toBe(0)
+    expect(find('retention')).toMatchObject({ verdict: 'warning', detail: expect.stringContaining('1 hour') })
+    expect(find('max.message.bytes')).toMatchObject({ verdict: 'warning' })
+  })
+
+  test('brokers that are not there: one is a warning, all are unreachable', async (context) => {
+    const { env } = await openWorkerScenario(context)
+    const brokers = env['KAFKA_BOOTSTRAP_SERVERS'] ?? ''
+    const all = await examine({ ...env, KAFKA_BOOTSTRAP_SERVERS: 'no-such-host.invalid:9092' })
+    expect(all.code).toBe(4)
+    expect(all.failed).toMatchObject([
+      { check: 'name no-such-host.invalid:9092', cure: expect.stringContaining('KAFKA_BOOTSTRAP_SERVERS') },
+    ])
+    const one = await examine({ ...env, KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:1,${brokers}` })
+    expect(one.code).toBe(0)
+    expect(one.find('connection 127.0.0.1:1')).toMatchObject({ verdict: 'warning' })
+  })
+
+  describe('with logins and permissions', () => {
+    let kafka: OwnKafka
+    let admin: Admin
+    beforeAll(async () => {
+      kafka = await startOwnKafka({
+        security: 'sasl_plain',
+        properties: {
+          'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+          // The side entrance, and the broker itself.
+          'super.users': 'User:ANONYMOUS',
+        },
+      })
+      admin = new kafkajs.Kafka({
+        brokers: [...kafka.internalBrokers],
+        logLevel: kafkajs.logLevel.NOTHING,
+      }).admin()
+      await admin.connect()
+    })
+    afterAll(async () => {
+      await admin?.disconnect()
+      await kafka?.stop()
+    })
+
+    async function open(context: ScenarioContext) {
+      const scenario = await openWorkerScenario(context, {
+        kafka: { brokers: kafka.internalBrokers },
+        env: {
+          KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
+          KAFKA_SASL_MECHANISM: 'plain',
+          KAFKA_SASL_USERNAME: 'alice',
+          KAFKA_SASL_PASSWORD: 'alice-secret',
+        },
+      })
+      await scenario.send([update({ deviceId: 'one' })])
+      return scenario
+    }
+
+    const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
+
+    async function allow(
+      resource: 'TOPIC' | 'GROUP',
+      name: string,
+      operation: 'READ' | 'WRITE',
+      prefixed = false,
+    ) {
+      await admin.createAcls({
+        acl: [
+          {
+            resourceType: AclResourceTypes[resource],
+            resourceName: name,
+            resourcePatternType: prefixed ? ResourcePatternTypes.PREFIXED : ResourcePatternTypes.LITERAL,
+            principal: 'User:alice',
+            host: '*',
+            operation: AclOperationTypes[operation],
+            permissionType: AclPermissionTypes.ALLOW,
+          },
+        ],
+      })
+    }
+
+    test('a wrong password names the setting and never the password', async (context) => {
+      const { env } = await open(context)
+      const { code, failed, output } = await examine({ ...env, KAFKA_SASL_PASSWORD: 'wrong-secret' })
+      expect(code).toBe(1)
+      expect(failed).toMatchObject([
+        { area: 'kafka', check: 'login', cure: expect.stringContaining('KAFKA_SASL_PASSWORD') },
+      ])
+      expect(output).not.toContain('secret')
+    })
+
+    test('each missing permission is found, until there is none', async (context) => {
+      const { env, errorTopic, group, topic } = await open(context)
+      const state = async () => {
+        const { findings } = await examine(env)
+        return Object.fromEntries(
+          withoutRedis(findings)
+            .filter(({ verdict }) => verdict !== 'ok')
+            .map(({ check, cure, verdict }) => [check, cure ?? verdict]),
+        )
+      }
+      const acl = (operation: string, resource: string) =>
+        `kafka-acls.sh --add --allow-principal User:alice --operation ${operation} ${resource}`
+      expect(await state()).toMatchObject({
+        [`topic ${topic}`]: acl('Describe', `--topic ${topic}`),
+        [`topic ${errorTopic}`]: acl('Describe', `--topic ${errorTopic}`),
+        [`group ${group}`]: acl('Read', `--group ${group}`),
+      })
+
+      await allow('TOPIC', topic, 'WRITE')
+      await allow('TOPIC', errorTopic, 'READ')
+      await allow('GROUP', group, 'READ', true)
+      await patiently(async () =>
+        expect(await state()).toMatchObject({
+          [`reading ${topic}`]: acl('Read', `--topic ${topic}`),
+          [`writing ${errorTopic}`]: acl('Write', `--topic ${errorTopic}`),
+        }),
+      )
+
+      await allow('TOPIC', topic, 'READ')
+      await allow('TOPIC', errorTopic, 'WRITE')
+      // What the topics keep, only those may know who may describe their settings.
+      await patiently(async () =>
+        expect(await state()).toEqual({
+          'retention against REDIS_METADATA_TTL': 'skipped',
+          'max.message.bytes of the error topic': 'skipped',
+        }),
+      )
+      const filled = (await admin.fetchTopicOffsets(topic)).find(({ high }) => high === '1')
+      for (const args of [
+        ['errors', 'list'],
+        ['errors', 'replay', '--to', 'topic'],
+        ['explain', '--partition', filled?.partition.toString() ?? '', '--offset', '0'],
+      ]) {
+        expect(await runCliHere(args, env)).toMatchObject({ code: 0 })
+      }
+      const end = await admin.fetchTopicOffsets(errorTopic)
+      expect(end).toMatchObject([{ high: '0' }])
+    })
+  })
+})

@@ -1,0 +1,119 @@
+import { expect, inject, test } from 'vitest'
+import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
+import { patiently } from '../../../support/patiently.ts'
+import { runCliHere, startCliHere } from '../../../support/processes/run-cli-here.ts'
+import { startApi } from '../../../support/processes/start-api.ts'
+import { update } from '../../../support/records/tagged-records.ts'
+import { uniqueName } from '../../../support/test-scope.ts'
+import { workerReport } from '../../../support/records/worker-report.ts'
+import { openWorkerScenario, type WorkerScenario } from '../../../support/processes/worker-scenario.ts'
+
+const send = ({ send: sendRecords }: WorkerScenario, ids: readonly string[]) =>
+  sendRecords(ids.map((deviceId) => update({ deviceId })))
+
+test('lag and info follow a worker from before it begins until it has read all', async (context) => {
+  const scenario = await openWorkerScenario(context, { partitions: 1 })
+  const { env } = scenario
+  const lag = async (...args: string[]) => {
+    const { code, output } = await runCliHere(['lag', '-f', 'json', ...args], env)
+    expect(code).toBe(0)
+    const rows: unknown = JSON.parse(output)
+    return rows
+  }
+  await send(scenario, ['a', 'b', 'c'])
+  expect(await lag()).toEqual([
+    { partition: 0, committed: null, end: 3, lag: 3, seconds: null, worker: null },
+  ])
+  const watch = startCliHere(['lag', '--watch', '--interval', '1', '-f', 'json'], env)
+  await patiently(() => expect(watch.output).toContain('"lag":3'))
+
+  const worker = await scenario.startWorker()
+  await patiently(async () => {
+    expect(await lag()).toEqual([
+      { partition: 0, committed: 3, end: 3, lag: 0, seconds: 0, worker: expect.any(String) },
+    ])
+  })
+  const table = await runCliHere(['lag'], env)
+  expect(table.output).toMatch(
+    /^partition +committed +end +lag +seconds +worker\n +0 +3 +3 +0 +0\.0 {2}\S+\n$/,
+  )
+  expect(table.errors).toBe('0 records behind\n')
+  await patiently(async () => {
+    const info: unknown = JSON.parse((await runCliHere(['info', '-f', 'json'], env)).output)
+    expect(info).toMatchObject({
+      ...{ devices: 3, consumer_state: 'consuming', ready_workers: 1, lag_records: 0, lag_seconds: 0 },
+      workers: [{ ready: true, totals: { applied: 3 } }],
+    })
+  })
+
+  await patiently(() => expect(watch.output).toMatch(/"lag":0,.*\n$/))
+  for (const line of watch.output.trimEnd().split('\n')) {
+    expect(JSON.parse(line)).toEqual({
+      at: expect.stringMatching(/Z$/),
+      lag: expect.any(Number),
+      partitions: [expect.objectContaining({ partition: 0, end: 3 })],
+    })
+  }
+  watch.interrupt()
+  expect(await watch.ended).toMatchObject({ code: 130, errors: '' })
+  expect(await worker.stop()).toBe(0)
+})
+
+test('the age of the first record behind is what its worker reports, also with --api', async (context) => {
+  const scenario = await openWorkerScenario(context, { partitions: 2 })
+  await send(scenario, ['a', 'b', 'c', 'd'])
+  const reporter = createWorkerReporter(scenario.redis, 'w', () => Date.now())
+  const lag = [
+    { partition: 0, records: 2, seconds: 12.5 },
+    // Older than what has come since.
+    { partition: 1, records: 0, seconds: 0 },
+  ]
+  await reporter.write(workerReport({ id: 'w', lag, lag_records: 2 }))
+  const direct = await runCliHere(['lag', '-f', 'json'], scenario.env)
+  const rows: { lag: number; seconds: number | null; worker: string }[] = JSON.parse(direct.output)
+  expect(rows.map(({ lag: records }) => records).reduce((a, b) => a + b)).toBe(4)
+  expect(rows.map(({ seconds, worker }) => ({ seconds, worker }))).toEqual([
+    { seconds: rows[0]?.lag === 0 ? 0 : 12.5, worker: 'w' },
+    { seconds: rows[1]?.lag === 0 ? 0 : null, worker: 'w' },
+  ])
+  const { REDIS_URL: redisUrl = '' } = scenario.env
+  const api = await startApi({ REDIS_URL: redisUrl })
+  context.onTestFinished(() => api.stop())
+  const reported = await runCliHere(['lag', '-f', 'csv', '--api', api.url])
+  expect(reported.output).toBe('partition,committed,end,lag,seconds,worker\n0,,,2,12.5,w\n1,,,0,0.0,w\n')
+})
+
+test('lag on a terminal is a table that clears the screen before it', async (context) => {
+  const { env } = await openWorkerScenario(context, { partitions: 1 })
+  const watch = startCliHere(['lag', '--watch', '--interval', '1'], env, { isTerminal: true })
+  await patiently(() => expect(watch.output.split('\u001b[H\u001b[2J')).toHaveLength(3))
+  expect(watch.output).toContain('0 records behind')
+  watch.interrupt()
+  expect(await watch.ended).toMatchObject({ code: 130 })
+})
+
+test('lag without Redis is told all the same, but for who works on it', async (context) => {
+  const { env } = await openWorkerScenario(context, { partitions: 1 })
+  const { code, errors, output } = await runCliHere(['lag', '-f', 'csv'], {
+    ...env,
+    REDIS_URL: 'redis://127.0.0.1:1',
+  })
+  expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/\n0,,0,0,0\.0,\n$/) })
+  expect(errors).toMatch(/^no seconds and no workers: Redis at 127\.0\.0\.1:1 can't be reached/)
+})
+
+test('a topic that does not exist exits with 3, a Kafka that does not answer with 4', async () => {
+  const topic = uniqueName('nope')
+  const env = { REDIS_URL: inject('redisUrl'), KAFKA_VALIDATED_DATA_TOPIC: topic }
+  const missing = await runCliHere(['lag'], {
+    ...env,
+    KAFKA_BOOTSTRAP_SERVERS: inject('kafkaBrokers').join(','),
+  })
+  expect(missing).toMatchObject({ code: 3, output: '' })
+  expect(missing.errors).toContain(`the topic ${topic} does not exist: check KAFKA_VALIDATED_DATA_TOPIC`)
+  const away = await runCliHere(['lag'], { ...env, KAFKA_BOOTSTRAP_SERVERS: '127.0.0.1:1' })
+  expect(away).toMatchObject({ code: 4, output: '' })
+  expect(away.errors).toMatch(
+    /^cache-cli: Kafka at 127\.0\.0\.1:1 can't be reached .*KAFKA_BOOTSTRAP_SERVERS/,
+  )
+})

@@ -1,0 +1,97 @@
+import { describe, expect, test } from 'vitest'
+import { startCliProcess } from '../../../support/processes/cli-process.ts'
+import { eventually } from '../../../support/eventually.ts'
+import { patiently } from '../../../support/patiently.ts'
+import { runCliHere } from '../../../support/processes/run-cli-here.ts'
+import { update } from '../../../support/records/tagged-records.ts'
+import { openWorkerScenario, type ScenarioContext } from '../../../support/processes/worker-scenario.ts'
+
+const DEVICES = 40
+
+/** A worker that has read everything, and reports. */
+async function openFilled(context: ScenarioContext) {
+  const scenario = await openWorkerScenario(context, { partitions: 3 })
+  const { admin, env, group, redis, startWorker, topic } = scenario
+  await scenario.send(Array.from({ length: DEVICES }, (_, i) => update({ deviceId: `d-${i}` })))
+  const worker = await scenario.startWorker()
+  await patiently(async () => expect(await redis.scard('devices')).toBe(DEVICES))
+  await worker.ready()
+  await patiently(async () => expect(await redis.keys('cache_service:worker:*')).toHaveLength(1))
+  const run = (...args: string[]) => runCliHere(['rebuild', ...args], env)
+  return { admin, env, group, redis, run, startWorker, topic, worker }
+}
+
+describe('cache-cli rebuild', () => {
+  test('brings back what Redis has lost, and waits until it is complete', async (context) => {
+    const { group, redis, run } = await openFilled(context)
+    await redis.del(...Array.from({ length: 10 }, (_, i) => `device:d-${i}:metadata`))
+    const { code, errors, output } = await run('--yes')
+    expect(code).toBe(0)
+    expect(output).toMatch(/^partition +progress +earliest +end +records +oldest_record\n/)
+    expect(errors).toContain(`read by the group ${group}; one worker reports`)
+    expect(errors).toContain(`the cache is complete again: ${DEVICES} records read, ${DEVICES} devices`)
+    expect(await redis.keys('device:d-*')).toHaveLength(DEVICES)
+  })
+
+  test('shows its plan first: what there is to read, and what is out of reach', async (context) => {
+    const { admin, redis, run, topic } = await openFilled(context)
+    const bounds = await admin.fetchTopicOffsets(topic)
+    await redis.pexpire('device:d-1:metadata', 3_600_000) // as if its last record were almost a day old
+    const { code, output } = await run('--dry-run', '-f', 'json')
+    expect(code).toBe(0)
+    expect(JSON.parse(output)).toMatchObject({
+      topic,
+      workers: 1,
+      devices: DEVICES,
+      devices_out_of_reach: 1,
+      partitions: bounds
+        .map(({ partition, low, high }) => ({
+          partition,
+          progress: Number(high),
+          earliest: Number(low),
+          end: Number(high),
+        }))
+        .toSorted((a, b) => a.partition - b.partition),
+    })
+  })
+
+  test('does nothing unless it is confirmed', async (context) => {
+    const { env, group, redis, run } = await openFilled(context)
+    const progress = await redis.hgetall(`cache_service:progress:${group}`)
+    expect(Object.keys(progress)).toHaveLength(3)
+    expect(await run()).toMatchObject({ code: 5, errors: expect.stringContaining('give --yes') })
+    const denied = await runCliHere(['rebuild'], env, { stdin: 'n\n', isTerminal: true })
+    expect(denied).toMatchObject({ code: 5, errors: expect.stringContaining('nothing was done') })
+    expect(await redis.hgetall(`cache_service:progress:${group}`)).toEqual(progress)
+    const confirmed = await runCliHere(['rebuild', '--no-wait'], env, { stdin: 'y\n', isTerminal: true })
+    expect(confirmed).toMatchObject({ code: 0, errors: expect.stringContaining('the rebuild has begun') })
+  })
+
+  test('that nobody watches any more goes on', async (context) => {
+    const { env, group, redis, worker } = await openFilled(context)
+    worker.kill('SIGSTOP')
+    await redis.del('device:d-1:metadata')
+    const running = startCliProcess(['rebuild', '--yes'], env)
+    await patiently(async () => expect(await redis.exists(`cache_service:progress:${group}`)).toBe(0))
+    running.kill('SIGINT')
+    const code = await running.exit
+    worker.kill('SIGCONT')
+    expect(code).toBe(130)
+    expect(running.errors).toContain('the rebuild goes on by itself')
+    await patiently(async () => expect(await redis.exists('device:d-1:metadata')).toBe(1))
+  })
+
+  test('without a worker says that it waits for one, and does not wait itself', async (context) => {
+    const { redis, run, startWorker, worker } = await openFilled(context)
+    await worker.stop()
+    await redis.del('device:d-1:metadata')
+    expect(await run('--yes')).toMatchObject({
+      code: 0,
+      errors: expect.stringContaining('no worker reports'),
+    })
+    await startWorker()
+    await eventually(async () => expect(await redis.exists('device:d-1:metadata')).toBe(1), {
+      timeoutMs: 60_000,
+    })
+  })
+})

@@ -1,0 +1,94 @@
+import { createServer } from 'node:net'
+import { expect, onTestFailed, onTestFinished, test } from 'vitest'
+import { startCliProcess } from '../../support/processes/cli-process.ts'
+import { eventually } from '../../support/eventually.ts'
+import { validLetters, writeLetters } from '../../support/processes/dead-letter-scenario.ts'
+import { readTopic } from '../../support/records/read-topic.ts'
+import { runCliProcess } from '../../support/processes/run-program.ts'
+import { openWorkerScenario, type ScenarioContext } from '../../support/processes/worker-scenario.ts'
+
+const LETTERS = 300
+
+/** Letters whose records are not in the topic, and a Redis whose writes can be held up. */
+async function openWithLetters(context: ScenarioContext) {
+  const scenario = await openWorkerScenario(context, {
+    partitions: 1,
+    ownRedis: {},
+    env: { REDIS_TIMEOUT_S: '20', KAFKA_SESSION_TIMEOUT_S: '30' },
+  })
+  await writeLetters(scenario, validLetters(LETTERS))
+  return scenario
+}
+
+test.each([
+  ['cache', 'applied'],
+  ['topic', 'sent'],
+] as const)(
+  'Ctrl-C during a replay to the %s finishes what is in hand, counts it, and leaves the rest for the next',
+  async (to, result) => {
+    const { admin, env, kafka, redis, topic } = await openWithLetters({
+      onTestFinished,
+      onTestFailed,
+    })
+    await redis.call('CLIENT', 'PAUSE', '20000', 'WRITE')
+    const running = startCliProcess(['errors', 'replay', '--to', to], env)
+    await eventually(async () => expect(await redis.client('LIST')).toMatch(/name=cache-cli\S* .*flags=b/))
+    running.kill('SIGINT')
+    await redis.call('CLIENT', 'UNPAUSE')
+    expect(await running.exit).toBe(130)
+    expect(running.output).toBe('')
+    const done = Number(
+      new RegExp(`^interrupted, with ${result} (\\d+): run it again`, 'm').exec(running.errors)?.[1],
+    )
+    expect(done).toBeGreaterThan(0)
+    expect(done).toBeLessThan(LETTERS)
+
+    const rest = await runCliProcess(['errors', 'replay', '--to', to, '-f', 'json'], env)
+    expect(rest.code).toBe(0)
+    expect(JSON.parse(rest.output)).toMatchObject({
+      results: { [result]: LETTERS - done, already_replayed: done },
+    })
+    if (to === 'cache') expect(await redis.scard('devices')).toBe(LETTERS)
+    else {
+      const keys = (await readTopic(kafka, admin, topic)).map(({ key }) => String(key))
+      expect(keys).toHaveLength(LETTERS)
+      expect(new Set(keys).size).toBe(LETTERS)
+    }
+  },
+)
+
+test('a reader who has seen enough ends a list without a complaint', async (context) => {
+  const { env } = await openWithLetters(context)
+  const running = startCliProcess('cache-cli errors list -n 1000 -f json | head -1', env)
+  expect(await running.exit).toBe(0)
+  expect(running).toMatchObject({ output: '[\n', errors: '' })
+})
+
+test('the doctor ends soon when nothing answers', async () => {
+  const { code, errors, output } = await runCliProcess(['doctor', '-f', 'json'], {
+    KAFKA_BOOTSTRAP_SERVERS: '127.0.0.1:1,no-such-host.invalid:9092',
+    REDIS_HOST: '127.0.0.1',
+    REDIS_PORT: '1',
+    METRICS_PORT: '0',
+  })
+  expect(code).toBe(4)
+  expect(errors).toMatch(/^3 failed, /)
+  expect(JSON.parse(output)).toHaveLength(8)
+})
+
+test('the doctor does not wait for ever for servers that take a connection and say nothing', async () => {
+  const silent = createServer(() => undefined).listen(0, '127.0.0.1')
+  onTestFinished(() => void silent.close())
+  await new Promise((resolve) => silent.once('listening', resolve))
+  const address = silent.address()
+  const port = typeof address === 'object' ? String(address?.port) : ''
+  const { code, output } = await runCliProcess(['doctor', '-f', 'csv'], {
+    KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${port}`,
+    REDIS_HOST: '127.0.0.1',
+    REDIS_PORT: port,
+    METRICS_PORT: '0',
+  })
+  expect(code).toBe(1)
+  expect(output).toMatch(/^failed,kafka,login,timed out/m)
+  expect(output).toMatch(/^failed,redis,login,.*timed? ?out/im)
+})

@@ -1,0 +1,153 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { startCliProcess } from '../../support/processes/cli-process.ts'
+import { hint } from '../../support/processes/client-world.ts'
+import { storeDevice } from '../../support/records/cli-fixtures.ts'
+import { patiently } from '../../support/patiently.ts'
+import { runCliHere } from '../../support/processes/run-cli-here.ts'
+import { runCliProcess } from '../../support/processes/run-program.ts'
+import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
+
+const COMMANDS = [
+  ...['list', 'get', 'batch', 'watch', 'info', 'lag', 'explain', 'rebuild', 'sweep', 'doctor'],
+  ...['errors', 'errors list', 'errors show', 'errors stats', 'errors replay'],
+  ...['config', 'config show', 'config validate', 'token', 'token create'],
+]
+
+let database: RedisDatabase
+let env: Readonly<Record<string, string>>
+let folder: string
+
+beforeAll(async () => {
+  database = await useRedisDatabase(inject('redisUrl'))
+  env = { REDIS_URL: database.url }
+  folder = mkdtempSync(join(tmpdir(), 'test-cli-process-'))
+  for (let i = 0; i < 3_000; i += 500) {
+    await Promise.all(Array.from({ length: 500 }, (_, j) => storeDevice(database, `d${i + j}`)))
+  }
+})
+afterAll(async () => {
+  await database.release()
+  await rm(folder, { recursive: true })
+})
+
+const start = (command: string | readonly string[]) => startCliProcess(command, env)
+
+describe('the program', () => {
+  test('gives its answer to a pipe without colours, and its remarks to stderr', async () => {
+    const { code, errors, output } = await runCliProcess(['list', '--limit', '2'], env)
+    expect(code).toBe(0)
+    expect(output).toMatch(/^device_id {2}.*\nd\d+ +temperature .*\nd\d+ +temperature .*\n$/)
+    expect(errors).toBe('There are more: --page 2, or --limit all\n')
+    // What nobody can undo has colours all the same.
+    const forced = await runCliProcess(['list', '--limit', '1'], { ...env, FORCE_COLOR: '1' })
+    expect(forced.output).toContain('\u001b[1m')
+  })
+
+  test.each([
+    ['a table', 'list --limit all', /^device_id /],
+    ['JSON', 'list --limit all -f json', /^\[$/],
+    ['CSV, of a batch', 'batch --file - -f csv', /^device_id,status/],
+  ])('ends quietly and well when nobody reads on: %s', async (_, command, firstLine) => {
+    const ids = join(folder, 'ids')
+    writeFileSync(ids, Array.from({ length: 50_000 }, (_id, i) => `d${i}\n`).join(''))
+    const cli = start(`cache-cli ${command} < ${ids} | head -1`)
+    expect(await cli.exit).toBe(0)
+    expect(cli.output.trimEnd()).toMatch(firstLine)
+    expect(cli.errors).toBe('')
+  })
+
+  test('ends with 130 at Ctrl-C in the midst of a watch, and says nothing more', async () => {
+    const watch = start(['watch', '-f', 'json'])
+    await patiently(() => expect(watch.errors).toBe('Watching; Ctrl-C ends it.\n'))
+    await hint(database.client, 'changed', ['a'])
+    // Flushed: it is there while the program runs.
+    await patiently(() => expect(watch.output).toMatch(/"device_ids":\["a"\].*\n$/))
+    watch.kill('SIGINT')
+    expect(await watch.exit).toBe(130)
+    expect(watch.errors).toBe('Watching; Ctrl-C ends it.\n')
+  })
+
+  test('ends well when nobody reads a watch any more', async () => {
+    const watch = start(['watch', '-f', 'json'])
+    await patiently(() => expect(watch.errors).toContain('Watching'))
+    watch.closeOutput()
+    await hint(database.client, 'changed', ['a'])
+    expect(await watch.exit).toBe(0)
+  })
+
+  test.each(['SIGINT', 'SIGTERM'] as const)(
+    'ends at once with 130 at %s while it waits for input',
+    async (signal) => {
+      for (const ids of ['', 'd1\nd2\n']) {
+        const batch = start(['batch', '--file', '-', '-f', 'csv'])
+        batch.write(ids)
+        await patiently(() => expect(batch.output).toContain('device_id'))
+        const toldAt = performance.now()
+        batch.kill(signal)
+        expect(await batch.exit).toBe(130)
+        // What does not end by itself is given up after three seconds.
+        expect(performance.now() - toldAt).toBeLessThan(2_500)
+      }
+    },
+  )
+
+  test('writes into a file all that it would print, and replaces what was there', async () => {
+    const path = join(folder, 'devices.csv')
+    writeFileSync(path, 'x'.repeat(1_000_000))
+    const { exit } = start(['list', '--limit', 'all', '-f', 'csv', '-o', path])
+    expect(await exit).toBe(0)
+    expect(readFileSync(path, 'utf8').trimEnd().split('\n')).toHaveLength(3_001)
+  })
+
+  test('names the setting when Redis is away, without a stack, or with --verbose with one', async () => {
+    const away = { REDIS_HOST: '127.0.0.1', REDIS_PORT: '1' }
+    const said =
+      "cache-cli: Redis at 127.0.0.1:1 can't be reached (connect ECONNREFUSED 127.0.0.1:1): check REDIS_HOST and REDIS_PORT, or REDIS_URL\n"
+    expect(await runCliProcess(['list', '-q'], away)).toEqual({ code: 4, output: '', errors: said })
+    const verbose = await runCliProcess(['list', '-v'], away)
+    expect(verbose).toMatchObject({ code: 4, errors: expect.stringContaining(`${said}ServiceError: `) })
+  })
+})
+
+describe('the help', () => {
+  test.each(COMMANDS)('of %s has examples and the exit codes', async (command) => {
+    const { code, errors, output } = await runCliHere([...command.split(' '), '--help'])
+    expect({ code, errors }).toEqual({ code: 0, errors: '' })
+    expect(output).toContain(`Usage: cache-cli ${command} `)
+    const examples = /\nExamples:\n((?: {2}.+\n)+)/.exec(output)?.[1] ?? ''
+    expect(examples).toMatch(/^ {2}(?:.+ \| )?cache-cli \S.* {2}\S/)
+    expect(output).toContain('  130  interrupted (Ctrl-C)')
+    for (const line of output.split('\n')) expect(line.length).toBeLessThanOrEqual(120)
+  })
+
+  test('of the program names every command', async () => {
+    const { code, output } = await runCliHere(['--help'])
+    expect(code).toBe(0)
+    for (const command of COMMANDS.filter((name) => !name.includes(' '))) {
+      expect(output).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'))
+    }
+    expect((await runCliHere(['help', 'get'])).output).toContain('Usage: cache-cli get ')
+  })
+
+  test('tells what was meant when a command or an option is not known', async () => {
+    expect(await runCliHere(['lst'])).toEqual({
+      code: 2,
+      output: '',
+      errors: "cache-cli: unknown command 'lst'\n(Did you mean list?)\n(cache-cli --help tells more)\n",
+    })
+    const { code, errors } = await runCliHere(['list', '--limt', '3'])
+    expect(code).toBe(2)
+    expect(errors).toContain('(Did you mean --limit?)')
+    expect(errors).toContain('(cache-cli list --help tells more)')
+  })
+
+  test('is what is shown without a command, as wrong usage', async () => {
+    const { code, errors, output } = await runCliHere([])
+    expect({ code, output }).toEqual({ code: 2, output: '' })
+    expect(errors).toContain('Usage: cache-cli ')
+  })
+})

@@ -1,0 +1,163 @@
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parseTokens } from '../../../cache-service/http/api-tokens.ts'
+import { parseCsvText } from '../../support/records/cli-fixtures.ts'
+import { runCliHere } from '../../support/processes/run-cli-here.ts'
+
+// No server is asked by these: they work where none can be reached.
+
+let folder: string
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'test-cli-settings-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+describe('config show', () => {
+  test('tells every option, its value and where that is from, and no secret', async () => {
+    const secret = join(folder, 'password')
+    writeFileSync(secret, 'from-the-file\n')
+    const env = {
+      REDIS_HOST: 'here',
+      REDIS_PASSWORD_FILE: secret,
+      KAFKA_SASL_PASSWORD: 'hush',
+      LOG_LEVEL: '',
+    }
+    const { errors, output } = await runCliHere(['config', 'show', '-f', 'json'], env)
+    const settings: { name: string; value: string; from: string }[] = JSON.parse(output)
+    const told = new Map(settings.map(({ name, value, from }) => [name, `${value} (${from})`]))
+    expect(told.get('REDIS_HOST')).toBe('here (variable)')
+    expect(told.get('REDIS_PORT')).toBe('6379 (default)')
+    expect(told.get('LOG_LEVEL')).toBe('INFO (default)')
+    expect(told.get('REDIS_PASSWORD')).toMatch(/^\*\*\* \(file/)
+    expect(told.get('KAFKA_SASL_PASSWORD')).toBe('*** (variable)')
+    expect(output + errors).not.toMatch(/hush|from-the-file/)
+  })
+
+  test('can tell only what is changed, and what is wrong with it', async () => {
+    const { code, errors, output } = await runCliHere(['config', 'show', '--changed', '-f', 'csv'], {
+      REDIS_PORT: 'x',
+      REDIS_DB: '3',
+    })
+    expect(code).toBe(2)
+    expect(parseCsvText(output)).toEqual([
+      { name: 'REDIS_PORT', value: 'x', from: 'variable', problem: 'must be a whole number from 1 to 65535' },
+      { name: 'REDIS_DB', value: '3', from: 'variable', problem: '' },
+    ])
+    expect(errors).toContain('REDIS_PORT "x" must be a whole number from 1 to 65535')
+  })
+})
+
+describe('config validate', () => {
+  test('says that all is well, or with --quiet nothing', async () => {
+    const well = { code: 0, errors: '' }
+    expect(await runCliHere(['config', 'validate'])).toEqual({
+      ...well,
+      output: 'The configuration is good.\n',
+    })
+    expect(await runCliHere(['config', 'validate', '-q'])).toEqual({ ...well, output: '' })
+    expect(await runCliHere(['config', 'validate', '-f', 'json'])).toEqual({ ...well, output: '[]\n' })
+  })
+
+  test('says all that is wrong at once, also with --quiet, and exits with 2', async () => {
+    const env = { REDIS_PORT: 'x', LOG_LEVEL: 'loud' }
+    const { code, errors, output } = await runCliHere(['config', 'validate', '-q'], env)
+    expect({ code, output }).toEqual({ code: 2, output: '' })
+    expect(errors).toContain("2 settings can't be used")
+    expect(errors).toContain('LOG_LEVEL "loud" must be TRACE,')
+    const json = await runCliHere(['config', 'validate', '-f', 'json'], env)
+    expect(json).toMatchObject({ code: 2, errors: '' })
+    expect(JSON.parse(json.output)).toMatchObject([{ variable: 'REDIS_PORT' }, { variable: 'LOG_LEVEL' }])
+  })
+
+  test('warns of a name that is nearly one of ours', async () => {
+    const { code, errors } = await runCliHere(['config', 'validate'], { REDIS_HOTS: 'here' })
+    expect(code).toBe(0)
+    expect(errors).toMatch(/^warning: .*REDIS_HOTS.*REDIS_HOST/)
+  })
+})
+
+test('a setting that can not be used ends every command that needs it with 2', async () => {
+  const commands = [['list'], ['get', 'a'], ['info'], ['lag'], ['watch'], ['sweep']]
+  const ended = await Promise.all(commands.map((args) => runCliHere(args, { REDIS_PORT: 'x' })))
+  expect(ended.map(({ code, output }) => `${code}${output}`)).toEqual(['2', '2', '2', '2', '2', '2'])
+  for (const { errors } of ended) expect(errors).toContain('REDIS_PORT "x"')
+})
+
+describe('token create', () => {
+  const create = (...args: string[]) => runCliHere(['token', 'create', ...args])
+  const tokensIn = (path: string) => {
+    const parsed = parseTokens(readFileSync(path, 'utf8'))
+    return parsed.kind === 'ok' ? parsed.tokens : []
+  }
+
+  test('prints a token of 256 bits once, and the entry that the API needs', async () => {
+    const { code, errors, output } = await create('--name', 'app', '-f', 'json')
+    expect(code).toBe(0)
+    const { entry, token }: { entry: unknown; token: string } = JSON.parse(output)
+    expect(Buffer.from(token, 'base64url')).toHaveLength(32)
+    const sha256 = createHash('sha256').update(token).digest('hex')
+    expect(entry).toEqual({ name: 'app', sha256, scopes: ['read'] })
+    expect(errors).toContain('API_TOKENS_FILE')
+    const another = await create('--name', 'app', '-f', 'json')
+    expect(another.output).not.toContain(token)
+  })
+
+  test('adds entries to a file that only its owner may read, each name once', async () => {
+    const path = join(folder, 'tokens.jsonl')
+    const a = await create('--name', 'a', '--scope', 'read,write', '--scope', 'admin', '--file', path)
+    const b = await create('--name', 'b', '--expires', '90d', '--file', path)
+    expect([a.code, b.code]).toEqual([0, 0])
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    const [first, second] = tokensIn(path)
+    expect(first).toMatchObject({ name: 'a', scopes: ['read', 'write', 'admin'], expiresAtMs: undefined })
+    const days = ((second?.expiresAtMs ?? 0) - Date.now()) / 86_400_000
+    expect(days).toBeGreaterThan(89.9)
+    expect(days).toBeLessThanOrEqual(90)
+    expect(readFileSync(path, 'utf8')).not.toContain(/^token +(\S+)/.exec(a.output)?.[1])
+
+    const before = readFileSync(path, 'utf8')
+    expect(await create('--name', 'a', '--file', path)).toMatchObject({ code: 2, output: '' })
+    expect(readFileSync(path, 'utf8')).toBe(before)
+  })
+
+  test('of a dozen at once loses none that it said it made', async () => {
+    const path = join(folder, 'many.jsonl')
+    const names = Array.from({ length: 12 }, (_, i) => `n${i}`)
+    const ended = await Promise.all(names.map((name) => create('--name', name, '--file', path)))
+    const made = names.filter((_, i) => ended[i]?.code === 0)
+    expect(made.length).toBeGreaterThan(0)
+    expect(
+      tokensIn(path)
+        .map(({ name }) => name)
+        .toSorted(),
+    ).toEqual(made.toSorted())
+  })
+
+  test('of a bad name, scope or time is wrong usage, and makes nothing', async () => {
+    const path = join(folder, 'never.jsonl')
+    const bad = [
+      ['--name', 'a b'],
+      ['--name', 'a', '--scope', 'read,rule'],
+      ['--name', 'a', '--expires', '2020-01-01'],
+      ['--name', 'a', '--expires', 'soon'],
+      [],
+    ]
+    const ended = await Promise.all(bad.map((args) => create(...args, '--file', path)))
+    expect(ended.map(({ code, output }) => `${code}${output}`)).toEqual(['2', '2', '2', '2', '2'])
+    expect(() => statSync(path)).toThrow('ENOENT')
+  })
+
+  test('adds nothing to a file that is no list of tokens', async () => {
+    const path = join(folder, 'other.json')
+    writeFileSync(path, '{"name": 7}')
+    const { code, errors } = await create('--name', 'a', '--file', path)
+    expect(code).toBe(2)
+    expect(errors).toContain(`${path} can't take it`)
+    expect(readFileSync(path, 'utf8')).toBe('{"name": 7}')
+  })
+})

@@ -1,0 +1,117 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { copiesOf, execForm, instructionsOf, parseDockerfile } from '../../support/docs/dockerfile.ts'
+
+// What the Dockerfile does, done by hand in a folder, since not every machine has Docker: its COPYs, its
+// `npm ci`, its entrypoint. Node is the one that runs this test.
+
+const root = join(import.meta.dirname, '../../..')
+const stages = parseDockerfile(await readFile(join(root, 'deploy/Dockerfile'), 'utf8'))
+const INSTALL = 'npm ci --omit=dev --ignore-scripts'
+
+type Exit = { readonly code: number; readonly stdout: string; readonly stderr: string }
+
+let image = ''
+
+function run(command: string, args: readonly string[], env: Record<string, string> = {}): Promise<Exit> {
+  const path = [dirname(process.execPath), process.env['PATH']].join(delimiter)
+  const options = {
+    cwd: image,
+    timeout: 50_000,
+    env: { PATH: path, HOME: process.env['HOME'], NODE_ENV: 'production', ...env },
+  }
+  return new Promise((resolve, reject) => {
+    execFile(command, args, options, (error, stdout, stderr) => {
+      if (!error) resolve({ code: 0, stdout, stderr })
+      else if (typeof error.code === 'number') resolve({ code: error.code, stdout, stderr })
+      else reject(error)
+    })
+  })
+}
+
+function start(stage: string, args: readonly string[], env?: Record<string, string>): Promise<Exit> {
+  const [command = '', ...entrypoint] = execForm(instructionsOf(stages, stage), 'ENTRYPOINT')
+  return run(command, [...entrypoint, ...args], env)
+}
+
+const INSTALL_WITHIN_MS = 240_000
+
+beforeAll(async () => {
+  image = await mkdtemp(join(tmpdir(), 'image-'))
+  for (const { sources, target } of stages.flatMap(({ instructions }) => copiesOf(instructions))) {
+    for (const source of sources) {
+      const path = target.endsWith('/') ? join(image, target, source) : join(image, target)
+      await mkdir(dirname(path), { recursive: true })
+      await cp(join(root, source), path, { recursive: true })
+    }
+  }
+  const [npm = '', ...args] = INSTALL.split(' ')
+  const installed = await run(npm, [...args, '--prefer-offline', '--no-audit', '--no-fund'])
+  expect(installed.code, installed.stderr).toBe(0)
+}, INSTALL_WITHIN_MS)
+
+afterAll(() => rm(image, { recursive: true, force: true }))
+
+describe('what the Dockerfile makes', () => {
+  it('is installed as this test does it', () => {
+    const install = instructionsOf(stages, 'dependencies').find(({ args }) => args.startsWith('npm'))
+    expect(install?.args).toMatch(new RegExp(`^${INSTALL}( && npm cache clean --force)?$`))
+  })
+
+  it('says its version', async () => {
+    const manifest = z.object({ version: z.string() })
+    const { version } = manifest.parse(JSON.parse(await readFile(join(root, 'package.json'), 'utf8')))
+    const said = await start('cache-service', ['--version'])
+    expect(said).toEqual({
+      code: 0,
+      stdout: `${version}
+`,
+      stderr: '',
+    })
+  })
+
+  it('refuses bad settings with exit code 2, before it needs a server', async () => {
+    const command = execForm(instructionsOf(stages, 'cache-service'), 'CMD')
+    const { code, stderr } = await start('cache-service', command, { REDIS_PORT: 'x', LOG_LEVEL: 'x' })
+    expect(code).toBe(2)
+    expect(stderr).toContain("2 settings can't be used")
+    expect(stderr).not.toMatch(/^\s+at /m)
+  })
+
+  it('is not well while nothing runs', async () => {
+    const [command = '', ...args] = execForm(instructionsOf(stages, 'cache-service'), 'HEALTHCHECK')
+    const { code } = await run(command, args, { METRICS_PORT: '1' })
+    expect(code).toBe(1)
+  })
+
+  it('has cache-cli on its path', async () => {
+    const link = instructionsOf(stages, 'cache-service').find(({ args }) => args.startsWith('ln -s'))
+    const [, source = '', target = ''] =
+      /^ln -s \/app\/(\S+) \/usr\/local\/bin\/(\S+)$/.exec(link?.args ?? '') ?? []
+    expect(target).toBe('cache-cli')
+    const path = join(image, target)
+    await symlink(join(image, source), path)
+    const { code, stdout } = await run(path, ['--help'])
+    expect([code, stdout]).toEqual([0, expect.stringContaining('Usage: cache-cli')])
+    expect(await run(path, ['config', 'validate'], { REDIS_PORT: 'x' })).toMatchObject({ code: 2 })
+  })
+
+  it('has native codecs that work without their install scripts', async () => {
+    const script = `
+      const [snappy, lz4] = [require('snappy'), require('lz4-napi')]
+      const text = Buffer.from('abc'.repeat(100))
+      const same = [snappy.uncompressSync(snappy.compressSync(text)), lz4.decompressFrameSync(lz4.compressFrameSync(text))]
+      process.exitCode = same.every((copy) => text.equals(Buffer.from(copy))) ? 0 : 3`
+    expect(await run('node', ['-e', script])).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('holds the simulated normalizer, in its own stage', async () => {
+    const { code, stdout } = await start('normalizer', ['--help'])
+    expect(code).toBe(0)
+    expect(stdout).toContain('NORMALIZER_RATE')
+  })
+})

@@ -1,0 +1,229 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describedApi, postJson } from '../../../support/docs/described-api.ts'
+import { eventually } from '../../../support/eventually.ts'
+import { rawHttp } from '../../../support/processes/raw-http.ts'
+import { startApi } from '../../../support/processes/start-api.ts'
+import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+
+let database: RedisDatabase
+let folder: string
+
+beforeAll(async () => {
+  database = await useRedisDatabase(inject('redisUrl'))
+  folder = await mkdtemp(join(tmpdir(), 'test-tokens-'))
+})
+afterAll(async () => {
+  await database.release()
+  await rm(folder, { recursive: true })
+})
+
+const newToken = () => randomBytes(32).toString('base64url')
+
+function entry(name: string, token: string, scopes: readonly string[], expires?: string) {
+  const sha256 = createHash('sha256').update(token).digest('hex')
+  return { name, sha256, scopes, ...(expires !== undefined && { expires }) }
+}
+
+/** As a mounted secret is replaced: at once. */
+async function writeTokens(path: string, entries: readonly object[] | string): Promise<void> {
+  await writeFile(`${path}.new`, typeof entries === 'string' ? entries : JSON.stringify(entries))
+  await rename(`${path}.new`, path)
+}
+
+async function startedApi(env: Record<string, string>) {
+  const api = await startApi({ REDIS_URL: database.url, ...env })
+  onTestFinished(() => api.stop())
+  return api
+}
+
+const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } })
+
+describe('API_AUTH=token', () => {
+  test('asks for a token of the right scope, everywhere but at probes, page and document', async () => {
+    const path = join(folder, 'scopes.json')
+    const [reading, writing, admin, expired] = [newToken(), newToken(), newToken(), newToken()]
+    await writeTokens(path, [
+      entry('reader', reading, ['read']),
+      entry('writer', writing, ['read', 'write'], '2999-01-01T00:00:00Z'),
+      entry('admin', admin, ['admin']),
+      entry('gone', expired, ['read'], '2020-01-01T00:00:00Z'),
+    ])
+    const running = await startedApi({ API_AUTH: 'token', API_TOKENS_FILE: path })
+    const api = await describedApi(running.url)
+    const status = async (route: string, init: RequestInit = {}) => (await api.ask(route, init)).status
+
+    for (const open of ['/livez', '/readyz', '/openapi.json', '/docs', '/', '/health']) {
+      expect([open, (await fetch(running.url + open)).status]).toEqual([open, 200])
+    }
+    for (const asked of [
+      '/api/devices',
+      '/api/devices/x',
+      '/api/state',
+      '/api/workers',
+      '/api/cache/x',
+      '/stats',
+    ]) {
+      expect([asked, await status(asked)]).toEqual([asked, 401])
+    }
+    const missing = await api.ask('/api/devices')
+    expect(missing.json).toMatchObject({ type: 'unauthorized', status: 401 })
+    expect(missing.headers.get('www-authenticate')).toBe('Bearer')
+    expect(await status('/api/devices', bearer(newToken()))).toBe(401)
+    expect(await status('/api/devices', bearer(expired))).toBe(401)
+    expect(await status('/api/devices', { headers: { authorization: `Basic ${reading}` } })).toBe(401)
+    expect(await status('/api/devices', bearer(reading))).toBe(200)
+    expect(await status('/api/devices', bearer(admin))).toBe(403)
+    const refused = await api.ask('/api/devices/x', { method: 'DELETE', ...bearer(reading) })
+    expect([refused.status, refused.json]).toEqual([
+      403,
+      expect.objectContaining({ type: 'insufficient_scope' }),
+    ])
+    expect(await status('/api/devices/x', { method: 'DELETE', ...bearer(writing) })).toBe(404)
+    const flush = {
+      ...postJson({ confirm: false }),
+      headers: { ...bearer(writing).headers, 'content-type': 'application/json' },
+    }
+    expect(await status('/api/cache/flush', flush)).toBe(403)
+    expect((await fetch(`${running.url}/nowhere`)).status).toBe(404)
+
+    const document = await (await fetch(`${running.url}/openapi.json`)).json()
+    expect(document).toMatchObject({
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      paths: { '/api/devices': { get: { security: [{ token: [] }] } } },
+    })
+    const log = JSON.stringify(running.lines())
+    expect(log).toContain('"reader"')
+    for (const token of [reading, writing, admin, expired]) expect(log).not.toContain(token)
+  })
+
+  test('any Host will do', async () => {
+    const path = join(folder, 'host.json')
+    const token = newToken()
+    await writeTokens(path, [entry('a', token, ['read'])])
+    const { url } = await startedApi({ API_AUTH: 'token', API_TOKENS_FILE: path })
+    const head = `GET /api/devices HTTP/1.1\r\nconnection: close\r\nhost: example.org\r\nauthorization: Bearer ${token}`
+    expect((await rawHttp(url, `${head}\r\n\r\n`)).status).toBe(200)
+  })
+
+  test('reads the file again when it changes, and keeps to the tokens it has when it is broken', async () => {
+    const path = join(folder, 'changing.json')
+    const [first, second] = [newToken(), newToken()]
+    await writeTokens(path, [entry('a', first, ['read'])])
+    const { lines, url } = await startedApi({ API_AUTH: 'token', API_TOKENS_FILE: path })
+    const status = async (token: string) => (await fetch(`${url}/api/devices`, bearer(token))).status
+    expect([await status(first), await status(second)]).toEqual([200, 401])
+    await writeTokens(path, [entry('b', second, ['read'])])
+    await eventually(async () => expect([await status(first), await status(second)]).toEqual([401, 200]))
+    await writeTokens(path, 'not JSON')
+    await eventually(() => expect(lines().some(({ msg }) => msg.includes('tokens of before'))).toBe(true))
+    expect(await status(second)).toBe(200)
+    await writeTokens(path, [entry('a', first, ['read'])])
+    await eventually(async () => expect([await status(first), await status(second)]).toEqual([200, 401]))
+  })
+
+  test.each([
+    ['is missing', undefined],
+    ['is no list of tokens', '{}'],
+    ['is empty', ''],
+  ])('refuses to start when the file %s, and names the setting', async (_, text) => {
+    const path = join(folder, 'bad.json')
+    await rm(path, { force: true })
+    if (text !== undefined) await writeTokens(path, text)
+    const starting = startApi({ REDIS_URL: database.url, API_AUTH: 'token', API_TOKENS_FILE: path })
+    await expect(starting).rejects.toMatchObject({
+      name: 'OperatorError',
+      message: expect.stringContaining('API_TOKENS_FILE'),
+    })
+  })
+})
+
+describe('without API_AUTH', () => {
+  test('the api does not start where others can reach it, and names the setting', async () => {
+    const starting = startApi({ REDIS_URL: database.url, API_HOST: '0.0.0.0' })
+    await expect(starting).rejects.toMatchObject({
+      name: 'OperatorError',
+      message: expect.stringMatching(/API_AUTH is not set.*0\.0\.0\.0/),
+    })
+  })
+
+  test('it does on a loopback address, and where somebody has said off', async () => {
+    expect((await fetch(`${(await startedApi({})).url}/api/devices`)).status).toBe(200)
+    const open = await startedApi({ API_HOST: '0.0.0.0', API_AUTH: 'off' })
+    expect((await fetch(`${open.url}/api/devices`)).status).toBe(200)
+  })
+})
+
+describe('while nobody is asked for a token', () => {
+  test('the API answers to its own names alone; probes to any', async () => {
+    const { url } = await startedApi({ API_ALLOWED_HOSTS: 'cache_service,Cache.Example.org' })
+    const statusOf = async (host: string, path = '/api/devices') => {
+      const reply = await rawHttp(url, `GET ${path} HTTP/1.1\r\nconnection: close\r\nhost: ${host}\r\n\r\n`)
+      return [host, reply.status, reply.status === 200 ? '' : Object(JSON.parse(reply.body)).type]
+    }
+    for (const host of [
+      'localhost',
+      'localhost:80',
+      '127.0.0.1',
+      '127.0.0.1:5011',
+      '[::1]:5011',
+      'CACHE_SERVICE:5011',
+      'cache.example.org',
+    ]) {
+      expect(await statusOf(host)).toEqual([host, 200, ''])
+    }
+    for (const host of [
+      'evil.example',
+      'localhost.evil.example',
+      '127.0.0.1.evil.example',
+      '10.0.0.1',
+      '[::2]',
+    ]) {
+      expect(await statusOf(host)).toEqual([host, 403, 'host_not_allowed'])
+    }
+    expect(await statusOf('10.0.0.1', '/livez')).toEqual(['10.0.0.1', 200, ''])
+  })
+})
+
+describe('browsers', () => {
+  test('are told to run nothing of others, guess nothing and keep nothing', async () => {
+    const { url } = await startedApi({})
+    for (const path of ['/api/devices', '/nowhere', '/']) {
+      const { headers } = await fetch(url + path)
+      expect(headers.get('content-security-policy')).toContain("script-src 'self'")
+      expect(headers.get('content-security-policy')).not.toContain('unsafe')
+      expect(headers.get('x-content-type-options')).toBe('nosniff')
+      expect(headers.get('x-frame-options')).toBe('DENY')
+      expect(headers.get('referrer-policy')).toBe('no-referrer')
+      expect(headers.get('access-control-allow-origin')).toBeNull()
+    }
+  })
+
+  test('of other origins may call where API_CORS_ORIGINS names them, without a token for the preflight', async () => {
+    const path = join(folder, 'cors.json')
+    await writeTokens(path, [entry('a', newToken(), ['read'])])
+    const { url } = await startedApi({
+      API_AUTH: 'token',
+      API_TOKENS_FILE: path,
+      API_CORS_ORIGINS: 'https://good.example',
+    })
+    const preflight = (origin: string) =>
+      fetch(`${url}/api/devices/lookup`, {
+        method: 'OPTIONS',
+        headers: {
+          origin,
+          'access-control-request-method': 'POST',
+          'access-control-request-headers': 'authorization',
+        },
+      })
+    const good = await preflight('https://good.example')
+    expect(good.status).toBe(204)
+    expect(good.headers.get('access-control-allow-origin')).toBe('https://good.example')
+    expect((await preflight('https://evil.example')).headers.get('access-control-allow-origin')).not.toBe(
+      'https://evil.example',
+    )
+  })
+})

@@ -1,0 +1,268 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect, createServer, type Server } from 'node:net'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describedApi, postJson, type DescribedApi } from '../../support/docs/described-api.ts'
+import { eventually } from '../../support/eventually.ts'
+import { rawHttp } from '../../support/processes/raw-http.ts'
+import { startOwnRedis } from '../../support/servers/servers.ts'
+import { startApi, type RunningApi } from '../../support/processes/start-api.ts'
+import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
+
+let database: RedisDatabase
+let running: RunningApi
+let api: DescribedApi
+
+beforeAll(async () => {
+  database = await useRedisDatabase(inject('redisUrl'))
+  running = await startApi({ REDIS_URL: database.url })
+  api = await describedApi(running.url)
+})
+afterAll(async () => {
+  await running.stop()
+  await database.release()
+})
+
+const problem = (status: number, type: string) =>
+  expect.objectContaining({ status, type, title: expect.any(String) })
+const json = { 'content-type': 'application/json' }
+const post = (body: string, headers: Record<string, string> = json) => ({ method: 'POST', headers, body })
+
+describe('what is wrong is said in a problem document', () => {
+  test.each([
+    ['malformed JSON', '/api/devices/lookup', post('{"ids":["secret",'), 400, 'bad_request'],
+    ['no body', '/api/devices/lookup', post(''), 400, 'bad_request'],
+    ['__proto__ in the body', '/api/devices/lookup', post('{"__proto__":{"secret":1}}'), 400, 'bad_request'],
+    [
+      'a form',
+      '/api/devices/lookup',
+      post('ids=secret', { 'content-type': 'text/plain' }),
+      415,
+      'unsupported_media_type',
+    ],
+    [
+      'no content type',
+      '/api/devices/lookup',
+      { method: 'POST', body: new Uint8Array(3) },
+      415,
+      'unsupported_media_type',
+    ],
+    [
+      'a body of more than 256 KiB',
+      '/api/devices/lookup',
+      post(JSON.stringify({ ids: ['x'.repeat(262_144)] })),
+      413,
+      'body_too_large',
+    ],
+    ['an unknown route', '/api/secret', {}, 404, 'not_found'],
+    ['a path that is not well-formed', '/api/devices/%ZZ', {}, 400, 'bad_request'],
+    [
+      'a part of a path of more than 1024 characters',
+      `/api/devices/${'x'.repeat(1025)}`,
+      {},
+      414,
+      'uri_too_long',
+    ],
+    [
+      'a body that is no list of ids',
+      '/api/devices/lookup',
+      post('{"ids":"secret"}'),
+      400,
+      'invalid_request',
+    ],
+  ])('%s', async (_, path, init, status, type) => {
+    const answer = await api.ask(path, init)
+    expect(answer.headers.get('content-type')).toBe('application/problem+json; charset=utf-8')
+    expect([answer.status, answer.json]).toEqual([status, problem(status, type)])
+    expect(answer.text).not.toContain('secret')
+  })
+
+  test.each([
+    ['PUT', '/api/devices/x', 'DELETE, GET, HEAD'],
+    ['POST', '/api/devices', 'GET, HEAD'],
+    ['DELETE', '/api/devices/', 'DELETE, GET, HEAD'],
+    ['PATCH', '/openapi.json', 'GET, HEAD'],
+    ['OPTIONS', '/api/devices/lookup', 'DELETE, GET, HEAD, POST'],
+    ['DELETE', '/', 'GET, HEAD'],
+  ])('%s %s is not one of its methods: %s', async (method, path, allow) => {
+    const answer = await api.ask(path, { method })
+    if (path === '/api/devices/') return expect(answer.status).toBe(400)
+    expect([answer.status, answer.json]).toEqual([405, problem(405, 'method_not_allowed')])
+    return expect(answer.headers.get('allow')).toBe(allow)
+  })
+
+  test('what is not even HTTP', async () => {
+    const answer = await rawHttp(running.url, 'HELLO\r\n\r\n')
+    expect([answer.status, JSON.parse(answer.body)]).toEqual([400, problem(400, 'bad_request')])
+    expect(answer.head).toContain('content-type: application/problem+json')
+    const large = await rawHttp(
+      running.url,
+      `GET / HTTP/1.1\r\nhost: localhost\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`,
+    )
+    expect([large.status, JSON.parse(large.body)]).toEqual([431, problem(431, 'headers_too_large')])
+  })
+
+  test('and nothing of it is logged', async () => {
+    expect(JSON.stringify(running.lines())).not.toContain('secret')
+  })
+})
+
+describe('an overload', () => {
+  test('is told 503 at once, while probes answer, and is over when it is over', async () => {
+    const redis = await startOwnRedis()
+    onTestFinished(() => redis.stop())
+    const busy = await startApi({
+      REDIS_URL: redis.url,
+      API_MAX_CONCURRENT_REQUESTS: '2',
+      REDIS_TIMEOUT_S: '20',
+    })
+    onTestFinished(() => busy.stop())
+    await redis.kill('SIGSTOP')
+    const stuck = [1, 2].map(() => fetch(`${busy.url}/api/devices/x`))
+    await eventually(async () => expect((await fetch(`${busy.url}/api/devices/x`)).status).toBe(503))
+    const refused = await fetch(`${busy.url}/api/devices/x`)
+    expect(await refused.json()).toEqual(problem(503, 'overloaded'))
+    expect(refused.headers.get('retry-after')).toBe('1')
+    expect((await fetch(`${busy.url}/livez`)).status).toBe(200)
+    await redis.kill('SIGCONT')
+    expect(await Promise.all(stuck.map(async (answer) => (await answer).status))).toEqual([404, 404])
+    expect((await fetch(`${busy.url}/api/devices/x`)).status).toBe(404)
+  })
+
+  test('callers who go away make room', async () => {
+    const redis = await startOwnRedis()
+    onTestFinished(() => redis.stop())
+    const busy = await startApi({
+      REDIS_URL: redis.url,
+      API_MAX_CONCURRENT_REQUESTS: '1',
+      REDIS_TIMEOUT_S: '20',
+    })
+    onTestFinished(() => busy.stop())
+    await redis.kill('SIGSTOP')
+    const { port } = new URL(busy.url)
+    const socket = connect(Number(port), '127.0.0.1')
+    socket.write('GET /api/devices/x HTTP/1.1\r\nhost: localhost\r\n\r\n')
+    await eventually(async () => expect((await fetch(`${busy.url}/api/devices/y`)).status).toBe(503))
+    socket.destroy()
+    await once(socket, 'close')
+    // Admitted, and so waiting for Redis.
+    const admitted = await eventually(async () => {
+      const answer = fetch(`${busy.url}/api/devices/y`).then(({ status }) => status)
+      expect(await Promise.race([answer, sleep(300, 'waiting')])).toBe('waiting')
+      return { answer }
+    })
+    await redis.kill('SIGCONT')
+    expect(await admitted.answer).toBe(404)
+  })
+
+  test('streams that stay open are no requests in work', async () => {
+    const busy = await startApi({ REDIS_URL: database.url, API_MAX_CONCURRENT_REQUESTS: '1' })
+    onTestFinished(() => busy.stop())
+    for (let i = 0; i < 3; i++) expect((await fetch(`${busy.url}/api/events`)).status).toBe(200)
+    expect((await fetch(`${busy.url}/api/devices/x`)).status).toBe(404)
+  })
+
+  test('of one caller is told 429, where a limit is set; probes are not limited', async () => {
+    const limited = await startApi({ REDIS_URL: database.url, API_RATE_LIMIT_PER_MINUTE: '3' })
+    onTestFinished(() => limited.stop())
+    const statuses: number[] = []
+    for (let i = 0; i < 4; i++) statuses.push((await fetch(`${limited.url}/api/devices/x`)).status)
+    expect(statuses).toEqual([404, 404, 404, 429])
+    const answer = await fetch(`${limited.url}/api/devices/x`)
+    expect(await answer.json()).toEqual(problem(429, 'too_many_requests'))
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect((await fetch(`${limited.url}/livez`)).status).toBe(200)
+  })
+})
+
+describe('without Redis', () => {
+  test('the api is alive, not ready, and says 503; and recovers by itself', async () => {
+    const redis = await startOwnRedis()
+    onTestFinished(() => redis.stop())
+    const own = await startApi({ REDIS_URL: redis.url, REDIS_TIMEOUT_S: '1' })
+    onTestFinished(() => own.stop())
+    const client = await describedApi(own.url)
+    await eventually(async () => expect(await own.metric('redis_up')).toBe(1))
+    await redis.kill('SIGKILL')
+    const asks = [
+      () => client.ask('/api/devices/x'),
+      () => client.ask('/api/devices'),
+      () => client.ask('/api/devices/x', { method: 'DELETE' }),
+      () => client.ask('/api/devices/lookup', postJson({ ids: ['x'] })),
+      () => client.ask('/api/state'),
+      () => client.ask('/api/workers'),
+    ]
+    for (const ask of asks) {
+      const answer = await ask()
+      expect([answer.status, answer.json]).toEqual([503, problem(503, 'redis_unavailable')])
+      expect(answer.headers.get('retry-after')).toBe('1')
+    }
+    expect((await client.ask('/livez')).status).toBe(200)
+    for (const url of [own.url, own.health]) {
+      await eventually(async () => {
+        const ready = await fetch(`${url}/readyz`)
+        expect(ready.status).toBe(503)
+        expect(await ready.json()).toMatchObject({
+          ready: false,
+          reasons: expect.arrayContaining([expect.stringContaining('Redis at')]),
+        })
+      })
+    }
+    expect(await own.metric('redis_up')).toBe(0)
+    expect(await own.metric('redis_errors_total', { code: 'CONNECTION' })).toBeGreaterThan(0)
+    await redis.restart()
+    await eventually(async () => expect((await client.ask('/readyz')).status).toBe(200))
+    expect(await own.metric('redis_up')).toBe(1)
+    expect((await client.ask('/api/devices/x')).status).toBe(404)
+  })
+
+  test('the api starts all the same', async () => {
+    const nobody: Server = createServer((socket) => socket.destroy())
+    nobody.listen(0, '127.0.0.1')
+    await once(nobody, 'listening')
+    onTestFinished(() => void nobody.close())
+    const address = nobody.address()
+    const port = typeof address === 'object' && address !== null ? address.port : 0
+    const own = await startApi({ REDIS_URL: `redis://127.0.0.1:${port}` }, { until: '/livez' })
+    onTestFinished(() => own.stop())
+    expect((await fetch(`${own.url}/readyz`)).status).toBe(503)
+    expect((await fetch(`${own.url}/api/devices/x`)).status).toBe(503)
+  })
+})
+
+describe('the document of the API', () => {
+  test('is OpenAPI 3.1, with every route and what may come of it', async () => {
+    const document = await (await fetch(`${running.url}/openapi.json`)).json()
+    expect(document).toMatchObject({ openapi: '3.1.0', components: { schemas: { Device: {}, Problem: {} } } })
+    expect(Object.keys(Object(document).paths)).toEqual(
+      expect.arrayContaining([
+        ...['/api/devices', '/api/devices/{id}', '/api/devices/lookup', '/api/state', '/api/state/{type}'],
+        ...['/api/events', '/api/workers', '/api/dead-letters', '/livez', '/readyz', '/health', '/stats'],
+        ...['/api/cache/{key}', '/api/queue/publish'],
+      ]),
+    )
+    expect(JSON.stringify(document)).not.toContain('securitySchemes')
+  })
+
+  test('is there for people too, on a page that needs nothing from elsewhere', async () => {
+    const page = await fetch(`${running.url}/docs`)
+    const html = await page.text()
+    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    expect(html).toContain('<code>/api/devices/{id}</code>')
+    expect(html).not.toMatch(/<script|https?:\/\//)
+    expect((await fetch(`${running.url}/docs.css`)).headers.get('content-type')).toContain('text/css')
+  })
+})
+
+test('it ends with its requests answered and its streams ended', async () => {
+  const own = await startApi({ REDIS_URL: database.url })
+  const stream = await fetch(`${own.url}/api/events`)
+  expect(stream.status).toBe(200)
+  const all = stream.text()
+  const answers = Promise.all(Array.from({ length: 20 }, () => fetch(`${own.url}/api/devices/x`)))
+  await eventually(async () => expect(await own.metric('sse_clients')).toBe(1))
+  expect((await answers).map(({ status }) => status)).toEqual(Array(20).fill(404))
+  await own.stop()
+  await all
+  await expect(fetch(`${own.url}/livez`)).rejects.toThrow()
+})

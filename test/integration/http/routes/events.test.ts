@@ -1,0 +1,334 @@
+import { connect } from 'node:net'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
+import {
+  DEVICE_STREAM_KEY,
+  LISTENING_KEY,
+  UPDATE_STREAM_KEY,
+  UPDATE_TYPES_KEY,
+} from '../../../../shared/contract/keys.ts'
+import { gapFields, hintFields } from '../../../../cache-service/core/events/stream-entry.ts'
+import { startEventApi, type EventApi } from '../../../support/processes/event-api.ts'
+import { eventually } from '../../../support/eventually.ts'
+import { openSse, type SseClient } from '../../../support/processes/sse-client.ts'
+import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+
+let database: RedisDatabase
+
+beforeAll(async () => {
+  database = await useRedisDatabase(inject('redisUrl'))
+})
+afterAll(() => database.release())
+beforeEach(async () => {
+  await database.client.flushdb()
+})
+
+describe('GET /api/events', () => {
+  test('sends updates and hints as they come, each with an id, and who gets them first a ping', async () => {
+    const api = await startApi()
+    const client = await follow(api)
+    expect(client.headers.get('content-type')).toBe('text/event-stream')
+    expect(client.events[0]).toEqual({ id: '0-0.0-0', event: 'ping', data: {} })
+    await appendUpdate('inventory', 1)
+    await appendHint('changed', ['a', 'b'], 3)
+    await appendHint('deleted', ['c'])
+    const news = await client.waitForNews(3)
+    expect(news.map(({ event, data }) => ({ event, data }))).toEqual([
+      { event: 'update', data: { type: 'inventory', updated: null, valid: true, values: [1] } },
+      { event: 'device', data: { change: 'changed', device_ids: ['a', 'b'], more: 3 } },
+      { event: 'device', data: { change: 'deleted', device_ids: ['c'], more: 0 } },
+    ])
+    expect(new Set(news.map(({ id }) => id)).size).toBe(3)
+    expect(api.counts.sent).toBe(3)
+  })
+
+  test('sends only what the client asked for', async () => {
+    const api = await startApi()
+    const devices = await follow(api, '?events=device')
+    const one = await follow(api, '?device=b&device=z')
+    const types = await follow(api, '?events=update&update_type=x&update_type=y')
+    await appendUpdate('x', 1)
+    await appendUpdate('other', 2)
+    await appendHint('changed', ['a', 'b'], 3)
+    await appendHint('changed', ['a'])
+    await appendUpdate('y', 3)
+    await one.waitForNews(4)
+    expect(devices.news().map(({ event }) => event)).toEqual(['device', 'device'])
+    expect(one.news().filter(({ event }) => event === 'device')).toEqual([
+      expect.objectContaining({ data: { change: 'changed', device_ids: ['b'], more: 0 } }),
+    ])
+    expect(types.news().map(valueOf)).toEqual([1, 3])
+  })
+
+  test('a gap is a reset, for those who follow that stream', async () => {
+    const api = await startApi()
+    const updates = await follow(api, '?events=update')
+    const devices = await follow(api, '?events=device')
+    await database.client.xadd(UPDATE_STREAM_KEY, '*', ...gapFields('takeover'))
+    await appendHint('changed', ['a'])
+    expect(await updates.waitForNews(1)).toMatchObject([
+      { event: 'reset', data: { streams: ['update'], reason: 'takeover' } },
+    ])
+    expect((await devices.waitForNews(1)).map(({ event }) => event)).toEqual(['device'])
+  })
+
+  test('resumes by Last-Event-ID or last_event_id at another api, each event once and in order', async () => {
+    const [first, second] = [await startApi(), await startApi()]
+    const client = await follow(first)
+    for (let n = 0; n < 10; n++) await appendUpdate('inventory', n)
+    const seen = await client.waitForNews(10)
+    client.close()
+    for (let n = 10; n < 700; n++) {
+      if (n % 7 === 0) await appendHint('changed', [`device-${n}`])
+      await appendUpdate('inventory', n)
+    }
+    const byHeader = await follow(second, '', seen[4]?.id)
+    const byQuery = await follow(first, `?last_event_id=${seen[4]?.id ?? ''}`)
+    for (let n = 700; n < 720; n++) await appendUpdate('inventory', n)
+    for (const resumed of [byHeader, byQuery]) {
+      await eventually(() => {
+        expect(updatesOf(resumed)).toEqual(Array.from({ length: 715 }, (_, i) => i + 5))
+      })
+      expect(resumed.news().filter(({ event }) => event === 'device')).toHaveLength(98)
+      expect(resumed.news().some(({ event }) => event === 'reset')).toBe(false)
+    }
+  })
+
+  test('a client that reconnects again and again between two apis gets each update once and in order', async () => {
+    const apis = [await startApi(), await startApi()]
+    const got: (number | undefined)[] = []
+    let appended = 0
+    const appending = (async () => {
+      while (appended < 600) {
+        await appendUpdate('inventory', appended++)
+        if (appended % 5 === 0) await appendHint('changed', [`device-${appended}`])
+      }
+    })()
+    const start = await openSse(`${apis[0]?.url}/api/events?last_event_id=0-0.0-0`)
+    await start.waitForNews(1)
+    start.close()
+    got.push(...updatesOf(start))
+    let id = start.lastId
+    for (let round = 0; got.length < 600; round++) {
+      const client = await openSse(`${apis[round % 2]?.url}/api/events`, id)
+      await eventually(() => expect(updatesOf(client).length).toBeGreaterThan(0), { everyMs: 2 })
+      client.close()
+      const news = client.news()
+      got.push(...updatesOf(client))
+      id = client.lastId ?? id
+      expect(news.some(({ event }) => event === 'reset')).toBe(false)
+    }
+    await appending
+    expect(got).toEqual(Array.from({ length: 600 }, (_, n) => n))
+  })
+
+  test('says reset when the place is gone, and goes on from there', async () => {
+    const api = await startApi()
+    await appendUpdate('inventory', 0)
+    const before = await follow(api)
+    const place = before.lastId
+    before.close()
+    for (let n = 1; n < 300; n++) await appendUpdate('inventory', n)
+    await database.client.xtrim(UPDATE_STREAM_KEY, 'MAXLEN', 10)
+    const client = await follow(api, '', place)
+    await appendUpdate('inventory', 300)
+    const news = await client.waitForNews(2)
+    expect(news[0]).toMatchObject({ event: 'reset', data: { streams: ['update', 'device'] } })
+    expect(valueOf(news[1])).toBe(300)
+    // Who does not follow that stream has lost nothing.
+    const devices = await follow(api, '?events=device', place)
+    expect(devices.news()).toEqual([])
+  })
+
+  test.each(['yesterday', '1-1', '1-1.1-1', '9999999999999-0.0-0', '0-0.0-0x'])(
+    'says reset for %s, which is no place in the streams',
+    async (place) => {
+      const api = await startApi()
+      await appendUpdate('inventory', 0)
+      const client = await follow(api, '', place)
+      expect(client.news()).toMatchObject([{ event: 'reset' }])
+      await appendUpdate('inventory', 1)
+      expect(valueOf((await client.waitForNews(2))[1])).toBe(1)
+    },
+  )
+
+  test('a filtered client keeps its place by pings', async () => {
+    const api = await startApi({ pingIntervalMs: 100 })
+    const quiet = await follow(api, '?events=update&update_type=rare')
+    for (let n = 0; n < 50; n++) await appendUpdate('often', n)
+    await eventually(async () => {
+      const [last] = await database.client.xrevrange(UPDATE_STREAM_KEY, '+', '-', 'COUNT', 1)
+      expect(quiet.events.at(-1)).toEqual({ id: `${last?.[0]}.0-0`, event: 'ping', data: {} })
+    })
+    quiet.close()
+    await database.client.xtrim(UPDATE_STREAM_KEY, 'MAXLEN', 2)
+    await appendUpdate('rare', 1)
+    const resumed = await follow(api, '?events=update&update_type=rare', quiet.lastId)
+    expect((await resumed.waitForNews(1)).map(valueOf)).toEqual([1])
+  })
+
+  test('drops a client that does not read, with bounded memory, and not the others', async () => {
+    const api = await startApi({ maxBufferedBytes: 64 * 1024 })
+    const good = await follow(api)
+    const { hostname, port } = new URL(api.url)
+    const slow = connect({ host: hostname, port: Number(port) })
+    onTestFinished(() => void slow.destroy())
+    slow.on('error', () => undefined).pause()
+    slow.write('GET /api/events HTTP/1.1\r\nHost: test\r\n\r\n')
+    await eventually(() => expect(api.counts.clients).toBe(2))
+    const filler = 'x'.repeat(30_000)
+    let sent = 0
+    await eventually(
+      async () => {
+        for (let n = 0; n < 20; n++) await appendUpdate('inventory', sent++, filler)
+        expect(api.counts.dropped).toContain('slow')
+      },
+      { everyMs: 10, timeoutMs: 30_000 },
+    )
+    expect((await good.waitForNews(sent)).map(valueOf)).toEqual(Array.from({ length: sent }, (_, n) => n))
+    expect(api.counts.clients).toBe(1)
+  })
+
+  test('refuses one client too many, and takes it when another has gone', async () => {
+    const api = await startApi({ maxClients: 2 })
+    const first = await follow(api)
+    await follow(api)
+    const refused = await openSse(`${api.url}/api/events`)
+    expect(refused.status).toBe(503)
+    expect(refused.headers.get('retry-after')).toBe('2')
+    first.close()
+    await eventually(async () => {
+      const client = await openSse(`${api.url}/api/events`)
+      onTestFinished(() => client.close())
+      expect(client.status).toBe(200)
+    })
+  })
+
+  test('refuses a filter that it does not know, and HEAD', async () => {
+    const api = await startApi()
+    expect((await fetch(`${api.url}/api/events?events=update,other`)).status).toBe(400)
+    expect((await fetch(`${api.url}/api/events`, { method: 'HEAD' })).status).toBe(404)
+    expect(api.counts.clients).toBe(0)
+  })
+
+  test('ends the streams when the server closes, at once', async () => {
+    const api = await startEventApi(database.url)
+    const client = await openSse(`${api.url}/api/events`)
+    await api.stop()
+    await eventually(() => expect(client.isEnded).toBe(true))
+  })
+
+  test('says that somebody listens only while a client follows devices', async () => {
+    const api = await startApi()
+    await follow(api, '?events=update')
+    expect(await database.client.exists(LISTENING_KEY)).toBe(0)
+    await follow(api, '?events=device')
+    await eventually(async () => expect(await database.client.pttl(LISTENING_KEY)).toBeGreaterThan(0))
+  })
+
+  test('a thousand idle clients cost little, and each gets the next update', async () => {
+    const api = await startApi()
+    const heapBefore = process.memoryUsage().heapUsed
+    const clients: SseClient[] = []
+    for (let n = 0; n < 20; n++) {
+      const some = await Promise.all(Array.from({ length: 50 }, () => openSse(`${api.url}/api/events`)))
+      clients.push(...some)
+    }
+    onTestFinished(() => clients.forEach((client) => client.close()))
+    expect(api.counts.clients).toBe(1_000)
+    await appendUpdate('inventory', 1)
+    await eventually(() => expect(clients.every((client) => client.news().length === 1)).toBe(true))
+    expect(api.counts.sent).toBe(1_000)
+    // The clients of the test included.
+    expect((process.memoryUsage().heapUsed - heapBefore) / 1_000).toBeLessThan(200_000)
+  })
+})
+
+describe('GET /api/state', () => {
+  test('shows the values, and the place in the events from which everything newer follows', async () => {
+    const api = await startApi({}, ['older', 'absent', 'text', 'hash'])
+    await database.client.sadd(UPDATE_TYPES_KEY, 'inventory', 'deleted')
+    await database.client.mset({
+      inventory: '{"updated":1,"valid":true,"values":[1]}',
+      older: '{"values":[2]}',
+    })
+    await database.client.set('text', 'not JSON')
+    await database.client.hset('hash', 'a', 'b')
+    await appendUpdate('inventory', 1)
+    await appendHint('changed', ['a'])
+    const state = await getState(api, '')
+    expect(state.body.state).toEqual({
+      inventory: { updated: 1, valid: true, values: [1] },
+      older: { values: [2] },
+      text: 'not JSON',
+    })
+    await appendUpdate('inventory', 2)
+    const client = await follow(api, `?last_event_id=${state.body.last_event_id}`)
+    expect((await client.waitForNews(1)).map(valueOf)).toEqual([2])
+  })
+
+  test('shows one value, and is honest about an unknown type', async () => {
+    const api = await startApi({}, ['older'])
+    await database.client.sadd(UPDATE_TYPES_KEY, 'a/ü:1')
+    await database.client.set('a/ü:1', '{"values":[1]}')
+    await database.client.set('private', '{"values":[1]}')
+    const found = await getState(api, `/${encodeURIComponent('a/ü:1')}`)
+    expect(found).toEqual({
+      status: 200,
+      body: { state: { 'a/ü:1': { values: [1] } }, last_event_id: '0-0.0-0' },
+    })
+    for (const type of ['private', 'older', UPDATE_TYPES_KEY]) {
+      expect(await getState(api, `/${type}`)).toMatchObject({ status: 404, body: { type: 'not_found' } })
+    }
+  })
+})
+
+async function startApi(
+  limits: Parameters<typeof startEventApi>[1] = {},
+  stateTypes: readonly string[] = [],
+): Promise<EventApi> {
+  const api = await startEventApi(database.url, limits, stateTypes)
+  onTestFinished(() => api.stop())
+  return api
+}
+
+async function follow(api: EventApi, query = '', lastEventId?: string): Promise<SseClient> {
+  const client = await openSse(`${api.url}/api/events${query}`, lastEventId)
+  onTestFinished(() => client.close())
+  expect(client.status).toBe(200)
+  return client
+}
+
+async function getState(api: EventApi, path: string) {
+  const response = await fetch(`${api.url}/api/state${path}`)
+  const body: { state: unknown; last_event_id: string; type?: string } = JSON.parse(await response.text())
+  return { status: response.status, body }
+}
+
+async function appendUpdate(type: string, value: number, filler?: string): Promise<void> {
+  const json = JSON.stringify({
+    type,
+    updated: null,
+    valid: true,
+    values: filler === undefined ? [value] : [value, filler],
+  })
+  await database.client.xadd(UPDATE_STREAM_KEY, '*', 'kind', 'update', 'type', type, 'json', json)
+}
+
+async function appendHint(kind: 'changed' | 'deleted', ids: readonly string[], more = 0): Promise<void> {
+  await database.client.xadd(DEVICE_STREAM_KEY, '*', ...hintFields(kind, ids, more))
+}
+
+function isUpdate({ event }: SseClient['events'][number]): boolean {
+  return event === 'update'
+}
+
+function updatesOf(client: SseClient): (number | undefined)[] {
+  return client.news().filter(isUpdate).map(valueOf)
+}
+
+function valueOf(event: SseClient['events'][number] | undefined): number | undefined {
+  const data = event?.data
+  if (typeof data !== 'object' || data === null || !('values' in data) || !Array.isArray(data.values))
+    return undefined
+  return Number(data.values[0])
+}

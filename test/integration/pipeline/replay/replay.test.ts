@@ -1,0 +1,322 @@
+import { describe, expect, inject, test } from 'vitest'
+import type { SourceRecord } from '../../../../cache-service/core/records/source-record.ts'
+import {
+  replayLetters,
+  writeLetters,
+  type LetterToWrite,
+} from '../../../support/processes/dead-letter-scenario.ts'
+import { readTopic } from '../../../support/records/read-topic.ts'
+import { readEverything, readHash } from '../../../support/servers/redis-connection.ts'
+import { createTopic, uniqueName } from '../../../support/test-scope.ts'
+import { update, type TaggedRecord } from '../../../support/records/tagged-records.ts'
+import {
+  openWorkerScenario,
+  type ScenarioContext,
+  type WorkerScenario,
+} from '../../../support/processes/worker-scenario.ts'
+
+const open = (context: ScenarioContext) => openWorkerScenario(context, { partitions: 2 })
+
+/** The record of a letter, whether it is in the topic or not. */
+function recordOf({ key, timestampMs, value }: TaggedRecord, offset = 0): SourceRecord {
+  return {
+    offset: String(offset),
+    timestamp: String(timestampMs),
+    key: key === null ? null : Buffer.from(key),
+    value,
+  }
+}
+
+const good = (deviceId: string, metadata = { datatype_name: 'temperature' }) =>
+  recordOf(update({ deviceId, metadata }))
+const broken = (deviceId: string): SourceRecord => ({ ...good(deviceId), value: Buffer.from('{') })
+const storedName = (scenario: WorkerScenario, deviceId: string) =>
+  scenario.redis.hget(`device:${deviceId}:metadata`, 'datatype_name')
+
+/** Sends records to partition 1 of the topic, and gives them back as Kafka holds them, with a header each. */
+async function sendToTopic(
+  scenario: WorkerScenario,
+  records: readonly SourceRecord[],
+): Promise<SourceRecord[]> {
+  const producer = scenario.kafka.producer({ allowAutoTopicCreation: false })
+  await producer.connect()
+  try {
+    const [written] = await producer.send({
+      topic: scenario.topic,
+      messages: records.map(({ key, value, timestamp }) => ({
+        key,
+        value,
+        timestamp,
+        partition: 1,
+        headers: { traced: 'yes' },
+      })),
+    })
+    const base = Number(written?.baseOffset)
+    return records.map((record, i) => ({ ...record, offset: String(base + i) }))
+  } finally {
+    await producer.disconnect()
+  }
+}
+
+async function topicMessages({ admin, kafka, topic }: WorkerScenario) {
+  return await readTopic(kafka, admin, topic)
+}
+
+describe.concurrent('a replay to the cache', () => {
+  test('applies what is valid now, indexed and with the expiry of its record; what is not stays a letter', async (context) => {
+    const scenario = await open(context)
+    const { redis } = scenario
+    await redis.set('device:blocked:metadata', 'not a hash')
+    await writeLetters(scenario, [
+      { record: good('blocked') },
+      { record: good('free') },
+      { record: broken('invalid'), reason: 'not_json' },
+      { record: { ...good('old'), timestamp: String(Date.now() - 2 * 86_400_000) } },
+      { record: { ...good('gone'), value: null } },
+    ])
+    const first = await replayLetters(scenario)
+    expect(first.counts).toMatchObject({ applied: 1, still_invalid: 2, expired: 1, tombstone: 1 })
+    expect(first.failed).toBe(2)
+    expect(first.told.map(({ outcome }) => outcome.detail ?? '').filter(Boolean)).toEqual([
+      expect.stringContaining('wrong_type: WRONGTYPE'),
+      expect.stringContaining('not_json: '),
+    ])
+    const free = await readHash(redis, 'device:free:metadata')
+    expect(free?.expiresAtMs).toBeGreaterThan(Date.now() + 86_000_000)
+    expect(await redis.smembers('devices')).toEqual(['free'])
+
+    await redis.del('device:blocked:metadata')
+    const second = await replayLetters(scenario)
+    expect(second.counts).toMatchObject({ applied: 1, still_invalid: 1, already_replayed: 3 })
+    expect(await storedName(scenario, 'blocked')).toBe('temperature')
+    expect(await readTopic(scenario.kafka, scenario.admin, scenario.errorTopic)).toHaveLength(5)
+    expect(await topicMessages(scenario)).toEqual([])
+  })
+
+  test('never lets an older record win, in whatever order the letters come', async (context) => {
+    const scenario = await open(context)
+    const newest = Date.now() - 1_000
+    const at = (ms: number, name: string): LetterToWrite => ({
+      record: recordOf(update({ deviceId: 'one', timestampMs: ms, metadata: { datatype_name: name } })),
+    })
+    await writeLetters(scenario, [
+      at(newest - 5_000, 'older'),
+      at(newest, 'newest'),
+      at(newest - 9_000, 'oldest'),
+    ])
+    expect((await replayLetters(scenario)).counts).toMatchObject({ applied: 2, stale: 1 })
+    expect(await storedName(scenario, 'one')).toBe('newest')
+  })
+
+  test('reads a record that the letter could not carry from its topic', async (context) => {
+    const scenario = await open(context)
+    const metadata = { datatype_name: 'x'.repeat(400_000) }
+    const [large, small] = await sendToTopic(scenario, [good('large', metadata), good('small')])
+    if (large === undefined || small === undefined) throw new Error('nothing was sent')
+    await writeLetters(scenario, [
+      { record: large, partition: 1 },
+      { record: small, partition: 1, isCut: true },
+    ])
+    expect((await replayLetters(scenario)).counts).toMatchObject({ applied: 2, original_gone: 0 })
+    expect(await storedName(scenario, 'large')).toBe(metadata.datatype_name)
+  })
+
+  test('says of each letter whose record is nowhere any more why that is so', async (context) => {
+    const scenario = await open(context)
+    const { admin, topic } = scenario
+    const sent = await sendToTopic(scenario, [good('a'), good('b'), good('c')])
+    const [a, b, c] = sent
+    if (a === undefined || b === undefined || c === undefined) throw new Error('nothing was sent')
+    await writeLetters(scenario, [
+      { record: a, partition: 1, isCut: true },
+      { record: { ...b, offset: '99' }, partition: 1, isCut: true },
+      { record: { ...b, offset: c.offset }, partition: 1, isCut: true },
+    ])
+    await admin.fetchTopicOffsets(topic)
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition: 1, offset: '1' }] })
+    const { counts, told } = await replayLetters(scenario)
+    expect(counts).toMatchObject({ applied: 0, original_gone: 3 })
+    expect(told.map(({ outcome }) => outcome.detail)).toEqual([
+      `Kafka has deleted ${topic} 1:0: the partition begins at 1`,
+      `${topic} 1:99 does not exist: the partition ends at 3`,
+      `another record is at its place in ${topic} now`,
+    ])
+  })
+
+  test('done twice is done once, unless it is told to do it again', async (context) => {
+    const scenario = await open(context)
+    await writeLetters(scenario, [{ record: good('a') }, { record: good('b') }])
+    expect((await replayLetters(scenario)).counts).toMatchObject({ applied: 2 })
+    await scenario.redis.del('device:a:metadata')
+    expect((await replayLetters(scenario)).counts).toMatchObject({ applied: 0, already_replayed: 2 })
+    expect((await replayLetters(scenario, { again: true })).counts).toMatchObject({
+      applied: 1,
+      unchanged: 1,
+    })
+    const [ledger] = await scenario.redis.keys('cache_service:replayed:*')
+    expect(await scenario.redis.pttl(ledger ?? '')).toBeGreaterThan(1_000)
+  })
+
+  test('two at once count each letter once', async (context) => {
+    const scenario = await open(context)
+    await writeLetters(
+      scenario,
+      Array.from({ length: 30 }, (_, i) => ({ record: good(`d-${i}`) })),
+    )
+    const both = await Promise.all([replayLetters(scenario), replayLetters(scenario)])
+    const sum = (result: 'applied' | 'unchanged' | 'already_replayed') =>
+      both.reduce((total, { counts }) => total + counts[result], 0)
+    expect(sum('applied') + sum('unchanged')).toBe(30)
+    expect(sum('already_replayed')).toBe(30)
+  })
+
+  test('takes the letters that the filter names', async (context) => {
+    const scenario = await open(context)
+    const letters = ['a', 'b', 'c'].map((id, i): LetterToWrite => ({
+      record: { ...good(id), offset: String(i) },
+      reason: id === 'b' ? 'refused_by_redis' : 'wrong_type',
+      partition: i,
+    }))
+    await writeLetters(scenario, letters)
+    const devices = async (filter: Parameters<typeof replayLetters>[1]) => {
+      const { told, scanned } = await replayLetters(scenario, { ...filter, isDryRun: true })
+      expect(scanned.matching).toBe(told.length)
+      return told.map(({ letter }) => letter.deviceId).join('')
+    }
+    expect(await devices({ filter: { reasons: ['wrong_type'] } })).toBe('ac')
+    expect(await devices({ filter: { devices: ['b'] } })).toBe('b')
+    expect(await devices({ filter: { source: [{ partition: 2, from: 0, to: 2 }] } })).toBe('c')
+    expect(await devices({ filter: { letters: [{ partition: 0, from: 1, to: 1 }] } })).toBe('b')
+    expect(await devices({ filter: { sinceMs: Date.now() + 60_000 } })).toBe('')
+    expect(await devices({ filter: { sinceMs: Date.now() - 60_000, untilMs: Date.now() + 60_000 } })).toBe(
+      'abc',
+    )
+  })
+
+  test('that is dry says what would happen, and changes nothing', async (context) => {
+    const scenario = await open(context)
+    const { redis } = scenario
+    await redis.set('device:blocked:metadata', 'not a hash')
+    await writeLetters(scenario, [
+      { record: good('blocked') },
+      { record: good('free') },
+      { record: broken('invalid') },
+      { record: { ...good('nobody'), value: null } },
+    ])
+    const before = await readEverything(redis)
+    const { counts, failed } = await replayLetters(scenario, { isDryRun: true })
+    expect(counts).toMatchObject({ applied: 1, still_invalid: 2, tombstone: 1 })
+    expect(failed).toBe(2)
+    expect(await readEverything(redis)).toEqual(before)
+  })
+
+  test('leaves the messages of other services alone', async (context) => {
+    const scenario = await open(context)
+    const producer = scenario.kafka.producer()
+    await producer.connect()
+    await producer.send({
+      topic: scenario.errorTopic,
+      messages: [{ value: '{"service":"normalizer"}' }, { value: null }],
+    })
+    await producer.disconnect()
+    await writeLetters(scenario, [{ record: good('ours') }])
+    const { counts, scanned } = await replayLetters(scenario)
+    expect(scanned).toEqual({ read: 3, matching: 1, foreign: 2, cut: [] })
+    expect(counts.applied).toBe(1)
+  })
+})
+
+describe.concurrent('a replay to the topic', () => {
+  test('goes to the same partition, with the key, the time and the headers of the record, and counts', async (context) => {
+    const scenario = await open(context)
+    const [record] = await sendToTopic(scenario, [good('one')])
+    if (record === undefined) throw new Error('nothing was sent')
+    await writeLetters(scenario, [{ record, partition: 1 }])
+    expect((await replayLetters(scenario, { to: 'topic' })).counts).toMatchObject({ sent: 1 })
+    const [, replayed] = await topicMessages(scenario)
+    expect(replayed).toMatchObject({ partition: 1, offset: 1, key: Buffer.from('one'), value: record.value })
+    expect(replayed?.headers).toEqual({ traced: Buffer.from('yes'), replay_count: Buffer.from('1') })
+    const timestamps: string[] = []
+    const consumer = scenario.kafka.consumer({ groupId: uniqueName('times') })
+    await consumer.connect()
+    await consumer.subscribe({ topics: [scenario.topic], fromBeginning: true })
+    await consumer.run({ eachMessage: async ({ message }) => void timestamps.push(message.timestamp) })
+    await expect.poll(() => timestamps, { timeout: 30_000 }).toEqual([record.timestamp, record.timestamp])
+    await consumer.disconnect()
+    expect(await scenario.redis.keys('device:*')).toEqual([])
+  })
+
+  test('uses the bytes of the letter when the record itself is gone', async (context) => {
+    const scenario = await open(context)
+    const record = { ...good('one'), offset: '77' }
+    await writeLetters(scenario, [{ record, partition: 1 }])
+    expect((await replayLetters(scenario, { to: 'topic' })).counts).toMatchObject({ sent: 1 })
+    expect(await topicMessages(scenario)).toMatchObject([{ partition: 1, value: record.value }])
+  })
+
+  test('does not send what is still invalid, nor what has been round three times', async (context) => {
+    const scenario = await open(context)
+    const again = (count: string): SourceRecord => ({
+      ...good('one'),
+      headers: { replay_count: Buffer.from(count) },
+    })
+    await writeLetters(scenario, [{ record: broken('b') }, { record: again('3') }, { record: again('2') }])
+    const { counts, failed } = await replayLetters(scenario, { to: 'topic' })
+    expect(counts).toMatchObject({ sent: 1, still_invalid: 1, replayed_too_often: 1 })
+    expect(failed).toBe(2)
+    const messages = await topicMessages(scenario)
+    expect(messages.map(({ headers }) => String(headers['replay_count']))).toEqual(['3'])
+  })
+
+  test('two at once, and one more, send each letter once', async (context) => {
+    const scenario = await open(context)
+    await writeLetters(
+      scenario,
+      Array.from({ length: 20 }, (_, i) => ({ record: good(`d-${i}`) })),
+    )
+    await Promise.all([replayLetters(scenario, { to: 'topic' }), replayLetters(scenario, { to: 'topic' })])
+    expect((await replayLetters(scenario, { to: 'topic' })).counts).toMatchObject({ already_replayed: 20 })
+    const keys = (await topicMessages(scenario)).map(({ key }) => String(key))
+    expect(keys.sort()).toEqual(Array.from({ length: 20 }, (_, i) => `d-${i}`).sort())
+  })
+
+  test('that died before it could say how it ended is reported, and repeated only when told', async (context) => {
+    const scenario = await open(context)
+    await writeLetters(scenario, [{ record: good('one') }])
+    await scenario.redis.setbit(`cache_service:replayed:${scenario.errorTopic}:0:0`, 0, 1)
+    const { counts, failed } = await replayLetters(scenario, { to: 'topic' })
+    expect(counts).toMatchObject({ sent: 0, outcome_unknown: 1 })
+    expect(failed).toBe(1)
+    expect((await replayLetters(scenario, { to: 'topic', again: true })).counts).toMatchObject({ sent: 1 })
+    expect(await topicMessages(scenario)).toHaveLength(1)
+  })
+
+  test('that Kafka refuses may be tried again', async (context) => {
+    const scenario = await open(context)
+    const inTwoHours = { ...good('one'), timestamp: String(Date.now() + 7_200_000) }
+    await writeLetters(scenario, [{ record: inTwoHours }])
+    const refused = await replayLetters(scenario, { to: 'topic' })
+    expect(refused.counts).toMatchObject({ failed: 1 })
+    expect(refused.endedBy).toBeUndefined()
+    expect((await replayLetters(scenario, { to: 'topic' })).counts).toMatchObject({ failed: 1 })
+  })
+
+  test('that is dry sends nothing', async (context) => {
+    const scenario = await open(context)
+    await writeLetters(scenario, [{ record: good('one') }, { record: broken('b') }])
+    const { counts } = await replayLetters(scenario, { to: 'topic', isDryRun: true })
+    expect(counts).toMatchObject({ sent: 1, still_invalid: 1 })
+    expect(await topicMessages(scenario)).toEqual([])
+    expect(await scenario.redis.keys('*')).toEqual([])
+  })
+})
+
+test('a letter of another topic is replayed to the cache, not to this topic', async (context) => {
+  const scenario = await open(context)
+  const elsewhere = uniqueName('elsewhere')
+  await createTopic(inject('kafkaBrokers'), elsewhere)
+  const { errorTopic, kafka } = scenario
+  await writeLetters({ errorTopic, kafka, topic: elsewhere }, [{ record: good('one') }])
+  expect((await replayLetters(scenario, { to: 'topic' })).counts).toMatchObject({ failed: 1 })
+  expect((await replayLetters(scenario)).counts).toMatchObject({ applied: 1 })
+})

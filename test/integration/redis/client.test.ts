@@ -1,0 +1,241 @@
+import { expect, describe, onTestFinished, test } from 'vitest'
+import { createDeviceWriter } from '../../../cache-service/redis/devices/device-writer.ts'
+import { redisError } from '../../../shared/errors.ts'
+import { eventually } from '../../support/eventually.ts'
+import { connectAsService, connectPlainly, redisConfigOf } from '../../support/servers/redis-connection.ts'
+import {
+  reserveOwnRedis,
+  startOwnRedis,
+  type OwnRedis,
+  type OwnRedisOptions,
+} from '../../support/servers/servers.ts'
+import { timeText, writePlan } from '../../support/records/write-plan.ts'
+
+const TIMEOUT_MS = 300
+
+async function ownRedis(options: OwnRedisOptions = {}): Promise<OwnRedis> {
+  const server = await startOwnRedis(options)
+  onTestFinished(() => server.stop())
+  return server
+}
+
+/** What the promise rejected with, through the door, and how long that took. */
+async function failureOf(promise: Promise<unknown>) {
+  const startedAt = performance.now()
+  try {
+    await promise
+  } catch (thrown) {
+    const { code, failureClass, message } = redisError(thrown)
+    return { code, failureClass, message, afterMs: performance.now() - startedAt }
+  }
+  throw new Error('it did not reject')
+}
+
+const plan = () =>
+  writePlan([
+    {
+      id: 'a',
+      lastUpdated: timeText(Date.now()),
+      fields: ['persist', 'true'],
+      expiresAtMs: Date.now() + 60_000,
+    },
+  ])
+const limits = { maxKeys: 10, maxBytes: 10_000 }
+
+describe('a Redis that is not there', () => {
+  test('is refused at once, not waited for; when it comes it is found', async () => {
+    const server = await reserveOwnRedis()
+    onTestFinished(() => server.stop())
+    const { redis, said, connecting } = connectAsService(redisConfigOf(server, { timeoutMs: TIMEOUT_MS }))
+    await connecting
+    expect(said[0]).toBe('failed CONNECTION')
+    const failure = await failureOf(redis.set('key', 'value'))
+    expect(failure).toMatchObject({ code: 'CONNECTION', failureClass: 'transient' })
+    expect(failure.afterMs).toBeLessThan(TIMEOUT_MS * 10)
+    await server.start()
+    await eventually(() => redis.set('key', 'value'))
+    expect(said).toContain(`connected 127.0.0.1:${server.port}/0`)
+  })
+
+  test('any more is the same', async () => {
+    const server = await ownRedis()
+    const { redis, said, connecting } = connectAsService(redisConfigOf(server, { timeoutMs: TIMEOUT_MS }))
+    await connecting
+    await redis.set('key', 'value')
+    await server.kill('SIGKILL')
+    await eventually(async () => {
+      expect(await failureOf(redis.set('key', 'value'))).toMatchObject({ failureClass: 'transient' })
+    })
+    await server.start()
+    await eventually(() => redis.set('key', 'value'))
+    expect(said.filter((line) => line.startsWith('connected'))).toHaveLength(2)
+  })
+})
+
+describe('a Redis that hangs', () => {
+  test('is given up in time, and used again when it goes on', async () => {
+    const server = await ownRedis()
+    onTestFinished(() => server.kill('SIGCONT'))
+    const { redis, connecting } = connectAsService(redisConfigOf(server, { timeoutMs: TIMEOUT_MS }))
+    await connecting
+    const writer = createDeviceWriter(redis, limits)
+    await writer.write(plan())
+    await server.kill('SIGSTOP')
+    const failure = await failureOf(writer.write(plan()))
+    expect(failure).toMatchObject({ failureClass: 'transient' })
+    expect(failure.afterMs).toBeLessThan(TIMEOUT_MS * 10)
+    await server.kill('SIGCONT')
+    await eventually(() => writer.write(plan()))
+  })
+
+  test('from the beginning is given up in time as well', async () => {
+    const server = await ownRedis()
+    onTestFinished(() => server.kill('SIGCONT'))
+    await server.kill('SIGSTOP')
+    const { redis, connecting, said } = connectAsService(redisConfigOf(server, { timeoutMs: TIMEOUT_MS }))
+    const startedAt = performance.now()
+    await connecting
+    expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS * 10)
+    expect(said.length).toBeGreaterThan(0)
+    expect(await failureOf(redis.set('key', 'value'))).toMatchObject({ failureClass: 'transient' })
+    await server.kill('SIGCONT')
+    await eventually(() => redis.set('key', 'value'))
+  })
+})
+
+describe('credentials', () => {
+  test('that are wrong are an operator’s business, and said so', async () => {
+    const server = await ownRedis({ password: 'secret' })
+    for (const [password, code] of [
+      ['wrong', 'WRONGPASS'],
+      [undefined, 'NOAUTH'],
+    ] as const) {
+      const { redis, said, connecting } = connectAsService(redisConfigOf(server, { password }))
+      await connecting
+      expect(said[0]).toBe(`failed ${code}`)
+      expect(await failureOf(redis.set('key', 'value'))).toMatchObject({ code: 'CONNECTION' })
+      expect(said.filter((line) => line.startsWith('connected'))).toEqual([])
+    }
+  })
+
+  test('that are right, by password or as a user, let us in', async () => {
+    const server = await ownRedis({ password: 'secret', aclUsers: { worker: 'on >pass ~* +@all' } })
+    const overrides = [{}, { username: 'worker', password: 'pass' }]
+    for (const override of overrides) {
+      const { redis, connecting } = connectAsService(redisConfigOf(server, override))
+      await connecting
+      expect(await redis.set('key', 'value')).toBe('OK')
+    }
+  })
+
+  test('of a user who may not run scripts are an operator’s business', async () => {
+    const server = await ownRedis({ aclUsers: { worker: 'on >pass ~* +@all -evalsha' } })
+    const config = redisConfigOf(server, { username: 'worker', password: 'pass' })
+    const { redis, connecting } = connectAsService(config)
+    await connecting
+    expect(await failureOf(createDeviceWriter(redis, limits).write(plan()))).toMatchObject({
+      code: 'NOPERM',
+      failureClass: 'operator',
+    })
+  })
+
+  test('of a user who may not do in a script what it does are an operator’s business', async () => {
+    const server = await ownRedis({ aclUsers: { worker: 'on >pass ~* +@all -hset' } })
+    const config = redisConfigOf(server, { username: 'worker', password: 'pass' })
+    const { redis, connecting } = connectAsService(config)
+    await connecting
+    expect(await failureOf(createDeviceWriter(redis, limits).write(plan()))).toMatchObject({
+      code: 'NOPERM',
+      failureClass: 'operator',
+    })
+  })
+
+  test('of a user who may not touch a device’s key are an operator’s business', async () => {
+    const server = await ownRedis({ aclUsers: { worker: 'on >pass ~other* +@all' } })
+    const config = redisConfigOf(server, { username: 'worker', password: 'pass' })
+    const { redis, connecting } = connectAsService(config)
+    await connecting
+    expect(await failureOf(createDeviceWriter(redis, limits).write(plan()))).toMatchObject({
+      code: 'NOPERM',
+      failureClass: 'operator',
+    })
+  })
+})
+
+describe('a database', () => {
+  test('other than 0 is used', async () => {
+    const server = await ownRedis()
+    const { redis, said, connecting } = connectAsService(redisConfigOf(server, { db: 7 }))
+    await connecting
+    await redis.set('key', 'value')
+    const plain = connectPlainly(server)
+    expect(await plain.exists('key')).toBe(0)
+    await plain.select(7)
+    expect(await plain.exists('key')).toBe(1)
+    expect(said).toEqual([`connected 127.0.0.1:${server.port}/7`])
+  })
+
+  test.each([
+    ['does not exist', { db: 99 }],
+    ['may not be selected', { db: 3, username: 'worker', password: 'pass' }],
+  ])('that %s is not written to, and neither is database 0', async (_, override) => {
+    const server = await ownRedis({ aclUsers: { worker: 'on >pass ~* +@all -select' } })
+    const { redis, said, connecting } = connectAsService(redisConfigOf(server, override))
+    await connecting
+    for (let attempt = 0; attempt < 20; attempt++) {
+      expect(await failureOf(redis.set('key', 'value'))).toMatchObject({ code: 'CONNECTION' })
+    }
+    // It is tried again and again, and never called connected.
+    await eventually(() => expect(said.filter((line) => line.startsWith('failed')).length).toBeGreaterThan(2))
+    expect(said.filter((line) => line.startsWith('connected'))).toEqual([])
+    expect(await connectPlainly(server).dbsize()).toBe(0)
+  })
+})
+
+describe('TLS', () => {
+  const pem = (server: OwnRedis) => {
+    if (server.tls === undefined) throw new Error('a TLS server was asked for')
+    const { ca, clientCertificate: cert, clientKey: key } = server.tls
+    return { ca, cert, key }
+  }
+  const none = { ca: undefined, cert: undefined, key: undefined, rejectUnauthorized: true }
+
+  test('by its authority, with a certificate of our own where it is asked for, lets us in', async () => {
+    const server = await ownRedis({ tls: 'mutual' })
+    const tls = { ...pem(server), rejectUnauthorized: true }
+    const { redis, connecting } = connectAsService(redisConfigOf(server, { tls }))
+    await connecting
+    expect(await redis.set('key', 'value')).toBe('OK')
+    expect(await createDeviceWriter(redis, limits).write(plan())).toEqual({
+      deletes: [],
+      updates: ['changed'],
+    })
+  })
+
+  test('by an authority that we do not know is refused, unless we were told not to care', async () => {
+    const server = await ownRedis({ tls: true })
+    const strict = connectAsService(redisConfigOf(server, { tls: none }))
+    await strict.connecting
+    expect(await failureOf(strict.redis.set('key', 'value'))).toMatchObject({ failureClass: 'transient' })
+    expect(strict.said.filter((line) => line.startsWith('connected'))).toEqual([])
+    const careless = connectAsService(redisConfigOf(server, { tls: { ...none, rejectUnauthorized: false } }))
+    await careless.connecting
+    expect(await careless.redis.set('key', 'value')).toBe('OK')
+  })
+
+  test('against a server that speaks plainly fails in time, and so does the other way round', async () => {
+    const [plain, secure] = [await ownRedis(), await ownRedis({ tls: true })]
+    for (const config of [redisConfigOf(plain, { tls: none }), redisConfigOf(secure)]) {
+      const { redis, connecting } = connectAsService({ ...config, timeoutMs: TIMEOUT_MS })
+      await connecting
+      expect(await failureOf(redis.set('key', 'value'))).toMatchObject({ failureClass: 'transient' })
+    }
+  })
+})
+
+test('a connection says whose it is', async () => {
+  const server = await ownRedis()
+  const { redis, connecting } = connectAsService(redisConfigOf(server))
+  await connecting
+  expect(await redis.client('GETNAME')).toBe('a-test')
+})

@@ -1,0 +1,289 @@
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import type { ScriptLimits } from '../../../../cache-service/core/records/plan.ts'
+import { createDeviceWriter } from '../../../../cache-service/redis/devices/device-writer.ts'
+import { readHash } from '../../../support/servers/redis-connection.ts'
+import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { timeText, writePlan, type PlannedUpdate } from '../../../support/records/write-plan.ts'
+
+const LIMITS: ScriptLimits = { maxKeys: 1_000, maxBytes: 1_000_000 }
+const NOW_MS = Date.now()
+const HOUR_MS = 3_600_000
+const KEY = 'device:a:metadata'
+
+let database: RedisDatabase
+let redis: Redis
+
+beforeAll(async () => {
+  database = await useRedisDatabase(inject('redisUrl'))
+  redis = database.client
+})
+beforeEach(() => redis.flushdb())
+afterAll(() => database.release())
+
+const update = (overrides: Partial<PlannedUpdate> = {}): PlannedUpdate => ({
+  id: 'a',
+  lastUpdated: timeText(NOW_MS),
+  fields: ['datatype_id', '7', 'persist', 'true'],
+  expiresAtMs: NOW_MS + HOUR_MS,
+  ...overrides,
+})
+
+async function write(...updates: PlannedUpdate[]) {
+  return (await createDeviceWriter(redis, LIMITS).write(writePlan(updates, [], NOW_MS))).updates
+}
+
+describe('an update', () => {
+  test('of a device that nobody knew is written, with its expiry', async () => {
+    expect(await write(update())).toEqual(['changed'])
+    expect(await readHash(redis, KEY)).toEqual({
+      fields: { datatype_id: '7', persist: 'true', last_updated: timeText(NOW_MS) },
+      expiresAtMs: NOW_MS + HOUR_MS,
+    })
+  })
+
+  test('that is later replaces the hash, and takes away the fields that it lacks', async () => {
+    await write(
+      update({ fields: ['datatype_id', '7', 'datatype_unit', '°C', 'extra', 'x', 'persist', 'true'] }),
+    )
+    const lastUpdated = timeText(NOW_MS, 1)
+    expect(await write(update({ lastUpdated, fields: ['datatype_name', 'n', 'persist', 'false'] }))).toEqual([
+      'changed',
+    ])
+    expect((await readHash(redis, KEY))?.fields).toEqual({
+      datatype_name: 'n',
+      persist: 'false',
+      last_updated: lastUpdated,
+    })
+  })
+
+  test('that is earlier changes nothing', async () => {
+    await write(update())
+    const before = await readHash(redis, KEY)
+    const older = { lastUpdated: timeText(NOW_MS, -1), fields: ['zzz', 'zzz'] }
+    expect(await write(update(older))).toEqual(['stale'])
+    expect(await readHash(redis, KEY)).toEqual(before)
+  })
+
+  test('that is the same is unchanged, and that is later with the same content is not', async () => {
+    await write(update())
+    expect(await write(update())).toEqual(['unchanged'])
+    const lastUpdated = timeText(NOW_MS, 1)
+    expect(await write(update({ lastUpdated }))).toEqual(['changed'])
+    expect((await readHash(redis, KEY))?.fields['last_updated']).toBe(lastUpdated)
+  })
+
+  test('at an equal time wins by the greater content, from both sides', async () => {
+    const [less, greater] = [
+      update({ fields: ['datatype_id', '1'] }),
+      update({ fields: ['datatype_id', '2'] }),
+    ]
+    expect(await write(less)).toEqual(['changed'])
+    expect(await write(greater)).toEqual(['changed'])
+    expect(await write(less)).toEqual(['stale'])
+    expect((await readHash(redis, KEY))?.fields['datatype_id']).toBe('2')
+  })
+
+  test('of no fields at all is a hash of its time alone', async () => {
+    expect(await write(update({ fields: [] }))).toEqual(['changed'])
+    expect(await write(update({ fields: [] }))).toEqual(['unchanged'])
+    expect((await readHash(redis, KEY))?.fields).toEqual({ last_updated: timeText(NOW_MS) })
+  })
+
+  test('carries any characters there and back', async () => {
+    const fields = ['', 'empty', '\0', '\0\x01', 'a', '"\\\n\u2028', 'é', '🚪', '\u{10000}', '[1,{"a":null}]']
+    await write(update({ fields }))
+    expect((await readHash(redis, KEY))?.fields).toEqual({
+      '': 'empty',
+      '\0': '\0\x01',
+      a: '"\\\n\u2028',
+      é: '🚪',
+      '\u{10000}': '[1,{"a":null}]',
+      last_updated: timeText(NOW_MS),
+    })
+    expect(await write(update({ fields }))).toEqual(['unchanged'])
+  })
+
+  test('of 256 fields takes the place of one of 256 others', async () => {
+    const fields = (prefix: string) =>
+      Array.from({ length: 256 }, (_, i) => [`${prefix}${String(i).padStart(3, '0')}`, 'x']).flat()
+    await write(update({ fields: fields('a') }))
+    expect(await write(update({ fields: fields('b') }))).toEqual(['changed'])
+    const { fields: stored = {} } = (await readHash(redis, KEY)) ?? {}
+    expect(Object.keys(stored)).toHaveLength(257)
+    expect(Object.keys(stored).filter((name) => name.startsWith('a'))).toEqual([])
+  })
+
+  test('clears away more fields of a foreign hash than Lua can unpack at once', async () => {
+    const surplus = Array.from({ length: 15_001 }, (_, i) => [`surplus${i}`, 'x']).flat()
+    await redis.hset(KEY, ...surplus)
+    expect(await write(update())).toEqual(['changed'])
+    expect(Object.keys((await readHash(redis, KEY))?.fields ?? {}).sort()).toEqual([
+      'datatype_id',
+      'last_updated',
+      'persist',
+    ])
+  })
+})
+
+describe('many updates of one call', () => {
+  test('are answered in their order, each for itself', async () => {
+    await write(update({ id: 'stale', lastUpdated: timeText(NOW_MS, 5) }), update({ id: 'same' }))
+    expect(
+      await write(
+        update({ id: 'new' }),
+        update({ id: 'stale' }),
+        update({ id: 'same' }),
+        update({ id: 'gw:é' }),
+      ),
+    ).toEqual(['changed', 'stale', 'unchanged', 'changed'])
+    expect(await readHash(redis, 'device:gw:é:metadata')).toBeDefined()
+  })
+
+  test.each<ScriptLimits>([
+    { maxKeys: 1, maxBytes: 1_000_000 },
+    { maxKeys: 7, maxBytes: 1_000_000 },
+    { maxKeys: 1_000, maxBytes: 500 },
+    { maxKeys: 1_000, maxBytes: 1 },
+  ])('may be cut into calls of any size: %j', async (limits) => {
+    const updates = Array.from({ length: 50 }, (_, i) =>
+      update({ id: `d${i}`, fields: ['datatype_id', `${i}`] }),
+    )
+    const { updates: statuses } = await createDeviceWriter(redis, limits).write(
+      writePlan(updates, [], NOW_MS),
+    )
+    expect(statuses).toEqual(Array(50).fill('changed'))
+    expect(await redis.hget('device:d49:metadata', 'datatype_id')).toBe('49')
+    expect(await redis.dbsize()).toBe(50)
+  })
+
+  test('of none send nothing', async () => {
+    expect(await write()).toEqual([])
+    expect(await redis.dbsize()).toBe(0)
+  })
+
+  test('harm no neighbour of a key of another type, and that key stays as it is', async () => {
+    await redis.lpush('device:list:metadata', 'mine')
+    await redis.set('device:text:metadata', 'mine')
+    const ids = ['before', 'list', 'between', 'text', 'after']
+    const statuses = await write(...ids.map((id) => update({ id })))
+    const refused = { refused: expect.objectContaining({ code: 'WRONGTYPE', failureClass: 'record' }) }
+    expect(statuses).toEqual(['changed', refused, 'changed', refused, 'changed'])
+    expect(await redis.lrange('device:list:metadata', 0, -1)).toEqual(['mine'])
+    expect(await redis.ttl('device:list:metadata')).toBe(-1)
+    expect(await redis.get('device:text:metadata')).toBe('mine')
+    for (const id of ['before', 'between', 'after']) {
+      expect((await readHash(redis, `device:${id}:metadata`))?.expiresAtMs).toBe(NOW_MS + HOUR_MS)
+    }
+  })
+})
+
+describe('the expiry', () => {
+  const expiry = async () => (await readHash(redis, KEY))?.expiresAtMs
+  const at = (afterMs: number, overrides: Partial<PlannedUpdate> = {}) =>
+    update({ expiresAtMs: NOW_MS + HOUR_MS + afterMs, ...overrides })
+  const later = { lastUpdated: timeText(NOW_MS, 1) }
+  const earlier = { lastUpdated: timeText(NOW_MS, -1) }
+
+  test.each<[what: string, second: PlannedUpdate, status: string]>([
+    ['a later record', at(5_000, later), 'changed'],
+    ['the same record', at(5_000), 'unchanged'],
+    ['a stale record', at(5_000, earlier), 'stale'],
+  ])('is prolonged by %s', async (_, second, status) => {
+    await write(at(0))
+    expect(await write(second)).toEqual([status])
+    expect(await expiry()).toBe(NOW_MS + HOUR_MS + 5_000)
+  })
+
+  test.each<[what: string, second: PlannedUpdate, status: string]>([
+    ['a later record', at(-5_000, later), 'changed'],
+    ['the same record', at(-5_000), 'unchanged'],
+    ['a stale record', at(-5_000, earlier), 'stale'],
+  ])('is not shortened by %s', async (_, second, status) => {
+    await write(at(0))
+    expect(await write(second)).toEqual([status])
+    expect(await expiry()).toBe(NOW_MS + HOUR_MS)
+  })
+
+  test.each<[what: string, second: PlannedUpdate]>([
+    ['a later record', at(0, later)],
+    ['the same record', at(0)],
+    ['a stale record', at(0, earlier)],
+  ])('is given to a hash that had none by %s', async (_, second) => {
+    await write(at(0))
+    await redis.persist(KEY)
+    await write(second)
+    expect(await expiry()).toBe(NOW_MS + HOUR_MS)
+  })
+
+  test.each<[what: string, second: Partial<PlannedUpdate>]>([
+    ['a later record', later],
+    ['the same record', {}],
+    ['a stale record', earlier],
+  ])('is taken away by %s that never expires', async (_, second) => {
+    await write(at(0))
+    await write(update({ ...second, expiresAtMs: 0 }))
+    expect(await expiry()).toBe(-1)
+  })
+
+  test('that has passed meanwhile leaves no hash', async () => {
+    expect(await write(update({ expiresAtMs: Date.now() - 1 }))).toEqual(['changed'])
+    expect(await redis.exists(KEY)).toBe(0)
+  })
+})
+
+describe('a stored last_updated that cannot be believed counts as older than anything', () => {
+  const believable = timeText(NOW_MS)
+
+  test.each([
+    ['of another shape: Z', '2099-06-08T18:27:17.476623Z'],
+    ['of another shape: a space', '2099-06-08 18:27:17.476623+00:00'],
+    ['of another shape: milliseconds', '2099-06-08T18:27:17.476+00:00'],
+    ['of another shape: an offset', '2099-06-08T18:27:17.476623+02:00'],
+    ['of another shape: a line break', `${believable}\n`],
+    ['of another shape: something before', ` ${believable}`],
+    ['a number', '9999999999'],
+    ['empty', ''],
+    ['text that sorts last', 'zzz'],
+    ['more than a day ahead', timeText(NOW_MS, 24 * HOUR_MS + 1_000)],
+    ['in the year 9999', '9999-12-31T23:59:59.999999+00:00'],
+  ])('%s', async (_, stored) => {
+    await redis.hset(KEY, 'last_updated', stored, 'zzz', 'zzz')
+    expect(await write(update({ lastUpdated: timeText(NOW_MS, -HOUR_MS) }))).toEqual(['changed'])
+    expect((await readHash(redis, KEY))?.fields).toEqual({
+      datatype_id: '7',
+      persist: 'true',
+      last_updated: timeText(NOW_MS, -HOUR_MS),
+    })
+  })
+
+  test('absent', async () => {
+    await redis.hset(KEY, 'datatype_id', '9', 'other', 'x')
+    expect(await write(update())).toEqual(['changed'])
+    expect(await redis.hexists(KEY, 'other')).toBe(0)
+  })
+
+  test('but not one that is less than a day ahead', async () => {
+    await redis.hset(KEY, 'last_updated', timeText(NOW_MS, 24 * HOUR_MS - 1_000))
+    expect(await write(update())).toEqual(['stale'])
+  })
+})
+
+test('a server that has forgotten its scripts is given them again', async () => {
+  const writer = createDeviceWriter(redis, { maxKeys: 1, maxBytes: 1_000 })
+  const plan = (afterMs: number) =>
+    writePlan(
+      ['a', 'b', 'c'].map((id) => update({ id, lastUpdated: timeText(NOW_MS, afterMs) })),
+      [{ id: 'gone', deletesUpTo: timeText(NOW_MS) }],
+      NOW_MS,
+    )
+  await writer.write(plan(0))
+  for (let round = 1; round <= 3; round++) {
+    await redis.script('FLUSH')
+    expect(await writer.write(plan(round))).toEqual({
+      deletes: ['absent'],
+      updates: ['changed', 'changed', 'changed'],
+    })
+  }
+  expect((await readHash(redis, KEY))?.fields['last_updated']).toBe(timeText(NOW_MS, 3))
+})

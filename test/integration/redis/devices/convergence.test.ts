@@ -1,0 +1,128 @@
+import * as fc from 'fast-check'
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { planChunk } from '../../../../cache-service/core/records/plan.ts'
+import { settle } from '../../../../cache-service/core/records/settle.ts'
+import type { SourceRecord } from '../../../../cache-service/core/records/source-record.ts'
+import { createDeviceIndex } from '../../../../cache-service/redis/devices/device-index.ts'
+import { createDeviceWriter } from '../../../../cache-service/redis/devices/device-writer.ts'
+import {
+  ALL_FIELDS,
+  anyDelivery,
+  arbitraryIdleRecord,
+  arbitraryTombstone,
+  arbitraryUpdate,
+  chunkLengths,
+  cut,
+  inOrderOfTime,
+} from '../../../support/records/arbitrary-records.ts'
+import { greatestUpdates } from '../../../support/oracle/greatest-update.ts'
+import { readEverything } from '../../../support/servers/redis-connection.ts'
+import type { ModelHash } from '../../../support/oracle/redis-model.ts'
+import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+
+// Redis expires keys by its own clock: the records are of today.
+const NOW_MS = Date.now()
+
+let database: RedisDatabase
+let redis: Redis
+
+beforeAll(async () => {
+  database = await useRedisDatabase(inject('redisUrl'))
+  redis = database.client
+})
+afterAll(() => database.release())
+
+/** Chunk by chunk into an empty Redis, as the worker does it. */
+async function apply(chunks: readonly (readonly SourceRecord[])[], maxKeys: number) {
+  await redis.flushdb()
+  const writer = createDeviceWriter(redis, { maxKeys, maxBytes: 2_000 })
+  const index = createDeviceIndex(redis)
+  for (const chunk of chunks) {
+    const plan = planChunk(chunk, { nowMs: NOW_MS, settings: ALL_FIELDS, internalErrorsInARow: 0 })
+    const settled = settle(plan, await writer.write(plan))
+    await index.add(settled.indexed)
+    await index.removeAbsent(settled.unindexed)
+  }
+  return await readEverything(redis)
+}
+
+function inRedis(devices: Readonly<Record<string, ModelHash>>): Record<string, unknown> {
+  const ids = Object.keys(devices).sort()
+  const hashes = ids.map((id) => {
+    const { lastUpdated, fields, expiresAtMs } = devices[id] ?? {
+      lastUpdated: '',
+      fields: [],
+      expiresAtMs: 0,
+    }
+    const pairs = cut(fields, [2]).map(([name = '', value = '']): [string, string] => [name, value])
+    const stored = { ...Object.fromEntries(pairs), last_updated: lastUpdated }
+    return [`device:${id}:metadata`, { fields: stored, expiresAtMs }]
+  })
+  return { ...Object.fromEntries(hashes), ...(ids.length > 0 && { devices: ids }) }
+}
+
+const update = arbitraryUpdate(NOW_MS)
+const anyRecord = fc.oneof(
+  { weight: 6, arbitrary: update },
+  { weight: 2, arbitrary: arbitraryTombstone(NOW_MS) },
+  { weight: 1, arbitrary: arbitraryIdleRecord(NOW_MS) },
+)
+const maxKeys = fc.constantFrom(1, 2, 1_000)
+
+test('any order, grouping and repetition of the records leaves the greatest of each device, and the latest expiry', async () => {
+  const deliveries = fc
+    .array(update, { maxLength: 14 })
+    .chain((records) => fc.tuple(fc.constant(records), anyDelivery(records), chunkLengths, maxKeys))
+  await fc.assert(
+    fc.asyncProperty(deliveries, async ([records, delivered, lengths, keys]) => {
+      const expected = inRedis(greatestUpdates(records, NOW_MS, ALL_FIELDS))
+      expect(await apply(cut(delivered, lengths), keys)).toEqual(expected)
+    }),
+    { numRuns: 80 },
+  )
+})
+
+test('with tombstones any grouping of the records, in their order, leaves what one by one leaves', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anyRecord, { maxLength: 16 }).map(inOrderOfTime),
+      chunkLengths,
+      maxKeys,
+      async (records, lengths, keys) => {
+        expect(await apply(cut(records, lengths), keys)).toEqual(await apply(cut(records, [1]), 1_000))
+      },
+    ),
+    { numRuns: 80 },
+  )
+})
+
+test('two writers at once leave what one after the other leaves', async () => {
+  const deliveries = fc
+    .array(update, { minLength: 4, maxLength: 14 })
+    .chain((records) =>
+      fc.tuple(fc.constant(records), anyDelivery(records), anyDelivery(records), chunkLengths),
+    )
+  await fc.assert(
+    fc.asyncProperty(deliveries, async ([records, first, second, lengths]) => {
+      await redis.flushdb()
+      const run = async (delivered: readonly SourceRecord[]) => {
+        const connection = redis.duplicate()
+        try {
+          const writer = createDeviceWriter(connection, { maxKeys: 1, maxBytes: 2_000 })
+          for (const chunk of cut(delivered, lengths)) {
+            await writer.write(
+              planChunk(chunk, { nowMs: NOW_MS, settings: ALL_FIELDS, internalErrorsInARow: 0 }),
+            )
+          }
+        } finally {
+          connection.disconnect()
+        }
+      }
+      await Promise.all([run(first), run(second)])
+      const { devices: _index, ...expected } = inRedis(greatestUpdates(records, NOW_MS, ALL_FIELDS))
+      expect(await readEverything(redis)).toEqual(expected)
+    }),
+    { numRuns: 40 },
+  )
+})

@@ -1,0 +1,196 @@
+import { mkdir, rm } from 'node:fs/promises'
+import type { Redis } from 'ioredis'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { createDeviceIndex } from '../../../cache-service/redis/devices/device-index.ts'
+import { createDeviceWriter } from '../../../cache-service/redis/devices/device-writer.ts'
+import { createProgressStore } from '../../../cache-service/redis/workers/progress-store.ts'
+import { progressKey } from '../../../shared/contract/keys.ts'
+import { eventually } from '../../support/eventually.ts'
+import {
+  connectAsService,
+  connectPlainly,
+  readEverything,
+  readHash,
+  redisConfigOf,
+} from '../../support/servers/redis-connection.ts'
+import { deviceId } from '../../support/records/record-builder.ts'
+import { startOwnRedis, type OwnRedisOptions } from '../../support/servers/servers.ts'
+import { timeText, writePlan, type PlannedUpdate } from '../../support/records/write-plan.ts'
+
+const NOW_MS = Date.now()
+const HOUR_MS = 3_600_000
+const LIMITS = { maxKeys: 1_000, maxBytes: 1_000_000 }
+
+/** A server that the test may hurt, the service's connection to it, and one to hurt it by. */
+async function setUp(options: OwnRedisOptions = {}) {
+  const server = await startOwnRedis(options)
+  onTestFinished(() => server.stop())
+  const { redis, connecting, said } = connectAsService(redisConfigOf(server))
+  await connecting
+  return { server, redis, said, plain: connectPlainly(server), writer: createDeviceWriter(redis, LIMITS) }
+}
+
+const update = (id: string, afterMs = 0, overrides: Partial<PlannedUpdate> = {}): PlannedUpdate => ({
+  id,
+  lastUpdated: timeText(NOW_MS, afterMs),
+  fields: ['datatype_name', `of ${afterMs}`, 'persist', 'true'],
+  expiresAtMs: NOW_MS + HOUR_MS + afterMs,
+  ...overrides,
+})
+
+const fillMemory = (plain: Redis) => plain.config('SET', 'maxmemory', '1')
+const freeMemory = (plain: Redis) => plain.config('SET', 'maxmemory', '0')
+const outOfMemory = { side: 'redis', code: 'OOM', failureClass: 'transient' }
+
+describe('a Redis that is out of memory', () => {
+  const noeviction = { args: ['--maxmemory-policy', 'noeviction'] }
+
+  test('refuses the plan; afterwards the same plan is applied', async () => {
+    const { writer, plain } = await setUp(noeviction)
+    await fillMemory(plain)
+    const plan = writePlan([update('a'), update('b')])
+    await expect(writer.write(plan)).rejects.toMatchObject(outOfMemory)
+    expect(await plain.dbsize()).toBe(0)
+    await freeMemory(plain)
+    expect((await writer.write(plan)).updates).toEqual(['changed', 'changed'])
+  })
+
+  test('keeps what it had as it was: neither content nor expiry nor missing expiry changes', async () => {
+    const { writer, plain } = await setUp(noeviction)
+    await writer.write(writePlan([update('a'), update('b'), update('c')]))
+    await plain.persist('device:c:metadata')
+    await plain.hset('device:d:metadata', 'last_updated', 'of another writer', 'more', 'x')
+    const before = await readEverything(plain)
+    await fillMemory(plain)
+    const plan = writePlan(['a', 'b', 'c', 'd'].map((id) => update(id, 5_000)))
+    await expect(writer.write(plan)).rejects.toMatchObject(outOfMemory)
+    expect(await readEverything(plain)).toEqual(before)
+  })
+
+  test('does not prolong what comes after the update that it could not take', async () => {
+    const { writer, plain } = await setUp(noeviction)
+    await writer.write(writePlan([update('old'), update('same')]))
+    const before = await readEverything(plain)
+    await fillMemory(plain)
+    const plan = writePlan([
+      update('new', 5_000),
+      update('old', -5_000, { expiresAtMs: NOW_MS + 2 * HOUR_MS }),
+      update('same', 0, { expiresAtMs: NOW_MS + 2 * HOUR_MS }),
+    ])
+    await expect(writer.write(plan)).rejects.toMatchObject(outOfMemory)
+    expect(await readEverything(plain)).toEqual(before)
+  })
+
+  test('still takes tombstones, and says that the updates were not taken', async () => {
+    const { writer, plain } = await setUp(noeviction)
+    await writer.write(writePlan([update('gone')]))
+    await fillMemory(plain)
+    const plan = writePlan([update('new')], [{ id: 'gone', deletesUpTo: timeText(NOW_MS) }])
+    await expect(writer.write(plan)).rejects.toMatchObject(outOfMemory)
+    expect(await plain.dbsize()).toBe(0)
+    await freeMemory(plain)
+    expect(await writer.write(plan)).toEqual({ deletes: ['absent'], updates: ['changed'] })
+  })
+
+  test('takes neither ids into the index nor progress', async () => {
+    const { redis, plain } = await setUp(noeviction)
+    const [index, store] = [createDeviceIndex(redis), createProgressStore(redis, progressKey('group'))]
+    await store.overwrite(0, 5)
+    await fillMemory(plain)
+    await expect(index.add([deviceId('a')])).rejects.toMatchObject(outOfMemory)
+    await expect(store.advance(0, 5, 9)).rejects.toMatchObject(outOfMemory)
+    expect((await store.load([0])).get(0)?.next).toBe(5)
+  })
+})
+
+describe('a Redis that takes no writes', () => {
+  test('because it has become a replica, is left and found again', async () => {
+    const { writer, plain, said } = await setUp()
+    await writer.write(writePlan([update('a')]))
+    await plain.replicaof('127.0.0.1', 1)
+    await expect(writer.write(writePlan([update('b')]))).rejects.toMatchObject({
+      code: 'READONLY',
+      failureClass: 'transient',
+    })
+    expect(await readHash(plain, 'device:b:metadata')).toBeUndefined()
+    await plain.replicaof('NO', 'ONE')
+    expect((await eventually(() => writer.write(writePlan([update('b')])))).updates).toEqual(['changed'])
+    expect(said.filter((line) => line.startsWith('connected')).length).toBeGreaterThan(1)
+  })
+
+  test('not even an expiry, of a replica is refused as such', async () => {
+    const { writer, plain } = await setUp()
+    await writer.write(writePlan([update('a')]))
+    await plain.replicaof('127.0.0.1', 1)
+    const stale = writePlan([update('a', -1_000, { expiresAtMs: NOW_MS + 2 * HOUR_MS })])
+    await expect(writer.write(stale)).rejects.toMatchObject({ code: 'READONLY' })
+    expect((await readHash(plain, 'device:a:metadata'))?.expiresAtMs).toBe(NOW_MS + HOUR_MS)
+  })
+
+  test('because its primary is gone, is waited for', async () => {
+    const { writer, plain } = await setUp()
+    await writer.write(writePlan([update('a')]))
+    await plain.config('SET', 'replica-serve-stale-data', 'no')
+    await plain.replicaof('127.0.0.1', 1)
+    await expect(writer.write(writePlan([update('b')]))).rejects.toMatchObject({
+      code: 'MASTERDOWN',
+      failureClass: 'transient',
+    })
+    await plain.replicaof('NO', 'ONE')
+    expect((await eventually(() => writer.write(writePlan([update('b')])))).updates).toEqual(['changed'])
+  })
+
+  test('because it has too few replicas, is waited for', async () => {
+    const { writer, plain } = await setUp()
+    await plain.config('SET', 'min-replicas-to-write', '1')
+    await expect(writer.write(writePlan([update('a')]))).rejects.toMatchObject({
+      code: 'NOREPLICAS',
+      failureClass: 'transient',
+    })
+    await plain.config('SET', 'min-replicas-to-write', '0')
+    expect((await writer.write(writePlan([update('a')]))).updates).toEqual(['changed'])
+  })
+
+  test('because it cannot save, is waited for', async () => {
+    const { writer, plain, server } = await setUp()
+    await writer.write(writePlan([update('a')]))
+    await plain.config('SET', 'save', '3600 1000000')
+    await rm(server.folder, { recursive: true })
+    await plain.bgsave()
+    await eventually(async () =>
+      expect(await plain.info('persistence')).toContain('rdb_last_bgsave_status:err'),
+    )
+    await expect(writer.write(writePlan([update('b')]))).rejects.toMatchObject({
+      code: 'MISCONF',
+      failureClass: 'transient',
+    })
+    await mkdir(server.folder)
+    await plain.config('SET', 'save', '')
+    expect((await writer.write(writePlan([update('b')]))).updates).toEqual(['changed'])
+  })
+
+  test('because it is busy with somebody’s script, is waited for', async () => {
+    const { writer, plain, server } = await setUp({ args: ['--busy-reply-threshold', '50'] })
+    await writer.write(writePlan([update('a')]))
+    const endless = connectPlainly(server)
+      .eval('while true do end', 0)
+      .catch((error: unknown) => String(error))
+    await eventually(async () => {
+      await expect(writer.write(writePlan([update('a')]))).rejects.toMatchObject({
+        code: 'BUSY',
+        failureClass: 'transient',
+      })
+    })
+    await plain.script('KILL')
+    expect(await endless).toMatch(/killed/i)
+    expect((await eventually(() => writer.write(writePlan([update('b')])))).updates).toEqual(['changed'])
+  })
+})
+
+test('a Redis that restarts has forgotten scripts and data, and takes the plan all the same', async () => {
+  const { writer, plain, server } = await setUp()
+  await writer.write(writePlan([update('a')]))
+  await server.restart()
+  expect((await eventually(() => writer.write(writePlan([update('a')])))).updates).toEqual(['changed'])
+  expect(await eventually(() => plain.dbsize())).toBe(1)
+})

@@ -1,0 +1,141 @@
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import {
+  createProgressStore,
+  type ProgressStore,
+  type StoredProgress,
+} from '../../../../cache-service/redis/workers/progress-store.ts'
+import { progressKey } from '../../../../shared/contract/keys.ts'
+import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+
+const KEY = progressKey('group')
+
+let database: RedisDatabase
+let redis: Redis
+let store: ProgressStore
+
+beforeAll(async () => {
+  database = await useRedisDatabase(inject('redisUrl'))
+  redis = database.client
+  store = createProgressStore(redis, KEY)
+})
+beforeEach(() => redis.flushdb())
+afterAll(() => database.release())
+
+const nothing: StoredProgress = { next: undefined, rebuildUntil: undefined }
+
+describe('loading', () => {
+  test('says nothing of what is not stored', async () => {
+    expect(await store.load([0, 7])).toEqual(
+      new Map([
+        [0, nothing],
+        [7, nothing],
+      ]),
+    )
+    expect(await store.load([])).toEqual(new Map())
+  })
+
+  test('says what was left, of each partition that was asked about', async () => {
+    await store.overwrite(0, 12)
+    await store.overwrite(1, 9_007_199_254_740_991)
+    await store.markRebuild(1, 50)
+    await store.overwrite(11, 3)
+    expect(await store.load([1, 0, 2])).toEqual(
+      new Map<number, StoredProgress>([
+        [1, { next: 9_007_199_254_740_991, rebuildUntil: 50 }],
+        [0, { next: 12, rebuildUntil: undefined }],
+        [2, nothing],
+      ]),
+    )
+  })
+
+  test.each(['', 'x', '-1', '1.5', '1e3', ' 1', '99999999999999999'])(
+    'takes %j for nothing',
+    async (text) => {
+      await redis.hset(KEY, '0', text, '0:until', text)
+      expect((await store.load([0])).get(0)).toEqual(nothing)
+    },
+  )
+})
+
+describe('advancing', () => {
+  test.each<
+    [what: string, stored: number | undefined, left: number | undefined, next: number, after: string]
+  >([
+    ['a first time', undefined, undefined, 5, '5'],
+    ['from where it was left', 5, 5, 9, '9'],
+    ['to where it is', 5, 5, 5, '5'],
+    ['to nought', undefined, undefined, 0, '0'],
+    ['over more digits', 9, 9, 10, '10'],
+  ])('%s', async (_, stored, left, next, after) => {
+    if (stored !== undefined) await store.overwrite(0, stored)
+    expect(await store.advance(0, left, next)).toBeUndefined()
+    expect(await redis.hget(KEY, '0')).toBe(after)
+  })
+
+  test('never goes back', async () => {
+    await store.overwrite(0, 100)
+    expect(await store.advance(0, 100, 99)).toBeUndefined()
+    expect(await redis.hget(KEY, '0')).toBe('100')
+  })
+
+  test.each<[what: string, stored: number | undefined, left: number | undefined]>([
+    ['gone', undefined, 5],
+    ['behind', 3, 5],
+    ['ahead', 8, 5],
+    ['there although nothing was left', 8, undefined],
+  ])('is refused where it is %s, and says what there is', async (_, stored, left) => {
+    if (stored !== undefined) await store.overwrite(0, stored)
+    expect(await store.advance(0, left, 9)).toEqual({ next: stored, rebuildUntil: undefined })
+    expect(await redis.hget(KEY, '0')).toBe(stored === undefined ? null : String(stored))
+  })
+
+  test('over what is no offset is refused', async () => {
+    await redis.hset(KEY, '0', 'x')
+    expect(await store.advance(0, undefined, 9)).toEqual(nothing)
+    expect(await redis.hget(KEY, '0')).toBe('x')
+  })
+
+  test('of one partition is nothing to another, and leaves its mark alone', async () => {
+    await store.overwrite(1, 7)
+    await store.markRebuild(0, 50)
+    await store.advance(0, undefined, 5)
+    expect(await redis.hgetall(KEY)).toEqual({ '0': '5', '0:until': '50', '1': '7' })
+  })
+
+  test('by two at once: one of them is told', async () => {
+    await store.overwrite(0, 5)
+    const answers = await Promise.all([store.advance(0, 5, 6), store.advance(0, 5, 7)])
+    expect(answers).toEqual([undefined, { next: 6, rebuildUntil: undefined }])
+  })
+})
+
+test('overwriting may go back', async () => {
+  await store.overwrite(0, 9)
+  await store.overwrite(0, 4)
+  expect(await redis.hget(KEY, '0')).toBe('4')
+})
+
+test('a mark is set, moved and taken away', async () => {
+  await store.overwrite(0, 9)
+  await store.markRebuild(0, 20)
+  await store.markRebuild(0, 30)
+  expect((await store.load([0])).get(0)).toEqual({ next: 9, rebuildUntil: 30 })
+  await store.markRebuild(0, undefined)
+  await store.markRebuild(0, undefined)
+  expect((await store.load([0])).get(0)).toEqual({ next: 9, rebuildUntil: undefined })
+})
+
+test('progress of another group is another one', async () => {
+  await createProgressStore(redis, progressKey('other')).overwrite(0, 9)
+  expect((await store.load([0])).get(0)).toEqual(nothing)
+})
+
+test('a key of another type is an error that says so', async () => {
+  await redis.lpush(KEY, 'mine')
+  const wrongType = { side: 'redis', code: 'WRONGTYPE' }
+  await expect(store.load([0])).rejects.toMatchObject(wrongType)
+  await expect(store.advance(0, undefined, 1)).rejects.toMatchObject(wrongType)
+  await expect(store.overwrite(0, 1)).rejects.toMatchObject(wrongType)
+  await expect(store.markRebuild(0, undefined)).rejects.toMatchObject(wrongType)
+})

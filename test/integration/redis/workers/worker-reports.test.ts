@@ -1,0 +1,298 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { parseDeviceId, type DeviceId } from '../../../../shared/contract/device-id.ts'
+import { LISTENING_KEY, WORKERS_KEY, workerReportKey } from '../../../../shared/contract/keys.ts'
+import { BEFORE_ALL } from '../../../../cache-service/core/events/event-position.ts'
+import { planChunk, type ChunkPlan } from '../../../../cache-service/core/records/plan.ts'
+import type { WriteOutcome } from '../../../../cache-service/core/records/settle.ts'
+import { LoopMonitor } from '../../../../cache-service/lifecycle/loops.ts'
+import { runServices } from '../../../../cache-service/lifecycle/service.ts'
+import { DeviceHints } from '../../../../cache-service/pipeline/worker/device-hints.ts'
+import { WorkerReportBook } from '../../../../cache-service/pipeline/worker/worker-report.ts'
+import {
+  createEventStreams,
+  createHintAppender,
+} from '../../../../cache-service/redis/events/event-streams.ts'
+import {
+  createWorkerReporter,
+  createWorkerReports,
+} from '../../../../cache-service/redis/workers/worker-reports.ts'
+import { createWorkerEvents } from '../../../../cache-service/telemetry/worker-events.ts'
+import { createLogger } from '../../../../cache-service/telemetry/logger.ts'
+import { createProcessMetrics } from '../../../../cache-service/telemetry/process-metrics.ts'
+import { startEventApi } from '../../../support/processes/event-api.ts'
+import { eventually } from '../../../support/eventually.ts'
+import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { workerReport } from '../../../support/records/worker-report.ts'
+
+let database: RedisDatabase
+
+beforeAll(async () => {
+  database = await useRedisDatabase(inject('redisUrl'))
+})
+afterAll(() => database.release())
+beforeEach(async () => {
+  await database.client.flushdb()
+})
+
+describe('reports', () => {
+  test('are read as they were written, by the ids of the workers, until they run out', async () => {
+    const { client } = database
+    const now = () => Date.now()
+    const [a, b] = ['a', 'b'].map((id) => createWorkerReporter(client, id, now))
+    await b?.write(workerReport({ id: 'b' }))
+    await a?.write(workerReport({ id: 'a' }))
+    const reports = createWorkerReports(client, now)
+    expect(await reports.read()).toEqual([workerReport({ id: 'a' }), workerReport({ id: 'b' })])
+    expect(await client.pttl(workerReportKey('a'))).toBeGreaterThan(10_000)
+    await client.del(workerReportKey('a')) // as if it had run out
+    expect((await reports.read()).map(({ id }) => id)).toEqual(['b'])
+    await b?.remove()
+    expect(await reports.read()).toEqual([])
+    expect(await client.zrange(WORKERS_KEY, '0', '-1')).toEqual(['a'])
+  })
+
+  test('of another shape are left out', async () => {
+    const { client } = database
+    await createWorkerReporter(client, 'a', () => Date.now()).write(workerReport({ id: 'a' }))
+    await client.zadd(WORKERS_KEY, String(Date.now()), 'other', String(Date.now()), 'text')
+    await client.set(workerReportKey('other'), '{"id":"other"}')
+    await client.set(workerReportKey('text'), 'x')
+    const reports = createWorkerReports(client, () => Date.now())
+    expect((await reports.read()).map(({ id }) => id)).toEqual(['a'])
+  })
+
+  test('workers that are long gone leave the index', async () => {
+    const { client } = database
+    await client.zadd(WORKERS_KEY, String(Date.now() - 7_200_000), 'gone')
+    await createWorkerReporter(client, 'a', () => Date.now()).write(workerReport({ id: 'a' }))
+    expect(await client.zrange(WORKERS_KEY, '0', '-1')).toEqual(['a'])
+  })
+
+  test('tell that the cache is rebuilt, asked at most once a second', async () => {
+    const { client } = database
+    let nowMs = Date.now()
+    const reporter = createWorkerReporter(client, 'a', () => nowMs)
+    const reports = createWorkerReports(client, () => nowMs)
+    expect(await reports.isRebuilding()).toBe(false)
+    await reporter.write(workerReport({ id: 'a', rebuilding: true }))
+    expect(await reports.isRebuilding()).toBe(false)
+    nowMs += 1_000
+    expect(await reports.isRebuilding()).toBe(true)
+  })
+
+  test('say what happened in the worker, and are served', async () => {
+    let nowMs = Date.parse('2026-01-01T00:00:00Z')
+    const now = () => nowMs
+    let changes = 0
+    const book = new WorkerReportBook({ id: 'worker-1', version: '1.2.3', topic: 'validated' }, now)
+    const log = createLogger('fatal', { write: () => undefined })
+    const metrics = createProcessMetrics('1.2.3', 'v24', 'worker')
+    const events = book.watch(createWorkerEvents(log, metrics, 'validated', 'group', now), () => changes++)
+    events.consumerState('consuming')
+    events.rebuilding(true)
+    events.rebuilding(true)
+    events.chunkApplied(chunkApplied({ applied: 15, stale: 5 }))
+    for (let n = 0; n < 25; n++) {
+      nowMs += 10
+      events.deadLetter({ partition: 1, offset: String(n), reason: 'not_json', detail: 'secret' })
+    }
+    events.deadLettersSent(Array.from({ length: 25 }, () => 'not_json' as const))
+    events.lagMeasured(
+      new Map([
+        [2, { records: 7, seconds: undefined }],
+        [0, { records: 3, seconds: 1.5 }],
+      ]),
+    )
+    nowMs = Date.parse('2026-01-01T00:00:05Z')
+    const written = book.report([() => ['rebuilding: reading again']])
+    expect(changes).toBe(1)
+    expect(written).toMatchObject({
+      id: 'worker-1',
+      state: 'consuming',
+      ready: false,
+      rebuilding: true,
+      rates: { records: 4, applied: 3, dead_letters: 5 },
+      totals: { applied: 15, stale: 5 },
+      dead_letters_total: 25,
+      lag: [
+        { partition: 0, records: 3, seconds: 1.5 },
+        { partition: 2, records: 7, seconds: null },
+      ],
+      lag_records: 10,
+      devices: null,
+    })
+    expect(written.dead_letters).toHaveLength(20)
+    expect(JSON.stringify(written)).not.toContain('secret')
+    nowMs += 5_000
+    expect(book.report([]).rates).toEqual({ records: 0, applied: 0, dead_letters: 0 })
+
+    await createWorkerReporter(database.client, 'worker-1', () => Date.now()).write(written)
+    const api = await startEventApi(database.url)
+    onTestFinished(() => api.stop())
+    expect(await getJson(`${api.url}/api/workers`)).toEqual({ workers: [written] })
+    const letters = await getJson(`${api.url}/api/dead-letters`)
+    expect(letters).toMatchObject({
+      dead_letters: expect.arrayContaining([
+        {
+          worker: 'worker-1',
+          at: written.dead_letters[0]?.at,
+          reason: 'not_json',
+          topic: 'validated',
+          partition: 1,
+          offset: '24',
+        },
+      ]),
+    })
+  })
+})
+
+describe('hints about devices', () => {
+  test('name the devices that changed or were deleted, at most four entries a second of each kind', async () => {
+    await database.client.set(LISTENING_KEY, '1')
+    const hints = startHints()
+    await heard(hints)
+    const startedMs = performance.now()
+    for (let n = 0; n < 2_000; n++) {
+      hints.note(
+        ...chunk([`device-${n % 5}`, `stale-${n}`], ['gone'], (id) =>
+          id.startsWith('stale') ? 'stale' : 'changed',
+        ),
+      )
+      if (n % 100 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    const entries = await eventually(async () => {
+      const found = await hinted()
+      expect(found.some(({ kind }) => kind === 'deleted')).toBe(true)
+      return found
+    })
+    const seconds = (performance.now() - startedMs) / 1_000
+    const changed = entries.filter((entry) => entry.kind === 'changed')
+    expect(new Set(changed.flatMap((entry) => ('deviceIds' in entry ? entry.deviceIds : [])))).toEqual(
+      new Set(['device-0', 'device-1', 'device-2', 'device-3', 'device-4']),
+    )
+    expect(changed.length).toBeLessThanOrEqual(Math.ceil(seconds * 4) + 2)
+  })
+
+  test('list a bounded number of ids, and say how many more there were', async () => {
+    await database.client.set(LISTENING_KEY, '1')
+    const hints = startHints()
+    await heard(hints)
+    hints.note(
+      ...chunk(
+        Array.from({ length: 1_000 }, (_, n) => `device-${n}`),
+        [],
+      ),
+    )
+    await eventually(async () => {
+      const last = (await hinted()).at(-1)
+      expect(last).toMatchObject({ kind: 'changed', more: 750 })
+    })
+  })
+
+  test('are not given while nobody listens; a gap tells those who come later', async () => {
+    const hints = startHints()
+    hints.note(...chunk(['a'], []))
+    expect(await hinted()).toEqual([])
+    await database.client.set(LISTENING_KEY, '1')
+    await eventually(async () => expect(await hinted()).toMatchObject([{ kind: 'gap', reason: 'missed' }]))
+    hints.note(...chunk(['b'], []))
+    await eventually(async () => {
+      expect((await hinted()).at(-1)).toMatchObject({ kind: 'changed', deviceIds: ['b'] })
+    })
+  })
+
+  test('are not given during a rebuild, but one gap is when it is over', async () => {
+    await database.client.set(LISTENING_KEY, '1')
+    const hints = startHints()
+    await heard(hints)
+    const before = (await hinted()).length
+    hints.rebuilding(true)
+    for (let n = 0; n < 10; n++) hints.note(...chunk([`device-${n}`], []))
+    hints.rebuilding(false)
+    hints.note(...chunk(['the last of it'], []))
+    await eventually(async () => {
+      expect((await hinted()).slice(before)).toMatchObject([{ kind: 'gap', reason: 'rebuild' }])
+    })
+    hints.note(...chunk(['after'], []))
+    await eventually(async () => {
+      expect((await hinted()).slice(before)).toMatchObject([{ kind: 'gap' }, { deviceIds: ['after'] }])
+    })
+  })
+})
+
+function startHints(): DeviceHints {
+  const hints = new DeviceHints(createHintAppender(database.client))
+  const stop = new AbortController()
+  const ended = runServices(hints.services(new LoopMonitor(() => Date.now())), stop.signal)
+  onTestFinished(async () => {
+    stop.abort()
+    await ended
+  })
+  return hints
+}
+
+/** Until it has noticed that somebody listens: then it says what was missed. */
+async function heard(hints: DeviceHints): Promise<void> {
+  hints.note(...chunk(['missed'], []))
+  await eventually(async () => expect(await hinted()).toMatchObject([{ kind: 'gap', reason: 'missed' }]))
+}
+
+async function hinted() {
+  return (await createEventStreams(database.client).read('device', BEFORE_ALL, '+', 1_000))?.entries ?? []
+}
+
+function deviceIdOf(text: string): DeviceId {
+  const deviceId = parseDeviceId(text)
+  if (deviceId === undefined) throw new Error(`${text} is no device id`)
+  return deviceId
+}
+
+function chunk(
+  updated: readonly string[],
+  deleted: readonly string[],
+  status: (id: string) => 'changed' | 'stale' = () => 'changed',
+): [ChunkPlan, WriteOutcome] {
+  const empty = planChunk([], {
+    nowMs: 0,
+    settings: { metadataTtlMs: 0, maxFutureSkewMs: 0, maxRecordBytes: 1_000, extraFields: [] },
+    internalErrorsInARow: 0,
+  })
+  const plan: ChunkPlan = {
+    ...empty,
+    updates: updated.map((name, index) => ({
+      index,
+      deviceId: deviceIdOf(name),
+      lastUpdated: '',
+      fields: [],
+      expiresAtMs: 0,
+    })),
+    deletes: deleted.map((name, index) => ({ index, deviceId: deviceIdOf(name), deletesUpTo: '' })),
+  }
+  return [plan, { updates: updated.map(status), deletes: deleted.map(() => 'deleted' as const) }]
+}
+
+function chunkApplied(counts: { applied: number; stale: number }) {
+  return {
+    partition: 0,
+    firstOffset: '0',
+    lastOffset: '19',
+    records: 20,
+    counts: {
+      unchanged: 0,
+      superseded: 0,
+      expired: 0,
+      tombstone: 0,
+      skipped: 0,
+      dead_lettered: 0,
+      ...counts,
+    },
+    clockSkews: 0,
+    recordTimesMs: new Float64Array(0),
+    writeMs: 1,
+    totalMs: 2,
+  }
+}
+
+async function getJson(url: string): Promise<unknown> {
+  return JSON.parse(await (await fetch(url)).text())
+}

@@ -1,0 +1,159 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { eventually } from '../../support/eventually.ts'
+import { reservePort } from '../../support/servers/free-port.ts'
+import { createTopic, uniqueName, useRedisDatabase } from '../../support/test-scope.ts'
+import { createSimulatedProducer } from '../../simulator/produce.ts'
+
+// The roles as processes, as an operator starts them.
+
+async function startProcess(role: string, env: Record<string, string>) {
+  const ports = [await reservePort(), await reservePort()] as const
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=TimeoutNegativeWarning', 'cache-service/main.ts', role],
+    {
+      cwd: join(import.meta.dirname, '../../..'),
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        PORT: String(ports[0].port),
+        METRICS_PORT: String(ports[1].port),
+        ...env,
+      },
+    },
+  )
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
+  }
+  const ended = once(child, 'close')
+  onTestFinished(async () => {
+    child.kill('SIGKILL')
+    await ended
+    await Promise.all(ports.map(({ release }) => release()))
+  })
+  return {
+    url: `http://127.0.0.1:${ports[0].port}`,
+    health: `http://127.0.0.1:${ports[1].port}`,
+    get output() {
+      return output
+    },
+    exit: async (): Promise<unknown> => (await ended)[0],
+    stop: () => child.kill('SIGTERM'),
+  }
+}
+
+async function ownDatabase() {
+  const database = await useRedisDatabase(inject('redisUrl'))
+  onTestFinished(() => database.release())
+  return database
+}
+
+describe('cache-service api', () => {
+  test('exits with 2 where it would be open to the world and nobody has said so', async () => {
+    const database = await ownDatabase()
+    const api = await startProcess('api', { REDIS_URL: database.url, API_HOST: '0.0.0.0' })
+    expect(await api.exit()).toBe(2)
+    expect(api.output).toContain('API_AUTH is not set')
+  })
+
+  test('exits with 2 where its port is taken, and names the settings', async () => {
+    const database = await ownDatabase()
+    const first = await startProcess('api', { REDIS_URL: database.url })
+    await eventually(async () => expect((await fetch(`${first.url}/livez`)).status).toBe(200))
+    const second = await startProcess('api', { REDIS_URL: database.url, PORT: new URL(first.url).port })
+    expect(await second.exit()).toBe(2)
+    expect(second.output).toContain('cannot listen on API_HOST:PORT')
+  })
+
+  test('exits with 0 when it is told to end, with a stream of events open', async () => {
+    const database = await ownDatabase()
+    const api = await startProcess('api', { REDIS_URL: database.url })
+    await eventually(async () => expect((await fetch(`${api.url}/readyz`)).status).toBe(200))
+    const stream = await fetch(`${api.url}/api/events`)
+    expect(stream.status).toBe(200)
+    const text = stream.text()
+    api.stop()
+    expect(await api.exit()).toBe(0)
+    await text
+    expect(api.output).toContain('api stopped')
+    expect(api.output).not.toContain('Deprecation')
+  })
+
+  test('exits with 0, in time, while a connection is open that has asked for nothing', async () => {
+    const database = await ownDatabase()
+    const api = await startProcess('api', { REDIS_URL: database.url, SHUTDOWN_TIMEOUT_S: '10' })
+    await eventually(async () => expect((await fetch(`${api.url}/readyz`)).status).toBe(200))
+    const { hostname, port } = new URL(api.url)
+    const unused = connect({ host: hostname, port: Number(port) })
+    onTestFinished(() => void unused.destroy())
+    await once(unused, 'connect')
+    // Accepted by now: it came before this one.
+    expect((await fetch(`${api.url}/livez`, { headers: { connection: 'close' } })).status).toBe(200)
+    api.stop()
+    expect(await api.exit()).toBe(0)
+  })
+})
+
+describe('cache-service all', () => {
+  test('is worker, api and kv-updater at once, with one set of metrics', async () => {
+    const database = await ownDatabase()
+    const topic = uniqueName('all')
+    const errors = uniqueName('all-errors')
+    await Promise.all([topic, errors].map((name) => createTopic(inject('kafkaBrokers'), name)))
+    const all = await startProcess('all', {
+      REDIS_URL: database.url,
+      KAFKA_BOOTSTRAP_SERVERS: inject('kafkaBrokers').join(),
+      KAFKA_VALIDATED_DATA_TOPIC: topic,
+      KAFKA_ERROR_TOPIC: errors,
+      KAFKA_CONSUMER_GROUP_ID: uniqueName('all'),
+      REDIS_UPDATE_CHANNEL: topic,
+    })
+    await eventually(async () => expect((await fetch(`${all.health}/readyz`)).status).toBe(200), {
+      timeoutMs: 45_000,
+    })
+
+    const producer = createSimulatedProducer({ brokers: inject('kafkaBrokers'), topic })
+    onTestFinished(() => producer.disconnect())
+    await producer.connect()
+    const record = {
+      device_id: 'd:1',
+      timestamp: new Date().toISOString(),
+      metadata: { datatype_unit: ['°C'] },
+    }
+    await producer.send([{ key: 'd:1', value: Buffer.from(JSON.stringify(record)), timestampMs: Date.now() }])
+    await eventually(async () => {
+      const reply = await fetch(`${all.url}/api/devices/d%3A1`)
+      expect(await reply.json()).toMatchObject({ device_id: 'd:1', datatype_unit: ['°C'], persist: true })
+    })
+    expect(await database.client.exists('device:d:1:metadata')).toBe(1)
+
+    await database.client.publish(topic, JSON.stringify({ type: 'all-test', values: [1] }))
+    await eventually(async () => {
+      const reply = await fetch(`${all.url}/api/state/all-test`)
+      expect(await reply.json()).toMatchObject({ state: { 'all-test': { values: [1] } } })
+    })
+    await eventually(async () => {
+      const workers = await (await fetch(`${all.url}/api/workers`)).json()
+      expect(workers).toMatchObject({ workers: [{ state: 'consuming' }] })
+    })
+
+    const metrics = await (await fetch(`${all.health}/metrics`)).text()
+    for (const name of ['messages_total', 'updates_total', 'http_requests_total', 'build_info{']) {
+      expect(metrics).toContain(`cache_service_${name}`)
+    }
+    expect(metrics).toContain('role="all"')
+    all.stop()
+    expect(await all.exit()).toBe(0)
+  })
+
+  test('exits with 2 for what keeps one of its roles from ever working', async () => {
+    const database = await ownDatabase()
+    const all = await startProcess('all', { REDIS_URL: database.url, API_HOST: '0.0.0.0' })
+    expect(await all.exit()).toBe(2)
+    expect(all.output).toContain('API_AUTH is not set')
+  })
+})

@@ -1,0 +1,461 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
+import {
+  CacheRebuildingError,
+  CacheUnavailableError,
+  ClientClosedError,
+  CorruptDeviceError,
+  DeviceCacheError,
+  ForbiddenError,
+  InvalidRequestError,
+  RateLimitedError,
+  TimeoutError,
+  UnauthorizedError,
+  UnexpectedAnswerError,
+} from '../../../../shared/client/errors.ts'
+import { deviceKey, UPDATE_TYPES_KEY } from '../../../../shared/contract/keys.ts'
+import type { Treatment } from '../../../support/servers/api-proxy.ts'
+import {
+  clientOf,
+  deviceIdOf,
+  lookupsOf,
+  NEWEST,
+  proxyTo,
+  reportRebuilding,
+  storeDevice,
+} from '../../../support/processes/client-world.ts'
+import { eventually } from '../../../support/eventually.ts'
+import { startOwnRedis } from '../../../support/servers/native-redis.ts'
+import { patiently } from '../../../support/patiently.ts'
+import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
+import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+
+// The client against the api as it is wired; a proxy of ours between them counts, and does what networks do.
+
+let database: RedisDatabase
+let api: RunningApi
+
+beforeAll(async () => {
+  database = await useRedisDatabase(inject('redisUrl'))
+  api = await startApi({ REDIS_URL: database.url })
+})
+afterAll(async () => {
+  await api.stop()
+  await database.release()
+})
+beforeEach(async () => {
+  await database.client.flushdb()
+})
+
+const store = (id: string, fields: Record<string, string> = {}) => storeDevice(database.client, id, fields)
+
+/** What it rejected with; fails if it did not. */
+async function failureOf(call: Promise<unknown>): Promise<unknown> {
+  return await call.then(
+    (value) => expect.fail(`it resolved with ${JSON.stringify(value)}`),
+    (error: unknown) => error,
+  )
+}
+
+async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const collected: T[] = []
+  for await (const value of values) collected.push(value)
+  return collected
+}
+
+describe('get', () => {
+  test('gives the device with its types, which nobody can change for the others', async () => {
+    await store('d', { datatype_name: 'Temperature', datatype_unit: '["°C","%"]', battery_ok: 'true' })
+    const device = await clientOf(api.url).get('d')
+    expect(device).toMatchObject({
+      device_id: 'd',
+      datatype_id: null,
+      datatype_name: 'Temperature',
+      datatype_unit: ['°C', '%'],
+      persist: true,
+      last_updated: NEWEST,
+      extra: { battery_ok: 'true' },
+    })
+    expect(device?.ttl).toBeGreaterThan(86_000)
+    expect([device, device?.extra, device?.datatype_unit].every(Object.isFrozen)).toBe(true)
+  })
+
+  test.each(['a/b?c#d', '..', 'ü:1', '%2F', '__proto__', 'x'.repeat(256)])('finds %s', async (id) => {
+    await store(id)
+    expect(await clientOf(api.url).get(id)).toMatchObject({ device_id: id })
+  })
+
+  test('is undefined for what is not there, and refuses what can not be without asking', async () => {
+    const proxy = await proxyTo(api.url)
+    const client = clientOf(proxy.url)
+    expect(await client.get('nobody')).toBeUndefined()
+    for (const id of ['', 'a\n', 'x'.repeat(257), '\ud800']) {
+      expect(await failureOf(client.get(id))).toBeInstanceOf(InvalidRequestError)
+    }
+    expect(proxy.seen).toHaveLength(1)
+  })
+
+  test('tells "not yet" from "not": CacheRebuildingError for a miss while the cache is filled', async () => {
+    const client = clientOf(api.url)
+    await store('here')
+    await reportRebuilding(database.client, true)
+    const error = await patiently(() => failureOf(client.get('there')))
+    expect(error).toBeInstanceOf(CacheRebuildingError)
+    expect(await client.get('here')).toMatchObject({ device_id: 'here' })
+    expect(await client.lookup(['here', 'there'])).toMatchObject({ missing: ['there'], complete: false })
+    expect(await failureOf(client.remove('there'))).toMatchObject({
+      name: 'CacheRebuildingError',
+      status: 503,
+      retryAfterMs: 5_000,
+      problem: { type: 'cache_rebuilding' },
+    })
+    await reportRebuilding(database.client, false)
+    await patiently(async () => expect(await client.get('there')).toBeUndefined())
+  })
+
+  test('of a device that others have damaged fails, and harms no other', async () => {
+    const client = clientOf(api.url)
+    await Promise.all([store('whole'), store('damaged', { persist: 'perhaps' })])
+    const [whole, damaged] = await Promise.all([client.get('whole'), failureOf(client.get('damaged'))])
+    expect(whole).toMatchObject({ device_id: 'whole' })
+    expect(damaged).toBeInstanceOf(CorruptDeviceError)
+    expect(damaged).toMatchObject({ status: 500, problem: { type: 'corrupt_device' }, isTransient: false })
+  })
+})
+
+describe('gets of one turn', () => {
+  test('share one request, each with its own outcome, and one flight an id', async () => {
+    const proxy = await proxyTo(api.url)
+    const client = clientOf(proxy.url)
+    await Promise.all(['a', 'b'].map((id) => store(id)))
+    await store('bad', { persist: 'perhaps' })
+    const asked = ['a', 'b', 'a', 'none', 'bad', 'a']
+    const outcomes = await Promise.allSettled(asked.map((id) => client.get(id)))
+    expect(outcomes.map(({ status }) => status)).toEqual(
+      asked.map((id) => (id === 'bad' ? 'rejected' : 'fulfilled')),
+    )
+    expect(lookupsOf(proxy)).toEqual([['a', 'b', 'none', 'bad']])
+    expect(client.stats.requests).toBe(1)
+  })
+
+  test('that come while enough requests are under way gather for the next', async () => {
+    const proxy = await proxyTo(api.url)
+    const client = clientOf(proxy.url, { maxConcurrency: 1 })
+    const { promise: gate, resolve: open } = Promise.withResolvers<Treatment>()
+    proxy.treat = () => gate
+    const first = client.get('first')
+    await eventually(() => expect(proxy.seen).toHaveLength(1))
+    const later: Promise<unknown>[] = []
+    for (let i = 0; i < 20; i++) {
+      later.push(client.get(`later-${i}`))
+      await new Promise(setImmediate)
+    }
+    open('pass')
+    await Promise.all([first, ...later])
+    expect(lookupsOf(proxy).map((ids) => ids.length)).toEqual([1, 20])
+  })
+
+  test('are told apart by their signals: one that is aborted does not end the others', async () => {
+    const proxy = await proxyTo(api.url)
+    const client = clientOf(proxy.url)
+    await store('d')
+    const { promise: gate, resolve: open } = Promise.withResolvers<Treatment>()
+    proxy.treat = () => gate
+    const abort = new AbortController()
+    const left = failureOf(client.get('d', { signal: abort.signal }))
+    const stays = client.get('d', { signal: new AbortController().signal })
+    await eventually(() => expect(proxy.seen).toHaveLength(1))
+    abort.abort(new Error('enough'))
+    expect(await left).toEqual(new Error('enough'))
+    open('pass')
+    expect(await stays).toMatchObject({ device_id: 'd' })
+    expect(proxy.seen).toHaveLength(1)
+  })
+
+  test('end their request when the last of them is aborted', async () => {
+    const proxy = await proxyTo(api.url)
+    const client = clientOf(proxy.url, { timeoutMs: 60_000, maxConcurrency: 1 })
+    proxy.treat = ({ body }) => (body.includes('slow') ? 'hang' : 'pass')
+    const abort = new AbortController()
+    const calls = ['slow-1', 'slow-2'].map((id) => failureOf(client.get(id, { signal: abort.signal })))
+    await eventually(() => expect(proxy.seen).toHaveLength(1))
+    abort.abort()
+    for (const call of calls) expect(await call).toMatchObject({ name: 'AbortError' })
+    // It would wait for its turn for a minute otherwise.
+    expect(await client.get('quick')).toBeUndefined()
+  })
+})
+
+describe('lookup', () => {
+  test('of more than a thousand ids, duplicates among them, tells each apart', async () => {
+    const proxy = await proxyTo(api.url)
+    const client = clientOf(proxy.url)
+    const present = Array.from({ length: 1_500 }, (_, i) => `present-${i}`)
+    const absent = Array.from({ length: 900 }, (_, i) => `absent-${i}`)
+    const pipeline = database.client.pipeline()
+    for (const id of present) pipeline.hset(deviceKey(deviceIdOf(id)), { persist: 'true' })
+    await pipeline.exec()
+    await store('damaged', { persist: 'perhaps' })
+    const result = await client.lookup([...present, ...absent, ...present, 'damaged', 'in\nvalid'])
+    expect(new Set(result.found.keys())).toEqual(new Set(present))
+    expect(result.found.get('present-7')).toMatchObject({ device_id: 'present-7', ttl: null })
+    expect(result.missing).toEqual(absent)
+    expect([...result.errors].map(([id, { name }]) => [id, name])).toEqual([
+      ['damaged', 'CorruptDeviceError'],
+      ['in\nvalid', 'InvalidRequestError'],
+    ])
+    expect(result.complete).toBe(true)
+    expect(lookupsOf(proxy).map((ids) => ids.length)).toEqual([1_000, 1_000, 401])
+  })
+
+  test('of long ids stays below what the server takes', async () => {
+    const client = clientOf(api.url)
+    const ids = Array.from({ length: 1_000 }, (_, i) => `${i}-`.padEnd(256, '"'))
+    expect((await client.lookup(ids)).missing).toHaveLength(1_000)
+    expect((await client.lookup([])).complete).toBe(true)
+  })
+})
+
+describe('list', () => {
+  test('goes through all pages, or those that begin with the same', async () => {
+    const proxy = await proxyTo(api.url)
+    const client = clientOf(proxy.url)
+    const ids = Array.from({ length: 950 }, (_, i) => `${i % 2 === 0 ? 'even' : 'odd'}-${i}`)
+    await Promise.all(ids.map((id) => store(id)))
+    const listed = (await all(client.list({ pageSize: 100 }))).map(({ device_id }) => device_id)
+    expect(listed.sort()).toEqual(ids.sort())
+    expect(proxy.seen.length).toBeGreaterThan(5)
+    let even = 0
+    for await (const { device_id } of client.list({ match: 'even' })) if (device_id.startsWith('even')) even++
+    expect(even).toBe(475)
+  })
+
+  test('skips what is damaged, and its pages name it', async () => {
+    await store('whole')
+    await store('damaged', { persist: 'perhaps' })
+    const client = clientOf(api.url)
+    const devices = await all(client.list())
+    expect(devices.map(({ device_id }) => device_id)).toEqual(['whole'])
+    const pages = await all(client.pages())
+    expect(pages.flatMap(({ errors }) => [...errors.keys()])).toEqual(['damaged'])
+  })
+
+  test('can be left, aborted, and asked for nonsense', async () => {
+    for (let i = 0; i < 30; i++) await store(`d-${i}`)
+    const client = clientOf(api.url)
+    for await (const device of client.list({ pageSize: 10 })) {
+      expect(device.device_id).toMatch(/^d-/)
+      break
+    }
+    const signal = AbortSignal.abort(new Error('enough'))
+    expect(await failureOf(client.list({ signal }).next())).toEqual(new Error('enough'))
+    const error = await failureOf(client.list({ pageSize: 5_000 }).next())
+    expect(error).toMatchObject({ name: 'InvalidRequestError', status: 400 })
+  })
+})
+
+describe('remove', () => {
+  test('takes a device away, and says whether there was one', async () => {
+    const client = clientOf(api.url)
+    await store('a/b')
+    expect(await client.remove('a/b')).toBe(true)
+    expect(await client.get('a/b')).toBeUndefined()
+    expect(await client.remove('a/b')).toBe(false)
+    expect(await failureOf(client.remove(''))).toBeInstanceOf(InvalidRequestError)
+  })
+
+  test.each(['.', '..'])('of %s, which would be another path, is refused', async (id) => {
+    const proxy = await proxyTo(api.url)
+    expect(await failureOf(clientOf(proxy.url).remove(id))).toBeInstanceOf(InvalidRequestError)
+    expect(proxy.seen).toEqual([])
+  })
+
+  test('whose answer is lost is tried again: that it is gone then is a success', async () => {
+    const proxy = await proxyTo(api.url)
+    const client = clientOf(proxy.url)
+    await store('d')
+    proxy.treat = () => (proxy.seen.length === 1 ? 'lose-answer' : 'pass')
+    expect(await client.remove('d')).toBe(true)
+    expect(proxy.seen.map(({ line }) => line)).toEqual(Array(2).fill('DELETE /api/devices/d'))
+  })
+})
+
+describe('state', () => {
+  test('gives all values, or one, and the place from which watch goes on', async () => {
+    await database.client.sadd(UPDATE_TYPES_KEY, 'a/ü', 'b')
+    await database.client.mset({ 'a/ü': '{"values":[1]}', b: '{"values":[2]}' })
+    const client = clientOf(api.url)
+    expect(await client.state()).toEqual({
+      values: new Map([
+        ['a/ü', { values: [1] }],
+        ['b', { values: [2] }],
+      ]),
+      lastEventId: '0-0.0-0',
+    })
+    expect((await client.state('a/ü'))?.values.get('a/ü')).toEqual({ values: [1] })
+    expect(await client.state('none')).toBeUndefined()
+    for (const type of ['', '..'])
+      expect(await failureOf(client.state(type))).toBeInstanceOf(DeviceCacheError)
+  })
+})
+
+describe('failures', () => {
+  test('that may pass are tried again, after the time that the server asks for', async () => {
+    const proxy = await proxyTo(api.url)
+    const client = clientOf(proxy.url)
+    await store('d')
+    const times: number[] = []
+    proxy.treat = () => {
+      times.push(performance.now())
+      if (times.length === 1) return { status: 503, headers: { 'retry-after': '1' } }
+      return times.length === 2 ? { status: 502, body: '<html>' } : 'pass'
+    }
+    expect(await client.get('d')).toMatchObject({ device_id: 'd' })
+    expect(times).toHaveLength(3)
+    expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(990)
+    expect(client.stats).toMatchObject({ requests: 3, retries: 2 })
+  })
+
+  test('that would pass too late are not: 429 says for how long', async () => {
+    const limited = await startApi({ REDIS_URL: database.url, API_RATE_LIMIT_PER_MINUTE: '2' })
+    onTestFinished(() => limited.stop())
+    const client = clientOf(limited.url)
+    await client.get('a')
+    await client.get('b')
+    const error = await failureOf(client.get('c'))
+    expect(error).toBeInstanceOf(RateLimitedError)
+    expect(error).toMatchObject({ status: 429, problem: { type: 'too_many_requests' }, isTransient: true })
+    expect(error instanceof DeviceCacheError && error.retryAfterMs).toBeGreaterThan(10_000)
+    expect(client.stats).toMatchObject({ requests: 3, retries: 0 })
+  })
+
+  test('end after the last try, with the first cause at hand', async () => {
+    const proxy = await proxyTo(api.url)
+    const { url } = proxy
+    const client = clientOf(url, { retries: 2 })
+    proxy.treat = () => 'lose-answer'
+    const error = await failureOf(client.get('d'))
+    expect(error).toBeInstanceOf(CacheUnavailableError)
+    expect(error).toMatchObject({ status: undefined, isTransient: true, cause: expect.any(TypeError) })
+    expect(proxy.seen).toHaveLength(3)
+  })
+
+  test('a request that hangs ends in time', async () => {
+    const proxy = await proxyTo(api.url)
+    proxy.treat = () => 'hang'
+    const client = clientOf(proxy.url, { timeoutMs: 100, retries: 1 })
+    expect(await failureOf(client.get('d'))).toBeInstanceOf(TimeoutError)
+    expect(proxy.seen).toHaveLength(2)
+  })
+
+  test('a wait between two tries can be aborted', async () => {
+    const proxy = await proxyTo(api.url)
+    proxy.treat = () => ({ status: 503, headers: { 'retry-after': '9' } })
+    const abort = new AbortController()
+    const call = failureOf(clientOf(proxy.url).state({ signal: abort.signal }))
+    await eventually(() => expect(proxy.seen).toHaveLength(1))
+    abort.abort(new Error('enough'))
+    expect(await call).toEqual(new Error('enough'))
+  })
+
+  test('an answer of some other server is not taken for one of ours', async () => {
+    const proxy = await proxyTo(api.url)
+    const client = clientOf(proxy.url)
+    for (const treatment of [
+      { status: 404, body: '<html>' },
+      { status: 200, body: '<html>' },
+      { status: 200, body: '{"found":[]}' },
+    ]) {
+      proxy.treat = () => treatment
+      expect(await failureOf(client.get('d'))).toBeInstanceOf(UnexpectedAnswerError)
+      expect(await failureOf(client.watch().next())).toBeInstanceOf(UnexpectedAnswerError)
+    }
+    expect(proxy.seen).toHaveLength(6)
+  })
+
+  test('an outage of Redis is waited out', async () => {
+    const redis = await startOwnRedis()
+    onTestFinished(() => redis.stop())
+    const own = await startApi({ REDIS_URL: redis.url })
+    onTestFinished(() => own.stop())
+    const client = clientOf(own.url, { retries: 50 })
+    await redis.kill()
+    const impatient = clientOf(own.url, { retries: 0 })
+    expect(await failureOf(impatient.get('d'))).toMatchObject({
+      name: 'CacheUnavailableError',
+      status: 503,
+      problem: { type: 'redis_unavailable' },
+    })
+    const call = client.get('d')
+    await eventually(() => expect(client.stats.retries).toBeGreaterThan(0))
+    await redis.start()
+    expect(await call).toBeUndefined()
+  })
+})
+
+describe('API_AUTH=token', () => {
+  test('asks for the token, which may be replaced, and for its scope', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'client-tokens-'))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const path = join(folder, 'tokens.json')
+    const [reading, writing] = [randomBytes(32).toString('base64url'), randomBytes(32).toString('base64url')]
+    const entry = (name: string, token: string, scopes: string[]) => ({
+      ...{ name, scopes },
+      sha256: createHash('sha256').update(token).digest('hex'),
+    })
+    await writeFile(path, JSON.stringify([entry('r', reading, ['read']), entry('w', writing, ['write'])]))
+    const guarded = await startApi({ REDIS_URL: database.url, API_AUTH: 'token', API_TOKENS_FILE: path })
+    onTestFinished(() => guarded.stop())
+    await store('d')
+
+    const without = clientOf(guarded.url)
+    expect(await failureOf(without.get('d'))).toBeInstanceOf(UnauthorizedError)
+    expect(await failureOf(without.watch().next())).toBeInstanceOf(UnauthorizedError)
+    expect(without.stats.retries).toBe(0)
+    let token = reading
+    const client = clientOf(guarded.url, { token: async () => token })
+    expect(await client.get('d')).toMatchObject({ device_id: 'd' })
+    const refused = await failureOf(client.remove('d'))
+    expect(refused).toBeInstanceOf(ForbiddenError)
+    expect(JSON.stringify(refused)).not.toContain(reading)
+    token = writing
+    expect(await client.remove('d')).toBe(true)
+  })
+})
+
+describe('close', () => {
+  test('ends what is under way, and all that comes after', async () => {
+    const proxy = await proxyTo(api.url)
+    proxy.treat = () => 'hang'
+    const client = clientOf(proxy.url)
+    const calls = [client.get('a'), client.state(), client.remove('b'), client.list().next()].map(failureOf)
+    await eventually(() => expect(proxy.seen).toHaveLength(4))
+    const unsent = failureOf(client.get('c'))
+    client.close()
+    client.close()
+    for (const call of [...calls, unsent, failureOf(client.get('d'))]) {
+      expect(await call).toBeInstanceOf(ClientClosedError)
+    }
+    expect(proxy.seen).toHaveLength(4)
+  })
+})
+
+test.each([
+  [{ baseUrl: 'cache:5011' }],
+  [{ baseUrl: 'http://u:p@cache' }],
+  [{ baseUrl: 'http://cache', timeoutMs: 0 }],
+  [{ baseUrl: 'http://cache', retries: NaN }],
+  [{ baseUrl: 'http://cache', nearCache: { maxEntries: 0 } }],
+])('refuses options that can not be meant: %j', ({ baseUrl, ...options }) => {
+  expect(() => clientOf(baseUrl, options)).toThrow(TypeError)
+})
+
+test('keeps the path of its base URL', async () => {
+  const proxy = await proxyTo(api.url)
+  proxy.treat = () => ({ status: 404 })
+  await failureOf(clientOf(`${proxy.url}/cache`).state())
+  expect(proxy.seen.map(({ line }) => line)).toEqual(['GET /cache/api/state'])
+})

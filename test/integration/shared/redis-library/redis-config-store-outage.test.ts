@@ -1,0 +1,201 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import {
+  RedisConfigStore,
+  type RedisConfigStoreOptions,
+} from '../../../../shared/redis-library/redis-config-store.ts'
+import { RedisConnectionError, type RedisServiceError } from '../../../../shared/redis-library/errors.ts'
+import type { ConfigChange } from '../../../../shared/redis-library/watched-config.ts'
+import { patiently } from '../../../support/patiently.ts'
+import { connectPlainly } from '../../../support/servers/redis-connection.ts'
+import { reserveOwnRedis, startOwnRedis } from '../../../support/servers/servers.ts'
+
+const schema = z.object({ n: z.number() })
+const ENABLED = ['--notify-keyspace-events', 'K$lgx']
+/** Nothing is lost when it is killed. */
+const DURABLE = [...ENABLED, '--appendonly', 'yes', '--appendfsync', 'always']
+
+/** @param flags set by hand: they last until Redis is restarted. */
+async function setUp(
+  args: readonly string[] = DURABLE,
+  options: RedisConfigStoreOptions = {},
+  flags: string | undefined = undefined,
+) {
+  const server = await startOwnRedis({ args })
+  onTestFinished(() => server.stop())
+  const redis = connectPlainly(server)
+  if (flags !== undefined) await redis.config('SET', 'notify-keyspace-events', flags)
+  const problems: RedisServiceError[] = []
+  const store = new RedisConfigStore(
+    { host: server.host, port: server.port, timeoutMs: 500 },
+    { prefix: 'app:', onProblem: (problem) => void problems.push(problem), ...options },
+  )
+  onTestFinished(() => store.close())
+  await store.connect()
+  return { server, store, problems, redis }
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  return await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+}
+
+test('when Redis is away fetch gives what was seen last; what was never seen is an error, not null', async () => {
+  const { server, store } = await setUp()
+  await store.update('key', { n: 1 })
+  await store.update('key', { n: 2 })
+  await server.kill('SIGKILL')
+  await patiently(async () => expect(await store.isReady()).toBe(false))
+  expect(await store.fetch(schema, 'key')).toEqual({ n: 2 })
+  expect([await store.versions('key'), store.cachedVersion('key')]).toEqual([2, 2])
+  for (const attempt of [
+    () => store.fetch(schema, 'other'),
+    () => store.update('key', { n: 3 }),
+    () => store.delete('key'),
+    () => store.history('key'),
+    () => store.watch('key', () => undefined),
+  ]) {
+    expect(await failureOf(attempt())).toBeInstanceOf(RedisConnectionError)
+  }
+  expect(await store.fetch(schema, 'key')).toEqual({ n: 2 })
+  await server.start()
+  await patiently(async () => expect(await store.isReady()).toBe(true))
+  expect(await store.update('key', { n: 3 })).toEqual({ kind: 'appended', version: 3 })
+})
+
+test('what happened while nobody could hear is found out after the outage, and told once', async () => {
+  const { server, store, redis } = await setUp()
+  await store.update('changed', { n: 1 })
+  await store.update('same', { n: 1 })
+  const changes: ConfigChange[] = []
+  for (const key of ['changed', 'same', 'new']) await store.watch(key, (change) => void changes.push(change))
+  await server.restart()
+  await patiently(async () => {
+    await redis.rpush('app:changed', '{"n":2}')
+    await redis.set('app:new', '{"n":3}')
+  })
+  await patiently(async () => expect(await store.isReady()).toBe(true))
+  await patiently(async () => {
+    expect(await store.fetch(schema, 'changed')).toEqual({ n: 2 })
+    const last = (key: string) => changes.findLast((change) => change.key === key)
+    expect([last('changed')?.text, last('new')?.text]).toEqual(['{"n":2}', '{"n":3}'])
+  })
+  expect(changes.filter(({ key }) => key === 'same')).toEqual([])
+  changes.length = 0
+  await redis.rpush('app:changed', '{"n":4}')
+  await patiently(() => expect(changes.map(({ event, version }) => [event, version])).toEqual([['rpush', 3]]))
+})
+
+test('a listener that was cut off alone reads again what it missed', async () => {
+  const { store, redis } = await setUp()
+  await store.update('key', { n: 1 })
+  const changes: ConfigChange[] = []
+  await store.watch('key', (change) => void changes.push(change))
+  const listener = /id=(\d+) [^\n]*name=redis-config-store-listener/.exec(
+    String(await redis.client('LIST')),
+  )?.[1]
+  // In one step: nobody can subscribe between the two.
+  await redis.multi().client('KILL', 'ID', String(listener)).rpush('app:key', '{"n":2}').exec()
+  await patiently(() =>
+    expect(changes).toEqual([{ key: 'key', event: 'resumed', version: 2, text: '{"n":2}' }]),
+  )
+  expect(await store.fetch(schema, 'key')).toEqual({ n: 2 })
+})
+
+test('a wiped Redis is noticed: the configs are gone', async () => {
+  const { server, store } = await setUp(ENABLED)
+  await store.update('key', { n: 1 })
+  const changes: ConfigChange[] = []
+  await store.watch('key', (change) => void changes.push(change))
+  await server.kill('SIGKILL')
+  await server.start()
+  await patiently(() => expect(changes).toEqual([{ key: 'key', event: 'resumed', version: 0, text: null }]))
+  expect(await store.fetch(schema, 'key')).toBeNull()
+})
+
+test('a Redis that hangs is noticed, though nobody asks it anything', async () => {
+  const { server, store } = await setUp()
+  onTestFinished(() => server.kill('SIGCONT'))
+  await store.update('key', { n: 1 })
+  await server.kill('SIGSTOP')
+  await patiently(async () => expect(await store.isReady()).toBe(false))
+  expect(await store.fetch(schema, 'key')).toEqual({ n: 1 })
+  await server.kill('SIGCONT')
+  await patiently(async () => expect(await store.isReady()).toBe(true))
+})
+
+test('a Redis that comes back without notifications is not trusted until they are on again', async () => {
+  const { server, store, problems, redis } = await setUp(['--appendonly', 'yes'], {}, 'K$lgx')
+  await store.update('key', { n: 1 })
+  await server.restart()
+  await patiently(() => expect(problems.map(({ name }) => name)).toContain('RedisNotificationsError'))
+  expect(await store.isReady()).toBe(false)
+  // It asks each time instead.
+  await patiently(() => redis.rpush('app:key', '{"n":2}'))
+  expect(await store.fetch(schema, 'key')).toEqual({ n: 2 })
+  await redis.config('SET', 'notify-keyspace-events', 'K$lgx')
+  await patiently(async () => expect(await store.isReady()).toBe(true))
+})
+
+test('a Redis whose notifications somebody turns off is no longer trusted', async () => {
+  const { store, redis, problems } = await setUp()
+  const changes: ConfigChange[] = []
+  await store.watch('key', (change) => void changes.push(change))
+  await store.update('key', { n: 1 })
+  await patiently(() => expect(changes).toMatchObject([{ event: 'rpush' }]))
+  await redis.config('SET', 'notify-keyspace-events', '')
+  await redis.rpush('app:key', '{"n":2}')
+  await patiently(async () => expect(await store.fetch(schema, 'key')).toEqual({ n: 2 }))
+  await patiently(() =>
+    expect(problems.map(({ message }) => message).join()).toContain('Redis does not tell of changes'),
+  )
+  await redis.rpush('app:key', '{"n":3}')
+  expect([await store.isReady(), await store.fetch(schema, 'key')]).toEqual([false, { n: 3 }])
+  await redis.config('SET', 'notify-keyspace-events', 'K$lgx')
+  await patiently(async () => expect(await store.isReady()).toBe(true))
+  await patiently(() => expect(changes).toMatchObject([{ version: 1 }, { event: 'resumed', version: 3 }]))
+})
+
+test('asked to, it enables them again when somebody turns them off', async () => {
+  const { redis } = await setUp(DURABLE, { enableNotifications: true })
+  await redis.config('SET', 'notify-keyspace-events', 'Kg')
+  const flags = async () => String((await redis.config('GET', 'notify-keyspace-events'))[1])
+  await patiently(async () => expect([...(await flags())].sort().join('')).toBe('$Kglx'))
+})
+
+test('asked to, it enables them again when Redis comes back without', async () => {
+  const { server, store, redis } = await setUp(['--appendonly', 'yes'], { enableNotifications: true })
+  await server.restart()
+  await patiently(async () => expect(await store.isReady()).toBe(true))
+  const heard: string[] = []
+  await store.watch('key', ({ event }) => void heard.push(event))
+  await redis.set('app:key', '1')
+  await patiently(() => expect(heard).toEqual(['set']))
+})
+
+test('connecting without Redis fails, leaves nothing open, and may be tried again', async () => {
+  const server = await reserveOwnRedis({ args: ENABLED })
+  onTestFinished(() => server.stop())
+  const store = new RedisConfigStore({ host: server.host, port: server.port, timeoutMs: 500 })
+  onTestFinished(() => store.close())
+  expect(await failureOf(store.connect())).toBeInstanceOf(RedisConnectionError)
+  expect(await failureOf(store.fetch(schema, 'key'))).toMatchObject({ message: 'reading key: not connected' })
+  await server.start()
+  await store.connect()
+  expect(await store.isReady()).toBe(true)
+})
+
+test('closing closes both connections, also while Redis is away', async () => {
+  const { server, store, redis } = await setUp()
+  const clients = async () => String(await redis.client('LIST')).split('name=redis-config-store').length - 1
+  await store.watch('key', () => undefined)
+  expect(await clients()).toBe(2)
+  await store.close()
+  await patiently(async () => expect(await clients()).toBe(0))
+  await store.connect()
+  expect(await store.isReady()).toBe(true)
+  await server.kill('SIGKILL')
+  await store.close()
+})

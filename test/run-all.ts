@@ -1,0 +1,97 @@
+// All checks and tests, whatever fails: format, lint, types, then vitest (whose arguments may be given). Each
+// of the three counts as one test. The last line is the total.
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import color from 'picocolors'
+import { z } from 'zod'
+
+type Counts = { passed: number; failed: number; skipped: number }
+
+const CHECKS: Readonly<Record<string, string[]>> = {
+  format: ['prettier', '--check', '.'],
+  lint: ['oxlint', '--deny-warnings'],
+  types: ['tsc', '--noEmit'],
+}
+
+const repository = join(import.meta.dirname, '..')
+
+async function runCheck(name: string, [command = '', ...args]: string[]): Promise<Counts> {
+  const startedAt = performance.now()
+  const child = spawn(command, args, { cwd: repository, stdio: ['ignore', 'pipe', 'pipe'] })
+  const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), exitOf(child)])
+  const seconds = `${((performance.now() - startedAt) / 1000).toFixed(1)} s`
+  const passed = code === 0
+  console.log(` ${passed ? color.green('✓') : color.red('×')} ${name} ${color.dim(seconds)}`)
+  if (!passed) console.log(`${stdout}${stderr}`)
+  return { passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0 }
+}
+
+const vitestReport = z.object({
+  numPassedTests: z.number(),
+  numFailedTests: z.number(),
+  numPendingTests: z.number(),
+  numTodoTests: z.number(),
+  testResults: z.array(z.object({ status: z.string(), assertionResults: z.array(z.unknown()) })),
+})
+
+async function runVitest(args: readonly string[]): Promise<Counts> {
+  const folder = mkdtempSync(join(tmpdir(), 'test-report-'))
+  const reportPath = join(folder, 'report.json')
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportPath}`]
+  try {
+    const child = spawn('vitest', ['run', ...reporters, ...args], {
+      cwd: repository,
+      stdio: 'inherit',
+      env: { ...process.env, NODE_OPTIONS: '--disable-warning=TimeoutNegativeWarning' },
+    })
+    const code = await exitOf(child)
+    return countTests(readReport(reportPath), code === 0)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+/** A file that can't be loaded, a server that can't be found or an error outside of tests is a failure too. */
+export function countTests(report: z.infer<typeof vitestReport> | undefined, exitedWell: boolean): Counts {
+  if (report === undefined) return { passed: 0, failed: 1, skipped: 0 }
+  const unloaded = report.testResults.filter(
+    ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+  )
+  const failed = report.numFailedTests + unloaded.length
+  return {
+    passed: report.numPassedTests,
+    failed: failed === 0 && !exitedWell ? 1 : failed,
+    skipped: report.numPendingTests + report.numTodoTests,
+  }
+}
+
+function readReport(path: string): z.infer<typeof vitestReport> | undefined {
+  try {
+    return vitestReport.parse(JSON.parse(readFileSync(path, 'utf8')))
+  } catch {
+    return undefined
+  }
+}
+
+function exitOf(child: ReturnType<typeof spawn>): Promise<number | null> {
+  const { promise, resolve, reject } = Promise.withResolvers<number | null>()
+  child.once('error', reject)
+  child.once('close', resolve)
+  return promise
+}
+
+async function main(): Promise<void> {
+  // Ctrl-C reaches vitest as well: it stops its servers, and we count what there is.
+  process.on('SIGINT', () => undefined)
+  const checks = await Promise.all(Object.entries(CHECKS).map(([name, command]) => runCheck(name, command)))
+  const counts = [...checks, await runVitest(process.argv.slice(2))]
+  const sum = (of: keyof Counts) => counts.reduce((total, each) => total + each[of], 0)
+  const skipped = sum('skipped') === 0 ? '' : `, ${sum('skipped')} skipped`
+  console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped}`)
+  process.exitCode = sum('failed') === 0 ? 0 : 1
+}
+
+if (import.meta.main) await main()

@@ -1,0 +1,340 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Redis } from 'ioredis'
+import type { Admin, Kafka } from 'kafkajs'
+import { deadLetterDifferences } from './dead-letter-check.ts'
+import {
+  compareHashes,
+  hashOf,
+  modelDevices,
+  type DeviceHash,
+  type ModelSettings,
+  type ProducedRecord,
+} from './device-model.ts'
+import { eventually } from '../eventually.ts'
+import { readTopic } from '../records/read-topic.ts'
+
+const packagePath = join(import.meta.dirname, '../../..', 'package.json')
+const MAX_REPORTED = 40
+
+export type OracleOptions = {
+  readonly kafka: Kafka
+  readonly admin: Admin
+  readonly redis: Redis
+  readonly topic: string
+  readonly errorTopic: string
+  readonly group: string
+  readonly settings: ModelSettings
+}
+
+export type Comparison = {
+  /** Asks for the sum of messages_total over all workers; without it conservation is not judged. */
+  readonly consumed?: () => number | Promise<number>
+  /** Some records came twice: consumed may be more than produced. */
+  readonly redelivered?: boolean
+  /** Keys of Redis that are the test's own, and nobody else's business. */
+  readonly foreignKeys?: readonly string[]
+}
+
+/**
+ * Knows every acknowledged input, and says what is different from it at rest: every device hash field by field
+ * and its expiry, the index, keys that should not be, the committed offsets, the dead letters, and how many
+ * records were consumed.
+ */
+export class Oracle {
+  readonly #options: OracleOptions
+  #records: ProducedRecord[] = []
+  #life = 0
+
+  constructor(options: OracleOptions) {
+    this.#options = options
+  }
+
+  get life(): number {
+    return this.#life
+  }
+
+  /** Acknowledged records that some worker had to consume. */
+  get produced(): number {
+    return this.#records.length
+  }
+
+  get records(): readonly ProducedRecord[] {
+    return this.#records
+  }
+
+  acknowledged(records: readonly ProducedRecord[]): void {
+    for (const record of records) this.#records.push(record)
+  }
+
+  /** The topic was deleted and created again: what was read of it stays, and offsets begin anew. */
+  beginNextLife(): void {
+    this.#life += 1
+  }
+
+  /** Kafka deleted the records from `from` to before `to`, and nobody had read them: they were never input. */
+  deletedUnread(partition: number, from: number, to: number): void {
+    this.#records = this.#records.filter(
+      (record) =>
+        record.life !== this.#life ||
+        record.partition !== partition ||
+        record.offset < from ||
+        record.offset >= to,
+    )
+  }
+
+  /** Offset after the last acknowledged record, by partition. */
+  ends(): Map<number, number> {
+    const ends = new Map<number, number>()
+    for (const { life, partition, offset } of this.#records) {
+      if (life === this.#life) ends.set(partition, Math.max(ends.get(partition) ?? 0, offset + 1))
+    }
+    return ends
+  }
+
+  /** Committed offsets of the group, of the partitions that have one. */
+  async committed(): Promise<Map<number, number>> {
+    const { admin, group, topic } = this.#options
+    // A coordinator that is still loading says so, and KafkaJS does not ask again.
+    const [found] = await eventually(() => admin.fetchOffsets({ groupId: group, topics: [topic] }))
+    const known = found?.partitions.map(({ partition, offset }) => [partition, Number(offset)] as const) ?? []
+    return new Map(known.filter(([, offset]) => offset >= 0))
+  }
+
+  /** Waits until the group has committed the end of every partition: the only sign of rest that there is. */
+  async caughtUp(timeoutMs = 60_000): Promise<void> {
+    await eventually(
+      async () => {
+        const behind = await this.#offsetDifferences()
+        if (behind.length > 0) throw new Error(behind.join('; '))
+      },
+      { timeoutMs, everyMs: 100, describe: 'the group catches up' },
+    )
+  }
+
+  /** Waits for the commits, then compares once: what is committed must be there. */
+  async assertCaughtUp(comparison: Comparison = {}, timeoutMs?: number): Promise<void> {
+    await this.caughtUp(timeoutMs)
+    assertNone(await this.differences(comparison))
+  }
+
+  /** For what heals without a commit: compares until nothing differs. */
+  async assertHeals(comparison: Comparison = {}, timeoutMs = 60_000): Promise<void> {
+    await eventually(async () => assertNone(await this.differences(comparison)), {
+      timeoutMs,
+      everyMs: 250,
+      describe: 'the cache heals',
+    })
+  }
+
+  async differences(comparison: Comparison = {}): Promise<string[]> {
+    return [
+      ...(await this.#offsetDifferences()),
+      ...(await this.#conservationDifferences(comparison)),
+      ...(await this.cacheDifferences(comparison)),
+      ...(await this.#letterDifferences()),
+    ]
+  }
+
+  /** Redis alone: hashes, expiries, the index, keys that nobody should have written. */
+  cacheDifferences(comparison: Comparison = {}): Promise<string[]> {
+    return this.#cacheDifferences(this.#records, comparison)
+  }
+
+  /** As if the records beyond the committed offsets did not exist: so it is after a worker has left in peace. */
+  async differencesAtCommit(): Promise<string[]> {
+    const isCommitted = await this.#committedRecords()
+    return this.#cacheDifferences(this.#records.filter(isCommitted))
+  }
+
+  async #committedRecords(): Promise<(record: ProducedRecord) => boolean> {
+    const committed = await this.committed()
+    return ({ life, partition, offset }) => life < this.#life || offset < (committed.get(partition) ?? 0)
+  }
+
+  async #cacheDifferences(
+    records: readonly ProducedRecord[],
+    { foreignKeys = [] }: Comparison = {},
+  ): Promise<string[]> {
+    const expected = modelDevices(records, this.#options.settings, Date.now())
+    const foreign = new Set(foreignKeys)
+    const index = new Set(await this.#options.redis.smembers('devices'))
+    const found = await this.#readHashes([...expected.keys()])
+    const differences: string[] = []
+    for (const [deviceId, hash] of expected) {
+      if (foreign.has(keyOf(deviceId))) continue
+      differences.push(...hashDifferences(deviceId, hash, found.get(deviceId)))
+      if (!index.delete(deviceId)) differences.push(`${deviceId} is not in the index`)
+    }
+    for (const deviceId of index) differences.push(`${deviceId} is in the index, but has no metadata`)
+    const known = new Set([...expected.keys()].map(keyOf))
+    for (const key of await this.#allKeys()) {
+      if (known.has(key) || foreign.has(key) || key === 'devices' || key.startsWith('cache_service:'))
+        continue
+      differences.push(`the key ${key} should not exist`)
+    }
+    return differences
+  }
+
+  /**
+   * What the committed offsets promise, whatever has been applied beyond them: every device is at least where
+   * the records below left it, and holds what one of its records said. To be asked while no worker runs.
+   * Devices with a tombstone beyond are not judged.
+   */
+  async differencesBelowCommit(): Promise<string[]> {
+    const { settings } = this.#options
+    const isBelow = await this.#committedRecords()
+    const promised = modelDevices(this.#records.filter(isBelow), settings, Date.now())
+    const deletedBeyond = new Set<string>()
+    const possible = new Map<string, DeviceHash['fields'][]>()
+    for (const record of this.#records) {
+      const { expectation } = record
+      if (expectation.outcome === 'tombstone' && !isBelow(record)) deletedBeyond.add(expectation.deviceId)
+      const hash = hashOf(record, settings)
+      if (hash === undefined || expectation.outcome !== 'update') continue
+      const { deviceId } = expectation
+      possible.set(deviceId, [...(possible.get(deviceId) ?? []), hash.fields])
+    }
+    const judged = [...promised].filter(([deviceId]) => !deletedBeyond.has(deviceId))
+    const found = await this.#readHashes(judged.map(([deviceId]) => deviceId))
+    const index = new Set(await this.#options.redis.smembers('devices'))
+    const differences: string[] = []
+    for (const [deviceId, { fields }] of judged) {
+      const hash = found.get(deviceId)
+      if (hash === undefined) {
+        differences.push(`${deviceId} has no metadata, though its records are committed`)
+        continue
+      }
+      if (!index.has(deviceId)) differences.push(`${deviceId} is not in the index, though committed`)
+      if (compareHashes(hash.fields, fields) < 0) {
+        differences.push(`${deviceId} holds ${show(hash.fields)}, less than the committed ${show(fields)}`)
+      }
+      if (possible.get(deviceId)?.every((other) => show(other) !== show(hash.fields))) {
+        differences.push(`${deviceId} holds ${show(hash.fields)}, which none of its records said`)
+      }
+      if (hash.expiresAtMs < 0) differences.push(`${deviceId} never expires`)
+    }
+    for (const [partition, offset] of await this.committed()) {
+      const end = this.ends().get(partition) ?? 0
+      if (offset > end)
+        differences.push(`partition ${partition}: ${offset} is committed, beyond the end ${end}`)
+    }
+    const letters = await this.#letterDifferences(isBelow)
+    return [...differences, ...letters]
+  }
+
+  async #offsetDifferences(): Promise<string[]> {
+    const { admin, topic } = this.#options
+    const committed = await this.committed()
+    const bounds = await admin.fetchTopicOffsets(topic)
+    const ends = this.ends()
+    return bounds.flatMap(({ partition, low, high }) => {
+      const end = Number(high)
+      const differences: string[] = []
+      const acknowledged = ends.get(partition) ?? 0
+      if (end !== acknowledged && Number(low) !== end) {
+        differences.push(`partition ${partition} ends at ${end}, but ${acknowledged} was acknowledged last`)
+      }
+      const offset = committed.get(partition)
+      if (offset !== end && !(offset === undefined && end === 0)) {
+        differences.push(`partition ${partition}: ${offset ?? 'nothing'} is committed of ${end}`)
+      }
+      return differences
+    })
+  }
+
+  async #conservationDifferences({ consumed: ask, redelivered = false }: Comparison): Promise<string[]> {
+    if (ask === undefined) return []
+    const consumed = await ask()
+    if (redelivered ? consumed >= this.produced : consumed === this.produced) return []
+    return [`${consumed} records were consumed, ${this.produced} produced`]
+  }
+
+  async #letterDifferences(isDue = (_record: ProducedRecord) => true): Promise<string[]> {
+    const { kafka, admin, topic, errorTopic } = this.#options
+    const current = this.#records.filter(({ life }) => life === this.#life)
+    const due = current.filter(isDue)
+    const topics = await admin.listTopics()
+    const letters = topics.includes(errorTopic) ? await readTopic(kafka, admin, errorTopic) : []
+    // Beyond what is due there may be letters already; of records that are valid never.
+    const sent = new Set(
+      letters.map(({ headers }) => `${headers['source_partition']}:${headers['source_offset']}`),
+    )
+    const early = current.filter(
+      (record) => !isDue(record) && sent.has(`${record.partition}:${record.offset}`),
+    )
+    return deadLetterDifferences([...due, ...early], letters, { topic, serviceVersion: serviceVersion() })
+  }
+
+  async #readHashes(deviceIds: readonly string[]): Promise<Map<string, DeviceHash>> {
+    const { redis } = this.#options
+    const found = new Map<string, DeviceHash>()
+    const pipeline = redis.pipeline()
+    for (const deviceId of deviceIds) pipeline.hgetall(keyOf(deviceId)).pexpiretime(keyOf(deviceId))
+    const replies = (await pipeline.exec()) ?? []
+    for (const [at, deviceId] of deviceIds.entries()) {
+      const fields = replies[2 * at]?.[1]
+      if (!isFields(fields) || Object.keys(fields).length === 0) continue
+      found.set(deviceId, { fields, expiresAtMs: Number(replies[2 * at + 1]?.[1]) })
+    }
+    return found
+  }
+
+  async #allKeys(): Promise<string[]> {
+    const keys = new Set<string>()
+    let cursor = '0'
+    do {
+      const [next, page] = await this.#options.redis.scan(cursor, 'COUNT', 1000)
+      for (const key of page) keys.add(key)
+      cursor = next
+    } while (cursor !== '0')
+    return [...keys]
+  }
+}
+
+/** Throws with all of them, or the first few dozen. */
+export function assertNone(differences: readonly string[]): void {
+  if (differences.length === 0) return
+  const shown = differences.slice(0, MAX_REPORTED).map((difference) => `  ${difference}`)
+  const rest = differences.length - shown.length
+  throw new Error(
+    [`${differences.length} differences:`, ...shown, ...(rest > 0 ? [`  … and ${rest} more`] : [])].join(
+      '\n',
+    ),
+  )
+}
+
+function hashDifferences(deviceId: string, expected: DeviceHash, found: DeviceHash | undefined): string[] {
+  if (found === undefined) return [`${deviceId} has no metadata, not ${show(expected.fields)}`]
+  const differences: string[] = []
+  const names = new Set([...Object.keys(expected.fields), ...Object.keys(found.fields)])
+  for (const name of names) {
+    const [wanted, actual] = [expected.fields[name], found.fields[name]]
+    if (wanted === actual) continue
+    differences.push(`${deviceId} ${name}: ${JSON.stringify(actual)}, not ${JSON.stringify(wanted)}`)
+  }
+  if (found.expiresAtMs < 0) differences.push(`${deviceId} never expires`)
+  else if (found.expiresAtMs !== expected.expiresAtMs) {
+    differences.push(
+      `${deviceId} expires ${found.expiresAtMs - expected.expiresAtMs} ms later than its last record says`,
+    )
+  }
+  return differences
+}
+
+function isFields(reply: unknown): reply is Record<string, string> {
+  return typeof reply === 'object' && reply !== null && !Array.isArray(reply) && !(reply instanceof Error)
+}
+
+function keyOf(deviceId: string): string {
+  return `device:${deviceId}:metadata`
+}
+
+function show(fields: DeviceHash['fields']): string {
+  return JSON.stringify(Object.entries(fields).toSorted())
+}
+
+function serviceVersion(): string {
+  const file: unknown = JSON.parse(readFileSync(packagePath, 'utf8'))
+  return typeof file === 'object' && file !== null && 'version' in file ? String(file.version) : ''
+}

@@ -1,0 +1,58 @@
+import type { ChunkPlan } from '../../../cache-service/core/records/plan.ts'
+import type {
+  DeleteStatus,
+  Settled,
+  WriteOutcome,
+  WriteStatus,
+} from '../../../cache-service/core/records/settle.ts'
+import { literalOrder } from '../records/arbitrary-states.ts'
+
+export type ModelHash = {
+  readonly lastUpdated: string
+  readonly fields: readonly string[]
+  /** Milliseconds since 1970; 0: never. */
+  readonly expiresAtMs: number
+}
+
+/** What Redis would hold, by the rules that the service promises, in plain data. Nothing in it ever expires. */
+export class RedisModel {
+  readonly hashes = new Map<string, ModelHash>()
+  readonly index = new Set<string>()
+
+  /** All deletes of a plan, then all updates: each a step in which a device occurs once. */
+  write(plan: ChunkPlan): WriteOutcome {
+    return {
+      deletes: plan.deletes.map(({ deviceId, deletesUpTo }) => this.#delete(deviceId, deletesUpTo)),
+      updates: plan.updates.map((update) => this.#update(update.deviceId, update)),
+    }
+  }
+
+  learn({ indexed, unindexed }: Settled): void {
+    for (const id of indexed) this.index.add(id)
+    for (const id of unindexed) if (!this.hashes.has(id)) this.index.delete(id)
+  }
+
+  /** To be compared with another one's. */
+  snapshot() {
+    const sorted = [...this.hashes].sort(([a], [b]) => (a < b ? -1 : 1))
+    return { hashes: Object.fromEntries(sorted), index: [...this.index].sort() }
+  }
+
+  #update(deviceId: string, update: ModelHash): WriteStatus {
+    const stored = this.hashes.get(deviceId)
+    const order = stored === undefined ? -1 : literalOrder(stored, update)
+    const { lastUpdated, fields } = order < 0 || stored === undefined ? update : stored
+    const expiresAtMs = Math.max(stored?.expiresAtMs ?? 0, update.expiresAtMs)
+    this.hashes.set(deviceId, { lastUpdated, fields, expiresAtMs })
+    if (order < 0) return 'changed'
+    return order === 0 ? 'unchanged' : 'stale'
+  }
+
+  #delete(deviceId: string, deletesUpTo: string): DeleteStatus {
+    const stored = this.hashes.get(deviceId)
+    if (stored === undefined) return 'absent'
+    if (stored.lastUpdated > deletesUpTo) return 'kept'
+    this.hashes.delete(deviceId)
+    return 'deleted'
+  }
+}

@@ -1,0 +1,64 @@
+import type { Redis } from 'ioredis'
+import { isProtectedKey } from '../../../cache-service/core/cache-queue/protected-keys.ts'
+import { createApiServer } from '../../../cache-service/http/api-server.ts'
+import { registerRedisServiceRoutes } from '../../../cache-service/http/cache-queue/routes.ts'
+import { LoopMonitor } from '../../../cache-service/lifecycle/loops.ts'
+import { createCacheValues } from '../../../cache-service/redis/cache-queue/cache-values.ts'
+import { createPubsubAdmin } from '../../../cache-service/redis/cache-queue/pubsub-admin.ts'
+import { createServerStats } from '../../../cache-service/redis/cache-queue/server-stats.ts'
+import { createLogger } from '../../../cache-service/telemetry/logger.ts'
+
+export type Answer = { status: number; body: unknown; headers: Headers }
+
+export type RedisServiceServer = {
+  url: string
+  get(path: string): Promise<Answer>
+  send(method: string, path: string, body?: unknown): Promise<Answer>
+  /** The body as it is. */
+  sendText(method: string, path: string, text: string, contentType?: string): Promise<Answer>
+  close(): Promise<void>
+}
+
+/** The Redis Service's routes alone, in the server that they share with others, on a free port. */
+export async function openRedisServiceServer(
+  redis: Redis,
+  protectedPrefixes: readonly string[] = [],
+): Promise<RedisServiceServer> {
+  const telemetry = { requestDone: () => undefined, requestFailed: () => undefined }
+  const server = await createApiServer({
+    version: '0.0.0-test',
+    log: createLogger('fatal', { write: () => undefined }),
+    monitor: new LoopMonitor(() => Date.now()),
+    checks: [],
+    access: { kind: 'hosts', allowed: [] },
+    limits: { maxConcurrentRequests: 100, requestsPerMinute: 0 },
+    corsOrigins: [],
+    telemetry,
+  })
+  const isProtected = (key: string) => isProtectedKey(key, protectedPrefixes)
+  registerRedisServiceRoutes(server, {
+    cache: createCacheValues(redis, isProtected),
+    pubsub: createPubsubAdmin(redis),
+    stats: createServerStats(redis),
+    telemetry,
+    isProtectedKey: isProtected,
+    settings: { port: 5011, defaultTtlS: 3600, defaultChannel: 'inventarios_updates' },
+  })
+  const url = await server.listen({ host: '127.0.0.1', port: 0 })
+
+  async function ask(path: string, init: RequestInit): Promise<Answer> {
+    const reply = await fetch(url + path, init)
+    const text = await reply.text()
+    return { status: reply.status, body: text === '' ? undefined : JSON.parse(text), headers: reply.headers }
+  }
+  const sendText = (method: string, path: string, text: string, contentType = 'application/json') =>
+    ask(path, { method, headers: { 'content-type': contentType }, body: text })
+  return {
+    url,
+    get: (path) => ask(path, {}),
+    send: (method, path, body) =>
+      body === undefined ? ask(path, { method }) : sendText(method, path, JSON.stringify(body)),
+    sendText,
+    close: () => server.close(),
+  }
+}

@@ -1,0 +1,58 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+
+const REPOSITORY = join(import.meta.dirname, '../../..')
+
+/** `cache-cli <args>` as a process, with pipes that a test may close, and signals. */
+export type CliProcess = {
+  readonly output: string
+  readonly errors: string
+  /** More input, which does not end. */
+  write(text: string): void
+  kill(signal: NodeJS.Signals): void
+  /** Nobody reads on, as when `head` has seen enough. */
+  closeOutput(): void
+  /** The exit code, or the signal's name. */
+  readonly exit: Promise<number | NodeJS.Signals>
+}
+
+/** @param command of a shell, in which `cache-cli` is the program; or the arguments of it. */
+export function startCliProcess(
+  command: string | readonly string[],
+  env: Readonly<Record<string, string>>,
+): CliProcess {
+  const program = [
+    process.execPath,
+    '--disable-warning=TimeoutNegativeWarning',
+    'cache-service/cli/main.ts',
+  ] as const
+  const [node, ...before] = program
+  const options = { cwd: REPOSITORY, env: { PATH: process.env['PATH'] ?? '', ...env } }
+  const asFunction = `cache-cli() { ${program.map((word) => `'${word}'`).join(' ')} "$@"; }`
+  const child =
+    typeof command === 'string'
+      ? spawn('bash', ['--norc', '-c', `${asFunction}; set -o pipefail; ${command}`], options)
+      : spawn(node, [...before, ...command], options)
+  let output = ''
+  let errors = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  const overdue = setTimeout(() => child.kill('SIGKILL'), 30_000)
+  const { promise: exit, resolve } = Promise.withResolvers<number | NodeJS.Signals>()
+  child.once('close', (code, signal) => {
+    clearTimeout(overdue)
+    resolve(code ?? signal ?? 'SIGKILL')
+  })
+  return {
+    get output() {
+      return output
+    },
+    get errors() {
+      return errors
+    },
+    write: (text) => void child.stdin.write(text),
+    kill: (signal) => void child.kill(signal),
+    closeOutput: () => void child.stdout.destroy(),
+    exit,
+  }
+}

@@ -1,0 +1,95 @@
+import { onTestFinished } from 'vitest'
+import { gapFields, hintFields } from '../../../cache-service/core/events/stream-entry.ts'
+import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
+import { DeviceCacheClient } from '../../../shared/client/client.ts'
+import type { DeviceCacheClientOptions } from '../../../shared/client/types.ts'
+import { parseDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
+import {
+  DEVICE_INDEX_KEY,
+  DEVICE_STREAM_KEY,
+  deviceKey,
+  UPDATE_STREAM_KEY,
+} from '../../../shared/contract/keys.ts'
+import { startApiProxy, type ApiProxy } from '../servers/api-proxy.ts'
+import type { RedisDatabase } from '../test-scope.ts'
+
+export const NEWEST = '2025-06-08T18:27:17.476623+00:00'
+
+type Connection = RedisDatabase['client']
+
+export function deviceIdOf(text: string): DeviceId {
+  const id = parseDeviceId(text)
+  if (id === undefined) throw new Error(`${text} is no device id`)
+  return id
+}
+
+/** A device as a worker leaves it. */
+export async function storeDevice(
+  redis: Connection,
+  text: string,
+  fields: Record<string, string> = {},
+  ttlMs = 86_400_000,
+): Promise<void> {
+  const id = deviceIdOf(text)
+  await redis
+    .multi()
+    .hset(deviceKey(id), { persist: 'true', last_updated: NEWEST, ...fields })
+    .pexpire(deviceKey(id), ttlMs)
+    .sadd(DEVICE_INDEX_KEY, id)
+    .exec()
+}
+
+/** What a worker tells those who listen. */
+export async function hint(
+  redis: Connection,
+  kind: 'changed' | 'deleted',
+  ids: readonly string[],
+  more = 0,
+): Promise<void> {
+  await redis.xadd(DEVICE_STREAM_KEY, '*', ...hintFields(kind, ids, more))
+}
+
+export async function appendGap(redis: Connection): Promise<void> {
+  await redis.xadd(DEVICE_STREAM_KEY, '*', ...gapFields('missed'))
+}
+
+export async function appendUpdate(redis: Connection, type: string, value: number): Promise<void> {
+  const json = JSON.stringify({ type, updated: null, valid: true, values: [value] })
+  await redis.xadd(UPDATE_STREAM_KEY, '*', 'kind', 'update', 'type', type, 'json', json)
+}
+
+/** A worker that says whether it is filling the cache. */
+export async function reportRebuilding(redis: Connection, rebuilding: boolean): Promise<void> {
+  await createWorkerReporter(redis, 'w1', () => Date.now()).write({
+    ...{ id: 'w1', version: '1', started_at: NEWEST, reported_at: NEWEST, state: 'consuming', ready: true },
+    ...{ reasons: [], rates: { records: 0, applied: 0, dead_letters: 0 }, totals: {}, dead_letters_total: 0 },
+    ...{ lag: null, lag_records: null, devices: null, dead_letters: [], rebuilding },
+  })
+}
+
+/** Until the test ends. */
+export async function proxyTo(url: string): Promise<ApiProxy> {
+  const proxy = await startApiProxy(url)
+  onTestFinished(() => proxy.stop())
+  return proxy
+}
+
+/** Until the test ends. */
+export function clientOf(
+  baseUrl: string,
+  options: Omit<DeviceCacheClientOptions, 'baseUrl'> = {},
+): DeviceCacheClient {
+  const client = new DeviceCacheClient({ baseUrl, ...options })
+  onTestFinished(() => client.close())
+  return client
+}
+
+/** The ids of the lookups that have passed. */
+export function lookupsOf(proxy: ApiProxy): string[][] {
+  return proxy.seen
+    .filter(({ line }) => line === 'POST /api/devices/lookup')
+    .map(({ body }) => {
+      const { ids }: { ids: string[] } = JSON.parse(body)
+      return ids
+    })
+}

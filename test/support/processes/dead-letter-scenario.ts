@@ -1,0 +1,126 @@
+import { createCacheTarget, createTopicTarget } from '../../../cache-service/pipeline/replay/replay-target.ts'
+import { createReplay } from '../../../cache-service/pipeline/replay/replay.ts'
+import {
+  runReplay,
+  type ReplayedLetter,
+  type ReplaySummary,
+} from '../../../cache-service/pipeline/replay/replay-run.ts'
+import {
+  buildDeadLetter,
+  withoutOriginal,
+  type DeadLetter,
+} from '../../../cache-service/core/dead-letters/dead-letter.ts'
+import type { LetterFilter } from '../../../cache-service/core/dead-letters/filter.ts'
+import type { ParseSettings, RejectReason } from '../../../cache-service/core/records/parse-record.ts'
+import type { SourceRecord } from '../../../cache-service/core/records/source-record.ts'
+import { createDeadLetterProducer } from '../../../cache-service/kafka/dead-letter-producer.ts'
+import { createRecordFinder } from '../../../cache-service/kafka/record-finder.ts'
+import { createReplayProducer } from '../../../cache-service/kafka/replay-producer.ts'
+import { createTopicBounds } from '../../../cache-service/kafka/topic-bounds.ts'
+import { TopicReader } from '../../../cache-service/kafka/topic-reader.ts'
+import { createDeviceIndex } from '../../../cache-service/redis/devices/device-index.ts'
+import { createDeviceWriter } from '../../../cache-service/redis/devices/device-writer.ts'
+import { createReplayLedger } from '../../../cache-service/redis/workers/replay-ledger.ts'
+import { readStoredHash } from '../../../cache-service/redis/devices/stored-hash.ts'
+import { update } from '../records/tagged-records.ts'
+import { uniqueName } from '../test-scope.ts'
+import type { WorkerScenario } from './worker-scenario.ts'
+
+export const SETTINGS: ParseSettings = {
+  metadataTtlMs: 86_400_000,
+  maxFutureSkewMs: 300_000,
+  maxRecordBytes: 1_048_576,
+  extraFields: 'all',
+}
+
+export const ALL_LETTERS: LetterFilter = {
+  reasons: [],
+  devices: [],
+  sinceMs: undefined,
+  untilMs: undefined,
+  source: [],
+  letters: [],
+}
+
+export type LetterToWrite = {
+  readonly record: SourceRecord
+  readonly reason?: RejectReason
+  readonly partition?: number
+  /** As if the broker had refused the letter with the record's bytes. */
+  readonly isCut?: boolean
+}
+
+/** Letters of the devices `d-0`, `d-1` and so on, whose causes are gone. */
+export function validLetters(count: number): LetterToWrite[] {
+  return Array.from({ length: count }, (_, i) => {
+    const { key, timestampMs, value } = update({ deviceId: `d-${i}` })
+    const record = { key: Buffer.from(key ?? ''), timestamp: String(timestampMs), value, offset: String(i) }
+    return { record }
+  })
+}
+
+/** Dead letters as a worker writes them, without one. */
+export async function writeLetters(
+  scenario: Pick<WorkerScenario, 'errorTopic' | 'kafka' | 'topic'>,
+  letters: readonly LetterToWrite[],
+): Promise<void> {
+  const { errorTopic, kafka, topic } = scenario
+  const producer = createDeadLetterProducer(kafka, errorTopic, { deadLetterShortened: () => undefined })
+  try {
+    for (const { record, reason = 'wrong_type', partition = 0, isCut = false } of letters) {
+      const origin = { topic, partition }
+      const rejection = { index: 0, reason, detail: 'for a test' }
+      const letter: DeadLetter = buildDeadLetter(record, origin, rejection, Date.now(), '0.0.0-test')
+      await producer.send([isCut ? withoutOriginal(letter, origin) : letter], origin)
+    }
+  } finally {
+    await producer.disconnect()
+  }
+}
+
+export type ReplayOptions = {
+  readonly to?: 'cache' | 'topic'
+  readonly filter?: Partial<LetterFilter>
+  readonly again?: boolean
+  readonly isDryRun?: boolean
+}
+
+export type ReplayRun = ReplaySummary & { readonly told: readonly ReplayedLetter[] }
+
+/** One replay, from reading the error topic to its summary; all that it opened is closed after it. */
+export async function replayLetters(
+  scenario: WorkerScenario,
+  options: ReplayOptions = {},
+): Promise<ReplayRun> {
+  const { errorTopic, kafka, redis, topic } = scenario
+  const { again = false, filter = {}, isDryRun = false, to = 'cache' } = options
+  const now = () => Date.now()
+  const stop = new AbortController().signal
+  const bounds = createTopicBounds(kafka)
+  const reader = new TopicReader(kafka, errorTopic, uniqueName('letters'), now)
+  const finder = createRecordFinder(kafka, topic, bounds, uniqueName('finder'), now)
+  const producer = createReplayProducer(kafka, topic)
+  const target =
+    to === 'topic'
+      ? createTopicTarget({ topic, settings: SETTINGS, producer, now })
+      : createCacheTarget({
+          settings: SETTINGS,
+          writer: createDeviceWriter(redis, { maxKeys: 100, maxBytes: 100_000 }),
+          index: createDeviceIndex(redis),
+          present: (deviceId) => readStoredHash(redis, deviceId, now()),
+          changed: () => undefined,
+          now,
+        })
+  const ledger = createReplayLedger(redis, errorTopic, 60_000)
+  const replay = createReplay({ target, sourceTopic: topic, finder, ledger, again, isDryRun, stop })
+  const told: ReplayedLetter[] = []
+  try {
+    const scan = { errorTopic, bounds, reader, stop, progress: () => undefined }
+    const summary = await runReplay(scan, { ...ALL_LETTERS, ...filter }, replay, (replayed) => {
+      told.push(replayed)
+    })
+    return { ...summary, told }
+  } finally {
+    await Promise.all([producer.disconnect(), finder.close(), reader.close(), bounds.disconnect()])
+  }
+}

@@ -1,0 +1,45 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+
+const REPOSITORY = join(import.meta.dirname, '../../..')
+
+export type ProgramResult = { readonly code: number; readonly output: string; readonly errors: string }
+
+/** `cache-service <args>` with nothing but this environment, until it ends; killed after half a minute. */
+export function runProgram(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<ProgramResult> {
+  return run('cache-service/main.ts', args, env)
+}
+
+/** `cache-cli <args>`, in the same way. */
+export function runCliProcess(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<ProgramResult> {
+  return run('cache-service/cli/main.ts', args, env)
+}
+
+function run(
+  main: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<ProgramResult> {
+  const { promise, resolve } = Promise.withResolvers<ProgramResult>()
+  execFile(
+    process.execPath,
+    ['--disable-warning=TimeoutNegativeWarning', main, ...args],
+    {
+      cwd: REPOSITORY,
+      env: { PATH: process.env['PATH'] ?? '', ...env },
+      timeout: 30_000,
+      killSignal: 'SIGKILL',
+    },
+    (error, output, errors) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : NaN
+      resolve({ code, output, errors })
+    },
+  )
+  return promise
+}

@@ -1,0 +1,40 @@
+import { openApi } from '../../../cache-service/roles/api.ts'
+import { eventually } from '../eventually.ts'
+import { reservePort } from '../servers/free-port.ts'
+import { startRole, type RoleRun } from './role-run.ts'
+
+/** The role `api` within this process, as all of it is wired. `url` is the API; `health` its other port. */
+export type RunningApi = Pick<RoleRun, 'lines' | 'metric' | 'stop' | 'ended'> & {
+  readonly url: string
+  readonly health: string
+}
+
+/** Resolves when it is ready, or merely answers; rejects with what ended it. */
+export async function startApi(
+  env: Readonly<Record<string, string>>,
+  { until = '/readyz' }: { until?: '/readyz' | '/livez' } = {},
+): Promise<RunningApi> {
+  const { port, release } = await reservePort()
+  const role = await startRole(openApi, { PORT: String(port), ...env })
+  const url = `http://127.0.0.1:${port}`
+  const stop = async () => {
+    try {
+      await role.stop()
+    } finally {
+      await release()
+    }
+  }
+  const answers = eventually(
+    async () => {
+      const { status } = await fetch(url + until)
+      if (status !== 200) throw new Error(`${until} says ${status}`)
+    },
+    { describe: 'the api answers' },
+  )
+  await Promise.race([answers, role.ended]).catch(async (error: unknown) => {
+    answers.catch(() => undefined)
+    await release()
+    throw error
+  })
+  return { url, health: role.url, lines: role.lines, metric: role.metric, ended: role.ended, stop }
+}

@@ -1,0 +1,239 @@
+import { Redis, type RedisOptions } from 'ioredis'
+import kafkajs, { type Admin, type Kafka } from 'kafkajs'
+import { inject } from 'vitest'
+import { createDeviceFleet, type FleetOptions } from '../../simulator/device-fleet.ts'
+import { createAcknowledgedProducer } from '../records/acknowledged-producer.ts'
+import { eventually } from '../eventually.ts'
+import { Oracle } from '../oracle/oracle.ts'
+import { startLoad, type Load, type LoadOptions } from '../records/record-load.ts'
+import { startOwnRedis, type OwnRedis, type OwnRedisOptions } from '../servers/servers.ts'
+import { fromFleet, type TaggedRecord } from '../records/tagged-records.ts'
+import { createTopic, uniqueName, useRedisDatabase, type TopicOptions } from '../test-scope.ts'
+import type { WireCodec } from '../records/wire-codecs.ts'
+import { startWorker, type WorkerProcess } from './worker-process.ts'
+
+/** What a scenario needs of the test that it belongs to: `test('…', async (context) => …)`, or of its file. */
+export type ScenarioContext = {
+  onTestFinished(release: () => Promise<void> | void): void
+  onTestFailed(tell: () => void): void
+}
+
+export type ScenarioOptions = {
+  readonly partitions?: number
+  /** Default: they exist. `false`: the test creates them. */
+  readonly topic?: boolean
+  readonly errorTopic?: boolean | TopicOptions['config']
+  /** Default: the shared Kafka. */
+  readonly kafka?: { readonly brokers: readonly string[] }
+  /** A Redis that the test may hurt: options, or one that is there; default: a database of the shared one. */
+  readonly ownRedis?: OwnRedisOptions | OwnRedis
+  /** For the test's own client. */
+  readonly redisClient?: Pick<RedisOptions, 'username' | 'password' | 'tls'>
+  /** For every worker; wins over the scenario's own. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** A topic, an error topic, a consumer group and a Redis of one test alone; and the oracle that knows its input. */
+export type WorkerScenario = {
+  readonly topic: string
+  readonly errorTopic: string
+  readonly group: string
+  readonly partitions: number
+  readonly kafka: Kafka
+  readonly admin: Admin
+  readonly redis: Redis
+  readonly oracle: Oracle
+  /** What the workers are started with. */
+  readonly env: Readonly<Record<string, string>>
+  readonly workers: readonly WorkerProcess[]
+  /** Only with `ownRedis`. */
+  readonly redisServer: OwnRedis
+  createTopic(): Promise<void>
+  createErrorTopic(config?: TopicOptions['config']): Promise<void>
+  /** The topic is deleted; what comes is another of the same name. */
+  deleteTopic(): Promise<void>
+  send(records: readonly TaggedRecord[], codec?: WireCodec): Promise<void>
+  sendFleet(count: number, options: FleetOptions, codec?: WireCodec): Promise<void>
+  startLoad(options: LoadOptions): Load
+  startWorker(env?: Readonly<Record<string, string>>): Promise<WorkerProcess>
+  /** By the workers that still run. */
+  consumed(): Promise<number>
+}
+
+const METADATA_TTL_S = 86_400
+const MAX_FUTURE_SKEW_S = 300
+const SHOWN_LOG_LINES = 60
+
+/**
+ * Opened by each test for itself. When the test is over all workers are told to end, and must: with exit code
+ * 0 unless the test has seen their end already. What they wrote is shown if the test failed.
+ */
+export async function openWorkerScenario(
+  context: ScenarioContext,
+  options: ScenarioOptions = {},
+): Promise<WorkerScenario> {
+  const releases: (() => Promise<unknown>)[] = []
+  const workers: WorkerProcess[] = []
+  context.onTestFailed(() => {
+    for (const worker of workers) process.stderr.write(describeWorker(worker))
+  })
+  context.onTestFinished(() => releaseAll(releases))
+
+  const topic = uniqueName('validated')
+  const errorTopic = uniqueName('errors')
+  const group = uniqueName('group')
+  const partitions = options.partitions ?? 3
+  const { brokers } = options.kafka ?? { brokers: inject('kafkaBrokers') }
+  const kafka = new kafkajs.Kafka({
+    clientId: 'test',
+    brokers: [...brokers],
+    logLevel: kafkajs.logLevel.NOTHING,
+  })
+  const admin = kafka.admin()
+  releases.push(() => admin.disconnect())
+  const scenarioTopics = {
+    createTopic: () => createTopic(brokers, topic, { partitions }),
+    createErrorTopic: (config: TopicOptions['config'] = {}) => createTopic(brokers, errorTopic, { config }),
+  }
+  const { redis, redisUrl, redisServer } = await openRedis(options, releases)
+
+  const oracle = new Oracle({
+    kafka,
+    admin,
+    redis,
+    topic,
+    errorTopic,
+    group,
+    settings: {
+      extraFields: 'all',
+      metadataTtlMs: METADATA_TTL_S * 1000,
+      maxFutureSkewMs: MAX_FUTURE_SKEW_S * 1000,
+    },
+  })
+  const producer = createAcknowledgedProducer({
+    kafka,
+    topic,
+    life: () => oracle.life,
+    acknowledged: (records) => oracle.acknowledged(records),
+  })
+  releases.push(() => producer.disconnect())
+
+  if (options.topic !== false) await scenarioTopics.createTopic()
+  const errorTopicConfig = options.errorTopic ?? true
+  if (errorTopicConfig !== false) {
+    await scenarioTopics.createErrorTopic(errorTopicConfig === true ? {} : errorTopicConfig)
+  }
+
+  const env = {
+    KAFKA_BOOTSTRAP_SERVERS: brokers.join(','),
+    KAFKA_VALIDATED_DATA_TOPIC: topic,
+    KAFKA_ERROR_TOPIC: errorTopic,
+    KAFKA_CONSUMER_GROUP_ID: group,
+    KAFKA_CONSUMER_POLL_TIMEOUT_S: '0.2',
+    KAFKA_SESSION_TIMEOUT_S: '6',
+    LAG_POLL_INTERVAL_S: '0.5',
+    REDIS_URL: redisUrl,
+    REDIS_TIMEOUT_S: '2',
+    REDIS_METADATA_TTL: String(METADATA_TTL_S),
+    MAX_FUTURE_SKEW_S: String(MAX_FUTURE_SKEW_S),
+    METADATA_EXTRA_FIELDS: '*',
+    LOG_LEVEL: 'DEBUG',
+    ...options.env,
+  }
+
+  async function startScenarioWorker(further: Readonly<Record<string, string>> = {}): Promise<WorkerProcess> {
+    const worker = await startWorker(withoutEmpty({ ...env, ...further }))
+    workers.push(worker)
+    let hasEnded = false
+    void worker.exit.then(() => (hasEnded = true))
+    releases.push(async () => {
+      if (hasEnded) return
+      const code = await worker.stop()
+      if (code !== 0) throw new Error(`worker ${worker.pid} was still there, and ended with ${code}`)
+    })
+    // Before its first line it hears no signal yet.
+    await eventually(() => {
+      if (worker.output === '' && !hasEnded) throw new Error('it has written nothing')
+    })
+    return worker
+  }
+
+  return {
+    ...scenarioTopics,
+    topic,
+    errorTopic,
+    group,
+    partitions,
+    kafka,
+    admin,
+    redis,
+    oracle,
+    env,
+    workers,
+    get redisServer() {
+      if (redisServer === undefined) throw new Error('the scenario has no Redis of its own')
+      return redisServer
+    },
+    async deleteTopic() {
+      await admin.deleteTopics({ topics: [topic] })
+      oracle.beginNextLife()
+      producer.forgetTopic()
+    },
+    send: (records, codec) => producer.send(records, codec),
+    sendFleet: (count, fleetOptions, codec) =>
+      producer.send(createDeviceFleet(fleetOptions).records(count, Date.now()).map(fromFleet), codec),
+    startLoad(loadOptions) {
+      const load = startLoad((records) => producer.send(records), loadOptions)
+      releases.push(() => load.stop())
+      return load
+    },
+    startWorker: startScenarioWorker,
+    async consumed() {
+      const running = workers.filter(({ isRunning }) => isRunning)
+      const sums = await Promise.all(running.map((worker) => worker.consumed()))
+      return sums.reduce((total, sum) => total + sum, 0)
+    },
+  }
+}
+
+async function openRedis(options: ScenarioOptions, releases: (() => Promise<unknown>)[]) {
+  const { ownRedis, redisClient = {} } = options
+  if (ownRedis === undefined) {
+    const database = await useRedisDatabase(inject('redisUrl'))
+    releases.push(() => database.release())
+    return { redis: database.client, redisUrl: database.url, redisServer: undefined }
+  }
+  const redisServer = 'restart' in ownRedis ? ownRedis : await startOwnRedis(ownRedis)
+  if (!('restart' in ownRedis)) releases.push(() => redisServer.stop())
+  const ca = redisServer.tls?.ca
+  const redis = new Redis(redisServer.url, {
+    retryStrategy: () => 100,
+    ...(ca !== undefined && { tls: { ca } }),
+    ...redisClient,
+  })
+  redis.on('error', () => undefined)
+  releases.push(async () => redis.disconnect())
+  return { redis, redisUrl: redisServer.url, redisServer }
+}
+
+/** A variable that is empty is one that is not set. */
+function withoutEmpty(env: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+}
+
+async function releaseAll(releases: (() => Promise<unknown>)[]): Promise<void> {
+  const errors: unknown[] = []
+  for (const release of releases.splice(0).toReversed()) {
+    try {
+      await release()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  if (errors.length > 0) throw new AggregateError(errors, errors.map(String).join('\n'))
+}
+
+function describeWorker(worker: WorkerProcess): string {
+  const lines = worker.output.split('\n').filter((line) => !line.startsWith('{"level":"debug"'))
+  return [`---- worker ${worker.pid}`, ...lines.slice(-SHOWN_LOG_LINES), worker.errors, '----\n'].join('\n')
+}

@@ -1,0 +1,102 @@
+import * as fc from 'fast-check'
+import { eventTimeFromMs } from '../../../cache-service/core/event-time.ts'
+import type { ParseSettings } from '../../../cache-service/core/records/parse-record.ts'
+import type { SourceRecord } from '../../../cache-service/core/records/source-record.ts'
+import { DAY_MS, sourceRecord } from './record-builder.ts'
+
+// Records of few devices and few event times, so that they meet: with equal times and other contents, late,
+// too far ahead, with fields that others lack; and records that change nothing.
+
+export const ALL_FIELDS: ParseSettings = {
+  metadataTtlMs: DAY_MS,
+  maxFutureSkewMs: 300_000,
+  maxRecordBytes: 1_048_576,
+  extraFields: 'all',
+}
+
+const DEVICES = ['a', 'b', 'gw:é']
+const HOUR_MS = 3_600_000
+
+const metadata = fc.record(
+  {
+    datatype_id: fc.constantFrom('1', '2', 7, null),
+    datatype_unit: fc.constantFrom('°C', ['°C', '%'], ''),
+    persist: fc.boolean(),
+    battery_ok: fc.boolean(),
+    '\u{10000}': fc.constantFrom('', '\0', 'x'),
+    '\ue000': fc.constantFrom('', '\0x'),
+  },
+  { requiredKeys: [] },
+)
+
+/** Updates whose expiry is still to come, as of `nowMs`. */
+export function arbitraryUpdate(nowMs: number): fc.Arbitrary<SourceRecord> {
+  return fc
+    .record({
+      deviceId: fc.constantFrom(...DEVICES),
+      metadata,
+      ageMs: fc.constantFrom(0, 1, 1_000, HOUR_MS, 10 * HOUR_MS),
+      // 400 s after the record time is too far ahead, and becomes the record time
+      eventAfterRecordMs: fc.constantFrom(-HOUR_MS, -1_000, -1, 0, 200_000, 400_000),
+    })
+    .map(({ deviceId, metadata: sent, ageMs, eventAfterRecordMs }) => {
+      const recordMs = nowMs - ageMs
+      const timestamp = eventTimeFromMs(recordMs + eventAfterRecordMs).text
+      const value = { device_id: deviceId, timestamp, metadata: sent }
+      return sourceRecord(value, { timestamp: String(recordMs), key: Buffer.from(deviceId) })
+    })
+}
+
+export function arbitraryTombstone(nowMs: number): fc.Arbitrary<SourceRecord> {
+  return fc
+    .record({
+      deviceId: fc.constantFrom(...DEVICES),
+      ageMs: fc.constantFrom(0, 1_000, HOUR_MS, 10 * HOUR_MS),
+    })
+    .map(({ deviceId, ageMs }) =>
+      sourceRecord(null, { timestamp: String(nowMs - ageMs), key: Buffer.from(deviceId) }),
+    )
+}
+
+/** Skipped, expired, or invalid in one way or another. */
+export function arbitraryIdleRecord(nowMs: number): fc.Arbitrary<SourceRecord> {
+  const timestamp = String(nowMs - 1_000)
+  return fc.constantFrom(
+    sourceRecord({ device_id: 'a', metadata: null }, { timestamp }),
+    sourceRecord({ device_id: 'a', metadata: {} }, { timestamp: String(nowMs - 2 * DAY_MS) }),
+    sourceRecord('{"device_id":', { timestamp }),
+    sourceRecord({ metadata: {} }, { timestamp }),
+    sourceRecord(null, { timestamp, key: Buffer.from('\n') }),
+  )
+}
+
+/** In the order of their record times, as a producer writes them. */
+export function inOrderOfTime(records: readonly SourceRecord[]): SourceRecord[] {
+  return records.toSorted((a, b) => Number(a.timestamp) - Number(b.timestamp))
+}
+
+/** With offsets from 0, one after the other. */
+export function asPartition(records: readonly SourceRecord[]): SourceRecord[] {
+  return records.map((record, i) => ({ ...record, offset: String(i) }))
+}
+
+/** Cuts at the given lengths, over and over. */
+export function cut<T>(items: readonly T[], lengths: readonly number[]): T[][] {
+  const parts: T[][] = []
+  for (let from = 0, i = 0; from < items.length; i++) {
+    const length = lengths[i % lengths.length] ?? 1
+    parts.push(items.slice(from, from + length))
+    from += length
+  }
+  return parts
+}
+
+export const chunkLengths = fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 5 })
+
+/** Every item at least once, in any order. */
+export function anyDelivery<T>(items: readonly T[]): fc.Arbitrary<T[]> {
+  return fc.subarray([...items], { minLength: 0 }).chain((repeats) => {
+    const all = [...items, ...repeats]
+    return fc.shuffledSubarray(all, { minLength: all.length, maxLength: all.length })
+  })
+}

@@ -1,0 +1,109 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+const repository = join(import.meta.dirname, '../../..')
+const pom = join(repository, 'deploy', 'local', 'kafka', 'pom.xml')
+const cache = join(repository, '.cache')
+
+const MIN_JAVA = 17
+const COPY_DEPENDENCIES = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies'
+
+export const kafkaVersion = readKafkaVersion()
+
+/** `<folder>/*` is the class path. Fetched by Maven once (54 MB, about 30 s), then kept in .cache/. */
+export const kafkaJarsFolder = join(cache, `kafka-${kafkaVersion}`)
+
+/** What is missing for a native Kafka, or undefined if it can be started (perhaps after a download). */
+export async function whyNoNativeKafka(): Promise<string | undefined> {
+  const problems: string[] = []
+  const java = await javaMajorVersion()
+  if (java === undefined) problems.push('Java is not in PATH')
+  else if (java < MIN_JAVA) problems.push(`Java ${MIN_JAVA} or newer is needed, not ${java}`)
+  if (!existsSync(kafkaJarsFolder) && !(await answers('mvn', '--version'))) {
+    problems.push(`mvn is not in PATH, and Kafka's jars are not in ${kafkaJarsFolder} yet`)
+  }
+  if (problems.length === 0) return undefined
+  return `${problems.join('; ')} (as root on Debian or Ubuntu: apt-get install default-jre-headless maven)`
+}
+
+export function javaCommand(): string {
+  const home = process.env['JAVA_HOME']
+  return home ? join(home, 'bin', 'java') : 'java'
+}
+
+/** Safe when several processes ask at once: one fetches into a folder of its own, which then takes the name. */
+export async function fetchKafkaJars(): Promise<void> {
+  if (existsSync(kafkaJarsFolder)) return
+  mkdirSync(cache, { recursive: true })
+  const unlock = await lockOrWait(`${kafkaJarsFolder}.lock`)
+  if (unlock === undefined) return
+  const partial = `${kafkaJarsFolder}.partial-${process.pid}`
+  try {
+    if (existsSync(kafkaJarsFolder)) return
+    process.stderr.write(`fetching Kafka ${kafkaVersion} by Maven (54 MB, once) …\n`)
+    const args = ['-B', '-q', '-f', pom, COPY_DEPENDENCIES, `-DoutputDirectory=${partial}`]
+    await run('mvn', args, { timeout: 600_000, maxBuffer: 16 * 1024 * 1024 })
+    renameSync(partial, kafkaJarsFolder)
+  } catch (error) {
+    const output = error instanceof Error && 'stdout' in error ? String(error.stdout) : ''
+    throw new Error(`Maven could not fetch Kafka ${kafkaVersion}:\n${output}`, { cause: error })
+  } finally {
+    rmSync(partial, { recursive: true, force: true })
+    unlock()
+  }
+}
+
+/** Takes the lock, or waits until somebody else has fetched the jars: then undefined. */
+async function lockOrWait(path: string): Promise<(() => void) | undefined> {
+  while (!existsSync(kafkaJarsFolder)) {
+    try {
+      writeFileSync(path, String(process.pid), { flag: 'wx' })
+      return () => rmSync(path, { force: true })
+    } catch {
+      if (!isHeld(path)) rmSync(path, { force: true })
+      else await sleep(200)
+    }
+  }
+  return undefined
+}
+
+function isHeld(path: string): boolean {
+  try {
+    const pid = Number(readFileSync(path, 'utf8'))
+    if (pid === 0) return true
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function javaMajorVersion(): Promise<number | undefined> {
+  try {
+    const { stderr } = await run(javaCommand(), ['-version'])
+    const version = /version "(\d+)/.exec(stderr)?.[1]
+    return version === undefined ? undefined : Number(version)
+  } catch {
+    return undefined
+  }
+}
+
+async function answers(command: string, ...args: string[]): Promise<boolean> {
+  try {
+    await run(command, args)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function readKafkaVersion(): string {
+  const version = /<kafka.version>(.+)<\/kafka.version>/.exec(readFileSync(pom, 'utf8'))?.[1]
+  if (version === undefined) throw new Error(`no <kafka.version> in ${pom}`)
+  return version
+}

@@ -1,0 +1,449 @@
+import { describe, expect, it } from 'vitest'
+import {
+  formatProblems,
+  parseConfig,
+  type Config,
+  type ConfigProblem,
+} from '../../../cache-service/config/config.ts'
+import { options } from '../../../cache-service/config/options.ts'
+
+type Env = Record<string, string | undefined>
+
+const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
+
+function noFiles(path: string): string {
+  throw Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' })
+}
+
+function filesOf(files: Record<string, string>): (path: string) => string {
+  return (path) => files[path] ?? noFiles(path)
+}
+
+function configOf(env: Env, readFile = noFiles): Config {
+  const parsed = parseConfig(env, readFile)
+  if (parsed.kind === 'ok') return parsed.config
+  throw new Error(formatProblems(parsed.problems))
+}
+
+function problemsOf(env: Env, readFile = noFiles): ConfigProblem[] {
+  const parsed = parseConfig(env, readFile)
+  return parsed.kind === 'invalid' ? parsed.problems : []
+}
+
+function warningsOf(env: Env): string[] {
+  const parsed = parseConfig(env, noFiles)
+  if (parsed.kind === 'ok') return parsed.warnings
+  throw new Error(formatProblems(parsed.problems))
+}
+
+describe('an empty environment', () => {
+  it('is the documented defaults', () => {
+    expect(configOf({})).toEqual({
+      kafka: {
+        brokers: ['kafka:9092'],
+        clientId: 'cache_service',
+        validatedDataTopic: 'iot_validated_data',
+        errorTopic: 'iot_errors',
+        groupId: 'cache_service_group',
+        fetchMaxWaitMs: 1000,
+        fetchMaxBytes: 4_194_304,
+        fetchMaxBytesPerPartition: 524_288,
+        partitionsConcurrency: 4,
+        sessionTimeoutMs: 30_000,
+        stallTimeoutMs: 60_000,
+        lagPollIntervalMs: 10_000,
+        tls: undefined,
+        sasl: undefined,
+      },
+      redis: {
+        host: 'redis',
+        port: 6379,
+        db: 0,
+        username: undefined,
+        password: undefined,
+        tls: undefined,
+        timeoutMs: 5000,
+        scriptMaxKeys: 128,
+        scriptMaxBytes: 262_144,
+      },
+      cache: {
+        metadataTtlMs: 86_400_000,
+        extraFields: [],
+        maxFutureSkewMs: 300_000,
+        maxRecordBytes: 1_048_576,
+        sweepIntervalMs: 300_000,
+        chunkMaxRecords: 10000,
+        chunkMaxBytes: 4_194_304,
+      },
+      api: {
+        host: '127.0.0.1',
+        port: 5011,
+        auth: undefined,
+        tokensFile: undefined,
+        allowedHosts: [],
+        maxConcurrentRequests: 512,
+        rateLimitPerMinute: 0,
+        corsOrigins: [],
+        maxEventClients: 2000,
+        cacheDefaultTtlS: 3600,
+        protectedPrefixes: [],
+        queueChannel: 'inventarios_updates',
+        stateTypes: [],
+      },
+      updater: { channel: 'update', validate: true },
+      process: { logLevel: 'info', metricsHost: '127.0.0.1', metricsPort: 9464, shutdownTimeoutMs: 20_000 },
+    } satisfies Config)
+  })
+
+  it('is what empty and blank variables mean as well', () => {
+    const empty = Object.fromEntries(options.map(({ name }) => [name, '']))
+    const blank = Object.fromEntries(
+      options.filter(({ kind }) => kind !== 'secret').map(({ name }) => [name, ' ']),
+    )
+    expect(configOf(empty)).toEqual(configOf({}))
+    expect(configOf(blank)).toEqual(configOf({}))
+  })
+
+  it('warns of nothing', () => {
+    expect(warningsOf({ PATH: '/bin', HOME: '/', PORT: '1' })).toEqual([])
+  })
+})
+
+describe('a good value', () => {
+  const good: [Env, (config: Config) => unknown, unknown][] = [
+    [{ KAFKA_BOOTSTRAP_SERVERS: 'a:1, b ,[::1]:3' }, (c) => c.kafka.brokers, ['a:1', 'b:9092', '[::1]:3']],
+    [{ KAFKA_CONSUMER_POLL_TIMEOUT_S: '0.25' }, (c) => c.kafka.fetchMaxWaitMs, 250],
+    [{ KAFKA_PARTITIONS_CONCURRENCY: '16' }, (c) => c.kafka.partitionsConcurrency, 16],
+    [{ KAFKA_SESSION_TIMEOUT_S: ' 6 ' }, (c) => c.kafka.sessionTimeoutMs, 6000],
+    [{ REDIS_HOST: '::1' }, (c) => c.redis.host, '::1'],
+    [{ REDIS_PASSWORD: ' p w ' }, (c) => c.redis.password, ' p w '],
+    [{ REDIS_METADATA_TTL: '0' }, (c) => c.cache.metadataTtlMs, 0],
+    [{ METADATA_EXTRA_FIELDS: '*' }, (c) => c.cache.extraFields, 'all'],
+    [{ METADATA_EXTRA_FIELDS: 'a, b,,a' }, (c) => c.cache.extraFields, ['a', 'b']],
+    [{ MAX_FUTURE_SKEW_S: '0' }, (c) => c.cache.maxFutureSkewMs, 0],
+    [{ LOG_LEVEL: 'Warning' }, (c) => c.process.logLevel, 'warn'],
+    [{ LOG_LEVEL: 'CRITICAL' }, (c) => c.process.logLevel, 'fatal'],
+    [{ LOG_LEVEL: 'trace' }, (c) => c.process.logLevel, 'trace'],
+    [{ METRICS_PORT: '0' }, (c) => c.process.metricsPort, 0],
+    [{ PORT: '0' }, (c) => c.api.port, 0],
+    [{ API_AUTH: 'OFF' }, (c) => c.api.auth, 'off'],
+    [{ API_AUTH: 'token', API_TOKENS_FILE: '/run/tokens' }, (c) => c.api.tokensFile, '/run/tokens'],
+    [
+      { API_ALLOWED_HOSTS: 'Cache_Service, [::1],a.b' },
+      (c) => c.api.allowedHosts,
+      ['cache_service', '::1', 'a.b'],
+    ],
+    [
+      { API_CORS_ORIGINS: 'https://a.org,http://b:81' },
+      (c) => c.api.corsOrigins,
+      ['https://a.org', 'http://b:81'],
+    ],
+    [{ STATE_TYPES: 'a, b,a' }, (c) => c.api.stateTypes, ['a', 'b']],
+    [{ CACHE_PROTECTED_PREFIXES: 'session:,x' }, (c) => c.api.protectedPrefixes, ['session:', 'x']],
+    [{ UPDATE_VALIDATE: 'no' }, (c) => c.updater.validate, false],
+    [{ KAFKA_SSL: 'YES' }, (c) => c.kafka.tls?.rejectUnauthorized, true],
+    [{ KAFKA_SSL: '0' }, (c) => c.kafka.tls, undefined],
+    [{ REDIS_TLS: '1', REDIS_TLS_REJECT_UNAUTHORIZED: 'no' }, (c) => c.redis.tls?.rejectUnauthorized, false],
+    [
+      { KAFKA_SASL_MECHANISM: 'SCRAM-SHA-512', KAFKA_SASL_USERNAME: 'u', KAFKA_SASL_PASSWORD: 'p' },
+      (c) => c.kafka.sasl,
+      { mechanism: 'scram-sha-512', username: 'u', password: 'p' },
+    ],
+  ]
+  it.each(good)('%j is read', (env, pick, expected) => {
+    expect(pick(configOf(env))).toEqual(expected)
+  })
+})
+
+describe('a bad value', () => {
+  const bad: [string, string][] = [
+    ['KAFKA_BOOTSTRAP_SERVERS', 'PLAINTEXT://kafka:9092'],
+    ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:0'],
+    ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:70000'],
+    ['KAFKA_BOOTSTRAP_SERVERS', ','],
+    ['KAFKA_VALIDATED_DATA_TOPIC', 'a topic'],
+    ['KAFKA_VALIDATED_DATA_TOPIC', '..'],
+    ['KAFKA_CONSUMER_POLL_TIMEOUT_S', '0'],
+    ['KAFKA_CONSUMER_POLL_TIMEOUT_S', '1e1'],
+    ['KAFKA_CONSUMER_POLL_TIMEOUT_S', '-1'],
+    ['KAFKA_PARTITIONS_CONCURRENCY', '17'],
+    ['KAFKA_PARTITIONS_CONCURRENCY', '1.5'],
+    ['KAFKA_SESSION_TIMEOUT_S', '5'],
+    ['KAFKA_SSL', 'maybe'],
+    ['KAFKA_SASL_MECHANISM', 'gssapi'],
+    ['REDIS_HOST', 'redis:6379'],
+    ['REDIS_HOST', 'redis://h'],
+    ['REDIS_PORT', 'tcp://10.0.0.1:6379'],
+    ['REDIS_PORT', '0'],
+    ['REDIS_PORT', '0x10'],
+    ['REDIS_DB', '-1'],
+    ['REDIS_METADATA_TTL', 'a day'],
+    ['REDIS_METADATA_TTL', 'Infinity'],
+    ['REDIS_SCRIPT_MAX_KEYS', '1001'],
+    ['REDIS_TIMEOUT_S', '0'],
+    ['PORT', 'tcp://10.0.0.1:5011'],
+    ['API_AUTH', 'basic'],
+    ['API_ALLOWED_HOSTS', 'host:80'],
+    ['API_CORS_ORIGINS', 'example.org'],
+    ['API_CORS_ORIGINS', 'https://example.org/'],
+    ['API_MAX_CONCURRENT_REQUESTS', '0'],
+    ['CACHE_DEFAULT_TTL', '0'],
+    ['QUEUE_CHANNEL', 'a channel'],
+    ['UPDATE_VALIDATE', 'perhaps'],
+    ['METADATA_EXTRA_FIELDS', 'battery,last_updated'],
+    ['METADATA_EXTRA_FIELDS', 'persist'],
+    ['METADATA_EXTRA_FIELDS', '*,a'],
+    ['METADATA_EXTRA_FIELDS', ','],
+    ['LOG_LEVEL', 'loud'],
+    ['METRICS_PORT', '65536'],
+    ['SHUTDOWN_TIMEOUT_S', '0'],
+  ]
+  it.each(bad)('%s=%s is refused, with its description and a cure', (variable, value) => {
+    const description = options.find(({ name }) => name === variable)?.description
+    expect(problemsOf({ [variable]: value })).toEqual([
+      {
+        variable,
+        message: expect.stringContaining(`${JSON.stringify(value)} must `),
+        description,
+        cure: expect.stringMatching(/./),
+      },
+    ])
+  })
+
+  it('does not hide another: all are reported at once', () => {
+    const env = { REDIS_PORT: 'x', LOG_LEVEL: 'x', KAFKA_SSL: 'x', KAFKA_ERROR_TOPIC: 'iot_validated_data' }
+    expect(
+      problemsOf(env)
+        .map(({ variable }) => variable)
+        .sort(),
+    ).toEqual(['KAFKA_ERROR_TOPIC', 'KAFKA_SSL', 'LOG_LEVEL', 'REDIS_PORT'])
+  })
+
+  it('of the kind that Kubernetes writes for a Service names the cure', () => {
+    expect(problemsOf({ REDIS_PORT: 'tcp://10.0.0.1:6379' })[0]?.cure).toContain('enableServiceLinks: false')
+    expect(problemsOf({ METRICS_PORT: 'udp://10.0.0.1:1' })[0]?.cure).toContain('enableServiceLinks: false')
+  })
+})
+
+describe('settings that are wrong together', () => {
+  const wrong: [string, Env, RegExp][] = [
+    ['KAFKA_ERROR_TOPIC', { KAFKA_ERROR_TOPIC: 't', KAFKA_VALIDATED_DATA_TOPIC: 't' }, /dead letter/],
+    ['KAFKA_FETCH_MAX_BYTES', { KAFKA_FETCH_MAX_BYTES: '1024' }, /PER_PARTITION/],
+    ['CHUNK_MAX_BYTES', { CHUNK_MAX_BYTES: '1024' }, /MAX_RECORD_BYTES/],
+    ['KAFKA_STALL_TIMEOUT_S', { KAFKA_STALL_TIMEOUT_S: '1' }, /POLL_TIMEOUT/],
+    ['REDIS_TIMEOUT_S', { REDIS_TIMEOUT_S: '30' }, /SESSION_TIMEOUT/],
+    ['KAFKA_SSL_CA_FILE', { KAFKA_SSL_CA_FILE: 'ca' }, /KAFKA_SSL is not true/],
+    ['REDIS_TLS_CA_FILE', { REDIS_TLS_CA_FILE: 'ca' }, /REDIS_TLS is not true/],
+    ['KAFKA_SSL_KEY_FILE', { KAFKA_SSL: '1', KAFKA_SSL_CERT_FILE: 'ca' }, /KAFKA_SSL_CERT_FILE needs/],
+    ['REDIS_TLS_CERT_FILE', { REDIS_TLS: '1', REDIS_TLS_KEY_FILE: 'ca' }, /REDIS_TLS_KEY_FILE needs/],
+    ['KAFKA_SASL_USERNAME', { KAFKA_SASL_USERNAME: 'u' }, /MECHANISM is not/],
+    ['KAFKA_SASL_PASSWORD', { KAFKA_SASL_PASSWORD: 'u' }, /MECHANISM is not/],
+    ['KAFKA_SASL_PASSWORD', { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'u' }, /needs it/],
+    ['REDIS_USERNAME', { REDIS_USERNAME: 'u' }, /REDIS_PASSWORD is not/],
+    ['REDIS_URL', { REDIS_URL: 'redis://u@h' }, /without a password/],
+    ['API_TOKENS_FILE', { API_AUTH: 'token' }, /needs it/],
+    ['API_TOKENS_FILE', { API_TOKENS_FILE: '/run/tokens' }, /nobody would be asked/],
+    ['API_TOKENS_FILE', { API_TOKENS_FILE: '/run/tokens', API_AUTH: 'off' }, /nobody would be asked/],
+    ['REDIS_TLS', { REDIS_URL: 'rediss://h', REDIS_TLS: 'false' }, /disagree/],
+    ['REDIS_TLS', { REDIS_URL: 'redis://h', REDIS_TLS: 'true' }, /disagree/],
+  ]
+  it.each(wrong)('%s is blamed for %j', (variable, env, message) => {
+    const readFile = filesOf({ ca: PEM })
+    expect(problemsOf(env, readFile)).toEqual([
+      expect.objectContaining({ variable, message: expect.stringMatching(message) }),
+    ])
+  })
+
+  it('are not looked at while one of them is bad in itself', () => {
+    const problems = problemsOf({ KAFKA_FETCH_MAX_BYTES: '1024', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: 'x' })
+    expect(problems.map(({ variable }) => variable)).toEqual(['KAFKA_FETCH_MAX_BYTES_PER_PARTITION'])
+  })
+})
+
+describe('a secret', () => {
+  const secrets = options.filter(({ kind }) => kind === 'secret').map(({ name }) => name)
+
+  it('is each of these', () => {
+    expect(secrets).toEqual(['KAFKA_SASL_PASSWORD', 'REDIS_PASSWORD', 'REDIS_URL'])
+  })
+
+  it('may come from a file, without its last newline', () => {
+    const readFile = filesOf({ '/run/secrets/redis': 'hunter2\n', '/run/secrets/url': 'redis://h:1/2\r\n' })
+    expect(configOf({ REDIS_PASSWORD_FILE: '/run/secrets/redis' }, readFile).redis.password).toBe('hunter2')
+    expect(configOf({ REDIS_URL_FILE: '/run/secrets/url' }, readFile).redis).toMatchObject({
+      host: 'h',
+      port: 1,
+      db: 2,
+    })
+  })
+
+  it('must not be given twice', () => {
+    for (const name of secrets) {
+      const problems = problemsOf({ [name]: 'hunter2', [`${name}_FILE`]: '/f' }, filesOf({ '/f': 'x' }))
+      expect(problems).toEqual([
+        expect.objectContaining({ variable: name, message: `and ${name}_FILE are both set` }),
+      ])
+    }
+  })
+
+  it('whose file is missing or empty is a problem that names the file', () => {
+    const missing = problemsOf({ REDIS_PASSWORD_FILE: '/run/nothing' })
+    expect(missing).toEqual([
+      expect.objectContaining({
+        variable: 'REDIS_PASSWORD_FILE',
+        message: "names a file that can't be read: /run/nothing (ENOENT)",
+      }),
+    ])
+    const empty = problemsOf({ REDIS_PASSWORD_FILE: '/f' }, filesOf({ '/f': '\n' }))
+    expect(empty[0]?.message).toBe('names an empty file: /f')
+  })
+
+  it('that is bad is told without its value', () => {
+    expect(problemsOf({ REDIS_URL: 'hunter2' })[0]?.message).toBe('must begin with redis:// or rediss://')
+  })
+
+  it('is never printed, wherever somebody put it', () => {
+    const leaky: Env[] = [
+      { REDIS_URL: 'redis://user:hunter2@h:99999' },
+      { REDIS_URL: 'hunter2' },
+      { REDIS_URL: 'redis://:hunter2#@h' },
+      { REDIS_URL: 'redis://:hunter2@h', REDIS_PASSWORD: 'hunter2', REDIS_PORT: '1' },
+      { REDIS_URL_FILE: '/secret' },
+      { REDIS_HOST: 'redis://:hunter2@h' },
+      { REDIS_HOST: 'redis://:a/hunter2/b@h' },
+      { REDIS_PORT: 'redis://:hunter2@h:6379' },
+      { KAFKA_BOOTSTRAP_SERVERS: 'user:hunter2@kafka:9092,kafka:9093' },
+      { KAFKA_SASL_PASSWORD: 'hunter2' },
+      { KAFKA_SASL_PASSWORD: 'hunter2', KAFKA_SASL_PASSWORD_FILE: '/secret' },
+      { KAFKA_SSL: '1', KAFKA_SSL_KEY_FILE: '/secret' },
+    ]
+    for (const env of leaky) {
+      const problems = problemsOf(env, filesOf({ '/secret': 'hunter2' }))
+      expect(problems, JSON.stringify(env)).not.toEqual([])
+      expect(formatProblems(problems)).not.toContain('hunter2')
+    }
+  })
+})
+
+describe('REDIS_URL', () => {
+  it('says host, port, database, user and password', () => {
+    expect(configOf({ REDIS_URL: 'redis://us%40er:p%2F%23%25@cache.example:6380/7' }).redis).toMatchObject({
+      host: 'cache.example',
+      port: 6380,
+      db: 7,
+      username: 'us@er',
+      password: 'p/#%',
+      tls: undefined,
+    })
+  })
+
+  it('has the usual port, database 0 and no login where it does not say', () => {
+    const plain = { host: 'h', port: 6379, db: 0, username: undefined, password: undefined, tls: undefined }
+    expect(configOf({ REDIS_URL: 'redis://h' }).redis).toMatchObject(plain)
+    expect(configOf({ REDIS_URL: 'redis://h/' }).redis).toMatchObject(plain)
+  })
+
+  it('means TLS as rediss://, and takes the certificates of the REDIS_TLS_ options', () => {
+    const env = { REDIS_URL: 'rediss://:p@[::1]', REDIS_TLS_CA_FILE: 'ca' }
+    expect(configOf(env, filesOf({ ca: PEM })).redis).toMatchObject({
+      host: '::1',
+      password: 'p',
+      tls: { ca: PEM.trimEnd(), rejectUnauthorized: true },
+    })
+  })
+
+  it.each([
+    'http://h',
+    'h:6379',
+    'redis://',
+    'redis://h/a',
+    'redis://h:0',
+    'redis://h?db=1',
+    'redis://%zz@h',
+    'redis://a b',
+  ])('%s is refused', (url) => {
+    expect(problemsOf({ REDIS_URL: url })).toEqual([expect.objectContaining({ variable: 'REDIS_URL' })])
+  })
+
+  it('conflicts with each variable that it replaces, by name', () => {
+    const parts = {
+      REDIS_HOST: 'h',
+      REDIS_PORT: '1',
+      REDIS_DB: '1',
+      REDIS_USERNAME: 'u',
+      REDIS_PASSWORD: 'p',
+    }
+    const problems = problemsOf({ REDIS_URL: 'redis://h', ...parts })
+    expect(problems.map(({ variable }) => variable)).toEqual(Object.keys(parts))
+    expect(problems.every(({ message }) => message.includes('REDIS_URL'))).toBe(true)
+  })
+})
+
+describe('a certificate file', () => {
+  it('is read, and must be PEM', () => {
+    const readFile = filesOf({ ca: PEM, other: 'hello' })
+    expect(configOf({ KAFKA_SSL: 'true', KAFKA_SSL_CA_FILE: 'ca' }, readFile).kafka.tls?.ca).toBe(
+      PEM.trimEnd(),
+    )
+    expect(problemsOf({ KAFKA_SSL: 'true', KAFKA_SSL_CA_FILE: 'other' }, readFile)[0]?.message).toBe(
+      '"other" must name a file in PEM form',
+    )
+    expect(problemsOf({ KAFKA_SSL: 'true', KAFKA_SSL_CA_FILE: 'gone' }, readFile)[0]?.message).toBe(
+      "names a file that can't be read: gone (ENOENT)",
+    )
+  })
+})
+
+describe('warnings', () => {
+  it.each([
+    ['KAFKA_BOOTSTRAP_SERVER', 'KAFKA_BOOTSTRAP_SERVERS'],
+    ['REDIS_PASWORD_FILE', 'REDIS_PASSWORD_FILE'],
+    ['METADATA_EXTRA_FIELD', 'METADATA_EXTRA_FIELDS'],
+    ['METRICS_PROT', 'METRICS_PORT'],
+    ['KAKFA_SSL', 'KAFKA_SSL'],
+  ])('%s: did you mean %s?', (variable, option) => {
+    expect(warningsOf({ [variable]: 'x' })).toEqual([`${variable} is not an option; did you mean ${option}?`])
+  })
+
+  it('leave alone what is not near to an option', () => {
+    const others = { REDIS_PORT_6379_TCP: 'x', REDIS_SERVICE_HOST: 'x', KAFKA_HEAP_OPTS: 'x', LOGNAME: 'x' }
+    expect(warningsOf(others)).toEqual([])
+  })
+
+  it('name what is allowed and weak', () => {
+    const env = {
+      KAFKA_SASL_MECHANISM: 'plain',
+      KAFKA_SASL_USERNAME: 'u',
+      KAFKA_SASL_PASSWORD: 'p',
+      REDIS_URL: 'rediss://h',
+      REDIS_TLS_REJECT_UNAUTHORIZED: 'false',
+    }
+    expect(warningsOf(env)).toEqual([
+      expect.stringContaining('REDIS_TLS_REJECT_UNAUTHORIZED=false'),
+      expect.stringContaining('in the clear'),
+    ])
+    expect(warningsOf({ KAFKA_SSL: '1', KAFKA_SSL_REJECT_UNAUTHORIZED: '0' })).toEqual([
+      expect.stringContaining('KAFKA_SSL_REJECT_UNAUTHORIZED=false'),
+    ])
+  })
+})
+
+describe('the problems as text', () => {
+  it('say per variable what is wrong, what it is and what to do', () => {
+    expect(formatProblems(problemsOf({ REDIS_PORT: 'x' }))).toBe(
+      [
+        "One setting can't be used:",
+        '',
+        'REDIS_PORT "x" must be a whole number from 1 to 65535',
+        '  What it is: The port of Redis.',
+        '  What to do: Correct it, or unset it for the default (6379).',
+      ].join('\n'),
+    )
+  })
+
+  it('stay on one line and short, whatever the value', () => {
+    const [problem] = problemsOf({ LOG_LEVEL: `\n\u001b[31m${'x'.repeat(5000)}` })
+    expect(problem?.message).not.toMatch(/[\n\u001b]/)
+    expect(problem?.message.length).toBeLessThan(300)
+  })
+})

@@ -1,0 +1,180 @@
+import { describe, expect, test } from 'vitest'
+import {
+  buildDeadLetter,
+  withoutOriginal,
+  type DeadLetter,
+} from '../../../../cache-service/core/dead-letters/dead-letter.ts'
+import {
+  matchesFilter,
+  parseOffsetSpan,
+  type LetterFilter,
+} from '../../../../cache-service/core/dead-letters/filter.ts'
+import { LetterCounter } from '../../../../cache-service/core/dead-letters/stats.ts'
+import type { SourceRecord } from '../../../../cache-service/core/records/source-record.ts'
+import {
+  parseLetter,
+  type StoredLetter,
+} from '../../../../cache-service/core/dead-letters/stored-dead-letter.ts'
+import { NOW_MS, RECORD_MS, sourceRecord, validatedOutput } from '../../../support/records/record-builder.ts'
+
+const ORIGIN = { topic: 'validated', partition: 2 }
+
+function deadLetter(record: SourceRecord): DeadLetter {
+  return buildDeadLetter(record, ORIGIN, { index: 0, reason: 'bad_metadata', detail: 'x' }, NOW_MS, '1.2.3')
+}
+
+/** As Kafka hands it back. */
+function asRecord({ value, headers }: DeadLetter): SourceRecord {
+  const bytes = Object.entries(headers).map(([name, text]) => [name, Buffer.from(text)])
+  return {
+    offset: '41',
+    timestamp: String(NOW_MS),
+    key: null,
+    value: Buffer.from(value),
+    headers: Object.fromEntries(bytes),
+  }
+}
+
+function readBack(letter: DeadLetter): StoredLetter {
+  const parsed = parseLetter(asRecord(letter), 1)
+  if (parsed.kind !== 'letter') throw new Error(parsed.kind)
+  return parsed.letter
+}
+
+const RECORD = sourceRecord(validatedOutput({ metadata: 'none' }), { key: Buffer.from('sensor-1') })
+
+describe('a letter that is read back', () => {
+  test('has everything that was written', () => {
+    expect(readBack(deadLetter(RECORD))).toEqual({
+      partition: 1,
+      offset: 41,
+      writtenAtMs: NOW_MS,
+      requestId: 'b1946ac9-2492-4d23-8b3f-3a4c8d2f9f00',
+      error: 'bad_metadata: x',
+      reason: 'bad_metadata',
+      deviceId: 'sensor-1',
+      source: { topic: 'validated', partition: 2, offset: 7, timestamp: String(RECORD_MS) },
+      replayCount: 0,
+      serviceVersion: '1.2.3',
+      original: { kind: 'bytes', bytes: RECORD.value },
+      key: Buffer.from('sensor-1'),
+      isKeyCut: false,
+    })
+  })
+
+  test('knows a tombstone from a record that was cut', () => {
+    expect(readBack(deadLetter(sourceRecord(null))).original).toEqual({ kind: 'tombstone' })
+    expect(readBack(withoutOriginal(deadLetter(RECORD), ORIGIN)).original).toEqual({
+      kind: 'cut',
+      bytes: undefined,
+    })
+    const large = sourceRecord(Buffer.alloc(300 * 1024, 'x'))
+    expect(readBack(deadLetter(large)).original).toMatchObject({ kind: 'cut' })
+  })
+
+  test('carries on the count of replays, and does not trust one that is no number', () => {
+    const again = (count: string) =>
+      readBack(deadLetter({ ...RECORD, headers: { replay_count: Buffer.from(count) } }))
+    expect(again('2').replayCount).toBe(2)
+    expect(again('-1').replayCount).toBe(Infinity)
+  })
+
+  test('takes its device from the key if the record names none', () => {
+    const noJson = sourceRecord('{', { key: Buffer.from('by-key') })
+    expect(readBack(deadLetter(noJson)).deviceId).toBe('by-key')
+    expect(readBack(deadLetter(sourceRecord('{'))).deviceId).toBeUndefined()
+  })
+
+  test.each([
+    [
+      'of another service',
+      {
+        value: Buffer.from(
+          '{"request_id":"1","timestamp":"t","service":"normalizer","error":"e","original_message":null}',
+        ),
+      },
+    ],
+    ['that is no JSON', { value: Buffer.from('x') }],
+    ['that is null', { value: null }],
+    ['without coordinates', { headers: {} }],
+  ])('a message %s is foreign', (_what, overrides) => {
+    expect(parseLetter({ ...asRecord(deadLetter(RECORD)), ...overrides }, 0)).toEqual({ kind: 'foreign' })
+  })
+})
+
+describe('a filter', () => {
+  const ALL: LetterFilter = {
+    reasons: [],
+    devices: [],
+    sinceMs: undefined,
+    untilMs: undefined,
+    source: [],
+    letters: [],
+  }
+  const letter = readBack(deadLetter(RECORD))
+
+  test.each<[boolean, Partial<LetterFilter>]>([
+    [true, {}],
+    [true, { reasons: ['not_json', 'bad_metadata'] }],
+    [false, { reasons: ['not_json'] }],
+    [true, { devices: ['sensor-1'] }],
+    [false, { devices: ['sensor-2'] }],
+    [true, { sinceMs: NOW_MS, untilMs: NOW_MS + 1 }],
+    [false, { sinceMs: NOW_MS + 1 }],
+    [false, { untilMs: NOW_MS }],
+    [
+      true,
+      {
+        source: [
+          { partition: 0, from: 0, to: 9 },
+          { partition: 2, from: 7, to: 7 },
+        ],
+      },
+    ],
+    [false, { source: [{ partition: 2, from: 8, to: Infinity }] }],
+    [true, { letters: [{ partition: 1, from: 0, to: 41 }] }],
+    [false, { letters: [{ partition: 2, from: 0, to: Infinity }] }],
+    [false, { reasons: ['bad_metadata'], devices: ['sensor-2'] }],
+  ])('says %s to %o', (matches, filter) => {
+    expect(matchesFilter(letter, { ...ALL, ...filter })).toBe(matches)
+  })
+
+  test.each([
+    ['2', { partition: 2, from: 0, to: Infinity }],
+    ['2:17', { partition: 2, from: 17, to: 17 }],
+    ['2:17-40', { partition: 2, from: 17, to: 40 }],
+    ['2:17-', { partition: 2, from: 17, to: Infinity }],
+    ['2:-40', { partition: 2, from: 0, to: 40 }],
+    ['2:', undefined],
+    ['2:-', undefined],
+    ['2:40-17', undefined],
+    ['-1', undefined],
+    ['2:1,3', undefined],
+  ])('reads the offsets %s', (text, span) => {
+    expect(parseOffsetSpan(text)).toEqual(span)
+  })
+})
+
+test('letters are counted by reason, device and hour', () => {
+  const counter = new LetterCounter()
+  const letter = readBack(deadLetter(RECORD))
+  counter.add(letter)
+  counter.add({ ...letter, reason: 'not_json', deviceId: undefined, writtenAtMs: NOW_MS + 3_600_000 })
+  counter.add({ ...letter, deviceId: 'sensor-2', writtenAtMs: NOW_MS + 1 })
+  counter.add({ ...letter, deviceId: 'sensor-2', writtenAtMs: NOW_MS - 1 })
+  expect(counter.stats(1)).toEqual({
+    letters: 4,
+    byReason: [
+      { name: 'bad_metadata', count: 3 },
+      { name: 'not_json', count: 1 },
+    ],
+    byDevice: [{ name: 'sensor-2', count: 2 }],
+    uncountedDevices: false,
+    byHour: [
+      { name: '2025-06-08T18:00Z', count: 3 },
+      { name: '2025-06-08T19:00Z', count: 1 },
+    ],
+    firstWrittenMs: NOW_MS - 1,
+    lastWrittenMs: NOW_MS + 3_600_000,
+  })
+})

@@ -1,0 +1,126 @@
+import { describe, expect, test } from 'vitest'
+import {
+  duration,
+  judgeErrorTopic,
+  judgeRedis,
+  judgeRetention,
+  type DoctorRole,
+  type RedisFacts,
+} from '../../../cache-service/core/doctor.ts'
+import { rebuildProgress } from '../../../cache-service/core/workers/rebuild.ts'
+import { DAY_MS } from '../../support/records/record-builder.ts'
+
+const GOOD: RedisFacts = {
+  version: '7.4.1',
+  isValkey: false,
+  isReplica: false,
+  isCluster: false,
+  maxMemoryBytes: 0,
+  evictionPolicy: 'noeviction',
+  hasAppendOnlyFile: true,
+  save: '',
+  clockAheadMs: 20,
+}
+
+function verdicts(facts: Partial<RedisFacts>, role: DoctorRole = 'worker', maxKeysPerScript = 100) {
+  const findings = judgeRedis({ ...GOOD, ...facts }, { role, maxKeysPerScript })
+  for (const { cure, verdict } of findings) {
+    expect(cure !== undefined).toBe(verdict === 'warning' || verdict === 'failed')
+  }
+  return Object.fromEntries(findings.map(({ check, verdict }) => [check, verdict]))
+}
+
+describe('Redis', () => {
+  const ALL_WELL = { version: 'ok', mode: 'ok', eviction: 'ok', persistence: 'ok', clock: 'ok' }
+
+  test('as it should be is well', () => {
+    expect(verdicts({})).toEqual(ALL_WELL)
+  })
+
+  test.each<[string, Partial<RedisFacts>, Partial<Record<keyof typeof ALL_WELL, string>>]>([
+    ['too old', { version: '6.2.14' }, { version: 'failed' }],
+    ['Valkey', { version: '8.1.0', isValkey: true }, {}],
+    ['Redis 10', { version: '10.0.0' }, {}],
+    ['a replica', { isReplica: true }, { mode: 'failed' }],
+    ['a cluster', { isCluster: true }, { mode: 'failed' }],
+    ['evicting', { evictionPolicy: 'allkeys-lru' }, { eviction: 'warning' }],
+    [
+      'silent',
+      { evictionPolicy: undefined, clockAheadMs: undefined },
+      { eviction: 'skipped', clock: 'skipped' },
+    ],
+    ['not persistent', { hasAppendOnlyFile: false }, {}],
+    ['late', { clockAheadMs: -31_000 }, { clock: 'warning' }],
+  ])('that is %s', (_what, facts, differing) => {
+    expect(verdicts(facts)).toEqual({ ...ALL_WELL, ...differing })
+  })
+
+  test('of a cluster takes one key a script', () => {
+    expect(verdicts({ isCluster: true }, 'worker', 1)).toMatchObject({ mode: 'ok' })
+  })
+
+  test('without persistence is good enough for a worker only', () => {
+    const facts = { hasAppendOnlyFile: false }
+    expect(verdicts(facts, 'all')).toMatchObject({ persistence: 'warning' })
+    expect(verdicts({ ...facts, save: '3600 1' }, 'all')).toMatchObject({ persistence: 'ok' })
+    expect(verdicts({ ...facts, save: undefined }, 'all')).toMatchObject({ persistence: 'skipped' })
+  })
+})
+
+describe('the topics', () => {
+  test.each<[string, Record<string, string>, number, string]>([
+    ['keeps longer', { 'retention.ms': String(7 * DAY_MS) }, DAY_MS, 'ok'],
+    ['keeps as long', { 'retention.ms': String(DAY_MS) }, DAY_MS, 'ok'],
+    ['keeps less long', { 'retention.ms': String(DAY_MS - 1) }, DAY_MS, 'warning'],
+    ['keeps for ever', { 'retention.ms': '-1' }, 0, 'ok'],
+    ['forgets what never expires', { 'retention.ms': String(7 * DAY_MS) }, 0, 'warning'],
+    ['is compacted', { 'retention.ms': '1', 'cleanup.policy': 'compact,delete' }, DAY_MS, 'ok'],
+    ['does not tell', {}, DAY_MS, 'skipped'],
+  ])('one that %s: retention', (_what, settings, ttlMs, verdict) => {
+    expect(judgeRetention(new Map(Object.entries(settings)), ttlMs).verdict).toBe(verdict)
+  })
+
+  test('a retention is told in words, with its cure', () => {
+    expect(judgeRetention(new Map([['retention.ms', '3600000']]), DAY_MS)).toMatchObject({
+      detail: expect.stringContaining('keeps records for 1 hour, a device lives for 1 day'),
+      cure: expect.stringContaining('86400000'),
+    })
+    expect([1_500, 90_000, 129_600_000, 5].map(duration)).toEqual([
+      '1.5 seconds',
+      '1.5 minutes',
+      '1.5 days',
+      '5 ms',
+    ])
+  })
+
+  test.each([
+    ['1048588', 'ok'],
+    ['1000', 'warning'],
+    [undefined, 'skipped'],
+  ])('an error topic for messages of %s bytes', (bytes, verdict) => {
+    const settings = new Map(bytes === undefined ? [] : [['max.message.bytes', bytes]])
+    expect(judgeErrorTopic(settings).verdict).toBe(verdict)
+  })
+})
+
+describe('a rebuild', () => {
+  const targets = [
+    { partition: 0, from: 10, until: 20 },
+    { partition: 1, from: 5, until: 5 },
+    { partition: 2, from: 0, until: 4 },
+  ]
+
+  test.each<[Record<number, number | undefined>, number, boolean]>([
+    [{}, 0, false],
+    [{ 0: 3, 2: undefined }, 0, false],
+    [{ 0: 15, 1: 5, 2: 4 }, 9, false],
+    [{ 0: 25, 2: 4 }, 14, true],
+  ])('that stands at %o has read %i of 14 records', (next, done, isComplete) => {
+    const stored = new Map(Object.entries(next).map(([partition, offset]) => [Number(partition), offset]))
+    expect(rebuildProgress(targets, stored)).toEqual({ done, total: 14, isComplete })
+  })
+
+  test('of an empty topic is complete', () => {
+    expect(rebuildProgress([], new Map()).isComplete).toBe(true)
+  })
+})

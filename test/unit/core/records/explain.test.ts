@@ -1,0 +1,154 @@
+import { describe, expect, test } from 'vitest'
+import {
+  changedDevice,
+  explainChange,
+  explainRecord,
+  plannedHash,
+  type PresentHash,
+} from '../../../../cache-service/core/records/explain.ts'
+import {
+  deviceId,
+  NOW_MS,
+  RECORD_MS,
+  SETTINGS,
+  sourceRecord,
+  validatedOutput,
+} from '../../../support/records/record-builder.ts'
+
+const ABSENT: PresentHash = { kind: 'absent' }
+
+function explain(value: unknown, overrides = {}) {
+  return explainRecord(sourceRecord(value, overrides), NOW_MS, SETTINGS)
+}
+
+function present(fields: Readonly<Record<string, string>>): PresentHash {
+  return { kind: 'hash', fields: new Map(Object.entries(fields)), expiresAtMs: NOW_MS }
+}
+
+const STORED = {
+  last_updated: '2025-06-08T18:27:17.476623+00:00',
+  datatype_id: '7',
+  datatype_name: 'temperature',
+  datatype_unit: '°C',
+  persist: 'true',
+}
+
+describe('the verdict', () => {
+  test('of a good record is an update: the planned hash, the times, the expiry', () => {
+    const explanation = explain(validatedOutput())
+    const { verdict } = explanation
+    if (verdict.kind !== 'update') throw new Error(verdict.kind)
+    expect(Object.fromEntries(plannedHash(verdict.write))).toEqual(STORED)
+    expect(explanation).toMatchObject({
+      namedDevice: 'sensor-1',
+      givenTimestamp: '2025-06-08T18:27:17.476623',
+      recordTime: '2025-06-08T18:27:18.000000+00:00',
+      isRecordTimeNow: false,
+      expiresAtMs: RECORD_MS + SETTINGS.metadataTtlMs,
+    })
+    expect(changedDevice(explanation)).toBe(deviceId('sensor-1'))
+  })
+
+  test('names a clamped time, and a record time that is now', () => {
+    const future = explain(validatedOutput({ timestamp: '2031-01-01T00:00:00Z' }), { timestamp: '-1' })
+    expect(future.isRecordTimeNow).toBe(true)
+    expect(future.verdict).toMatchObject({
+      kind: 'update',
+      clamped: true,
+      write: { lastUpdated: '2025-06-08T18:27:20.000000+00:00' },
+    })
+  })
+
+  test('of a record that has outlived its hash is expired, and says when', () => {
+    const explanation = explain(validatedOutput(), { timestamp: String(NOW_MS - 2 * SETTINGS.metadataTtlMs) })
+    expect(explanation.verdict).toEqual({ kind: 'expired' })
+    expect(explanation.expiresAtMs).toBe(NOW_MS - SETTINGS.metadataTtlMs)
+  })
+
+  test.each([
+    ['empty_value', Buffer.alloc(0)],
+    ['not_utf8', Buffer.from([0xff])],
+    ['not_json', '{'],
+    ['not_an_object', '[]'],
+    ['missing_device_id', {}],
+    ['bad_device_id', { device_id: 7 }],
+    ['bad_timestamp', validatedOutput({ timestamp: 'yesterday' })],
+    ['bad_metadata', validatedOutput({ metadata: 'none' })],
+    ['bad_request_id', validatedOutput({ request_id: 7 })],
+    ['bad_key', null],
+    ['value_too_large', Buffer.alloc(SETTINGS.maxRecordBytes + 1)],
+  ])('of an invalid record is its reason: %s', (reason, value) => {
+    const explanation = explain(value)
+    expect(explanation.verdict).toMatchObject({
+      kind: 'rejected',
+      reason,
+      detail: expect.stringMatching(/./),
+    })
+    expect(changedDevice(explanation)).toBeUndefined()
+    expect(explainChange(explanation, ABSENT).outcome).toBe('dead_lettered')
+  })
+
+  test('of a record without metadata is skipped', () => {
+    const explanation = explain(validatedOutput({ metadata: null }))
+    expect(explanation.verdict).toEqual({ kind: 'skipped', reason: 'no_metadata' })
+    expect(explainChange(explanation, ABSENT).outcome).toBe('skipped')
+  })
+})
+
+describe('the difference to what Redis holds', () => {
+  test('names every field of either', () => {
+    const explanation = explain(validatedOutput())
+    const { outcome, fields } = explainChange(
+      explanation,
+      present({
+        last_updated: '2025-06-08T18:00:00.000000+00:00',
+        datatype_name: 'temperature',
+        extra: 'old',
+      }),
+    )
+    expect(outcome).toBe('changed')
+    expect(fields).toEqual([
+      { field: 'last_updated', present: '2025-06-08T18:00:00.000000+00:00', planned: STORED.last_updated },
+      { field: 'datatype_id', present: undefined, planned: '7' },
+      { field: 'datatype_name', present: 'temperature', planned: 'temperature' },
+      { field: 'datatype_unit', present: undefined, planned: '°C' },
+      { field: 'persist', present: undefined, planned: 'true' },
+      { field: 'extra', present: 'old', planned: undefined },
+    ])
+  })
+
+  test.each([
+    ['changed', ABSENT],
+    ['unchanged', present(STORED)],
+    ['stale', present({ ...STORED, last_updated: '2025-06-08T18:27:17.476624+00:00' })],
+    ['stale', present({ ...STORED, datatype_id: '8' })],
+    ['changed', present({ ...STORED, datatype_id: '6' })],
+    ['wrong_type', { kind: 'other_type', type: 'string' } as const],
+  ])('an update is %s', (outcome, found) => {
+    expect(explainChange(explain(validatedOutput()), found)).toMatchObject({
+      outcome,
+      isPresentDoubted: false,
+    })
+  })
+
+  test.each(['yesterday', '2031-01-01T00:00:00.000000+00:00'])(
+    'a stored time that is not believed (%s) loses',
+    (last_updated) => {
+      expect(explainChange(explain(validatedOutput()), present({ ...STORED, last_updated }))).toMatchObject({
+        outcome: 'changed',
+        isPresentDoubted: true,
+      })
+    },
+  )
+
+  test.each([
+    ['absent', ABSENT],
+    ['deleted', present(STORED)],
+    ['kept', present({ ...STORED, last_updated: '2025-06-08T18:40:00.000000+00:00' })],
+    ['wrong_type', { kind: 'other_type', type: 'set' } as const],
+  ])('a tombstone finds the hash %s', (outcome, found) => {
+    const explanation = explain(null, { key: Buffer.from('sensor-1') })
+    expect(explanation.namedDevice).toBe('sensor-1')
+    expect(explainChange(explanation, found)).toMatchObject({ outcome, fields: [] })
+  })
+})

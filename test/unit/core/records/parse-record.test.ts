@@ -1,0 +1,325 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { eventTimeFromMs } from '../../../../cache-service/core/event-time.ts'
+import {
+  parseRecord,
+  REJECT_REASONS,
+  type ParsedRecord,
+  type ParseSettings,
+} from '../../../../cache-service/core/records/parse-record.ts'
+import type { SourceRecord } from '../../../../cache-service/core/records/source-record.ts'
+import {
+  DAY_MS,
+  NOW_MS,
+  RECORD_MS,
+  SETTINGS,
+  sourceRecord,
+  validatedOutput,
+} from '../../../support/records/record-builder.ts'
+
+function parse(
+  value: unknown,
+  overrides: Partial<SourceRecord> = {},
+  settings: Partial<ParseSettings> = {},
+): ParsedRecord {
+  return parseRecord(sourceRecord(value, overrides), NOW_MS, { ...SETTINGS, ...settings })
+}
+
+function update(parsed: ParsedRecord) {
+  if (parsed.kind !== 'update') throw new Error(`an update was expected: ${JSON.stringify(parsed)}`)
+  return parsed
+}
+
+const without = (field: string) => {
+  const { [field]: _gone, ...rest } = validatedOutput()
+  return rest
+}
+const withMetadata = (metadata: unknown) => validatedOutput({ metadata })
+const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)])
+const fields = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, i]))
+
+test('a record of the normalizer is an update of its device', () => {
+  expect(parse(validatedOutput())).toEqual({
+    kind: 'update',
+    clamped: false,
+    update: {
+      deviceId: 'sensor-1',
+      lastUpdated: '2025-06-08T18:27:17.476623+00:00',
+      fields: [
+        ...['datatype_id', '7'],
+        ...['datatype_name', 'temperature'],
+        ...['datatype_unit', '°C'],
+        ...['persist', 'true'],
+      ],
+      expiresAtMs: RECORD_MS + DAY_MS,
+    },
+  })
+})
+
+describe('a record that can never be applied', () => {
+  const cases: [what: string, value: unknown, reason: string][] = [
+    ['of no bytes', '', 'empty_value'],
+    ['not UTF-8', Buffer.from([0x7b, 0xff, 0x7d]), 'not_utf8'],
+    ['in Latin-1', Buffer.from('{"device_id":"é"}', 'latin1'), 'not_utf8'],
+    ['not JSON', '{"device_id":', 'not_json'],
+    ['not JSON, with NaN', '{"values":[NaN],}', 'not_json'],
+    ['behind a byte order mark', '\ufeff{}', 'not_json'],
+    ['a list', [validatedOutput()], 'not_an_object'],
+    ['a string', '"text"', 'not_an_object'],
+    ['a number', '1', 'not_an_object'],
+    ['a bare NaN', 'NaN', 'not_an_object'],
+    ['the JSON null, which is no tombstone', 'null', 'not_an_object'],
+    ['nested 65 deep', validatedOutput({ values: nested(64) }), 'too_deep'],
+    ['nested 65 deep in a field nobody knows', validatedOutput({ new: nested(64) }), 'too_deep'],
+    ['nested 65 deep in the metadata', withMetadata({ extra: nested(63) }), 'too_deep'],
+    ['nested 100,000 deep', '['.repeat(100_000) + ']'.repeat(100_000), 'not_an_object'],
+    ['an object nested 100,000 deep', '{"a":'.repeat(100_000) + '1' + '}'.repeat(100_000), 'too_deep'],
+    ['with a number as request_id', validatedOutput({ request_id: 7 }), 'bad_request_id'],
+    ['without device_id', without('device_id'), 'missing_device_id'],
+    ['with a null device_id', validatedOutput({ device_id: null }), 'missing_device_id'],
+    ['with a number as device_id', validatedOutput({ device_id: 7 }), 'bad_device_id'],
+    ['with an empty device_id', validatedOutput({ device_id: '' }), 'bad_device_id'],
+    ['with a device_id of 257 bytes', validatedOutput({ device_id: 'x'.repeat(257) }), 'bad_device_id'],
+    [
+      'with a device_id of 258 bytes, 129 letters',
+      validatedOutput({ device_id: 'é'.repeat(129) }),
+      'bad_device_id',
+    ],
+    ['with a control character', validatedOutput({ device_id: 'a\u0000b' }), 'bad_device_id'],
+    ['with a line break', validatedOutput({ device_id: 'a\n' }), 'bad_device_id'],
+    ['with a lone surrogate', JSON.stringify(validatedOutput({ device_id: 'a\ud800' })), 'bad_device_id'],
+    ['with words as timestamp', validatedOutput({ timestamp: 'yesterday' }), 'bad_timestamp'],
+    ['with an empty timestamp', validatedOutput({ timestamp: '' }), 'bad_timestamp'],
+    ['with a number as timestamp', validatedOutput({ timestamp: 1749407237 }), 'bad_timestamp'],
+    ['of 1969', validatedOutput({ timestamp: '1969-12-31T23:59:59' }), 'bad_timestamp'],
+    ['with a list as metadata', withMetadata([]), 'bad_metadata'],
+    ['with a string as metadata', withMetadata('{}'), 'bad_metadata'],
+    ['with an object as datatype_id', withMetadata({ datatype_id: { id: '7' } }), 'bad_metadata'],
+    ['with a boolean as datatype_id', withMetadata({ datatype_id: true }), 'bad_metadata'],
+    ['with a list as datatype_name', withMetadata({ datatype_name: ['temperature'] }), 'bad_metadata'],
+    ['with an object as datatype_unit', withMetadata({ datatype_unit: { unit: '°C' } }), 'bad_metadata'],
+    ['with a string as persist', withMetadata({ persist: 'true' }), 'bad_metadata'],
+    ['with a number as persist', withMetadata({ persist: 1 }), 'bad_metadata'],
+    ['with a null among persist', withMetadata({ persist: [true, null] }), 'bad_metadata'],
+    ['with 257 metadata fields', withMetadata(fields(257)), 'too_many_fields'],
+  ]
+
+  test.each(cases)('%s', (_, value, reason) => {
+    expect(parse(value)).toEqual({ kind: 'rejected', reason, detail: expect.stringMatching(/./) })
+  })
+
+  test('is one that a tombstone cannot name its device by', () => {
+    const keys = [null, '', 'a\tb', 'x'.repeat(257), Buffer.from([0xff])]
+    for (const key of keys) {
+      const given = key === null ? null : Buffer.from(key)
+      expect(parse(null, { key: given })).toMatchObject({ kind: 'rejected', reason: 'bad_key' })
+    }
+  })
+
+  test('is one above MAX_RECORD_BYTES, which is not even decoded', () => {
+    const limit = { maxRecordBytes: 16 }
+    expect(parse('x'.repeat(16), {}, limit)).toMatchObject({ reason: 'not_json' })
+    expect(parse('x'.repeat(17), {}, limit)).toMatchObject({
+      reason: 'value_too_large',
+      detail: expect.stringMatching(/17 bytes.*16.*MAX_RECORD_BYTES/),
+    })
+  })
+
+  test('has one reason of a closed set', () => {
+    for (const [, , reason] of cases) expect(REJECT_REASONS).toContain(reason)
+  })
+
+  test('says path, code and message of each thing that is wrong with it', () => {
+    const detail = (parsed: ParsedRecord) => (parsed.kind === 'rejected' ? parsed.detail : '')
+    expect(detail(parse(withMetadata({ datatype_name: {}, persist: 1 })))).toMatch(
+      /^metadata\.datatype_name \(\w+\): .+; metadata\.persist \(\w+\): ./,
+    )
+    const allWrong = { datatype_id: {}, datatype_name: {}, datatype_unit: {}, persist: {} }
+    const everything = { request_id: 1, timestamp: 1, device_id: 1, metadata: allWrong }
+    expect(detail(parse(validatedOutput(everything))).split('; ')).toHaveLength(7)
+  })
+})
+
+describe('a record is fine', () => {
+  test.each([
+    ['nested exactly 64 deep', validatedOutput({ values: nested(63) })],
+    ['with 256 metadata fields', withMetadata(fields(256))],
+    ['with fields that nobody knows', validatedOutput({ upstream_grew: { a: 1 } })],
+    ['with values of any type', validatedOutput({ values: 'x', labels: {}, display_names: 1, index: null })],
+    ['without request_id', without('request_id')],
+    ['with a null request_id', validatedOutput({ request_id: null })],
+    ['with a device_id of 256 bytes', validatedOutput({ device_id: 'x'.repeat(256) })],
+    ['with colons in its device_id', validatedOutput({ device_id: 'gw1:node:7' })],
+    ['with empty metadata', withMetadata({})],
+    ['with NaN among its values', '{"device_id":"a","values":[NaN,-Infinity],"metadata":{}}'],
+    ['with NaN as datatype_id', '{"device_id":"a","metadata":{"datatype_id":NaN}}'],
+    [
+      'with a __proto__ of its own',
+      '{"device_id":"a","__proto__":{"device_id":1},"metadata":{"__proto__":1}}',
+    ],
+  ])('%s', (_, value) => {
+    expect(parse(value)).toMatchObject({ kind: 'update' })
+  })
+
+  test('with numbers where strings are meant', () => {
+    const { fields: found } = update(
+      parse(withMetadata({ datatype_id: 7, datatype_name: 1.5, datatype_unit: 0 })),
+    ).update
+    expect(found).toEqual([
+      'datatype_id',
+      '7',
+      'datatype_name',
+      '1.5',
+      'datatype_unit',
+      '0',
+      'persist',
+      'true',
+    ])
+  })
+
+  test('with extra fields when they are wanted', () => {
+    const sent = withMetadata({ battery_ok: true, other: 1 })
+    expect(update(parse(sent, {}, { extraFields: ['battery_ok'] })).update.fields).toEqual([
+      ...['battery_ok', 'true'],
+      ...['persist', 'true'],
+    ])
+  })
+})
+
+describe('a record without metadata is skipped', () => {
+  test.each([
+    ['absent', without('metadata')],
+    ['null', withMetadata(null)],
+    ['NaN', '{"device_id":"a","metadata":NaN}'],
+  ])('%s', (_, value) => {
+    expect(parse(value)).toEqual({ kind: 'skipped', reason: 'no_metadata' })
+  })
+
+  test('unless something else is wrong with it', () => {
+    expect(parse(validatedOutput({ metadata: null, timestamp: 'x' }))).toMatchObject({
+      reason: 'bad_timestamp',
+    })
+  })
+})
+
+describe('the event time', () => {
+  test.each([
+    ['absent', without('timestamp')],
+    ['null', validatedOutput({ timestamp: null })],
+  ])('is the record time when it is %s', (_, value) => {
+    expect(update(parse(value))).toMatchObject({
+      clamped: false,
+      update: { lastUpdated: eventTimeFromMs(RECORD_MS).text },
+    })
+  })
+
+  test.each([
+    [299_999, false],
+    [300_000, false],
+    [300_001, true],
+    [86_400_000, true],
+  ])('of %d ms after the record time becomes it: %s', (aheadMs, clamped) => {
+    const timestamp = eventTimeFromMs(RECORD_MS + aheadMs).text
+    expect(update(parse(validatedOutput({ timestamp })))).toMatchObject({
+      clamped,
+      update: { lastUpdated: clamped ? eventTimeFromMs(RECORD_MS).text : timestamp },
+    })
+  })
+
+  test('counts from the record time, not from now: a replay gives the same', () => {
+    const value = validatedOutput({ timestamp: eventTimeFromMs(RECORD_MS + 400_000).text })
+    const first = parseRecord(sourceRecord(value), NOW_MS, SETTINGS)
+    const replayed = parseRecord(sourceRecord(value), NOW_MS + 3_600_000, SETTINGS)
+    expect(replayed).toEqual(first)
+  })
+
+  test('long ago is no reason to doubt it', () => {
+    expect(update(parse(validatedOutput({ timestamp: '1970-01-01T00:00:00' }))).update).toMatchObject({
+      lastUpdated: '1970-01-01T00:00:00.000000+00:00',
+      expiresAtMs: RECORD_MS + DAY_MS,
+    })
+  })
+})
+
+describe('a record time that is none counts as now', () => {
+  test.each(['-1', '0', '', 'x', 'NaN', String(NOW_MS + 1), '99999999999999999'])('%j', (timestamp) => {
+    const { update: found } = update(parse(without('timestamp'), { timestamp }))
+    expect(found).toMatchObject({ lastUpdated: eventTimeFromMs(NOW_MS).text, expiresAtMs: NOW_MS + DAY_MS })
+  })
+})
+
+describe('expiry', () => {
+  test('counts from the record time', () => {
+    const recordMs = NOW_MS - 3_600_000
+    expect(update(parse(validatedOutput(), { timestamp: String(recordMs) })).update.expiresAtMs).toBe(
+      recordMs + DAY_MS,
+    )
+  })
+
+  test.each([
+    [DAY_MS - 1, 'update'],
+    [DAY_MS, 'expired'],
+    [DAY_MS + 1, 'expired'],
+  ])('of a record %d ms old makes it: %s', (ageMs, kind) => {
+    expect(parse(validatedOutput(), { timestamp: String(NOW_MS - ageMs) }).kind).toBe(kind)
+  })
+
+  test('never comes without a TTL, however old the record', () => {
+    expect(
+      update(parse(validatedOutput(), { timestamp: '1' }, { metadataTtlMs: 0 })).update.expiresAtMs,
+    ).toBe(0)
+  })
+
+  test('does not hide that a record is invalid', () => {
+    expect(parse('{', { timestamp: '1' })).toMatchObject({ kind: 'rejected' })
+  })
+})
+
+describe('a tombstone', () => {
+  test('deletes what is not later than its record time and the allowed skew', () => {
+    expect(parse(null, { key: Buffer.from('gw1:é') })).toEqual({
+      kind: 'tombstone',
+      tombstone: { deviceId: 'gw1:é', deletesUpTo: eventTimeFromMs(RECORD_MS + 300_000).text },
+    })
+  })
+
+  test('however old is one', () => {
+    expect(parse(null, { key: Buffer.from('a'), timestamp: '1' })).toMatchObject({
+      kind: 'tombstone',
+      tombstone: { deletesUpTo: '1970-01-01T00:05:00.001000+00:00' },
+    })
+  })
+})
+
+test('no value and no key make it throw, and its answer is always one of the five', () => {
+  const json = fc.oneof(
+    fc.record(
+      {
+        device_id: fc.jsonValue({ maxDepth: 1 }),
+        timestamp: fc.oneof(fc.string(), fc.constant('2025-06-08T18:27:17')),
+        metadata: fc.oneof(fc.jsonValue(), fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 1 }))),
+      },
+      { requiredKeys: [] },
+    ),
+    fc.jsonValue(),
+  )
+  const value = fc.oneof(
+    json.map((found) => Buffer.from(JSON.stringify(found))),
+    fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
+    fc.constant(null),
+  )
+  const key = fc.option(fc.uint8Array({ maxLength: 8 }).map((bytes) => Buffer.from(bytes)))
+  fc.assert(
+    fc.property(
+      value,
+      key,
+      fc.oneof(fc.string(), fc.maxSafeInteger().map(String)),
+      (found, given, timestamp) => {
+        const record = { offset: '0', timestamp, key: given, value: found }
+        const { kind } = parseRecord(record, NOW_MS, { ...SETTINGS, extraFields: 'all' })
+        expect(['update', 'tombstone', 'skipped', 'expired', 'rejected']).toContain(kind)
+      },
+    ),
+    { numRuns: 500 },
+  )
+})

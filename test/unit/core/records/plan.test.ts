@@ -1,0 +1,330 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { parseRecord, type ParsedRecord } from '../../../../cache-service/core/records/parse-record.ts'
+import {
+  deleteCalls,
+  planChunk,
+  updateCalls,
+  type ChunkPlan,
+  type DeviceDelete,
+  type DeviceWrite,
+  type PlanContext,
+} from '../../../../cache-service/core/records/plan.ts'
+import { settle } from '../../../../cache-service/core/records/settle.ts'
+import type { SourceRecord } from '../../../../cache-service/core/records/source-record.ts'
+import {
+  ALL_FIELDS,
+  anyDelivery,
+  arbitraryIdleRecord,
+  arbitraryTombstone,
+  arbitraryUpdate,
+  asPartition,
+  chunkLengths,
+  cut,
+  inOrderOfTime,
+} from '../../../support/records/arbitrary-records.ts'
+import { greatestUpdates } from '../../../support/oracle/greatest-update.ts'
+import {
+  deviceId,
+  NOW_MS,
+  RECORD_MS,
+  SETTINGS,
+  sourceRecord,
+  validatedOutput,
+} from '../../../support/records/record-builder.ts'
+import { RedisModel } from '../../../support/oracle/redis-model.ts'
+
+const CONTEXT: PlanContext = { nowMs: NOW_MS, settings: SETTINGS, internalErrorsInARow: 0 }
+const plan = (
+  records: readonly SourceRecord[],
+  context: Partial<PlanContext> = {},
+  parse?: typeof parseRecord,
+) => planChunk(records, { ...CONTEXT, ...context }, parse)
+const total = (counts: Readonly<Record<string, number>>) =>
+  Object.values(counts).reduce((sum, n) => sum + n, 0)
+
+const update = arbitraryUpdate(NOW_MS)
+const tombstone = arbitraryTombstone(NOW_MS)
+const idle = arbitraryIdleRecord(NOW_MS)
+const anyRecord = fc.oneof(
+  { weight: 6, arbitrary: update },
+  { weight: 2, arbitrary: tombstone },
+  { weight: 1, arbitrary: idle },
+)
+
+describe('the plan of a chunk', () => {
+  test('of one record of every kind says what is to be done with each', () => {
+    const planned = plan([
+      sourceRecord(validatedOutput()),
+      sourceRecord(validatedOutput({ device_id: 'late', timestamp: '2025-06-08T19:00:00' })),
+      sourceRecord(null, { key: Buffer.from('gone') }),
+      sourceRecord(validatedOutput({ metadata: null })),
+      sourceRecord(validatedOutput(), { timestamp: '1' }),
+      sourceRecord('{'),
+    ])
+    expect(planned).toMatchObject({
+      deletes: [{ index: 2, deviceId: 'gone', deletesUpTo: '2025-06-08T18:32:18.000000+00:00' }],
+      updates: [
+        { index: 0, deviceId: 'sensor-1', lastUpdated: '2025-06-08T18:27:17.476623+00:00' },
+        { index: 1, deviceId: 'late', lastUpdated: '2025-06-08T18:27:18.000000+00:00' },
+      ],
+      rejections: [{ index: 5, reason: 'not_json' }],
+      believedUpTo: '2025-06-09T18:27:20.000000+00:00',
+      superseded: 0,
+      tombstones: 1,
+      skipped: 1,
+      expired: 1,
+      clockSkews: 1,
+      internalErrorsInARow: 0,
+      mostInternalErrorsInARow: 0,
+    })
+    expect([...planned.recordTimesMs]).toEqual([RECORD_MS, RECORD_MS, RECORD_MS, RECORD_MS, 1, RECORD_MS])
+  })
+
+  test('of nothing is nothing', () => {
+    expect(plan([])).toMatchObject({ deletes: [], updates: [], rejections: [], superseded: 0 })
+  })
+
+  test('names a device once among the updates, and once among the deletes', () => {
+    fc.assert(
+      fc.property(fc.array(anyRecord, { maxLength: 30 }), (records) => {
+        const { deletes, updates } = plan(records, { settings: ALL_FIELDS })
+        for (const step of [deletes, updates]) {
+          const ids = step.map((write) => write.deviceId)
+          expect(new Set(ids).size).toBe(ids.length)
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
+
+/** Chunk by chunk, as the worker does it. */
+function run(chunks: readonly (readonly SourceRecord[])[]) {
+  const redis = new RedisModel()
+  const counted: number[] = []
+  for (const chunk of chunks) {
+    const planned = plan(chunk, { settings: ALL_FIELDS })
+    const settled = settle(planned, redis.write(planned))
+    redis.learn(settled)
+    counted.push(total(settled.counts))
+  }
+  return { state: redis.snapshot(), counted }
+}
+
+describe('whatever was delivered how often, in what order and in what chunks', () => {
+  test('Redis ends with the greatest update of each device, and its latest expiry', () => {
+    const deliveries = fc
+      .array(fc.oneof({ weight: 6, arbitrary: update }, { weight: 1, arbitrary: idle }), { maxLength: 14 })
+      .chain((records) => fc.tuple(fc.constant(records), anyDelivery(records), chunkLengths))
+    fc.assert(
+      fc.property(deliveries, ([records, delivered, lengths]) => {
+        const expected = greatestUpdates(records, NOW_MS, ALL_FIELDS)
+        const { state } = run(cut(delivered, lengths))
+        expect(state).toEqual({ hashes: expected, index: Object.keys(expected).sort() })
+      }),
+      { numRuns: 400 },
+    )
+  })
+
+  test('tombstones among records in order end in one state, however they are cut into chunks', () => {
+    fc.assert(
+      fc.property(fc.array(anyRecord, { maxLength: 20 }), chunkLengths, (given, lengths) => {
+        const records = inOrderOfTime(given)
+        const oneByOne = run(cut(records, [1])).state
+        expect(run(cut(records, lengths)).state).toEqual(oneByOne)
+        expect(run([records]).state).toEqual(oneByOne)
+      }),
+      { numRuns: 400 },
+    )
+  })
+
+  test('tombstones among records of any record times leave the same devices with the same content', () => {
+    // But not the same expiry: a tombstone that deletes nothing may be older than what it spares.
+    const contents = (chunks: readonly (readonly SourceRecord[])[]) => {
+      const { hashes, index } = run(chunks).state
+      const found = Object.entries(hashes).map(([id, { lastUpdated, fields }]) => [id, lastUpdated, fields])
+      return { found, index }
+    }
+    fc.assert(
+      fc.property(fc.array(anyRecord, { maxLength: 20 }), chunkLengths, (records, lengths) => {
+        const oneByOne = contents(cut(records, [1]))
+        expect(contents(cut(records, lengths))).toEqual(oneByOne)
+        expect(contents([records])).toEqual(oneByOne)
+      }),
+      { numRuns: 400 },
+    )
+  })
+
+  test('the index names exactly the devices that there are', () => {
+    fc.assert(
+      fc.property(fc.array(anyRecord, { maxLength: 20 }), chunkLengths, (records, lengths) => {
+        const { hashes, index } = run(cut(records, lengths)).state
+        expect(index).toEqual(Object.keys(hashes).sort())
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('every record is counted once', () => {
+    fc.assert(
+      fc.property(fc.array(anyRecord, { maxLength: 30 }), chunkLengths, (records, lengths) => {
+        const chunks = cut(records, lengths)
+        expect(run(chunks).counted).toEqual(chunks.map((chunk) => chunk.length))
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('the same records again change nothing', () => {
+    fc.assert(
+      fc.property(fc.array(update, { maxLength: 12 }), chunkLengths, (records, lengths) => {
+        const redis = new RedisModel()
+        for (const chunk of cut(records, lengths)) redis.write(plan(chunk, { settings: ALL_FIELDS }))
+        const before = redis.snapshot()
+        for (const chunk of cut(records, lengths)) {
+          const again = redis.write(plan(chunk, { settings: ALL_FIELDS }))
+          expect(again.updates).not.toContain('changed')
+        }
+        expect(redis.snapshot()).toEqual(before)
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
+
+describe('an exception of ours', () => {
+  /** Parses, but throws for the records whose offset is listed. */
+  function failingFor(...offsets: number[]): typeof parseRecord {
+    return (record, nowMs, settings): ParsedRecord => {
+      if (offsets.includes(Number(record.offset))) throw new TypeError('x is not a function')
+      return parseRecord(record, nowMs, settings)
+    }
+  }
+  const good = (count: number) =>
+    asPartition(Array.from({ length: count }, () => sourceRecord(validatedOutput())))
+
+  test('costs the one record, which becomes a dead letter', () => {
+    expect(plan(good(3), {}, failingFor(1))).toMatchObject({
+      rejections: [{ index: 1, reason: 'internal_error', detail: 'x is not a function' }],
+      updates: [{ index: 0 }],
+      superseded: 1,
+      internalErrorsInARow: 0,
+      mostInternalErrorsInARow: 1,
+    })
+  })
+
+  test('is counted in runs, which a record that could be handled ends', () => {
+    expect(plan(good(7), {}, failingFor(1, 2, 3, 5, 6))).toMatchObject({
+      internalErrorsInARow: 2,
+      mostInternalErrorsInARow: 3,
+    })
+  })
+
+  test('is counted over chunks', () => {
+    expect(plan(good(3), { internalErrorsInARow: 48 }, failingFor(0, 1))).toMatchObject({
+      internalErrorsInARow: 0,
+      mostInternalErrorsInARow: 50,
+    })
+    expect(plan(good(2), { internalErrorsInARow: 48 }, failingFor(0, 1))).toMatchObject({
+      internalErrorsInARow: 50,
+      mostInternalErrorsInARow: 50,
+    })
+  })
+
+  test('is not what makes an invalid record, which ends a run as well', () => {
+    const records = asPartition([sourceRecord('a'), sourceRecord('b'), sourceRecord('c')])
+    expect(plan(records, { internalErrorsInARow: 9 }, failingFor(2))).toMatchObject({
+      internalErrorsInARow: 1,
+      mostInternalErrorsInARow: 9,
+    })
+  })
+
+  test('is counted as the record that it is: none is missing from the sum', () => {
+    const planned = plan(good(3), {}, failingFor(0, 2))
+    expect(settle(planned, { deletes: [], updates: ['changed'] }).counts).toMatchObject({
+      applied: 1,
+      dead_lettered: 2,
+    })
+  })
+})
+
+describe('the calls of a script', () => {
+  const write = (id: string, content = 'x'): DeviceWrite => ({
+    index: 0,
+    deviceId: deviceId(id),
+    lastUpdated: '2025-06-08T18:27:17.476623+00:00',
+    fields: ['datatype_id', content],
+    expiresAtMs: 1749493637000,
+  })
+  const roomy = { maxKeys: 1_000, maxBytes: 1_000_000 }
+
+  test('pack an entry a key: expiry, last_updated, names and values', () => {
+    expect(updateCalls([write('gw:1'), write('é', '"\0\u{1f6aa}')], roomy)).toEqual([
+      {
+        keys: ['device:gw:1:metadata', 'device:é:metadata'],
+        packed:
+          '[[1749493637000,"2025-06-08T18:27:17.476623+00:00","datatype_id","x"],' +
+          '[1749493637000,"2025-06-08T18:27:17.476623+00:00","datatype_id","\\"\\u0000\u{1f6aa}"]]',
+      },
+    ])
+  })
+
+  test('that delete pack how far they may', () => {
+    const deletes: DeviceDelete[] = [
+      { index: 0, deviceId: deviceId('a'), deletesUpTo: '2025-06-08T18:32:18.000000+00:00' },
+    ]
+    expect(deleteCalls(deletes, roomy)).toEqual([
+      { keys: ['device:a:metadata'], packed: '["2025-06-08T18:32:18.000000+00:00"]' },
+    ])
+  })
+
+  test('have one key each, for a cluster', () => {
+    const calls = updateCalls([write('a'), write('b'), write('c')], { ...roomy, maxKeys: 1 })
+    expect(calls.map(({ keys }) => keys)).toEqual([
+      ['device:a:metadata'],
+      ['device:b:metadata'],
+      ['device:c:metadata'],
+    ])
+  })
+
+  test('are none for nothing', () => {
+    expect(updateCalls([], roomy)).toEqual([])
+  })
+
+  test('give a large one a call of its own, and lose nothing', () => {
+    const large = 'x'.repeat(500)
+    const calls = updateCalls([write('a'), write('b', large), write('c')], { maxKeys: 9, maxBytes: 300 })
+    expect(calls.map(({ keys }) => keys.length)).toEqual([1, 1, 1])
+    expect(calls[1]?.packed).toContain(large)
+  })
+
+  test('put together are the plan, and each is within the limits', () => {
+    const limits = fc.record({
+      maxKeys: fc.integer({ min: 1, max: 4 }),
+      maxBytes: fc.integer({ min: 1, max: 400 }),
+    })
+    const contents = fc.array(fc.string({ maxLength: 60 }), { maxLength: 12 })
+    fc.assert(
+      fc.property(contents, limits, (texts, { maxKeys, maxBytes }) => {
+        const writes = texts.map((text, i) => write(`d${i}`, text))
+        const calls = updateCalls(writes, { maxKeys, maxBytes })
+        const entries = calls.flatMap(({ packed }): unknown[] => JSON.parse(packed))
+        expect(entries).toEqual(writes.map((w) => [w.expiresAtMs, w.lastUpdated, ...w.fields]))
+        expect(calls.flatMap(({ keys }) => keys)).toEqual(writes.map((w) => `device:${w.deviceId}:metadata`))
+        for (const { keys, packed } of calls) {
+          expect(keys.length).toBeLessThanOrEqual(maxKeys)
+          const separators = keys.length + 1
+          if (keys.length > 1) expect(packed.length - separators).toBeLessThanOrEqual(maxBytes)
+        }
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+test('a plan is plain data: it survives being written down', () => {
+  const planned: ChunkPlan = plan([sourceRecord(validatedOutput()), sourceRecord('{')])
+  const { recordTimesMs: _times, ...rest } = planned
+  expect(JSON.parse(JSON.stringify(rest))).toEqual(rest)
+})

@@ -1,0 +1,58 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { judgeProgress, type ProgressVerdict } from '../../../../cache-service/core/workers/progress.ts'
+
+const rewind = (rewindTo: number): ProgressVerdict => ({ kind: 'lost', rewindTo })
+
+test.each<
+  [
+    what: string,
+    stored: number | undefined,
+    position: number,
+    earliest: number,
+    end: number,
+    verdict: ProgressVerdict,
+  ]
+>([
+  ['stands where we are', 50, 50, 0, 100, { kind: 'in_step' }],
+  ['is ahead: another worker got further than the commit says', 70, 50, 0, 100, { kind: 'in_step' }],
+  ['is at the end, and so are we', 100, 100, 0, 100, { kind: 'in_step' }],
+  ['is missing, with all the records still there', undefined, 50, 0, 100, rewind(0)],
+  ['is missing, with some records gone', undefined, 50, 20, 100, rewind(20)],
+  ['is missing, and we are at the earliest record', undefined, 20, 20, 100, { kind: 'behind_nothing' }],
+  ['is missing in an empty topic', undefined, 0, 0, 0, { kind: 'behind_nothing' }],
+  ['is missing, and all records are gone', undefined, 100, 100, 100, { kind: 'behind_nothing' }],
+  ['is behind: an older snapshot', 30, 50, 0, 100, rewind(30)],
+  ['is behind, and some of what is missing is gone', 30, 50, 40, 100, rewind(40)],
+  ['is behind, and all of what is missing is gone', 30, 50, 50, 100, { kind: 'behind_nothing' }],
+  ['is behind by one record', 49, 50, 0, 100, rewind(49)],
+  ['is nought, of a partition that was never filled', 0, 50, 0, 100, rewind(0)],
+  ['is beyond the end: the topic was created again', 500, 50, 0, 100, { kind: 'foreign' }],
+  ['is beyond an empty topic', 500, 0, 0, 0, { kind: 'foreign' }],
+  ['is beyond the end, but not beyond us: the end was read before', 101, 101, 0, 100, { kind: 'in_step' }],
+])('progress that %s', (_, stored, position, earliest, end, verdict) => {
+  expect(judgeProgress(stored, position, earliest, end)).toEqual(verdict)
+})
+
+test('a rewind never goes forward, never before the earliest record, and never skips what Redis lacks', () => {
+  const offset = fc.nat({ max: 20 })
+  fc.assert(
+    fc.property(fc.option(offset, { nil: undefined }), offset, offset, offset, (stored, position, a, b) => {
+      const [earliest, end] = [Math.min(a, b), Math.max(a, b)]
+      const verdict = judgeProgress(stored, position, earliest, end)
+      const isMissing = stored === undefined || stored < position
+      if (verdict.kind === 'lost') {
+        expect(isMissing).toBe(true)
+        expect(verdict.rewindTo).toBeLessThan(position)
+        expect(verdict.rewindTo).toBeGreaterThanOrEqual(earliest)
+        expect(verdict.rewindTo).toBe(Math.max(stored ?? 0, earliest))
+      } else if (verdict.kind === 'behind_nothing') {
+        expect(isMissing).toBe(true)
+        expect(earliest).toBeGreaterThanOrEqual(position)
+      } else {
+        expect(stored).toBeGreaterThanOrEqual(position)
+      }
+    }),
+    { numRuns: 2_000 },
+  )
+})

@@ -1,0 +1,360 @@
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { parseConfig } from '../../../cache-service/config/config.ts'
+import { options } from '../../../cache-service/config/options.ts'
+import { createApiMetrics } from '../../../cache-service/telemetry/api-metrics.ts'
+import { createWorkerMetrics } from '../../../cache-service/telemetry/worker-metrics.ts'
+import { createProcessMetrics } from '../../../cache-service/telemetry/process-metrics.ts'
+import { createUpdaterMetrics } from '../../../cache-service/telemetry/updater-metrics.ts'
+import { normalizerHelp } from '../../simulator/normalizer-options.ts'
+import { copiesOf, execForm, instructionsOf, parseDockerfile } from '../../support/docs/dockerfile.ts'
+
+const root = join(import.meta.dirname, '../../..')
+
+function textOf(path: string): string {
+  return readFileSync(join(root, path), 'utf8')
+}
+
+const scalar = z.union([z.string(), z.number()])
+const serviceEntry = z.looseObject({
+  image: z.string(),
+  build: z.object({ context: z.literal('.'), dockerfile: z.string(), target: z.string() }).optional(),
+  command: z.array(z.string()).optional(),
+  container_name: z.string().optional(),
+  environment: z.record(z.string(), scalar).optional(),
+  env_file: z.array(z.object({ path: z.string(), required: z.literal(false) })).optional(),
+  ports: z.array(z.string()).optional(),
+  volumes: z.array(z.string()).optional(),
+  networks: z.array(z.string()),
+  depends_on: z.record(z.string(), z.object({ condition: z.string() })).optional(),
+  healthcheck: z.looseObject({ test: z.array(z.string()) }).optional(),
+  profiles: z.array(z.string()).optional(),
+  stop_grace_period: z.string().optional(),
+})
+const composeFile = z.strictObject({
+  name: z.string(),
+  services: z.record(z.string(), serviceEntry),
+  volumes: z.record(z.string(), z.null()).optional(),
+  networks: z.record(z.string(), z.object({ name: z.string().optional(), external: z.boolean().optional() })),
+})
+const packageFile = z.looseObject({
+  version: z.string(),
+  scripts: z.record(z.string(), z.string()),
+  dependencies: z.record(z.string(), z.string()),
+})
+
+const stack = composeFile.parse(parse(textOf('docker-compose.yml')))
+const platform = composeFile.parse(parse(textOf('docker-compose.platform.yml')))
+const composeFiles = { 'docker-compose.yml': stack, 'docker-compose.platform.yml': platform }
+const npmPackage = packageFile.parse(JSON.parse(textOf('package.json')))
+const stages = parseDockerfile(textOf('deploy/Dockerfile'))
+
+const serviceVariables = options.flatMap(({ name, kind }): string[] =>
+  kind === 'secret' ? [name, `${name}_FILE`] : [name],
+)
+const normalizerVariables =
+  normalizerHelp()
+    .match(/^ {2}[A-Z_]+/gm)
+    ?.map((name) => name.trim()) ?? []
+
+const example = Object.fromEntries(
+  textOf('.env.example')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line): [string, string] => {
+      const [, name = line, value = ''] = /^([A-Z_]+)=(.*)$/.exec(line) ?? []
+      return [name, value]
+    }),
+)
+
+function noFiles(path: string): string {
+  throw new Error(`no file should be read: ${path}`)
+}
+
+describe('.env.example', () => {
+  it('has every everyday option, at its default', () => {
+    const everyday = options.filter(({ level }) => level === 'everyday')
+    for (const { name, default: defaultText } of everyday) {
+      // The one exception: no Redis on preservarium_net without a password.
+      expect(example[name], name).toBe(name === 'REDIS_PASSWORD' ? 'change-me' : defaultText)
+    }
+  })
+
+  it('has no variable that nobody reads', () => {
+    for (const name of Object.keys(example))
+      expect([...serviceVariables, ...normalizerVariables]).toContain(name)
+  })
+})
+
+describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
+  const services = Object.entries(compose.services)
+
+  it('uses only variables of .env.example, with the same defaults', () => {
+    const used = [...textOf(path).matchAll(/(?<!\$)\$\{?(\w+)(?::-([^}]*))?\}?/g)]
+    expect(used.length).toBeGreaterThan(0)
+    for (const [text, name = '', defaultText] of used) {
+      expect({ text, default: defaultText }).toEqual({ text, default: example[name] })
+    }
+  })
+
+  it('gives our own programs only variables that they know', () => {
+    for (const [, { build, environment }] of services) {
+      const known = build?.target === 'normalizer' ? normalizerVariables : serviceVariables
+      if (build) expect(known).toEqual(expect.arrayContaining(Object.keys(environment ?? {})))
+    }
+  })
+
+  it('pins every image that is not ours', () => {
+    for (const [, { build, image }] of services) if (!build) expect(image).toMatch(/:\d+\.\d+\.\d+(-\w+)?$/)
+  })
+
+  it('publishes on 127.0.0.1 only', () => {
+    for (const port of services.flatMap(([, { ports }]) => ports ?? []))
+      expect(port).toMatch(/^127\.0\.0\.1:/)
+  })
+
+  it('refers to services, volumes, networks and build stages that exist', () => {
+    for (const [name, { build, depends_on = {}, networks, volumes = [] }] of services) {
+      for (const [other, { condition }] of Object.entries(depends_on)) {
+        expect(compose.services, name).toHaveProperty(other)
+        if (condition === 'service_healthy') expect(compose.services[other]).toHaveProperty('healthcheck')
+        else expect(condition).toBe('service_completed_successfully')
+      }
+      for (const network of networks) expect(compose.networks).toHaveProperty(network)
+      for (const volume of volumes) expect(compose.volumes).toHaveProperty(volume.split(':')[0] ?? '')
+      if (!build) continue
+      expect(build.dockerfile).toBe('deploy/Dockerfile')
+      expect(stages.map((stage) => stage.name)).toContain(build.target)
+    }
+  })
+
+  it('starts a service whose settings are good, without a .env and with the example', () => {
+    const { environment = {}, env_file } = compose.services['cache_service'] ?? {}
+    const fixed = Object.fromEntries(
+      Object.entries(environment).map(([name, value]) => [name, String(value)]),
+    )
+    expect(env_file).toEqual([{ path: '.env', required: false }])
+    for (const env of [fixed, { ...example, ...fixed }]) {
+      const parsed = parseConfig(env, noFiles)
+      expect(parsed).toMatchObject({ kind: 'ok', warnings: [] })
+      expect(parsed).toHaveProperty('config.process.metricsHost', '0.0.0.0')
+      expect(parsed).toHaveProperty('config.process.metricsPort', 9464)
+      expect(parsed).toMatchObject({ config: { api: { auth: 'off', host: '0.0.0.0', port: 5011 } } })
+    }
+  })
+
+  it('confines our own containers', () => {
+    for (const [name, { build, ...rest }] of services) {
+      if (!build) continue
+      expect(rest, name).toMatchObject({
+        init: true,
+        read_only: true,
+        cap_drop: ['ALL'],
+        security_opt: ['no-new-privileges:true'],
+        tmpfs: ['/tmp'],
+        restart: 'unless-stopped',
+      })
+    }
+  })
+
+  it('asks the worker itself whether it is well, and gives it time to finish', () => {
+    const worker = compose.services['cache_service']
+    const shutdown = Number(options.find(({ name }) => name === 'SHUTDOWN_TIMEOUT_S')?.default)
+    expect(worker?.healthcheck?.test).toEqual(['CMD', 'node', 'cache-service/main.ts', 'healthcheck'])
+    expect(Number(/^(\d+)s$/.exec(worker?.stop_grace_period ?? '')?.[1])).toBeGreaterThan(shutdown)
+    expect(worker).toMatchObject({ container_name: 'cache_service', command: ['all'] })
+  })
+})
+
+describe('the whole stack', () => {
+  it('is Kafka, its topics, Redis and the worker; the normalizer only for the demo', () => {
+    const profiles = Object.entries(stack.services).map(([name, { profiles: list }]) => [name, list])
+    expect(Object.fromEntries(profiles)).toEqual({
+      kafka: undefined,
+      topics: undefined,
+      redis: undefined,
+      cache_service: undefined,
+      normalizer: ['demo'],
+    })
+    expect(stack.networks).toEqual({ preservarium_net: { name: 'preservarium_net' } })
+    expect(stack.services['redis']?.container_name).toBe('redis')
+  })
+
+  it('keeps the data of Kafka and Redis in volumes', () => {
+    const { kafka, redis } = stack.services
+    const logDirs = kafka?.environment?.['KAFKA_LOG_DIRS']
+    expect(kafka?.volumes).toEqual([`kafka_data:${logDirs}`])
+    expect(redis?.volumes).toEqual(['redis_data:/data'])
+    expect(redis?.command?.join(' ')).toContain('--appendonly yes')
+  })
+
+  it('gives Redis the password of the worker, and its health check too', () => {
+    const { redis } = stack.services
+    expect(redis?.command?.slice(-2)).toEqual(['--requirepass', '${REDIS_PASSWORD:-change-me}'])
+    expect(redis?.environment).toEqual({ REDISCLI_AUTH: '${REDIS_PASSWORD:-change-me}' })
+    expect(redis?.healthcheck?.test.join(' ')).toContain('redis-cli ping | grep -q PONG')
+  })
+
+  it('creates both topics before the worker starts', () => {
+    const script = stack.services['topics']?.command?.join('\n')
+    expect(script).toContain("create '${KAFKA_VALIDATED_DATA_TOPIC:-iot_validated_data}' 3")
+    expect(script).toContain("create '${KAFKA_ERROR_TOPIC:-iot_errors}' 1")
+    expect(stack.services['cache_service']?.depends_on).toMatchObject({
+      topics: { condition: 'service_completed_successfully' },
+      redis: { condition: 'service_healthy' },
+    })
+  })
+})
+
+describe('the file for a platform', () => {
+  it('is the worker of the whole stack alone, on a network that exists', () => {
+    const { depends_on: _, ...worker } = stack.services['cache_service'] ?? {}
+    const { REDIS_PASSWORD: password, ...environment } = stack.services['cache_service']?.environment ?? {}
+    expect(password).toBe('${REDIS_PASSWORD:-change-me}')
+    expect(platform.services).toEqual({ cache_service: { ...worker, environment } })
+    expect(platform.networks).toEqual({ preservarium_net: { external: true } })
+    expect(platform.volumes).toBeUndefined()
+  })
+})
+
+describe('the Dockerfile', () => {
+  const images = ['cache-service', 'normalizer']
+  const built = (name: string) => instructionsOf(stages, name)
+  const service = built('cache-service')
+
+  it('is built in stages from the Node of .nvmrc, the service last', () => {
+    const bases = stages.map(({ from }) => from).filter((from) => stages.every(({ name }) => name !== from))
+    expect(bases).toEqual([`node:${textOf('.nvmrc').trim()}-bookworm-slim`])
+    expect(stages.at(-1)?.name).toBe('cache-service')
+    expect(stages.length).toBeGreaterThan(2)
+  })
+
+  it.each(images)('%s does not run as root', (image) => {
+    expect(built(image).findLast(({ keyword }) => keyword === 'USER')?.args).toBe('node')
+  })
+
+  it('copies only what exists and what .dockerignore lets through', () => {
+    const allowed =
+      textOf('.dockerignore')
+        .match(/^!.+$/gm)
+        ?.map((line) => line.slice(1)) ?? []
+    const sources = stages.flatMap(({ instructions }) =>
+      copiesOf(instructions).flatMap((copy) => copy.sources),
+    )
+    for (const source of sources) expect(existsSync(join(root, source)), source).toBe(true)
+    expect(new Set(sources)).toEqual(new Set(allowed))
+  })
+
+  it.each(images)('%s holds everything that its modules import', (image) => {
+    const copied = copiesOf(built(image)).flatMap(({ sources }) => sources)
+    const isCopied = (path: string) =>
+      copied.some((source) => path === source || path.startsWith(`${source}/`))
+    const modules = copied.flatMap((source) => globSync(`${source}/**/*.ts`, { cwd: root }))
+    expect(modules.length).toBeGreaterThan(3)
+    for (const module of modules) {
+      for (const [, specifier = ''] of textOf(module).matchAll(
+        /^(?:import|export|\}).*? from '([^']+)'$/gm,
+      )) {
+        if (specifier.startsWith('.')) {
+          const path = relative(root, join(root, dirname(module), specifier))
+          expect(isCopied(path) && existsSync(join(root, path)), `${module} imports ${specifier}`).toBe(true)
+        } else if (!specifier.startsWith('node:') && !builtinModules.includes(specifier)) {
+          const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')
+          expect(Object.keys(npmPackage.dependencies), `${module} imports ${specifier}`).toContain(name)
+        }
+      }
+    }
+  })
+
+  it('starts the worker as `npm start` starts a role', () => {
+    const entrypoint = execForm(service, 'ENTRYPOINT')
+    expect(entrypoint.join(' ')).toBe(npmPackage.scripts['start'])
+    expect(existsSync(join(root, entrypoint.at(-1) ?? ''))).toBe(true)
+    expect(execForm(service, 'CMD')).toEqual(['worker'])
+  })
+
+  it('asks the service itself whether it is well', () => {
+    expect(execForm(service, 'HEALTHCHECK')).toEqual(['node', 'cache-service/main.ts', 'healthcheck'])
+  })
+
+  it('sets only variables that are known, and shows the ports of the API and the metrics', () => {
+    const variables = service.filter(({ keyword }) => keyword === 'ENV').map(({ args }) => args.split('=')[0])
+    const ports = ['PORT', 'METRICS_PORT'].map(
+      (name) => options.find((option) => option.name === name)?.default,
+    )
+    expect(['NODE_ENV', ...serviceVariables]).toEqual(expect.arrayContaining(variables))
+    expect(service.find(({ keyword }) => keyword === 'EXPOSE')?.args).toBe(ports.join(' '))
+  })
+
+  it('carries the version of the package', () => {
+    const args = service.filter(({ keyword }) => keyword === 'ARG').map(({ args: text }) => text)
+    expect(args).toContain(`VERSION=${npmPackage.version}`)
+  })
+})
+
+describe('the Prometheus files', () => {
+  const alerts = z
+    .object({
+      groups: z.array(
+        z.object({
+          name: z.string(),
+          rules: z.array(
+            z.strictObject({
+              alert: z.string().regex(/^CacheService[A-Z]\w+$/),
+              expr: z.string(),
+              for: z.string().optional(),
+              labels: z.strictObject({ severity: z.enum(['critical', 'warning']) }),
+              annotations: z.strictObject({ summary: z.string(), action: z.string() }),
+            }),
+          ),
+        }),
+      ),
+    })
+    .parse(parse(textOf('deploy/prometheus/alerts.yml')))
+  const rules = alerts.groups.flatMap(({ rules: list }) => list)
+  const prometheus = z
+    .looseObject({
+      rule_files: z.array(z.string()),
+      scrape_configs: z.array(
+        z.object({
+          job_name: z.string(),
+          static_configs: z.array(z.object({ targets: z.array(z.string()) })),
+        }),
+      ),
+    })
+    .parse(parse(textOf('deploy/prometheus/prometheus.yml')))
+
+  it('scrape the worker of the compose files and read the alerts', () => {
+    expect(prometheus.rule_files).toEqual(['alerts.yml'])
+    expect(prometheus.scrape_configs).toEqual([
+      { job_name: 'cache_service', static_configs: [{ targets: ['cache_service:9464'] }] },
+    ])
+  })
+
+  it('name metrics, and values of their labels, that the worker has', async () => {
+    const processMetrics = createProcessMetrics('0', '0', 'all')
+    createWorkerMetrics(processMetrics, 'topic')
+    createApiMetrics(processMetrics)
+    createUpdaterMetrics(processMetrics)
+    const { registry } = processMetrics
+    const names = registry.getMetricsAsArray().map(({ name }) => name)
+    const exposition = await registry.metrics()
+    expect(rules.length).toBeGreaterThan(9)
+    for (const { expr, annotations } of rules) {
+      const text = `${expr} ${annotations.summary} ${annotations.action}`
+      for (const [name] of text.matchAll(/cache_service_\w+/g)) expect(names).toContain(name)
+      for (const [, name = '', value = ''] of expr.matchAll(/(cache_service_\w+_total)\{reason="(\w+)"\}/g)) {
+        expect(exposition).toContain(`${name}{reason="${value}"}`)
+      }
+    }
+  })
+
+  it('give each alert a name of its own', () => {
+    const names = rules.map(({ alert }) => alert)
+    expect(new Set(names).size).toBe(names.length)
+  })
+})

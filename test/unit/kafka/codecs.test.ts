@@ -1,0 +1,186 @@
+import { promisify } from 'node:util'
+import { gzip, gzipSync, zstdCompress, zstdCompressSync } from 'node:zlib'
+import * as fc from 'fast-check'
+import kafkajs from 'kafkajs'
+import { compressFrame, compressFrameSync } from 'lz4-napi'
+import { compressSync } from 'snappy'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { decompressSnappy, registerCodecs, type Codec } from '../../../cache-service/kafka/codecs.ts'
+
+const { CompressionCodecs, CompressionTypes } = kafkajs
+
+const MIB = 1024 * 1024
+const XERIAL_HEADER = [0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00, 0, 0, 0, 1, 0, 0, 0, 1]
+
+type CodecName = 'gzip' | 'snappy' | 'lz4' | 'zstd'
+const NAMES: readonly CodecName[] = ['gzip', 'snappy', 'lz4', 'zstd']
+const TYPES: Record<CodecName, 1 | 2 | 3 | 4> = {
+  gzip: CompressionTypes.GZIP,
+  snappy: CompressionTypes.Snappy,
+  lz4: CompressionTypes.LZ4,
+  zstd: CompressionTypes.ZSTD,
+}
+
+let failures: { codec: string; error: unknown }[]
+
+beforeEach(() => {
+  failures = []
+  registerCodecs((codec, error) => failures.push({ codec, error }))
+})
+
+/** As KafkaJS finds it. */
+function registered(name: CodecName): Codec {
+  const factory: unknown = CompressionCodecs[TYPES[name]]
+  if (typeof factory !== 'function') throw new Error(`${name} is not registered`)
+  return factory() as Codec
+}
+
+function xerial(...blocks: Uint8Array[]): Buffer {
+  const parts: Uint8Array[] = [Buffer.from(XERIAL_HEADER)]
+  for (const block of blocks) {
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(block.length)
+    parts.push(length, block)
+  }
+  return Buffer.concat(parts)
+}
+
+/** As Java's SnappyOutputStream writes it, with blocks of the given size. */
+function xerialOf(bytes: Buffer, blockBytes: number): Buffer {
+  const blocks: Uint8Array[] = []
+  for (let at = 0; at < bytes.length; at += blockBytes) {
+    blocks.push(compressSync(bytes.subarray(at, at + blockBytes)))
+  }
+  return xerial(...blocks)
+}
+
+const text = Buffer.from('{"device_id": "efento-0001", "values": [21.5]}\n'.repeat(5_000))
+
+describe.each(NAMES)('%s', (name) => {
+  test.each([
+    ['nothing', Buffer.alloc(0)],
+    ['a byte', Buffer.from([7])],
+    ['text', text],
+    ['many zeros', Buffer.alloc(3 * MIB)],
+  ])('gives %s back', async (_, bytes) => {
+    const { compress, decompress } = registered(name)
+    expect((await decompress(await compress({ buffer: bytes }))).equals(bytes)).toBe(true)
+    expect(failures).toEqual([])
+  })
+
+  test('reports what it cannot read, and rejects it all the same', async () => {
+    const { compress, decompress } = registered(name)
+    const compressed = await compress({ buffer: text })
+    const halved = compressed.subarray(0, compressed.length >> 1)
+    const error: unknown = await decompress(halved).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(Error)
+    expect(failures).toEqual([{ codec: name, error }])
+    await expect(decompress(Buffer.from('no codec wrote this'))).rejects.toThrow()
+    expect(failures).toHaveLength(2)
+  })
+})
+
+test.each([
+  ['gzip', promisify(gzip)],
+  ['zstd', promisify(zstdCompress)],
+  ['lz4', (bytes: Buffer) => compressFrame(bytes)],
+] as const)('%s as others write it is read', async (name, compress) => {
+  expect((await registered(name).decompress(await compress(text))).equals(text)).toBe(true)
+})
+
+describe('snappy', () => {
+  test('written by librdkafka is one raw block', () => {
+    expect(decompressSnappy(compressSync(text)).equals(text)).toBe(true)
+  })
+
+  test.each([1, 3, 7])('written by Java is read, in %d frames', (count) => {
+    const framed = xerialOf(text, Math.ceil(text.length / count))
+    expect(decompressSnappy(framed).equals(text)).toBe(true)
+  })
+
+  test('in frames of nothing at all is nothing', () => {
+    expect(decompressSnappy(xerial())).toEqual(Buffer.alloc(0))
+  })
+
+  test('in either shape gives any bytes back', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 300 }),
+        fc.integer({ min: 1, max: 100 }),
+        (array, blockBytes) => {
+          const bytes = Buffer.from(array)
+          expect(decompressSnappy(compressSync(bytes))).toEqual(bytes)
+          expect(decompressSnappy(xerialOf(bytes, blockBytes))).toEqual(bytes)
+        },
+      ),
+    )
+  })
+
+  test('is read from the middle of a larger buffer, and gives one that nobody else writes to', () => {
+    const [before, block] = [Buffer.from('before'), compressSync(Buffer.from('value'))]
+    const whole = Buffer.concat([before, block])
+    const read = decompressSnappy(whole.subarray(before.length))
+    whole.fill(0)
+    expect(read.toString()).toBe('value')
+  })
+
+  const block = compressSync(Buffer.from('value'))
+
+  test.each([
+    ['nothing', Buffer.alloc(0)],
+    ['a length that does not end', Buffer.from([0x80, 0x80, 0x80, 0x80, 0x80, 0x01])],
+    ['a length alone', Buffer.from([0x05])],
+    ['a block cut short', block.subarray(0, block.length - 1)],
+    ['a block with something behind it', Buffer.concat([block, Buffer.from('x')])],
+    ['half a header', Buffer.from(XERIAL_HEADER).subarray(0, 11)],
+    ['a frame without its block', xerial(block).subarray(0, XERIAL_HEADER.length + 4)],
+    ['half a frame length', xerial(block).subarray(0, XERIAL_HEADER.length + 2)],
+    ['a frame cut short', xerial(block, block).subarray(0, -1)],
+    ['a frame that claims 4 GiB', Buffer.from([...XERIAL_HEADER, 0xff, 0xff, 0xff, 0xff, 0x00])],
+    ['an empty frame', xerial(Buffer.alloc(0))],
+    ['a frame within a frame', xerial(xerial(block))],
+  ])('that is %s is refused', (_, bytes) => {
+    expect(() => decompressSnappy(bytes)).toThrow()
+  })
+
+  test.each([
+    ['more than may be unpacked', [0x81, 0x80, 0x80, 0x80, 0x01]],
+    ['4 GiB', [0xff, 0xff, 0xff, 0xff, 0x0f]],
+    ['more than 32 bits', [0xff, 0xff, 0xff, 0xff, 0x7f]],
+  ])('whose block declares %s is refused before anything is allocated', (_, declared) => {
+    const bomb = Buffer.from([...declared, 0x00, 0x00])
+    expect(() => decompressSnappy(bomb)).toThrow('declares more than is allowed')
+    expect(() => decompressSnappy(xerial(block, bomb))).toThrow('declares more than is allowed')
+  })
+
+  test('of random bytes is refused, or is what it is: nothing else happens', () => {
+    const bytes = fc.uint8Array({ maxLength: 60 }).map((array) => Buffer.from(array))
+    const any = fc.oneof(
+      bytes,
+      bytes.map((tail) => Buffer.concat([Buffer.from(XERIAL_HEADER), tail])),
+    )
+    fc.assert(
+      fc.property(any, (given) => {
+        try {
+          expect(Buffer.isBuffer(decompressSnappy(given))).toBe(true)
+        } catch (error) {
+          expect(error).toBeInstanceOf(Error)
+        }
+      }),
+      { numRuns: 100 },
+    )
+  })
+})
+
+test.each([
+  ['gzip', Buffer.concat(Array.from({ length: 257 }, () => gzipSync(Buffer.alloc(MIB))))],
+  ['zstd', zstdCompressSync(Buffer.alloc(257 * MIB))],
+  ['lz4', compressFrameSync(Buffer.alloc(257 * MIB))],
+] as const)(
+  '%s that unpacks to more than 256 MiB is refused',
+  async (name, bomb) => {
+    await expect(registered(name).decompress(bomb)).rejects.toThrow()
+    expect(failures).toMatchObject([{ codec: name }])
+  },
+  60_000,
+)

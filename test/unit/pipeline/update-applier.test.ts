@@ -1,0 +1,94 @@
+import { expect, test } from 'vitest'
+import type { KvUpdate } from '../../../cache-service/core/events/kv-update.ts'
+import type { GapReason } from '../../../cache-service/core/events/stream-entry.ts'
+import { LoopMonitor } from '../../../cache-service/lifecycle/loops.ts'
+import { UpdateApplier } from '../../../cache-service/pipeline/update-applier.ts'
+import type { StateWritten } from '../../../cache-service/redis/events/state-writer.ts'
+import { eventually } from '../../support/eventually.ts'
+
+// What a real Redis does not do when asked: lie about a value, or fail in a certain moment.
+
+test('a value that is read back as something else is an error, and counted as that alone', async () => {
+  const { applier, happened } = openApplier(async () => ({ ...APPENDED, readBack: '{"values":[2]}' }))
+  applier.received(message(1))
+  await applier.close()
+  expect(happened).toEqual(['mismatched x'])
+})
+
+test('a value that is read back with other spaces or order is the same', async () => {
+  const readBack = '{ "values": [1], "valid": null, "updated": null }'
+  const { applier, happened } = openApplier(async () => ({ ...APPENDED, readBack }))
+  applier.received(message(1))
+  await applier.close()
+  expect(happened).toEqual(['applied x', 'validated x'])
+})
+
+test('after a failure the next update has a gap before it, once', async () => {
+  const gaps: (GapReason | undefined)[] = []
+  const { applier, happened } = openApplier(async (update, gap) => {
+    gaps.push(gap)
+    if (gaps.length === 2) throw new Error('OOM command not allowed')
+    return { ...APPENDED, readBack: update.value }
+  })
+  for (let n = 0; n < 4; n++) applier.received(message(n))
+  await eventually(() => expect(gaps).toHaveLength(4))
+  await applier.close()
+  expect(gaps).toEqual([undefined, undefined, 'redis_failed', undefined])
+  expect(happened.filter((what) => what.startsWith('failed') || what.startsWith('gap'))).toEqual([
+    'failed x',
+    'gap redis_failed',
+  ])
+})
+
+test('what waits for a Redis that fails while we close is given up', async () => {
+  const { promise, reject } = Promise.withResolvers<StateWritten>()
+  const { applier, happened } = openApplier(() => promise)
+  for (let n = 0; n < 3; n++) applier.received(message(n))
+  const closed = applier.close()
+  reject(new Error('Connection is closed.'))
+  await closed
+  expect(happened).toEqual(['failed x', 'dropped', 'dropped'])
+})
+
+test('no more than a bounded number waits', async () => {
+  const { promise, resolve } = Promise.withResolvers<StateWritten>()
+  const { applier, happened } = openApplier(() => promise)
+  for (let n = 0; n < 10_010; n++) applier.received(message(n))
+  expect(happened).toHaveLength(10)
+  resolve({ ...APPENDED, readBack: undefined })
+  await applier.close()
+})
+
+const APPENDED: StateWritten = { isAppended: true, streamError: undefined, readBack: undefined }
+
+function message(n: number): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ type: 'x', values: [n] }))
+}
+
+function openApplier(write: (update: KvUpdate, gap: GapReason | undefined) => Promise<StateWritten>) {
+  const happened: string[] = []
+  const applier = new UpdateApplier({
+    writer: { write, appendGap: async () => true, isHolder: async () => true },
+    lease: { acquire: async () => true, release: async () => undefined },
+    isSubscribed: () => true,
+    isProtected: () => false,
+    validate: true,
+    events: {
+      notJson: () => happened.push('not JSON'),
+      invalidUpdate: () => happened.push('invalid'),
+      protectedUpdate: () => happened.push('protected'),
+      updateApplied: (type) => happened.push(`applied ${type}`),
+      updateValidated: (type) => happened.push(`validated ${type}`),
+      updateMismatched: (type) => happened.push(`mismatched ${type}`),
+      updateFailed: (type) => happened.push(`failed ${type}`),
+      updateDropped: () => happened.push('dropped'),
+      eventRefused: () => happened.push('refused'),
+      leaseTaken: () => undefined,
+      leaseLost: () => undefined,
+      gapAppended: (reason) => happened.push(`gap ${reason}`),
+      loopFailed: (_loop, error) => happened.push(String(error)),
+    },
+    monitor: new LoopMonitor(() => 0),
+  })
+  return { applier, happened }
+}

@@ -1,0 +1,115 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  CacheRebuildingError,
+  CacheUnavailableError,
+  errorOfAnswer,
+  RateLimitedError,
+} from '../../../../shared/client/errors.ts'
+import { linkAbort, parseRetryAfter, retryDelayMs, waitFor } from '../../../../shared/client/retry.ts'
+
+const NOW = Date.UTC(2026, 0, 2, 3, 4, 5)
+
+describe('Retry-After', () => {
+  test('in seconds is read', () => {
+    fc.assert(
+      fc.property(fc.nat(999_999_999), fc.constantFrom('', ' '), (seconds, space) => {
+        expect(parseRetryAfter(`${space}${seconds}${space}`, NOW)).toBe(seconds * 1_000)
+      }),
+    )
+  })
+
+  test('as a date is read, and is never in the past', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: -1e9, max: 1e9 }), (seconds) => {
+        const date = new Date(NOW + seconds * 1_000).toUTCString()
+        expect(parseRetryAfter(date, NOW)).toBe(Math.max(0, seconds * 1_000))
+      }),
+    )
+  })
+
+  test.each([
+    null,
+    '',
+    'soon',
+    '-1',
+    '1.5',
+    '1e3',
+    '10000000000',
+    '2026-01-02',
+    'Fri, 99 Foo 2026 03:04:05 GMT',
+  ])('that says %j says nothing', (header) => {
+    expect(parseRetryAfter(header, NOW)).toBeUndefined()
+  })
+})
+
+describe('the delay before another try', () => {
+  const policy = { retries: 5, firstMs: 100, longestMs: 1_000, longestRetryAfterMs: 10_000 }
+
+  test('is never shorter than asked for, and never longer than that and the backoff', () => {
+    fc.assert(
+      fc.property(
+        fc.nat(10_000),
+        fc.integer({ min: 1, max: 5 }),
+        fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+        (retryAfterMs, attempt, random) => {
+          const delay = retryDelayMs(new RateLimitedError('', { retryAfterMs }), attempt, random, policy)
+          expect(delay).toBeGreaterThanOrEqual(retryAfterMs)
+          expect(delay).toBeLessThanOrEqual(retryAfterMs + Math.min(1_000, 100 * 2 ** (attempt - 1)))
+        },
+      ),
+    )
+  })
+
+  test('is none: for the last failure, for what does not pass, for who asks to be left alone too long', () => {
+    const delay = (error: unknown, attempt = 1) => retryDelayMs(error, attempt, 0.5, policy)
+    expect(delay(new CacheUnavailableError(''), 5)).toBe(500)
+    expect(delay(new CacheUnavailableError(''), 6)).toBeUndefined()
+    expect(delay(new RateLimitedError('', { retryAfterMs: 10_001 }))).toBeUndefined()
+    expect(delay(new CacheRebuildingError('', { status: 503 }))).toBeUndefined()
+    expect(delay(new Error('an abort'))).toBeUndefined()
+  })
+})
+
+test.each([
+  [400, undefined, 'InvalidRequestError', false],
+  [401, 'unauthorized', 'UnauthorizedError', false],
+  [403, 'insufficient_scope', 'ForbiddenError', false],
+  [404, undefined, 'UnexpectedAnswerError', false],
+  [408, 'request_timeout', 'CacheUnavailableError', true],
+  [413, 'body_too_large', 'InvalidRequestError', false],
+  [429, 'too_many_requests', 'RateLimitedError', true],
+  [500, 'internal_error', 'CacheUnavailableError', false],
+  [500, 'corrupt_device', 'CorruptDeviceError', false],
+  [502, undefined, 'CacheUnavailableError', true],
+  [503, 'overloaded', 'CacheUnavailableError', true],
+  [503, 'cache_rebuilding', 'CacheRebuildingError', false],
+  [302, undefined, 'UnexpectedAnswerError', false],
+])('%i %s is a %s', (status, type, name, isTransient) => {
+  const problem = type === undefined ? undefined : { type, title: 'Title', status }
+  const error = errorOfAnswer(status, { problem })
+  expect(error).toMatchObject({ name, isTransient, status, problem })
+  expect(error.message).toBe(type === undefined ? `HTTP ${status}` : `Title (${type})`)
+})
+
+describe('signals', () => {
+  test('a linked one aborts with any of its sources, for their reason, until it is released', () => {
+    const [first, second] = [new AbortController(), new AbortController()]
+    const link = linkAbort(first.signal, undefined, second.signal)
+    const released = linkAbort(second.signal)
+    released.release()
+    second.abort('why')
+    first.abort('too late')
+    expect([link.signal.reason, released.signal.aborted]).toEqual(['why', false])
+    expect(linkAbort(first.signal).signal.reason).toBe('too late')
+  })
+
+  test('a wait ends in time, or with the signal', async () => {
+    const abort = new AbortController()
+    await waitFor(1, abort.signal)
+    const long = waitFor(600_000, abort.signal)
+    abort.abort(new Error('enough'))
+    await expect(long).rejects.toThrow('enough')
+    await expect(waitFor(1, abort.signal)).rejects.toThrow('enough')
+  })
+})

@@ -1,0 +1,86 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { isDeviceId, parseDeviceId } from '../../../../shared/contract/device-id.ts'
+import { deviceKey } from '../../../../shared/contract/keys.ts'
+import { anyCharacter } from '../../../support/records/arbitrary-text.ts'
+import { deviceId } from '../../../support/records/record-builder.ts'
+
+test.each([
+  ['one character', 'x'],
+  ['256 bytes of ASCII', 'x'.repeat(256)],
+  ['256 bytes, 128 characters', 'é'.repeat(128)],
+  ['256 bytes, 64 characters', '🚪'.repeat(64)],
+  ['colons', 'gw1:node:7'],
+  ['nothing but colons', ':::'],
+  ['what looks like our own key', 'device:x:metadata'],
+  ['spaces', ' a b '],
+  ['slashes, percents and braces', '../%2F/{a}'],
+  ['other alphabets', 'Датчик-температуры-七'],
+  ['a character beyond the first plane', '\u{10ffff}'],
+  ['a no-break space, which is no control character', 'a\u00a0b'],
+  ['JavaScript’s own names', '__proto__'],
+])('an id may be %s', (_, text) => {
+  expect(isDeviceId(text)).toBe(true)
+  expect(parseDeviceId(text)).toBe(text)
+})
+
+test.each([
+  ['nothing', ''],
+  ['257 bytes of ASCII', 'x'.repeat(257)],
+  ['257 bytes, 129 characters', `${'é'.repeat(128)}x`],
+  ['260 bytes, 65 characters', '🚪'.repeat(65)],
+  ['256 characters that are 512 bytes', 'é'.repeat(256)],
+  ['a NUL', 'a\0b'],
+  ['a line break', 'a\n'],
+  ['a tab', 'a\tb'],
+  ['a delete', 'a\x7f'],
+  ['a control character of Latin-1', 'a\u0085b'],
+  ['half a character', 'a\ud83d'],
+  ['the other half', '\udeaaa'],
+])('an id is not %s', (_, text) => {
+  expect(isDeviceId(text)).toBe(false)
+  expect(parseDeviceId(text)).toBeUndefined()
+})
+
+test('what is an id is decided by its bytes and its characters alone', () => {
+  const text = fc.oneof(
+    fc.string({ unit: anyCharacter, maxLength: 300 }),
+    fc.string({ unit: 'grapheme-ascii', minLength: 250, maxLength: 260 }),
+    fc
+      .array(fc.integer({ min: 0xd7f0, max: 0xe010 }), { maxLength: 4 })
+      .map((units) => String.fromCharCode(...units)),
+  )
+  fc.assert(
+    fc.property(text, (given) => {
+      const bytes = Buffer.from(given)
+      const controls = [...given].filter((character) => {
+        const code = character.codePointAt(0) ?? 0
+        return code < 0x20 || (code >= 0x7f && code < 0xa0)
+      })
+      const isOne =
+        bytes.length >= 1 && bytes.length <= 256 && controls.length === 0 && bytes.toString() === given
+      expect(isDeviceId(given)).toBe(isOne)
+    }),
+    { numRuns: 500 },
+  )
+})
+
+describe('the key of a device', () => {
+  test('holds the id as it is', () => {
+    expect(deviceKey(deviceId('gw1:node:7'))).toBe('device:gw1:node:7:metadata')
+  })
+
+  test('is another one for every other id', () => {
+    const id = fc.string({
+      unit: fc.constantFrom(':', 'a', 'device', 'metadata'),
+      minLength: 1,
+      maxLength: 6,
+    })
+    fc.assert(
+      fc.property(id, id, (a, b) => {
+        expect(deviceKey(deviceId(a)) === deviceKey(deviceId(b))).toBe(a === b)
+      }),
+      { numRuns: 500 },
+    )
+  })
+})

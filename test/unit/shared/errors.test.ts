@@ -1,0 +1,376 @@
+import kafkajs from 'kafkajs'
+import { describe, expect, test } from 'vitest'
+import {
+  internalErrorsInARow,
+  kafkaError,
+  messageOf,
+  redisError,
+  REDIS_ERROR_CODES,
+  ServiceError,
+  type FailureClass,
+  type RedisErrorCode,
+} from '../../../shared/errors.ts'
+
+// The words are those of Redis 7 and ioredis 6.
+describe('of Redis', () => {
+  test.each<[message: string, code: RedisErrorCode, failureClass: FailureClass]>([
+    ['WRONGTYPE Operation against a key holding the wrong kind of value', 'WRONGTYPE', 'record'],
+    ['ERR string exceeds maximum allowed size (proto-max-bulk-len)', 'VALUE_REFUSED', 'record'],
+    ['Connection is closed.', 'CONNECTION', 'transient'],
+    ["Stream isn't writeable and enableOfflineQueue options is false", 'CONNECTION', 'transient'],
+    ['connect ECONNREFUSED 127.0.0.1:6379', 'CONNECTION', 'transient'],
+    ['read ECONNRESET', 'CONNECTION', 'transient'],
+    ['write EPIPE', 'CONNECTION', 'transient'],
+    ['getaddrinfo ENOTFOUND redis', 'CONNECTION', 'transient'],
+    ['getaddrinfo EAI_AGAIN redis', 'CONNECTION', 'transient'],
+    ['connect EHOSTUNREACH 10.0.0.1:6379', 'CONNECTION', 'transient'],
+    [
+      'Client network socket disconnected before secure TLS connection was established',
+      'CONNECTION',
+      'transient',
+    ],
+    [
+      'Reached the max retries per request limit (which is 0). Refer to "maxRetriesPerRequest" option for details.',
+      'CONNECTION',
+      'transient',
+    ],
+    ['connect ETIMEDOUT', 'TIMEOUT', 'transient'],
+    ["Socket timeout. Expecting data, but didn't receive any in 3000ms.", 'TIMEOUT', 'transient'],
+    ['Command timed out', 'TIMEOUT', 'transient'],
+    ['LOADING Redis is loading the dataset in memory', 'LOADING', 'transient'],
+    ["READONLY You can't write against a read only replica.", 'READONLY', 'transient'],
+    [
+      "READONLY You can't write against a read only replica. script: 4f0b, on @user_script:97.",
+      'READONLY',
+      'transient',
+    ],
+    ["-READONLY You can't write against a read only replica.", 'READONLY', 'transient'],
+    [
+      "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+      'MASTERDOWN',
+      'transient',
+    ],
+    ['CLUSTERDOWN The cluster is down', 'CLUSTERDOWN', 'transient'],
+    ['CLUSTERDOWN Hash slot not served', 'CLUSTERDOWN', 'transient'],
+    ['TRYAGAIN Multiple keys request during rehashing of slot', 'TRYAGAIN', 'transient'],
+    ['MOVED 3999 127.0.0.1:6381', 'MOVED', 'transient'],
+    ['ASK 3999 127.0.0.1:6381', 'ASK', 'transient'],
+    [
+      'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.',
+      'BUSY',
+      'transient',
+    ],
+    ['NOREPLICAS Not enough good replicas to write.', 'NOREPLICAS', 'transient'],
+    ["OOM command not allowed when used memory > 'maxmemory'.", 'OOM', 'transient'],
+    [
+      'MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist on disk.',
+      'MISCONF',
+      'transient',
+    ],
+    ['EXECABORT Transaction discarded because of previous errors.', 'EXECABORT', 'transient'],
+    ['NOSCRIPT No matching script. Please use EVAL.', 'NOSCRIPT', 'transient'],
+    ['ERR max number of clients reached', 'MAXCLIENTS', 'transient'],
+    ['ERR max number of clients + cluster connections reached', 'MAXCLIENTS', 'transient'],
+    ['NOAUTH Authentication required.', 'NOAUTH', 'operator'],
+    ['NOAUTH HELLO must be called with the client already authenticated', 'NOAUTH', 'operator'],
+    ['WRONGPASS invalid username-password pair or user is disabled.', 'WRONGPASS', 'operator'],
+    ['ERR invalid password', 'WRONGPASS', 'operator'],
+    ["NOPERM User worker has no permissions to run the 'evalsha' command", 'NOPERM', 'operator'],
+    [
+      "NOPERM this user has no permissions to run the 'evalsha' command or its subcommand",
+      'NOPERM',
+      'operator',
+    ],
+    [
+      "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
+      'NOPERM',
+      'operator',
+    ],
+    ["ERR The user executing the script can't run this command or subcommand", 'NOPERM', 'operator'],
+    ["ERR unknown command 'EVALSHA', with args beginning with: ", 'UNKNOWN_COMMAND', 'operator'],
+    ["ERR unknown subcommand 'LOAD'. Try SCRIPT HELP.", 'UNKNOWN_COMMAND', 'operator'],
+    ['ERR syntax error', 'OTHER', 'transient'],
+    ['ERR value is not an integer or out of range', 'OTHER', 'transient'],
+    ['NEWKIND Something that nobody knows yet', 'OTHER', 'transient'],
+    ['CONNECTION of another kind', 'OTHER', 'transient'],
+    ['', 'OTHER', 'transient'],
+  ])('%s', (message, code, failureClass) => {
+    const error = redisError(new Error(message))
+    expect(error).toMatchObject({ side: 'redis', code, failureClass })
+    expect(REDIS_ERROR_CODES).toContain(error.code)
+  })
+
+  test('an AggregateError of all addresses says what each of them said', () => {
+    const refused = new AggregateError([
+      new Error('connect ECONNREFUSED ::1:6379'),
+      new Error('connect ECONNREFUSED 127.0.0.1:6379'),
+    ])
+    expect(redisError(refused)).toMatchObject({
+      code: 'CONNECTION',
+      message: 'connect ECONNREFUSED ::1:6379; connect ECONNREFUSED 127.0.0.1:6379',
+    })
+  })
+
+  test.each([
+    ["Stream isn't writeable and enableOfflineQueue options is false", 'not connected'],
+    ['Connection is closed.', 'not connected'],
+    ['Reached the max retries per request limit (which is 0). Refer to …', 'the connection was lost'],
+    ['connect ECONNREFUSED 127.0.0.1:6379', 'connect ECONNREFUSED 127.0.0.1:6379'],
+  ])('is told to people in plain words: %s', (message, told) => {
+    expect(redisError(new Error(message)).message).toBe(told)
+  })
+})
+
+/** An error of KafkaJS, of whose constructors its types know little. */
+function kafkaJs(name: string, ...args: unknown[]): Error {
+  const constructor: unknown = Reflect.get(kafkajs, name)
+  if (typeof constructor !== 'function') throw new Error(`KafkaJS has no ${name}`)
+  const error: unknown = Reflect.construct(constructor, args)
+  if (!(error instanceof Error)) throw new Error(`${name} is no error`)
+  return error
+}
+
+/** As KafkaJS makes it of a broker's answer. */
+const broker = (type: string, code: number, retriable: boolean, message: string) =>
+  kafkaJs('KafkaJSProtocolError', { type, code, retriable, message })
+const givenUp = (cause: Error) =>
+  kafkaJs('KafkaJSNumberOfRetriesExceeded', cause, { retryCount: 4, retryTime: 3_000 })
+
+describe('of Kafka', () => {
+  test.each<[what: string, thrown: unknown, code: string, failureClass: FailureClass]>([
+    [
+      'a refused connection',
+      kafkaJs('KafkaJSConnectionError', 'Connection error: connect ECONNREFUSED 127.0.0.1:9092'),
+      'CONNECTION',
+      'transient',
+    ],
+    [
+      'a connection that was closed',
+      kafkaJs('KafkaJSConnectionClosedError', 'Closed connection', { host: 'kafka', port: 9092 }),
+      'CONNECTION',
+      'transient',
+    ],
+    [
+      'a connection that timed out',
+      kafkaJs('KafkaJSConnectionError', 'Connection timeout'),
+      'TIMEOUT',
+      'transient',
+    ],
+    [
+      'a request that timed out',
+      kafkaJs('KafkaJSRequestTimeoutError', 'Request Produce(key: 0, version: 7) timed out'),
+      'TIMEOUT',
+      'transient',
+    ],
+    [
+      'a lock that timed out',
+      kafkaJs('KafkaJSLockTimeout', 'Timeout while acquiring lock (1 waiting locks)'),
+      'TIMEOUT',
+      'transient',
+    ],
+    [
+      'no leader',
+      broker(
+        'LEADER_NOT_AVAILABLE',
+        5,
+        true,
+        'There is no leader for this topic-partition as we are in the middle of a leadership election',
+      ),
+      'RETRIABLE',
+      'transient',
+    ],
+    [
+      'a leader that moved',
+      broker('NOT_LEADER_FOR_PARTITION', 6, true, 'This server is not the leader for that topic-partition'),
+      'RETRIABLE',
+      'transient',
+    ],
+    [
+      'too few replicas',
+      broker(
+        'NOT_ENOUGH_REPLICAS',
+        19,
+        true,
+        'Messages are rejected since there are fewer in-sync replicas than required',
+      ),
+      'RETRIABLE',
+      'transient',
+    ],
+    [
+      'a topic that is missing',
+      broker('UNKNOWN_TOPIC_OR_PARTITION', 3, true, 'This server does not host this topic-partition'),
+      'TOPIC_MISSING',
+      'transient',
+    ],
+    [
+      'a topic whose metadata are missing',
+      kafkaJs('KafkaJSTopicMetadataNotLoaded', 'Topic metadata not loaded', { topic: 't' }),
+      'RETRIABLE',
+      'transient',
+    ],
+    [
+      'a message too large',
+      broker(
+        'MESSAGE_TOO_LARGE',
+        10,
+        false,
+        'The request included a message larger than the max message size the server will accept',
+      ),
+      'MESSAGE_TOO_LARGE',
+      'transient',
+    ],
+    [
+      'a batch too large',
+      broker(
+        'RECORD_LIST_TOO_LARGE',
+        18,
+        false,
+        'The request included message batch larger than the configured segment size on the server',
+      ),
+      'MESSAGE_TOO_LARGE',
+      'transient',
+    ],
+    [
+      'a topic that is not ours',
+      broker(
+        'TOPIC_AUTHORIZATION_FAILED',
+        29,
+        false,
+        'Not authorized to access topics: [Topic authorization failed]',
+      ),
+      'NOT_AUTHORIZED',
+      'operator',
+    ],
+    [
+      'a group that is not ours',
+      broker(
+        'GROUP_AUTHORIZATION_FAILED',
+        30,
+        false,
+        'Not authorized to access group: Group authorization failed',
+      ),
+      'NOT_AUTHORIZED',
+      'operator',
+    ],
+    [
+      'a cluster that is not ours',
+      broker('CLUSTER_AUTHORIZATION_FAILED', 31, false, 'Cluster authorization failed'),
+      'NOT_AUTHORIZED',
+      'operator',
+    ],
+    [
+      'a wrong password',
+      kafkaJs('KafkaJSSASLAuthenticationError', 'SASL PLAIN authentication failed'),
+      'SASL',
+      'operator',
+    ],
+    [
+      'a wrong password, by the broker',
+      broker('SASL_AUTHENTICATION_FAILED', 58, false, 'SASL Authentication failed'),
+      'SASL',
+      'operator',
+    ],
+    [
+      'a mechanism that it lacks',
+      broker(
+        'UNSUPPORTED_SASL_MECHANISM',
+        33,
+        false,
+        'The broker does not support the requested SASL mechanism',
+      ),
+      'SASL',
+      'operator',
+    ],
+    [
+      'an unknown answer',
+      broker('UNKNOWN', -1, false, 'The server experienced an unexpected error when processing the request'),
+      'OTHER',
+      'transient',
+    ],
+    [
+      'retries given up, by their cause',
+      givenUp(
+        broker(
+          'TOPIC_AUTHORIZATION_FAILED',
+          29,
+          false,
+          'Not authorized to access topics: [Topic authorization failed]',
+        ),
+      ),
+      'NOT_AUTHORIZED',
+      'operator',
+    ],
+    [
+      'retries given up over a missing topic',
+      givenUp(
+        broker('UNKNOWN_TOPIC_OR_PARTITION', 3, true, 'This server does not host this topic-partition'),
+      ),
+      'TOPIC_MISSING',
+      'transient',
+    ],
+    [
+      'retries given up over a connection',
+      givenUp(kafkaJs('KafkaJSConnectionError', 'Connection error: read ECONNRESET')),
+      'CONNECTION',
+      'transient',
+    ],
+    [
+      'retries given up over a broker that lags',
+      givenUp(broker('REQUEST_TIMED_OUT', 7, true, 'The request timed out')),
+      'TIMEOUT',
+      'transient',
+    ],
+    [
+      'a cause of a cause',
+      new Error('outer', { cause: givenUp(kafkaJs('KafkaJSSASLAuthenticationError', 'no')) }),
+      'SASL',
+      'operator',
+    ],
+    ['anything else', kafkaJs('KafkaJSError', 'who knows', { retriable: false }), 'OTHER', 'transient'],
+    ['an error of Node', new TypeError('x is not a function'), 'OTHER', 'transient'],
+    ['a text', 'thrown as text', 'OTHER', 'transient'],
+  ])('%s', (_, thrown, code, failureClass) => {
+    expect(kafkaError(thrown)).toMatchObject({
+      side: 'kafka',
+      code,
+      failureClass,
+      message: messageOf(thrown),
+    })
+  })
+
+  test('a chain of causes that goes in a circle ends', () => {
+    const first = new Error('first')
+    first.cause = new Error('second', { cause: first })
+    expect(kafkaError(first).code).toBe('OTHER')
+  })
+})
+
+describe('both doors', () => {
+  test('let an error through that has been through one', () => {
+    const error = redisError(new Error('OOM no'))
+    expect(redisError(error)).toBe(error)
+    expect(kafkaError(error)).toBe(error)
+  })
+
+  test('keep what was thrown as the cause', () => {
+    const thrown = new Error('OOM no')
+    expect(redisError(thrown).cause).toBe(thrown)
+    expect(kafkaError(thrown).cause).toBe(thrown)
+    expect(redisError(thrown)).toBeInstanceOf(ServiceError)
+  })
+
+  test('take whatever can be thrown', () => {
+    for (const thrown of ['OOM no', undefined, null, 7, { message: 'x' }]) {
+      expect(redisError(thrown).message).toBe(String(thrown))
+      expect(kafkaError(thrown).failureClass).toBe('transient')
+    }
+  })
+})
+
+test('records that our own code fails on, one after the other, hold the partition', () => {
+  expect(internalErrorsInARow(50)).toMatchObject({
+    side: 'own',
+    failureClass: 'transient',
+    message: expect.stringContaining('50'),
+  })
+})

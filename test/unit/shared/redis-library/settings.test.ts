@@ -1,0 +1,111 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { missingFlags } from '../../../../shared/redis-library/keyspace-notifications.ts'
+import { RedisSettingsError } from '../../../../shared/redis-library/errors.ts'
+import { redisSettingsFrom } from '../../../../shared/redis-library/settings.ts'
+
+const defaults = { host: 'redis', port: 6379, db: 0 }
+
+let folder: string
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'test-settings-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function file(name: string, text: string): string {
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return path
+}
+
+describe('settings from the environment', () => {
+  test('are the defaults where a variable is unset or empty', () => {
+    expect(redisSettingsFrom({})).toEqual(defaults)
+    expect(redisSettingsFrom({ REDIS_HOST: '', REDIS_PORT: '', REDIS_DB: '', REDIS_PASSWORD: '' })).toEqual(
+      defaults,
+    )
+  })
+
+  test('are what the variables say', () => {
+    const environment = {
+      REDIS_HOST: '::1',
+      REDIS_PORT: '7000',
+      REDIS_DB: '3',
+      REDIS_USERNAME: 'me',
+      REDIS_PASSWORD: 'p:/@ ',
+      REDIS_TLS: 'TRUE',
+    }
+    expect(redisSettingsFrom(environment)).toEqual({
+      ...{ host: '::1', port: 7000, db: 3, username: 'me', password: 'p:/@ ' },
+      tls: { ca: undefined, cert: undefined, key: undefined },
+    })
+  })
+
+  test('come from a URL instead, with TLS if it says so', () => {
+    const settings = redisSettingsFrom({
+      REDIS_URL: 'rediss://me:p%2F%40@cache.local:7000/3',
+      REDIS_HOST: 'other',
+    })
+    expect(settings).toMatchObject({
+      host: 'cache.local',
+      port: 7000,
+      db: 3,
+      username: 'me',
+      password: 'p/@',
+    })
+    expect(settings.tls).toBeDefined()
+    expect(redisSettingsFrom({ REDIS_URL: 'redis://[::1]' })).toEqual({ ...defaults, host: '::1' })
+  })
+
+  test('read secrets and certificates from files', () => {
+    const settings = redisSettingsFrom({
+      REDIS_PASSWORD_FILE: file('password', 'secret\n'),
+      REDIS_TLS: 'yes',
+      REDIS_TLS_CA_FILE: file('ca.pem', '-----BEGIN CERTIFICATE-----\n'),
+    })
+    expect(settings).toMatchObject({ password: 'secret', tls: { ca: '-----BEGIN CERTIFICATE-----\n' } })
+  })
+
+  test('that are bad are named, all at once, and never quoted', () => {
+    const bad = {
+      REDIS_HOST: 'hunter2:6379',
+      REDIS_PORT: '65536',
+      REDIS_DB: '-1',
+      REDIS_TLS: 'perhaps',
+      REDIS_PASSWORD_FILE: join(folder, 'absent'),
+      REDIS_TLS_CA_FILE: file('no.pem', 'hunter2'),
+    }
+    const failure = () => redisSettingsFrom(bad)
+    expect(failure).toThrow(RedisSettingsError)
+    expect(failure).toThrow(/^(?!.*hunter2)/)
+    for (const name of Object.keys(bad)) expect(failure).toThrow(name)
+  })
+
+  test.each([
+    'http://redis',
+    'redis://redis/x',
+    'redis://',
+    'redis://%zz@redis',
+    'redis://redis?db=1',
+    'redis:6379',
+  ])('refuse the URL %s without quoting it', (url) => {
+    expect(() => redisSettingsFrom({ REDIS_URL: url })).toThrow(
+      'REDIS_URL must be redis:// or rediss://[user[:password]@]host[:port][/db]',
+    )
+  })
+})
+
+test.each([
+  ['', 'K$lgx'],
+  ['K$lgx', ''],
+  ['AK', ''],
+  ['A', 'K'],
+  ['AE', 'K'],
+  ['Exe', 'K$lg'],
+  ['Kgh', '$lx'],
+])('of the flags needed, %j lacks %j', (flags, missing) => {
+  expect(missingFlags(flags)).toBe(missing)
+})

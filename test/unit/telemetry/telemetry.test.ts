@@ -1,0 +1,565 @@
+import { describe, expect, test } from 'vitest'
+import { optionNames } from '../../../cache-service/config/options.ts'
+import { REJECT_REASONS } from '../../../cache-service/core/records/parse-record.ts'
+import { RECORD_RESULTS, type ResultCounts } from '../../../cache-service/core/records/settle.ts'
+import { cureOf } from '../../../cache-service/core/operator-hint.ts'
+import { createWorkerEvents, type ChunkApplied } from '../../../cache-service/telemetry/worker-events.ts'
+import { CONSUMER_STATES, RESTART_REASONS } from '../../../cache-service/telemetry/worker-metrics.ts'
+import { createProcessEvents } from '../../../cache-service/telemetry/process-events.ts'
+import { createProcessMetrics } from '../../../cache-service/telemetry/process-metrics.ts'
+import { createRateLimit } from '../../../cache-service/telemetry/rate-limit.ts'
+import { createSummary } from '../../../cache-service/telemetry/summary.ts'
+import { internalErrorsInARow, kafkaError, redisError, REDIS_ERROR_CODES } from '../../../shared/errors.ts'
+import { createCollectedLog } from '../../support/collected-log.ts'
+import { parseMetrics, type Sample } from '../../support/processes/parse-metrics.ts'
+
+const TOPIC = 'iot_validated_data'
+const PREFIX = 'cache_service_'
+
+const oom = redisError(new Error("OOM command not allowed when used memory > 'maxmemory'."))
+const noPermission = redisError(
+  new Error("NOPERM User worker has no permissions to run the 'evalsha' command"),
+)
+
+function setUp(level: 'debug' | 'info' = 'debug') {
+  const collected = createCollectedLog(level)
+  const metrics = createProcessMetrics('1.2.3', 'v24.21.0', 'worker')
+  const world = { nowMs: 1_749_407_237_000 }
+  const events = createWorkerEvents(collected.log, metrics, TOPIC, 'group', () => world.nowMs)
+
+  async function samples(name: string): Promise<Sample[]> {
+    const all = parseMetrics(await metrics.registry.metrics())
+    return all.filter((sample) => sample.name === PREFIX + name)
+  }
+  /** The values of one metric, by one of its labels. */
+  async function byLabel(name: string, label: string): Promise<Record<string, number>> {
+    return Object.fromEntries(
+      (await samples(name)).map((sample) => [sample.labels[label] ?? '', sample.value]),
+    )
+  }
+  async function value(name: string): Promise<number | undefined> {
+    return (await samples(name))[0]?.value
+  }
+  return { ...collected, metrics, world, events, samples, byLabel, value }
+}
+
+const counts = (some: Partial<ResultCounts>): ResultCounts => ({
+  applied: 0,
+  unchanged: 0,
+  stale: 0,
+  superseded: 0,
+  expired: 0,
+  tombstone: 0,
+  skipped: 0,
+  dead_lettered: 0,
+  ...some,
+})
+
+const chunk = (overrides: Partial<ChunkApplied> = {}): ChunkApplied => ({
+  partition: 2,
+  firstOffset: '10',
+  lastOffset: '14',
+  records: 5,
+  counts: counts({ applied: 3, stale: 2 }),
+  clockSkews: 0,
+  recordTimesMs: new Float64Array([1, 2, 3, 4, 5].map((s) => 1_749_407_237_000 - s * 1_000)),
+  writeMs: 20,
+  totalMs: 30,
+  ...overrides,
+})
+
+describe('a line of the log', () => {
+  test('is JSON with a time, a level in words and the service', () => {
+    const { events, lines } = setUp()
+    events.stopped()
+    expect(lines()).toEqual([
+      {
+        level: 'info',
+        time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+        service: 'cache_service',
+        msg: 'worker stopped',
+      },
+    ])
+  })
+})
+
+describe('before anything has happened', () => {
+  test('counters with a closed set of labels stand at 0, all of them', async () => {
+    const { byLabel } = setUp()
+    const zero = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, 0]))
+    expect(await byLabel('messages_total', 'result')).toEqual(zero(RECORD_RESULTS))
+    expect(await byLabel('dead_letters_total', 'reason')).toEqual(zero(REJECT_REASONS))
+    expect(await byLabel('decode_errors_total', 'codec')).toEqual(zero(['gzip', 'snappy', 'lz4', 'zstd']))
+    expect(await byLabel('consumer_restarts_total', 'reason')).toEqual(zero(RESTART_REASONS))
+    expect(await byLabel('redis_errors_total', 'code')).toEqual(zero(REDIS_ERROR_CODES))
+  })
+
+  test.each([
+    'clock_skew_total',
+    'offset_out_of_range_total',
+    'rebalances_total',
+    'cache_loss_total',
+    'sweeper_removed_total',
+    'redis_reconnects_total',
+    'message_age_seconds_count',
+    'batch_duration_seconds_count',
+    'redis_write_duration_seconds_count',
+  ])('%s stands at 0', async (name) => {
+    expect(await setUp().value(name)).toBe(0)
+  })
+
+  test.each([
+    'last_applied_timestamp_seconds',
+    'assigned_partitions',
+    'consumer_state',
+    'rebuild_in_progress',
+    'sweeper_last_success_timestamp_seconds',
+    'devices',
+    'consumer_lag',
+    'consumer_lag_seconds',
+    'lag_last_success_timestamp_seconds',
+    'redis_up',
+  ])('%s is absent: it is not known', async (name) => {
+    expect(await setUp().samples(name)).toEqual([])
+  })
+
+  test('build_info says what this is', async () => {
+    expect(await setUp().samples('build_info')).toEqual([
+      {
+        name: 'cache_service_build_info',
+        labels: { version: '1.2.3', node_version: 'v24.21.0', role: 'worker' },
+        value: 1,
+      },
+    ])
+  })
+})
+
+describe('a chunk that was applied', () => {
+  test('is counted by what became of its records, and measured', async () => {
+    const { events, byLabel, value, samples } = setUp()
+    events.chunkApplied(chunk({ clockSkews: 2 }))
+    events.chunkApplied(
+      chunk({ records: 1, counts: counts({ skipped: 1 }), recordTimesMs: new Float64Array([0]) }),
+    )
+    expect(await byLabel('messages_total', 'result')).toMatchObject({
+      applied: 3,
+      stale: 2,
+      skipped: 1,
+      expired: 0,
+    })
+    expect((await samples('messages_total')).every(({ labels }) => labels['topic'] === TOPIC)).toBe(true)
+    expect(await value('clock_skew_total')).toBe(2)
+    expect(await value('message_age_seconds_count')).toBe(6)
+    expect(await value('batch_messages_sum')).toBe(6)
+    expect(await value('batch_duration_seconds_sum')).toBeCloseTo(0.06)
+    expect(await value('redis_write_duration_seconds_sum')).toBeCloseTo(0.04)
+    expect(await value('last_applied_timestamp_seconds')).toBe(1_749_407_237)
+  })
+
+  test('is aged from the records’ times to now', async () => {
+    const { events, value } = setUp()
+    events.chunkApplied(chunk())
+    expect(await value('message_age_seconds_sum')).toBe(1 + 2 + 3 + 4 + 5)
+  })
+
+  test('has a line at debug, and none at info', () => {
+    const verbose = setUp('debug')
+    verbose.events.chunkApplied(chunk())
+    expect(verbose.lines()).toMatchObject([
+      { level: 'debug', msg: 'batch applied', partition: 2, firstOffset: '10', lastOffset: '14', applied: 3 },
+    ])
+    const usual = setUp('info')
+    usual.events.chunkApplied(chunk())
+    expect(usual.lines()).toEqual([])
+  })
+})
+
+describe('dead letters', () => {
+  const letter = { partition: 1, offset: '7', reason: 'not_json', detail: 'x' } as const
+
+  test('are counted when they have been sent, each by its reason', async () => {
+    const { events, byLabel } = setUp()
+    events.deadLetter(letter)
+    expect((await byLabel('dead_letters_total', 'reason'))['not_json']).toBe(0)
+    events.deadLettersSent(['not_json', 'bad_key', 'not_json'])
+    expect(await byLabel('dead_letters_total', 'reason')).toMatchObject({ not_json: 2, bad_key: 1 })
+  })
+
+  test('have three lines a second, and the next one says how many were held back', () => {
+    const { events, take, world } = setUp()
+    for (let i = 0; i < 100; i++) events.deadLetter(letter)
+    expect(take()).toHaveLength(3)
+    world.nowMs += 1_000
+    events.deadLetter(letter)
+    events.deadLetter(letter)
+    const [first, second] = take()
+    expect(first).toMatchObject({
+      level: 'warn',
+      msg: 'dead letter',
+      topic: TOPIC,
+      ...letter,
+      linesHeldBack: 97,
+    })
+    expect(second).not.toHaveProperty('linesHeldBack')
+  })
+
+  test('for an exception of ours are errors, and none of them is held back', () => {
+    const { events, lines } = setUp()
+    for (let i = 0; i < 10; i++) events.deadLetter({ ...letter, reason: 'internal_error' })
+    expect(lines()).toHaveLength(10)
+    expect(lines()[0]).toMatchObject({ level: 'error', msg: expect.stringContaining('our own code') })
+  })
+
+  test('that were too large are warned of', () => {
+    const { events, lines } = setUp()
+    events.deadLetterShortened('7')
+    expect(lines()).toMatchObject([{ level: 'warn', offset: '7' }])
+  })
+})
+
+describe('holding', () => {
+  test('for an outage is a warning, and counted', async () => {
+    const { events, lines, byLabel, value } = setUp()
+    events.held(1, oom, 3)
+    expect(lines()).toMatchObject([
+      { level: 'warn', partition: 1, side: 'redis', code: 'OOM', attempt: 3, error: oom.message },
+    ])
+    expect((await byLabel('redis_errors_total', 'code'))['OOM']).toBe(1)
+    expect(await value('redis_up')).toBe(0)
+  })
+
+  test('for a setting is an error that names it', () => {
+    const { events, lines } = setUp()
+    events.held(1, noPermission, 1)
+    expect(lines()).toMatchObject([{ level: 'error', msg: expect.stringContaining('REDIS_USERNAME') }])
+  })
+
+  test('for our own code is an error', () => {
+    const { events, lines } = setUp()
+    events.held(1, internalErrorsInARow(50), 1)
+    expect(lines()).toMatchObject([{ level: 'error', msg: expect.stringContaining('release') }])
+  })
+
+  test('has one line a second, but everything is counted', async () => {
+    const { events, lines, byLabel, world } = setUp()
+    for (let i = 0; i < 20; i++) {
+      events.held(1, oom, i)
+      world.nowMs += 100
+    }
+    expect(lines().length).toBeLessThanOrEqual(3)
+    expect((await byLabel('redis_errors_total', 'code'))['OOM']).toBe(20)
+  })
+
+  test('that is Kafka’s says nothing about Redis', async () => {
+    const { events, samples } = setUp()
+    events.held(1, kafkaError(new Error('who knows')), 1)
+    expect(await samples('redis_up')).toEqual([])
+  })
+
+  test('that becomes a pause, and ends, says so', () => {
+    const { events, lines } = setUp()
+    events.paused('redis OOM: full')
+    events.resumed(9_000)
+    expect(lines()).toMatchObject([
+      { level: 'warn', reason: 'redis OOM: full' },
+      { level: 'info', heldMs: 9_000 },
+    ])
+  })
+})
+
+describe('Redis', () => {
+  test('that fails is spoken of once a second, and counted each time', async () => {
+    const { events, take, world, byLabel, value } = setUp()
+    for (let i = 0; i < 5; i++) events.redisFailed(oom)
+    expect(take()).toMatchObject([{ level: 'warn', code: 'OOM' }])
+    world.nowMs += 1_000
+    events.redisFailed(oom)
+    expect(take()).toHaveLength(1)
+    expect((await byLabel('redis_errors_total', 'code'))['OOM']).toBe(6)
+    expect(await value('redis_up')).toBe(0)
+  })
+
+  test('that fails after it worked is always spoken of, and so is that it works again', async () => {
+    const { events, take, value } = setUp()
+    events.redisWorks()
+    expect(await value('redis_up')).toBe(1)
+    for (let i = 0; i < 3; i++) {
+      events.redisFailed(oom)
+      events.redisWorks()
+    }
+    expect(take().map(({ msg }) => msg)).toEqual([
+      ...['Redis does not take writes', 'Redis takes writes again'],
+      ...['Redis does not take writes', 'Redis takes writes again'],
+      ...['Redis does not take writes', 'Redis takes writes again'],
+    ])
+    events.redisWorks()
+    expect(take()).toEqual([])
+  })
+
+  test('that refuses us is an error that names the setting', () => {
+    const { events, lines } = setUp()
+    events.redisFailed(redisError(new Error('WRONGPASS invalid username-password pair or user is disabled.')))
+    expect(lines()).toMatchObject([{ level: 'error', msg: expect.stringContaining('REDIS_PASSWORD') }])
+  })
+
+  test('connected again is a reconnect; connected first is not', async () => {
+    const { events, lines, value } = setUp()
+    events.redisConnected('redis:6379/0')
+    expect(await value('redis_reconnects_total')).toBe(0)
+    events.redisConnected('redis:6379/0')
+    expect(await value('redis_reconnects_total')).toBe(1)
+    expect(lines().map(({ msg }) => msg)).toEqual(['connected to Redis', 'reconnected to Redis'])
+  })
+
+  test('that may evict is warned of', () => {
+    const { events, lines } = setUp()
+    events.unsafeEviction('allkeys-lru')
+    expect(lines()).toMatchObject([
+      { level: 'warn', policy: 'allkeys-lru', msg: expect.stringContaining('noeviction') },
+    ])
+  })
+})
+
+describe('a cache that was lost', () => {
+  test('is counted and warned of; that it is being rebuilt is known until it is', async () => {
+    const { events, lines, value } = setUp()
+    events.rebuilding(false)
+    expect(await value('rebuild_in_progress')).toBe(0)
+    events.cacheLost(3, undefined, 500, 20)
+    events.rebuilding(true)
+    expect(await value('cache_loss_total')).toBe(1)
+    expect(await value('rebuild_in_progress')).toBe(1)
+    events.rebuilt(3, 500)
+    expect(lines()).toMatchObject([
+      { level: 'warn', partition: 3, stored: null, position: 500, rewindTo: 20 },
+      { level: 'info', partition: 3, offset: 500 },
+    ])
+  })
+
+  test('is not what an empty cache is called that is filled for the first time', async () => {
+    const { events, lines, value } = setUp()
+    events.firstFill(0, 100)
+    expect(await value('cache_loss_total')).toBe(0)
+    expect(lines()).toMatchObject([{ level: 'info', until: 100 }])
+  })
+})
+
+describe('the consumer', () => {
+  test('is in one state at a time, and a change of it is a line', async () => {
+    const { events, lines, byLabel } = setUp()
+    events.consumerState('waiting')
+    events.consumerState('joining')
+    events.consumerState('joining')
+    const expected = Object.fromEntries(CONSUMER_STATES.map((name) => [name, name === 'joining' ? 1 : 0]))
+    expect(await byLabel('consumer_state', 'state')).toEqual(expected)
+    expect(lines()).toMatchObject([{ to: 'waiting' }, { from: 'waiting', to: 'joining' }])
+  })
+
+  test('that joined and left has partitions, and none', async () => {
+    const { events, value } = setUp()
+    events.joined([0, 1, 5], 'member')
+    expect(await value('assigned_partitions')).toBe(3)
+    expect(await value('rebalances_total')).toBe(1)
+    events.leftGroup()
+    expect(await value('assigned_partitions')).toBe(0)
+  })
+
+  test('that is rebuilt says why; what an operator must do is an error', async () => {
+    const { events, lines, byLabel } = setUp()
+    events.consumerRestart('stalled', kafkaError(new Error('nothing fetched')), 99.6)
+    const denied = Object.assign(new Error('no'), { type: 'TOPIC_AUTHORIZATION_FAILED' })
+    events.consumerRestart('crash', kafkaError(denied), 1)
+    expect(await byLabel('consumer_restarts_total', 'reason')).toEqual({
+      crash: 1,
+      stalled: 1,
+      connect_failed: 0,
+    })
+    expect(lines()).toMatchObject([
+      { level: 'warn', reason: 'stalled', delayMs: 100 },
+      { level: 'error', reason: 'crash', msg: expect.stringContaining('KAFKA_VALIDATED_DATA_TOPIC') },
+    ])
+  })
+
+  test('that was out of range, or could not decompress, says so and counts', async () => {
+    const { events, lines, value, byLabel } = setUp()
+    events.offsetOutOfRange()
+    for (let i = 0; i < 5; i++) events.decodeFailed('snappy', new Error('corrupt'))
+    expect(await value('offset_out_of_range_total')).toBe(1)
+    expect((await byLabel('decode_errors_total', 'codec'))['snappy']).toBe(5)
+    expect(lines()).toMatchObject([{ level: 'warn' }, { level: 'error', codec: 'snappy', error: 'corrupt' }])
+  })
+})
+
+describe('lag', () => {
+  test('is known for the partitions that were measured, and for no others', async () => {
+    const { events, byLabel, samples, value } = setUp()
+    events.lagMeasured(
+      new Map([
+        [0, { records: 5, seconds: 1.5 }],
+        [1, { records: 7, seconds: undefined }],
+      ]),
+    )
+    expect(await byLabel('consumer_lag', 'partition')).toEqual({ 0: 5, 1: 7 })
+    expect(await byLabel('consumer_lag_seconds', 'partition')).toEqual({ 0: 1.5 })
+    events.lagMeasured(new Map([[1, { records: 0, seconds: 0 }]]))
+    expect(await samples('consumer_lag')).toEqual([
+      {
+        name: 'cache_service_consumer_lag',
+        labels: { consumergroup: 'group', topic: TOPIC, partition: '1' },
+        value: 0,
+      },
+    ])
+    expect(await byLabel('consumer_lag_seconds', 'partition')).toEqual({ 1: 0 })
+    expect(await value('lag_last_success_timestamp_seconds')).toBe(1_749_407_237)
+  })
+})
+
+describe('readiness', () => {
+  test('is a line when it changes, or why, but not for a reason in other words', () => {
+    const { log, lines } = createCollectedLog('debug')
+    const events = createProcessEvents(log)
+    let reasons: string[] = []
+    const checks = [() => reasons]
+    events.readiness(checks)
+    events.readiness(checks)
+    reasons = ['Redis has not taken a write: not tried yet']
+    events.readiness(checks)
+    reasons = ['Redis has not taken a write: CONNECTION: Connection is closed.']
+    events.readiness(checks)
+    reasons = ['stopping']
+    events.readiness(checks)
+    expect(lines()).toMatchObject([
+      { msg: 'ready', ready: true, reasons: [] },
+      { msg: 'not ready', ready: false, reasons: ['Redis has not taken a write: not tried yet'] },
+      { msg: 'not ready', ready: false, reasons: ['stopping'] },
+    ])
+  })
+})
+
+describe('other happenings', () => {
+  test('are lines, and counted where there is something to count', async () => {
+    const { events, lines, value } = setUp()
+    events.started({ version: '1.2.3' })
+    events.loopFailed('lag', new Error('no broker'))
+    events.waitingForTopic('iot')
+    events.consumerAbandoned()
+    events.progressOverwritten(1, 500, 3)
+    events.swept(4, 12.6)
+    events.devicesCounted(2)
+    events.summary(1)
+    expect(lines().map(({ level }) => level)).toEqual([
+      'info',
+      'warn',
+      'warn',
+      'warn',
+      'warn',
+      'info',
+      'info',
+    ])
+    expect(await value('sweeper_removed_total')).toBe(4)
+    expect(await value('sweeper_last_success_timestamp_seconds')).toBe(1_749_407_237)
+    expect(await value('devices')).toBe(2)
+    expect(lines().at(-1)).toMatchObject({ msg: 'summary', state: 'waiting', lag: 1, devices: 2 })
+  })
+})
+
+test('no metric has a label that could be a device, a key or an error’s text', async () => {
+  const { metrics } = setUp()
+  const text = await metrics.registry.metrics()
+  const ours = parseMetrics(text).filter(({ name }) => name.startsWith(PREFIX))
+  const labels = new Set(ours.flatMap((sample) => Object.keys(sample.labels)))
+  const closed = [
+    'topic',
+    'result',
+    'reason',
+    'codec',
+    'code',
+    'state',
+    'le',
+    'version',
+    'node_version',
+    'role',
+  ]
+  expect([...labels].filter((label) => !closed.includes(label))).toEqual([])
+})
+
+test('every metric has a help text', async () => {
+  const { metrics } = setUp()
+  const definitions = await metrics.registry.getMetricsAsJSON()
+  expect(definitions.filter(({ help }) => help.length < 5).map(({ name }) => name)).toEqual([])
+})
+
+describe('a rate limit', () => {
+  test('lets so many pass in a second, and says how many it held back', () => {
+    let nowMs = 5_000
+    const { pass } = createRateLimit(2, () => nowMs)
+    expect([pass(), pass(), pass(), pass()]).toEqual([0, 0, undefined, undefined])
+    nowMs = 5_999
+    expect(pass()).toBeUndefined()
+    nowMs = 6_000
+    expect([pass(), pass(), pass()]).toEqual([3, 0, undefined])
+    nowMs = 60_000
+    expect(pass()).toBe(1)
+  })
+})
+
+describe('the summary', () => {
+  test('tells what happened since the last one', () => {
+    const { log, lines } = createCollectedLog()
+    let nowMs = 0
+    const summary = createSummary(log, () => nowMs)
+    summary.add(counts({ applied: 30, stale: 10 }), 40)
+    summary.add(counts({ applied: 5 }), 5)
+    nowMs = 10_000
+    summary.write({ lag: 7, devices: 3, state: 'consuming' })
+    nowMs = 20_000
+    summary.write({ lag: undefined, devices: undefined, state: 'waiting' })
+    expect(lines()).toMatchObject([
+      {
+        msg: 'summary',
+        state: 'consuming',
+        records: 45,
+        perSecond: 5,
+        lag: 7,
+        devices: 3,
+        applied: 35,
+        stale: 10,
+      },
+      {
+        msg: 'summary',
+        state: 'waiting',
+        records: 0,
+        perSecond: 0,
+        lag: null,
+        devices: null,
+        applied: 0,
+        stale: 0,
+      },
+    ])
+  })
+})
+
+describe('the cure', () => {
+  const errors = [
+    redisError(new Error('NOAUTH Authentication required.')),
+    redisError(new Error('WRONGPASS invalid username-password pair or user is disabled.')),
+    noPermission,
+    kafkaError(Object.assign(new Error('no'), { type: 'SASL_AUTHENTICATION_FAILED' })),
+    kafkaError(Object.assign(new Error('no'), { type: 'TOPIC_AUTHORIZATION_FAILED' })),
+  ]
+
+  test.each(errors)('of $code names settings, and they exist', (error) => {
+    const named = cureOf(error).match(/\b(?:REDIS|KAFKA)_[A-Z_]+/g) ?? []
+    expect(named.length).toBeGreaterThan(0)
+    const existing: readonly string[] = optionNames
+    expect(named.filter((name) => !existing.includes(name))).toEqual([])
+  })
+
+  test('of a Redis that is too old names the version', () => {
+    expect(cureOf(redisError(new Error("ERR unknown command 'EVALSHA'")))).toMatch(/Redis 7/)
+  })
+
+  test('of anything else is what it said', () => {
+    expect(cureOf(oom)).toBe(`redis: ${oom.message}`)
+  })
+})

@@ -1,0 +1,4 @@
+import { writeFileSync } from 'node:fs'
+import { readmePath, renderReadme } from './support/docs/readme.ts'
+
+writeFileSync(readmePath, await renderReadme())
