@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defineConfig, type OxlintOverride } from 'oxlint'
 
@@ -7,7 +7,9 @@ import { defineConfig, type OxlintOverride } from 'oxlint'
 //   shared <- core <- telemetry <- {kafka, redis, http} <- pipeline <- {cli, roles} <- main
 //
 // lifecycle depends on shared only and serves all. kafka, redis and http never import each other. core is pure:
-// no I/O, no clock, no random. test/unit/layers.test.ts proves that each of these rules fires.
+// no I/O, no clock, no random. Inside the layers: commands do not import each other; the older HTTP service
+// (`cache-queue`) is known to roles and to its own room in each layer. shared/client runs in browsers.
+// test/unit/layers.test.ts proves that each of these rules fires.
 const edges = ['core', 'lifecycle', 'telemetry']
 const everyEdge = [...edges, 'kafka', 'redis', 'http']
 export const layers: Readonly<Record<string, { imports: string[]; config: 'type' | 'value' | 'never' }>> = {
@@ -53,15 +55,22 @@ function restrictImports(files: string[], ...patterns: Restriction[]): OxlintOve
   return { files, rules: { 'no-restricted-imports': ['error', { patterns }] } }
 }
 
-/** All that the files may not import: other folders, others' libraries, the insides of the configuration. */
-function forbidden(own: string, allowedFolders: readonly string[]): Restriction {
-  const folders = Object.keys(layers).filter((name) => name !== own && !allowedFolders.includes(name))
+/**
+ * What the files of a layer may not import: layers that are not allowed, libraries that another folder owns, the
+ * insides of the configuration, and the older HTTP service (`cache-queue`) in another layer.
+ */
+function forbidden(own: string, allowedFolders: readonly string[], room?: 'cache-queue'): Restriction {
+  const otherLayers = Object.keys(layers).filter((name) => name !== own)
+  const folders = otherLayers.filter((name) => !allowedFolders.includes(name))
+  const knowsCacheQueue = own === 'roles' || room === 'cache-queue'
+  const cacheQueues = knowsCacheQueue ? [] : otherLayers.map((name) => `**/${name}/cache-queue/**`)
   const others = Object.entries(libraries).filter(([owner]) => owner !== own)
   const insides = own === 'config' ? [] : insidesOfConfig
   const process = own === 'main' ? [] : ['node:process']
   return {
     group: [
       ...folders.map(isFolderOf),
+      ...cacheQueues,
       '**/main.ts',
       ...insides,
       ...process,
@@ -95,17 +104,72 @@ function restrictGlobals(files: string[], excludeFiles: string[], names: Record<
   } satisfies OxlintOverride
 }
 
-const layerOverrides = Object.entries(layers).map(([name, { imports, config }]) =>
+const layerOverrides = Object.entries(layers).flatMap(([name, { imports, config }]) => [
   restrictImports([`cache-service/${name}/**`], forbidden(name, imports), ...forbiddenConfig(config)),
+  restrictImports(
+    [`cache-service/${name}/cache-queue/**`],
+    forbidden(name, imports, 'cache-queue'),
+    ...forbiddenConfig(config),
+  ),
+])
+
+const commandsFolder = join(import.meta.dirname, 'cache-service', 'cli', 'commands')
+const commandGroups = readdirSync(commandsFolder, { withFileTypes: true }).flatMap((entry) =>
+  entry.isDirectory() ? [entry.name] : [],
 )
+
+/** The files of a folder of commands that register one; the others are what commands share. */
+function commandsIn(folder: string): string[] {
+  const path = join(commandsFolder, folder)
+  return readdirSync(path).filter(
+    (file) =>
+      file.endsWith('.ts') && readFileSync(join(path, file), 'utf8').includes('export function register'),
+  )
+}
+
+/** Commands don't import each other: what two of them need is a file beside them. Only a group's own file imports its commands. */
+const commandOverrides = ['', ...commandGroups].flatMap((group) => {
+  const folder = `cache-service/cli/commands/${group}`
+  const up = group === '' ? './' : '../'
+  const others = [
+    ...commandsIn('').map((file) => `${up}${file}`),
+    ...commandGroups.filter((name) => name !== group).map((name) => `${up}${name}/**`),
+  ]
+  const restrict = (files: string[], names: string[]) =>
+    restrictImports(files, forbidden('cli', layers['cli']?.imports ?? []), {
+      group: names,
+      message: 'commands do not import each other',
+    })
+  return group === ''
+    ? [restrict([`${folder}*.ts`], others)]
+    : [
+        restrict([`${folder}/**`], [...others, ...commandsIn(group).map((file) => `./${file}`)]),
+        restrict([`${folder}/${group}.ts`], others),
+      ]
+})
+
+const forbiddenInShared = [
+  forbidden('redis', []),
+  { group: ['**/cache-service/**', 'cache-service/**'], message: layersMessage },
+]
+const forbiddenInBrowsers = {
+  group: ['node:*', 'ioredis', 'ioredis/**', '**/redis-library/**'],
+  message: 'shared/client and shared/contract run in browsers, too',
+}
 
 // Of several overrides that set one rule for one file, the last counts, and as a whole.
 const overrides: OxlintOverride[] = [
   { files: ['cache-service/**', 'shared/**'], rules: { 'no-console': 'error' } },
   restrictGlobals(['cache-service/**', 'shared/**'], mains, { process: processMessage }),
-  restrictImports(['shared/**'], forbidden('redis', []), {
-    group: ['**/cache-service/**'],
-    message: layersMessage,
+  restrictImports(['shared/**'], ...forbiddenInShared),
+  restrictImports(['shared/client/**'], ...forbiddenInShared, forbiddenInBrowsers),
+  restrictImports(['shared/contract/**'], ...forbiddenInShared, forbiddenInBrowsers, {
+    group: ['**/client/**'],
+    message: 'the contract knows neither who serves it nor who asks',
+  }),
+  restrictImports(['shared/redis-library/**'], ...forbiddenInShared, {
+    group: ['**/client/**'],
+    message: 'the Redis library and the client of the API are two products',
   }),
   restrictImports(['cache-service/config/**'], forbidden('config', []), {
     group: ['**/config.ts'],
@@ -114,6 +178,7 @@ const overrides: OxlintOverride[] = [
   restrictImports(['cache-service/config/config.ts'], forbidden('config', [])),
   restrictImports(['cache-service/main.ts'], forbidden('main', Object.keys(layers))),
   ...layerOverrides,
+  ...commandOverrides,
   restrictImports(['cache-service/core/*'], pureImports('!./**', '!../../shared/**')),
   restrictImports(
     ['cache-service/core/*/**'],

@@ -3,7 +3,7 @@ import { OperatorError } from '../lifecycle/service.ts'
 import { messageOf, ServiceError } from '../../shared/errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 
-/** What ends a command before its end. The message is one line: what happened, which setting, and the cure. */
+/** What ends a command before its end. The message is one line: what happened, which setting, and the fix. */
 export class CliError extends Error {
   override readonly name = 'CliError'
   readonly exitCode: ExitCode

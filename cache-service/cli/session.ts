@@ -19,7 +19,7 @@ import type { Colors } from './terminal/table.ts'
 /** A server that takes the connection and then says nothing must not hold a person up for long. */
 const KAFKA_ANSWERS_WITHIN_MS = 10_000
 
-export type RedisConnection = ReturnType<typeof createRedis>
+export type RedisClient = ReturnType<typeof createRedis>
 
 /** One run of one command: what it prints, asks and opens. All that it opened is released after it. */
 export class Session {
@@ -32,7 +32,7 @@ export class Session {
   readonly releases = new ReleaseStack()
   readonly #progress: ReturnType<typeof createProgressBoard>
   readonly #errorColors: Colors
-  readonly #shared = new Map<string, Promise<RedisConnection>>()
+  readonly #shared = new Map<string, Promise<RedisClient>>()
   #config: Config | undefined
 
   constructor(context: CliContext, options: GlobalOptions) {
@@ -120,7 +120,7 @@ export class Session {
    * A connection to Redis, closed after the command; the same one for the same name.
    * @throws ServiceError if it can't be reached within REDIS_TIMEOUT_S. @throws CliError with `--api`.
    */
-  redis(name = 'cli'): Promise<RedisConnection> {
+  redis(name = 'cli'): Promise<RedisClient> {
     this.#assertNoApi('Redis')
     const opened = this.#shared.get(name) ?? this.#openRedis(name)
     this.#shared.set(name, opened)
@@ -175,15 +175,15 @@ export class Session {
     await this.releases.releaseAll()
   }
 
-  async #openRedis(name: string): Promise<RedisConnection> {
+  async #openRedis(name: string): Promise<RedisClient> {
     const { redis: settings } = this.config
     let failure: ServiceError | undefined
-    const events = {
+    const telemetry = {
       redisConnected: (where: string) => this.log.debug(`connected to Redis at ${where}`),
       redisFailed: (error: ServiceError) => (failure = error),
     }
     const { processId, random } = this.context
-    const redis = createRedis(settings, `${processId}-${name}`, events, random)
+    const redis = createRedis(settings, `${processId}-${name}`, telemetry, random)
     this.releases.push(`Redis for ${name}`, () => redis.disconnect())
     try {
       await redis.connect()

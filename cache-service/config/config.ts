@@ -131,11 +131,11 @@ export function parseConfig(env: Environment, readFile: ReadFile): ParsedConfig 
   }
 
   const values = parseWithDefaultsFor(bad, given)
-  for (const { variables, isBroken, message, cure } of checks) {
+  for (const { variables, isBroken, message, fix } of checks) {
     if (variables.some((name) => bad.has(name))) continue
     if (!isBroken(values, (name) => given.has(name))) continue
     const description = options.find(({ name }) => name === variables[0])?.description ?? ''
-    problems.push({ variable: variables[0], message, description, cure })
+    problems.push({ variable: variables[0], message, description, fix })
   }
 
   if (problems.length > 0) return { kind: 'invalid', problems }

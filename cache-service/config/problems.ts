@@ -5,7 +5,7 @@ export type ConfigProblem = Readonly<{
   /** What is wrong; reads on from the variable's name, and never quotes a secret. */
   message: string
   description: string
-  cure: string
+  fix: string
 }>
 
 /** `shown` is what the variable itself holds, for a path the path. */
@@ -16,7 +16,7 @@ export function problemOfValue(option: Option, shown: string, message: string): 
     variable,
     message: option.kind === 'secret' ? message : `${quote(shown)} ${message}`,
     description,
-    cure: isServiceLink
+    fix: isServiceLink
       ? `Kubernetes writes ${variable} for a Service of that name: set enableServiceLinks: false in the pod's spec.`
       : `Correct it, or unset it for the default (${option.default || 'none'}).`,
   }
@@ -26,8 +26,8 @@ export function problemOfValue(option: Option, shown: string, message: string): 
 export function formatProblems(problems: readonly ConfigProblem[]): string {
   const count = problems.length === 1 ? 'One setting' : `${problems.length} settings`
   const paragraphs = problems.map(
-    ({ variable, message, description, cure }) =>
-      `${variable} ${message}\n  What it is: ${description}\n  What to do: ${cure}`,
+    ({ variable, message, description, fix }) =>
+      `${variable} ${message}\n  What it is: ${description}\n  What to do: ${fix}`,
   )
   return [`${count} can't be used:`, ...paragraphs].join('\n\n')
 }

@@ -49,8 +49,8 @@ function fromFile(option: Option, variable: string, path: string, readFile: Read
   return unusable(option, variable, `names an empty file: ${path}`, 'Fill it, or unset the variable.')
 }
 
-function unusable(option: Option, variable: string, message: string, cure: string): Source {
-  return { kind: 'unusable', problem: { variable, message, description: option.description, cure } }
+function unusable(option: Option, variable: string, message: string, fix: string): Source {
+  return { kind: 'unusable', problem: { variable, message, description: option.description, fix } }
 }
 
 function trimmed(text: string | undefined): string {

@@ -6,18 +6,18 @@ export type Finding = {
   /** What was found, or why it was not looked at. */
   readonly detail: string
   /** What to do; only of a warning or a failure. */
-  readonly cure?: string
+  readonly fix?: string
   /** A server that can't be reached at all. */
   readonly isUnreachable?: true
 }
 
 function findingIn(area: Finding['area']) {
-  return (verdict: Finding['verdict'], check: string, detail: string, cure?: string): Finding => ({
+  return (verdict: Finding['verdict'], check: string, detail: string, fix?: string): Finding => ({
     area,
     check,
     verdict,
     detail,
-    ...(cure !== undefined && { cure }),
+    ...(fix !== undefined && { fix }),
   })
 }
 
@@ -73,12 +73,12 @@ function judgeVersion({ isValkey, version }: RedisFacts): Finding {
 function judgeMode({ isCluster, isReplica }: RedisFacts, maxKeysPerScript: number): Finding {
   const check = 'mode'
   if (isReplica) {
-    const cure = 'Point REDIS_HOST at the primary; if there was a failover, look where it is now.'
-    return redisFinding('failed', check, 'this is a replica, and refuses writes', cure)
+    const fix = 'Point REDIS_HOST at the primary; if there was a failover, look where it is now.'
+    return redisFinding('failed', check, 'this is a replica, and refuses writes', fix)
   }
   if (isCluster && maxKeysPerScript > 1) {
-    const cure = 'Set REDIS_SCRIPT_MAX_KEYS=1, or use a Redis that is no cluster.'
-    return redisFinding('failed', check, 'a cluster, where the keys of one script must lie in one slot', cure)
+    const fix = 'Set REDIS_SCRIPT_MAX_KEYS=1, or use a Redis that is no cluster.'
+    return redisFinding('failed', check, 'a cluster, where the keys of one script must lie in one slot', fix)
   }
   return redisFinding('ok', check, isCluster ? 'a cluster node, one key a script' : 'one primary')
 }
@@ -157,7 +157,7 @@ export function judgeRetention(settings: ReadonlyMap<string, string>, ttlMs: num
   )
 }
 
-/** A letter with all of its record is at most about twice as large as the bytes that it may carry. */
+/** A dead letter with all of its record is at most about twice as large as the bytes that it may carry. */
 const LARGEST_LETTER_BYTES = 640 * 1024
 
 export function judgeErrorTopic(settings: ReadonlyMap<string, string>): Finding {

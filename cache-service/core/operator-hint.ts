@@ -1,7 +1,7 @@
 import type { ServiceError } from '../../shared/errors.ts'
 
 /** Which setting an operator must look at. */
-export function cureOf({ side, code, message }: ServiceError): string {
+export function operatorHint({ side, code, message }: ServiceError): string {
   switch (code) {
     case 'NOAUTH':
     case 'WRONGPASS':

@@ -1,47 +1,19 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
-import {
-  fastify,
-  LogController,
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type RawServerDefault,
-} from 'fastify'
+import { fastify, LogController, type FastifyBaseLogger } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { ApiServer } from './api-server-types.ts'
 import { guardAccess, type Access } from './hooks/access.ts'
 import { boundConcurrency } from './hooks/admission.ts'
 import { answerBadHttp, answerUnknownRoute, sendProblem, toProblem } from './hooks/error-replies.ts'
 import { describeRoutes, registerOpenApiRoutes } from './routes/openapi.ts'
 import { ProblemError } from './problem.ts'
-import { isRedisServicePath, sendInSpanish } from './cache-queue/errors.ts'
+import { isCacheQueuePath, sendInSpanish } from './cache-queue/errors.ts'
 import { registerProbeRoutes, type ProbePorts } from './routes/probes.ts'
 import { countRequests, type RequestTelemetry } from './hooks/request-telemetry.ts'
 import { watchRoutes } from './hooks/route-table.ts'
 import { addSecurityHeaders } from './hooks/security-headers.ts'
 import { endUnusedConnections } from './hooks/unused-connections.ts'
-
-/** Who may call a route; `public` asks for no token. */
-export type Scope = 'public' | 'read' | 'write' | 'admin'
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Absent: `admin`. */
-    scope?: Scope
-    /** Answers however busy we are, and by whatever name we are called. */
-    probe?: boolean
-    /** Stays open: it is not counted among the requests in work, and its time says nothing. */
-    stream?: boolean
-  }
-}
-
-export type ApiServer = FastifyInstance<
-  RawServerDefault,
-  IncomingMessage,
-  ServerResponse,
-  FastifyBaseLogger,
-  ZodTypeProvider
->
 
 export type ApiServerDependencies = ProbePorts & {
   readonly version: string
@@ -82,7 +54,7 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
     return503OnClosing: false,
     clientErrorHandler: answerBadHttp,
     frameworkErrors: (error, request, reply) =>
-      void (isRedisServicePath(request.url)
+      void (isCacheQueuePath(request.url)
         ? sendInSpanish(reply, error)
         : sendProblem(reply, toProblem(error))),
   }).withTypeProvider<ZodTypeProvider>()

@@ -45,7 +45,7 @@ export async function openHealthServer(
   )
 
   const url = await server.listen({ host, port }).catch((error: unknown) => {
-    // In use, not allowed, not an address of this machine: nothing that waiting would cure.
+    // In use, not allowed, not an address of this machine: nothing that waiting would fix.
     throw new OperatorError(`cannot listen on METRICS_HOST:METRICS_PORT ${host}:${port}: ${messageOf(error)}`)
   })
   return { url, close: () => server.close() }

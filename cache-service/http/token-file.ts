@@ -4,7 +4,7 @@ import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { parseTokens, type ApiToken } from './api-tokens.ts'
 
-export type TokenFileEvents = {
+export type TokenFileTelemetry = {
   tokensLoaded(names: readonly string[]): void
   /** The tokens of before stay good. */
   tokensRefused(reason: string): void
@@ -18,7 +18,7 @@ export type TokenFile = {
 }
 
 /** Rejects with an OperatorError if the file is missing or no list of tokens. */
-export async function openTokenFile(path: string, events: TokenFileEvents): Promise<TokenFile> {
+export async function openTokenFile(path: string, telemetry: TokenFileTelemetry): Promise<TokenFile> {
   let lastText: string | undefined
   let tokens: readonly ApiToken[] = []
 
@@ -30,7 +30,7 @@ export async function openTokenFile(path: string, events: TokenFileEvents): Prom
     const parsed = parseTokens(text)
     if (parsed.kind === 'invalid') return parsed.reason
     tokens = parsed.tokens
-    events.tokensLoaded(tokens.map(({ name }) => name))
+    telemetry.tokensLoaded(tokens.map(({ name }) => name))
     return undefined
   }
 
@@ -48,9 +48,9 @@ export async function openTokenFile(path: string, events: TokenFileEvents): Prom
         monitor,
         async turn() {
           const reason = await load()
-          if (reason !== undefined) events.tokensRefused(reason)
+          if (reason !== undefined) telemetry.tokensRefused(reason)
         },
-        failed: (error) => events.loopFailed('tokens', error),
+        failed: (error) => telemetry.loopFailed('tokens', error),
       }),
   }
 }

@@ -1,32 +1,7 @@
 import type { EachBatchPayload } from 'kafkajs'
 import { ServiceError } from '../../shared/errors.ts'
-import { splitIntoChunks, type ChunkLimits } from '../core/records/chunk.ts'
-import type { SourceRecord } from '../core/records/source-record.ts'
+import { splitIntoChunks, type ApplyChunk, type Chunk, type ChunkLimits } from '../core/records/chunk.ts'
 import type { Hold } from './hold.ts'
-
-/** Consecutive records of one partition: the unit of coalescing, writing and resolving. */
-export type Chunk = {
-  readonly partition: number
-  readonly records: readonly SourceRecord[]
-  /** The offset that was asked for: everything before it is believed to be applied. */
-  readonly position: number
-  /** The offset after the chunk. */
-  readonly next: number
-}
-
-export type ChunkOutcome =
-  /** Every record of it is in Redis, superseded, acknowledged as a dead letter, or skipped by rule. */
-  | { readonly kind: 'durable' }
-  /** Redis lost data that Kafka still has: nothing of this chunk counts, read again from there. */
-  | { readonly kind: 'rewind'; readonly to: number }
-  /** The partition was taken away meanwhile, or is being rewound: nothing of this chunk counts. */
-  | { readonly kind: 'abandoned' }
-
-/**
- * Makes a chunk durable. Rejects with a ServiceError for what stands in the way: the same chunk is handed over
- * again, for ever. Rejects with anything else for a bug: the process ends.
- */
-export type ApplyChunk = (chunk: Chunk) => Promise<ChunkOutcome>
 
 export type BatchHandlerDependencies = {
   readonly apply: ApplyChunk

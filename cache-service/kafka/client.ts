@@ -23,12 +23,12 @@ export const METADATA_MAX_AGE_MS = 60_000
 const CONNECTION_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 30_000
 
-export type ClientEvents = {
+export type ClientTelemetry = {
   /** KafkaJS says so in its log only. */
   offsetOutOfRange(): void
 }
 
-export function createKafka(config: KafkaConfig, log: Logger, events: ClientEvents): Kafka {
+export function createKafka(config: KafkaConfig, log: Logger, telemetry: ClientTelemetry): Kafka {
   return new kafkajs.Kafka({
     clientId: config.clientId,
     brokers: [...config.brokers],
@@ -40,7 +40,7 @@ export function createKafka(config: KafkaConfig, log: Logger, events: ClientEven
     ...saslOptions(config),
     logLevel: kafkajs.logLevel.INFO,
     logCreator: () => (entry) => {
-      if (entry.log.message.startsWith(OUT_OF_RANGE)) events.offsetOutOfRange()
+      if (entry.log.message.startsWith(OUT_OF_RANGE)) telemetry.offsetOutOfRange()
       relay(log, entry)
     },
   })

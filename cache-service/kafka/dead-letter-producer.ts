@@ -3,22 +3,22 @@ import { kafkaError } from '../../shared/errors.ts'
 import { withoutOriginal, type DeadLetter, type Origin } from '../core/dead-letters/dead-letter.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 
-/** The broker's default limit of one request is 1 MiB; letters of one request share it. */
+/** The broker's default limit of one request is 1 MiB; dead letters of one request share it. */
 const MAX_REQUEST_BYTES = 512 * 1024
 const OVERHEAD_BYTES = 512
 
 export type DeadLetterProducer = {
-  /** Resolves when every letter is acknowledged by all replicas; rejects with a ServiceError. */
-  send(letters: readonly DeadLetter[], origin: Origin): Promise<void>
+  /** Resolves when every dead letter is acknowledged by all replicas; rejects with a ServiceError. */
+  send(deadLetters: readonly DeadLetter[], origin: Origin): Promise<void>
   disconnect(): Promise<void>
 }
 
-export type DeadLetterEvents = { deadLetterShortened(offset: string): void }
+export type DeadLetterTelemetry = { deadLetterShortened(offset: string): void }
 
 export function createDeadLetterProducer(
   kafka: Kafka,
   topic: string,
-  events: DeadLetterEvents,
+  telemetry: DeadLetterTelemetry,
 ): DeadLetterProducer {
   let connected: Promise<Producer> | undefined
 
@@ -38,11 +38,11 @@ export function createDeadLetterProducer(
     await producer?.disconnect()
   }
 
-  async function sendRequest(letters: readonly DeadLetter[]): Promise<void> {
+  async function sendRequest(deadLetters: readonly DeadLetter[]): Promise<void> {
     try {
       connected ??= connect()
       const producer = await connected
-      const messages = letters.map(({ key, value, headers }): Message => ({
+      const messages = deadLetters.map(({ key, value, headers }): Message => ({
         key,
         value,
         headers: { ...headers },
@@ -55,18 +55,18 @@ export function createDeadLetterProducer(
     }
   }
 
-  /** One letter that is too large fails its whole request: then each goes alone, and that one shortened. */
-  async function sendOrSplit(letters: readonly DeadLetter[], origin: Origin): Promise<void> {
+  /** One dead letter that is too large fails its whole request: then each goes alone, and that one shortened. */
+  async function sendOrSplit(deadLetters: readonly DeadLetter[], origin: Origin): Promise<void> {
     try {
-      await sendRequest(letters)
+      await sendRequest(deadLetters)
     } catch (error) {
       if (kafkaError(error).code !== 'MESSAGE_TOO_LARGE') throw error
-      const [letter] = letters
-      if (letters.length > 1) {
-        for (const one of letters) await sendOrSplit([one], origin)
-      } else if (letter !== undefined && letter.headers['original_value'] !== undefined) {
-        events.deadLetterShortened(String(letter.headers['source_offset']))
-        await sendOrSplit([withoutOriginal(letter, origin)], origin)
+      const [deadLetter] = deadLetters
+      if (deadLetters.length > 1) {
+        for (const one of deadLetters) await sendOrSplit([one], origin)
+      } else if (deadLetter !== undefined && deadLetter.headers['original_value'] !== undefined) {
+        telemetry.deadLetterShortened(String(deadLetter.headers['source_offset']))
+        await sendOrSplit([withoutOriginal(deadLetter, origin)], origin)
       } else {
         throw error
       }
@@ -74,24 +74,24 @@ export function createDeadLetterProducer(
   }
 
   return {
-    async send(letters, origin) {
-      for (const request of withinBytes(letters)) await sendOrSplit(request, origin)
+    async send(deadLetters, origin) {
+      for (const request of withinBytes(deadLetters)) await sendOrSplit(request, origin)
     },
     disconnect,
   }
 }
 
-function withinBytes(letters: readonly DeadLetter[]): DeadLetter[][] {
+function withinBytes(deadLetters: readonly DeadLetter[]): DeadLetter[][] {
   const requests: DeadLetter[][] = []
   let bytes = Infinity
-  for (const letter of letters) {
-    const original = letter.headers['original_value']
-    const size = letter.value.length + letter.key.length + (original?.length ?? 0) + OVERHEAD_BYTES
+  for (const deadLetter of deadLetters) {
+    const original = deadLetter.headers['original_value']
+    const size = deadLetter.value.length + deadLetter.key.length + (original?.length ?? 0) + OVERHEAD_BYTES
     if (bytes + size > MAX_REQUEST_BYTES) {
       requests.push([])
       bytes = 0
     }
-    requests.at(-1)?.push(letter)
+    requests.at(-1)?.push(deadLetter)
     bytes += size
   }
   return requests

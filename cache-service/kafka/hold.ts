@@ -5,14 +5,14 @@ import type { ServiceError } from '../../shared/errors.ts'
 /** Longer than this in one handler, and the consumption is paused instead: its heartbeats are not ours then. */
 const LONGEST_HOLD_IN_HANDLER_MS = 8_000
 
-export type HoldEvents = {
+export type HoldTelemetry = {
   held(partition: number, error: ServiceError, attempt: number): void
   paused(reason: string): void
   resumed(heldMs: number): void
 }
 
 export type HoldDependencies = {
-  readonly events: HoldEvents
+  readonly telemetry: HoldTelemetry
   readonly now: () => number
   readonly random: () => number
   /** Rejects as long as what failed would fail again. */
@@ -57,7 +57,7 @@ export class Hold {
   }
 
   failed(partition: number, error: ServiceError): void {
-    const { events, now } = this.#dependencies
+    const { telemetry, now } = this.#dependencies
     if (this.#state === 'open') {
       this.#state = 'holding'
       this.#sinceMs = now()
@@ -65,7 +65,7 @@ export class Hold {
     }
     this.#attempt++
     this.#failure = error
-    events.held(partition, error, this.#attempt)
+    telemetry.held(partition, error, this.#attempt)
   }
 
   backOff(stop: AbortSignal): Promise<void> {
@@ -81,18 +81,18 @@ export class Hold {
 
   succeeded(): void {
     if (this.#state !== 'holding') return
-    this.#dependencies.events.resumed(this.#dependencies.now() - this.#sinceMs)
+    this.#dependencies.telemetry.resumed(this.#dependencies.now() - this.#sinceMs)
     this.#state = 'open'
     this.#failure = undefined
   }
 
   /** Pauses, and probes until it succeeds or we stop. Called again while paused it does nothing. */
   async pauseUntilProbeSucceeds(pause: () => void, resume: () => void, stop: AbortSignal): Promise<void> {
-    const { events, probe, random } = this.#dependencies
+    const { telemetry, probe, random } = this.#dependencies
     const failure = this.#failure
     if (this.#state !== 'holding' || failure === undefined) return
     this.#state = 'paused'
-    events.paused(this.reason ?? '')
+    telemetry.paused(this.reason ?? '')
     pause()
     while (!stop.aborted) {
       await sleep(backoffMs(this.#attempt, random()), stop)

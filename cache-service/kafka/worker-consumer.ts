@@ -1,15 +1,15 @@
 import type { Consumer, Kafka } from 'kafkajs'
 import type { KafkaConfig } from '../config/config.ts'
 import { backoffMs } from '../core/backoff.ts'
-import type { ChunkLimits } from '../core/records/chunk.ts'
+import type { ApplyChunk, ChunkLimits } from '../core/records/chunk.ts'
 import type { LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { aborted, settledWithin, sleep } from '../lifecycle/sleep.ts'
-import { cureOf } from '../core/operator-hint.ts'
-import type { WorkerEvents } from '../telemetry/worker-events.ts'
+import { operatorHint } from '../core/operator-hint.ts'
+import type { WorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import type { RestartReason } from '../telemetry/worker-metrics.ts'
 import { kafkaError } from '../../shared/errors.ts'
-import { createBatchHandler, type ApplyChunk } from './batch-handler.ts'
+import { createBatchHandler } from './batch-handler.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 import { Hold, type HoldDependencies } from './hold.ts'
 
@@ -34,7 +34,7 @@ export type WorkerConsumerDependencies = {
   readonly probe: HoldDependencies['probe']
   /** A new generation: these partitions are ours now, and what was known of the old ones is void. */
   readonly assigned: (partitions: readonly number[]) => void
-  readonly events: WorkerEvents
+  readonly telemetry: WorkerTelemetry
   readonly monitor: LoopMonitor
   readonly now: () => number
   readonly random: () => number
@@ -59,23 +59,23 @@ export class WorkerConsumer implements Service {
 
   constructor(dependencies: WorkerConsumerDependencies) {
     this.#dependencies = dependencies
-    const { events, now, random, probe } = dependencies
+    const { telemetry, now, random, probe } = dependencies
     this.#hold = new Hold({
       now,
       random,
       probe,
-      events: {
+      telemetry: {
         held: (partition, error, attempt) => {
-          events.consumerState('holding', { reason: error.message })
-          events.held(partition, error, attempt)
+          telemetry.consumerState('holding', { reason: error.message })
+          telemetry.held(partition, error, attempt)
         },
         paused: (reason) => {
-          events.consumerState('paused', { reason })
-          events.paused(reason)
+          telemetry.consumerState('paused', { reason })
+          telemetry.paused(reason)
         },
         resumed: (heldMs) => {
-          events.consumerState('consuming')
-          events.resumed(heldMs)
+          telemetry.consumerState('consuming')
+          telemetry.resumed(heldMs)
         },
       },
     })
@@ -100,33 +100,33 @@ export class WorkerConsumer implements Service {
   }
 
   async run(stop: AbortSignal): Promise<void> {
-    const { events, monitor, random } = this.#dependencies
+    const { telemetry, monitor, random } = this.#dependencies
     for (let failures = 0; !stop.aborted;) {
       const ending = await this.#live(stop)
       if (ending.kind === 'stopped') break
       if (ending.kind === 'bug') throw ending.error
       const topic = this.#dependencies.config.validatedDataTopic
       const failure = kafkaError(ending.error, topic)
-      if (failure.code === 'TOPIC_MISSING') events.waitingForTopic(topic)
+      if (failure.code === 'TOPIC_MISSING') telemetry.waitingForTopic(topic)
       if (failure.failureClass === 'operator' && !this.#hasEverJoined)
-        throw new OperatorError(cureOf(failure))
+        throw new OperatorError(operatorHint(failure))
       failures = this.#isJoined ? 1 : failures + 1
       this.#isJoined = false
       this.#waitingFor = failure.message
       const delayMs = backoffMs(failures, random())
-      events.consumerState('waiting', { reason: failure.message })
-      events.consumerRestart(ending.reason, failure, delayMs)
+      telemetry.consumerState('waiting', { reason: failure.message })
+      telemetry.consumerRestart(ending.reason, failure, delayMs)
       monitor.turned(this.name, delayMs)
       await sleep(delayMs, stop)
     }
     this.#isJoined = false
     monitor.ended(this.name)
-    events.consumerState('stopped')
+    telemetry.consumerState('stopped')
   }
 
   /** One consumer, from its making to its end. */
   async #live(stop: AbortSignal): Promise<Ending> {
-    const { config, events, kafka } = this.#dependencies
+    const { config, telemetry, kafka } = this.#dependencies
     const life = new AbortController()
     const ended = AbortSignal.any([stop, life.signal])
     const { promise: ending, resolve: end } = Promise.withResolvers<Ending>()
@@ -147,7 +147,7 @@ export class WorkerConsumer implements Service {
     this.#listen(consumer, end)
     this.#watch(ended, end)
     try {
-      events.consumerState('joining')
+      telemetry.consumerState('joining')
       const started = this.#start(consumer, end, ended).catch((error: unknown) =>
         end({ kind: 'restart', reason: 'connect_failed', error }),
       )
@@ -156,10 +156,10 @@ export class WorkerConsumer implements Service {
       return outcome
     } finally {
       life.abort()
-      if (!(await settledWithin(consumer.disconnect(), LONGEST_DISCONNECT_MS))) events.consumerAbandoned()
+      if (!(await settledWithin(consumer.disconnect(), LONGEST_DISCONNECT_MS))) telemetry.consumerAbandoned()
       this.#consumer = undefined
       this.#partitions = []
-      events.leftGroup()
+      telemetry.leftGroup()
     }
   }
 
@@ -200,20 +200,20 @@ export class WorkerConsumer implements Service {
   }
 
   #listen(consumer: Consumer, end: (ending: Ending) => void): void {
-    const { assigned, config, events } = this.#dependencies
+    const { assigned, config, telemetry } = this.#dependencies
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       this.#partitions = payload.memberAssignment[config.validatedDataTopic] ?? []
       this.#isJoined = true
       this.#hasEverJoined = true
       this.#showLife()
       assigned(this.#partitions)
-      events.joined(this.#partitions, payload.memberId)
-      events.consumerState(this.#hold.isOpen ? 'consuming' : this.#hold.isPaused ? 'paused' : 'holding')
+      telemetry.joined(this.#partitions, payload.memberId)
+      telemetry.consumerState(this.#hold.isOpen ? 'consuming' : this.#hold.isPaused ? 'paused' : 'holding')
     })
     consumer.on(consumer.events.REBALANCING, () => {
       this.#isJoined = false
       this.#waitingFor = 'the group is rebalancing'
-      events.consumerState('joining')
+      telemetry.consumerState('joining')
     })
     consumer.on(consumer.events.FETCH, () => this.#showLife())
     consumer.on(consumer.events.CRASH, ({ payload }) => {

@@ -2,11 +2,11 @@ import { html } from './vendor/lit-html/lit-html.js'
 import { repeat } from './vendor/lit-html/directives/repeat.js'
 import { ago, localTime } from './time.js'
 
-/** @param deadLetters `{ letters, error }`, newest first */
-export function deadLettersView({ letters, error }, nowMs) {
+/** @param view `{ latest, error }`, newest first */
+export function deadLettersView({ latest, error }, nowMs) {
   if (error !== undefined) return html`<p class="notice" role="alert">They can’t be shown. ${error}</p>`
-  if (letters === undefined) return html`<p class="empty">Loading…</p>`
-  if (letters.length === 0) return html`<p class="empty">None. Every record could be applied.</p>`
+  if (latest === undefined) return html`<p class="empty">Loading…</p>`
+  if (latest.length === 0) return html`<p class="empty">None. Every record could be applied.</p>`
   return html`
     <div class="scroll" role="region" aria-label="Dead letters" tabindex="0">
       <table class="stacked" role="table">
@@ -21,7 +21,7 @@ export function deadLettersView({ letters, error }, nowMs) {
           </tr>
         </thead>
         <tbody role="rowgroup">
-          ${letters.map(
+          ${latest.map(
             ({ at, reason, topic, partition, offset }) => html`
               <tr role="row">
                 <td role="cell"><time datetime=${at} title=${localTime(at)}>${ago(at, nowMs)}</time></td>

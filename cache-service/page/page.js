@@ -17,7 +17,7 @@ const ANNOUNCE_EVERY_MS = 3_000
 
 const byId = (id) => document.getElementById(id)
 const health = { api: undefined, redis: undefined, workers: undefined, error: undefined, live: undefined }
-const deadLetters = { letters: undefined, error: undefined }
+const deadLetters = { latest: undefined, error: undefined }
 const state = { entries: undefined, error: undefined, marks: new Map() }
 
 const api = createApi(async (wasRefused) => {
@@ -133,10 +133,10 @@ function sampleOf(workers) {
 
 async function pollDeadLetters() {
   try {
-    const { dead_letters: letters } = await api.ask('/api/dead-letters')
-    Object.assign(deadLetters, { letters, error: undefined })
+    const latest = await api.ask('/api/dead-letters')
+    Object.assign(deadLetters, { latest: latest.dead_letters, error: undefined })
   } catch (error) {
-    Object.assign(deadLetters, { letters: undefined, error: error.message })
+    Object.assign(deadLetters, { latest: undefined, error: error.message })
   }
 }
 

@@ -7,7 +7,7 @@ import type { Service } from '../lifecycle/service.ts'
 import type { Lease } from '../redis/lease.ts'
 import type { StateWriter } from '../redis/events/state-writer.ts'
 
-export type UpdateApplierEvents = {
+export type UpdateApplierTelemetry = {
   notJson(bytes: number): void
   invalidUpdate(type: string | undefined, detail: string): void
   protectedUpdate(type: string): void
@@ -31,7 +31,7 @@ export type UpdateApplierDependencies = {
   readonly isProtected: (key: string) => boolean
   /** Read every value back and compare. */
   readonly validate: boolean
-  readonly events: UpdateApplierEvents
+  readonly telemetry: UpdateApplierTelemetry
   readonly monitor: LoopMonitor
 }
 
@@ -67,17 +67,17 @@ export class UpdateApplier {
   }
 
   received(message: Uint8Array): void {
-    const { events } = this.#dependencies
+    const { telemetry } = this.#dependencies
     if (this.#pending >= MAX_PENDING || this.#pendingBytes + message.length > MAX_PENDING_BYTES) {
       this.#gapOwed ??= 'overflow'
-      events.updateDropped(this.#pending)
+      telemetry.updateDropped(this.#pending)
       return
     }
     this.#pending++
     this.#pendingBytes += message.length
     void this.#inTurn(async () => {
       try {
-        if (this.#hasGivenUp) events.updateDropped(this.#pending)
+        if (this.#hasGivenUp) telemetry.updateDropped(this.#pending)
         else await this.#apply(message)
       } finally {
         this.#pending--
@@ -102,7 +102,7 @@ export class UpdateApplier {
       everyMs: RENEW_INTERVAL_MS,
       monitor: this.#dependencies.monitor,
       turn: () => this.#inTurn(() => this.#keepLease()),
-      failed: (error) => this.#dependencies.events.loopFailed('updater lease', error),
+      failed: (error) => this.#dependencies.telemetry.loopFailed('updater lease', error),
     })
   }
 
@@ -116,56 +116,57 @@ export class UpdateApplier {
 
   #inTurn(task: () => Promise<void>): Promise<void> {
     const done = this.#tail.then(task)
-    this.#tail = done.catch((error: unknown) => this.#dependencies.events.loopFailed('updates', error))
+    this.#tail = done.catch((error: unknown) => this.#dependencies.telemetry.loopFailed('updates', error))
     return this.#tail
   }
 
   async #apply(message: Uint8Array): Promise<void> {
-    const { events, isProtected } = this.#dependencies
+    const { telemetry, isProtected } = this.#dependencies
     const parsed = parseKvUpdate(message, isProtected)
     switch (parsed.kind) {
       case 'not_json':
-        return events.notJson(message.length)
+        return telemetry.notJson(message.length)
       case 'invalid':
-        return events.invalidUpdate(parsed.type, parsed.detail)
+        return telemetry.invalidUpdate(parsed.type, parsed.detail)
       case 'protected':
-        return events.protectedUpdate(parsed.type)
+        return telemetry.protectedUpdate(parsed.type)
       case 'update':
         return await this.#write(parsed.update)
     }
   }
 
   async #write(update: KvUpdate): Promise<void> {
-    const { events, validate, writer } = this.#dependencies
+    const { telemetry, validate, writer } = this.#dependencies
     const gap = this.#gapOwed
     try {
       const written = await writer.write(update, gap, validate)
       if (written.isAppended) this.#settleGap(gap)
       if (written.streamError !== undefined) {
         this.#gapOwed ??= 'redis_failed'
-        events.eventRefused(update.type, written.streamError)
+        telemetry.eventRefused(update.type, written.streamError)
       }
-      if (validate && !isSameJson(written.readBack, update.value)) return events.updateMismatched(update.type)
-      events.updateApplied(update.type, written.isAppended)
-      if (validate) events.updateValidated(update.type)
+      if (validate && !isSameJson(written.readBack, update.value))
+        return telemetry.updateMismatched(update.type)
+      telemetry.updateApplied(update.type, written.isAppended)
+      if (validate) telemetry.updateValidated(update.type)
     } catch (error) {
       // It may be set and appended, or not.
       this.#gapOwed ??= 'redis_failed'
       this.#hasGivenUp = this.#isClosing
-      events.updateFailed(update.type, redisError(error))
+      telemetry.updateFailed(update.type, redisError(error))
     }
   }
 
   async #keepLease(): Promise<void> {
-    const { events, isSubscribed, lease, writer } = this.#dependencies
+    const { telemetry, isSubscribed, lease, writer } = this.#dependencies
     if (this.#isClosing || !isSubscribed()) return
     const wasHolder = await writer.isHolder()
     if (!(await lease.acquire())) {
-      if (this.#isHolder) events.leaseLost()
+      if (this.#isHolder) telemetry.leaseLost()
       this.#isHolder = false
       return
     }
-    if (!this.#isHolder) events.leaseTaken()
+    if (!this.#isHolder) telemetry.leaseTaken()
     this.#isHolder = true
     // Also if it was ours once and ran out: another may have held it in between.
     if (!wasHolder) this.#gapOwed ??= 'takeover'
@@ -176,7 +177,7 @@ export class UpdateApplier {
   #settleGap(gap: GapReason | undefined): void {
     if (gap === undefined) return
     this.#gapOwed = undefined
-    this.#dependencies.events.gapAppended(gap)
+    this.#dependencies.telemetry.gapAppended(gap)
   }
 }
 

@@ -3,7 +3,7 @@ import { redisError, type ServiceError } from '../../shared/errors.ts'
 import { backoffMs } from '../core/backoff.ts'
 import type { RedisConfig } from '../config/config.ts'
 
-export type RedisEvents = {
+export type RedisClientTelemetry = {
   redisConnected(where: string): void
   redisFailed(error: ServiceError): void
 }
@@ -21,21 +21,21 @@ const FIRST_RECONNECT_MS = 50
 export function createRedis(
   config: RedisConfig,
   name: string,
-  events: RedisEvents,
+  telemetry: RedisClientTelemetry,
   random: () => number,
 ): Redis {
   const redis = new Redis({ ...connectionOptions(config, random), connectionName: name, lazyConnect: true })
   let isRefused = false
   redis.on('connect', () => (isRefused = false))
   redis.on('error', (error) => {
-    events.redisFailed(redisError(error))
+    telemetry.redisFailed(redisError(error))
     if (!isRefusedDatabase(error)) return
     // ioredis would go on in database 0, and says that it is ready all the same.
     isRefused = true
     redis.disconnect(true)
   })
   redis.on('ready', () => {
-    if (!isRefused) events.redisConnected(`${config.host}:${config.port}/${config.db}`)
+    if (!isRefused) telemetry.redisConnected(`${config.host}:${config.port}/${config.db}`)
   })
   return redis
 }

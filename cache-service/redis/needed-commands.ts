@@ -20,7 +20,7 @@ export type NeededCommand = {
   /** As an ACL rule names it: `hset`, `script|load`. */
   readonly name: string
   readonly call: readonly [command: string, ...args: string[]]
-  /** Sent in earnest it changes nothing but our own doctor's key: it fails for another reason, or finds nothing. */
+  /** It is really executed, and changes nothing but our own doctor's key: it fails for another reason, or finds nothing. */
   readonly isHarmless: boolean
   /** Without it the role works, and less is known of it. */
   readonly isOptional: boolean
@@ -49,9 +49,9 @@ export function neededCommands(
   const own = `${OWN_KEY_PREFIX}doctor:${id}`
   const device = `${DEVICE_KEY_PREFIX}cache_service_doctor_${id}:metadata`
   const harmless = (...call: NeededCommand['call']) => needed(call, true)
-  const earnest = (...call: NeededCommand['call']) => needed(call, false)
+  const dryRunOnly = (...call: NeededCommand['call']) => needed(call, false)
   const optional = (...call: NeededCommand['call']) => ({ ...needed(call, true), isOptional: true })
-  const scripts = [earnest('SCRIPT', 'LOAD', 'return 1'), harmless('EVALSHA', '0'.repeat(40), '1', own)]
+  const scripts = [dryRunOnly('SCRIPT', 'LOAD', 'return 1'), harmless('EVALSHA', '0'.repeat(40), '1', own)]
   switch (role) {
     case 'worker':
       return [
@@ -64,7 +64,7 @@ export function neededCommands(
         harmless('HGET', device, 'last_updated'),
         harmless('HDEL', device, 'none'),
         harmless('PEXPIREAT', device, '1'),
-        earnest('SADD', DEVICE_INDEX_KEY, id),
+        dryRunOnly('SADD', DEVICE_INDEX_KEY, id),
         harmless('SREM', DEVICE_INDEX_KEY, `cache_service_doctor_${id}`),
         harmless('SCARD', DEVICE_INDEX_KEY),
         harmless('SSCAN', DEVICE_INDEX_KEY, '0', 'COUNT', '1'),
@@ -75,9 +75,9 @@ export function neededCommands(
         optional('INFO', 'server'),
         optional('CLIENT', 'SETNAME', 'cache-cli-doctor'),
         optional('ZREM', WORKERS_KEY, own),
-        { ...earnest('ZADD', WORKERS_KEY, '0', own), isOptional: true },
+        { ...dryRunOnly('ZADD', WORKERS_KEY, '0', own), isOptional: true },
         optional('ZREMRANGEBYSCORE', WORKERS_KEY, '-inf', '-inf'),
-        { ...earnest('XADD', DEVICE_STREAM_KEY, '*', 'a', 'b'), isOptional: true },
+        { ...dryRunOnly('XADD', DEVICE_STREAM_KEY, '*', 'a', 'b'), isOptional: true },
       ]
     case 'api':
       return [
@@ -98,7 +98,7 @@ export function neededCommands(
         harmless('XRANGE', UPDATE_STREAM_KEY, '0', '0', 'COUNT', '1'),
         harmless('XREVRANGE', DEVICE_STREAM_KEY, '+', '-', 'COUNT', '1'),
         harmless('XREAD', 'COUNT', '1', 'STREAMS', UPDATE_STREAM_KEY, '$'),
-        earnest('SET', LISTENING_KEY, '1', 'PX', '1000'),
+        dryRunOnly('SET', LISTENING_KEY, '1', 'PX', '1000'),
         harmless('GET', own),
         harmless('UNLINK', own),
         harmless('SCAN', '0', 'MATCH', own, 'COUNT', '1'),
@@ -118,8 +118,8 @@ export function neededCommands(
         harmless('PEXPIRE', own, '1000'),
         harmless('DEL', own),
         harmless('GET', UPDATER_LEASE_KEY),
-        earnest('SADD', UPDATE_TYPES_KEY, own),
-        earnest('XADD', UPDATE_STREAM_KEY, '*', 'a', 'b'),
+        dryRunOnly('SADD', UPDATE_TYPES_KEY, own),
+        dryRunOnly('XADD', UPDATE_STREAM_KEY, '*', 'a', 'b'),
         harmless('SUBSCRIBE', updateChannel),
         harmless('PING'),
       ]

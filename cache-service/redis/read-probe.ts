@@ -3,9 +3,9 @@ import { redisError, type ServiceError } from '../../shared/errors.ts'
 import { DEVICE_INDEX_KEY } from '../../shared/contract/keys.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
-import { cureOf } from '../core/operator-hint.ts'
+import { operatorHint } from '../core/operator-hint.ts'
 
-export type ReadProbeEvents = {
+export type ReadProbeTelemetry = {
   redisWorks(): void
   probeFailed(error: ServiceError): void
 }
@@ -17,14 +17,14 @@ const EVERY_MS = 1_000
 /** Asks Redis by reading: PING succeeds while it is loading, or we may not read. */
 export class ReadProbe {
   readonly #redis: Redis
-  readonly #events: ReadProbeEvents
+  readonly #telemetry: ReadProbeTelemetry
   readonly #now: () => number
   #lastSuccessMs: number | undefined
   #lastError: ServiceError | undefined
 
-  constructor(redis: Redis, events: ReadProbeEvents, now: () => number) {
+  constructor(redis: Redis, telemetry: ReadProbeTelemetry, now: () => number) {
     this.#redis = redis
-    this.#events = events
+    this.#telemetry = telemetry
     this.#now = now
   }
 
@@ -34,12 +34,12 @@ export class ReadProbe {
       await this.#redis.exists(DEVICE_INDEX_KEY)
     } catch (error) {
       this.#lastError = redisError(error)
-      this.#events.probeFailed(this.#lastError)
+      this.#telemetry.probeFailed(this.#lastError)
       throw this.#lastError
     }
     this.#lastSuccessMs = this.#now()
     this.#lastError = undefined
-    this.#events.redisWorks()
+    this.#telemetry.redisWorks()
   }
 
   notReadyReasons(): string[] {
@@ -62,7 +62,7 @@ export class ReadProbe {
       failed: (error) => {
         const failure = redisError(error)
         if (failure.failureClass === 'operator' && this.#lastSuccessMs === undefined) {
-          throw new OperatorError(cureOf(failure))
+          throw new OperatorError(operatorHint(failure))
         }
       },
     })

@@ -2,9 +2,9 @@ import type { Redis } from 'ioredis'
 import { redisError, type ServiceError } from '../../shared/errors.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
-import { cureOf } from '../core/operator-hint.ts'
+import { operatorHint } from '../core/operator-hint.ts'
 
-export type ProbeEvents = {
+export type ProbeTelemetry = {
   redisWorks(): void
   redisFailed(error: ServiceError): void
   unsafeEviction(policy: string): void
@@ -18,16 +18,16 @@ const VALID_MS = 10_000
 export class WriteProbe {
   readonly #redis: Redis
   readonly #key: string
-  readonly #events: ProbeEvents
+  readonly #telemetry: ProbeTelemetry
   readonly #now: () => number
   #lastSuccessMs: number | undefined
   #lastError: ServiceError | undefined
   #whyNoConnection: ServiceError | undefined
 
-  constructor(redis: Redis, key: string, events: ProbeEvents, now: () => number) {
+  constructor(redis: Redis, key: string, telemetry: ProbeTelemetry, now: () => number) {
     this.#redis = redis
     this.#key = key
-    this.#events = events
+    this.#telemetry = telemetry
     this.#now = now
     redis.on('error', (error) => (this.#whyNoConnection = redisError(error)))
   }
@@ -40,14 +40,14 @@ export class WriteProbe {
       const failure = redisError(error)
       // Without a connection a command says only that. Why there is none, the connection has said.
       this.#lastError = failure.code === 'CONNECTION' ? (this.#whyNoConnection ?? failure) : failure
-      this.#events.redisFailed(this.#lastError)
+      this.#telemetry.redisFailed(this.#lastError)
       throw this.#lastError
     }
     if (this.#lastSuccessMs === undefined) await this.#warnOfEviction()
     this.#lastSuccessMs = this.#now()
     this.#lastError = undefined
     this.#whyNoConnection = undefined
-    this.#events.redisWorks()
+    this.#telemetry.redisWorks()
   }
 
   notReadyReasons(): string[] {
@@ -70,7 +70,7 @@ export class WriteProbe {
       failed: (error) => {
         const failure = redisError(error)
         if (failure.failureClass === 'operator' && this.#lastSuccessMs === undefined) {
-          throw new OperatorError(cureOf(failure))
+          throw new OperatorError(operatorHint(failure))
         }
       },
     })
@@ -80,6 +80,6 @@ export class WriteProbe {
     // A user who may not ask for INFO is no worse off.
     const facts = await this.#redis.info('memory').catch(() => '')
     const policy = /^maxmemory_policy:(\S+)/m.exec(facts)?.[1]
-    if (policy !== undefined && policy !== 'noeviction') this.#events.unsafeEviction(policy)
+    if (policy !== undefined && policy !== 'noeviction') this.#telemetry.unsafeEviction(policy)
   }
 }

@@ -2,12 +2,13 @@ import type { ApiConfig } from '../config/config.ts'
 import { messageOf, type ServiceError } from '../../shared/errors.ts'
 import { isProtectedKey } from '../core/cache-queue/protected-keys.ts'
 import { isLoopbackName, type Access } from '../http/hooks/access.ts'
-import { createApiServer, type ApiServer } from '../http/api-server.ts'
+import { createApiServer } from '../http/api-server.ts'
+import type { ApiServer } from '../http/api-server-types.ts'
 import { registerDeviceRoutes } from '../http/routes/devices.ts'
 import { EVENT_HUB_LIMITS } from '../http/routes/event-hub.ts'
 import { registerEventRoutes } from '../http/routes/events.ts'
 import { registerPageRoutes } from '../http/routes/page.ts'
-import { registerRedisServiceRoutes } from '../http/cache-queue/routes.ts'
+import { registerCacheQueueRoutes } from '../http/cache-queue/routes.ts'
 import { registerStateRoutes } from '../http/routes/state.ts'
 import { openTokenFile, type TokenFile } from '../http/token-file.ts'
 import { registerWorkerRoutes } from '../http/routes/workers.ts'
@@ -20,10 +21,10 @@ import { EventFollower } from '../redis/events/event-follower.ts'
 import { announceListening, createEventStreams } from '../redis/events/event-streams.ts'
 import { createPubsubAdmin } from '../redis/cache-queue/pubsub-admin.ts'
 import { ReadProbe } from '../redis/read-probe.ts'
-import { createServerStats } from '../redis/cache-queue/server-stats.ts'
+import { createServerStatsReader } from '../redis/server-stats.ts'
 import { createStateStore } from '../redis/events/state-store.ts'
 import { createWorkerReports } from '../redis/workers/worker-reports.ts'
-import { createApiEvents } from '../telemetry/api-events.ts'
+import { createApiTelemetry } from '../telemetry/api-telemetry.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 
@@ -36,16 +37,16 @@ const LONGEST_BLOCK_MS = 5_000
 export async function openApi(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
   const { config, log } = context
   const { metrics, monitor, now, random, releases } = parts
-  const events = createApiEvents(log, metrics, now)
-  releases.push('api', () => events.stopped())
-  const tokens = config.api.auth === 'token' ? await openTokens(config.api, events) : undefined
+  const telemetry = createApiTelemetry(log, metrics, now)
+  releases.push('api', () => telemetry.stopped())
+  const tokens = config.api.auth === 'token' ? await openTokens(config.api, telemetry) : undefined
 
   const connect = (connection: string) => {
-    const redisEvents = {
-      redisConnected: (where: string) => events.redisConnected(connection, where),
-      redisFailed: (error: ServiceError) => events.redisFailed(connection, error),
+    const redisTelemetry = {
+      redisConnected: (where: string) => telemetry.redisConnected(connection, where),
+      redisFailed: (error: ServiceError) => telemetry.redisFailed(connection, error),
     }
-    const redis = createRedis(config.redis, `${context.processId}-${connection}`, redisEvents, random)
+    const redis = createRedis(config.redis, `${context.processId}-${connection}`, redisTelemetry, random)
     releases.push(`Redis for ${connection}`, () => redis.disconnect())
     return redis
   }
@@ -57,13 +58,13 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
 
   const probe = new ReadProbe(
     reading,
-    { redisWorks: events.redisWorks, probeFailed: (error) => events.redisFailed('api', error) },
+    { redisWorks: telemetry.redisWorks, probeFailed: (error) => telemetry.redisFailed('api', error) },
     now,
   )
   const follower = new EventFollower({
     redis: following,
     blockMs: Math.min(LONGEST_BLOCK_MS, config.redis.timeoutMs / 2),
-    failed: (error) => events.redisFailed('events', error),
+    failed: (error) => telemetry.redisFailed('events', error),
     monitor,
     random,
   })
@@ -84,7 +85,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     corsOrigins: config.api.corsOrigins,
     monitor,
     checks,
-    telemetry: events,
+    telemetry: telemetry,
   })
   const reports = createWorkerReports(reading, now)
   const state = createStateStore(reading, config.api.stateTypes)
@@ -93,7 +94,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   registerDeviceRoutes(server, {
     devices: createDeviceReader(reading),
     isRebuilding: () => reports.isRebuilding(),
-    telemetry: events,
+    telemetry: telemetry,
   })
   registerStateRoutes(server, { readState: (type) => state.read(type) })
   registerEventRoutes(
@@ -103,16 +104,16 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
       follow: (listener) => follower.follow(listener),
       read: streams.read,
       announceListening: () => announceListening(reading, LISTENING_TTL_MS),
-      telemetry: events,
+      telemetry: telemetry,
     },
     { ...EVENT_HUB_LIMITS, maxClients: config.api.maxEventClients },
   )
   registerWorkerRoutes(server, { readReports: () => reports.read() })
-  registerRedisServiceRoutes(server, {
+  registerCacheQueueRoutes(server, {
     cache: createCacheValues(cacheRedis, isProtected),
     pubsub: createPubsubAdmin(cacheRedis),
-    stats: createServerStats(cacheRedis),
-    telemetry: events,
+    stats: createServerStatsReader(cacheRedis),
+    telemetry: telemetry,
     isProtectedKey: isProtected,
     settings: {
       port: config.api.port,
@@ -125,7 +126,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
 
   // So that a healthy start is quiet and quick: the first request finds its connection.
   await settledWithin(connecting, FIRST_CONNECT_MS)
-  events.started({
+  telemetry.started({
     version: context.version,
     url: await listen(server, config.api),
     auth: config.api.auth ?? 'off',
@@ -136,8 +137,11 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   return { services, checks }
 }
 
-async function openTokens(api: ApiConfig, events: Parameters<typeof openTokenFile>[1]): Promise<TokenFile> {
-  return await openTokenFile(api.tokensFile ?? '', events)
+async function openTokens(
+  api: ApiConfig,
+  telemetry: Parameters<typeof openTokenFile>[1],
+): Promise<TokenFile> {
+  return await openTokenFile(api.tokensFile ?? '', telemetry)
 }
 
 /** @throws OperatorError if the API would be open to the world and nobody has said so. */
@@ -155,7 +159,7 @@ async function listen(server: ApiServer, { host, port }: ApiConfig): Promise<str
   try {
     return await server.listen({ host, port })
   } catch (error) {
-    // In use, not allowed, not an address of this machine: nothing that waiting would cure.
+    // In use, not allowed, not an address of this machine: nothing that waiting would fix.
     throw new OperatorError(`cannot listen on API_HOST:PORT ${host}:${port}: ${messageOf(error)}`)
   }
 }

@@ -7,7 +7,7 @@ import { ChannelSubscription } from '../redis/events/channels.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
 import { createLease } from '../redis/lease.ts'
 import { createStateWriter } from '../redis/events/state-writer.ts'
-import { createUpdaterEvents } from '../telemetry/updater-events.ts'
+import { createUpdaterTelemetry } from '../telemetry/updater-telemetry.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 
@@ -18,15 +18,15 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
   const { config, log, processId } = context
   const { metrics, monitor, now, random, releases } = parts
   const { channel, validate } = config.updater
-  const events = createUpdaterEvents(log, metrics, now)
-  releases.push('kv-updater', () => events.stopped())
+  const telemetry = createUpdaterTelemetry(log, metrics, now)
+  releases.push('kv-updater', () => telemetry.stopped())
 
   const connect = (connection: string) => {
-    const redisEvents = {
-      redisConnected: (where: string) => events.redisConnected(connection, where),
-      redisFailed: (error: ServiceError) => events.redisFailed(connection, error),
+    const redisTelemetry = {
+      redisConnected: (where: string) => telemetry.redisConnected(connection, where),
+      redisFailed: (error: ServiceError) => telemetry.redisFailed(connection, error),
     }
-    return createRedis(config.redis, `${processId}-${connection}`, redisEvents, random)
+    return createRedis(config.redis, `${processId}-${connection}`, redisTelemetry, random)
   }
   const redis = connect('updates')
   releases.push('Redis of the kv-updater', () => redis.disconnect())
@@ -36,7 +36,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
     isSubscribed: () => subscription.isSubscribed,
     isProtected: (key) => isProtectedKey(key, config.api.protectedPrefixes),
     validate,
-    events,
+    telemetry,
     monitor,
   })
   releases.push('updates in hand', () => applier.close())
@@ -47,23 +47,23 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
     redis: subscriber,
     channel,
     received: (message) => applier.received(message),
-    events: {
+    telemetry: {
       subscribed(name, gapMs) {
-        events.subscribed(name, gapMs)
+        telemetry.subscribed(name, gapMs)
         applier.subscribed()
       },
       subscriptionLost(name) {
-        events.subscriptionLost(name)
+        telemetry.subscriptionLost(name)
         applier.subscriptionLost()
       },
-      subscribeFailed: events.subscribeFailed,
+      subscribeFailed: telemetry.subscribeFailed,
     },
     monitor,
     now,
   })
   releases.push('subscription', () => subscription.close())
 
-  events.started({
+  telemetry.started({
     version: context.version,
     channel,
     validate,

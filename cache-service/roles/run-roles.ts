@@ -3,7 +3,7 @@ import { createLoop, LoopMonitor } from '../lifecycle/loops.ts'
 import type { ReadinessCheck } from '../lifecycle/readiness.ts'
 import { ReleaseStack } from '../lifecycle/release-stack.ts'
 import { runServices } from '../lifecycle/service.ts'
-import { createProcessEvents } from '../telemetry/process-events.ts'
+import { createProcessTelemetry } from '../telemetry/process-telemetry.ts'
 import { createProcessMetrics } from '../telemetry/process-metrics.ts'
 import type { OpenedRole, OpenRole } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
@@ -27,8 +27,8 @@ export async function runRoles(
   const monitor = new LoopMonitor(now)
   const releases = new ReleaseStack()
   const metrics = createProcessMetrics(version, context.nodeVersion, name)
-  const events = createProcessEvents(log)
-  releases.push('process', () => events.stopped())
+  const telemetry = createProcessTelemetry(log)
+  releases.push('process', () => telemetry.stopped())
   try {
     const opened: OpenedRole[] = []
     const checks: ReadinessCheck[] = [
@@ -43,7 +43,7 @@ export async function runRoles(
       metrics: metrics.registry,
     })
     releases.push('health server', () => health.close())
-    events.started({ version, role: name, health: health.url })
+    telemetry.started({ version, role: name, health: health.url })
     for (const open of roles) {
       opened.push(await open(context, { metrics, monitor, releases, now, random: () => Math.random() }))
     }
@@ -51,8 +51,8 @@ export async function runRoles(
       name: 'readiness',
       everyMs: READINESS_INTERVAL_MS,
       monitor,
-      turn: async () => events.readiness(checks),
-      failed: (error) => events.loopFailed('readiness', error),
+      turn: async () => telemetry.readiness(checks),
+      failed: (error) => telemetry.loopFailed('readiness', error),
     })
     await runServices([...opened.flatMap((role) => role.services), readinessLoop], stop)
   } finally {

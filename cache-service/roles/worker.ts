@@ -21,7 +21,7 @@ import { createProgressStore } from '../redis/workers/progress-store.ts'
 import { createSweeper, SWEEP_LEASE_MS } from '../redis/devices/sweeper.ts'
 import { createWorkerReporter } from '../redis/workers/worker-reports.ts'
 import { WriteProbe } from '../redis/write-probe.ts'
-import { createWorkerEvents } from '../telemetry/worker-events.ts'
+import { createWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 
@@ -41,21 +41,21 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const topic = config.kafka.validatedDataTopic
   const book = new WorkerReportBook({ id: context.processId, version: context.version, topic }, now)
   let nextReportMs = 0
-  const events = book.watch(
-    createWorkerEvents(log, metrics, topic, config.kafka.groupId, now),
+  const telemetry = book.watch(
+    createWorkerTelemetry(log, metrics, topic, config.kafka.groupId, now),
     () => (nextReportMs = 0),
   )
-  releases.push('worker', () => events.stopped())
-  registerCodecs(events.decodeFailed)
-  const kafka = createKafka(config.kafka, log, events)
+  releases.push('worker', () => telemetry.stopped())
+  registerCodecs(telemetry.decodeFailed)
+  const kafka = createKafka(config.kafka, log, telemetry)
   const offsets = createPartitionOffsets(kafka, topic, config.kafka.groupId)
   releases.push('offset reader', () => offsets.disconnect())
   const lagOffsets = createPartitionOffsets(kafka, topic, config.kafka.groupId)
   releases.push('lag reader', () => lagOffsets.disconnect())
-  const deadLetters = createDeadLetterProducer(kafka, config.kafka.errorTopic, events)
+  const deadLetters = createDeadLetterProducer(kafka, config.kafka.errorTopic, telemetry)
   releases.push('dead-letter producer', () => deadLetters.disconnect())
 
-  const redis = createRedis(config.redis, context.processId, events, random)
+  const redis = createRedis(config.redis, context.processId, telemetry, random)
   releases.push('Redis', () => redis.disconnect())
   const connecting = startConnecting(redis)
   // What only informs others has a connection of its own, so that it is never in the way of a chunk. Of its
@@ -72,13 +72,13 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     maxBytes: config.redis.scriptMaxBytes,
   })
   const index = createDeviceIndex(redis)
-  const probe = new WriteProbe(redis, probeKey(context.processId), events, now)
+  const probe = new WriteProbe(redis, probeKey(context.processId), telemetry, now)
 
   const hints = new DeviceHints(createHintAppender(reportRedis))
   const guard = new ProgressGuard(createProgressStore(redis, progressKey(config.kafka.groupId)), offsets, {
-    ...events,
+    ...telemetry,
     rebuilding(yes) {
-      events.rebuilding(yes)
+      telemetry.rebuilding(yes)
       hints.rebuilding(yes)
     },
   })
@@ -97,16 +97,16 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       guard,
       lag,
       hints,
-      events,
+      telemetry,
       now,
     }),
     // What failed on Kafka's side is tried by the next attempt itself.
     probe: (failure: ServiceError) => (failure.side === 'redis' ? probe.write() : Promise.resolve()),
     assigned: (partitions) => {
       guard.assigned(partitions)
-      checkProgress().catch((error: unknown) => events.loopFailed('progress check', error))
+      checkProgress().catch((error: unknown) => telemetry.loopFailed('progress check', error))
     },
-    events,
+    telemetry,
     monitor,
     now,
     random,
@@ -123,7 +123,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     () => (guard.hasCompared ? [] : ['comparing: whether Redis holds what was read before']),
     () => (guard.isRebuilding ? ['rebuilding: reading again what Redis does not hold'] : []),
   ]
-  events.started({
+  telemetry.started({
     kafka: config.kafka.brokers,
     topic,
     errorTopic: config.kafka.errorTopic,
@@ -138,7 +138,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       firstAfterMs,
       monitor,
       turn,
-      failed: (error) => events.loopFailed(name, error),
+      failed: (error) => telemetry.loopFailed(name, error),
     })
   let totalLag: number | undefined
   const services = [
@@ -147,19 +147,19 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     createSweeper(index, createLease(redis, SWEEPER_LEASE_KEY, context.processId, SWEEP_LEASE_MS), {
       everyMs: config.cache.sweepIntervalMs,
       monitor,
-      events,
+      telemetry,
       now,
     }),
     loop('progress check', PROGRESS_CHECK_INTERVAL_MS, checkProgress),
     loop('lag', config.kafka.lagPollIntervalMs, async () => {
       const lags = lag.measure(await lagOffsets.read(), consumer.partitions)
-      events.lagMeasured(lags)
+      telemetry.lagMeasured(lags)
       totalLag = [...lags.values()].reduce((sum, { records }) => sum + records, 0)
     }),
     loop('devices', DEVICES_INTERVAL_MS, async () => {
-      if (redis.status === 'ready') events.devicesCounted(await index.count())
+      if (redis.status === 'ready') telemetry.devicesCounted(await index.count())
     }),
-    loop('summary', SUMMARY_INTERVAL_MS, async () => events.summary(totalLag), SUMMARY_INTERVAL_MS),
+    loop('summary', SUMMARY_INTERVAL_MS, async () => telemetry.summary(totalLag), SUMMARY_INTERVAL_MS),
     ...hints.services(monitor),
     createLoop({
       name: 'report',

@@ -4,7 +4,7 @@ import type { ProcessMetrics } from './process-metrics.ts'
 
 /** `invalid`: an id that no device can have. */
 export const LOOKUP_RESULTS = ['found', 'missing', 'corrupt', 'invalid'] as const
-export type LookupResult = (typeof LOOKUP_RESULTS)[number]
+export type LookupOutcome = (typeof LOOKUP_RESULTS)[number]
 
 const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 

@@ -11,7 +11,7 @@ export const UPDATE_RESULTS = [
   'failed',
   'dropped',
 ] as const
-export type UpdateResult = (typeof UPDATE_RESULTS)[number]
+export type UpdateOutcome = (typeof UPDATE_RESULTS)[number]
 
 /** Counters with a closed set of labels start at 0, so that a rate sees their first increment. */
 export function createUpdaterMetrics({ registry }: ProcessMetrics) {

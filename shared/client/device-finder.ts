@@ -20,7 +20,7 @@ export type FinderParts = {
 
 /** The server takes 256 KiB. */
 const MAX_BODY_BYTES = 250_000
-/** After a failure of the events that trying again does not cure, such as an expired token. */
+/** After a failure of the events that trying again does not fix, such as an expired token. */
 const FOLLOW_AGAIN_MS = 30_000
 
 /** Finds devices by their ids: near by, on a flight that is under way, or by a request. */

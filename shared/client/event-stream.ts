@@ -64,7 +64,7 @@ const MAX_EVENT_CHARACTERS = 1024 * 1024
  * lost unless a `reset` says so. While nobody asks for the next event nothing is read, and the server drops a
  * reader that is too slow; that is an interruption like any other.
  *
- * Rejects with the signal's reason, or a DeviceCacheError that trying again would not cure.
+ * Rejects with the signal's reason, or a DeviceCacheError that trying again would not fix.
  */
 export async function* followEvents(options: EventStreamOptions): AsyncGenerator<WatchEvent, never> {
   const { onConnection, open, random, signal, silenceMs } = options

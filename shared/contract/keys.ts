@@ -56,7 +56,7 @@ export function workerReportKey(workerId: string): string {
 
 // ---- dead letters that were replayed
 
-/** Bitmap of a run of a partition's letters (redis/replay-ledger.ts). */
+/** Bitmap of a run of a partition's dead letters (redis/replay-ledger.ts). */
 export function replayedKey(errorTopic: string, partition: number, run: number): string {
   return `${OWN_KEY_PREFIX}replayed:${errorTopic}:${partition}:${run}`
 }

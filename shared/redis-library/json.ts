@@ -12,7 +12,7 @@ const MAX_DEPTH = 500
  * @param schema writes the value as it says, backwards (`z.encode`): enumName and isoDate, see redis-codecs.ts.
  * @throws RedisSerializationError that says where in the value, and why.
  */
-export function encodeJson(value: unknown, schema?: z.ZodType): string {
+export function encodeStoredJson(value: unknown, schema?: z.ZodType): string {
   try {
     return write(schema === undefined ? value : z.encode(schema, value), '$', [])
   } catch (error) {
@@ -26,7 +26,7 @@ export function encodeJson(value: unknown, schema?: z.ZodType): string {
  * @param key only for the message.
  * @throws RedisDeserializationError; `cause` is the SyntaxError or the ZodError.
  */
-export function decodeJson<Schema extends z.ZodType>(
+export function decodeStoredJson<Schema extends z.ZodType>(
   text: string,
   schema: Schema,
   key: string,

@@ -2,7 +2,7 @@ import type { z } from 'zod'
 import { appendConfig, readConfig, readHistory, type ConfigSnapshot } from './config-history.ts'
 import { KeyspaceListener } from './keyspace-listener.ts'
 import { RedisConnection, type ProblemListener } from './connection.ts'
-import { assertWellFormed, decodeJson, encodeJson } from './json.ts'
+import { assertWellFormed, decodeStoredJson, encodeStoredJson } from './json.ts'
 import { RedisConnectionError, RedisVersionConflictError } from './errors.ts'
 import type { RedisSettings } from './settings.ts'
 import { WatchedConfig, type ConfigListener } from './watched-config.ts'
@@ -116,7 +116,7 @@ export class RedisConfigStore {
    */
   async fetch<Schema extends z.ZodType>(schema: Schema, key: string): Promise<z.output<Schema> | null> {
     const { text } = await this.#current(key)
-    return text === null ? null : decodeJson(text, schema, key)
+    return text === null ? null : decodeStoredJson(text, schema, key)
   }
 
   /**
@@ -142,7 +142,7 @@ export class RedisConfigStore {
     if (expectedVersion !== undefined && !(Number.isSafeInteger(expectedVersion) && expectedVersion >= 0)) {
       throw new RangeError('expectedVersion must be a whole number from 0')
     }
-    const json = encodeJson(value, schema)
+    const json = encodeStoredJson(value, schema)
     const redisKey = this.#redisKey(key)
     const config = this.#config(redisKey, key)
     await this.#listenIfPossible(config)

@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import { RedisConnection, type ProblemListener } from './connection.ts'
-import { assertWellFormed, decodeJson, encodeJson } from './json.ts'
+import { assertWellFormed, decodeStoredJson, encodeStoredJson } from './json.ts'
 import { RedisDeserializationError } from './errors.ts'
 import type { RedisSettings } from './settings.ts'
 
@@ -85,7 +85,7 @@ export class RedisService {
   async set(key: string, value: unknown, options?: Omit<SetOptions, 'schema'>): Promise<void>
   async set(key: string, value: unknown, { ttlS, schema }: SetOptions = {}): Promise<void> {
     assertWellFormed(key)
-    const text = schema === undefined && typeof value === 'string' ? value : encodeJson(value, schema)
+    const text = schema === undefined && typeof value === 'string' ? value : encodeStoredJson(value, schema)
     assertWellFormed(text)
     const doing = `setting ${key}`
     if (ttlS === undefined) await this.#connection.run(doing, (redis) => redis.set(key, text))
@@ -103,7 +103,7 @@ export class RedisService {
    */
   async get<Schema extends z.ZodType>(key: string, schema: Schema): Promise<z.output<Schema> | null> {
     const text = await this.getRaw(key)
-    return text === null ? null : decodeJson(text, schema, key)
+    return text === null ? null : decodeStoredJson(text, schema, key)
   }
 
   /**
@@ -166,7 +166,7 @@ function valueOrFailure<Schema extends z.ZodType>(
 ): z.output<Schema> | null | FailedValue {
   if (bytes === null) return null
   try {
-    return decodeJson(decodeText(bytes, key), schema, key)
+    return decodeStoredJson(decodeText(bytes, key), schema, key)
   } catch (error) {
     if (error instanceof RedisDeserializationError) return new FailedValue(key, error)
     throw error

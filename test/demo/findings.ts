@@ -62,9 +62,12 @@ export async function readDeadLetter(
     await consumer.subscribe({ topics: [errorTopic], fromBeginning: true })
     await consumer.run({
       eachBatch: async ({ batch }) => {
-        const letters = batch.messages.map((message) => toDeadLetter(message.headers ?? {}, message.value))
-        const letter = letters.find(({ headers }) => headers['reason'] === 'bad_timestamp') ?? letters[0]
-        if (letter !== undefined) found.resolve(letter)
+        const deadLetters = batch.messages.map((message) =>
+          toDeadLetter(message.headers ?? {}, message.value),
+        )
+        const deadLetter =
+          deadLetters.find(({ headers }) => headers['reason'] === 'bad_timestamp') ?? deadLetters[0]
+        if (deadLetter !== undefined) found.resolve(deadLetter)
       },
     })
     return await found.promise

@@ -115,7 +115,7 @@ function scattered(member: number): string {
 }
 
 export function titleCase(name: string): string {
-  return name.replace(/(^| )(.)/g, (_, space: string, letter: string) => space + letter.toUpperCase())
+  return name.replace(/(^| )(.)/g, (_, space: string, deadLetter: string) => space + deadLetter.toUpperCase())
 }
 
 export function reading(datatype: Datatype, random: SeededRandom): PythonFloat {

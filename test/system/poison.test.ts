@@ -87,8 +87,10 @@ describe.concurrent('a poison record', () => {
     const worker = await scenario.startWorker()
     await oracle.assertCaughtUp({ consumed: scenario.consumed, foreignKeys })
     await worker.ready()
-    const letters = await worker.metric('dead_letters_total')
-    expect(Object.fromEntries(letters.map(({ labels, value }) => [labels['reason'], value]))).toMatchObject(
+    const deadLetters = await worker.metric('dead_letters_total')
+    expect(
+      Object.fromEntries(deadLetters.map(({ labels, value }) => [labels['reason'], value])),
+    ).toMatchObject(
       Object.fromEntries(Object.entries(poisons).map(([reason, records]) => [reason, records.length])),
     )
 
@@ -136,7 +138,7 @@ describe.concurrent('a poison record', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('whose letter is too large for the error topic arrives without its bytes, and so do its neighbours', async (context) => {
+  test('whose dead letter is too large for the error topic arrives without its bytes, and so do its neighbours', async (context) => {
     const scenario = await openWorkerScenario(context, {
       partitions: 1,
       errorTopic: { 'max.message.bytes': '3000' },
@@ -159,7 +161,7 @@ describe.concurrent('a poison record', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('of a quarter of a megabyte and more has a letter with the first 256 KiB of it', async (context) => {
+  test('of a quarter of a megabyte and more has a dead letter with the first 256 KiB of it', async (context) => {
     const scenario = await openWorkerScenario(context, { partitions: 1 })
     await scenario.send([
       invalid('not_json', Buffer.alloc(256 * 1024, 'x')),

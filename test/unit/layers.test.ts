@@ -76,6 +76,26 @@ const forbiddenImports: Sample[] = [
   importing('cache-service/cli/commands/errors/a.ts', '../../../roles/worker.ts'),
   importing('cache-service/page/a.js', '../core/event-time.ts'),
   importing('cache-service/page/b.js', 'lit-html'),
+  importing('shared/client/a.ts', 'node:fs'),
+  importing('shared/client/b.ts', '../redis-library/redis-service.ts'),
+  importing('shared/client/c.ts', 'ioredis'),
+  importing('shared/client/d.ts', '../../cache-service/core/event-time.ts'),
+  importing('shared/contract/a.ts', '../client/client.ts'),
+  importing('shared/contract/b.ts', 'node:fs'),
+  importing('shared/redis-library/a.ts', '../client/client.ts'),
+  importing('cache-service/cli/commands/a.ts', './list.ts'),
+  importing('cache-service/cli/commands/b.ts', './errors/errors.ts'),
+  importing('cache-service/cli/commands/c.ts', './doctor/redis-checks.ts'),
+  importing('cache-service/cli/commands/d.ts', '../../roles/worker.ts'),
+  importing('cache-service/cli/commands/errors/b.ts', './list.ts'),
+  importing('cache-service/cli/commands/errors/c.ts', '../get.ts'),
+  importing('cache-service/cli/commands/errors/d.ts', '../doctor/doctor.ts'),
+  importing('cache-service/cli/commands/errors/errors.ts', '../get.ts'),
+  importing('cache-service/http/routes/e.ts', '../../core/cache-queue/glob.ts'),
+  importing('cache-service/redis/devices/b.ts', '../../core/cache-queue/ports.ts'),
+  importing('cache-service/pipeline/d2.ts', '../redis/cache-queue/cache-values.ts'),
+  importing('cache-service/cli/sources/a.ts', '../../redis/cache-queue/cache-values.ts'),
+  importing('cache-service/core/records/e2.ts', 'node:crypto'),
 ]
 
 const allowedImports: Sample[] = [
@@ -114,6 +134,17 @@ const allowedImports: Sample[] = [
   importing('cache-service/core/records/i.ts', 'zod'),
   importing('cache-service/config/b2.ts', './options.ts'),
   importing('cache-service/page/c.js', './time.js'),
+  importing('shared/client/e.ts', '../contract/keys.ts'),
+  importing('shared/client/f.ts', 'zod'),
+  importing('shared/redis-library/b.ts', 'ioredis'),
+  importing('shared/redis-library/c.ts', '../contract/keys.ts'),
+  importing('cache-service/cli/commands/e.ts', './id-file.ts'),
+  importing('cache-service/cli/commands/errors/e.ts', './dead-letters.ts'),
+  importing('cache-service/cli/commands/errors/f.ts', '../../terminal/table.ts'),
+  importing('cache-service/cli/commands.ts', './commands/list.ts'),
+  importing('cache-service/http/cache-queue/a.ts', '../../core/cache-queue/glob.ts'),
+  importing('cache-service/redis/cache-queue/a.ts', '../../core/cache-queue/ports.ts'),
+  importing('cache-service/roles/h.ts', '../http/cache-queue/routes.ts'),
   importing('cache-service/page/d.js', './vendor/lit-html/lit-html.js'),
 ]
 
@@ -190,6 +221,36 @@ test('every folder of cache-service is a layer', () => {
   const found = readdirSync(join(repository, 'cache-service'), { withFileTypes: true })
   const folders = found.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
   expect([...Object.keys(layers), 'config', 'page']).toEqual(expect.arrayContaining(folders))
+})
+
+// The linter's own rule passes over imports of types.
+test('no file of cache-service or shared imports itself, not even by way of others', () => {
+  const imports = new Map(
+    ['cache-service', 'shared'].flatMap((root) =>
+      readdirSync(join(repository, root), { recursive: true, encoding: 'utf8' })
+        .filter((file) => file.endsWith('.ts'))
+        .map((file) => {
+          const path = join(root, file)
+          const text = readFileSync(join(repository, path), 'utf8')
+          const relative = [...text.matchAll(/\b(?:from|import\()\s*'(\.[^']+)'/g)].map(
+            ([, from = '']) => from,
+          )
+          return [path, relative.map((from) => join(dirname(path), from))] as const
+        }),
+    ),
+  )
+  const done = new Set<string>()
+  function circleFrom(file: string, way: readonly string[]): readonly string[] | undefined {
+    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file]
+    if (done.has(file)) return undefined
+    for (const next of imports.get(file) ?? []) {
+      const circle = circleFrom(next, [...way, file])
+      if (circle !== undefined) return circle
+    }
+    done.add(file)
+    return undefined
+  }
+  expect([...imports.keys()].flatMap((file) => circleFrom(file, []) ?? [])).toEqual([])
 })
 
 describe('core never asks the clock', () => {

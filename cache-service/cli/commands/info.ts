@@ -1,4 +1,4 @@
-import type { ServerFacts } from '../../core/cache-queue/ports.ts'
+import type { ServerStats } from '../../core/server-stats.ts'
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
 import { examples, type Cli } from '../command.ts'
 import { openSource } from '../sources/open-source.ts'
@@ -54,7 +54,7 @@ async function info(session: Session): Promise<void> {
 }
 
 /** Nothing is invented: what nobody reports is null. */
-function factsOf(devices: number | undefined, stats: ServerFacts, workers: readonly WorkerReport[]) {
+function factsOf(devices: number | undefined, stats: ServerStats, workers: readonly WorkerReport[]) {
   const lags = workers.flatMap(({ lag_records }) => lag_records ?? [])
   const ages = workers.flatMap(({ lag }) => (lag ?? []).flatMap(({ seconds }) => seconds ?? []))
   return {

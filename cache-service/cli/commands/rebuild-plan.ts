@@ -6,7 +6,7 @@ import { createDeviceIndex } from '../../redis/devices/device-index.ts'
 import { countDevicesBefore } from '../../redis/devices/device-ages.ts'
 import { createProgressStore, type ProgressStore } from '../../redis/workers/progress-store.ts'
 import { createWorkerReports, type WorkerReports } from '../../redis/workers/worker-reports.ts'
-import type { RedisConnection, Session } from '../session.ts'
+import type { RedisClient, Session } from '../session.ts'
 import { openTopics } from '../sources/topic-access.ts'
 
 export type RebuildPlan = {
@@ -34,7 +34,7 @@ export type PartitionPlan = RebuildTarget & {
 }
 
 /** Rejects with a ServiceError if Kafka or Redis can't be asked. */
-export async function planRebuild(session: Session, redis: RedisConnection): Promise<RebuildPlan> {
+export async function planRebuild(session: Session, redis: RedisClient): Promise<RebuildPlan> {
   const { config, context, stop } = session
   const { groupId: group, validatedDataTopic: topic } = config.kafka
   const topics = await openTopics(session)

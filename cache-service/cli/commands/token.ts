@@ -104,8 +104,8 @@ async function addToFile(given: string, entry: TokenEntry): Promise<void> {
     handle = await open(next, 'wx', OWNER_ONLY)
   } catch (error) {
     const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST'
-    const cure = isThere ? 'another one is adding a token; if not, remove it' : 'check --file'
-    throw new CliError(EXIT.failure, `${next} can't be made (${messageOf(error)}): ${cure}`, error)
+    const fix = isThere ? 'another one is adding a token; if not, remove it' : 'check --file'
+    throw new CliError(EXIT.failure, `${next} can't be made (${messageOf(error)}): ${fix}`, error)
   }
   try {
     const before = await stat(path).catch(() => undefined)

@@ -14,7 +14,7 @@ import { readClientOptions } from '../../../shared/client/options.ts'
 import { DeviceCacheClient, type WatchEvent } from '../../../shared/client/client.ts'
 import { messageOf } from '../../../shared/errors.ts'
 import { workerReportSchema } from '../../core/workers/worker-report.ts'
-import { statsSchema } from '../../http/cache-queue/routes.ts'
+import { serverStatsSchema } from '../../core/server-stats.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import type { DeviceSource, WatchFilter } from './device-source.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -77,7 +77,7 @@ export function openApiSource(session: Session, url: string): DeviceSource {
       const counts = (await workers()).flatMap(({ devices }) => devices ?? [])
       return counts.length === 0 ? undefined : Math.max(...counts)
     },
-    stats: () => read('stats', statsSchema),
+    stats: () => read('stats', serverStatsSchema),
     workers,
     async *watch(filter) {
       const events = watchEvents(session, client, filter)

@@ -1,6 +1,6 @@
 import { deviceSchema, type Device } from '../../../shared/contract/api-schemas.ts'
 import type { EventStreamName, WatchEvent } from '../../../shared/client/types.ts'
-import type { ServerFacts } from '../../core/cache-queue/ports.ts'
+import type { ServerStats } from '../../core/server-stats.ts'
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
 export type SourcePage = {
   readonly devices: readonly Device[]
@@ -33,7 +33,7 @@ export type DeviceSource = {
   lookup(ids: readonly string[]): Promise<Lookup>
   /** Ids in the device index; undefined: nobody knows. */
   countDevices(): Promise<number | undefined>
-  stats(): Promise<ServerFacts>
+  stats(): Promise<ServerStats>
   workers(): Promise<readonly WorkerReport[]>
   /** Until the session stops; over a lost connection it goes on where it was, or yields a reset. */
   watch(filter: WatchFilter): AsyncIterable<WatchEvent>

@@ -13,7 +13,7 @@ import { createDeviceIndex } from '../../redis/devices/device-index.ts'
 import { createDeviceReader } from '../../redis/devices/device-reader.ts'
 import { EventFollower } from '../../redis/events/event-follower.ts'
 import { announceListening } from '../../redis/events/event-streams.ts'
-import { createServerStats } from '../../redis/cache-queue/server-stats.ts'
+import { createServerStatsReader } from '../../redis/server-stats.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
 import { deviceOf, type DeviceSource, type WatchFilter } from './device-source.ts'
 import { EventQueue } from './event-queue.ts'
@@ -61,7 +61,7 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
     },
 
     countDevices: () => createDeviceIndex(redis).count(),
-    stats: () => createServerStats(redis).read(),
+    stats: () => createServerStatsReader(redis).read(),
     workers: () => reports.read(),
     watch: (filter) => watchStreams(session, filter),
   }

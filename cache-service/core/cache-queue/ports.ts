@@ -27,25 +27,5 @@ export type PubsubAdmin = {
   subscribers(channel: string): Promise<number>
 }
 
-export type ServerFacts = {
-  redis_version: string
-  uptime_in_seconds: number
-  connected_clients: number
-  used_memory: number
-  used_memory_human: string
-  total_commands_processed: number
-  keyspace_hits: number
-  keyspace_misses: number
-  /** Percent of the lookups that found their key, two decimals; 0 while there was none. */
-  hit_rate: number
-  total_keys: number
-}
-
-export type ServerStats = {
-  /** Resolves if Redis answers. */
-  ping(): Promise<void>
-  read(): Promise<ServerFacts>
-}
-
 /** Keys or channels in one answer. */
 export const LISTED_MAX = 10_000

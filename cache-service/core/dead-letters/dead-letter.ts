@@ -59,15 +59,15 @@ export function buildDeadLetter(
 }
 
 /**
- * The same letter without the record's bytes, for a broker that refused it as too large. The record is still
+ * The same dead letter without the record's bytes, for a broker that refused it as too large. The record is still
  * to be found by its coordinates.
  */
-export function withoutOriginal(letter: DeadLetter, origin: Origin): DeadLetter {
-  const { original_value: _dropped, ...headers } = letter.headers
-  const message: ErrorMessage = JSON.parse(letter.value)
+export function withoutOriginal(deadLetter: DeadLetter, origin: Origin): DeadLetter {
+  const { original_value: _dropped, ...headers } = deadLetter.headers
+  const message: ErrorMessage = JSON.parse(deadLetter.value)
   const offset = String(headers['source_offset'])
   // An id may itself be what is too large.
-  const requestId = letter.key.length > MAX_KEY_BYTES ? coordinatesId(origin, offset) : letter.key
+  const requestId = deadLetter.key.length > MAX_KEY_BYTES ? coordinatesId(origin, offset) : deadLetter.key
   return {
     key: requestId,
     value: JSON.stringify({ ...message, request_id: requestId, original_message: null }),
@@ -75,7 +75,7 @@ export function withoutOriginal(letter: DeadLetter, origin: Origin): DeadLetter 
   }
 }
 
-/** The same record always gets the same id, so that a repeated letter is recognisable. */
+/** The same record always gets the same id, so that a repeated dead letter is recognisable. */
 function coordinatesId({ topic, partition }: Origin, offset: string): string {
   return uuidV5(`${topic}-${partition}-${offset}`, REQUEST_ID_NAMESPACE)
 }

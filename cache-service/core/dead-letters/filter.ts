@@ -1,30 +1,30 @@
-import type { StoredLetter } from './stored-dead-letter.ts'
+import type { StoredDeadLetter } from './stored-dead-letter.ts'
 
 /** `to` is the last one, and counts. */
 export type OffsetSpan = { readonly partition: number; readonly from: number; readonly to: number }
 
 /** All that is given must hold; of several values of one kind, one. */
-export type LetterFilter = {
+export type DeadLetterFilter = {
   readonly reasons: readonly string[]
   readonly devices: readonly string[]
-  /** Milliseconds since 1970, of when the letter was written: from `sinceMs`, before `untilMs`. */
+  /** Milliseconds since 1970, of when the dead letter was written: from `sinceMs`, before `untilMs`. */
   readonly sinceMs: number | undefined
   readonly untilMs: number | undefined
-  /** Of the records that the letters are about. */
+  /** Of the records that the dead letters are about. */
   readonly source: readonly OffsetSpan[]
-  /** Of the letters themselves. */
-  readonly letters: readonly OffsetSpan[]
+  /** Of the dead letters themselves. */
+  readonly deadLetters: readonly OffsetSpan[]
 }
 
-export function matchesFilter(letter: StoredLetter, filter: LetterFilter): boolean {
-  const { reasons, devices, sinceMs, untilMs, source, letters } = filter
+export function matchesFilter(deadLetter: StoredDeadLetter, filter: DeadLetterFilter): boolean {
+  const { reasons, devices, sinceMs, untilMs, source, deadLetters } = filter
   return (
-    (reasons.length === 0 || reasons.includes(letter.reason)) &&
-    (devices.length === 0 || devices.some((device) => device === letter.deviceId)) &&
-    (sinceMs === undefined || letter.writtenAtMs >= sinceMs) &&
-    (untilMs === undefined || letter.writtenAtMs < untilMs) &&
-    (source.length === 0 || source.some((span) => isWithin(letter.source, span))) &&
-    (letters.length === 0 || letters.some((span) => isWithin(letter, span)))
+    (reasons.length === 0 || reasons.includes(deadLetter.reason)) &&
+    (devices.length === 0 || devices.some((device) => device === deadLetter.deviceId)) &&
+    (sinceMs === undefined || deadLetter.writtenAtMs >= sinceMs) &&
+    (untilMs === undefined || deadLetter.writtenAtMs < untilMs) &&
+    (source.length === 0 || source.some((span) => isWithin(deadLetter.source, span))) &&
+    (deadLetters.length === 0 || deadLetters.some((span) => isWithin(deadLetter, span)))
   )
 }
 

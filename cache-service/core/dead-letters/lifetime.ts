@@ -3,14 +3,14 @@ const DAY_MS = 86_400_000
 const USUAL_MS = 7 * DAY_MS
 
 /**
- * How long a letter that is in the topic now can be read at most; undefined: for ever.
+ * How long a dead letter that is in the topic now can be read at most; undefined: for ever.
  *
- * Kafka deletes whole segments, and each only when its youngest letter is older than `retention.ms`. The oldest one
+ * Kafka deletes whole segments, and each only when its youngest dead letter is older than `retention.ms`. The oldest one
  * of it may have been written as long as `segment.ms` before that.
  *
  * @param settings of the error topic, by name.
  */
-export function letterLifetimeMs(settings: ReadonlyMap<string, string>): number | undefined {
+export function deadLetterLifetimeMs(settings: ReadonlyMap<string, string>): number | undefined {
   const retentionMs = Number(settings.get('retention.ms') ?? USUAL_MS)
   const segmentMs = Number(settings.get('segment.ms') ?? USUAL_MS)
   const isDeleted = (settings.get('cleanup.policy') ?? 'delete').includes('delete')

@@ -1,17 +1,17 @@
 import { eventTimeFromMs } from '../event-time.ts'
-import type { StoredLetter } from './stored-dead-letter.ts'
+import type { StoredDeadLetter } from './stored-dead-letter.ts'
 
-export type LetterCount = { readonly name: string; readonly count: number }
+export type DeadLetterCount = { readonly name: string; readonly count: number }
 
-export type LetterStats = {
-  readonly letters: number
+export type DeadLetterStats = {
+  readonly deadLetters: number
   /** Most first. */
-  readonly byReason: readonly LetterCount[]
-  readonly byDevice: readonly LetterCount[]
+  readonly byReason: readonly DeadLetterCount[]
+  readonly byDevice: readonly DeadLetterCount[]
   /** Devices beyond those that were counted one by one. */
   readonly uncountedDevices: boolean
   /** In the order of time; `2025-06-08T18:00Z`. */
-  readonly byHour: readonly LetterCount[]
+  readonly byHour: readonly DeadLetterCount[]
   readonly firstWrittenMs: number | undefined
   readonly lastWrittenMs: number | undefined
 }
@@ -19,18 +19,18 @@ export type LetterStats = {
 /** A fleet that fails as a whole must not fill our memory. */
 const MAX_COUNTED_DEVICES = 100_000
 
-/** Counts letters as they pass by. */
-export class LetterCounter {
+/** Counts dead letters as they pass by. */
+export class DeadLetterCounter {
   readonly #reasons = new Map<string, number>()
   readonly #devices = new Map<string, number>()
   readonly #hours = new Map<string, number>()
-  #letters = 0
+  #deadLetters = 0
   #uncountedDevices = false
   #firstMs: number | undefined
   #lastMs: number | undefined
 
-  add({ reason, deviceId, writtenAtMs }: StoredLetter): void {
-    this.#letters++
+  add({ reason, deviceId, writtenAtMs }: StoredDeadLetter): void {
+    this.#deadLetters++
     increment(this.#reasons, reason)
     increment(this.#hours, `${eventTimeFromMs(writtenAtMs).text.slice(0, 13)}:00Z`)
     if (deviceId !== undefined) {
@@ -44,10 +44,10 @@ export class LetterCounter {
     this.#lastMs = Math.max(this.#lastMs ?? writtenAtMs, writtenAtMs)
   }
 
-  /** @param topDevices how many of the devices with the most letters. */
-  stats(topDevices: number): LetterStats {
+  /** @param topDevices how many of the devices with the most dead letters. */
+  stats(topDevices: number): DeadLetterStats {
     return {
-      letters: this.#letters,
+      deadLetters: this.#deadLetters,
       byReason: mostFirst(this.#reasons),
       byDevice: mostFirst(this.#devices).slice(0, topDevices),
       uncountedDevices: this.#uncountedDevices,
@@ -62,14 +62,14 @@ function increment(counted: Map<string, number>, name: string): void {
   counted.set(name, (counted.get(name) ?? 0) + 1)
 }
 
-function counts(counted: ReadonlyMap<string, number>): LetterCount[] {
+function counts(counted: ReadonlyMap<string, number>): DeadLetterCount[] {
   return [...counted].map(([name, count]) => ({ name, count }))
 }
 
-function mostFirst(counted: ReadonlyMap<string, number>): LetterCount[] {
+function mostFirst(counted: ReadonlyMap<string, number>): DeadLetterCount[] {
   return counts(counted).toSorted((a, b) => b.count - a.count || byName(a, b))
 }
 
-function byName(a: LetterCount, b: LetterCount): number {
+function byName(a: DeadLetterCount, b: DeadLetterCount): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0
 }

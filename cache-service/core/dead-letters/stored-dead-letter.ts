@@ -4,7 +4,7 @@ import { decodeJson } from '../decode-json.ts'
 import type { SourceRecord } from '../records/source-record.ts'
 
 /** A message of the error topic, read back. */
-export type StoredLetter = {
+export type StoredDeadLetter = {
   readonly partition: number
   readonly offset: number
   /** When Kafka got it; milliseconds since 1970. */
@@ -14,7 +14,7 @@ export type StoredLetter = {
   readonly reason: string
   /** As the record names it: it may be no valid id. */
   readonly deviceId: string | undefined
-  readonly source: LetterSource
+  readonly source: DeadLetterSource
   /** How often the record had been replayed to the topic before. */
   readonly replayCount: number
   readonly serviceVersion: string
@@ -24,7 +24,7 @@ export type StoredLetter = {
 }
 
 /** Where the record came from. */
-export type LetterSource = {
+export type DeadLetterSource = {
   readonly topic: string
   readonly partition: number
   readonly offset: number
@@ -38,8 +38,8 @@ export type OriginalValue =
   /** Too large for a header: the record must be read from its topic. */
   | { readonly kind: 'cut'; readonly bytes: Buffer | undefined }
 
-export type ParsedLetter =
-  | { readonly kind: 'letter'; readonly letter: StoredLetter }
+export type ParsedDeadLetter =
+  | { readonly kind: 'dead_letter'; readonly deadLetter: StoredDeadLetter }
   /** Another service's, or none that can be understood. */
   | { readonly kind: 'foreign' }
 
@@ -55,7 +55,7 @@ const headersSchema = z.object({
   replay_count: z.string().optional(),
 })
 
-export function parseLetter(record: SourceRecord, partition: number): ParsedLetter {
+export function parseDeadLetter(record: SourceRecord, partition: number): ParsedDeadLetter {
   const decoded = record.value === null ? undefined : decodeJson(record.value)
   const message = decoded?.kind === 'json' ? errorMessageSchema.safeParse(decoded.json).data : undefined
   const texts = Object.keys(headersSchema.shape).map((name) => [name, headerText(record, name)])
@@ -64,8 +64,8 @@ export function parseLetter(record: SourceRecord, partition: number): ParsedLett
   const key = headerBytes(record, 'source_key') ?? null
   const named = message.original_message?.['device_id']
   return {
-    kind: 'letter',
-    letter: {
+    kind: 'dead_letter',
+    deadLetter: {
       partition,
       offset: Number(record.offset),
       writtenAtMs: Number(record.timestamp),

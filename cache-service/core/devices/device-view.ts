@@ -7,7 +7,7 @@ export type DeviceReading =
   /** Somebody else wrote what no worker writes; `reason` never quotes it. */
   | { readonly kind: 'corrupt'; readonly reason: string }
 
-export type DevicePage = {
+export type DeviceReadingPage = {
   readonly devices: readonly { readonly deviceId: DeviceId; readonly reading: DeviceReading }[]
   /** Where to go on; undefined at the end. */
   readonly next: PagePosition | undefined
@@ -29,7 +29,7 @@ export type DeviceReader = {
   /** The hash as it is, its fields sorted; undefined: there is none. */
   readHash(deviceId: DeviceId): Promise<Readonly<Record<string, string>> | undefined>
   /** At most `limit` devices; fewer, even none, does not mean the end. */
-  page(position: PagePosition, limit: number, idPrefix: string): Promise<DevicePage>
+  page(position: PagePosition, limit: number, idPrefix: string): Promise<DeviceReadingPage>
   /** Hash and index. False if there was no hash. */
   remove(deviceId: DeviceId): Promise<boolean>
 }

@@ -5,7 +5,7 @@ import { contentOf, type MetadataFields } from './metadata-fields.ts'
 import { compareStates } from './order.ts'
 import type { ParseSettings, RejectReason } from './parse-record.ts'
 import { planChunk, type ChunkPlan, type DeviceDelete, type DeviceWrite } from './plan.ts'
-import type { DeleteStatus, WriteStatus } from './settle.ts'
+import type { DeleteStatus, WriteStatus } from './write-outcome.ts'
 import { recordTimeMs, type SourceRecord } from './source-record.ts'
 
 /** What the service does with a record, by the functions that the worker itself uses. */
@@ -107,7 +107,7 @@ export function plannedHash({ lastUpdated, fields }: DeviceWrite): ReadonlyMap<s
   return new Map([['last_updated', lastUpdated], ...pairs(fields)])
 }
 
-/** As in the scripts, which alone decide when it is earnest (a test holds the two against each other). */
+/** As in the scripts, which alone decide when something is written (a test compares the two). */
 const STORED_SHAPE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$/
 
 function outcomeOf(verdict: Verdict, present: PresentHash, believed: string | undefined): Outcome {

@@ -1,5 +1,4 @@
 import { messageOf } from '../../../shared/errors.ts'
-import { deviceKey } from '../../../shared/contract/keys.ts'
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import { coalesce, type Change } from './coalesce.ts'
 import { eventTimeFromMs } from '../event-time.ts'
@@ -131,46 +130,4 @@ export function planChunk(
     ...counts,
     ...internalErrors,
   }
-}
-
-/** One call of a script: its keys, and one packed argument with an entry a key. */
-export type ScriptCall = { readonly keys: readonly string[]; readonly packed: string }
-
-/** `maxKeys: 1` is what Redis Cluster needs, where a call's keys must lie in one slot. */
-export type ScriptLimits = { readonly maxKeys: number; readonly maxBytes: number }
-
-/** Entry: [expiry, last_updated, name, value, …]. JSON is the cheapest packing that was measured (docs/performance.md). */
-export function updateCalls(updates: readonly DeviceWrite[], limits: ScriptLimits): ScriptCall[] {
-  return packCalls(updates, limits, (write) => [write.expiresAtMs, write.lastUpdated, ...write.fields])
-}
-
-/** Entry: the latest `last_updated` that is still to be deleted. */
-export function deleteCalls(deletes: readonly DeviceDelete[], limits: ScriptLimits): ScriptCall[] {
-  return packCalls(deletes, limits, ({ deletesUpTo }) => deletesUpTo)
-}
-
-function packCalls<Write extends { readonly deviceId: DeviceId }>(
-  writes: readonly Write[],
-  limits: ScriptLimits,
-  entryOf: (write: Write) => unknown,
-): ScriptCall[] {
-  const calls: ScriptCall[] = []
-  let keys: string[] = []
-  let entries: string[] = []
-  let bytes = 0
-  const close = () => {
-    if (keys.length > 0) calls.push({ keys, packed: `[${entries.join(',')}]` })
-    keys = []
-    entries = []
-    bytes = 0
-  }
-  for (const write of writes) {
-    const entry = JSON.stringify(entryOf(write))
-    if (keys.length === limits.maxKeys || bytes + entry.length > limits.maxBytes) close()
-    keys.push(deviceKey(write.deviceId))
-    entries.push(entry)
-    bytes += entry.length
-  }
-  close()
-  return calls
 }

@@ -1,6 +1,7 @@
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import type { ServiceError } from '../../../shared/errors.ts'
 import type { ChunkPlan, Rejection } from './plan.ts'
+import type { WriteOutcome } from './write-outcome.ts'
 
 /** What became of a record. A closed set; a process's sum over it is what the process consumed. */
 export const RECORD_RESULTS = [
@@ -15,16 +16,6 @@ export const RECORD_RESULTS = [
 ] as const
 export type RecordResult = (typeof RECORD_RESULTS)[number]
 export type ResultCounts = Readonly<Record<RecordResult, number>>
-
-/** What Redis answered for one device: its status, or an error that concerns this key alone. */
-export type WriteStatus = 'changed' | 'unchanged' | 'stale' | { readonly refused: ServiceError }
-export type DeleteStatus = 'deleted' | 'absent' | 'kept' | { readonly refused: ServiceError }
-
-/** In the order of the plan's deletes and updates. */
-export type WriteOutcome = {
-  readonly deletes: readonly DeleteStatus[]
-  readonly updates: readonly WriteStatus[]
-}
 
 export type Settled = {
   readonly counts: ResultCounts

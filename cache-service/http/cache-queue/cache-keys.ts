@@ -1,11 +1,11 @@
 import { z } from 'zod'
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 import { errorReplies } from './errors.ts'
 import { assertGlob, restOfPath } from './params.ts'
-import { TAG, type RedisServicePorts } from './ports.ts'
+import { TAG, type CacheQueuePorts } from './ports.ts'
 
 /** Under /api/cache: what concerns many keys at once. */
-export function registerCacheKeysRoutes(scope: ApiServer, { cache }: RedisServicePorts): void {
+export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueuePorts): void {
   for (const end of ['', '/']) {
     scope.get(
       `/keys${end}`,

@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import type { ApiServer } from '../api-server.ts'
-import { errorReplies, errorSchema, OTHER_TYPE, RedisServiceError } from './errors.ts'
+import type { ApiServer } from '../api-server-types.ts'
+import { errorReplies, errorSchema, OTHER_TYPE, CacheQueueError } from './errors.ts'
 import { assertKey, keyParams, restOfPath } from './params.ts'
-import { TAG, type RedisServicePorts } from './ports.ts'
+import { TAG, type CacheQueuePorts } from './ports.ts'
 
 const TTL_MAX_S = 3_153_600_000
 
@@ -26,10 +26,10 @@ const absent = { 404: errorSchema.extend({ key: z.string() }).describe('There is
 /** Under /api/cache. A key may hold slashes, hence each route of one also as a wildcard. */
 export function registerCacheValueRoutes(
   scope: ApiServer,
-  { cache, isProtectedKey, settings }: RedisServicePorts,
+  { cache, isProtectedKey, settings }: CacheQueuePorts,
 ): void {
   function assertUsable(key: string): string {
-    if (isProtectedKey(assertKey(key))) throw new RedisServiceError(403, 'La clave está protegida')
+    if (isProtectedKey(assertKey(key))) throw new CacheQueueError(403, 'La clave está protegida')
     return key
   }
   const keyOf = (request: FastifyRequest, segments: number) => assertUsable(restOfPath(request, segments))
@@ -105,8 +105,8 @@ export function registerCacheValueRoutes(
       async (request, reply) => {
         const key = keyOf(request, 2)
         const value = await cache.get(key)
-        if (value.kind === 'absent') throw new RedisServiceError(404, 'Clave no encontrada', { key })
-        if (value.kind === 'other_type') throw new RedisServiceError(409, OTHER_TYPE)
+        if (value.kind === 'absent') throw new CacheQueueError(404, 'Clave no encontrada', { key })
+        if (value.kind === 'other_type') throw new CacheQueueError(409, OTHER_TYPE)
         const parsed = parseJson(value.text)
         const json = parsed.kind === 'json' ? value.text : JSON.stringify(value.text)
         // The stored text goes out as it is: numbers beyond 2^53 keep their digits.
@@ -136,7 +136,7 @@ export function registerCacheValueRoutes(
       },
       async (request) => {
         const key = keyOf(request, 2)
-        if (!(await cache.delete(key))) throw new RedisServiceError(404, 'Clave no encontrada', { key })
+        if (!(await cache.delete(key))) throw new CacheQueueError(404, 'Clave no encontrada', { key })
         return { message: 'Clave eliminada', key }
       },
     )
@@ -156,6 +156,6 @@ function jsonOf(value: unknown): string {
   try {
     return JSON.stringify(value)
   } catch {
-    throw new RedisServiceError(400, 'value está anidado demasiado profundamente')
+    throw new CacheQueueError(400, 'value está anidado demasiado profundamente')
   }
 }

@@ -2,9 +2,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { ServiceError } from '../../../shared/errors.ts'
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 import { ProblemError } from '../problem.ts'
-import type { RedisServicePorts } from './ports.ts'
+import type { CacheQueuePorts } from './ports.ts'
 
 /** The Redis Service's errors are `{"error": …}` in Spanish, as its callers know them, and no problem documents. */
 export const errorSchema = z.object({ error: z.string(), key: z.string().optional() })
@@ -15,7 +15,7 @@ export const errorReplies = {
 }
 
 /** An answer of the Redis Service other than the one asked for; its error handler sends it. */
-export class RedisServiceError extends Error {
+export class CacheQueueError extends Error {
   override readonly name = 'RedisServiceError'
   readonly status: number
   readonly body: Readonly<{ error: string }> & Readonly<Record<string, unknown>>
@@ -27,7 +27,7 @@ export class RedisServiceError extends Error {
   }
 }
 
-export function isRedisServicePath(url: string): boolean {
+export function isCacheQueuePath(url: string): boolean {
   return /^\/api\/(cache|queue)(\/|$)/.test(url)
 }
 
@@ -39,14 +39,14 @@ export function sendInSpanish(reply: FastifyReply, error: unknown): FastifyReply
       .headers({ ...error.headers })
       .send({ error: detail ?? title })
   }
-  const { status, body } = toRedisServiceError(error)
+  const { status, body } = toCacheQueueError(error)
   return reply.code(status).send(body)
 }
 
 /** For a part of the server that holds none but the Redis Service's routes. */
 export function answerErrorsInSpanish(
   scope: ApiServer,
-  { requestFailed }: RedisServicePorts['telemetry'],
+  { requestFailed }: CacheQueuePorts['telemetry'],
 ): void {
   scope.setErrorHandler(async (error, request, reply) => {
     await sendInSpanish(reply, error)
@@ -61,7 +61,7 @@ export function answerErrorsInSpanish(
     try {
       done(null, body === '' ? undefined : JSON.parse(String(body)))
     } catch {
-      done(new RedisServiceError(400, 'El cuerpo no es JSON válido'))
+      done(new CacheQueueError(400, 'El cuerpo no es JSON válido'))
     }
   })
 }
@@ -76,22 +76,22 @@ export function answerUnknownMethods(scope: ApiServer, allowed: (path: string) =
   })
 }
 
-function toRedisServiceError(error: unknown): RedisServiceError {
-  if (error instanceof RedisServiceError) return error
+function toCacheQueueError(error: unknown): CacheQueueError {
+  if (error instanceof CacheQueueError) return error
   if (error instanceof ServiceError) return fromRedis(error)
   if (hasZodFastifySchemaValidationErrors(error)) {
     const messages = new Set(error.validation.map(({ message }) => message ?? 'petición no válida'))
-    return new RedisServiceError(400, [...messages].join('; '))
+    return new CacheQueueError(400, [...messages].join('; '))
   }
   const status = statusOf(error)
-  return new RedisServiceError(status, FRAMEWORK_MESSAGES[status] ?? 'Petición no válida')
+  return new CacheQueueError(status, FRAMEWORK_MESSAGES[status] ?? 'Petición no válida')
 }
 
-function fromRedis({ code }: ServiceError): RedisServiceError {
-  if (code === 'WRONGTYPE') return new RedisServiceError(409, OTHER_TYPE)
-  if (code === 'VALUE_REFUSED') return new RedisServiceError(400, 'Redis no acepta el valor')
-  if (code === 'OOM') return new RedisServiceError(503, 'Redis no tiene memoria libre')
-  return new RedisServiceError(503, 'Redis no disponible')
+function fromRedis({ code }: ServiceError): CacheQueueError {
+  if (code === 'WRONGTYPE') return new CacheQueueError(409, OTHER_TYPE)
+  if (code === 'VALUE_REFUSED') return new CacheQueueError(400, 'Redis no acepta el valor')
+  if (code === 'OOM') return new CacheQueueError(503, 'Redis no tiene memoria libre')
+  return new CacheQueueError(503, 'Redis no disponible')
 }
 
 export const OTHER_TYPE = 'La clave contiene un valor de otro tipo'

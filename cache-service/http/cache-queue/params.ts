@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { GLOB_MAX_LENGTH, GLOB_MAX_STARS, parseGlob } from '../../core/cache-queue/glob.ts'
-import { RedisServiceError } from './errors.ts'
+import { CacheQueueError } from './errors.ts'
 
 /** Bounds what one key may cost; Redis itself would take 512 MB. */
 export const KEY_MAX_LENGTH = 1024
@@ -23,9 +23,9 @@ export function restOfPath(request: FastifyRequest, segments: number): string {
 
 /** @throws RedisServiceError (400) */
 export function assertKey(key: string): string {
-  if (key === '') throw new RedisServiceError(400, 'La clave no puede estar vacía')
+  if (key === '') throw new CacheQueueError(400, 'La clave no puede estar vacía')
   if (key.length > KEY_MAX_LENGTH || !key.isWellFormed()) {
-    throw new RedisServiceError(400, `La clave no es válida: como máximo ${KEY_MAX_LENGTH} caracteres`)
+    throw new CacheQueueError(400, `La clave no es válida: como máximo ${KEY_MAX_LENGTH} caracteres`)
   }
   return key
 }
@@ -39,6 +39,6 @@ const GLOB_REFUSALS = {
 /** @throws RedisServiceError (400) */
 export function assertGlob(text: string): string {
   const parsed = parseGlob(text)
-  if (parsed.kind === 'refused') throw new RedisServiceError(400, GLOB_REFUSALS[parsed.reason])
+  if (parsed.kind === 'refused') throw new CacheQueueError(400, GLOB_REFUSALS[parsed.reason])
   return parsed.glob
 }

@@ -1,12 +1,13 @@
-import type { CacheValues, PubsubAdmin, ServerStats } from '../../core/cache-queue/ports.ts'
+import type { CacheValues, PubsubAdmin } from '../../core/cache-queue/ports.ts'
+import type { ServerStatsReader } from '../../core/server-stats.ts'
 
 /** Of its routes in the OpenAPI document. */
 export const TAG = 'Redis Service'
 
-export type RedisServicePorts = {
+export type CacheQueuePorts = {
   readonly cache: CacheValues
   readonly pubsub: PubsubAdmin
-  readonly stats: ServerStats
+  readonly stats: ServerStatsReader
   readonly telemetry: { requestFailed(method: string, route: string, error: unknown): void }
   /** The platform's keys, and those that CACHE_PROTECTED_PREFIXES adds. */
   isProtectedKey(key: string): boolean

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { mayPublishTo } from '../../core/cache-queue/protected-keys.ts'
-import type { ApiServer } from '../api-server.ts'
-import { errorReplies, errorSchema, RedisServiceError } from './errors.ts'
+import type { ApiServer } from '../api-server-types.ts'
+import { errorReplies, errorSchema, CacheQueueError } from './errors.ts'
 import { assertGlob, assertKey, restOfPath } from './params.ts'
-import { TAG, type RedisServicePorts } from './ports.ts'
+import { TAG, type CacheQueuePorts } from './ports.ts'
 
 const publishedSchema = z.object(
   {
@@ -18,7 +18,7 @@ const publishedSchema = z.object(
 )
 
 /** Under /api/queue. */
-export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: RedisServicePorts): void {
+export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: CacheQueuePorts): void {
   for (const end of ['', '/']) {
     scope.post(
       `/publish${end}`,
@@ -38,7 +38,7 @@ export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: Redi
       },
       async ({ body }) => {
         const channel = body.channel ?? settings.defaultChannel
-        if (!mayPublishTo(channel)) throw new RedisServiceError(403, 'El canal está protegido')
+        if (!mayPublishTo(channel)) throw new CacheQueueError(403, 'El canal está protegido')
         const subscribers = await pubsub.publish(channel, textOf(body.message))
         return { message: 'Mensaje publicado', channel, subscribers }
       },
@@ -97,6 +97,6 @@ function textOf(message: unknown): string {
   try {
     return typeof message === 'string' ? message : JSON.stringify(message)
   } catch {
-    throw new RedisServiceError(400, 'message está anidado demasiado profundamente')
+    throw new CacheQueueError(400, 'message está anidado demasiado profundamente')
   }
 }

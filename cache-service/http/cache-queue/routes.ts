@@ -1,12 +1,13 @@
 import { z } from 'zod'
-import type { ApiServer } from '../api-server.ts'
+import { serverStatsSchema } from '../../core/server-stats.ts'
+import type { ApiServer } from '../api-server-types.ts'
 import { registerCacheKeysRoutes } from './cache-keys.ts'
 import { registerCacheValueRoutes } from './cache-values.ts'
 import { registerQueueRoutes } from './queue.ts'
 import { answerErrorsInSpanish, answerUnknownMethods, errorReplies } from './errors.ts'
-import { TAG, type RedisServicePorts } from './ports.ts'
+import { TAG, type CacheQueuePorts } from './ports.ts'
 
-export type { RedisServicePorts } from './ports.ts'
+export type { CacheQueuePorts } from './ports.ts'
 
 const healthSchema = z.object({
   service: z.literal('redis_service'),
@@ -15,24 +16,11 @@ const healthSchema = z.object({
   redis: z.enum(['connected', 'disconnected']),
 })
 
-export const statsSchema = z.object({
-  redis_version: z.string(),
-  uptime_in_seconds: z.number(),
-  connected_clients: z.number(),
-  used_memory: z.number(),
-  used_memory_human: z.string(),
-  total_commands_processed: z.number(),
-  keyspace_hits: z.number(),
-  keyspace_misses: z.number(),
-  hit_rate: z.number().describe('Percent of the lookups that found their key; 0 while there was none.'),
-  total_keys: z.number(),
-})
-
 /**
  * The platform's Redis Service, whose callers know its paths, shapes and Spanish messages by heart: `/health`,
  * `/stats`, `/api/cache/…`, `/api/queue/…`, each with and without a slash at its end.
  */
-export function registerRedisServiceRoutes(server: ApiServer, ports: RedisServicePorts): void {
+export function registerCacheQueueRoutes(server: ApiServer, ports: CacheQueuePorts): void {
   server.register(async (scope: ApiServer) => {
     answerErrorsInSpanish(scope, ports.telemetry)
     registerServerRoutes(scope, ports)
@@ -56,7 +44,7 @@ export function registerRedisServiceRoutes(server: ApiServer, ports: RedisServic
   )
 }
 
-function registerServerRoutes(scope: ApiServer, { stats, settings }: RedisServicePorts): void {
+function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueuePorts): void {
   for (const end of ['', '/']) {
     scope.get(
       `/health${end}`,
@@ -87,7 +75,7 @@ function registerServerRoutes(scope: ApiServer, { stats, settings }: RedisServic
           tags: [TAG],
           summary: 'What Redis says of itself',
           hide: end !== '',
-          response: { 200: statsSchema, 503: errorReplies[503] },
+          response: { 200: serverStatsSchema, 503: errorReplies[503] },
         },
       },
       async () => await stats.read(),

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 import { findToken, type ApiToken } from '../api-tokens.ts'
 import { ProblemError } from '../problem.ts'
 

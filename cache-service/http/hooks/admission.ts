@@ -1,4 +1,4 @@
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 import { ProblemError } from '../problem.ts'
 
 /**

@@ -1,4 +1,4 @@
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 
 export type RequestTelemetry = {
   /** @param route its pattern, or `unknown`: never what was asked for. */

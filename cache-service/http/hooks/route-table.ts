@@ -1,4 +1,4 @@
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 
 /** Which methods a path has: the framework says 404 for a wrong one, and HTTP 405. */
 export type RouteTable = { methodsOf(path: string): readonly string[] }

@@ -1,4 +1,4 @@
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 
 /**
  * Nothing is cached where others share it, nothing is guessed, and a page of ours runs only scripts that we

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 
 /**
  * Ends connections that have asked for nothing when the server closes. Node ends those that are idle after a

@@ -6,8 +6,8 @@ import { isDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts
 import { ServiceError } from '../../../shared/errors.ts'
 import { hashTextOf, type DeviceReader, type DeviceReading } from '../../core/devices/device-view.ts'
 import { decodeCursor, encodeCursor, FIRST_PAGE } from '../../core/devices/page-cursor.ts'
-import type { LookupResult } from '../../telemetry/api-metrics.ts'
-import type { ApiServer } from '../api-server.ts'
+import type { LookupOutcome } from '../../telemetry/api-metrics.ts'
+import type { ApiServer } from '../api-server-types.ts'
 import { deviceIdParams, fieldsQuery, lookupBody, pageQuery } from './device-schemas.ts'
 import { ProblemError, type Problem } from '../problem.ts'
 import { problemReply } from '../problem-schema.ts'
@@ -16,7 +16,7 @@ export type DevicePorts = {
   readonly devices: DeviceReader
   /** Whether a worker says that it is filling the cache: then what is missing may not be unknown. */
   isRebuilding(): Promise<boolean>
-  readonly telemetry: { lookedUp(result: LookupResult, count: number): void }
+  readonly telemetry: { lookedUp(result: LookupOutcome, count: number): void }
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8'

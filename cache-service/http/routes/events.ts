@@ -6,7 +6,7 @@ import {
   type EventPosition,
   type StreamName,
 } from '../../core/events/event-position.ts'
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 import { EVENT_HUB_LIMITS, EventHub, type EventHubLimits, type EventPorts } from './event-hub.ts'
 
 export type { EventPorts } from './event-hub.ts'

@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import { z } from 'zod'
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 import { OPENAPI_STYLE, openApiPage } from './openapi-page.ts'
 import { problemReply } from '../problem-schema.ts'
 
@@ -30,7 +30,7 @@ export async function describeRoutes(
       const { scope } = route.route.config ?? {}
       const security = asksForTokens && scope !== 'public' ? { security: [{ token: [] }] } : {}
       const { response = {}, ...schema } = route.schema ?? { hide: true }
-      const everythingElse = isOfRedisService(schema) ? spanishReply : problemReply('Anything else.')
+      const everythingElse = isOfCacheQueue(schema) ? spanishReply : problemReply('Anything else.')
       return jsonSchemaTransform({
         ...route,
         schema: { ...schema, ...security, response: { default: everythingElse, ...Object(response) } },
@@ -45,7 +45,7 @@ const spanishReply = {
   content: { 'application/json': { schema: z.looseObject({ error: z.string() }) } },
 }
 
-function isOfRedisService({ tags }: { readonly tags?: readonly string[] }): boolean {
+function isOfCacheQueue({ tags }: { readonly tags?: readonly string[] }): boolean {
   return tags?.includes('Redis Service') === true
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { LoopMonitor } from '../../lifecycle/loops.ts'
 import { readiness, type ReadinessCheck } from '../../lifecycle/readiness.ts'
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 
 export type ProbePorts = { readonly monitor: LoopMonitor; readonly checks: readonly ReadinessCheck[] }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { stateSchema } from '../../../shared/contract/api-schemas.ts'
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 import { ProblemError } from '../problem.ts'
 
 export type StatePorts = {

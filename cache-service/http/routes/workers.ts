@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { workerReportSchema, type WorkerReport } from '../../core/workers/worker-report.ts'
-import type { ApiServer } from '../api-server.ts'
+import type { ApiServer } from '../api-server-types.ts'
 
 export type WorkerPorts = {
   /** Of the workers that live. */
@@ -40,10 +40,10 @@ export function registerWorkerRoutes(server: ApiServer, { readReports }: WorkerP
     },
     async () => {
       const reports = await readReports()
-      const letters = reports.flatMap(({ id, dead_letters }) =>
-        dead_letters.map((letter) => ({ worker: id, ...letter })),
+      const deadLetters = reports.flatMap(({ id, dead_letters }) =>
+        dead_letters.map((deadLetter) => ({ worker: id, ...deadLetter })),
       )
-      const newestFirst = letters.toSorted((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0))
+      const newestFirst = deadLetters.toSorted((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0))
       return { dead_letters: newestFirst.slice(0, MAX_DEAD_LETTERS) }
     },
   )

@@ -1,9 +1,9 @@
-import { matchesFilter, type LetterFilter } from '../../core/dead-letters/filter.ts'
-import { parseLetter, type StoredLetter } from '../../core/dead-letters/stored-dead-letter.ts'
+import { matchesFilter, type DeadLetterFilter } from '../../core/dead-letters/filter.ts'
+import { parseDeadLetter, type StoredDeadLetter } from '../../core/dead-letters/stored-dead-letter.ts'
 import type { TopicBounds } from '../../kafka/topic-bounds.ts'
 import type { OffsetRange, ReadProgress, TopicReader } from '../../kafka/topic-reader.ts'
 
-export type LetterScanDependencies = {
+export type DeadLetterScanDependencies = {
   readonly errorTopic: string
   readonly bounds: TopicBounds
   readonly reader: TopicReader
@@ -11,7 +11,7 @@ export type LetterScanDependencies = {
   readonly progress: ReadProgress
 }
 
-export type ScannedLetters = {
+export type ScannedDeadLetters = {
   readonly read: number
   readonly matching: number
   /** Other services' messages in the same topic, and such as can't be understood. */
@@ -21,17 +21,17 @@ export type ScannedLetters = {
 }
 
 /**
- * Shows every letter that the error topic holds now, and that the filter lets pass, to `visit`, which is waited for.
- * Letters of one partition come in their order. Rejects with a ServiceError, or with what `visit` threw.
+ * Shows every dead letter that the error topic holds now, and that the filter lets pass, to `visit`, which is waited for.
+ * Dead letters of one partition come in their order. Rejects with a ServiceError, or with what `visit` threw.
  *
  * @param lastOffsets no more than so many of each partition, the last ones.
  */
-export async function scanLetters(
-  { errorTopic, bounds, reader, stop, progress }: LetterScanDependencies,
-  filter: LetterFilter,
-  visit: (letter: StoredLetter) => Promise<void> | void,
+export async function scanDeadLetters(
+  { errorTopic, bounds, reader, stop, progress }: DeadLetterScanDependencies,
+  filter: DeadLetterFilter,
+  visit: (deadLetter: StoredDeadLetter) => Promise<void> | void,
   lastOffsets = Infinity,
-): Promise<ScannedLetters> {
+): Promise<ScannedDeadLetters> {
   const counts = { read: 0, matching: 0, foreign: 0 }
   const wanted = await rangesOf(bounds, errorTopic, filter)
   const cut = wanted.filter(({ from, to }) => to - from > lastOffsets).map(({ partition }) => partition)
@@ -44,12 +44,12 @@ export async function scanLetters(
     ranges,
     async (record, partition) => {
       counts.read++
-      const parsed = parseLetter(record, partition)
+      const parsed = parseDeadLetter(record, partition)
       if (parsed.kind === 'foreign') {
         counts.foreign++
-      } else if (matchesFilter(parsed.letter, filter)) {
+      } else if (matchesFilter(parsed.deadLetter, filter)) {
         counts.matching++
-        await visit(parsed.letter)
+        await visit(parsed.deadLetter)
       }
     },
     { stop, progress },
@@ -58,13 +58,17 @@ export async function scanLetters(
 }
 
 /** No more of the topic than is needed: the rest is for the filter. */
-async function rangesOf(bounds: TopicBounds, topic: string, filter: LetterFilter): Promise<OffsetRange[]> {
+async function rangesOf(
+  bounds: TopicBounds,
+  topic: string,
+  filter: DeadLetterFilter,
+): Promise<OffsetRange[]> {
   const all = await bounds.read(topic)
   const { sinceMs } = filter
   const since = sinceMs === undefined ? undefined : await bounds.offsetsAt(topic, sinceMs)
   return all.flatMap(({ partition, earliest, end }) => {
-    const spans = filter.letters.filter((span) => span.partition === partition)
-    if (filter.letters.length > 0 && spans.length === 0) return []
+    const spans = filter.deadLetters.filter((span) => span.partition === partition)
+    if (filter.deadLetters.length > 0 && spans.length === 0) return []
     const first = Math.max(earliest, since?.get(partition) ?? 0)
     const from = Math.max(first, spans.length === 0 ? 0 : Math.min(...spans.map((span) => span.from)))
     const to = Math.min(end, spans.length === 0 ? end : Math.max(...spans.map((span) => span.to)) + 1)

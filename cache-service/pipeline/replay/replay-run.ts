@@ -1,14 +1,18 @@
 import type { ServiceError } from '../../../shared/errors.ts'
-import type { LetterFilter } from '../../core/dead-letters/filter.ts'
-import type { StoredLetter } from '../../core/dead-letters/stored-dead-letter.ts'
-import { scanLetters, type LetterScanDependencies, type ScannedLetters } from './dead-letter-scan.ts'
+import type { DeadLetterFilter } from '../../core/dead-letters/filter.ts'
+import type { StoredDeadLetter } from '../../core/dead-letters/stored-dead-letter.ts'
+import {
+  scanDeadLetters,
+  type DeadLetterScanDependencies,
+  type ScannedDeadLetters,
+} from './dead-letter-scan.ts'
 import type { Replay } from './replay.ts'
 import { FAILED_RESULTS, type ReplayOutcome, type ReplayResult } from './replay-target.ts'
 
-export type ReplayedLetter = { readonly letter: StoredLetter; readonly outcome: ReplayOutcome }
+export type ReplayedDeadLetter = { readonly deadLetter: StoredDeadLetter; readonly outcome: ReplayOutcome }
 
 export type ReplaySummary = {
-  readonly scanned: ScannedLetters
+  readonly scanned: ScannedDeadLetters
   readonly counts: Readonly<Record<ReplayResult, number>>
   readonly failed: number
   /** The outage that ended it before its end; what is left may be replayed later. */
@@ -17,46 +21,46 @@ export type ReplaySummary = {
   readonly isInterrupted: boolean
 }
 
-/** Letters of a batch are held in memory, and those on different devices are replayed side by side. */
+/** Dead letters of a batch are held in memory, and those on different devices are replayed side by side. */
 const LETTERS_PER_BATCH = 64
 const BYTES_PER_BATCH = 8 * 1024 * 1024
 
-/** Replays all letters that the filter lets pass, and tells of each. Rejects with a ServiceError. */
+/** Replays all dead letters that the filter lets pass, and tells of each. Rejects with a ServiceError. */
 export async function runReplay(
-  scan: LetterScanDependencies,
-  filter: LetterFilter,
+  scan: DeadLetterScanDependencies,
+  filter: DeadLetterFilter,
   replay: Replay,
-  tell: (replayed: ReplayedLetter) => Promise<void> | void,
+  tell: (replayed: ReplayedDeadLetter) => Promise<void> | void,
 ): Promise<ReplaySummary> {
   const counts = noResults()
-  let batch: StoredLetter[] = []
+  let batch: StoredDeadLetter[] = []
   let bytes = 0
   let failed = 0
 
   async function flush(): Promise<void> {
-    const letters = batch
+    const deadLetters = batch
     batch = []
     bytes = 0
-    const outcomes = await replay(letters)
+    const outcomes = await replay(deadLetters)
     let outage: ServiceError | undefined
     for (const [i, outcome] of outcomes.entries()) {
-      const letter = letters[i]
-      if (letter === undefined) continue
+      const deadLetter = deadLetters[i]
+      if (deadLetter === undefined) continue
       counts[outcome.result]++
       if (FAILED_RESULTS.has(outcome.result)) failed++
       outage ??= outcome.outage
-      await tell({ letter, outcome })
+      await tell({ deadLetter, outcome })
     }
     if (outage !== undefined) throw new Ended(outage)
   }
 
-  let scanned: ScannedLetters = { read: 0, matching: 0, foreign: 0, cut: [] }
+  let scanned: ScannedDeadLetters = { read: 0, matching: 0, foreign: 0, cut: [] }
   let endedBy: ServiceError | undefined
   let inHand = Promise.resolve()
   try {
-    scanned = await scanLetters(scan, filter, async (letter) => {
-      batch.push(letter)
-      bytes += letter.original.bytes?.length ?? 0
+    scanned = await scanDeadLetters(scan, filter, async (deadLetter) => {
+      batch.push(deadLetter)
+      bytes += deadLetter.original.bytes?.length ?? 0
       if (batch.length < LETTERS_PER_BATCH && bytes < BYTES_PER_BATCH) return
       inHand = flush()
       await inHand

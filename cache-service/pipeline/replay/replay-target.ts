@@ -10,12 +10,12 @@ import {
 import type { ParseSettings } from '../../core/records/parse-record.ts'
 import { settle } from '../../core/records/settle.ts'
 import type { SourceRecord } from '../../core/records/source-record.ts'
-import type { StoredLetter } from '../../core/dead-letters/stored-dead-letter.ts'
+import type { StoredDeadLetter } from '../../core/dead-letters/stored-dead-letter.ts'
 import type { ReplayProducer } from '../../kafka/replay-producer.ts'
 import type { DeviceIndex } from '../../redis/devices/device-index.ts'
 import type { DeviceWriter } from '../../redis/devices/device-writer.ts'
 
-/** What became of a letter, or, in a dry run, what would. A closed set. */
+/** What became of a dead letter, or, in a dry run, what would. A closed set. */
 export const REPLAY_RESULTS = [
   // to the cache
   'applied',
@@ -56,13 +56,13 @@ export type ReplayOutcome = {
 export type ReplayTarget = {
   /** True: a record may not be written twice, even if we don't know whether it has been. */
   readonly isOnce: boolean
-  /** True: the letter's copy of the record is not enough, if the record itself can be had. */
+  /** True: the dead letter's copy of the record is not enough, if the record itself can be had. */
   readonly wantsSource: boolean
   /** What speaks against it, apart from what may become of it: looked at before it is claimed. */
-  refuse(record: SourceRecord, letter: StoredLetter): ReplayOutcome | undefined
-  send(record: SourceRecord, letter: StoredLetter): Promise<ReplayOutcome>
+  refuse(record: SourceRecord, deadLetter: StoredDeadLetter): ReplayOutcome | undefined
+  send(record: SourceRecord, deadLetter: StoredDeadLetter): Promise<ReplayOutcome>
   /** What `send` would do. Changes nothing. */
-  preview(record: SourceRecord, letter: StoredLetter): Promise<ReplayOutcome>
+  preview(record: SourceRecord, deadLetter: StoredDeadLetter): Promise<ReplayOutcome>
 }
 
 export type CacheTargetDependencies = {
@@ -146,14 +146,14 @@ export function createTopicTarget({ now, producer, settings, topic }: TopicTarge
   return {
     isOnce: true,
     wantsSource: true,
-    refuse(record, letter) {
-      if (letter.source.topic !== topic) {
-        return { result: 'failed', detail: `it came from the topic ${letter.source.topic}, not ${topic}` }
+    refuse(record, deadLetter) {
+      if (deadLetter.source.topic !== topic) {
+        return { result: 'failed', detail: `it came from the topic ${deadLetter.source.topic}, not ${topic}` }
       }
-      if (letter.replayCount >= MAX_REPLAYS) {
+      if (deadLetter.replayCount >= MAX_REPLAYS) {
         return {
           result: 'replayed_too_often',
-          detail: `it has been replayed ${letter.replayCount} times, and ${MAX_REPLAYS} is the limit`,
+          detail: `it has been replayed ${deadLetter.replayCount} times, and ${MAX_REPLAYS} is the limit`,
         }
       }
       const { verdict } = explainRecord(record, now(), settings)

@@ -1,13 +1,13 @@
 import { internalErrorsInARow } from '../../../shared/errors.ts'
+import type { ApplyChunk, Chunk } from '../../core/records/chunk.ts'
 import { buildDeadLetter } from '../../core/dead-letters/dead-letter.ts'
 import type { ParseSettings } from '../../core/records/parse-record.ts'
 import { planChunk } from '../../core/records/plan.ts'
 import { settle, type Settled } from '../../core/records/settle.ts'
-import type { ApplyChunk, Chunk } from '../../kafka/batch-handler.ts'
 import type { DeadLetterProducer } from '../../kafka/dead-letter-producer.ts'
 import type { DeviceIndex } from '../../redis/devices/device-index.ts'
 import type { DeviceWriter } from '../../redis/devices/device-writer.ts'
-import type { WorkerEvents } from '../../telemetry/worker-events.ts'
+import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
 import type { DeviceHints } from './device-hints.ts'
 import type { LagMeter } from './lag-meter.ts'
 import type { ProgressGuard } from './progress-guard.ts'
@@ -22,7 +22,7 @@ export type ChunkApplierDependencies = {
   readonly guard: ProgressGuard
   readonly lag: LagMeter
   readonly hints: Pick<DeviceHints, 'note'>
-  readonly events: WorkerEvents
+  readonly telemetry: WorkerTelemetry
   readonly now: () => number
 }
 
@@ -36,7 +36,7 @@ const MAX_INTERNAL_ERRORS_IN_A_ROW = 50
  * on the way rejects, and the same chunk comes again: each step may be done twice.
  */
 export function createChunkApplier(dependencies: ChunkApplierDependencies): ApplyChunk {
-  const { deadLetters, events, guard, hints, index, lag, now, settings, topic, writer } = dependencies
+  const { deadLetters, telemetry, guard, hints, index, lag, now, settings, topic, writer } = dependencies
   const answered = new WeakSet<Chunk>()
   let internalErrors = 0
 
@@ -69,7 +69,7 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Appl
     internalErrors = plan.internalErrorsInARow
     lag.durable(chunk)
     hints.note(plan, outcome)
-    events.chunkApplied({
+    telemetry.chunkApplied({
       partition: chunk.partition,
       firstOffset: chunk.records[0]?.offset ?? '',
       lastOffset: chunk.records.at(-1)?.offset ?? '',
@@ -84,13 +84,13 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Appl
   }
 
   async function sendDeadLetters(chunk: Chunk, { rejections }: Settled): Promise<void> {
-    // When the chunk is tried again within its handler, its letters have been sent already.
+    // When the chunk is tried again within its handler, its dead letters have been sent already.
     if (rejections.length === 0 || answered.has(chunk)) return
     const origin = { topic, partition: chunk.partition }
-    const letters = rejections.flatMap((rejection) => {
+    const unsent = rejections.flatMap((rejection) => {
       const record = chunk.records[rejection.index]
       if (record === undefined) return []
-      events.deadLetter({
+      telemetry.deadLetter({
         ...origin,
         offset: record.offset,
         reason: rejection.reason,
@@ -98,8 +98,8 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Appl
       })
       return [buildDeadLetter(record, origin, rejection, now(), dependencies.serviceVersion)]
     })
-    await deadLetters.send(letters, origin)
+    await deadLetters.send(unsent, origin)
     answered.add(chunk)
-    events.deadLettersSent(rejections.map(({ reason }) => reason))
+    telemetry.deadLettersSent(rejections.map(({ reason }) => reason))
   }
 }

@@ -1,6 +1,6 @@
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import type { ChunkPlan } from '../../core/records/plan.ts'
-import type { WriteOutcome } from '../../core/records/settle.ts'
+import type { WriteOutcome } from '../../core/records/write-outcome.ts'
 import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import type { Service } from '../../lifecycle/service.ts'
 import type { HintAppender } from '../../redis/events/event-streams.ts'

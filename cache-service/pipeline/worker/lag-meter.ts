@@ -1,8 +1,6 @@
 import { recordTimeMs } from '../../core/records/source-record.ts'
-import type { ApplyChunk } from '../../kafka/batch-handler.ts'
-import type { OffsetRange } from '../../kafka/partition-offsets.ts'
-
-type Chunk = Parameters<ApplyChunk>[0]
+import type { Chunk } from '../../core/records/chunk.ts'
+import type { PartitionOffsetRange } from '../../kafka/partition-offsets.ts'
 
 export type Lag = {
   readonly records: number
@@ -28,7 +26,7 @@ export class LagMeter {
     this.#note(partition, records.at(-1))
   }
 
-  measure(ranges: ReadonlyMap<number, OffsetRange>, owned: readonly number[]): Map<number, Lag> {
+  measure(ranges: ReadonlyMap<number, PartitionOffsetRange>, owned: readonly number[]): Map<number, Lag> {
     const lags = new Map<number, Lag>()
     for (const partition of owned) {
       const range = ranges.get(partition)

@@ -1,10 +1,8 @@
 import { kafkaError } from '../../../shared/errors.ts'
+import type { Chunk } from '../../core/records/chunk.ts'
 import { judgeProgress } from '../../core/workers/progress.ts'
-import type { ApplyChunk } from '../../kafka/batch-handler.ts'
-import type { OffsetRange, PartitionOffsets } from '../../kafka/partition-offsets.ts'
+import type { PartitionOffsetRange, PartitionOffsets } from '../../kafka/partition-offsets.ts'
 import type { ProgressStore } from '../../redis/workers/progress-store.ts'
-
-type Chunk = Parameters<ApplyChunk>[0]
 
 export type GuardVerdict =
   | { readonly kind: 'in_step' }
@@ -13,7 +11,7 @@ export type GuardVerdict =
   /** The partition was taken away, or is being rewound: nothing of the chunk counts. */
   | { readonly kind: 'abandoned' }
 
-export type GuardEvents = {
+export type GuardTelemetry = {
   cacheLost(partition: number, stored: number | undefined, position: number, rewindTo: number): void
   firstFill(partition: number, until: number): void
   rebuilding(yes: boolean): void
@@ -56,13 +54,13 @@ const ABANDONED: GuardVerdict = { kind: 'abandoned' }
 export class ProgressGuard {
   readonly #store: ProgressStore
   readonly #offsets: PartitionOffsets
-  readonly #events: GuardEvents
+  readonly #telemetry: GuardTelemetry
   #cursors = new Map<number, Cursor>()
 
-  constructor(store: ProgressStore, offsets: PartitionOffsets, events: GuardEvents) {
+  constructor(store: ProgressStore, offsets: PartitionOffsets, telemetry: GuardTelemetry) {
     this.#store = store
     this.#offsets = offsets
-    this.#events = events
+    this.#telemetry = telemetry
   }
 
   /** A new generation: nothing is known of any partition. */
@@ -110,7 +108,7 @@ export class ProgressGuard {
     if (cursor.rebuildUntil !== undefined && next >= cursor.rebuildUntil) {
       await this.#store.markRebuild(partition, undefined)
       cursor.rebuildUntil = undefined
-      this.#events.rebuilt(partition, next)
+      this.#telemetry.rebuilt(partition, next)
       this.#reportRebuild()
     }
     return IN_STEP
@@ -144,7 +142,7 @@ export class ProgressGuard {
     partition: number,
     cursor: Cursor,
     position: number | undefined,
-    ranges?: ReadonlyMap<number, OffsetRange>,
+    ranges?: ReadonlyMap<number, PartitionOffsetRange>,
   ): Promise<GuardVerdict> {
     const comparing = (async () => {
       const range = (ranges ?? (await this.#offsets.read())).get(partition)
@@ -165,7 +163,7 @@ export class ProgressGuard {
   }
 
   async #compareWith(
-    range: OffsetRange,
+    range: PartitionOffsetRange,
     partition: number,
     cursor: Cursor,
     position: number,
@@ -187,19 +185,19 @@ export class ProgressGuard {
         cursor.rebuildUntil = rebuildUntil > 0 ? rebuildUntil : undefined
         if (stored?.next === undefined && rebuildUntil === 0 && range.end > position) {
           await this.#setRebuild(partition, cursor, range.end)
-          this.#events.firstFill(partition, range.end)
+          this.#telemetry.firstFill(partition, range.end)
         }
         cursor.left = position
         break
       case 'foreign':
         await this.#store.overwrite(partition, position)
         await this.#setRebuild(partition, cursor, undefined)
-        this.#events.progressOverwritten(partition, stored?.next, position)
+        this.#telemetry.progressOverwritten(partition, stored?.next, position)
         cursor.left = position
         break
       case 'lost':
         await this.#forgetUntilRewound(partition, cursor, Math.max(position, rebuildUntil))
-        this.#events.cacheLost(partition, stored?.next, position, verdict.rewindTo)
+        this.#telemetry.cacheLost(partition, stored?.next, position, verdict.rewindTo)
         return { kind: 'rewind', to: verdict.rewindTo }
     }
     cursor.isRewinding = false
@@ -228,6 +226,6 @@ export class ProgressGuard {
   }
 
   #reportRebuild(): void {
-    this.#events.rebuilding(this.isRebuilding)
+    this.#telemetry.rebuilding(this.isRebuilding)
   }
 }

@@ -1,6 +1,6 @@
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
 import { readiness, type ReadinessCheck } from '../../lifecycle/readiness.ts'
-import type { WorkerEvents } from '../../telemetry/worker-events.ts'
+import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
 
 /** What a report says that no event does. */
 export type ReportFacts = { readonly id: string; readonly version: string; readonly topic: string }
@@ -34,42 +34,42 @@ export class WorkerReportBook {
    * The same events, watched.
    * @param changed called when something happened of which others should know before the next report.
    */
-  watch(events: WorkerEvents, changed: () => void): WorkerEvents {
+  watch(telemetry: WorkerTelemetry, changed: () => void): WorkerTelemetry {
     return {
-      ...events,
+      ...telemetry,
       chunkApplied: (chunk) => {
-        events.chunkApplied(chunk)
+        telemetry.chunkApplied(chunk)
         for (const [result, count] of Object.entries(chunk.counts)) this.#add(result, count)
       },
-      deadLetter: (letter) => {
-        events.deadLetter(letter)
-        const { partition, offset, reason } = letter
+      deadLetter: (deadLetter) => {
+        telemetry.deadLetter(deadLetter)
+        const { partition, offset, reason } = deadLetter
         const at = this.#timeText(this.#now())
         const coordinates = { at, reason, topic: this.#facts.topic, partition, offset }
         this.#deadLetters = [coordinates, ...this.#deadLetters].slice(0, KEPT_DEAD_LETTERS)
       },
       deadLettersSent: (reasons) => {
-        events.deadLettersSent(reasons)
+        telemetry.deadLettersSent(reasons)
         this.#deadLettersTotal += reasons.length
       },
       consumerState: (next, detail) => {
-        events.consumerState(next, detail)
+        telemetry.consumerState(next, detail)
         this.#state = next
       },
       rebuilding: (yes) => {
-        events.rebuilding(yes)
+        telemetry.rebuilding(yes)
         if (yes === this.#isRebuilding) return
         this.#isRebuilding = yes
         changed()
       },
       lagMeasured: (lags) => {
-        events.lagMeasured(lags)
+        telemetry.lagMeasured(lags)
         this.#lag = [...lags]
           .map(([partition, { records, seconds }]) => ({ partition, records, seconds: seconds ?? null }))
           .toSorted((a, b) => a.partition - b.partition)
       },
       devicesCounted: (devices) => {
-        events.devicesCounted(devices)
+        telemetry.devicesCounted(devices)
         this.#devices = devices
       },
     }

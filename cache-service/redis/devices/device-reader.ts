@@ -4,7 +4,7 @@ import { redisError } from '../../../shared/errors.ts'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import {
   renderDevice,
-  type DevicePage,
+  type DeviceReadingPage,
   type DeviceReader,
   type DeviceReading,
   type PagePosition,
@@ -111,7 +111,7 @@ export function createDeviceReader(redis: Redis): DeviceReader {
         throw redisError(error)
       }
     },
-    async page(start, limit, idPrefix): Promise<DevicePage> {
+    async page(start, limit, idPrefix): Promise<DeviceReadingPage> {
       const { found, next } = await pageOfIds(start, limit, idPrefix)
       const readings = await readMany(found)
       const devices = found.map((deviceId, i) => ({

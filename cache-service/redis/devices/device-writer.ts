@@ -1,14 +1,9 @@
 import type { Redis } from 'ioredis'
 import { redisError } from '../../../shared/errors.ts'
-import {
-  deleteCalls,
-  updateCalls,
-  type ChunkPlan,
-  type ScriptCall,
-  type ScriptLimits,
-} from '../../core/records/plan.ts'
-import type { DeleteStatus, WriteOutcome, WriteStatus } from '../../core/records/settle.ts'
+import type { ChunkPlan } from '../../core/records/plan.ts'
+import type { DeleteStatus, WriteOutcome, WriteStatus } from '../../core/records/write-outcome.ts'
 import { createScriptRunner, readScript } from '../script.ts'
+import { deleteCalls, updateCalls, type ScriptCall, type ScriptLimits } from './script-calls.ts'
 
 /**
  * Sends a chunk's plan to Redis: one round trip for the updates, one before it for the deletes, if any.

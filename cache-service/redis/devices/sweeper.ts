@@ -3,7 +3,7 @@ import type { Service } from '../../lifecycle/service.ts'
 import type { DeviceIndex } from './device-index.ts'
 import type { Lease } from '../lease.ts'
 
-export type SweeperEvents = {
+export type SweeperTelemetry = {
   swept(removed: number, ms: number): void
   loopFailed(loop: string, error: unknown): void
 }
@@ -15,18 +15,18 @@ export const SWEEP_LEASE_MS = 30_000
 export function createSweeper(
   index: DeviceIndex,
   lease: Lease,
-  options: { everyMs: number; monitor: LoopMonitor; events: SweeperEvents; now: () => number },
+  options: { everyMs: number; monitor: LoopMonitor; telemetry: SweeperTelemetry; now: () => number },
 ): Service {
-  const { everyMs, monitor, events, now } = options
+  const { everyMs, monitor, telemetry, now } = options
   return createLoop({
     name: 'sweeper',
     everyMs,
     monitor,
-    failed: (error) => events.loopFailed('sweeper', error),
+    failed: (error) => telemetry.loopFailed('sweeper', error),
     async turn(stop) {
       const startedMs = now()
       const removed = await sweepOnce(index, lease, stop, () => monitor.turned('sweeper', everyMs))
-      if (removed !== undefined) events.swept(removed, now() - startedMs)
+      if (removed !== undefined) telemetry.swept(removed, now() - startedMs)
     },
   })
 }

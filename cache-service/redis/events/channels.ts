@@ -2,9 +2,9 @@ import type { Redis } from 'ioredis'
 import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../../lifecycle/service.ts'
-import { cureOf } from '../../core/operator-hint.ts'
+import { operatorHint } from '../../core/operator-hint.ts'
 
-export type SubscriptionEvents = {
+export type SubscriptionTelemetry = {
   /** @param gapMs since the last subscription was lost; undefined: it is the first. */
   subscribed(channel: string, gapMs: number | undefined): void
   /** From now on messages are missed. */
@@ -17,7 +17,7 @@ export type SubscriptionDependencies = {
   readonly redis: Redis
   readonly channel: string
   readonly received: (message: Uint8Array) => void
-  readonly events: SubscriptionEvents
+  readonly telemetry: SubscriptionTelemetry
   readonly monitor: LoopMonitor
   readonly now: () => number
 }
@@ -94,32 +94,33 @@ export class ChannelSubscription {
   }
 
   async #trySubscribe(): Promise<void> {
-    const { channel, events, now, redis } = this.#dependencies
+    const { channel, telemetry, now, redis } = this.#dependencies
     await redis.subscribe(channel)
     if (this.#isSubscribed) return
     this.#isSubscribed = true
     this.#hasEverSubscribed = true
     this.#lastError = undefined
-    events.subscribed(channel, this.#lostAtMs === undefined ? undefined : now() - this.#lostAtMs)
+    telemetry.subscribed(channel, this.#lostAtMs === undefined ? undefined : now() - this.#lostAtMs)
     this.#lostAtMs = undefined
   }
 
   #lost(): void {
     if (!this.#isSubscribed) return
     this.#isSubscribed = false
-    const { channel, events, now } = this.#dependencies
+    const { channel, telemetry, now } = this.#dependencies
     this.#lostAtMs = now()
-    events.subscriptionLost(channel)
+    telemetry.subscriptionLost(channel)
   }
 
   #failed(error: ServiceError): void {
     this.#lastError = error
     this.#assertMayWork()
-    this.#dependencies.events.subscribeFailed(this.#dependencies.channel, error)
+    this.#dependencies.telemetry.subscribeFailed(this.#dependencies.channel, error)
   }
 
   #assertMayWork(): void {
     const error = this.#lastError
-    if (error?.failureClass === 'operator' && !this.#hasEverSubscribed) throw new OperatorError(cureOf(error))
+    if (error?.failureClass === 'operator' && !this.#hasEverSubscribed)
+      throw new OperatorError(operatorHint(error))
   }
 }

@@ -4,7 +4,7 @@ import { UPDATE_TYPES_KEY } from '../../../shared/contract/keys.ts'
 import { formatPosition } from '../../core/events/event-position.ts'
 import { createEventStreams } from './event-streams.ts'
 
-export type StateSnapshot = {
+export type StoredState = {
   /** By type. What is not JSON is there as the text that it is. */
   readonly values: ReadonlyMap<string, unknown>
   /** Whoever follows the events from here misses nothing that is newer than the values. */
@@ -12,7 +12,7 @@ export type StateSnapshot = {
 }
 
 /** The key-values that the kv-updater keeps. Rejects with a ServiceError. */
-export type StateStore = { read(type: string | undefined): Promise<StateSnapshot> }
+export type StateStore = { read(type: string | undefined): Promise<StoredState> }
 
 const KEYS_PER_CALL = 500
 

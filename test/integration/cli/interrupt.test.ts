@@ -2,21 +2,21 @@ import { createServer } from 'node:net'
 import { expect, onTestFailed, onTestFinished, test } from 'vitest'
 import { startCliProcess } from '../../support/processes/cli-process.ts'
 import { eventually } from '../../support/eventually.ts'
-import { validLetters, writeLetters } from '../../support/processes/dead-letter-scenario.ts'
+import { validDeadLetters, writeDeadLetters } from '../../support/processes/dead-letter-scenario.ts'
 import { readTopic } from '../../support/records/read-topic.ts'
 import { runCliProcess } from '../../support/processes/run-program.ts'
 import { openWorkerScenario, type ScenarioContext } from '../../support/processes/worker-scenario.ts'
 
 const LETTERS = 300
 
-/** Letters whose records are not in the topic, and a Redis whose writes can be held up. */
-async function openWithLetters(context: ScenarioContext) {
+/** Dead letters whose records are not in the topic, and a Redis whose writes can be held up. */
+async function openWithDeadLetters(context: ScenarioContext) {
   const scenario = await openWorkerScenario(context, {
     partitions: 1,
     ownRedis: {},
     env: { REDIS_TIMEOUT_S: '20', KAFKA_SESSION_TIMEOUT_S: '30' },
   })
-  await writeLetters(scenario, validLetters(LETTERS))
+  await writeDeadLetters(scenario, validDeadLetters(LETTERS))
   return scenario
 }
 
@@ -26,7 +26,7 @@ test.each([
 ] as const)(
   'Ctrl-C during a replay to the %s finishes what is in hand, counts it, and leaves the rest for the next',
   async (to, result) => {
-    const { admin, env, kafka, redis, topic } = await openWithLetters({
+    const { admin, env, kafka, redis, topic } = await openWithDeadLetters({
       onTestFinished,
       onTestFailed,
     })
@@ -58,7 +58,7 @@ test.each([
 )
 
 test('a reader who has seen enough ends a list without a complaint', async (context) => {
-  const { env } = await openWithLetters(context)
+  const { env } = await openWithDeadLetters(context)
   const running = startCliProcess('cache-cli errors list -n 1000 -f json | head -1', env)
   expect(await running.exit).toBe(0)
   expect(running).toMatchObject({ output: '[\n', errors: '' })

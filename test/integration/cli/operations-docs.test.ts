@@ -29,7 +29,7 @@ let scenario: WorkerScenario
 let world: ExampleWorld
 const releases: (() => Promise<void> | void)[] = []
 
-/** A worker that runs, has filled Redis, and has written two letters. */
+/** A worker that runs, has filled Redis, and has written two dead letters. */
 beforeAll(async () => {
   scenario = await openWorkerScenario(
     { onTestFinished: (release) => void releases.unshift(release), onTestFailed: () => undefined },

@@ -23,12 +23,12 @@ function probeOf(server: OwnRedis, credentials: { username?: string; password?: 
   const said: string[] = []
   const world = { nowMs: 1_000_000 }
   const { redis, connecting } = connectAsService(redisConfigOf(server, { timeoutMs: 300, ...credentials }))
-  const events = {
+  const telemetry = {
     redisWorks: () => void said.push('works'),
     redisFailed: ({ code }: { code: string }) => void said.push(`failed ${code}`),
     unsafeEviction: (policy: string) => void said.push(`evicts: ${policy}`),
   }
-  const probe = new WriteProbe(redis, KEY, events, () => world.nowMs)
+  const probe = new WriteProbe(redis, KEY, telemetry, () => world.nowMs)
   return { probe, redis, connecting, said, world }
 }
 

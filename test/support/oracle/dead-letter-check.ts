@@ -10,17 +10,17 @@ const UUID_V5 = /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 const ISO_UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$/
 const BODY_FIELDS = ['error', 'original_message', 'request_id', 'service', 'timestamp']
 
-/** One or more letters for each rejected record, with all that is known of it; none for any other record. */
+/** One or more dead letters for each rejected record, with all that is known of it; none for any other record. */
 export function deadLetterDifferences(
   records: readonly ProducedRecord[],
-  letters: readonly TopicMessage[],
+  deadLetters: readonly TopicMessage[],
   facts: DeadLetterFacts,
 ): string[] {
   const differences: string[] = []
   const byCoordinates = new Map<string, TopicMessage[]>()
-  for (const letter of letters) {
-    const coordinates = `${letter.headers['source_partition']}:${letter.headers['source_offset']}`
-    byCoordinates.set(coordinates, [...(byCoordinates.get(coordinates) ?? []), letter])
+  for (const deadLetter of deadLetters) {
+    const coordinates = `${deadLetter.headers['source_partition']}:${deadLetter.headers['source_offset']}`
+    byCoordinates.set(coordinates, [...(byCoordinates.get(coordinates) ?? []), deadLetter])
   }
   const generatedKeys = new Map<string, string>()
   for (const record of records) {
@@ -30,28 +30,33 @@ export function deadLetterDifferences(
     const found = byCoordinates.get(coordinates) ?? []
     byCoordinates.delete(coordinates)
     if (found.length === 0) differences.push(`${what} has no dead letter`)
-    for (const letter of found) {
-      for (const problem of letterProblems(letter, record, facts)) {
+    for (const deadLetter of found) {
+      for (const problem of deadLetterProblems(deadLetter, record, facts)) {
         differences.push(`the dead letter of ${what}: ${problem}`)
       }
     }
     const keys = new Set(found.map(({ key }) => key?.toString()))
-    if (keys.size > 1) differences.push(`${what} has letters with different keys: ${[...keys].join(', ')}`)
+    if (keys.size > 1)
+      differences.push(`${what} has dead letters with different keys: ${[...keys].join(', ')}`)
     const [key = ''] = keys
     if (!UUID_V5.test(key)) continue
     const twin = generatedKeys.get(key)
     if (twin !== undefined) differences.push(`${what} and the one at ${twin} share the key ${key}`)
     generatedKeys.set(key, coordinates)
   }
-  for (const [coordinates, [letter]] of byCoordinates) {
+  for (const [coordinates, [deadLetter]] of byCoordinates) {
     differences.push(
-      `a dead letter (${letter?.headers['reason']}) for ${coordinates}, which is no invalid record`,
+      `a dead letter (${deadLetter?.headers['reason']}) for ${coordinates}, which is no invalid record`,
     )
   }
   return differences
 }
 
-function letterProblems(letter: TopicMessage, record: ProducedRecord, facts: DeadLetterFacts): string[] {
+function deadLetterProblems(
+  deadLetter: TopicMessage,
+  record: ProducedRecord,
+  facts: DeadLetterFacts,
+): string[] {
   if (record.expectation.outcome !== 'rejected') return []
   const { reason, isShortened = false } = record.expectation
   const problems: string[] = []
@@ -60,7 +65,7 @@ function letterProblems(letter: TopicMessage, record: ProducedRecord, facts: Dea
   }
   const isTruncated = isShortened || (record.value?.length ?? 0) > MAX_ORIGINAL_VALUE_BYTES
   const original = isShortened ? undefined : record.value?.subarray(0, MAX_ORIGINAL_VALUE_BYTES)
-  const { headers } = letter
+  const { headers } = deadLetter
   expectEqual('source_topic', text(headers['source_topic']), facts.topic)
   expectEqual('source_timestamp', text(headers['source_timestamp']), String(record.timestampMs))
   expectEqual('source_key', headers['source_key'], record.key ?? undefined)
@@ -73,18 +78,20 @@ function letterProblems(letter: TopicMessage, record: ProducedRecord, facts: Dea
     isTruncated ? 'true' : undefined,
   )
 
-  const body = parseObject(letter.value)
+  const body = parseObject(deadLetter.value)
   if (body === undefined) return [...problems, 'its value is no JSON object']
-  // What is too large to be a record is too large to be parsed for a letter.
+  // What is too large to be a record is too large to be parsed for a dead letter.
   const message = reason === 'value_too_large' ? undefined : parseObject(record.value)
   const requestId = message?.['request_id']
   expectEqual('the fields', Object.keys(body).toSorted(), BODY_FIELDS)
   expectEqual('service', body['service'], 'cache_service')
-  expectEqual('request_id', body['request_id'], text(letter.key))
+  expectEqual('request_id', body['request_id'], text(deadLetter.key))
   const carried = message !== undefined && !isShortened && nesting(message) <= MAX_NESTING ? message : null
   expectEqual('original_message', body['original_message'], carried)
-  if (typeof requestId === 'string' && requestId !== '') expectEqual('the key', text(letter.key), requestId)
-  else if (!UUID_V5.test(text(letter.key) ?? '')) problems.push(`the key ${text(letter.key)} is no UUIDv5`)
+  if (typeof requestId === 'string' && requestId !== '')
+    expectEqual('the key', text(deadLetter.key), requestId)
+  else if (!UUID_V5.test(text(deadLetter.key) ?? ''))
+    problems.push(`the key ${text(deadLetter.key)} is no UUIDv5`)
   if (!ISO_UTC.test(String(body['timestamp']))) problems.push(`timestamp is ${show(body['timestamp'])}`)
   if (typeof body['error'] !== 'string' || body['error'] === '') {
     problems.push(`error is ${show(body['error'])}`)

@@ -132,7 +132,7 @@ export class Oracle {
       ...(await this.#offsetDifferences()),
       ...(await this.#conservationDifferences(comparison)),
       ...(await this.cacheDifferences(comparison)),
-      ...(await this.#letterDifferences()),
+      ...(await this.#deadLetterDifferences()),
     ]
   }
 
@@ -219,8 +219,8 @@ export class Oracle {
       if (offset > end)
         differences.push(`partition ${partition}: ${offset} is committed, beyond the end ${end}`)
     }
-    const letters = await this.#letterDifferences(isBelow)
-    return [...differences, ...letters]
+    const deadLetters = await this.#deadLetterDifferences(isBelow)
+    return [...differences, ...deadLetters]
   }
 
   async #offsetDifferences(): Promise<string[]> {
@@ -250,20 +250,20 @@ export class Oracle {
     return [`${consumed} records were consumed, ${this.produced} produced`]
   }
 
-  async #letterDifferences(isDue = (_record: ProducedRecord) => true): Promise<string[]> {
+  async #deadLetterDifferences(isDue = (_record: ProducedRecord) => true): Promise<string[]> {
     const { kafka, admin, topic, errorTopic } = this.#options
     const current = this.#records.filter(({ life }) => life === this.#life)
     const due = current.filter(isDue)
     const topics = await admin.listTopics()
-    const letters = topics.includes(errorTopic) ? await readTopic(kafka, admin, errorTopic) : []
-    // Beyond what is due there may be letters already; of records that are valid never.
+    const deadLetters = topics.includes(errorTopic) ? await readTopic(kafka, admin, errorTopic) : []
+    // Beyond what is due there may be dead letters already; of records that are valid never.
     const sent = new Set(
-      letters.map(({ headers }) => `${headers['source_partition']}:${headers['source_offset']}`),
+      deadLetters.map(({ headers }) => `${headers['source_partition']}:${headers['source_offset']}`),
     )
     const early = current.filter(
       (record) => !isDue(record) && sent.has(`${record.partition}:${record.offset}`),
     )
-    return deadLetterDifferences([...due, ...early], letters, { topic, serviceVersion: serviceVersion() })
+    return deadLetterDifferences([...due, ...early], deadLetters, { topic, serviceVersion: serviceVersion() })
   }
 
   async #readHashes(deviceIds: readonly string[]): Promise<Map<string, DeviceHash>> {

@@ -1,10 +1,10 @@
 import type { ChunkPlan } from '../../../cache-service/core/records/plan.ts'
+import type { Settled } from '../../../cache-service/core/records/settle.ts'
 import type {
   DeleteStatus,
-  Settled,
   WriteOutcome,
   WriteStatus,
-} from '../../../cache-service/core/records/settle.ts'
+} from '../../../cache-service/core/records/write-outcome.ts'
 import { literalOrder } from '../records/arbitrary-states.ts'
 
 export type ModelHash = {

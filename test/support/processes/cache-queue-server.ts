@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis'
 import { isProtectedKey } from '../../../cache-service/core/cache-queue/protected-keys.ts'
 import { createApiServer } from '../../../cache-service/http/api-server.ts'
-import { registerRedisServiceRoutes } from '../../../cache-service/http/cache-queue/routes.ts'
+import { registerCacheQueueRoutes } from '../../../cache-service/http/cache-queue/routes.ts'
 import { LoopMonitor } from '../../../cache-service/lifecycle/loops.ts'
 import { createCacheValues } from '../../../cache-service/redis/cache-queue/cache-values.ts'
 import { createPubsubAdmin } from '../../../cache-service/redis/cache-queue/pubsub-admin.ts'
-import { createServerStats } from '../../../cache-service/redis/cache-queue/server-stats.ts'
+import { createServerStatsReader } from '../../../cache-service/redis/server-stats.ts'
 import { createLogger } from '../../../cache-service/telemetry/logger.ts'
 
 export type Answer = { status: number; body: unknown; headers: Headers }
@@ -36,10 +36,10 @@ export async function openRedisServiceServer(
     telemetry,
   })
   const isProtected = (key: string) => isProtectedKey(key, protectedPrefixes)
-  registerRedisServiceRoutes(server, {
+  registerCacheQueueRoutes(server, {
     cache: createCacheValues(redis, isProtected),
     pubsub: createPubsubAdmin(redis),
-    stats: createServerStats(redis),
+    stats: createServerStatsReader(redis),
     telemetry,
     isProtectedKey: isProtected,
     settings: { port: 5011, defaultTtlS: 3600, defaultChannel: 'inventarios_updates' },

@@ -2,7 +2,7 @@ import { createCacheTarget, createTopicTarget } from '../../../cache-service/pip
 import { createReplay } from '../../../cache-service/pipeline/replay/replay.ts'
 import {
   runReplay,
-  type ReplayedLetter,
+  type ReplayedDeadLetter,
   type ReplaySummary,
 } from '../../../cache-service/pipeline/replay/replay-run.ts'
 import {
@@ -10,7 +10,7 @@ import {
   withoutOriginal,
   type DeadLetter,
 } from '../../../cache-service/core/dead-letters/dead-letter.ts'
-import type { LetterFilter } from '../../../cache-service/core/dead-letters/filter.ts'
+import type { DeadLetterFilter } from '../../../cache-service/core/dead-letters/filter.ts'
 import type { ParseSettings, RejectReason } from '../../../cache-service/core/records/parse-record.ts'
 import type { SourceRecord } from '../../../cache-service/core/records/source-record.ts'
 import { createDeadLetterProducer } from '../../../cache-service/kafka/dead-letter-producer.ts'
@@ -33,25 +33,25 @@ export const SETTINGS: ParseSettings = {
   extraFields: 'all',
 }
 
-export const ALL_LETTERS: LetterFilter = {
+export const ALL_LETTERS: DeadLetterFilter = {
   reasons: [],
   devices: [],
   sinceMs: undefined,
   untilMs: undefined,
   source: [],
-  letters: [],
+  deadLetters: [],
 }
 
-export type LetterToWrite = {
+export type DeadLetterToWrite = {
   readonly record: SourceRecord
   readonly reason?: RejectReason
   readonly partition?: number
-  /** As if the broker had refused the letter with the record's bytes. */
+  /** As if the broker had refused the dead letter with the record's bytes. */
   readonly isCut?: boolean
 }
 
-/** Letters of the devices `d-0`, `d-1` and so on, whose causes are gone. */
-export function validLetters(count: number): LetterToWrite[] {
+/** Dead letters of the devices `d-0`, `d-1` and so on, whose causes are gone. */
+export function validDeadLetters(count: number): DeadLetterToWrite[] {
   return Array.from({ length: count }, (_, i) => {
     const { key, timestampMs, value } = update({ deviceId: `d-${i}` })
     const record = { key: Buffer.from(key ?? ''), timestamp: String(timestampMs), value, offset: String(i) }
@@ -60,18 +60,18 @@ export function validLetters(count: number): LetterToWrite[] {
 }
 
 /** Dead letters as a worker writes them, without one. */
-export async function writeLetters(
+export async function writeDeadLetters(
   scenario: Pick<WorkerScenario, 'errorTopic' | 'kafka' | 'topic'>,
-  letters: readonly LetterToWrite[],
+  deadLetters: readonly DeadLetterToWrite[],
 ): Promise<void> {
   const { errorTopic, kafka, topic } = scenario
   const producer = createDeadLetterProducer(kafka, errorTopic, { deadLetterShortened: () => undefined })
   try {
-    for (const { record, reason = 'wrong_type', partition = 0, isCut = false } of letters) {
+    for (const { record, reason = 'wrong_type', partition = 0, isCut = false } of deadLetters) {
       const origin = { topic, partition }
       const rejection = { index: 0, reason, detail: 'for a test' }
-      const letter: DeadLetter = buildDeadLetter(record, origin, rejection, Date.now(), '0.0.0-test')
-      await producer.send([isCut ? withoutOriginal(letter, origin) : letter], origin)
+      const deadLetter: DeadLetter = buildDeadLetter(record, origin, rejection, Date.now(), '0.0.0-test')
+      await producer.send([isCut ? withoutOriginal(deadLetter, origin) : deadLetter], origin)
     }
   } finally {
     await producer.disconnect()
@@ -80,15 +80,15 @@ export async function writeLetters(
 
 export type ReplayOptions = {
   readonly to?: 'cache' | 'topic'
-  readonly filter?: Partial<LetterFilter>
+  readonly filter?: Partial<DeadLetterFilter>
   readonly again?: boolean
   readonly isDryRun?: boolean
 }
 
-export type ReplayRun = ReplaySummary & { readonly told: readonly ReplayedLetter[] }
+export type ReplayRun = ReplaySummary & { readonly told: readonly ReplayedDeadLetter[] }
 
 /** One replay, from reading the error topic to its summary; all that it opened is closed after it. */
-export async function replayLetters(
+export async function replayDeadLetters(
   scenario: WorkerScenario,
   options: ReplayOptions = {},
 ): Promise<ReplayRun> {
@@ -113,7 +113,7 @@ export async function replayLetters(
         })
   const ledger = createReplayLedger(redis, errorTopic, 60_000)
   const replay = createReplay({ target, sourceTopic: topic, finder, ledger, again, isDryRun, stop })
-  const told: ReplayedLetter[] = []
+  const told: ReplayedDeadLetter[] = []
   try {
     const scan = { errorTopic, bounds, reader, stop, progress: () => undefined }
     const summary = await runReplay(scan, { ...ALL_LETTERS, ...filter }, replay, (replayed) => {

@@ -205,7 +205,7 @@ describe('a bad value', () => {
         variable,
         message: expect.stringContaining(`${JSON.stringify(value)} must `),
         description,
-        cure: expect.stringMatching(/./),
+        fix: expect.stringMatching(/./),
       },
     ])
   })
@@ -220,8 +220,8 @@ describe('a bad value', () => {
   })
 
   it('of the kind that Kubernetes writes for a Service names the cure', () => {
-    expect(problemsOf({ REDIS_PORT: 'tcp://10.0.0.1:6379' })[0]?.cure).toContain('enableServiceLinks: false')
-    expect(problemsOf({ METRICS_PORT: 'udp://10.0.0.1:1' })[0]?.cure).toContain('enableServiceLinks: false')
+    expect(problemsOf({ REDIS_PORT: 'tcp://10.0.0.1:6379' })[0]?.fix).toContain('enableServiceLinks: false')
+    expect(problemsOf({ METRICS_PORT: 'udp://10.0.0.1:1' })[0]?.fix).toContain('enableServiceLinks: false')
   })
 })
 

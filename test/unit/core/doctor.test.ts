@@ -24,8 +24,8 @@ const GOOD: RedisFacts = {
 
 function verdicts(facts: Partial<RedisFacts>, role: DoctorRole = 'worker', maxKeysPerScript = 100) {
   const findings = judgeRedis({ ...GOOD, ...facts }, { role, maxKeysPerScript })
-  for (const { cure, verdict } of findings) {
-    expect(cure !== undefined).toBe(verdict === 'warning' || verdict === 'failed')
+  for (const { fix, verdict } of findings) {
+    expect(fix !== undefined).toBe(verdict === 'warning' || verdict === 'failed')
   }
   return Object.fromEntries(findings.map(({ check, verdict }) => [check, verdict]))
 }
@@ -83,7 +83,7 @@ describe('the topics', () => {
   test('a retention is told in words, with its cure', () => {
     expect(judgeRetention(new Map([['retention.ms', '3600000']]), DAY_MS)).toMatchObject({
       detail: expect.stringContaining('keeps records for 1 hour, a device lives for 1 day'),
-      cure: expect.stringContaining('86400000'),
+      fix: expect.stringContaining('86400000'),
     })
     expect([1_500, 90_000, 129_600_000, 5].map(duration)).toEqual([
       '1.5 seconds',

@@ -14,7 +14,7 @@ function setUp(probe: HoldDependencies['probe'] = () => Promise.resolve()) {
     now: () => world.nowMs,
     random: () => world.random,
     probe,
-    events: {
+    telemetry: {
       held: (partition, error, attempt) => log.push(`held ${partition} ${error.code} ${attempt}`),
       paused: (reason) => log.push(`paused: ${reason}`),
       resumed: (heldMs) => log.push(`resumed after ${heldMs}`),

@@ -73,7 +73,7 @@ function openApplier(write: (update: KvUpdate, gap: GapReason | undefined) => Pr
     isSubscribed: () => true,
     isProtected: () => false,
     validate: true,
-    events: {
+    telemetry: {
       notJson: () => happened.push('not JSON'),
       invalidUpdate: () => happened.push('invalid'),
       protectedUpdate: () => happened.push('protected'),

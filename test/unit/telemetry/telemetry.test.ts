@@ -2,10 +2,13 @@ import { describe, expect, test } from 'vitest'
 import { optionNames } from '../../../cache-service/config/options.ts'
 import { REJECT_REASONS } from '../../../cache-service/core/records/parse-record.ts'
 import { RECORD_RESULTS, type ResultCounts } from '../../../cache-service/core/records/settle.ts'
-import { cureOf } from '../../../cache-service/core/operator-hint.ts'
-import { createWorkerEvents, type ChunkApplied } from '../../../cache-service/telemetry/worker-events.ts'
+import { operatorHint } from '../../../cache-service/core/operator-hint.ts'
+import {
+  createWorkerTelemetry,
+  type ChunkApplied,
+} from '../../../cache-service/telemetry/worker-telemetry.ts'
 import { CONSUMER_STATES, RESTART_REASONS } from '../../../cache-service/telemetry/worker-metrics.ts'
-import { createProcessEvents } from '../../../cache-service/telemetry/process-events.ts'
+import { createProcessTelemetry } from '../../../cache-service/telemetry/process-telemetry.ts'
 import { createProcessMetrics } from '../../../cache-service/telemetry/process-metrics.ts'
 import { createRateLimit } from '../../../cache-service/telemetry/rate-limit.ts'
 import { createSummary } from '../../../cache-service/telemetry/summary.ts'
@@ -25,7 +28,7 @@ function setUp(level: 'debug' | 'info' = 'debug') {
   const collected = createCollectedLog(level)
   const metrics = createProcessMetrics('1.2.3', 'v24.21.0', 'worker')
   const world = { nowMs: 1_749_407_237_000 }
-  const events = createWorkerEvents(collected.log, metrics, TOPIC, 'group', () => world.nowMs)
+  const telemetry = createWorkerTelemetry(collected.log, metrics, TOPIC, 'group', () => world.nowMs)
 
   async function samples(name: string): Promise<Sample[]> {
     const all = parseMetrics(await metrics.registry.metrics())
@@ -40,7 +43,7 @@ function setUp(level: 'debug' | 'info' = 'debug') {
   async function value(name: string): Promise<number | undefined> {
     return (await samples(name))[0]?.value
   }
-  return { ...collected, metrics, world, events, samples, byLabel, value }
+  return { ...collected, metrics, world, telemetry, samples, byLabel, value }
 }
 
 const counts = (some: Partial<ResultCounts>): ResultCounts => ({
@@ -70,8 +73,8 @@ const chunk = (overrides: Partial<ChunkApplied> = {}): ChunkApplied => ({
 
 describe('a line of the log', () => {
   test('is JSON with a time, a level in words and the service', () => {
-    const { events, lines } = setUp()
-    events.stopped()
+    const { telemetry, lines } = setUp()
+    telemetry.stopped()
     expect(lines()).toEqual([
       {
         level: 'info',
@@ -136,9 +139,9 @@ describe('before anything has happened', () => {
 
 describe('a chunk that was applied', () => {
   test('is counted by what became of its records, and measured', async () => {
-    const { events, byLabel, value, samples } = setUp()
-    events.chunkApplied(chunk({ clockSkews: 2 }))
-    events.chunkApplied(
+    const { telemetry, byLabel, value, samples } = setUp()
+    telemetry.chunkApplied(chunk({ clockSkews: 2 }))
+    telemetry.chunkApplied(
       chunk({ records: 1, counts: counts({ skipped: 1 }), recordTimesMs: new Float64Array([0]) }),
     )
     expect(await byLabel('messages_total', 'result')).toMatchObject({
@@ -157,70 +160,70 @@ describe('a chunk that was applied', () => {
   })
 
   test('is aged from the records’ times to now', async () => {
-    const { events, value } = setUp()
-    events.chunkApplied(chunk())
+    const { telemetry, value } = setUp()
+    telemetry.chunkApplied(chunk())
     expect(await value('message_age_seconds_sum')).toBe(1 + 2 + 3 + 4 + 5)
   })
 
   test('has a line at debug, and none at info', () => {
     const verbose = setUp('debug')
-    verbose.events.chunkApplied(chunk())
+    verbose.telemetry.chunkApplied(chunk())
     expect(verbose.lines()).toMatchObject([
       { level: 'debug', msg: 'batch applied', partition: 2, firstOffset: '10', lastOffset: '14', applied: 3 },
     ])
     const usual = setUp('info')
-    usual.events.chunkApplied(chunk())
+    usual.telemetry.chunkApplied(chunk())
     expect(usual.lines()).toEqual([])
   })
 })
 
 describe('dead letters', () => {
-  const letter = { partition: 1, offset: '7', reason: 'not_json', detail: 'x' } as const
+  const deadLetter = { partition: 1, offset: '7', reason: 'not_json', detail: 'x' } as const
 
   test('are counted when they have been sent, each by its reason', async () => {
-    const { events, byLabel } = setUp()
-    events.deadLetter(letter)
+    const { telemetry, byLabel } = setUp()
+    telemetry.deadLetter(deadLetter)
     expect((await byLabel('dead_letters_total', 'reason'))['not_json']).toBe(0)
-    events.deadLettersSent(['not_json', 'bad_key', 'not_json'])
+    telemetry.deadLettersSent(['not_json', 'bad_key', 'not_json'])
     expect(await byLabel('dead_letters_total', 'reason')).toMatchObject({ not_json: 2, bad_key: 1 })
   })
 
   test('have three lines a second, and the next one says how many were held back', () => {
-    const { events, take, world } = setUp()
-    for (let i = 0; i < 100; i++) events.deadLetter(letter)
+    const { telemetry, take, world } = setUp()
+    for (let i = 0; i < 100; i++) telemetry.deadLetter(deadLetter)
     expect(take()).toHaveLength(3)
     world.nowMs += 1_000
-    events.deadLetter(letter)
-    events.deadLetter(letter)
+    telemetry.deadLetter(deadLetter)
+    telemetry.deadLetter(deadLetter)
     const [first, second] = take()
     expect(first).toMatchObject({
       level: 'warn',
       msg: 'dead letter',
       topic: TOPIC,
-      ...letter,
+      ...deadLetter,
       linesHeldBack: 97,
     })
     expect(second).not.toHaveProperty('linesHeldBack')
   })
 
   test('for an exception of ours are errors, and none of them is held back', () => {
-    const { events, lines } = setUp()
-    for (let i = 0; i < 10; i++) events.deadLetter({ ...letter, reason: 'internal_error' })
+    const { telemetry, lines } = setUp()
+    for (let i = 0; i < 10; i++) telemetry.deadLetter({ ...deadLetter, reason: 'internal_error' })
     expect(lines()).toHaveLength(10)
     expect(lines()[0]).toMatchObject({ level: 'error', msg: expect.stringContaining('our own code') })
   })
 
   test('that were too large are warned of', () => {
-    const { events, lines } = setUp()
-    events.deadLetterShortened('7')
+    const { telemetry, lines } = setUp()
+    telemetry.deadLetterShortened('7')
     expect(lines()).toMatchObject([{ level: 'warn', offset: '7' }])
   })
 })
 
 describe('holding', () => {
   test('for an outage is a warning, and counted', async () => {
-    const { events, lines, byLabel, value } = setUp()
-    events.held(1, oom, 3)
+    const { telemetry, lines, byLabel, value } = setUp()
+    telemetry.held(1, oom, 3)
     expect(lines()).toMatchObject([
       { level: 'warn', partition: 1, side: 'redis', code: 'OOM', attempt: 3, error: oom.message },
     ])
@@ -229,21 +232,21 @@ describe('holding', () => {
   })
 
   test('for a setting is an error that names it', () => {
-    const { events, lines } = setUp()
-    events.held(1, noPermission, 1)
+    const { telemetry, lines } = setUp()
+    telemetry.held(1, noPermission, 1)
     expect(lines()).toMatchObject([{ level: 'error', msg: expect.stringContaining('REDIS_USERNAME') }])
   })
 
   test('for our own code is an error', () => {
-    const { events, lines } = setUp()
-    events.held(1, internalErrorsInARow(50), 1)
+    const { telemetry, lines } = setUp()
+    telemetry.held(1, internalErrorsInARow(50), 1)
     expect(lines()).toMatchObject([{ level: 'error', msg: expect.stringContaining('release') }])
   })
 
   test('has one line a second, but everything is counted', async () => {
-    const { events, lines, byLabel, world } = setUp()
+    const { telemetry, lines, byLabel, world } = setUp()
     for (let i = 0; i < 20; i++) {
-      events.held(1, oom, i)
+      telemetry.held(1, oom, i)
       world.nowMs += 100
     }
     expect(lines().length).toBeLessThanOrEqual(3)
@@ -251,15 +254,15 @@ describe('holding', () => {
   })
 
   test('that is Kafka’s says nothing about Redis', async () => {
-    const { events, samples } = setUp()
-    events.held(1, kafkaError(new Error('who knows')), 1)
+    const { telemetry, samples } = setUp()
+    telemetry.held(1, kafkaError(new Error('who knows')), 1)
     expect(await samples('redis_up')).toEqual([])
   })
 
   test('that becomes a pause, and ends, says so', () => {
-    const { events, lines } = setUp()
-    events.paused('redis OOM: full')
-    events.resumed(9_000)
+    const { telemetry, lines } = setUp()
+    telemetry.paused('redis OOM: full')
+    telemetry.resumed(9_000)
     expect(lines()).toMatchObject([
       { level: 'warn', reason: 'redis OOM: full' },
       { level: 'info', heldMs: 9_000 },
@@ -269,51 +272,53 @@ describe('holding', () => {
 
 describe('Redis', () => {
   test('that fails is spoken of once a second, and counted each time', async () => {
-    const { events, take, world, byLabel, value } = setUp()
-    for (let i = 0; i < 5; i++) events.redisFailed(oom)
+    const { telemetry, take, world, byLabel, value } = setUp()
+    for (let i = 0; i < 5; i++) telemetry.redisFailed(oom)
     expect(take()).toMatchObject([{ level: 'warn', code: 'OOM' }])
     world.nowMs += 1_000
-    events.redisFailed(oom)
+    telemetry.redisFailed(oom)
     expect(take()).toHaveLength(1)
     expect((await byLabel('redis_errors_total', 'code'))['OOM']).toBe(6)
     expect(await value('redis_up')).toBe(0)
   })
 
   test('that fails after it worked is always spoken of, and so is that it works again', async () => {
-    const { events, take, value } = setUp()
-    events.redisWorks()
+    const { telemetry, take, value } = setUp()
+    telemetry.redisWorks()
     expect(await value('redis_up')).toBe(1)
     for (let i = 0; i < 3; i++) {
-      events.redisFailed(oom)
-      events.redisWorks()
+      telemetry.redisFailed(oom)
+      telemetry.redisWorks()
     }
     expect(take().map(({ msg }) => msg)).toEqual([
       ...['Redis does not take writes', 'Redis takes writes again'],
       ...['Redis does not take writes', 'Redis takes writes again'],
       ...['Redis does not take writes', 'Redis takes writes again'],
     ])
-    events.redisWorks()
+    telemetry.redisWorks()
     expect(take()).toEqual([])
   })
 
   test('that refuses us is an error that names the setting', () => {
-    const { events, lines } = setUp()
-    events.redisFailed(redisError(new Error('WRONGPASS invalid username-password pair or user is disabled.')))
+    const { telemetry, lines } = setUp()
+    telemetry.redisFailed(
+      redisError(new Error('WRONGPASS invalid username-password pair or user is disabled.')),
+    )
     expect(lines()).toMatchObject([{ level: 'error', msg: expect.stringContaining('REDIS_PASSWORD') }])
   })
 
   test('connected again is a reconnect; connected first is not', async () => {
-    const { events, lines, value } = setUp()
-    events.redisConnected('redis:6379/0')
+    const { telemetry, lines, value } = setUp()
+    telemetry.redisConnected('redis:6379/0')
     expect(await value('redis_reconnects_total')).toBe(0)
-    events.redisConnected('redis:6379/0')
+    telemetry.redisConnected('redis:6379/0')
     expect(await value('redis_reconnects_total')).toBe(1)
     expect(lines().map(({ msg }) => msg)).toEqual(['connected to Redis', 'reconnected to Redis'])
   })
 
   test('that may evict is warned of', () => {
-    const { events, lines } = setUp()
-    events.unsafeEviction('allkeys-lru')
+    const { telemetry, lines } = setUp()
+    telemetry.unsafeEviction('allkeys-lru')
     expect(lines()).toMatchObject([
       { level: 'warn', policy: 'allkeys-lru', msg: expect.stringContaining('noeviction') },
     ])
@@ -322,14 +327,14 @@ describe('Redis', () => {
 
 describe('a cache that was lost', () => {
   test('is counted and warned of; that it is being rebuilt is known until it is', async () => {
-    const { events, lines, value } = setUp()
-    events.rebuilding(false)
+    const { telemetry, lines, value } = setUp()
+    telemetry.rebuilding(false)
     expect(await value('rebuild_in_progress')).toBe(0)
-    events.cacheLost(3, undefined, 500, 20)
-    events.rebuilding(true)
+    telemetry.cacheLost(3, undefined, 500, 20)
+    telemetry.rebuilding(true)
     expect(await value('cache_loss_total')).toBe(1)
     expect(await value('rebuild_in_progress')).toBe(1)
-    events.rebuilt(3, 500)
+    telemetry.rebuilt(3, 500)
     expect(lines()).toMatchObject([
       { level: 'warn', partition: 3, stored: null, position: 500, rewindTo: 20 },
       { level: 'info', partition: 3, offset: 500 },
@@ -337,8 +342,8 @@ describe('a cache that was lost', () => {
   })
 
   test('is not what an empty cache is called that is filled for the first time', async () => {
-    const { events, lines, value } = setUp()
-    events.firstFill(0, 100)
+    const { telemetry, lines, value } = setUp()
+    telemetry.firstFill(0, 100)
     expect(await value('cache_loss_total')).toBe(0)
     expect(lines()).toMatchObject([{ level: 'info', until: 100 }])
   })
@@ -346,29 +351,29 @@ describe('a cache that was lost', () => {
 
 describe('the consumer', () => {
   test('is in one state at a time, and a change of it is a line', async () => {
-    const { events, lines, byLabel } = setUp()
-    events.consumerState('waiting')
-    events.consumerState('joining')
-    events.consumerState('joining')
+    const { telemetry, lines, byLabel } = setUp()
+    telemetry.consumerState('waiting')
+    telemetry.consumerState('joining')
+    telemetry.consumerState('joining')
     const expected = Object.fromEntries(CONSUMER_STATES.map((name) => [name, name === 'joining' ? 1 : 0]))
     expect(await byLabel('consumer_state', 'state')).toEqual(expected)
     expect(lines()).toMatchObject([{ to: 'waiting' }, { from: 'waiting', to: 'joining' }])
   })
 
   test('that joined and left has partitions, and none', async () => {
-    const { events, value } = setUp()
-    events.joined([0, 1, 5], 'member')
+    const { telemetry, value } = setUp()
+    telemetry.joined([0, 1, 5], 'member')
     expect(await value('assigned_partitions')).toBe(3)
     expect(await value('rebalances_total')).toBe(1)
-    events.leftGroup()
+    telemetry.leftGroup()
     expect(await value('assigned_partitions')).toBe(0)
   })
 
   test('that is rebuilt says why; what an operator must do is an error', async () => {
-    const { events, lines, byLabel } = setUp()
-    events.consumerRestart('stalled', kafkaError(new Error('nothing fetched')), 99.6)
+    const { telemetry, lines, byLabel } = setUp()
+    telemetry.consumerRestart('stalled', kafkaError(new Error('nothing fetched')), 99.6)
     const denied = Object.assign(new Error('no'), { type: 'TOPIC_AUTHORIZATION_FAILED' })
-    events.consumerRestart('crash', kafkaError(denied), 1)
+    telemetry.consumerRestart('crash', kafkaError(denied), 1)
     expect(await byLabel('consumer_restarts_total', 'reason')).toEqual({
       crash: 1,
       stalled: 1,
@@ -381,9 +386,9 @@ describe('the consumer', () => {
   })
 
   test('that was out of range, or could not decompress, says so and counts', async () => {
-    const { events, lines, value, byLabel } = setUp()
-    events.offsetOutOfRange()
-    for (let i = 0; i < 5; i++) events.decodeFailed('snappy', new Error('corrupt'))
+    const { telemetry, lines, value, byLabel } = setUp()
+    telemetry.offsetOutOfRange()
+    for (let i = 0; i < 5; i++) telemetry.decodeFailed('snappy', new Error('corrupt'))
     expect(await value('offset_out_of_range_total')).toBe(1)
     expect((await byLabel('decode_errors_total', 'codec'))['snappy']).toBe(5)
     expect(lines()).toMatchObject([{ level: 'warn' }, { level: 'error', codec: 'snappy', error: 'corrupt' }])
@@ -392,8 +397,8 @@ describe('the consumer', () => {
 
 describe('lag', () => {
   test('is known for the partitions that were measured, and for no others', async () => {
-    const { events, byLabel, samples, value } = setUp()
-    events.lagMeasured(
+    const { telemetry, byLabel, samples, value } = setUp()
+    telemetry.lagMeasured(
       new Map([
         [0, { records: 5, seconds: 1.5 }],
         [1, { records: 7, seconds: undefined }],
@@ -401,7 +406,7 @@ describe('lag', () => {
     )
     expect(await byLabel('consumer_lag', 'partition')).toEqual({ 0: 5, 1: 7 })
     expect(await byLabel('consumer_lag_seconds', 'partition')).toEqual({ 0: 1.5 })
-    events.lagMeasured(new Map([[1, { records: 0, seconds: 0 }]]))
+    telemetry.lagMeasured(new Map([[1, { records: 0, seconds: 0 }]]))
     expect(await samples('consumer_lag')).toEqual([
       {
         name: 'cache_service_consumer_lag',
@@ -417,17 +422,17 @@ describe('lag', () => {
 describe('readiness', () => {
   test('is a line when it changes, or why, but not for a reason in other words', () => {
     const { log, lines } = createCollectedLog('debug')
-    const events = createProcessEvents(log)
+    const telemetry = createProcessTelemetry(log)
     let reasons: string[] = []
     const checks = [() => reasons]
-    events.readiness(checks)
-    events.readiness(checks)
+    telemetry.readiness(checks)
+    telemetry.readiness(checks)
     reasons = ['Redis has not taken a write: not tried yet']
-    events.readiness(checks)
+    telemetry.readiness(checks)
     reasons = ['Redis has not taken a write: CONNECTION: Connection is closed.']
-    events.readiness(checks)
+    telemetry.readiness(checks)
     reasons = ['stopping']
-    events.readiness(checks)
+    telemetry.readiness(checks)
     expect(lines()).toMatchObject([
       { msg: 'ready', ready: true, reasons: [] },
       { msg: 'not ready', ready: false, reasons: ['Redis has not taken a write: not tried yet'] },
@@ -438,15 +443,15 @@ describe('readiness', () => {
 
 describe('other happenings', () => {
   test('are lines, and counted where there is something to count', async () => {
-    const { events, lines, value } = setUp()
-    events.started({ version: '1.2.3' })
-    events.loopFailed('lag', new Error('no broker'))
-    events.waitingForTopic('iot')
-    events.consumerAbandoned()
-    events.progressOverwritten(1, 500, 3)
-    events.swept(4, 12.6)
-    events.devicesCounted(2)
-    events.summary(1)
+    const { telemetry, lines, value } = setUp()
+    telemetry.started({ version: '1.2.3' })
+    telemetry.loopFailed('lag', new Error('no broker'))
+    telemetry.waitingForTopic('iot')
+    telemetry.consumerAbandoned()
+    telemetry.progressOverwritten(1, 500, 3)
+    telemetry.swept(4, 12.6)
+    telemetry.devicesCounted(2)
+    telemetry.summary(1)
     expect(lines().map(({ level }) => level)).toEqual([
       'info',
       'warn',
@@ -549,17 +554,17 @@ describe('the cure', () => {
   ]
 
   test.each(errors)('of $code names settings, and they exist', (error) => {
-    const named = cureOf(error).match(/\b(?:REDIS|KAFKA)_[A-Z_]+/g) ?? []
+    const named = operatorHint(error).match(/\b(?:REDIS|KAFKA)_[A-Z_]+/g) ?? []
     expect(named.length).toBeGreaterThan(0)
     const existing: readonly string[] = optionNames
     expect(named.filter((name) => !existing.includes(name))).toEqual([])
   })
 
   test('of a Redis that is too old names the version', () => {
-    expect(cureOf(redisError(new Error("ERR unknown command 'EVALSHA'")))).toMatch(/Redis 7/)
+    expect(operatorHint(redisError(new Error("ERR unknown command 'EVALSHA'")))).toMatch(/Redis 7/)
   })
 
   test('of anything else is what it said', () => {
-    expect(cureOf(oom)).toBe(`redis: ${oom.message}`)
+    expect(operatorHint(oom)).toBe(`redis: ${oom.message}`)
   })
 })

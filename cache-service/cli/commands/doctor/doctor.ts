@@ -78,20 +78,20 @@ const TONES: Readonly<Record<Finding['verdict'], Tone>> = {
   skipped: 'dim',
 }
 
-function lines({ area, check, cure, detail, verdict }: Finding, colors: Colors): string {
+function lines({ area, check, fix, detail, verdict }: Finding, colors: Colors): string {
   const mark = paint(colors, TONES[verdict])(verdict.padEnd(8))
   const first = `${mark} ${area.padEnd(8)} ${printable(check)}: ${printable(detail)}\n`
-  return cure === undefined ? first : `${first}${' '.repeat(18)}-> ${printable(cure)}\n`
+  return fix === undefined ? first : `${first}${' '.repeat(18)}-> ${printable(fix)}\n`
 }
 
-type Row = Omit<Finding, 'isUnreachable' | 'cure'> & { readonly cure: string | null }
+type Row = Omit<Finding, 'isUnreachable' | 'fix'> & { readonly fix: string | null }
 
-const rowOf = ({ area, check, cure, detail, verdict }: Finding): Row => ({
+const rowOf = ({ area, check, fix, detail, verdict }: Finding): Row => ({
   area,
   check,
   verdict,
   detail,
-  cure: cure ?? null,
+  fix: fix ?? null,
 })
 
 const COLUMNS: readonly Column<Row>[] = [
@@ -99,5 +99,5 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: 'area', cell: ({ area }) => area },
   { name: 'check', cell: ({ check }) => check },
   { name: 'detail', cell: ({ detail }) => detail },
-  { name: 'cure', cell: ({ cure }) => cure },
+  { name: 'cure', cell: ({ fix }) => fix },
 ]

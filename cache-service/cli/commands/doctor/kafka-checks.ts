@@ -12,7 +12,7 @@ import { createTopicBounds, type TopicBounds } from '../../../kafka/topic-bounds
 import { createKafka, RETRY } from '../../../kafka/client.ts'
 import { registerCodecs } from '../../../kafka/codecs.ts'
 import { settledWithin } from '../../../lifecycle/sleep.ts'
-import { cureOf } from '../../../core/operator-hint.ts'
+import { operatorHint } from '../../../core/operator-hint.ts'
 import type { Session } from '../../session.ts'
 import { probeAddress } from './probe-address.ts'
 
@@ -40,8 +40,8 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
   registerCodecs(() => undefined)
   const login = await logIn(kafka)
   if (login instanceof ServiceError) {
-    const cure = login.failureClass === 'operator' ? `${cureOf(login)}.` : LOGIN_CURE
-    findings.push(kafkaFinding('failed', 'login', login.message, cure))
+    const fix = login.failureClass === 'operator' ? `${operatorHint(login)}.` : LOGIN_FIX
+    findings.push(kafkaFinding('failed', 'login', login.message, fix))
     return [...findings, kafkaFinding('skipped', 'topics', 'we are not logged in')]
   }
   const user = config.sasl?.username
@@ -134,7 +134,7 @@ function judgeReading(
 ): Finding {
   const check = `reading ${topic}`
   if (refusal === undefined) return kafkaFinding('ok', check, 'allowed')
-  if (refusal.code !== 'NOT_AUTHORIZED') return kafkaFinding('failed', check, refusal.message, LOGIN_CURE)
+  if (refusal.code !== 'NOT_AUTHORIZED') return kafkaFinding('failed', check, refusal.message, LOGIN_FIX)
   // It was tried with a group of our own.
   if (/group/i.test(refusal.message)) {
     const why = `only ${groupId} itself may be read by ${user}, and a worker may be using it`
@@ -157,11 +157,11 @@ function topicFailure(error: unknown, topic: string, setting: string, user: stri
     case 'NOT_AUTHORIZED':
       return kafkaFinding('failed', check, failure.message, aclCure(user, 'Describe', `--topic ${topic}`))
     default:
-      return kafkaFinding('failed', check, failure.message, LOGIN_CURE)
+      return kafkaFinding('failed', check, failure.message, LOGIN_FIX)
   }
 }
 
-const LOGIN_CURE =
+const LOGIN_FIX =
   'Is it a Kafka that listens there, and does it speak what KAFKA_SSL and KAFKA_SASL_MECHANISM say?'
 
 function aclCure(user: string, operation: string, resource: string): string {
@@ -209,6 +209,6 @@ function advertisedFinding(finding: Finding): Finding {
   return {
     ...finding,
     detail: `${finding.detail}; the brokers send us there`,
-    cure: 'Correct advertised.listeners of the broker, or make that address reachable from here.',
+    fix: 'Correct advertised.listeners of the broker, or make that address reachable from here.',
   }
 }

@@ -5,12 +5,12 @@ import { whyNotListen } from './probe-address.ts'
 /** Every setting that can't be used, and every one that nobody should have by accident. */
 export function checkSettings(parsed: ParsedConfig): Finding[] {
   if (parsed.kind === 'invalid') {
-    return parsed.problems.map(({ cure, message, variable }) => ({
+    return parsed.problems.map(({ fix, message, variable }) => ({
       area: 'settings',
       check: variable,
       verdict: 'failed',
       detail: message.startsWith('and ') ? `${variable} ${message}` : message,
-      cure,
+      fix,
     }))
   }
   const warnings = parsed.warnings.map((warning): Finding => ({
@@ -18,7 +18,7 @@ export function checkSettings(parsed: ParsedConfig): Finding[] {
     check: /^\w+/.exec(warning)?.[0] ?? 'warning',
     verdict: 'warning',
     detail: warning.replace(/^\w+ is /, ''),
-    cure: 'Change it, unless it is meant.',
+    fix: 'Change it, unless it is meant.',
   }))
   return [
     { area: 'settings', check: 'environment', verdict: 'ok', detail: 'every setting can be used' },
@@ -42,11 +42,11 @@ export async function checkPorts({ api, process }: Config, role: DoctorRole): Pr
           check,
           verdict: 'warning',
           detail: 'in use: which is fine if the service runs here',
-          cure: `Else stop what uses it, or choose another ${variable}.`,
+          fix: `Else stop what uses it, or choose another ${variable}.`,
         }
       }
-      const cure = why === 'EACCES' ? 'Choose a port of 1024 or more.' : 'Choose an address of this machine.'
-      return { area: 'machine', check, verdict: 'failed', detail: `it can't be used (${why})`, cure }
+      const fix = why === 'EACCES' ? 'Choose a port of 1024 or more.' : 'Choose an address of this machine.'
+      return { area: 'machine', check, verdict: 'failed', detail: `it can't be used (${why})`, fix }
     }),
   )
 }

@@ -14,7 +14,7 @@ export type ProbeTarget = {
   readonly host: string
   readonly port: number
   readonly tls: TlsConfig | undefined
-  /** The variables that name it, for the cures. */
+  /** The variables that name it, for the fixes. */
   readonly settings: { readonly address: string; readonly tls: string }
 }
 
@@ -27,8 +27,8 @@ export async function probeAddress(target: ProbeTarget, nowMs: number): Promise<
   const where = `${host}:${port}`
   const findings: Finding[] = []
   const add = (finding: Omit<Finding, 'area'>) => void findings.push({ area, ...finding })
-  const failed = (check: string, detail: string, cure: string): AddressProbe => {
-    add({ check: `${check} ${where}`, verdict: 'failed', detail, cure })
+  const failed = (check: string, detail: string, fix: string): AddressProbe => {
+    add({ check: `${check} ${where}`, verdict: 'failed', detail, fix })
     return { findings, isReached: false }
   }
 
@@ -41,8 +41,8 @@ export async function probeAddress(target: ProbeTarget, nowMs: number): Promise<
         detail: addresses.map(({ address }) => address).join(', '),
       })
     } catch (error) {
-      const cure = `Correct the name in ${settings.address}, or the DNS (in Docker: is it on the same network?).`
-      return failed('name', `${host} has no address (${codeOf(error)})`, cure)
+      const fix = `Correct the name in ${settings.address}, or the DNS (in Docker: is it on the same network?).`
+      return failed('name', `${host} has no address (${codeOf(error)})`, fix)
     }
   }
   let socket: Socket
@@ -50,8 +50,8 @@ export async function probeAddress(target: ProbeTarget, nowMs: number): Promise<
     socket = await openSocket(connectTcp({ host, port }), 'connect')
     add({ check: `connection ${where}`, verdict: 'ok', detail: 'it takes connections' })
   } catch (error) {
-    const cure = `Is it running, on that port (${settings.address}), and no firewall between?`
-    return failed('connection', `nothing answers (${codeOf(error)})`, cure)
+    const fix = `Is it running, on that port (${settings.address}), and no firewall between?`
+    return failed('connection', `nothing answers (${codeOf(error)})`, fix)
   }
   if (tls === undefined) {
     socket.destroy()
@@ -64,8 +64,8 @@ export async function probeAddress(target: ProbeTarget, nowMs: number): Promise<
     return { findings, isReached: true }
   } catch (error) {
     socket.destroy()
-    const cure = `Check ${settings.tls}_CA_FILE, and the name in the server's certificate; is TLS spoken on that port at all?`
-    return failed('TLS', messageOf(error), cure)
+    const fix = `Check ${settings.tls}_CA_FILE, and the name in the server's certificate; is TLS spoken on that port at all?`
+    return failed('TLS', messageOf(error), fix)
   }
 }
 
@@ -80,7 +80,7 @@ function judgeCertificate(socket: TLSSocket, where: string, nowMs: number): Omit
     check,
     verdict: 'warning',
     detail: `the server's certificate ends on ${validTo}`,
-    cure: 'Renew it.',
+    fix: 'Renew it.',
   }
 }
 

@@ -17,7 +17,7 @@ import {
   type PermissionReport,
 } from '../../../redis/needed-commands.ts'
 import { readRedisFacts } from '../../../redis/server-facts.ts'
-import { cureOf } from '../../../core/operator-hint.ts'
+import { operatorHint } from '../../../core/operator-hint.ts'
 import type { Session } from '../../session.ts'
 import { probeAddress } from './probe-address.ts'
 
@@ -80,7 +80,7 @@ function loginRefused(error: ServiceError): Finding {
     isTls
       ? 'Set REDIS_TLS as the server has it.'
       : error.failureClass === 'operator'
-        ? `${cureOf(error)}.`
+        ? `${operatorHint(error)}.`
         : 'Is it a Redis that listens there (REDIS_PORT)? Else check REDIS_DB and REDIS_TLS, and look into its log.',
   )
 }

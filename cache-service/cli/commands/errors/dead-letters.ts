@@ -1,22 +1,25 @@
-import type { LetterFilter } from '../../../core/dead-letters/filter.ts'
-import type { StoredLetter } from '../../../core/dead-letters/stored-dead-letter.ts'
-import type { LetterScanDependencies, ScannedLetters } from '../../../pipeline/replay/dead-letter-scan.ts'
-import { scanLetters } from '../../../pipeline/replay/dead-letter-scan.ts'
+import type { DeadLetterFilter } from '../../../core/dead-letters/filter.ts'
+import type { StoredDeadLetter } from '../../../core/dead-letters/stored-dead-letter.ts'
+import type {
+  DeadLetterScanDependencies,
+  ScannedDeadLetters,
+} from '../../../pipeline/replay/dead-letter-scan.ts'
+import { scanDeadLetters } from '../../../pipeline/replay/dead-letter-scan.ts'
 import type { Progress } from '../../terminal/progress.ts'
 import type { Session } from '../../session.ts'
 import { openTopics, type TopicAccess } from '../../sources/topic-access.ts'
 
 /** The dead letters, opened for a command. */
-export type LetterBox = {
+export type DeadLetterTopic = {
   readonly topics: TopicAccess
   readonly errorTopic: string
   /** For whoever reads on its own; the bar is ended by `ended`. */
-  readonly scan: LetterScanDependencies
+  readonly scan: DeadLetterScanDependencies
   ended(): void
 }
 
 /** Rejects with a ServiceError if Kafka does not answer. */
-export async function openLetterBox(session: Session): Promise<LetterBox> {
+export async function openDeadLetterTopic(session: Session): Promise<DeadLetterTopic> {
   const { errorTopic } = session.config.kafka
   const topics = await openTopics(session)
   let bar: Progress | undefined
@@ -40,22 +43,22 @@ export async function openLetterBox(session: Session): Promise<LetterBox> {
   }
 }
 
-export async function readLetters(
-  box: LetterBox,
-  filter: LetterFilter,
-  visit: (letter: StoredLetter) => void,
+export async function readDeadLetters(
+  box: DeadLetterTopic,
+  filter: DeadLetterFilter,
+  visit: (deadLetter: StoredDeadLetter) => void,
   lastOffsets?: number,
-): Promise<ScannedLetters> {
+): Promise<ScannedDeadLetters> {
   try {
-    return await scanLetters(box.scan, filter, visit, lastOffsets)
+    return await scanDeadLetters(box.scan, filter, visit, lastOffsets)
   } finally {
     box.ended()
   }
 }
 
-/** A letter as it is printed; the names are those of the headers. */
-export type LetterRow = {
-  readonly letter: string
+/** A dead letter as it is printed; the names are those of the headers. */
+export type DeadLetterRow = {
+  readonly dead_letter: string
   readonly written_at: string
   readonly reason: string
   readonly device_id: string | null
@@ -67,21 +70,21 @@ export type LetterRow = {
   readonly error: string
 }
 
-export function letterRow(letter: StoredLetter): LetterRow {
+export function deadLetterRow(deadLetter: StoredDeadLetter): DeadLetterRow {
   return {
-    letter: `${letter.partition}:${letter.offset}`,
-    written_at: new Date(letter.writtenAtMs).toISOString(),
-    reason: letter.reason,
-    device_id: letter.deviceId ?? null,
-    source_topic: letter.source.topic,
-    source_partition: letter.source.partition,
-    source_offset: letter.source.offset,
-    replay_count: Number.isFinite(letter.replayCount) ? letter.replayCount : -1,
-    request_id: letter.requestId,
-    error: letter.error,
+    dead_letter: `${deadLetter.partition}:${deadLetter.offset}`,
+    written_at: new Date(deadLetter.writtenAtMs).toISOString(),
+    reason: deadLetter.reason,
+    device_id: deadLetter.deviceId ?? null,
+    source_topic: deadLetter.source.topic,
+    source_partition: deadLetter.source.partition,
+    source_offset: deadLetter.source.offset,
+    replay_count: Number.isFinite(deadLetter.replayCount) ? deadLetter.replayCount : -1,
+    request_id: deadLetter.requestId,
+    error: deadLetter.error,
   }
 }
 
-export function sayForeign(session: Session, { foreign }: ScannedLetters): void {
+export function sayForeign(session: Session, { foreign }: ScannedDeadLetters): void {
   if (foreign > 0) session.say(`${foreign} messages of other services were passed over`)
 }

@@ -1,43 +1,47 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { parseEventTime } from '../../../core/event-time.ts'
-import { parseOffsetSpan, type LetterFilter, type OffsetSpan } from '../../../core/dead-letters/filter.ts'
+import { parseOffsetSpan, type DeadLetterFilter, type OffsetSpan } from '../../../core/dead-letters/filter.ts'
 import { REJECT_REASONS } from '../../../core/records/parse-record.ts'
 import { usageError } from '../../cli-error.ts'
 import { several } from '../../global-options.ts'
 
 /** Which dead letters: the same options for each command that reads them. */
-export type LetterOptions = {
+export type DeadLetterOptions = {
   readonly reason?: readonly string[]
   readonly device?: readonly string[]
   readonly since?: string
   readonly until?: string
   readonly source?: readonly OffsetSpan[]
-  readonly letter?: readonly OffsetSpan[]
+  readonly deadLetter?: readonly OffsetSpan[]
 }
 
-export function addLetterOptions(command: Command): Command {
+export function addDeadLetterOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--reason <reason>', 'only letters with this reason (may be repeated)').argParser(
+      new Option('--reason <reason>', 'only dead letters with this reason (may be repeated)').argParser(
         (text: string, before: readonly string[] | undefined) => several(knownReason(text), before),
       ),
     )
-    .option('--device <id>', 'only letters about this device (may be repeated)', several)
+    .option('--device <id>', 'only dead letters about this device (may be repeated)', several)
     .option('--since <time>', 'written since then: 2025-06-08T18:00:00Z, or 30m, 2h, 7d ago')
     .option('--until <time>', 'written before then')
     .option('--source <range>', 'only records of this partition, or P:FROM-TO (may be repeated)', span)
-    .option('--letter <range>', 'only letters of this partition, or P:FROM-TO (may be repeated)', span)
+    .option(
+      '--dead-letter <range>',
+      'only dead letters of this partition, or P:FROM-TO (may be repeated)',
+      span,
+    )
 }
 
 /** @throws CliError (usage) */
-export function letterFilter(options: LetterOptions, nowMs: number): LetterFilter {
+export function deadLetterFilter(options: DeadLetterOptions, nowMs: number): DeadLetterFilter {
   return {
     reasons: options.reason ?? [],
     devices: options.device ?? [],
     sinceMs: options.since === undefined ? undefined : parseTime('--since', options.since, nowMs),
     untilMs: options.until === undefined ? undefined : parseTime('--until', options.until, nowMs),
     source: options.source ?? [],
-    letters: options.letter ?? [],
+    deadLetters: options.deadLetter ?? [],
   }
 }
 

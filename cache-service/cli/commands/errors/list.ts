@@ -1,27 +1,27 @@
 import type { Command } from 'commander'
-import type { LetterFilter } from '../../../core/dead-letters/filter.ts'
-import type { StoredLetter } from '../../../core/dead-letters/stored-dead-letter.ts'
-import type { ScannedLetters } from '../../../pipeline/replay/dead-letter-scan.ts'
+import type { DeadLetterFilter } from '../../../core/dead-letters/filter.ts'
+import type { StoredDeadLetter } from '../../../core/dead-letters/stored-dead-letter.ts'
+import type { ScannedDeadLetters } from '../../../pipeline/replay/dead-letter-scan.ts'
 import { examples, type Cli } from '../../command.ts'
 import { wholeNumber } from '../../global-options.ts'
 import {
-  letterRow,
-  openLetterBox,
-  readLetters,
+  deadLetterRow,
+  openDeadLetterTopic,
+  readDeadLetters,
   sayForeign,
-  type LetterBox,
-  type LetterRow,
+  type DeadLetterTopic,
+  type DeadLetterRow,
 } from './dead-letters.ts'
-import { addLetterOptions, letterFilter, type LetterOptions } from './filter-options.ts'
+import { addDeadLetterOptions, deadLetterFilter, type DeadLetterOptions } from './filter-options.ts'
 import type { Session } from '../../session.ts'
 import type { Column } from '../../terminal/table.ts'
 
-type ListOptions = LetterOptions & { readonly limit: number }
+type ListOptions = DeadLetterOptions & { readonly limit: number }
 
 const DEFAULT_LIMIT = 50
 
 export function registerErrorsListCommand(errors: Command, { perform }: Cli): void {
-  addLetterOptions(errors.command('list'))
+  addDeadLetterOptions(errors.command('list'))
     .description('the newest dead letters, newest first')
     .option('-n, --limit <count>', 'at most so many', wholeNumber(1, 100_000), DEFAULT_LIMIT)
     .addHelpText(
@@ -36,8 +36,8 @@ export function registerErrorsListCommand(errors: Command, { perform }: Cli): vo
 }
 
 async function list(session: Session, options: ListOptions): Promise<void> {
-  const filter = letterFilter(options, session.context.now())
-  const box = await openLetterBox(session)
+  const filter = deadLetterFilter(options, session.context.now())
+  const box = await openDeadLetterTopic(session)
   const { rows, scanned } = await readNewest(box, filter, options.limit)
   await session.output.rows(COLUMNS, rows)
   sayForeign(session, scanned)
@@ -53,19 +53,19 @@ const GROWTH = 8
 
 /** From the end, and no more than it takes: there may be millions. */
 async function readNewest(
-  box: LetterBox,
-  filter: LetterFilter,
+  box: DeadLetterTopic,
+  filter: DeadLetterFilter,
   limit: number,
-): Promise<{ rows: LetterRow[]; scanned: ScannedLetters }> {
+): Promise<{ rows: DeadLetterRow[]; scanned: ScannedDeadLetters }> {
   for (let offsets = Math.max(FIRST_OFFSETS, 2 * limit); ; offsets *= GROWTH) {
     const newest = new Newest(limit)
     const oldest = new Map<number, string>()
-    const visit = (letter: StoredLetter) => {
-      const row = letterRow(letter)
+    const visit = (deadLetter: StoredDeadLetter) => {
+      const row = deadLetterRow(deadLetter)
       newest.add(row)
-      if (!oldest.has(letter.partition)) oldest.set(letter.partition, row.written_at)
+      if (!oldest.has(deadLetter.partition)) oldest.set(deadLetter.partition, row.written_at)
     }
-    const scanned = await readLetters(box, filter, visit, offsets)
+    const scanned = await readDeadLetters(box, filter, visit, offsets)
     const rows = newest.rows()
     const last = rows[limit - 1]?.written_at ?? ''
     // What was left out is older than the oldest that was seen of its partition.
@@ -77,19 +77,19 @@ async function readNewest(
 /** Keeps the newest rows, and never more than twice as many. */
 class Newest {
   readonly #limit: number
-  #rows: LetterRow[] = []
+  #rows: DeadLetterRow[] = []
 
   constructor(limit: number) {
     this.#limit = limit
   }
 
-  add(row: LetterRow): void {
+  add(row: DeadLetterRow): void {
     this.#rows.push(row)
     if (this.#rows.length >= 2 * this.#limit) this.#rows = this.rows().toReversed()
   }
 
   /** Newest first; of those of one moment the one that was added later. */
-  rows(): LetterRow[] {
+  rows(): DeadLetterRow[] {
     return this.#rows
       .toReversed()
       .toSorted((a, b) => (a.written_at < b.written_at ? 1 : a.written_at > b.written_at ? -1 : 0))
@@ -102,8 +102,8 @@ function withoutPrefix(text: string, prefix: string): string {
   return text.startsWith(prefix) ? text.slice(prefix.length) : text
 }
 
-const COLUMNS: readonly Column<LetterRow>[] = [
-  { name: 'letter', cell: (row) => row.letter },
+const COLUMNS: readonly Column<DeadLetterRow>[] = [
+  { name: 'dead_letter', cell: (row) => row.dead_letter },
   { name: 'written_at', cell: (row) => row.written_at },
   { name: 'reason', cell: (row) => row.reason, tone: () => 'bad' },
   { name: 'device_id', cell: (row) => row.device_id },

@@ -5,7 +5,7 @@ import type { Column } from '../../terminal/table.ts'
 
 export type ReplayMode = { readonly to: 'cache' | 'topic'; readonly isDryRun: boolean }
 
-type SummaryRow = { readonly result: ReplayResult; readonly letters: number; readonly meaning: string }
+type SummaryRow = { readonly result: ReplayResult; readonly deadLetters: number; readonly meaning: string }
 
 /** In every format; nothing in a table if there was nothing to do. */
 export async function printSummary(
@@ -16,17 +16,17 @@ export async function printSummary(
   const { counts, failed, scanned } = summary
   const rows = REPLAY_RESULTS.filter((result) => counts[result] > 0).map((result): SummaryRow => ({
     result,
-    letters: counts[result],
-    meaning: (isDryRun ? IF_IN_EARNEST[result] : undefined) ?? MEANINGS[result],
+    deadLetters: counts[result],
+    meaning: (isDryRun ? AFTER_REAL_RUN[result] : undefined) ?? MEANINGS[result],
   }))
   const { output } = session
   if (output.format === 'json' || output.format === 'yaml') {
     return await output.record({
       to,
       dry_run: isDryRun,
-      letters: scanned.matching,
+      dead_letters: scanned.matching,
       failed,
-      results: Object.fromEntries(rows.map(({ result, letters }) => [result, letters])),
+      results: Object.fromEntries(rows.map(({ result, deadLetters }) => [result, deadLetters])),
     })
   }
   if (rows.length === 0) return session.say('no dead letters to replay')
@@ -40,7 +40,7 @@ const COLUMNS: readonly Column<SummaryRow>[] = [
     cell: ({ result }) => result,
     tone: ({ result }) => (FAILED_RESULTS.has(result) ? 'bad' : 'good'),
   },
-  { name: 'letters', cell: ({ letters }) => letters, isNumber: true },
+  { name: 'dead_letters', cell: ({ deadLetters }) => deadLetters, isNumber: true },
   { name: 'meaning', cell: ({ meaning }) => meaning },
 ]
 
@@ -55,13 +55,13 @@ const MEANINGS: Readonly<Record<ReplayResult, string>> = {
   already_replayed: 'by an earlier replay, or by another at the same time (--again does it again)',
   still_invalid: 'its cause is not gone: it stays a dead letter',
   replayed_too_often: 'it has come back from the topic too often',
-  original_gone: 'its record is neither in the letter nor in the topic',
+  original_gone: 'its record is neither in the dead letter nor in the topic',
   outcome_unknown: 'it may be in the topic: look before you use --again',
   failed: 'not replayed',
 }
 
 /** In a dry run. */
-const IF_IN_EARNEST: Partial<Readonly<Record<ReplayResult, string>>> = {
+const AFTER_REAL_RUN: Partial<Readonly<Record<ReplayResult, string>>> = {
   applied: 'it would be stored',
   tombstone: 'its device would be deleted, or is not there',
   sent: 'it would go into the topic again',
@@ -72,5 +72,5 @@ export function doneText({ counts }: ReplaySummary): string {
   const done = REPLAY_RESULTS.filter((result) => counts[result] > 0).map(
     (result) => `${result} ${counts[result]}`,
   )
-  return done.length === 0 ? 'before the first letter' : `with ${done.join(', ')}`
+  return done.length === 0 ? 'before the first dead letter' : `with ${done.join(', ')}`
 }

@@ -1,8 +1,8 @@
 import { Option, type Command } from 'commander'
-import { letterLifetimeMs } from '../../../core/dead-letters/lifetime.ts'
+import { deadLetterLifetimeMs } from '../../../core/dead-letters/lifetime.ts'
 import type { TopicBounds } from '../../../kafka/topic-bounds.ts'
 import { createReplay } from '../../../pipeline/replay/replay.ts'
-import { runReplay, type ReplayedLetter } from '../../../pipeline/replay/replay-run.ts'
+import { runReplay, type ReplayedDeadLetter } from '../../../pipeline/replay/replay-run.ts'
 import {
   createCacheTarget,
   createTopicTarget,
@@ -16,14 +16,14 @@ import { createReplayLedger } from '../../../redis/workers/replay-ledger.ts'
 import { readStoredHash } from '../../../redis/devices/stored-hash.ts'
 import { examples, type Cli } from '../../command.ts'
 import { EXIT, type ExitCode } from '../../exit-codes.ts'
-import { openLetterBox, sayForeign, type LetterBox } from './dead-letters.ts'
-import { addLetterOptions, letterFilter, type LetterOptions } from './filter-options.ts'
+import { openDeadLetterTopic, sayForeign, type DeadLetterTopic } from './dead-letters.ts'
+import { addDeadLetterOptions, deadLetterFilter, type DeadLetterOptions } from './filter-options.ts'
 import { ReplayHints } from './replay-hints.ts'
 import { doneText, printSummary } from './replay-summary.ts'
 import type { Session } from '../../session.ts'
 import { printable } from '../../terminal/table.ts'
 
-type ReplayOptions = LetterOptions & {
+type ReplayOptions = DeadLetterOptions & {
   readonly to: 'cache' | 'topic'
   readonly dryRun?: true
   readonly again?: true
@@ -32,30 +32,33 @@ type ReplayOptions = LetterOptions & {
 const EXPLAINED_FAILURES = 10
 
 export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): void {
-  addLetterOptions(errors.command('replay'))
-    .description('apply the records of dead letters whose cause is gone, each letter once')
+  addDeadLetterOptions(errors.command('replay'))
+    .description('apply the records of dead letters whose cause is gone, each dead letter once')
     .addOption(
       new Option('--to <target>', 'straight into Redis, or back into the topic, where others read it again')
         .choices(['cache', 'topic'])
         .default('cache'),
     )
     .option('--dry-run', 'say what would happen, and change nothing')
-    .option('--again', 'also letters that have been replayed before')
+    .option('--again', 'also dead letters that have been replayed before')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli errors replay --dry-run', 'what would become of all letters'],
+        ['cache-cli errors replay --dry-run', 'what would become of all dead letters'],
         ['cache-cli errors replay --reason wrong_type --since 2h', 'those, straight into Redis'],
-        ['cache-cli errors replay --to topic --letter 0:17', 'one record, back into its topic and partition'],
+        [
+          'cache-cli errors replay --to topic --dead-letter 0:17',
+          'one record, back into its topic and partition',
+        ],
       ),
     )
     .action((options: ReplayOptions) => perform((session) => replayErrors(session, options)))
 }
 
 async function replayErrors(session: Session, options: ReplayOptions): Promise<ExitCode> {
-  const filter = letterFilter(options, session.context.now())
+  const filter = deadLetterFilter(options, session.context.now())
   const { validatedDataTopic: topic } = session.config.kafka
-  const box = await openLetterBox(session)
+  const box = await openDeadLetterTopic(session)
   const redis = await session.redis()
   const hints = new ReplayHints(createHintAppender(redis))
   const replay = createReplay({
@@ -92,7 +95,7 @@ async function replayErrors(session: Session, options: ReplayOptions): Promise<E
 
 async function openTopicTarget(
   { config, context, releases }: Session,
-  { topics }: LetterBox,
+  { topics }: DeadLetterTopic,
   topic: string,
 ): Promise<ReplayTarget> {
   const { createReplayProducer } = await import('../../../kafka/replay-producer.ts')
@@ -119,13 +122,13 @@ function openCacheTarget(
   })
 }
 
-/** A letter is remembered for as long as it could be replayed again. */
+/** A dead letter is remembered for as long as it could be replayed again. */
 async function keepMs(bounds: TopicBounds, errorTopic: string): Promise<number | undefined> {
-  return letterLifetimeMs(await bounds.settings(errorTopic).catch(() => new Map<string, string>()))
+  return deadLetterLifetimeMs(await bounds.settings(errorTopic).catch(() => new Map<string, string>()))
 }
 
-function failureLine({ letter, outcome }: ReplayedLetter): string {
-  const device = letter.deviceId === undefined ? '' : ` ${letter.deviceId}`
+function failureLine({ deadLetter, outcome }: ReplayedDeadLetter): string {
+  const device = deadLetter.deviceId === undefined ? '' : ` ${deadLetter.deviceId}`
   const detail = outcome.detail === undefined ? '' : `: ${outcome.detail}`
-  return printable(`${letter.partition}:${letter.offset}${device}: ${outcome.result}${detail}`)
+  return printable(`${deadLetter.partition}:${deadLetter.offset}${device}: ${outcome.result}${detail}`)
 }

@@ -1,11 +1,11 @@
 import { Argument, InvalidArgumentError, type Command } from 'commander'
 import { decodeJson } from '../../../core/decode-json.ts'
-import { parseLetter, type StoredLetter } from '../../../core/dead-letters/stored-dead-letter.ts'
+import { parseDeadLetter, type StoredDeadLetter } from '../../../core/dead-letters/stored-dead-letter.ts'
 import { createReplayLedger } from '../../../redis/workers/replay-ledger.ts'
 import { CliError } from '../../cli-error.ts'
 import { examples, type Cli } from '../../command.ts'
 import { EXIT } from '../../exit-codes.ts'
-import { letterRow, openLetterBox, type LetterBox } from './dead-letters.ts'
+import { deadLetterRow, openDeadLetterTopic, type DeadLetterTopic } from './dead-letters.ts'
 import type { Session } from '../../session.ts'
 
 type Place = { readonly partition: number; readonly offset: number }
@@ -18,13 +18,13 @@ export function registerErrorsShowCommand(errors: Command, { perform }: Cli): vo
     .command('show')
     .description('one dead letter, and the record that it is about')
     .addArgument(
-      new Argument('<partition:offset>', 'of the letter, as errors list shows it').argParser(parsePlace),
+      new Argument('<partition:offset>', 'of the dead letter, as errors list shows it').argParser(parsePlace),
     )
     .option('--original', 'the record alone: its bytes as they were sent, and a line break')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli errors show 0:17', 'everything about this letter'],
+        ['cache-cli errors show 0:17', 'everything about this dead letter'],
         ['cache-cli errors show 0:17 --original | cache-cli explain -', 'and what would become of it now'],
       ),
     )
@@ -32,9 +32,9 @@ export function registerErrorsShowCommand(errors: Command, { perform }: Cli): vo
 }
 
 async function show(session: Session, place: Place, options: ShowOptions): Promise<void> {
-  const box = await openLetterBox(session)
-  const letter = await findLetter(session, box, place)
-  const original = await readOriginal(session, box, letter)
+  const box = await openDeadLetterTopic(session)
+  const deadLetter = await findDeadLetter(session, box, place)
+  const original = await readOriginal(session, box, deadLetter)
   if (options.original === true) {
     if (original.value === undefined)
       throw new CliError(EXIT.notFound, `the record is gone: ${original.from}`)
@@ -43,13 +43,13 @@ async function show(session: Session, place: Place, options: ShowOptions): Promi
     // Its bytes, whatever they are: a record may be a dead letter because it is no text.
     return await session.output.text(Buffer.concat([original.value, LINE_BREAK]))
   }
-  const row = letterRow(letter)
+  const row = deadLetterRow(deadLetter)
   const { bytes, ...shown } = shownValue(original.value)
   await session.output.record({
     ...row,
-    service_version: letter.serviceVersion,
-    source_time: timeOf(letter.source.timestamp),
-    key: letter.key?.toString('utf8') ?? null,
+    service_version: deadLetter.serviceVersion,
+    source_time: timeOf(deadLetter.source.timestamp),
+    key: deadLetter.key?.toString('utf8') ?? null,
     replayed: await replayedState(session, box, place),
     original_from: original.from,
     original_bytes: bytes,
@@ -58,8 +58,8 @@ async function show(session: Session, place: Place, options: ShowOptions): Promi
 }
 
 /** @throws CliError (not found) */
-async function findLetter(session: Session, { errorTopic, scan }: LetterBox, place: Place) {
-  let found: StoredLetter | undefined
+async function findDeadLetter(session: Session, { errorTopic, scan }: DeadLetterTopic, place: Place) {
+  let found: StoredDeadLetter | undefined
   let isForeign = false
   const { partition, offset } = place
   const bounds = (await scan.bounds.read(errorTopic)).find((one) => one.partition === partition)
@@ -70,19 +70,19 @@ async function findLetter(session: Session, { errorTopic, scan }: LetterBox, pla
       bounds.earliest === bounds.end
         ? 'the partition is empty'
         : `the partition holds ${bounds.earliest} to ${bounds.end - 1}`
-    throw new CliError(EXIT.notFound, `there is no letter ${where}: ${held}`)
+    throw new CliError(EXIT.notFound, `there is no dead letter ${where}: ${held}`)
   }
   await scan.reader.read(
     [{ partition, from: offset, to: offset + 1 }],
     async (record) => {
-      const parsed = parseLetter(record, partition)
-      if (parsed.kind === 'letter') found = parsed.letter
+      const parsed = parseDeadLetter(record, partition)
+      if (parsed.kind === 'dead_letter') found = parsed.deadLetter
       else isForeign = true
     },
     { stop: session.stop },
   )
   if (isForeign) throw new CliError(EXIT.notFound, `the message ${where} is not one of our dead letters`)
-  if (found === undefined) throw new CliError(EXIT.notFound, `there is no letter ${where}`)
+  if (found === undefined) throw new CliError(EXIT.notFound, `there is no dead letter ${where}`)
   return found
 }
 
@@ -93,13 +93,17 @@ type Original = {
   readonly from: string
 }
 
-async function readOriginal(session: Session, box: LetterBox, letter: StoredLetter): Promise<Original> {
-  const { original, source } = letter
-  if (original.kind === 'bytes') return { value: original.bytes, from: 'the letter' }
-  if (original.kind === 'tombstone') return { value: null, from: 'the letter' }
+async function readOriginal(
+  session: Session,
+  box: DeadLetterTopic,
+  deadLetter: StoredDeadLetter,
+): Promise<Original> {
+  const { original, source } = deadLetter
+  if (original.kind === 'bytes') return { value: original.bytes, from: 'the dead letter' }
+  if (original.kind === 'tombstone') return { value: null, from: 'the dead letter' }
   const [answer] = await box.topics.finder(source.topic, 'record').find([source], session.stop)
   return answer?.kind === 'found'
-    ? { value: answer.record.value, from: 'its topic, as the letter had no room for it' }
+    ? { value: answer.record.value, from: 'its topic, as the dead letter had no room for it' }
     : { value: undefined, from: answer?.why ?? 'it was not found' }
 }
 
@@ -120,7 +124,11 @@ function shownValue(value: Buffer | null | undefined) {
 }
 
 /** It is good to know, and no reason to fail if Redis is away. */
-async function replayedState(session: Session, { errorTopic }: LetterBox, place: Place): Promise<string> {
+async function replayedState(
+  session: Session,
+  { errorTopic }: DeadLetterTopic,
+  place: Place,
+): Promise<string> {
   try {
     const [state] = await createReplayLedger(await session.redis(), errorTopic, undefined).look([place])
     return state === 'confirmed' ? 'yes' : state === 'claimed' ? 'begun, and never confirmed' : 'no'

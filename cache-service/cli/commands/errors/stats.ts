@@ -1,18 +1,18 @@
 import type { Command } from 'commander'
-import { LetterCounter, type LetterCount } from '../../../core/dead-letters/stats.ts'
+import { DeadLetterCounter, type DeadLetterCount } from '../../../core/dead-letters/stats.ts'
 import { examples, type Cli } from '../../command.ts'
 import { wholeNumber } from '../../global-options.ts'
-import { openLetterBox, readLetters, sayForeign } from './dead-letters.ts'
-import { addLetterOptions, letterFilter, type LetterOptions } from './filter-options.ts'
+import { openDeadLetterTopic, readDeadLetters, sayForeign } from './dead-letters.ts'
+import { addDeadLetterOptions, deadLetterFilter, type DeadLetterOptions } from './filter-options.ts'
 import type { Session } from '../../session.ts'
 import type { Column } from '../../terminal/table.ts'
 
-type StatsOptions = LetterOptions & { readonly top: number }
+type StatsOptions = DeadLetterOptions & { readonly top: number }
 
 const DEFAULT_TOP = 10
 
 export function registerErrorsStatsCommand(errors: Command, { perform }: Cli): void {
-  addLetterOptions(errors.command('stats'))
+  addDeadLetterOptions(errors.command('stats'))
     .description('how many dead letters there are, by reason, device and hour')
     .option('--top <count>', 'so many devices', wholeNumber(1, 10_000), DEFAULT_TOP)
     .addHelpText(
@@ -26,10 +26,10 @@ export function registerErrorsStatsCommand(errors: Command, { perform }: Cli): v
 }
 
 async function stats(session: Session, options: StatsOptions): Promise<void> {
-  const filter = letterFilter(options, session.context.now())
-  const box = await openLetterBox(session)
-  const counter = new LetterCounter()
-  const scanned = await readLetters(box, filter, (letter) => counter.add(letter))
+  const filter = deadLetterFilter(options, session.context.now())
+  const box = await openDeadLetterTopic(session)
+  const counter = new DeadLetterCounter()
+  const scanned = await readDeadLetters(box, filter, (deadLetter) => counter.add(deadLetter))
   const found = counter.stats(options.top)
   const { output } = session
   const groups = [
@@ -41,7 +41,7 @@ async function stats(session: Session, options: StatsOptions): Promise<void> {
     case 'json':
     case 'yaml':
       await output.record({
-        letters: found.letters,
+        dead_letters: found.deadLetters,
         first_written_at: isoTime(found.firstWrittenMs),
         last_written_at: isoTime(found.lastWrittenMs),
         by_reason: found.byReason,
@@ -51,15 +51,15 @@ async function stats(session: Session, options: StatsOptions): Promise<void> {
       break
     case 'csv':
       await output.rows(
-        [{ name: 'by', cell: ({ by }) => by }, ...columnsOf<LetterCount & { by: string }>('name')],
+        [{ name: 'by', cell: ({ by }) => by }, ...columnsOf<DeadLetterCount & { by: string }>('name')],
         groups.flatMap(({ by, counts }) => counts.map((count) => ({ by, ...count }))),
       )
       break
     case 'table':
       await output.text(
-        found.letters === 0
+        found.deadLetters === 0
           ? 'no dead letters\n'
-          : `${found.letters} dead letters, from ${isoTime(found.firstWrittenMs)} to ${isoTime(found.lastWrittenMs)}\n`,
+          : `${found.deadLetters} dead letters, from ${isoTime(found.firstWrittenMs)} to ${isoTime(found.lastWrittenMs)}\n`,
       )
       for (const { by, counts } of groups) {
         if (counts.length === 0) continue
@@ -71,10 +71,10 @@ async function stats(session: Session, options: StatsOptions): Promise<void> {
   sayForeign(session, scanned)
 }
 
-function columnsOf<Row extends LetterCount>(name: string): Column<Row>[] {
+function columnsOf<Row extends DeadLetterCount>(name: string): Column<Row>[] {
   return [
     { name, cell: (row) => row.name },
-    { name: 'letters', cell: ({ count }) => count, isNumber: true },
+    { name: 'dead_letters', cell: ({ count }) => count, isNumber: true },
   ]
 }
 

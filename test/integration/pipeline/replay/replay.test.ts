@@ -1,9 +1,9 @@
 import { describe, expect, inject, test } from 'vitest'
 import type { SourceRecord } from '../../../../cache-service/core/records/source-record.ts'
 import {
-  replayLetters,
-  writeLetters,
-  type LetterToWrite,
+  replayDeadLetters,
+  writeDeadLetters,
+  type DeadLetterToWrite,
 } from '../../../support/processes/dead-letter-scenario.ts'
 import { readTopic } from '../../../support/records/read-topic.ts'
 import { readEverything, readHash } from '../../../support/servers/redis-connection.ts'
@@ -17,7 +17,7 @@ import {
 
 const open = (context: ScenarioContext) => openWorkerScenario(context, { partitions: 2 })
 
-/** The record of a letter, whether it is in the topic or not. */
+/** The record of a dead letter, whether it is in the topic or not. */
 function recordOf({ key, timestampMs, value }: TaggedRecord, offset = 0): SourceRecord {
   return {
     offset: String(offset),
@@ -63,18 +63,18 @@ async function topicMessages({ admin, kafka, topic }: WorkerScenario) {
 }
 
 describe.concurrent('a replay to the cache', () => {
-  test('applies what is valid now, indexed and with the expiry of its record; what is not stays a letter', async (context) => {
+  test('applies what is valid now, indexed and with the expiry of its record; what is not stays a dead letter', async (context) => {
     const scenario = await open(context)
     const { redis } = scenario
     await redis.set('device:blocked:metadata', 'not a hash')
-    await writeLetters(scenario, [
+    await writeDeadLetters(scenario, [
       { record: good('blocked') },
       { record: good('free') },
       { record: broken('invalid'), reason: 'not_json' },
       { record: { ...good('old'), timestamp: String(Date.now() - 2 * 86_400_000) } },
       { record: { ...good('gone'), value: null } },
     ])
-    const first = await replayLetters(scenario)
+    const first = await replayDeadLetters(scenario)
     expect(first.counts).toMatchObject({ applied: 1, still_invalid: 2, expired: 1, tombstone: 1 })
     expect(first.failed).toBe(2)
     expect(first.told.map(({ outcome }) => outcome.detail ?? '').filter(Boolean)).toEqual([
@@ -86,55 +86,55 @@ describe.concurrent('a replay to the cache', () => {
     expect(await redis.smembers('devices')).toEqual(['free'])
 
     await redis.del('device:blocked:metadata')
-    const second = await replayLetters(scenario)
+    const second = await replayDeadLetters(scenario)
     expect(second.counts).toMatchObject({ applied: 1, still_invalid: 1, already_replayed: 3 })
     expect(await storedName(scenario, 'blocked')).toBe('temperature')
     expect(await readTopic(scenario.kafka, scenario.admin, scenario.errorTopic)).toHaveLength(5)
     expect(await topicMessages(scenario)).toEqual([])
   })
 
-  test('never lets an older record win, in whatever order the letters come', async (context) => {
+  test('never lets an older record win, in whatever order the dead letters come', async (context) => {
     const scenario = await open(context)
     const newest = Date.now() - 1_000
-    const at = (ms: number, name: string): LetterToWrite => ({
+    const at = (ms: number, name: string): DeadLetterToWrite => ({
       record: recordOf(update({ deviceId: 'one', timestampMs: ms, metadata: { datatype_name: name } })),
     })
-    await writeLetters(scenario, [
+    await writeDeadLetters(scenario, [
       at(newest - 5_000, 'older'),
       at(newest, 'newest'),
       at(newest - 9_000, 'oldest'),
     ])
-    expect((await replayLetters(scenario)).counts).toMatchObject({ applied: 2, stale: 1 })
+    expect((await replayDeadLetters(scenario)).counts).toMatchObject({ applied: 2, stale: 1 })
     expect(await storedName(scenario, 'one')).toBe('newest')
   })
 
-  test('reads a record that the letter could not carry from its topic', async (context) => {
+  test('reads a record that the dead letter could not carry from its topic', async (context) => {
     const scenario = await open(context)
     const metadata = { datatype_name: 'x'.repeat(400_000) }
     const [large, small] = await sendToTopic(scenario, [good('large', metadata), good('small')])
     if (large === undefined || small === undefined) throw new Error('nothing was sent')
-    await writeLetters(scenario, [
+    await writeDeadLetters(scenario, [
       { record: large, partition: 1 },
       { record: small, partition: 1, isCut: true },
     ])
-    expect((await replayLetters(scenario)).counts).toMatchObject({ applied: 2, original_gone: 0 })
+    expect((await replayDeadLetters(scenario)).counts).toMatchObject({ applied: 2, original_gone: 0 })
     expect(await storedName(scenario, 'large')).toBe(metadata.datatype_name)
   })
 
-  test('says of each letter whose record is nowhere any more why that is so', async (context) => {
+  test('says of each dead letter whose record is nowhere any more why that is so', async (context) => {
     const scenario = await open(context)
     const { admin, topic } = scenario
     const sent = await sendToTopic(scenario, [good('a'), good('b'), good('c')])
     const [a, b, c] = sent
     if (a === undefined || b === undefined || c === undefined) throw new Error('nothing was sent')
-    await writeLetters(scenario, [
+    await writeDeadLetters(scenario, [
       { record: a, partition: 1, isCut: true },
       { record: { ...b, offset: '99' }, partition: 1, isCut: true },
       { record: { ...b, offset: c.offset }, partition: 1, isCut: true },
     ])
     await admin.fetchTopicOffsets(topic)
     await admin.deleteTopicRecords({ topic, partitions: [{ partition: 1, offset: '1' }] })
-    const { counts, told } = await replayLetters(scenario)
+    const { counts, told } = await replayDeadLetters(scenario)
     expect(counts).toMatchObject({ applied: 0, original_gone: 3 })
     expect(told.map(({ outcome }) => outcome.detail)).toEqual([
       `Kafka has deleted ${topic} 1:0: the partition begins at 1`,
@@ -145,11 +145,11 @@ describe.concurrent('a replay to the cache', () => {
 
   test('done twice is done once, unless it is told to do it again', async (context) => {
     const scenario = await open(context)
-    await writeLetters(scenario, [{ record: good('a') }, { record: good('b') }])
-    expect((await replayLetters(scenario)).counts).toMatchObject({ applied: 2 })
+    await writeDeadLetters(scenario, [{ record: good('a') }, { record: good('b') }])
+    expect((await replayDeadLetters(scenario)).counts).toMatchObject({ applied: 2 })
     await scenario.redis.del('device:a:metadata')
-    expect((await replayLetters(scenario)).counts).toMatchObject({ applied: 0, already_replayed: 2 })
-    expect((await replayLetters(scenario, { again: true })).counts).toMatchObject({
+    expect((await replayDeadLetters(scenario)).counts).toMatchObject({ applied: 0, already_replayed: 2 })
+    expect((await replayDeadLetters(scenario, { again: true })).counts).toMatchObject({
       applied: 1,
       unchanged: 1,
     })
@@ -157,36 +157,36 @@ describe.concurrent('a replay to the cache', () => {
     expect(await scenario.redis.pttl(ledger ?? '')).toBeGreaterThan(1_000)
   })
 
-  test('two at once count each letter once', async (context) => {
+  test('two at once count each dead letter once', async (context) => {
     const scenario = await open(context)
-    await writeLetters(
+    await writeDeadLetters(
       scenario,
       Array.from({ length: 30 }, (_, i) => ({ record: good(`d-${i}`) })),
     )
-    const both = await Promise.all([replayLetters(scenario), replayLetters(scenario)])
+    const both = await Promise.all([replayDeadLetters(scenario), replayDeadLetters(scenario)])
     const sum = (result: 'applied' | 'unchanged' | 'already_replayed') =>
       both.reduce((total, { counts }) => total + counts[result], 0)
     expect(sum('applied') + sum('unchanged')).toBe(30)
     expect(sum('already_replayed')).toBe(30)
   })
 
-  test('takes the letters that the filter names', async (context) => {
+  test('takes the dead letters that the filter names', async (context) => {
     const scenario = await open(context)
-    const letters = ['a', 'b', 'c'].map((id, i): LetterToWrite => ({
+    const deadLetters = ['a', 'b', 'c'].map((id, i): DeadLetterToWrite => ({
       record: { ...good(id), offset: String(i) },
       reason: id === 'b' ? 'refused_by_redis' : 'wrong_type',
       partition: i,
     }))
-    await writeLetters(scenario, letters)
-    const devices = async (filter: Parameters<typeof replayLetters>[1]) => {
-      const { told, scanned } = await replayLetters(scenario, { ...filter, isDryRun: true })
+    await writeDeadLetters(scenario, deadLetters)
+    const devices = async (filter: Parameters<typeof replayDeadLetters>[1]) => {
+      const { told, scanned } = await replayDeadLetters(scenario, { ...filter, isDryRun: true })
       expect(scanned.matching).toBe(told.length)
-      return told.map(({ letter }) => letter.deviceId).join('')
+      return told.map(({ deadLetter }) => deadLetter.deviceId).join('')
     }
     expect(await devices({ filter: { reasons: ['wrong_type'] } })).toBe('ac')
     expect(await devices({ filter: { devices: ['b'] } })).toBe('b')
     expect(await devices({ filter: { source: [{ partition: 2, from: 0, to: 2 }] } })).toBe('c')
-    expect(await devices({ filter: { letters: [{ partition: 0, from: 1, to: 1 }] } })).toBe('b')
+    expect(await devices({ filter: { deadLetters: [{ partition: 0, from: 1, to: 1 }] } })).toBe('b')
     expect(await devices({ filter: { sinceMs: Date.now() + 60_000 } })).toBe('')
     expect(await devices({ filter: { sinceMs: Date.now() - 60_000, untilMs: Date.now() + 60_000 } })).toBe(
       'abc',
@@ -197,14 +197,14 @@ describe.concurrent('a replay to the cache', () => {
     const scenario = await open(context)
     const { redis } = scenario
     await redis.set('device:blocked:metadata', 'not a hash')
-    await writeLetters(scenario, [
+    await writeDeadLetters(scenario, [
       { record: good('blocked') },
       { record: good('free') },
       { record: broken('invalid') },
       { record: { ...good('nobody'), value: null } },
     ])
     const before = await readEverything(redis)
-    const { counts, failed } = await replayLetters(scenario, { isDryRun: true })
+    const { counts, failed } = await replayDeadLetters(scenario, { isDryRun: true })
     expect(counts).toMatchObject({ applied: 1, still_invalid: 2, tombstone: 1 })
     expect(failed).toBe(2)
     expect(await readEverything(redis)).toEqual(before)
@@ -219,8 +219,8 @@ describe.concurrent('a replay to the cache', () => {
       messages: [{ value: '{"service":"normalizer"}' }, { value: null }],
     })
     await producer.disconnect()
-    await writeLetters(scenario, [{ record: good('ours') }])
-    const { counts, scanned } = await replayLetters(scenario)
+    await writeDeadLetters(scenario, [{ record: good('ours') }])
+    const { counts, scanned } = await replayDeadLetters(scenario)
     expect(scanned).toEqual({ read: 3, matching: 1, foreign: 2, cut: [] })
     expect(counts.applied).toBe(1)
   })
@@ -231,8 +231,8 @@ describe.concurrent('a replay to the topic', () => {
     const scenario = await open(context)
     const [record] = await sendToTopic(scenario, [good('one')])
     if (record === undefined) throw new Error('nothing was sent')
-    await writeLetters(scenario, [{ record, partition: 1 }])
-    expect((await replayLetters(scenario, { to: 'topic' })).counts).toMatchObject({ sent: 1 })
+    await writeDeadLetters(scenario, [{ record, partition: 1 }])
+    expect((await replayDeadLetters(scenario, { to: 'topic' })).counts).toMatchObject({ sent: 1 })
     const [, replayed] = await topicMessages(scenario)
     expect(replayed).toMatchObject({ partition: 1, offset: 1, key: Buffer.from('one'), value: record.value })
     expect(replayed?.headers).toEqual({ traced: Buffer.from('yes'), replay_count: Buffer.from('1') })
@@ -246,11 +246,11 @@ describe.concurrent('a replay to the topic', () => {
     expect(await scenario.redis.keys('device:*')).toEqual([])
   })
 
-  test('uses the bytes of the letter when the record itself is gone', async (context) => {
+  test('uses the bytes of the dead letter when the record itself is gone', async (context) => {
     const scenario = await open(context)
     const record = { ...good('one'), offset: '77' }
-    await writeLetters(scenario, [{ record, partition: 1 }])
-    expect((await replayLetters(scenario, { to: 'topic' })).counts).toMatchObject({ sent: 1 })
+    await writeDeadLetters(scenario, [{ record, partition: 1 }])
+    expect((await replayDeadLetters(scenario, { to: 'topic' })).counts).toMatchObject({ sent: 1 })
     expect(await topicMessages(scenario)).toMatchObject([{ partition: 1, value: record.value }])
   })
 
@@ -260,63 +260,74 @@ describe.concurrent('a replay to the topic', () => {
       ...good('one'),
       headers: { replay_count: Buffer.from(count) },
     })
-    await writeLetters(scenario, [{ record: broken('b') }, { record: again('3') }, { record: again('2') }])
-    const { counts, failed } = await replayLetters(scenario, { to: 'topic' })
+    await writeDeadLetters(scenario, [
+      { record: broken('b') },
+      { record: again('3') },
+      { record: again('2') },
+    ])
+    const { counts, failed } = await replayDeadLetters(scenario, { to: 'topic' })
     expect(counts).toMatchObject({ sent: 1, still_invalid: 1, replayed_too_often: 1 })
     expect(failed).toBe(2)
     const messages = await topicMessages(scenario)
     expect(messages.map(({ headers }) => String(headers['replay_count']))).toEqual(['3'])
   })
 
-  test('two at once, and one more, send each letter once', async (context) => {
+  test('two at once, and one more, send each dead letter once', async (context) => {
     const scenario = await open(context)
-    await writeLetters(
+    await writeDeadLetters(
       scenario,
       Array.from({ length: 20 }, (_, i) => ({ record: good(`d-${i}`) })),
     )
-    await Promise.all([replayLetters(scenario, { to: 'topic' }), replayLetters(scenario, { to: 'topic' })])
-    expect((await replayLetters(scenario, { to: 'topic' })).counts).toMatchObject({ already_replayed: 20 })
+    await Promise.all([
+      replayDeadLetters(scenario, { to: 'topic' }),
+      replayDeadLetters(scenario, { to: 'topic' }),
+    ])
+    expect((await replayDeadLetters(scenario, { to: 'topic' })).counts).toMatchObject({
+      already_replayed: 20,
+    })
     const keys = (await topicMessages(scenario)).map(({ key }) => String(key))
     expect(keys.sort()).toEqual(Array.from({ length: 20 }, (_, i) => `d-${i}`).sort())
   })
 
   test('that died before it could say how it ended is reported, and repeated only when told', async (context) => {
     const scenario = await open(context)
-    await writeLetters(scenario, [{ record: good('one') }])
+    await writeDeadLetters(scenario, [{ record: good('one') }])
     await scenario.redis.setbit(`cache_service:replayed:${scenario.errorTopic}:0:0`, 0, 1)
-    const { counts, failed } = await replayLetters(scenario, { to: 'topic' })
+    const { counts, failed } = await replayDeadLetters(scenario, { to: 'topic' })
     expect(counts).toMatchObject({ sent: 0, outcome_unknown: 1 })
     expect(failed).toBe(1)
-    expect((await replayLetters(scenario, { to: 'topic', again: true })).counts).toMatchObject({ sent: 1 })
+    expect((await replayDeadLetters(scenario, { to: 'topic', again: true })).counts).toMatchObject({
+      sent: 1,
+    })
     expect(await topicMessages(scenario)).toHaveLength(1)
   })
 
   test('that Kafka refuses may be tried again', async (context) => {
     const scenario = await open(context)
     const inTwoHours = { ...good('one'), timestamp: String(Date.now() + 7_200_000) }
-    await writeLetters(scenario, [{ record: inTwoHours }])
-    const refused = await replayLetters(scenario, { to: 'topic' })
+    await writeDeadLetters(scenario, [{ record: inTwoHours }])
+    const refused = await replayDeadLetters(scenario, { to: 'topic' })
     expect(refused.counts).toMatchObject({ failed: 1 })
     expect(refused.endedBy).toBeUndefined()
-    expect((await replayLetters(scenario, { to: 'topic' })).counts).toMatchObject({ failed: 1 })
+    expect((await replayDeadLetters(scenario, { to: 'topic' })).counts).toMatchObject({ failed: 1 })
   })
 
   test('that is dry sends nothing', async (context) => {
     const scenario = await open(context)
-    await writeLetters(scenario, [{ record: good('one') }, { record: broken('b') }])
-    const { counts } = await replayLetters(scenario, { to: 'topic', isDryRun: true })
+    await writeDeadLetters(scenario, [{ record: good('one') }, { record: broken('b') }])
+    const { counts } = await replayDeadLetters(scenario, { to: 'topic', isDryRun: true })
     expect(counts).toMatchObject({ sent: 1, still_invalid: 1 })
     expect(await topicMessages(scenario)).toEqual([])
     expect(await scenario.redis.keys('*')).toEqual([])
   })
 })
 
-test('a letter of another topic is replayed to the cache, not to this topic', async (context) => {
+test('a dead letter of another topic is replayed to the cache, not to this topic', async (context) => {
   const scenario = await open(context)
   const elsewhere = uniqueName('elsewhere')
   await createTopic(inject('kafkaBrokers'), elsewhere)
   const { errorTopic, kafka } = scenario
-  await writeLetters({ errorTopic, kafka, topic: elsewhere }, [{ record: good('one') }])
-  expect((await replayLetters(scenario, { to: 'topic' })).counts).toMatchObject({ failed: 1 })
-  expect((await replayLetters(scenario)).counts).toMatchObject({ applied: 1 })
+  await writeDeadLetters({ errorTopic, kafka, topic: elsewhere }, [{ record: good('one') }])
+  expect((await replayDeadLetters(scenario, { to: 'topic' })).counts).toMatchObject({ failed: 1 })
+  expect((await replayDeadLetters(scenario)).counts).toMatchObject({ applied: 1 })
 })

@@ -18,7 +18,7 @@ import {
   createProgressStore,
   type ProgressStore,
 } from '../../../../cache-service/redis/workers/progress-store.ts'
-import { createWorkerEvents } from '../../../../cache-service/telemetry/worker-events.ts'
+import { createWorkerTelemetry } from '../../../../cache-service/telemetry/worker-telemetry.ts'
 import { createProcessMetrics } from '../../../../cache-service/telemetry/process-metrics.ts'
 import { progressKey } from '../../../../shared/contract/keys.ts'
 import {
@@ -51,7 +51,7 @@ beforeAll(async () => {
 afterAll(() => database.release())
 
 const metrics = createProcessMetrics('1.2.3', 'v24.21.0', 'worker')
-const events = createWorkerEvents(createCollectedLog('info').log, metrics, TOPIC, 'group', () => NOW_MS)
+const telemetry = createWorkerTelemetry(createCollectedLog('info').log, metrics, TOPIC, 'group', () => NOW_MS)
 
 class Crash extends Error {}
 
@@ -126,11 +126,11 @@ function mortalStore(store: ProgressStore, fuse: Fuse): ProgressStore {
 
 function mortalDeadLetters(sent: DeadLetter[], fuse: Fuse): DeadLetterProducer {
   return {
-    async send(letters) {
+    async send(deadLetters) {
       // One after the other: it may have sent some of them.
-      for (const letter of letters) {
+      for (const deadLetter of deadLetters) {
         fuse.burn()
-        sent.push(letter)
+        sent.push(deadLetter)
       }
     },
     disconnect: async () => undefined,
@@ -150,7 +150,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
   const guard = new ProgressGuard(
     mortalStore(createProgressStore(redis, progressKey('group')), fuse),
     offsets,
-    events,
+    telemetry,
   )
   guard.assigned([0])
   const apply = createChunkApplier({
@@ -163,7 +163,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
     guard,
     lag: new LagMeter(() => NOW_MS),
     hints: { note: () => undefined },
-    events,
+    telemetry,
     now: () => NOW_MS,
   })
   let resolved = from
@@ -196,8 +196,8 @@ const partition = fc
   )
   .map((records) => asPartition(inOrderOfTime(records)))
 
-const offsetsOf = (letters: readonly DeadLetter[]) =>
-  new Set(letters.map(({ headers }) => headers['source_offset']))
+const offsetsOf = (deadLetters: readonly DeadLetter[]) =>
+  new Set(deadLetters.map(({ headers }) => headers['source_offset']))
 
 test('wherever the worker dies, redelivery from what was committed ends in the same state', async () => {
   const crashes = fc.array(

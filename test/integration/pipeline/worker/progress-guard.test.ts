@@ -1,6 +1,9 @@
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import type { OffsetRange, PartitionOffsets } from '../../../../cache-service/kafka/partition-offsets.ts'
+import type {
+  PartitionOffsetRange,
+  PartitionOffsets,
+} from '../../../../cache-service/kafka/partition-offsets.ts'
 import { ProgressGuard } from '../../../../cache-service/pipeline/worker/progress-guard.ts'
 import {
   createProgressStore,
@@ -23,7 +26,7 @@ beforeEach(() => redis.flushdb())
 afterAll(() => database.release())
 
 /** Where Kafka's partitions stand, for the test to change. */
-type Kafka = Record<number, Partial<OffsetRange>>
+type Kafka = Record<number, Partial<PartitionOffsetRange>>
 
 function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore = (store) => store) {
   const said: string[] = []
@@ -32,7 +35,7 @@ function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore =
     async read() {
       world.kafkaReads++
       if (world.isKafkaDown) throw kafkaError(new Error('Connection error: connect ECONNREFUSED'))
-      const ranges = Object.entries(world.kafka).map(([partition, range]): [number, OffsetRange] => [
+      const ranges = Object.entries(world.kafka).map(([partition, range]): [number, PartitionOffsetRange] => [
         Number(partition),
         { committed: undefined, earliest: 0, end: 0, ...range },
       ])

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import type { ScriptLimits } from '../../../../cache-service/core/records/plan.ts'
 import { createDeviceWriter } from '../../../../cache-service/redis/devices/device-writer.ts'
+import type { ScriptLimits } from '../../../../cache-service/redis/devices/script-calls.ts'
 import { readHash } from '../../../support/servers/redis-connection.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 import { timeText, writePlan, type PlannedUpdate } from '../../../support/records/write-plan.ts'

@@ -164,7 +164,7 @@ describe('the sweeper', () => {
       everyMs: 5,
       monitor: new LoopMonitor(() => 0),
       now: () => 0,
-      events: {
+      telemetry: {
         swept: (removed) => swept.push(removed),
         loopFailed: (_, error) => {
           throw error
@@ -188,7 +188,10 @@ describe('the sweeper', () => {
       everyMs: 5,
       monitor: new LoopMonitor(() => ++turns),
       now: () => 0,
-      events: { swept: () => happened.push('swept'), loopFailed: (loop) => happened.push(`${loop} failed`) },
+      telemetry: {
+        swept: () => happened.push('swept'),
+        loopFailed: (loop) => happened.push(`${loop} failed`),
+      },
     })
     const running = sweeper.run(stop.signal)
     await eventually(() => expect(turns).toBeGreaterThan(3))

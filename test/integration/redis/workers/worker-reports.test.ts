@@ -3,7 +3,7 @@ import { parseDeviceId, type DeviceId } from '../../../../shared/contract/device
 import { LISTENING_KEY, WORKERS_KEY, workerReportKey } from '../../../../shared/contract/keys.ts'
 import { BEFORE_ALL } from '../../../../cache-service/core/events/event-position.ts'
 import { planChunk, type ChunkPlan } from '../../../../cache-service/core/records/plan.ts'
-import type { WriteOutcome } from '../../../../cache-service/core/records/settle.ts'
+import type { WriteOutcome } from '../../../../cache-service/core/records/write-outcome.ts'
 import { LoopMonitor } from '../../../../cache-service/lifecycle/loops.ts'
 import { runServices } from '../../../../cache-service/lifecycle/service.ts'
 import { DeviceHints } from '../../../../cache-service/pipeline/worker/device-hints.ts'
@@ -16,7 +16,7 @@ import {
   createWorkerReporter,
   createWorkerReports,
 } from '../../../../cache-service/redis/workers/worker-reports.ts'
-import { createWorkerEvents } from '../../../../cache-service/telemetry/worker-events.ts'
+import { createWorkerTelemetry } from '../../../../cache-service/telemetry/worker-telemetry.ts'
 import { createLogger } from '../../../../cache-service/telemetry/logger.ts'
 import { createProcessMetrics } from '../../../../cache-service/telemetry/process-metrics.ts'
 import { startEventApi } from '../../../support/processes/event-api.ts'
@@ -87,17 +87,20 @@ describe('reports', () => {
     const book = new WorkerReportBook({ id: 'worker-1', version: '1.2.3', topic: 'validated' }, now)
     const log = createLogger('fatal', { write: () => undefined })
     const metrics = createProcessMetrics('1.2.3', 'v24', 'worker')
-    const events = book.watch(createWorkerEvents(log, metrics, 'validated', 'group', now), () => changes++)
-    events.consumerState('consuming')
-    events.rebuilding(true)
-    events.rebuilding(true)
-    events.chunkApplied(chunkApplied({ applied: 15, stale: 5 }))
+    const telemetry = book.watch(
+      createWorkerTelemetry(log, metrics, 'validated', 'group', now),
+      () => changes++,
+    )
+    telemetry.consumerState('consuming')
+    telemetry.rebuilding(true)
+    telemetry.rebuilding(true)
+    telemetry.chunkApplied(chunkApplied({ applied: 15, stale: 5 }))
     for (let n = 0; n < 25; n++) {
       nowMs += 10
-      events.deadLetter({ partition: 1, offset: String(n), reason: 'not_json', detail: 'secret' })
+      telemetry.deadLetter({ partition: 1, offset: String(n), reason: 'not_json', detail: 'secret' })
     }
-    events.deadLettersSent(Array.from({ length: 25 }, () => 'not_json' as const))
-    events.lagMeasured(
+    telemetry.deadLettersSent(Array.from({ length: 25 }, () => 'not_json' as const))
+    telemetry.lagMeasured(
       new Map([
         [2, { records: 7, seconds: undefined }],
         [0, { records: 3, seconds: 1.5 }],
@@ -130,8 +133,8 @@ describe('reports', () => {
     const api = await startEventApi(database.url)
     onTestFinished(() => api.stop())
     expect(await getJson(`${api.url}/api/workers`)).toEqual({ workers: [written] })
-    const letters = await getJson(`${api.url}/api/dead-letters`)
-    expect(letters).toMatchObject({
+    const deadLetters = await getJson(`${api.url}/api/dead-letters`)
+    expect(deadLetters).toMatchObject({
       dead_letters: expect.arrayContaining([
         {
           worker: 'worker-1',

@@ -21,13 +21,13 @@ const ORIGIN = { topic: 'iot_validated_data', partition: 3 }
 const VERSION = '1.2.3'
 const KIB = 1024
 
-function letterFor(record: SourceRecord, rejection: Partial<Rejection> = {}): DeadLetter {
+function deadLetterFor(record: SourceRecord, rejection: Partial<Rejection> = {}): DeadLetter {
   const reason = { index: 0, reason: 'bad_metadata', detail: 'metadata.persist: no', ...rejection } as const
   return buildDeadLetter(record, ORIGIN, reason, NOW_MS, VERSION)
 }
 
-function messageIn(letter: DeadLetter): ErrorMessage {
-  return errorMessageSchema.parse(JSON.parse(letter.value))
+function messageIn(deadLetter: DeadLetter): ErrorMessage {
+  return errorMessageSchema.parse(JSON.parse(deadLetter.value))
 }
 
 const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)])
@@ -35,7 +35,7 @@ const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels -
 describe('the message', () => {
   test('has the shape that the platform reads', () => {
     const sent = validatedOutput()
-    expect(JSON.parse(letterFor(sourceRecord(sent)).value)).toEqual({
+    expect(JSON.parse(deadLetterFor(sourceRecord(sent)).value)).toEqual({
       request_id: 'b1946ac9-2492-4d23-8b3f-3a4c8d2f9f00',
       timestamp: '2025-06-08T18:27:20.000000+00:00',
       service: 'cache_service',
@@ -46,7 +46,7 @@ describe('the message', () => {
 
   test('carries the record as it was read, with null for NaN', () => {
     const record = sourceRecord('{"device_id":7,"values":[NaN],"__proto__":{"a":1}}')
-    expect(letterFor(record).value).toContain(
+    expect(deadLetterFor(record).value).toContain(
       '"original_message":{"device_id":7,"values":[null],"__proto__":{"a":1}}',
     )
   })
@@ -67,16 +67,16 @@ describe('the message', () => {
     ],
     ['too large to be decoded', sourceRecord(validatedOutput()), { reason: 'value_too_large' }],
   ])('has no original_message where the record is %s', (_, record, rejection) => {
-    expect(messageIn(letterFor(record, rejection)).original_message).toBeNull()
+    expect(messageIn(deadLetterFor(record, rejection)).original_message).toBeNull()
   })
 
   test('has one where the record is nested exactly 64 deep', () => {
     const sent = { device_id: 7, values: nested(63) }
-    expect(messageIn(letterFor(sourceRecord(sent))).original_message).toEqual(sent)
+    expect(messageIn(deadLetterFor(sourceRecord(sent))).original_message).toEqual(sent)
   })
 
   test('bounds the error, and never cuts a character in two', () => {
-    const { error } = messageIn(letterFor(sourceRecord('{'), { detail: '🚪'.repeat(5_000) }))
+    const { error } = messageIn(deadLetterFor(sourceRecord('{'), { detail: '🚪'.repeat(5_000) }))
     expect(error.length).toBe(4_096)
     expect(error.isWellFormed()).toBe(true)
   })
@@ -84,9 +84,9 @@ describe('the message', () => {
 
 describe('the id', () => {
   test('is the request_id of the record, and the key', () => {
-    const letter = letterFor(sourceRecord(validatedOutput({ request_id: 'r-1' })))
-    expect(letter.key).toBe('r-1')
-    expect(messageIn(letter).request_id).toBe('r-1')
+    const deadLetter = deadLetterFor(sourceRecord(validatedOutput({ request_id: 'r-1' })))
+    expect(deadLetter.key).toBe('r-1')
+    expect(messageIn(deadLetter).request_id).toBe('r-1')
   })
 
   test.each<[string, SourceRecord]>([
@@ -96,19 +96,21 @@ describe('the id', () => {
     ['in a record that cannot be read', sourceRecord('{"request_id":"r-1"')],
     ['in a tombstone, which has none', sourceRecord(null)],
   ])('is made from the coordinates where the request_id is %s', (_, record) => {
-    const letter = letterFor(record)
-    expect(validate(letter.key) && version(letter.key)).toBe(5)
-    expect(messageIn(letter).request_id).toBe(letter.key)
+    const deadLetter = deadLetterFor(record)
+    expect(validate(deadLetter.key) && version(deadLetter.key)).toBe(5)
+    expect(messageIn(deadLetter).request_id).toBe(deadLetter.key)
   })
 
   test('of one record is the same every time, on every release', () => {
-    expect(letterFor(sourceRecord('{', { offset: '42' })).key).toBe('a61a6fab-f4c6-5140-a263-e6ec89005802')
+    expect(deadLetterFor(sourceRecord('{', { offset: '42' })).key).toBe(
+      'a61a6fab-f4c6-5140-a263-e6ec89005802',
+    )
   })
 
   test('of another record is another', () => {
     const ids = [
-      letterFor(sourceRecord('{', { offset: '1' })),
-      letterFor(sourceRecord('{', { offset: '2' })),
+      deadLetterFor(sourceRecord('{', { offset: '1' })),
+      deadLetterFor(sourceRecord('{', { offset: '2' })),
       buildDeadLetter(
         sourceRecord('{', { offset: '1' }),
         { ...ORIGIN, partition: 4 },
@@ -134,7 +136,7 @@ describe('the headers', () => {
   test('say where the record is, why it was refused, by whom, and what its bytes were', () => {
     const bytes = Buffer.from('{"device_id":')
     const record = sourceRecord(bytes, { offset: '9007199254740993', key: Buffer.from('sensor-1') })
-    expect(letterFor(record, { reason: 'not_json' }).headers).toEqual({
+    expect(deadLetterFor(record, { reason: 'not_json' }).headers).toEqual({
       source_topic: 'iot_validated_data',
       source_partition: '3',
       source_offset: '9007199254740993',
@@ -148,21 +150,21 @@ describe('the headers', () => {
 
   test('carry bytes that are no text exactly', () => {
     const bytes = Buffer.from([0x00, 0xff, 0xfe, 0x0a])
-    expect(letterFor(sourceRecord(bytes, { key: Buffer.from([0xff, 0x00]) })).headers).toMatchObject({
+    expect(deadLetterFor(sourceRecord(bytes, { key: Buffer.from([0xff, 0x00]) })).headers).toMatchObject({
       original_value: bytes,
       source_key: Buffer.from([0xff, 0x00]),
     })
   })
 
   test('have no key and no value where there was none', () => {
-    const { headers } = letterFor(sourceRecord(null), { reason: 'bad_key' })
+    const { headers } = deadLetterFor(sourceRecord(null), { reason: 'bad_key' })
     expect(headers).not.toHaveProperty('source_key')
     expect(headers).not.toHaveProperty('original_value')
     expect(headers).not.toHaveProperty('original_value_truncated')
   })
 
   test('have an empty value where it was empty: that is not none', () => {
-    expect(letterFor(sourceRecord('')).headers['original_value']).toEqual(Buffer.alloc(0))
+    expect(deadLetterFor(sourceRecord('')).headers['original_value']).toEqual(Buffer.alloc(0))
   })
 
   test.each([
@@ -172,13 +174,13 @@ describe('the headers', () => {
     [900 * KIB, 256 * KIB, 'true'],
   ])('carry of %d bytes %d, truncated: %s', (length, carried, truncated) => {
     const bytes = Buffer.alloc(length, 'abcdefg')
-    const { headers } = letterFor(sourceRecord(bytes), { reason: 'value_too_large' })
+    const { headers } = deadLetterFor(sourceRecord(bytes), { reason: 'value_too_large' })
     expect(bytes.subarray(0, carried).equals(Buffer.from(headers['original_value'] ?? ''))).toBe(true)
     expect(headers['original_value_truncated']).toBe(truncated)
   })
 
   test('bound the key', () => {
-    const { headers } = letterFor(sourceRecord('{', { key: Buffer.alloc(5_000, 'k') }))
+    const { headers } = deadLetterFor(sourceRecord('{', { key: Buffer.alloc(5_000, 'k') }))
     expect(headers['source_key']?.length).toBe(1_024)
   })
 
@@ -188,24 +190,24 @@ describe('the headers', () => {
     ['something endless', 'x'.repeat(1_000), 'x'.repeat(16)],
   ])('carry the replay_count on: %s', (_, given, expected) => {
     const record = sourceRecord('{', { headers: { replay_count: given, other: 'dropped' } })
-    const { headers } = letterFor(record)
+    const { headers } = deadLetterFor(record)
     expect(headers['replay_count']).toBe(expected)
     expect(headers).not.toHaveProperty('other')
   })
 
   test('have no replay_count for a record that was never replayed', () => {
-    expect(letterFor(sourceRecord('{')).headers).not.toHaveProperty('replay_count')
+    expect(deadLetterFor(sourceRecord('{')).headers).not.toHaveProperty('replay_count')
   })
 })
 
-describe('a letter that was too large, without its original', () => {
+describe('a dead letter that was too large, without its original', () => {
   test('keeps everything by which the record is found', () => {
-    const letter = letterFor(sourceRecord(validatedOutput(), { key: Buffer.from('sensor-1') }))
-    const shortened = withoutOriginal(letter, ORIGIN)
-    const { original_value: _gone, ...kept } = letter.headers
+    const deadLetter = deadLetterFor(sourceRecord(validatedOutput(), { key: Buffer.from('sensor-1') }))
+    const shortened = withoutOriginal(deadLetter, ORIGIN)
+    const { original_value: _gone, ...kept } = deadLetter.headers
     expect(shortened.headers).toEqual({ ...kept, original_value_truncated: 'true' })
-    expect(shortened.key).toBe(letter.key)
-    expect(messageIn(shortened)).toEqual({ ...messageIn(letter), original_message: null })
+    expect(shortened.key).toBe(deadLetter.key)
+    expect(messageIn(shortened)).toEqual({ ...messageIn(deadLetter), original_message: null })
   })
 
   test('is small, however large the record, its id and its key were', () => {
@@ -215,7 +217,7 @@ describe('a letter that was too large, without its original', () => {
         key: Buffer.alloc(300_000, 'k'),
       },
     )
-    const shortened = withoutOriginal(letterFor(record), ORIGIN)
+    const shortened = withoutOriginal(deadLetterFor(record), ORIGIN)
     const bytes =
       shortened.value.length +
       shortened.key.length +
@@ -226,16 +228,16 @@ describe('a letter that was too large, without its original', () => {
   })
 
   test('shortened again is the same: it cannot go round in circles', () => {
-    const once = withoutOriginal(letterFor(sourceRecord(validatedOutput())), ORIGIN)
+    const once = withoutOriginal(deadLetterFor(sourceRecord(validatedOutput())), ORIGIN)
     expect(withoutOriginal(once, ORIGIN)).toEqual(once)
   })
 })
 
-test('a letter holds enough to parse the record again, to the same refusal', () => {
+test('a dead letter holds enough to parse the record again, to the same refusal', () => {
   for (const value of ['', '{', '[]', '{"device_id":7}', Buffer.from([0xff])]) {
     const record = sourceRecord(value)
     const refusal = parseRecord(record, NOW_MS, SETTINGS)
-    const { headers } = letterFor(record)
+    const { headers } = deadLetterFor(record)
     const again = sourceRecord(Buffer.from(headers['original_value'] ?? 'none'), {
       timestamp: String(headers['source_timestamp']),
     })

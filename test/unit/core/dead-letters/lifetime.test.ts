@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
-import { letterLifetimeMs } from '../../../../cache-service/core/dead-letters/lifetime.ts'
+import { deadLetterLifetimeMs } from '../../../../cache-service/core/dead-letters/lifetime.ts'
 
 const DAY_MS = 86_400_000
 
 test.each([
   [
-    'the oldest letter of a segment outlives the retention',
+    'the oldest dead letter of a segment outlives the retention',
     { 'retention.ms': '3600000', 'segment.ms': '7200000' },
     10_800_000 + DAY_MS,
   ],
@@ -18,5 +18,5 @@ test.each([
     DAY_MS,
   ],
 ])('%s', (_, settings, lifetimeMs) => {
-  expect(letterLifetimeMs(new Map(Object.entries(settings)))).toBe(lifetimeMs)
+  expect(deadLetterLifetimeMs(new Map(Object.entries(settings)))).toBe(lifetimeMs)
 })

@@ -7,19 +7,19 @@ import {
 import {
   matchesFilter,
   parseOffsetSpan,
-  type LetterFilter,
+  type DeadLetterFilter,
 } from '../../../../cache-service/core/dead-letters/filter.ts'
-import { LetterCounter } from '../../../../cache-service/core/dead-letters/stats.ts'
+import { DeadLetterCounter } from '../../../../cache-service/core/dead-letters/stats.ts'
 import type { SourceRecord } from '../../../../cache-service/core/records/source-record.ts'
 import {
-  parseLetter,
-  type StoredLetter,
+  parseDeadLetter,
+  type StoredDeadLetter,
 } from '../../../../cache-service/core/dead-letters/stored-dead-letter.ts'
 import { NOW_MS, RECORD_MS, sourceRecord, validatedOutput } from '../../../support/records/record-builder.ts'
 
 const ORIGIN = { topic: 'validated', partition: 2 }
 
-function deadLetter(record: SourceRecord): DeadLetter {
+function deadLetterOf(record: SourceRecord): DeadLetter {
   return buildDeadLetter(record, ORIGIN, { index: 0, reason: 'bad_metadata', detail: 'x' }, NOW_MS, '1.2.3')
 }
 
@@ -35,17 +35,17 @@ function asRecord({ value, headers }: DeadLetter): SourceRecord {
   }
 }
 
-function readBack(letter: DeadLetter): StoredLetter {
-  const parsed = parseLetter(asRecord(letter), 1)
-  if (parsed.kind !== 'letter') throw new Error(parsed.kind)
-  return parsed.letter
+function readBack(deadLetter: DeadLetter): StoredDeadLetter {
+  const parsed = parseDeadLetter(asRecord(deadLetter), 1)
+  if (parsed.kind !== 'dead_letter') throw new Error(parsed.kind)
+  return parsed.deadLetter
 }
 
 const RECORD = sourceRecord(validatedOutput({ metadata: 'none' }), { key: Buffer.from('sensor-1') })
 
-describe('a letter that is read back', () => {
+describe('a dead letter that is read back', () => {
   test('has everything that was written', () => {
-    expect(readBack(deadLetter(RECORD))).toEqual({
+    expect(readBack(deadLetterOf(RECORD))).toEqual({
       partition: 1,
       offset: 41,
       writtenAtMs: NOW_MS,
@@ -63,26 +63,26 @@ describe('a letter that is read back', () => {
   })
 
   test('knows a tombstone from a record that was cut', () => {
-    expect(readBack(deadLetter(sourceRecord(null))).original).toEqual({ kind: 'tombstone' })
-    expect(readBack(withoutOriginal(deadLetter(RECORD), ORIGIN)).original).toEqual({
+    expect(readBack(deadLetterOf(sourceRecord(null))).original).toEqual({ kind: 'tombstone' })
+    expect(readBack(withoutOriginal(deadLetterOf(RECORD), ORIGIN)).original).toEqual({
       kind: 'cut',
       bytes: undefined,
     })
     const large = sourceRecord(Buffer.alloc(300 * 1024, 'x'))
-    expect(readBack(deadLetter(large)).original).toMatchObject({ kind: 'cut' })
+    expect(readBack(deadLetterOf(large)).original).toMatchObject({ kind: 'cut' })
   })
 
   test('carries on the count of replays, and does not trust one that is no number', () => {
     const again = (count: string) =>
-      readBack(deadLetter({ ...RECORD, headers: { replay_count: Buffer.from(count) } }))
+      readBack(deadLetterOf({ ...RECORD, headers: { replay_count: Buffer.from(count) } }))
     expect(again('2').replayCount).toBe(2)
     expect(again('-1').replayCount).toBe(Infinity)
   })
 
   test('takes its device from the key if the record names none', () => {
     const noJson = sourceRecord('{', { key: Buffer.from('by-key') })
-    expect(readBack(deadLetter(noJson)).deviceId).toBe('by-key')
-    expect(readBack(deadLetter(sourceRecord('{'))).deviceId).toBeUndefined()
+    expect(readBack(deadLetterOf(noJson)).deviceId).toBe('by-key')
+    expect(readBack(deadLetterOf(sourceRecord('{'))).deviceId).toBeUndefined()
   })
 
   test.each([
@@ -98,22 +98,24 @@ describe('a letter that is read back', () => {
     ['that is null', { value: null }],
     ['without coordinates', { headers: {} }],
   ])('a message %s is foreign', (_what, overrides) => {
-    expect(parseLetter({ ...asRecord(deadLetter(RECORD)), ...overrides }, 0)).toEqual({ kind: 'foreign' })
+    expect(parseDeadLetter({ ...asRecord(deadLetterOf(RECORD)), ...overrides }, 0)).toEqual({
+      kind: 'foreign',
+    })
   })
 })
 
 describe('a filter', () => {
-  const ALL: LetterFilter = {
+  const ALL: DeadLetterFilter = {
     reasons: [],
     devices: [],
     sinceMs: undefined,
     untilMs: undefined,
     source: [],
-    letters: [],
+    deadLetters: [],
   }
-  const letter = readBack(deadLetter(RECORD))
+  const deadLetter = readBack(deadLetterOf(RECORD))
 
-  test.each<[boolean, Partial<LetterFilter>]>([
+  test.each<[boolean, Partial<DeadLetterFilter>]>([
     [true, {}],
     [true, { reasons: ['not_json', 'bad_metadata'] }],
     [false, { reasons: ['not_json'] }],
@@ -132,11 +134,11 @@ describe('a filter', () => {
       },
     ],
     [false, { source: [{ partition: 2, from: 8, to: Infinity }] }],
-    [true, { letters: [{ partition: 1, from: 0, to: 41 }] }],
-    [false, { letters: [{ partition: 2, from: 0, to: Infinity }] }],
+    [true, { deadLetters: [{ partition: 1, from: 0, to: 41 }] }],
+    [false, { deadLetters: [{ partition: 2, from: 0, to: Infinity }] }],
     [false, { reasons: ['bad_metadata'], devices: ['sensor-2'] }],
   ])('says %s to %o', (matches, filter) => {
-    expect(matchesFilter(letter, { ...ALL, ...filter })).toBe(matches)
+    expect(matchesFilter(deadLetter, { ...ALL, ...filter })).toBe(matches)
   })
 
   test.each([
@@ -155,15 +157,15 @@ describe('a filter', () => {
   })
 })
 
-test('letters are counted by reason, device and hour', () => {
-  const counter = new LetterCounter()
-  const letter = readBack(deadLetter(RECORD))
-  counter.add(letter)
-  counter.add({ ...letter, reason: 'not_json', deviceId: undefined, writtenAtMs: NOW_MS + 3_600_000 })
-  counter.add({ ...letter, deviceId: 'sensor-2', writtenAtMs: NOW_MS + 1 })
-  counter.add({ ...letter, deviceId: 'sensor-2', writtenAtMs: NOW_MS - 1 })
+test('dead letters are counted by reason, device and hour', () => {
+  const counter = new DeadLetterCounter()
+  const deadLetter = readBack(deadLetterOf(RECORD))
+  counter.add(deadLetter)
+  counter.add({ ...deadLetter, reason: 'not_json', deviceId: undefined, writtenAtMs: NOW_MS + 3_600_000 })
+  counter.add({ ...deadLetter, deviceId: 'sensor-2', writtenAtMs: NOW_MS + 1 })
+  counter.add({ ...deadLetter, deviceId: 'sensor-2', writtenAtMs: NOW_MS - 1 })
   expect(counter.stats(1)).toEqual({
-    letters: 4,
+    deadLetters: 4,
     byReason: [
       { name: 'bad_metadata', count: 3 },
       { name: 'not_json', count: 1 },

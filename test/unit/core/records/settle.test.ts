@@ -1,12 +1,8 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { planChunk, type ChunkPlan } from '../../../../cache-service/core/records/plan.ts'
-import {
-  RECORD_RESULTS,
-  settle,
-  type DeleteStatus,
-  type WriteStatus,
-} from '../../../../cache-service/core/records/settle.ts'
+import { RECORD_RESULTS, settle } from '../../../../cache-service/core/records/settle.ts'
+import type { DeleteStatus, WriteStatus } from '../../../../cache-service/core/records/write-outcome.ts'
 import type { SourceRecord } from '../../../../cache-service/core/records/source-record.ts'
 import { redisError } from '../../../../shared/errors.ts'
 import {

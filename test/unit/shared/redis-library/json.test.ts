@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { enumName, isoDate } from '../../../../shared/redis-library/codecs.ts'
-import { decodeJson, encodeJson } from '../../../../shared/redis-library/json.ts'
+import { decodeStoredJson, encodeStoredJson } from '../../../../shared/redis-library/json.ts'
 import {
   RedisDeserializationError,
   RedisSerializationError,
@@ -23,7 +23,7 @@ test('whatever JSON has a form for comes back as it was', () => {
   })).value
   fc.assert(
     fc.property(anyJson, (value) => {
-      expect(decodeJson(encodeJson(value), z.unknown(), 'key')).toEqual(value)
+      expect(decodeStoredJson(encodeStoredJson(value), z.unknown(), 'key')).toEqual(value)
     }),
   )
 })
@@ -32,7 +32,7 @@ test('the text is that of JSON.stringify, wherever that loses nothing', () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
       const text = JSON.stringify(value)
-      expect(encodeJson(JSON.parse(text))).toBe(text)
+      expect(encodeStoredJson(JSON.parse(text))).toBe(text)
     }),
   )
 })
@@ -60,17 +60,17 @@ describe('what JSON would lose in silence', () => {
     ['an invalid Date', new Date(NaN), '$: an invalid Date'],
     ['too deep a value', deep, 'nested deeper than 500'],
   ])('%s is refused, and where it is said', (_, value, message) => {
-    expect(() => encodeJson(value)).toThrow(RedisSerializationError)
-    expect(() => encodeJson(value)).toThrow(message)
+    expect(() => encodeStoredJson(value)).toThrow(RedisSerializationError)
+    expect(() => encodeStoredJson(value)).toThrow(message)
   })
 
   test('the same object twice is no cycle', () => {
     const shared = { a: 1 }
-    expect(encodeJson([shared, shared])).toBe('[{"a":1},{"a":1}]')
+    expect(encodeStoredJson([shared, shared])).toBe('[{"a":1},{"a":1}]')
   })
 
   test('a Date is ISO 8601, and an object may say itself what it is', () => {
-    expect(encodeJson([new Date(0), { toJSON: () => ({ at: new Date(1) }) }])).toBe(
+    expect(encodeStoredJson([new Date(0), { toJSON: () => ({ at: new Date(1) }) }])).toBe(
       '["1970-01-01T00:00:00.000Z",{"at":"1970-01-01T00:00:00.001Z"}]',
     )
   })
@@ -80,7 +80,7 @@ describe('reading', () => {
   test('what is no JSON, or something else, is refused, with its cause', () => {
     const failure = (text: string) => {
       try {
-        return decodeJson(text, z.object({ n: z.number() }), 'the-key')
+        return decodeStoredJson(text, z.object({ n: z.number() }), 'the-key')
       } catch (error) {
         return error
       }
@@ -98,7 +98,7 @@ describe('reading', () => {
 
   test('no message quotes a value: it may be a secret', () => {
     for (const text of ['hunter2', '{"n":"hunter2"}', '"hunter2"']) {
-      expect(() => decodeJson(text, z.object({ n: z.number() }), 'key')).toThrow(/^(?!.*hunter2)[^]*$/)
+      expect(() => decodeStoredJson(text, z.object({ n: z.number() }), 'key')).toThrow(/^(?!.*hunter2)[^]*$/)
     }
   })
 })
@@ -110,27 +110,27 @@ describe('an enum', () => {
 
   test('is stored by its name in lower case, wherever it is, and read back', () => {
     const schema = z.object({ modes: z.array(enumName(Mode)), best: enumName(Mode).nullable().optional() })
-    const text = encodeJson({ modes: [Mode.FAST, Mode.VeryFast], best: 2 }, schema)
+    const text = encodeStoredJson({ modes: [Mode.FAST, Mode.VeryFast], best: 2 }, schema)
     expect(text).toBe('{"modes":["fast","veryfast"],"best":"veryfast"}')
-    expect(decodeJson(text, schema, 'key')).toEqual({ modes: [1, 2], best: 2 })
+    expect(decodeStoredJson(text, schema, 'key')).toEqual({ modes: [1, 2], best: 2 })
   })
 
   test('of TypeScript with numbers knows its names only', () => {
     const schema = enumName(Colour)
-    expect(encodeJson(Colour.DarkRed, schema)).toBe('"darkred"')
-    expect(decodeJson('"red"', schema, 'key')).toBe(Colour.Red)
-    expect(() => decodeJson('"0"', schema, 'key')).toThrow('must be one of red, darkred')
+    expect(encodeStoredJson(Colour.DarkRed, schema)).toBe('"darkred"')
+    expect(decodeStoredJson('"red"', schema, 'key')).toBe(Colour.Red)
+    expect(() => decodeStoredJson('"0"', schema, 'key')).toThrow('must be one of red, darkred')
   })
 
   test('is read by value as well, as Python writes int and str enums', () => {
-    expect(decodeJson('2', enumName(Mode), 'key')).toBe(Mode.VeryFast)
-    expect(decodeJson('"quick"', enumName({ FAST: 'quick' }), 'key')).toBe('quick')
+    expect(decodeStoredJson('2', enumName(Mode), 'key')).toBe(Mode.VeryFast)
+    expect(decodeStoredJson('"quick"', enumName({ FAST: 'quick' }), 'key')).toBe('quick')
   })
 
   test('that it is not is refused, both ways', () => {
     const schema: z.ZodType = enumName(Mode)
-    expect(() => decodeJson('"slow"', schema, 'key')).toThrow('must be one of fast, veryfast')
-    expect(() => encodeJson(3, schema)).toThrow(RedisSerializationError)
+    expect(() => decodeStoredJson('"slow"', schema, 'key')).toThrow('must be one of fast, veryfast')
+    expect(() => encodeStoredJson(3, schema)).toThrow(RedisSerializationError)
   })
 
   test('whose names or values are not distinct is refused at once', () => {
@@ -148,18 +148,18 @@ describe('a date', () => {
     })
     fc.assert(
       fc.property(dates, (date) => {
-        expect(decodeJson(encodeJson(date, isoDate()), isoDate(), 'key')).toEqual(date)
+        expect(decodeStoredJson(encodeStoredJson(date, isoDate()), isoDate(), 'key')).toEqual(date)
         // Whatever Python's isoformat() makes of it.
         for (const zone of ['', '+00:00']) {
           const text = JSON.stringify(date.toISOString().replace('Z', `456${zone}`))
-          expect(decodeJson(text, isoDate(), 'key')).toEqual(date)
+          expect(decodeStoredJson(text, isoDate(), 'key')).toEqual(date)
         }
       }),
     )
   })
 
   test('of another zone is the same moment', () => {
-    expect(decodeJson('"2026-11-21T14:00:00+02:00"', isoDate(), 'key')).toEqual(
+    expect(decodeStoredJson('"2026-11-21T14:00:00+02:00"', isoDate(), 'key')).toEqual(
       new Date('2026-11-21T12:00:00Z'),
     )
   })

@@ -14,7 +14,7 @@ import { update } from '../../../../support/records/tagged-records.ts'
 import { createTopic, uniqueName } from '../../../../support/test-scope.ts'
 import { openWorkerScenario, type ScenarioContext } from '../../../../support/processes/worker-scenario.ts'
 
-type Finding = { verdict: string; area: string; check: string; detail: string; cure: string | null }
+type Finding = { verdict: string; area: string; check: string; detail: string; fix: string | null }
 
 async function examine(env: Readonly<Record<string, string>>, ...args: string[]) {
   const { code, errors, output } = await runCliHere(['doctor', '-f', 'json', ...args], {
@@ -23,8 +23,8 @@ async function examine(env: Readonly<Record<string, string>>, ...args: string[])
   })
   if (output === '') throw new Error(errors)
   const findings: Finding[] = JSON.parse(output)
-  for (const { cure, verdict } of findings) {
-    expect(cure !== null).toBe(verdict === 'warning' || verdict === 'failed')
+  for (const { fix, verdict } of findings) {
+    expect(fix !== null).toBe(verdict === 'warning' || verdict === 'failed')
   }
   const of = (verdict: string) => findings.filter((finding) => finding.verdict === verdict)
   const find = (check: string) => findings.find((finding) => finding.check.startsWith(check))
@@ -84,7 +84,7 @@ describe('of Redis', () => {
     for (const env of [address, { ...address, REDIS_PASSWORD: 'wrong-horse' }]) {
       const { code, failed, output } = await asUpdater(env)
       expect(code).toBe(1)
-      expect(failed).toMatchObject([{ check: 'login', cure: expect.stringContaining('REDIS_PASSWORD') }])
+      expect(failed).toMatchObject([{ check: 'login', fix: expect.stringContaining('REDIS_PASSWORD') }])
       expect(output).not.toContain('horse')
     }
     expect(await asUpdater({ ...address, REDIS_PASSWORD: 'correct-horse' })).toMatchObject({ code: 0 })
@@ -97,7 +97,7 @@ describe('of Redis', () => {
     expect(find('eviction')).toMatchObject({
       verdict: 'warning',
       detail: expect.stringContaining('allkeys-lru'),
-      cure: expect.stringContaining('noeviction'),
+      fix: expect.stringContaining('noeviction'),
     })
   })
 
@@ -105,14 +105,14 @@ describe('of Redis', () => {
     const redis = await openRedis({ args: ['--replicaof', '127.0.0.1', '1'] })
     const { code, find } = await asUpdater({ REDIS_URL: redis.url })
     expect(code).toBe(1)
-    expect(find('mode')).toMatchObject({ verdict: 'failed', cure: expect.stringContaining('primary') })
+    expect(find('mode')).toMatchObject({ verdict: 'failed', fix: expect.stringContaining('primary') })
   })
 
   test('a name that nobody knows, and a port on which nobody listens, are unreachable', async () => {
     const { code, failed } = await asUpdater({ REDIS_HOST: 'no-such-host.invalid' })
     expect(code).toBe(4)
     expect(failed).toMatchObject([
-      { check: 'name no-such-host.invalid:6379', cure: expect.stringContaining('REDIS_HOST') },
+      { check: 'name no-such-host.invalid:6379', fix: expect.stringContaining('REDIS_HOST') },
     ])
     const nobody = await asUpdater({ REDIS_HOST: '127.0.0.1', REDIS_PORT: '1' })
     expect(nobody.code).toBe(4)
@@ -126,7 +126,7 @@ describe('of Redis', () => {
     const env = { REDIS_URL: redis.url }
     const untrusted = await asUpdater(env)
     expect(untrusted.failed).toMatchObject([
-      { check: `TLS 127.0.0.1:${redis.port}`, cure: expect.stringContaining('REDIS_TLS_CA_FILE') },
+      { check: `TLS 127.0.0.1:${redis.port}`, fix: expect.stringContaining('REDIS_TLS_CA_FILE') },
     ])
     const trusted = await asUpdater({ ...env, REDIS_TLS_CA_FILE: redis.tls?.caPath ?? '' })
     expect(trusted.code).toBe(0)
@@ -163,16 +163,16 @@ describe('of Redis', () => {
       detail: expect.stringContaining(`by ${way}, as whole`),
     })
     expect((await as('lacking')).failed).toMatchObject([
-      { check: 'commands of the kv-updater', cure: 'redis-cli ACL SETUSER lacking +get' },
+      { check: 'commands of the kv-updater', fix: 'redis-cli ACL SETUSER lacking +get' },
     ])
     expect((await as('keyless')).failed).toMatchObject([
       {
         detail: expect.stringContaining('set on cache_service:*'),
-        cure: 'redis-cli ACL SETUSER keyless ~cache_service:*',
+        fix: 'redis-cli ACL SETUSER keyless ~cache_service:*',
       },
     ])
     expect((await as('deaf')).failed).toMatchObject([
-      { detail: 'deaf may not: subscribe on update', cure: 'redis-cli ACL SETUSER deaf &update' },
+      { detail: 'deaf may not: subscribe on update', fix: 'redis-cli ACL SETUSER deaf &update' },
     ])
     const left = (await admin.keys('*')).filter((key) => !key.startsWith('cache_service:doctor:'))
     expect(left).toEqual([])
@@ -193,9 +193,9 @@ describe('of Kafka', () => {
       {
         check: `topic ${topic}`,
         detail: 'it does not exist',
-        cure: expect.stringContaining('KAFKA_VALIDATED_DATA_TOPIC'),
+        fix: expect.stringContaining('KAFKA_VALIDATED_DATA_TOPIC'),
       },
-      { check: `topic ${errorTopic}`, cure: expect.stringContaining('KAFKA_ERROR_TOPIC') },
+      { check: `topic ${errorTopic}`, fix: expect.stringContaining('KAFKA_ERROR_TOPIC') },
     ])
     await createErrorTopic()
     expect((await examine(env)).failed.map(({ check }) => check)).toEqual([`topic ${topic}`])
@@ -220,7 +220,7 @@ describe('of Kafka', () => {
     const all = await examine({ ...env, KAFKA_BOOTSTRAP_SERVERS: 'no-such-host.invalid:9092' })
     expect(all.code).toBe(4)
     expect(all.failed).toMatchObject([
-      { check: 'name no-such-host.invalid:9092', cure: expect.stringContaining('KAFKA_BOOTSTRAP_SERVERS') },
+      { check: 'name no-such-host.invalid:9092', fix: expect.stringContaining('KAFKA_BOOTSTRAP_SERVERS') },
     ])
     const one = await examine({ ...env, KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:1,${brokers}` })
     expect(one.code).toBe(0)
@@ -292,7 +292,7 @@ describe('of Kafka', () => {
       const { code, failed, output } = await examine({ ...env, KAFKA_SASL_PASSWORD: 'wrong-secret' })
       expect(code).toBe(1)
       expect(failed).toMatchObject([
-        { area: 'kafka', check: 'login', cure: expect.stringContaining('KAFKA_SASL_PASSWORD') },
+        { area: 'kafka', check: 'login', fix: expect.stringContaining('KAFKA_SASL_PASSWORD') },
       ])
       expect(output).not.toContain('secret')
     })
@@ -304,7 +304,7 @@ describe('of Kafka', () => {
         return Object.fromEntries(
           withoutRedis(findings)
             .filter(({ verdict }) => verdict !== 'ok')
-            .map(({ check, cure, verdict }) => [check, cure ?? verdict]),
+            .map(({ check, fix, verdict }) => [check, fix ?? verdict]),
         )
       }
       const acl = (operation: string, resource: string) =>

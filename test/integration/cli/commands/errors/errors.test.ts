@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import { validLetters, writeLetters } from '../../../../support/processes/dead-letter-scenario.ts'
+import { validDeadLetters, writeDeadLetters } from '../../../../support/processes/dead-letter-scenario.ts'
 import { patiently } from '../../../../support/patiently.ts'
 import { redisAclOf } from '../../../../support/docs/readme.ts'
 import { readTopic } from '../../../../support/records/read-topic.ts'
@@ -16,8 +16,8 @@ import {
 
 const FURTHER_PERMISSIONS = '+getbit +setbit +mget +zrevrange'
 
-/** Letters that a real worker wrote: of a blocked key, of text that is no JSON, of a record for nobody. */
-async function openWithLetters(context: ScenarioContext): Promise<WorkerScenario> {
+/** Dead letters that a real worker wrote: of a blocked key, of text that is no JSON, of a record for nobody. */
+async function openWithDeadLetters(context: ScenarioContext): Promise<WorkerScenario> {
   const scenario = await openWorkerScenario(context, { partitions: 1 })
   const { redis } = scenario
   await redis.set('device:blocked:metadata', 'not a hash')
@@ -34,17 +34,17 @@ async function openWithLetters(context: ScenarioContext): Promise<WorkerScenario
 }
 
 describe('cache-cli errors', () => {
-  test('list, stats and show tell of the letters in every format', async (context) => {
-    const { env, errorTopic, topic } = await openWithLetters(context)
+  test('list, stats and show tell of the dead letters in every format', async (context) => {
+    const { env, errorTopic, topic } = await openWithDeadLetters(context)
     const list = await runCliHere(['errors', 'list'], env)
     expect(list.code).toBe(0)
     expect(list.output.split('\n')).toHaveLength(5)
-    expect(list.output).toMatch(/^letter +written_at +reason +device_id +source +error\n/)
+    expect(list.output).toMatch(/^dead_letter +written_at +reason +device_id +source +error\n/)
     expect(list.output).toMatch(/^0:0 +\S+ +wrong_type +blocked +0:0 +WRONGTYPE/m)
 
     const rows = await runCliHere(['errors', 'list', '--reason', 'not_json', '-f', 'json'], env)
     expect(JSON.parse(rows.output)).toMatchObject([
-      { letter: '0:1', reason: 'not_json', device_id: 'half', source_topic: topic, source_offset: 1 },
+      { dead_letter: '0:1', reason: 'not_json', device_id: 'half', source_topic: topic, source_offset: 1 },
     ])
     const one = await runCliHere(['errors', 'list', '-n', '1', '-f', 'csv'], env)
     expect(one.output.split('\n')).toHaveLength(3)
@@ -53,7 +53,7 @@ describe('cache-cli errors', () => {
 
     const stats = await runCliHere(['errors', 'stats', '-f', 'json', '--top', '1'], env)
     expect(JSON.parse(stats.output)).toMatchObject({
-      letters: 3,
+      dead_letters: 3,
       by_reason: [
         { name: 'missing_device_id', count: 1 },
         { name: 'not_json', count: 1 },
@@ -70,38 +70,38 @@ describe('cache-cli errors', () => {
       request_id: 'request-1',
       key: 'blocked',
       replayed: 'no',
-      original_from: 'the letter',
+      original_from: 'the dead letter',
       original: { device_id: 'blocked', metadata: { datatype_name: 'temperature' } },
     })
     const original = await runCliHere(['errors', 'show', '0:1', '--original'], env)
     expect(original.output).toBe('{"half\n')
     expect(await runCliHere(['errors', 'show', '0:9'], env)).toMatchObject({
       code: 3,
-      errors: `cache-cli: there is no letter ${errorTopic} 0:9: the partition holds 0 to 2\n`,
+      errors: `cache-cli: there is no dead letter ${errorTopic} 0:9: the partition holds 0 to 2\n`,
     })
   })
 
-  test('a list of the newest letters reads the end of the topic, and the rest only if it must', async (context) => {
+  test('a list of the newest dead letters reads the end of the topic, and the rest only if it must', async (context) => {
     const scenario = await openWorkerScenario(context, { partitions: 1 })
-    await writeLetters(scenario, validLetters(300))
+    await writeDeadLetters(scenario, validDeadLetters(300))
     const { env } = scenario
     const list = async (...args: string[]) => {
       const { errors, output } = await runCliHere(['errors', 'list', '-f', 'json', ...args], env)
-      const rows: { letter: string }[] = JSON.parse(output)
-      return { errors, letters: rows.map(({ letter }) => letter) }
+      const rows: { dead_letter: string }[] = JSON.parse(output)
+      return { errors, deadLetters: rows.map(({ dead_letter }) => dead_letter) }
     }
     const newest = await list('-n', '3')
-    expect(newest.letters).toEqual(['0:299', '0:298', '0:297'])
+    expect(newest.deadLetters).toEqual(['0:299', '0:298', '0:297'])
     expect(newest.errors).toBe('the newest 3: --limit shows more, and errors stats counts them all\n')
     const first = await list('--device', 'd-1')
-    expect(first).toEqual({ errors: '', letters: ['0:1'] })
+    expect(first).toEqual({ errors: '', deadLetters: ['0:1'] })
     const all = await list('-n', '200')
-    expect(all.letters).toHaveLength(200)
+    expect(all.deadLetters).toHaveLength(200)
     expect(all.errors).toBe('the newest 200 of 300: --limit shows more\n')
   })
 
-  test('replay applies a letter when its cause is gone, once, and its exit code tells whether all is well', async (context) => {
-    const { admin, env, errorTopic, kafka, redis } = await openWithLetters(context)
+  test('replay applies a dead letter when its cause is gone, once, and its exit code tells whether all is well', async (context) => {
+    const { admin, env, errorTopic, kafka, redis } = await openWithDeadLetters(context)
     const before = await readEverything(redis)
     const dry = await runCliHere(['errors', 'replay', '--dry-run'], env)
     expect(dry).toMatchObject({ code: 1, output: expect.stringMatching(/^still_invalid +3 /m) })
@@ -119,7 +119,7 @@ describe('cache-cli errors', () => {
     expect(JSON.parse(again.output)).toEqual({
       to: 'cache',
       dry_run: false,
-      letters: 3,
+      dead_letters: 3,
       failed: 2,
       results: { already_replayed: 1, still_invalid: 2 },
     })
@@ -129,10 +129,10 @@ describe('cache-cli errors', () => {
   })
 
   test('replay --to topic is read by the worker as any other record', async (context) => {
-    const scenario = await openWithLetters(context)
+    const scenario = await openWithDeadLetters(context)
     const { env, redis } = scenario
     await redis.del('device:blocked:metadata')
-    const sent = await runCliHere(['errors', 'replay', '--to', 'topic', '--letter', '0:0'], env)
+    const sent = await runCliHere(['errors', 'replay', '--to', 'topic', '--dead-letter', '0:0'], env)
     expect(sent).toMatchObject({ code: 0, output: expect.stringMatching(/^sent +1 /m) })
     expect(await redis.exists('device:blocked:metadata')).toBe(0)
     const worker = await scenario.startWorker()
@@ -149,7 +149,7 @@ describe('cache-cli errors', () => {
     const { redis, redisServer } = scenario
     const env = { ...scenario.env, REDIS_URL: `redis://operator:secret@127.0.0.1:${redisServer.port}` }
     await scenario.send([update({ deviceId: 'in-topic' })])
-    await writeLetters(scenario, validLetters(2))
+    await writeDeadLetters(scenario, validDeadLetters(2))
     await redis.set('cache_service:listening', '1')
     for (const args of [
       ['errors', 'show', '0:0'],
@@ -168,7 +168,7 @@ describe('cache-cli errors', () => {
   })
 
   test('show and explain work together', async (context) => {
-    const { env } = await openWithLetters(context)
+    const { env } = await openWithDeadLetters(context)
     const { output } = await runCliHere(['errors', 'show', '0:0', '--original'], env)
     const explained = await runCliHere(['explain', '-', '-f', 'json'], env, { stdin: output })
     expect(JSON.parse(explained.output)).toMatchObject({ verdict: 'update', outcome: 'wrong_type' })
@@ -178,7 +178,7 @@ describe('cache-cli errors', () => {
     for (const args of [
       ['--since', 'yesterday'],
       ['--reason', 'bad_luck'],
-      ['--letter', '1-2'],
+      ['--dead-letter', '1-2'],
       ['--to', 'nowhere'],
     ]) {
       const { code, errors } = await runCliHere(['errors', 'replay', ...args])

@@ -3,7 +3,7 @@ import { readiness, type ReadinessCheck } from '../lifecycle/readiness.ts'
 import type { Logger } from './logger.ts'
 
 /** What is said of a process, whatever roles it plays. */
-export function createProcessEvents(log: Logger) {
+export function createProcessTelemetry(log: Logger) {
   let lastKinds: string | undefined
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'started'),

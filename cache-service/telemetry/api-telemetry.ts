@@ -1,21 +1,21 @@
 import { messageOf, type ServiceError } from '../../shared/errors.ts'
 import type { SseDropReason } from '../core/events/event-frames.ts'
-import { createApiMetrics, type LookupResult } from './api-metrics.ts'
+import { createApiMetrics, type LookupOutcome } from './api-metrics.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
-import { createRedisEvents } from './redis-events.ts'
+import { createRedisTelemetry } from './redis-telemetry.ts'
 
-export type ApiEvents = ReturnType<typeof createApiEvents>
+export type ApiTelemetry = ReturnType<typeof createApiTelemetry>
 
 const TROUBLE_LINES_PER_SECOND = 1
 
 type RequestMetrics = { count(): void; time(seconds: number): void }
 
 /** One function per thing that happens; it logs and counts together. Never an id, a key, a value or a token. */
-export function createApiEvents(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
+export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
   const metrics = createApiMetrics(processMetrics)
-  const redis = createRedisEvents(log, processMetrics, now, {
+  const redis = createRedisTelemetry(log, processMetrics, now, {
     fails: 'Redis does not answer',
     works: 'Redis answers again',
   })
@@ -53,7 +53,7 @@ export function createApiEvents(log: Logger, processMetrics: ProcessMetrics, now
       const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined }
       log.error({ method, route, error: message, stack, linesHeldBack: heldBack }, 'a request failed: a bug')
     },
-    lookedUp(result: LookupResult, count: number) {
+    lookedUp(result: LookupOutcome, count: number) {
       if (count > 0) metrics.lookups.inc({ result }, count)
     },
 

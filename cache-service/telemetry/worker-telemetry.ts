@@ -1,7 +1,7 @@
 import { messageOf, type ServiceError } from '../../shared/errors.ts'
 import type { RejectReason } from '../core/records/parse-record.ts'
 import type { ResultCounts } from '../core/records/settle.ts'
-import { cureOf } from '../core/operator-hint.ts'
+import { operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import {
   CONSUMER_STATES,
@@ -12,10 +12,10 @@ import {
 } from './worker-metrics.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
-import { createRedisEvents } from './redis-events.ts'
+import { createRedisTelemetry } from './redis-telemetry.ts'
 import { createSummary } from './summary.ts'
 
-export type WorkerEvents = ReturnType<typeof createWorkerEvents>
+export type WorkerTelemetry = ReturnType<typeof createWorkerTelemetry>
 
 export type ChunkApplied = {
   readonly partition: number
@@ -40,7 +40,7 @@ const DEAD_LETTER_LINES_PER_SECOND = 3
 const TROUBLE_LINES_PER_SECOND = 1
 
 /** One function per thing that happens; it logs and counts together. */
-export function createWorkerEvents(
+export function createWorkerTelemetry(
   log: Logger,
   processMetrics: ProcessMetrics,
   topic: string,
@@ -49,7 +49,7 @@ export function createWorkerEvents(
 ) {
   const metrics = createWorkerMetrics(processMetrics, topic)
   const deadLetterLines = createRateLimit(DEAD_LETTER_LINES_PER_SECOND, now)
-  const redis = createRedisEvents(log, processMetrics, now, {
+  const redis = createRedisTelemetry(log, processMetrics, now, {
     fails: 'Redis does not take writes',
     works: 'Redis takes writes again',
   })
@@ -92,11 +92,11 @@ export function createWorkerEvents(
       summary.write({ lag, devices: deviceCount, state: state ?? 'waiting' })
     },
     /** Only the line; deadLettersSent counts. */
-    deadLetter(letter: DeadLettered) {
-      const heldBack = letter.reason === 'internal_error' ? 0 : deadLetterLines.pass()
+    deadLetter(deadLetter: DeadLettered) {
+      const heldBack = deadLetter.reason === 'internal_error' ? 0 : deadLetterLines.pass()
       if (heldBack === undefined) return
-      const fields = { topic, ...letter, ...(heldBack > 0 && { linesHeldBack: heldBack }) }
-      if (letter.reason === 'internal_error')
+      const fields = { topic, ...deadLetter, ...(heldBack > 0 && { linesHeldBack: heldBack }) }
+      if (deadLetter.reason === 'internal_error')
         log.error(fields, 'dead letter: our own code failed on this record')
       else log.warn(fields, 'dead letter')
     },
@@ -114,7 +114,7 @@ export function createWorkerEvents(
       if (heldBack === undefined) return
       const { side, code } = error
       const fields = { partition, side, code, attempt, error: error.message }
-      if (error.failureClass === 'operator') log.error(fields, `holding: ${cureOf(error)}`)
+      if (error.failureClass === 'operator') log.error(fields, `holding: ${operatorHint(error)}`)
       else if (error.side === 'own')
         log.error(fields, 'holding: a release that can read these records is needed')
       else log.warn(fields, 'holding: the chunk will be tried again')
@@ -158,7 +158,7 @@ export function createWorkerEvents(
     consumerRestart(reason: RestartReason, error: ServiceError, delayMs: number) {
       metrics.consumerRestarts.inc({ reason })
       const fields = { reason, error: error.message, delayMs: Math.round(delayMs) }
-      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
+      if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, 'consumer will be rebuilt')
     },
     consumerAbandoned: () =>

@@ -1,26 +1,26 @@
 import { messageOf, type ServiceError } from '../../shared/errors.ts'
 import type { GapReason } from '../core/events/stream-entry.ts'
-import { cureOf } from '../core/operator-hint.ts'
+import { operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
-import { createRedisEvents } from './redis-events.ts'
-import { createUpdaterMetrics, type UpdateResult } from './updater-metrics.ts'
+import { createRedisTelemetry } from './redis-telemetry.ts'
+import { createUpdaterMetrics, type UpdateOutcome } from './updater-metrics.ts'
 
-export type UpdaterEvents = ReturnType<typeof createUpdaterEvents>
+export type UpdaterTelemetry = ReturnType<typeof createUpdaterTelemetry>
 
 const TROUBLE_LINES_PER_SECOND = 1
 
 /** One function per thing that happens; it logs and counts together. Never a value, only its type. */
-export function createUpdaterEvents(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
+export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
   const droppedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
   const subscribeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
   const metrics = createUpdaterMetrics(processMetrics)
-  const redis = createRedisEvents(log, processMetrics, now, {
+  const redis = createRedisTelemetry(log, processMetrics, now, {
     fails: 'no connection to Redis',
     works: 'Redis answers again',
   })
-  const count = (result: UpdateResult) => metrics.updates.inc({ result })
+  const count = (result: UpdateOutcome) => metrics.updates.inc({ result })
 
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'kv-updater started'),
@@ -56,7 +56,7 @@ export function createUpdaterEvents(log: Logger, processMetrics: ProcessMetrics,
       count('failed')
       redis.count(error)
       const fields = { type, code: error.code, error: error.message }
-      log.error(fields, error.failureClass === 'operator' ? cureOf(error) : 'update failed: Redis')
+      log.error(fields, error.failureClass === 'operator' ? operatorHint(error) : 'update failed: Redis')
     },
     updateDropped(pending: number) {
       count('dropped')
@@ -84,7 +84,7 @@ export function createUpdaterEvents(log: Logger, processMetrics: ProcessMetrics,
       const heldBack = subscribeLines.pass()
       if (heldBack === undefined) return
       const fields = { channel, code: error.code, error: error.message }
-      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
+      if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, 'not subscribed: will try again')
     },
 

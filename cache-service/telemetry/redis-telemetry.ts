@@ -1,10 +1,10 @@
 import type { ServiceError } from '../../shared/errors.ts'
-import { cureOf } from '../core/operator-hint.ts'
+import { operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
 
-export type RedisEvents = ReturnType<typeof createRedisEvents>
+export type RedisTelemetry = ReturnType<typeof createRedisTelemetry>
 
 const TROUBLE_LINES_PER_SECOND = 1
 
@@ -12,7 +12,7 @@ const TROUBLE_LINES_PER_SECOND = 1
  * What a role says and counts of Redis.
  * @param words what it is to this role that Redis fails, and works again.
  */
-export function createRedisEvents(
+export function createRedisTelemetry(
   log: Logger,
   metrics: ProcessMetrics,
   now: () => number,
@@ -53,7 +53,7 @@ export function createRedisEvents(
       isUp = false
       const { code, message } = error
       const fields = { ...(connection !== undefined && { connection }), code, error: message }
-      if (error.failureClass === 'operator') log.error(fields, cureOf(error))
+      if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, words.fails)
     },
   }

@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../../shared/errors.ts'
-import type { ServerStats } from '../../core/cache-queue/ports.ts'
+import { redisError } from '../../shared/errors.ts'
+import type { ServerStatsReader } from '../core/server-stats.ts'
 
 /** What Redis says of itself, by INFO and DBSIZE. */
-export function createServerStats(redis: Redis): ServerStats {
+export function createServerStatsReader(redis: Redis): ServerStatsReader {
   return {
     async ping() {
       try {
