@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vites
 import { createRecordFinder } from '../../../cache-service/kafka/record-finder.ts'
 import { createTopicBounds } from '../../../cache-service/kafka/topic-bounds.ts'
 import { TopicReader } from '../../../cache-service/kafka/topic-reader.ts'
-import { patiently } from '../../support/patiently.ts'
+import { patiently } from '../../support/eventually.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 
 const now = () => Date.now()
@@ -164,7 +164,7 @@ test('records are found by their coordinates, and of those that are gone it is s
       `Kafka has deleted ${topic} 1:3: the partition begins at 4`,
       `${topic} 1:10 does not exist: the partition ends at 10`,
       '1:9',
-      `${topic} has no partition 7 (any more)`,
+      `${topic} has no partition 7`,
     ],
   )
 })

@@ -77,7 +77,7 @@ describe.concurrent('a replay to the cache', () => {
     const first = await replayDeadLetters(scenario)
     expect(first.counts).toMatchObject({ applied: 1, still_invalid: 2, expired: 1, tombstone: 1 })
     expect(first.failed).toBe(2)
-    expect(first.told.map(({ outcome }) => outcome.detail ?? '').filter(Boolean)).toEqual([
+    expect(first.replayed.map(({ outcome }) => outcome.detail ?? '').filter(Boolean)).toEqual([
       expect.stringContaining('wrong_type: WRONGTYPE'),
       expect.stringContaining('not_json: '),
     ])
@@ -134,12 +134,12 @@ describe.concurrent('a replay to the cache', () => {
     ])
     await admin.fetchTopicOffsets(topic)
     await admin.deleteTopicRecords({ topic, partitions: [{ partition: 1, offset: '1' }] })
-    const { counts, told } = await replayDeadLetters(scenario)
+    const { counts, replayed } = await replayDeadLetters(scenario)
     expect(counts).toMatchObject({ applied: 0, original_gone: 3 })
-    expect(told.map(({ outcome }) => outcome.detail)).toEqual([
+    expect(replayed.map(({ outcome }) => outcome.detail)).toEqual([
       `Kafka has deleted ${topic} 1:0: the partition begins at 1`,
       `${topic} 1:99 does not exist: the partition ends at 3`,
-      `another record is at its place in ${topic} now`,
+      `${topic} 1:2 is a different record now`,
     ])
   })
 
@@ -179,9 +179,9 @@ describe.concurrent('a replay to the cache', () => {
     }))
     await writeDeadLetters(scenario, deadLetters)
     const devices = async (filter: Parameters<typeof replayDeadLetters>[1]) => {
-      const { told, scanned } = await replayDeadLetters(scenario, { ...filter, isDryRun: true })
-      expect(scanned.matching).toBe(told.length)
-      return told.map(({ deadLetter }) => deadLetter.deviceId).join('')
+      const { replayed, scanned } = await replayDeadLetters(scenario, { ...filter, isDryRun: true })
+      expect(scanned.matching).toBe(replayed.length)
+      return replayed.map(({ deadLetter }) => deadLetter.deviceId).join('')
     }
     expect(await devices({ filter: { reasons: ['wrong_type'] } })).toBe('ac')
     expect(await devices({ filter: { devices: ['b'] } })).toBe('b')
