@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { reserveOwnKafka, reserveOwnRedis } from '../support/servers/servers.ts'
 import { update } from '../support/records/tagged-records.ts'
 import { createTopic } from '../support/test-scope.ts'

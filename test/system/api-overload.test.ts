@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 

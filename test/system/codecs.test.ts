@@ -2,7 +2,7 @@ import { openSync, closeSync, readdirSync, readFileSync, writeSync } from 'node:
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createDeviceFleet } from '../simulator/device-fleet.ts'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { startOwnKafka } from '../support/servers/servers.ts'
 import { fromFleet, update } from '../support/records/tagged-records.ts'
 import { WIRE_CODECS } from '../support/records/wire-codecs.ts'

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PythonDict } from '../simulator/python-text.ts'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { redisAclOf } from '../support/docs/readme.ts'
 import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
 import { update } from '../support/records/tagged-records.ts'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createDeviceFleet } from '../simulator/device-fleet.ts'
 import type { PythonDict } from '../simulator/python-text.ts'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { runProgram } from '../support/processes/run-program.ts'
 import { fromFleet, tombstone, update, type TaggedRecord } from '../support/records/tagged-records.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'

@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { reservePort } from '../../support/servers/free-port.ts'
 import { appendUpdate, storeDevice } from '../../support/processes/client-world.ts'
 import { COMPILER, installPackage, type InstalledPackage } from '../../support/processes/npm-package.ts'
-import { patiently } from '../../support/patiently.ts'
+import { patiently } from '../../support/eventually.ts'
 import { UPDATE_TYPES_KEY } from '../../../shared/contract/keys.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
 

@@ -3,10 +3,10 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { repository } from '../repository.ts'
 
 const run = promisify(execFile)
 
-const repository = join(import.meta.dirname, '../../..')
 const pom = join(repository, 'deploy', 'local', 'kafka', 'pom.xml')
 const cache = join(repository, '.cache')
 
@@ -15,15 +15,15 @@ const COPY_DEPENDENCIES = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.
 
 export const kafkaVersion = readKafkaVersion()
 
-/** `<folder>/*` is the class path. Fetched by Maven once (54 MB, about 30 s), then kept in .cache/. */
+/** `<folder>/*` is the class path. Maven fetches the jars once (54 MB, about 30 s); then they stay in .cache/. */
 export const kafkaJarsFolder = join(cache, `kafka-${kafkaVersion}`)
 
-/** What is missing for a native Kafka, or undefined if it can be started (perhaps after a download). */
+/** Explains what is missing for a native Kafka; undefined if it can be started (perhaps after a download). */
 export async function whyNoNativeKafka(): Promise<string | undefined> {
   const problems: string[] = []
   const java = await javaMajorVersion()
   if (java === undefined) problems.push('Java is not in PATH')
-  else if (java < MIN_JAVA) problems.push(`Java ${MIN_JAVA} or newer is needed, not ${java}`)
+  else if (java < MIN_JAVA) problems.push(`Java ${MIN_JAVA} or newer is required, but this is Java ${java}`)
   if (!existsSync(kafkaJarsFolder) && !(await answers('mvn', '--version'))) {
     problems.push(`mvn is not in PATH, and Kafka's jars are not in ${kafkaJarsFolder} yet`)
   }
@@ -36,7 +36,7 @@ export function javaCommand(): string {
   return home ? join(home, 'bin', 'java') : 'java'
 }
 
-/** Safe when several processes ask at once: one fetches into a folder of its own, which then takes the name. */
+/** Safe for concurrent processes: one of them fetches into a temporary folder, and then renames that. */
 export async function fetchKafkaJars(): Promise<void> {
   if (existsSync(kafkaJarsFolder)) return
   mkdirSync(cache, { recursive: true })
@@ -58,7 +58,7 @@ export async function fetchKafkaJars(): Promise<void> {
   }
 }
 
-/** Takes the lock, or waits until somebody else has fetched the jars: then undefined. */
+/** Takes the lock; or waits until another process has fetched the jars, and returns undefined. */
 async function lockOrWait(path: string): Promise<(() => void) | undefined> {
   while (!existsSync(kafkaJarsFolder)) {
     try {

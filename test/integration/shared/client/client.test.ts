@@ -27,9 +27,8 @@ import {
   reportRebuilding,
   storeDevice,
 } from '../../../support/processes/client-world.ts'
-import { eventually } from '../../../support/eventually.ts'
+import { eventually, patiently } from '../../../support/eventually.ts'
 import { startOwnRedis } from '../../../support/servers/native-redis.ts'
-import { patiently } from '../../../support/patiently.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 

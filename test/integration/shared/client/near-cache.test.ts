@@ -12,8 +12,7 @@ import {
   reportRebuilding,
   storeDevice,
 } from '../../../support/processes/client-world.ts'
-import { eventually } from '../../../support/eventually.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { eventually, patiently } from '../../../support/eventually.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
