@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { runProgram } from '../support/processes/run-program.ts'
 
-test('every bad setting is printed at once with what it is, no secret is, and the exit code is 2', async () => {
+test('all invalid settings are printed together with their descriptions but without secrets, and the exit code is 2', async () => {
   const { code, output, errors } = await runProgram(['worker'], {
     KAFKA_BOOTSTRAP_SERVERS: 'no port',
     KAFKA_SESSION_TIMEOUT_S: 'long',
@@ -34,7 +34,7 @@ test('every bad setting is printed at once with what it is, no secret is, and th
   expect(output + errors).not.toContain('secret')
 })
 
-test('a port that is taken is an error of the setting that names it', async ({ onTestFinished }) => {
+test('a port that is in use is reported with the name of its setting', async ({ onTestFinished }) => {
   const squatter = createServer().listen(0, '127.0.0.1')
   onTestFinished(() => void squatter.close())
   await once(squatter, 'listening')
@@ -45,7 +45,7 @@ test('a port that is taken is an error of the setting that names it', async ({ o
   expect(output).toMatch(new RegExp(`METRICS_PORT 127.0.0.1:${port}.*EADDRINUSE`))
 })
 
-test('an unknown role is refused, and --version and --help say what they say', async () => {
+test('an unknown role is refused, --version prints the version, and --help prints the help', async () => {
   expect(await runProgram(['wroker'], {})).toMatchObject({
     code: 2,
     errors: expect.stringContaining('wroker'),
