@@ -241,9 +241,9 @@ export class Oracle {
     })
   }
 
-  async #conservationDifferences({ consumed: ask, redelivered = false }: Comparison): Promise<string[]> {
-    if (ask === undefined) return []
-    const consumed = await ask()
+  async #conservationDifferences({ consumed: count, redelivered = false }: Comparison): Promise<string[]> {
+    if (count === undefined) return []
+    const consumed = await count()
     if (redelivered ? consumed >= this.produced : consumed === this.produced) return []
     return [`${consumed} records were consumed, ${this.produced} produced`]
   }

@@ -3,7 +3,6 @@ import { gapFields, hintFields } from '../../../cache-service/core/events/stream
 import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { DeviceCacheClient } from '../../../shared/client/client.ts'
 import type { DeviceCacheClientOptions } from '../../../shared/client/types.ts'
-import { parseDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
 import {
   DEVICE_INDEX_KEY,
   DEVICE_STREAM_KEY,
@@ -11,17 +10,12 @@ import {
   UPDATE_STREAM_KEY,
 } from '../../../shared/contract/keys.ts'
 import { startApiProxy, type ApiProxy } from '../servers/api-proxy.ts'
+import { deviceId } from '../records/record-builder.ts'
 import type { RedisDatabase } from '../test-scope.ts'
 
 export const NEWEST = '2025-06-08T18:27:17.476623+00:00'
 
 type Connection = RedisDatabase['client']
-
-export function deviceIdOf(text: string): DeviceId {
-  const id = parseDeviceId(text)
-  if (id === undefined) throw new Error(`${text} is not a device id`)
-  return id
-}
 
 /** Stores a device as a worker does. */
 export async function storeDevice(
@@ -30,7 +24,7 @@ export async function storeDevice(
   fields: Record<string, string> = {},
   ttlMs = 86_400_000,
 ): Promise<void> {
-  const id = deviceIdOf(text)
+  const id = deviceId(text)
   await redis
     .multi()
     .hset(deviceKey(id), { persist: 'true', last_updated: NEWEST, ...fields })

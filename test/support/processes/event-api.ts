@@ -63,7 +63,7 @@ export async function startEventApi(
     {
       position: () => follower.position,
       follow: (listener) => follower.follow(listener),
-      read: (...asked) => streams.read(...asked),
+      read: (...args) => streams.read(...args),
       announceListening: () => announceListening(redis, LISTENING_MS),
       telemetry: {
         sseClients: (count) => (counts.clients = count),

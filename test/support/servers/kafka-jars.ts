@@ -24,7 +24,7 @@ export async function whyNoNativeKafka(): Promise<string | undefined> {
   const java = await javaMajorVersion()
   if (java === undefined) problems.push('Java is not in PATH')
   else if (java < MIN_JAVA) problems.push(`Java ${MIN_JAVA} or newer is required, but this is Java ${java}`)
-  if (!existsSync(kafkaJarsFolder) && !(await answers('mvn', '--version'))) {
+  if (!existsSync(kafkaJarsFolder) && !(await canRun('mvn', '--version'))) {
     problems.push(`mvn is not in PATH, and Kafka's jars are not in ${kafkaJarsFolder} yet`)
   }
   if (problems.length === 0) return undefined
@@ -93,7 +93,7 @@ async function javaMajorVersion(): Promise<number | undefined> {
   }
 }
 
-async function answers(command: string, ...args: string[]): Promise<boolean> {
+async function canRun(command: string, ...args: string[]): Promise<boolean> {
   try {
     await run(command, args)
     return true
