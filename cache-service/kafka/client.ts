@@ -74,7 +74,7 @@ function saslOptions({ sasl }: KafkaConfig): Pick<KafkaJsConfig, 'sasl'> {
 
 /**
  * KafkaJS logs an expected rebalance as an ERROR, and repeats what our own telemetry reports better. So its errors
- * are logged at debug level, and everything expected at trace level.
+ * are logged at debug level, and everything else at trace level.
  */
 function relayLogEntry(log: Logger, { level, namespace, log: entry }: LogEntry): void {
   const { message, timestamp: _ours, logger: _kafkajs, stack: _stack, ...fields } = entry

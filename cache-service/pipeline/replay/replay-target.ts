@@ -48,7 +48,7 @@ export const FAILED_RESULTS: ReadonlySet<ReplayResult> = new Set<ReplayResult>([
 export type ReplayOutcome = {
   readonly result: ReplayResult
   readonly detail?: string
-  /** The reason to end the run: a server is unavailable, or refuses our credentials. */
+  /** The reason to end the run: a server is unavailable, or refuses access. */
   readonly outage?: ServiceError
 }
 
