@@ -19,6 +19,7 @@ tools:
 	@deploy/local/install-tools.sh
 
 test: install ## format, lint, types and all tests, against a real Kafka and a real Redis
+	@$(NODE) test/fetch-tools.ts
 	@$(NODE) test/run-all.ts
 
 check: install ## format, lint, types and the unit tests: seconds, no servers

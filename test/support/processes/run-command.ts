@@ -6,7 +6,7 @@ export type Exit = { readonly code: number; readonly stdout: string; readonly st
 export type CommandOptions = {
   readonly cwd: string
   /** Added to PATH (in which the Node.js of this test comes first) and HOME, which are all it inherits. */
-  readonly env?: Readonly<Record<string, string>>
+  readonly env?: Readonly<Record<string, string | undefined>>
   readonly timeoutMs: number
 }
 
