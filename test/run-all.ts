@@ -1,5 +1,5 @@
-// Runs all checks and tests, even if some fail: format, lint, types, then vitest with the given arguments. Each of the
-// three checks counts as one test. The last line is the total.
+// Runs all checks and tests, even after one fails: format, lint, types, then vitest, which receives the arguments of
+// this program. Each of the three checks counts as one test. The last line is the total.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,7 +7,6 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import color from 'picocolors'
 import { z } from 'zod'
-import { repository } from './support/repository.ts'
 
 type Counts = { passed: number; failed: number; skipped: number }
 
@@ -16,6 +15,8 @@ const CHECKS: Readonly<Record<string, string[]>> = {
   lint: ['oxlint', '--deny-warnings'],
   types: ['tsc', '--noEmit'],
 }
+
+const repository = join(import.meta.dirname, '..')
 
 async function runCheck(name: string, [command = '', ...args]: string[]): Promise<Counts> {
   const startedAt = performance.now()
@@ -53,8 +54,8 @@ async function runVitest(args: readonly string[]): Promise<Counts> {
   }
 }
 
-/** A file that cannot be loaded, a server that cannot be found and an error outside a test count as failures, too. */
-export function countTests(report: z.infer<typeof vitestReport> | undefined, hasSucceeded: boolean): Counts {
+/** A file that cannot be loaded, a server that cannot be found and an error outside of tests are failures, too. */
+export function countTests(report: z.infer<typeof vitestReport> | undefined, exitedWell: boolean): Counts {
   if (report === undefined) return { passed: 0, failed: 1, skipped: 0 }
   const unloaded = report.testResults.filter(
     ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
@@ -62,7 +63,7 @@ export function countTests(report: z.infer<typeof vitestReport> | undefined, has
   const failed = report.numFailedTests + unloaded.length
   return {
     passed: report.numPassedTests,
-    failed: failed === 0 && !hasSucceeded ? 1 : failed,
+    failed: failed === 0 && !exitedWell ? 1 : failed,
     skipped: report.numPendingTests + report.numTodoTests,
   }
 }
@@ -83,7 +84,7 @@ function exitOf(child: ReturnType<typeof spawn>): Promise<number | null> {
 }
 
 async function main(): Promise<void> {
-  // Ctrl-C reaches vitest as well: it stops its servers, and its results so far are counted.
+  // Ctrl-C reaches vitest as well: it stops its servers, and we count the results so far.
   process.on('SIGINT', () => undefined)
   const checks = await Promise.all(Object.entries(CHECKS).map(([name, command]) => runCheck(name, command)))
   const counts = [...checks, await runVitest(process.argv.slice(2))]

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { repository } from '../repository.ts'
+import { runCommand } from '../processes/run-command.ts'
 
 const run = promisify(execFile)
 
@@ -47,11 +48,13 @@ export async function fetchKafkaJars(): Promise<void> {
     if (existsSync(kafkaJarsFolder)) return
     process.stderr.write(`fetching Kafka ${kafkaVersion} by Maven (54 MB, once) …\n`)
     const args = ['-B', '-q', '-f', pom, COPY_DEPENDENCIES, `-DoutputDirectory=${partial}`]
-    await run('mvn', args, { timeout: 600_000, maxBuffer: 16 * 1024 * 1024 })
+    const limits = { cwd: repository, env: process.env, timeoutMs: 600_000 }
+    const { code, stdout, stderr } = await runCommand('mvn', args, limits)
+    if (code !== 0) throw new Error(`\`mvn\` ended with ${code}:\n${stdout}${stderr}`)
     renameSync(partial, kafkaJarsFolder)
   } catch (error) {
-    const output = error instanceof Error && 'stdout' in error ? String(error.stdout) : ''
-    throw new Error(`Maven could not fetch Kafka ${kafkaVersion}:\n${output}`, { cause: error })
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new Error(`Maven could not fetch Kafka ${kafkaVersion}: ${reason}`, { cause: error })
   } finally {
     rmSync(partial, { recursive: true, force: true })
     unlock()

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { eventually } from '../../support/eventually.ts'
 
-test('eventually returns the value of the check once it passes', async () => {
+test('eventually returns the value of a check that passes after failures', async () => {
   let tries = 0
   const value = await eventually(
     () => {
@@ -15,7 +15,7 @@ test('eventually returns the value of the check once it passes', async () => {
   expect(tries).toBe(3)
 })
 
-test('eventually reports the last failure of a check that never passes', async () => {
+test('eventually reports the last error of a check that never passes', async () => {
   let tries = 0
   const check = () => {
     tries += 1
