@@ -1,3 +1,6 @@
+import type { ServiceError } from '../../shared/errors.ts'
+import { hintFor } from './operator-hint.ts'
+
 /** One thing that the doctor has looked at. */
 export type Finding = {
   readonly area: 'settings' | 'kafka' | 'redis' | 'machine'
@@ -26,6 +29,12 @@ export const kafkaFinding = findingIn('kafka')
 
 export function asUnreachable(finding: Finding): Finding {
   return finding.verdict === 'failed' ? { ...finding, isUnreachable: true } : finding
+}
+
+/** The fix for a failed login: what the error code says, or `otherwise` if the code is not one for an operator. */
+export function loginFix(error: ServiceError, otherwise: string): string {
+  const fix = error.failureClass === 'operator' ? hintFor(error)?.fix : undefined
+  return fix === undefined ? otherwise : `${fix.charAt(0).toUpperCase()}${fix.slice(1)}.`
 }
 
 export const DOCTOR_ROLES = ['worker', 'api', 'kv-updater', 'all'] as const

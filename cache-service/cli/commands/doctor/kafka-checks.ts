@@ -5,6 +5,7 @@ import {
   judgeErrorTopic,
   judgeRetention,
   kafkaFinding,
+  loginFix,
   type Finding,
 } from '../../../core/doctor.ts'
 import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
@@ -12,7 +13,6 @@ import { createTopicBounds, type TopicBounds } from '../../../kafka/topic-bounds
 import { createKafka, RETRY } from '../../../kafka/client.ts'
 import { registerCodecs } from '../../../kafka/codecs.ts'
 import { settledWithin } from '../../../lifecycle/sleep.ts'
-import { operatorHint } from '../../../core/operator-hint.ts'
 import type { Session } from '../../session.ts'
 import { probeAddress } from './probe-address.ts'
 
@@ -40,9 +40,8 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
   registerCodecs(() => undefined)
   const login = await logIn(kafka)
   if (login instanceof ServiceError) {
-    const fix = login.failureClass === 'operator' ? `${operatorHint(login)}.` : LOGIN_FIX
-    findings.push(kafkaFinding('failed', 'login', login.message, fix))
-    return [...findings, kafkaFinding('skipped', 'topics', 'we are not logged in')]
+    findings.push(kafkaFinding('failed', 'login', login.message, loginFix(login, PROTOCOL_FIX)))
+    return [...findings, kafkaFinding('skipped', 'topics', 'not logged in')]
   }
   const user = config.sasl?.username
   findings.push(kafkaFinding('ok', 'login', user === undefined ? 'without one (no SASL)' : `as ${user}`))
@@ -106,7 +105,7 @@ async function checkErrorTopic({ bounds, permissions, user }: Context, topic: st
             'failed',
             `writing ${topic}`,
             refusal.message,
-            aclCure(user, 'Write', `--topic ${topic}`),
+            aclFix(user, 'Write', `--topic ${topic}`),
           )
     const settings = await bounds.settings(topic).catch(() => new Map<string, string>())
     return [found, write, judgeErrorTopic(settings)]
@@ -119,7 +118,7 @@ async function checkGroup({ permissions, user }: Context, groupId: string): Prom
   const check = `group ${groupId}`
   const found = await permissions.group(groupId)
   if (found instanceof ServiceError) {
-    return kafkaFinding('failed', check, found.message, aclCure(user, 'Read', `--group ${groupId}`))
+    return kafkaFinding('failed', check, found.message, aclFix(user, 'Read', `--group ${groupId}`))
   }
   const { members, state } = found
   const detail = members === 0 ? 'no worker is in it' : `${state}, members: ${members}`
@@ -134,13 +133,13 @@ function judgeReading(
 ): Finding {
   const check = `reading ${topic}`
   if (refusal === undefined) return kafkaFinding('ok', check, 'allowed')
-  if (refusal.code !== 'NOT_AUTHORIZED') return kafkaFinding('failed', check, refusal.message, LOGIN_FIX)
+  if (refusal.code !== 'NOT_AUTHORIZED') return kafkaFinding('failed', check, refusal.message, PROTOCOL_FIX)
   // It was tried with a group of our own.
   if (/group/i.test(refusal.message)) {
     const why = `only ${groupId} itself may be read by ${user}, and a worker may be using it`
     return kafkaFinding('skipped', check, why)
   }
-  return kafkaFinding('failed', check, refusal.message, aclCure(user, 'Read', `--topic ${topic}`))
+  return kafkaFinding('failed', check, refusal.message, aclFix(user, 'Read', `--topic ${topic}`))
 }
 
 function topicFailure(error: unknown, topic: string, setting: string, user: string): Finding {
@@ -155,16 +154,16 @@ function topicFailure(error: unknown, topic: string, setting: string, user: stri
         `Create it (kafka-topics.sh --create --topic ${topic} --partitions …), or correct ${setting}.`,
       )
     case 'NOT_AUTHORIZED':
-      return kafkaFinding('failed', check, failure.message, aclCure(user, 'Describe', `--topic ${topic}`))
+      return kafkaFinding('failed', check, failure.message, aclFix(user, 'Describe', `--topic ${topic}`))
     default:
-      return kafkaFinding('failed', check, failure.message, LOGIN_FIX)
+      return kafkaFinding('failed', check, failure.message, PROTOCOL_FIX)
   }
 }
 
-const LOGIN_FIX =
-  'Is it a Kafka that listens there, and does it speak what KAFKA_SSL and KAFKA_SASL_MECHANISM say?'
+const PROTOCOL_FIX =
+  'Check that a Kafka broker listens there, and that KAFKA_SSL and KAFKA_SASL_MECHANISM match its listener.'
 
-function aclCure(user: string, operation: string, resource: string): string {
+function aclFix(user: string, operation: string, resource: string): string {
   return `kafka-acls.sh --add --allow-principal User:${user} --operation ${operation} ${resource}`
 }
 

@@ -4,6 +4,7 @@ import type { Config } from '../../../config/config.ts'
 import {
   asUnreachable,
   judgeRedis,
+  loginFix,
   redisFinding,
   type DoctorRole,
   type Finding,
@@ -17,7 +18,6 @@ import {
   type PermissionReport,
 } from '../../../redis/needed-commands.ts'
 import { readRedisFacts } from '../../../redis/server-facts.ts'
-import { operatorHint } from '../../../core/operator-hint.ts'
 import type { Session } from '../../session.ts'
 import { probeAddress } from './probe-address.ts'
 
@@ -71,18 +71,13 @@ export function rolesOf(role: DoctorRole): readonly CommandRole[] {
   return role === 'all' ? ['worker', 'api', 'kv-updater'] : [role]
 }
 
+const PROTOCOL_FIX =
+  'Check that a Redis server listens on REDIS_PORT, check REDIS_DB and REDIS_TLS, and read the log of the server.'
+
 function loginRefused(error: ServiceError): Finding {
-  const isTls = /wrong version number|packet length/i.test(error.message)
-  return redisFinding(
-    'failed',
-    'login',
-    error.message,
-    isTls
-      ? 'Set REDIS_TLS as the server has it.'
-      : error.failureClass === 'operator'
-        ? `${operatorHint(error)}.`
-        : 'Is it a Redis that listens there (REDIS_PORT)? Else check REDIS_DB and REDIS_TLS, and look into its log.',
-  )
+  const isTlsMismatch = /wrong version number|packet length/i.test(error.message)
+  const fix = isTlsMismatch ? 'Set REDIS_TLS to match the server.' : loginFix(error, PROTOCOL_FIX)
+  return redisFinding('failed', 'login', error.message, fix)
 }
 
 function judgePermissions(role: CommandRole, { permissions, user, way }: PermissionReport): Finding {
