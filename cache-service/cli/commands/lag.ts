@@ -68,7 +68,7 @@ async function watchLag(session: Session, read: ReadLag, everyMs: number): Promi
     try {
       const partitions = await read()
       hasWorked = true
-      outage.hasEnded()
+      outage.ended()
       return partitions
     } catch (error) {
       // Who watches wants to see the end of an outage as well.

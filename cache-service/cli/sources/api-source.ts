@@ -108,7 +108,7 @@ async function* watchEvents(
       if (connection.kind === 'live') {
         if (!hasWorked) onStart()
         hasWorked = true
-        outage.hasEnded()
+        outage.ended()
       } else if (hasWorked) outage.failed(connection.error)
       else givenUp.abort(connection.error)
     },
