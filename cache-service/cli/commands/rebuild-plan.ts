@@ -2,7 +2,7 @@ import { progressKey } from '../../../shared/contract/keys.ts'
 import { judgeRetention } from '../../core/doctor.ts'
 import { eventTimeFromMs } from '../../core/event-time.ts'
 import type { RebuildTarget } from '../../core/workers/rebuild.ts'
-import { createDeviceIndex } from '../../redis/devices/device-index.ts'
+import { createDeviceIndex, type DeviceIndex } from '../../redis/devices/device-index.ts'
 import { countDevicesBefore } from '../../redis/devices/device-ages.ts'
 import { createProgressStore, type ProgressStore } from '../../redis/workers/progress-store.ts'
 import { createWorkerReports, type WorkerReports } from '../../redis/workers/worker-reports.ts'
@@ -23,6 +23,7 @@ export type RebuildPlan = {
   readonly devicesOutOfReach: number
   /** Those that report. */
   readonly workers: number
+  readonly index: DeviceIndex
   readonly store: ProgressStore
   readonly reports: WorkerReports
 }
@@ -84,6 +85,7 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
     devices,
     devicesOutOfReach: older,
     workers: (await reports.read()).length,
+    index,
     store,
     reports,
   }

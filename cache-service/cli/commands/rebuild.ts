@@ -75,7 +75,7 @@ async function watchIfWanted(session: Session, plan: RebuildPlan, { wait }: Rebu
     )
     return unknown
   }
-  const devices = await (await session.redis()).scard('devices')
+  const devices = await plan.index.count()
   session.say(`the cache is complete again: ${progress.total} records read, ${devices} devices`)
   return { complete: true, devices_after: devices }
 }

@@ -18,6 +18,7 @@ import {
   type PermissionReport,
 } from '../../../redis/needed-commands.ts'
 import { readRedisFacts } from '../../../redis/server-facts.ts'
+import { createServerStatsReader } from '../../../redis/server-stats.ts'
 import type { Session } from '../../session.ts'
 import { probeAddress } from './probe-address.ts'
 
@@ -42,7 +43,7 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   try {
     await redis.connect()
     // Without a password Redis says so only now; a user who may not even do this has logged in.
-    await redis.ping()
+    await createServerStatsReader(redis).ping()
   } catch (error) {
     const failure = redisError(error)
     if (failure.code !== 'NOPERM') refusal ??= failure
