@@ -7,17 +7,17 @@ export type Outage = {
   ended(): void
 }
 
-/** @param server as in `lost the API`. */
-export function createOutage(session: Pick<Session, 'log' | 'say'>, server: string): Outage {
+/** @param server as in `lost the connection to the API`. */
+export function createOutage(session: Pick<Session, 'info' | 'log'>, server: string): Outage {
   let isAway = false
   return {
     failed(error) {
-      if (!isAway) session.say(`lost ${server}: trying again until it is back`)
+      if (!isAway) session.info(`lost the connection to ${server}: retrying until it is back`)
       isAway = true
       session.log.debug(`${server}: ${messageOf(error)}`)
     },
     ended() {
-      if (isAway) session.say(`${server} is back`)
+      if (isAway) session.info(`${server} is back`)
       isAway = false
     },
   }

@@ -17,7 +17,7 @@ import type { Session } from '../../session.ts'
 import { probeAddress } from './probe-address.ts'
 
 const SETTINGS = { address: 'KAFKA_BOOTSTRAP_SERVERS', tls: 'KAFKA_SSL' }
-const LOGIN_WITHIN_MS = 5_000
+const LOGIN_TIMEOUT_MS = 5_000
 
 export async function checkKafka(session: Session, { kafka: config, cache }: Config): Promise<Finding[]> {
   const findings: Finding[] = []
@@ -26,10 +26,10 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
   if (!bootstrap.isAnyReached) {
     return [
       ...findings.map(asUnreachable),
-      kafkaFinding('skipped', 'login and topics', 'no broker is reached'),
+      kafkaFinding('skipped', 'login and topics', 'no broker can be reached'),
     ]
   }
-  // One broker is enough to begin with.
+  // One broker is enough to connect to the cluster.
   if (findings.some(({ verdict }) => verdict === 'failed')) {
     for (const [i, finding] of findings.entries()) {
       if (finding.verdict === 'failed') findings[i] = { ...finding, verdict: 'warning' }
@@ -44,12 +44,12 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
     return [...findings, kafkaFinding('skipped', 'topics', 'not logged in')]
   }
   const user = config.sasl?.username
-  findings.push(kafkaFinding('ok', 'login', user === undefined ? 'without one (no SASL)' : `as ${user}`))
+  findings.push(kafkaFinding('ok', 'login', user === undefined ? 'not required (no SASL)' : `as ${user}`))
   const advertised = login.filter((address) => !config.brokers.includes(address))
   const cluster = await probeAll(session, config, advertised)
   findings.push(...cluster.findings.map(advertisedFinding))
   if (cluster.findings.some(({ verdict }) => verdict === 'failed')) {
-    return [...findings, kafkaFinding('skipped', 'topics', 'not every broker is reached')]
+    return [...findings, kafkaFinding('skipped', 'topics', 'not all brokers can be reached')]
   }
 
   const bounds = createTopicBounds(kafka)
@@ -84,7 +84,7 @@ async function checkDataTopic(context: Context, config: Config['kafka'], ttlMs: 
     const refusal = await permissions.read(topic, partitions, stop)
     const read =
       records === 0
-        ? kafkaFinding('skipped', `reading ${topic}`, 'the topic is empty: there is nothing to try it with')
+        ? kafkaFinding('skipped', `reading ${topic}`, 'the topic is empty: there is no record to read')
         : judgeReading(refusal, topic, config.groupId, user)
     const settings = await bounds.settings(topic).catch(() => new Map<string, string>())
     return [found, read, judgeRetention(settings, ttlMs)]
@@ -121,7 +121,7 @@ async function checkGroup({ permissions, user }: Context, groupId: string): Prom
     return kafkaFinding('failed', check, found.message, aclFix(user, 'Read', `--group ${groupId}`))
   }
   const { members, state } = found
-  const detail = members === 0 ? 'no worker is in it' : `${state}, members: ${members}`
+  const detail = members === 0 ? 'no members' : `${state}, members: ${members}`
   return kafkaFinding('ok', check, detail)
 }
 
@@ -134,9 +134,9 @@ function judgeReading(
   const check = `reading ${topic}`
   if (refusal === undefined) return kafkaFinding('ok', check, 'allowed')
   if (refusal.code !== 'NOT_AUTHORIZED') return kafkaFinding('failed', check, refusal.message, PROTOCOL_FIX)
-  // It was tried with a group of our own.
+  // The check read with its own group, not with the group of the workers.
   if (/group/i.test(refusal.message)) {
-    const why = `only ${groupId} itself may be read by ${user}, and a worker may be using it`
+    const why = `${user} may use only the group ${groupId} itself, which a worker may be using`
     return kafkaFinding('skipped', check, why)
   }
   return kafkaFinding('failed', check, refusal.message, aclFix(user, 'Read', `--topic ${topic}`))
@@ -169,18 +169,18 @@ function aclFix(user: string, operation: string, resource: string): string {
 
 type KafkaClient = ReturnType<typeof createKafka>
 
-/** The addresses of all brokers, as they advertise them. */
+/** @returns the advertised addresses of all brokers. */
 async function logIn(kafka: KafkaClient): Promise<string[] | ServiceError> {
   const admin = kafka.admin({ retry: { ...RETRY, retries: 1 } })
-  const asking = (async () => {
+  const connecting = (async () => {
     await admin.connect()
     return (await admin.describeCluster()).brokers
   })()
   try {
-    if (!(await settledWithin(asking, LOGIN_WITHIN_MS))) {
-      return kafkaError(new Error(`timed out: no answer within ${LOGIN_WITHIN_MS / 1000} s`))
+    if (!(await settledWithin(connecting, LOGIN_TIMEOUT_MS))) {
+      return kafkaError(new Error(`timed out: no answer within ${LOGIN_TIMEOUT_MS / 1000} s`))
     }
-    return (await asking).map(({ host, port }) => `${host}:${port}`)
+    return (await connecting).map(({ host, port }) => `${host}:${port}`)
   } catch (error) {
     return kafkaError(error)
   } finally {
@@ -207,7 +207,7 @@ function advertisedFinding(finding: Finding): Finding {
   if (finding.verdict !== 'failed') return finding
   return {
     ...finding,
-    detail: `${finding.detail}; the brokers send us there`,
+    detail: `${finding.detail}; the brokers advertise this address`,
     fix: 'Correct advertised.listeners of the broker, or make that address reachable from here.',
   }
 }
