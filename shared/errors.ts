@@ -53,6 +53,12 @@ const OWN_CODES = { INTERNAL_ERRORS: 'transient' } as const satisfies Record<str
 export type RedisErrorCode = keyof typeof REDIS_CODES
 export type KafkaErrorCode = keyof typeof KAFKA_CODES
 
+type CodesOfClass<Codes, Class> = {
+  [Code in keyof Codes]: Codes[Code] extends Class ? Code : never
+}[keyof Codes]
+export type RedisOperatorCode = CodesOfClass<typeof REDIS_CODES, 'operator'>
+export type KafkaOperatorCode = CodesOfClass<typeof KAFKA_CODES, 'operator'>
+
 /** The closed set of codes, for metrics that start at zero. */
 export const REDIS_ERROR_CODES = Object.keys(REDIS_CODES).filter(isRedisErrorCode)
 
