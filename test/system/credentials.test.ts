@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PythonDict } from '../simulator/python-text.ts'
 import { patiently } from '../support/patiently.ts'
-import { redisAclOf } from '../support/docs/readme.ts'
+import { redisAclOf } from '../support/docs/redis-acl.ts'
 import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
 import { update } from '../support/records/tagged-records.ts'
 import {
@@ -12,7 +12,7 @@ import {
   type WorkerScenario,
 } from '../support/processes/worker-scenario.ts'
 
-/** All that the worker's user needs of Redis: what the README says. */
+/** The permissions that docs/configuration.md gives the Redis user of the worker. */
 const ACL = redisAclOf('worker')
 
 const PASSWORD = 'correct-horse'
@@ -73,7 +73,7 @@ describe.concurrent('Redis', () => {
     await worksFully(await openWorkerScenario(context, { ownRedis: redis, env }))
   })
 
-  test('with a user who may do what the README says: that is enough, and none of it is too much', async (context) => {
+  test('with a user who has the permissions of docs/configuration.md: the worker uses all of them and needs no others', async (context) => {
     const scenario = await openWorkerScenario(context, {
       ownRedis: { aclUsers: { cache: `on >${PASSWORD} ${ACL}` } },
     })
