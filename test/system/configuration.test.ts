@@ -29,12 +29,13 @@ test('all invalid settings are printed at once with their descriptions, without 
     'REDIS_PORT',
     'REDIS_URL',
   ])
-  for (const paragraph of paragraphs.slice(1))
-    expect(paragraph).toMatch(/\n {2}Description: .+\n {2}Fix: /)
+  for (const paragraph of paragraphs.slice(1)) expect(paragraph).toMatch(/\n {2}Description: .+\n {2}Fix: /)
   expect(output + errors).not.toContain('secret')
 })
 
-test('a port that is in use is reported as an error of the setting that names it', async ({ onTestFinished }) => {
+test('a port that is in use is reported as an error of the setting that names it', async ({
+  onTestFinished,
+}) => {
   const occupant = createServer().listen(0, '127.0.0.1')
   onTestFinished(() => void occupant.close())
   await once(occupant, 'listening')
