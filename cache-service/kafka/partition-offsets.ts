@@ -1,7 +1,7 @@
 import type { Kafka } from 'kafkajs'
 import { createAdminConnection } from './admin-connection.ts'
 
-export type PartitionOffsetRange = {
+export type GroupPosition = {
   /** The next offset to read as committed by the group; undefined: none (Kafka's -1 and -2 are none). */
   readonly committed: number | undefined
   readonly earliest: number
@@ -11,7 +11,7 @@ export type PartitionOffsetRange = {
 /** Where the partitions and the group stand, asked of an admin client that reconnects when asked again. */
 export type PartitionOffsets = {
   /** Rejects with a ServiceError. Committed is read before the end, so that lag is never negative by more than a race. */
-  read(): Promise<Map<number, PartitionOffsetRange>>
+  read(): Promise<Map<number, GroupPosition>>
   disconnect(): Promise<void>
 }
 
