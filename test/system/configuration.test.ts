@@ -17,9 +17,9 @@ test('all invalid settings are printed together with their descriptions but with
   })
   expect(code).toBe(2)
   const paragraphs = errors.split('\n\n')
-  expect(paragraphs[0]).toBe("8 settings can't be used:")
-  const blamed = paragraphs.slice(1).map((paragraph) => /^\w+/.exec(paragraph)?.[0])
-  expect(blamed.toSorted()).toEqual([
+  expect(paragraphs[0]).toBe('8 settings are invalid:')
+  const reported = paragraphs.slice(1).map((paragraph) => /^\w+/.exec(paragraph)?.[0])
+  expect(reported.toSorted()).toEqual([
     'KAFKA_BOOTSTRAP_SERVERS',
     'KAFKA_SASL_PASSWORD',
     'KAFKA_SESSION_TIMEOUT_S',
@@ -30,7 +30,7 @@ test('all invalid settings are printed together with their descriptions but with
     'REDIS_URL',
   ])
   for (const paragraph of paragraphs.slice(1))
-    expect(paragraph).toMatch(/\n {2}What it is: .+\n {2}What to do: /)
+    expect(paragraph).toMatch(/\n {2}Description: .+\n {2}Fix: /)
   expect(output + errors).not.toContain('secret')
 })
 

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PythonDict } from '../simulator/python-text.ts'
 import { patiently } from '../support/eventually.ts'
-import { redisAclOf } from '../support/docs/readme.ts'
+import { redisAclOf } from '../support/docs/redis-acl.ts'
 import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
 import { update } from '../support/records/tagged-records.ts'
 import {
@@ -12,7 +12,7 @@ import {
   type WorkerScenario,
 } from '../support/processes/worker-scenario.ts'
 
-/** The ACL that the README gives for the worker's user. */
+/** The ACL that docs/configuration.md gives for the worker's user. */
 const ACL = redisAclOf('worker')
 
 const PASSWORD = 'correct-horse'
@@ -73,7 +73,7 @@ describe.concurrent('Redis', () => {
     await runWorkerFully(await openWorkerScenario(context, { ownRedis: redis, env }))
   })
 
-  test('with the ACL of the README allows exactly the commands that the worker uses', async (context) => {
+  test('with the ACL of docs/configuration.md allows exactly the commands that the worker uses', async (context) => {
     const scenario = await openWorkerScenario(context, {
       ownRedis: { aclUsers: { cache: `on >${PASSWORD} ${ACL}` } },
     })

@@ -78,7 +78,7 @@ describe('what the Dockerfile makes', () => {
     const command = execForm(instructionsOf(stages, 'cache-service'), 'CMD')
     const { code, stderr } = await start('cache-service', command, { REDIS_PORT: 'x', LOG_LEVEL: 'x' })
     expect(code).toBe(2)
-    expect(stderr).toContain("2 settings can't be used")
+    expect(stderr).toContain('2 settings are invalid')
     expect(stderr).not.toMatch(/^\s+at /m)
   })
 
