@@ -387,7 +387,7 @@ describe('the examples of docs/client.md', () => {
       CACHE_API: api.url,
     })
     expect([code, stderr]).toEqual([0, ''])
-    expect(stdout).toBe('sensor-1 measures Temperature\nasked near by: Temperature\n')
+    expect(stdout).toBe('sensor-1 measures Temperature\nfrom the near cache: Temperature\n')
   })
 
   test('client-watch.ts', async () => {
