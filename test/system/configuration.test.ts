@@ -29,8 +29,7 @@ test('all invalid settings are printed together with their descriptions but with
     'REDIS_PORT',
     'REDIS_URL',
   ])
-  for (const paragraph of paragraphs.slice(1))
-    expect(paragraph).toMatch(/\n {2}Description: .+\n {2}Fix: /)
+  for (const paragraph of paragraphs.slice(1)) expect(paragraph).toMatch(/\n {2}Description: .+\n {2}Fix: /)
   expect(output + errors).not.toContain('secret')
 })
 

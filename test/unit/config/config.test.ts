@@ -198,17 +198,20 @@ describe('an invalid value', () => {
     ['METRICS_PORT', '65536'],
     ['SHUTDOWN_TIMEOUT_S', '0'],
   ]
-  it.each(invalid)('such as %s=%s is rejected, with the description of the option and a fix', (variable, value) => {
-    const description = options.find(({ name }) => name === variable)?.description
-    expect(problemsOf({ [variable]: value })).toEqual([
-      {
-        variable,
-        message: expect.stringContaining(`${JSON.stringify(value)} must `),
-        description,
-        fix: expect.stringMatching(/./),
-      },
-    ])
-  })
+  it.each(invalid)(
+    'such as %s=%s is rejected, with the description of the option and a fix',
+    (variable, value) => {
+      const description = options.find(({ name }) => name === variable)?.description
+      expect(problemsOf({ [variable]: value })).toEqual([
+        {
+          variable,
+          message: expect.stringContaining(`${JSON.stringify(value)} must `),
+          description,
+          fix: expect.stringMatching(/./),
+        },
+      ])
+    },
+  )
 
   it('does not hide another one: all are reported at once', () => {
     const env = { REDIS_PORT: 'x', LOG_LEVEL: 'x', KAFKA_SSL: 'x', KAFKA_ERROR_TOPIC: 'iot_validated_data' }
@@ -243,7 +246,11 @@ describe('settings that are invalid together', () => {
     ['REDIS_URL', { REDIS_URL: 'redis://u@h' }, /without a password/],
     ['API_TOKENS_FILE', { API_AUTH: 'token' }, /requires it/],
     ['API_TOKENS_FILE', { API_TOKENS_FILE: '/run/tokens' }, /callers would not be authenticated/],
-    ['API_TOKENS_FILE', { API_TOKENS_FILE: '/run/tokens', API_AUTH: 'off' }, /callers would not be authenticated/],
+    [
+      'API_TOKENS_FILE',
+      { API_TOKENS_FILE: '/run/tokens', API_AUTH: 'off' },
+      /callers would not be authenticated/,
+    ],
     ['REDIS_TLS', { REDIS_URL: 'rediss://h', REDIS_TLS: 'false' }, /disagree/],
     ['REDIS_TLS', { REDIS_URL: 'redis://h', REDIS_TLS: 'true' }, /disagree/],
   ]
