@@ -19,7 +19,7 @@ const SETTING_COLUMNS: readonly Column<Setting>[] = [
 const PROBLEM_COLUMNS: readonly Column<ConfigProblem>[] = [
   { name: 'variable', cell: (problem) => problem.variable },
   { name: 'message', cell: (problem) => problem.message },
-  { name: 'cure', cell: (problem) => problem.fix },
+  { name: 'fix', cell: (problem) => problem.fix },
 ]
 
 export function registerConfigCommand({ program, perform }: Cli): void {

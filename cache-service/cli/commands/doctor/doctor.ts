@@ -99,5 +99,5 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: 'area', cell: ({ area }) => area },
   { name: 'check', cell: ({ check }) => check },
   { name: 'detail', cell: ({ detail }) => detail },
-  { name: 'cure', cell: ({ fix }) => fix },
+  { name: 'fix', cell: ({ fix }) => fix },
 ]
