@@ -7,7 +7,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { storeDevice } from '../../support/records/cli-fixtures.ts'
-import { appendUpdate, deviceIdOf, hint } from '../../support/processes/client-world.ts'
+import { appendUpdate, hint } from '../../support/processes/client-world.ts'
+import { deviceId } from '../../support/records/record-builder.ts'
 import {
   asWritten,
   readExamples,
@@ -105,8 +106,8 @@ async function prepareDevices(database: RedisDatabase): Promise<void> {
     persist: 'false',
   })
   await storeDevice(database, 'gw:7')
-  await database.client.hdel(deviceKey(deviceIdOf('gw:7')), 'datatype_name')
-  // An id whose hash has expired.
+  await database.client.hdel(deviceKey(deviceId('gw:7')), 'datatype_name')
+  // Its hash has expired.
   await database.client.sadd(DEVICE_INDEX_KEY, 'sensor-0')
 }
 

@@ -10,7 +10,7 @@ import {
   tidy,
   type ExampleWorld,
 } from '../../support/docs/doc-examples.ts'
-import { patiently } from '../../support/patiently.ts'
+import { patiently } from '../../support/eventually.ts'
 import { invalid, update } from '../../support/records/tagged-records.ts'
 import { openWorkerScenario, type WorkerScenario } from '../../support/processes/worker-scenario.ts'
 

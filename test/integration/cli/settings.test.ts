@@ -67,7 +67,7 @@ describe('config validate', () => {
     const env = { REDIS_PORT: 'x', LOG_LEVEL: 'loud' }
     const { code, errors, output } = await runCliHere(['config', 'validate', '-q'], env)
     expect({ code, output }).toEqual({ code: 2, output: '' })
-    expect(errors).toContain("2 settings can't be used")
+    expect(errors).toContain('2 settings are invalid')
     expect(errors).toContain('LOG_LEVEL "loud" must be TRACE,')
     const json = await runCliHere(['config', 'validate', '-f', 'json'], env)
     expect(json).toMatchObject({ code: 2, errors: '' })

@@ -1,6 +1,6 @@
 import { expect, inject, test } from 'vitest'
 import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { patiently } from '../../../support/eventually.ts'
 import { runCliHere, startCliHere } from '../../../support/processes/run-cli-here.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
 import { update } from '../../../support/records/tagged-records.ts'

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { startCliProcess } from '../../../support/processes/cli-process.ts'
-import { eventually } from '../../../support/eventually.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { eventually, patiently } from '../../../support/eventually.ts'
 import { runCliHere } from '../../../support/processes/run-cli-here.ts'
 import { update } from '../../../support/records/tagged-records.ts'
 import { openWorkerScenario, type ScenarioContext } from '../../../support/processes/worker-scenario.ts'

@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { createRedis, startConnecting } from '../../../../cache-service/redis/client.ts'
 import { eventually } from '../../../support/eventually.ts'
-import { openRedisServiceServer } from '../../../support/processes/cache-queue-server.ts'
+import { openCacheQueueServer } from '../../../support/processes/cache-queue-server.ts'
 import { startOwnRedis, type OwnRedisOptions } from '../../../support/servers/servers.ts'
 
 async function openService(options: OwnRedisOptions = {}) {
@@ -16,7 +16,7 @@ async function openService(options: OwnRedisOptions = {}) {
   const redis = createRedis(config, 'test', silent, () => 0)
   onTestFinished(() => redis.disconnect())
   await startConnecting(redis)
-  const service = await openRedisServiceServer(redis)
+  const service = await openCacheQueueServer(redis)
   onTestFinished(() => service.close())
   return { server, service }
 }

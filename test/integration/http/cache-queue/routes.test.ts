@@ -1,18 +1,15 @@
 import { get } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { eventually } from '../../../support/eventually.ts'
-import {
-  openRedisServiceServer,
-  type RedisServiceServer,
-} from '../../../support/processes/cache-queue-server.ts'
+import { openCacheQueueServer, type CacheQueueServer } from '../../../support/processes/cache-queue-server.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
 let database: RedisDatabase
-let service: RedisServiceServer
+let service: CacheQueueServer
 
 beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
-  service = await openRedisServiceServer(database.client, ['config:'])
+  service = await openCacheQueueServer(database.client, ['config:'])
 })
 
 afterAll(async () => {

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import kafkajs, { type Admin } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
-import { patiently } from '../../../../support/patiently.ts'
+import { patiently } from '../../../../support/eventually.ts'
 import { readTopic } from '../../../../support/records/read-topic.ts'
 import { runCliHere } from '../../../../support/processes/run-cli-here.ts'
 import {
