@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { neededCommands } from '../../../cache-service/redis/needed-commands.ts'
 import { redisAclOf } from '../../support/docs/redis-acl.ts'
 
-/** Without these a connection can't even be made, so the doctor needn't ask; or the role does without. */
+/** Not checked: no connection can be made without these, or the role works without them. */
 const NOT_ASKED_FOR = new Set(['client|setname', 'select', 'unsubscribe'])
 
 test.each([
