@@ -10,7 +10,7 @@ import { createLogger } from '../../../cache-service/telemetry/logger.ts'
 
 export type Answer = { status: number; body: unknown; headers: Headers }
 
-export type RedisServiceServer = {
+export type CacheQueueServer = {
   url: string
   get(path: string): Promise<Answer>
   send(method: string, path: string, body?: unknown): Promise<Answer>
@@ -19,11 +19,11 @@ export type RedisServiceServer = {
   close(): Promise<void>
 }
 
-/** The Redis Service's routes alone, in the server that they share with others, on a free port. */
-export async function openRedisServiceServer(
+/** The routes of the cache-queue service alone, in a real api server on a free port. */
+export async function openCacheQueueServer(
   redis: Redis,
   protectedPrefixes: readonly string[] = [],
-): Promise<RedisServiceServer> {
+): Promise<CacheQueueServer> {
   const telemetry = { requestDone: () => undefined, requestFailed: () => undefined }
   const server = await createApiServer({
     version: '0.0.0-test',
