@@ -28,9 +28,7 @@ export type Device = Readonly<Omit<DeviceFields, 'extra' | 'datatype_unit'>> & {
 
 export const problemSchema = z
   .looseObject({
-    type: z
-      .string()
-      .describe('Problem type, such as not_found: switch on this. docs/problems.md lists them all.'),
+    type: z.string().describe('Problem type, such as not_found. Programs should switch on it.'),
     title: z.string(),
     status: z.int(),
     detail: z.string().optional(),

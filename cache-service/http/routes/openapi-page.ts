@@ -3,6 +3,7 @@ import { z } from 'zod'
 // Only the parts of the document that the page shows.
 const documentSchema = z.object({
   info: z.object({ title: z.string(), version: z.string(), description: z.string().optional() }),
+  tags: z.array(z.object({ name: z.string(), description: z.string() })).optional(),
   paths: z.record(
     z.string(),
     z.record(
@@ -42,7 +43,7 @@ type Operation = Document['paths'][string][string]
 
 /** The OpenAPI document as a web page without scripts. */
 export function openApiPage(openApi: unknown): string {
-  const { components, info, paths } = documentSchema.parse(openApi)
+  const { components, info, paths, tags = [] } = documentSchema.parse(openApi)
   const sections = new Map<string, string[]>()
   for (const [path, operations] of Object.entries(paths)) {
     for (const [method, operation] of Object.entries(operations)) {
@@ -54,7 +55,11 @@ export function openApiPage(openApi: unknown): string {
     ([name, schema]) =>
       `<details><summary><code>${text(name)}</code></summary>${schemaHtml(schema)}</details>`,
   )
-  const body = [...sections].map(([tag, parts]) => `<h2>${text(tag)}</h2>\n${parts.join('\n')}`)
+  const body = [...sections].map(([tag, parts]) => {
+    const description = tags.find(({ name }) => name === tag)?.description
+    const introduction = description === undefined ? '' : `<p>${text(description)}</p>\n`
+    return `<h2>${text(tag)}</h2>\n${introduction}${parts.join('\n')}`
+  })
   return `<!doctype html>
 <html lang="en">
 <head>

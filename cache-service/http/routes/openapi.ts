@@ -18,14 +18,15 @@ export async function describeRoutes(
       openapi: '3.1.0',
       info: {
         title: 'iot-device-cache',
-        description: 'The newest metadata of every IoT device. docs/problems.md lists the problem types.',
+        description: 'The newest metadata of every IoT device. Errors are problem documents (RFC 9457).',
         version,
         license: { name: 'MIT', identifier: 'MIT' },
       },
       tags: [
         {
           name: CACHE_QUEUE_TAG,
-          description: 'The older cache-and-queue HTTP service of the platform. Its messages are in Spanish.',
+          description:
+            'The older cache-and-queue HTTP service of the platform. Its errors are `{"error": …}` in Spanish.',
         },
       ],
       ...(needsTokens && {
