@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** Statistics of the Redis server, as `/stats` answers them. */
+/** Statistics of the Redis server, as `/stats` returns them. */
 export const serverStatsSchema = z.object({
   redis_version: z.string(),
   uptime_in_seconds: z.number(),

@@ -3,7 +3,7 @@ import { problemSchema } from '../../shared/contract/api-schemas.ts'
 import { PROBLEM_TYPES, problemEntry, type ProblemType } from '../../shared/contract/problems.ts'
 
 /**
- * An error answer as RFC 9457 defines it. Neither `detail` nor an extension member may quote a value of the cache, a
+ * An error response as RFC 9457 defines it. Neither `detail` nor an extension member may quote a value of the cache, a
  * token, or anything else that a log or a proxy must not keep.
  */
 export type Problem = Readonly<{
@@ -30,7 +30,7 @@ type ProblemFacts = {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Thrown by a handler or a hook; the server's error handler answers with it. */
+/** Thrown by a handler or a hook; the server's error handler sends it. */
 export class ProblemError extends Error {
   override readonly name = 'ProblemError'
   readonly problem: Problem
@@ -47,7 +47,7 @@ export class ProblemError extends Error {
 
 // ---- the OpenAPI document
 
-/** What a route declares as its problem answers, by status: the given types, and those that any route can answer with. */
+/** The problem responses that a route declares, by status: the given types and those that any route can send. */
 export function problemReplies(...types: ProblemType[]) {
   const statuses = new Set(types.map((type) => problemEntry(type).status))
   return Object.fromEntries(
@@ -61,8 +61,8 @@ export function problemReplies(...types: ProblemType[]) {
 
 const typesOnAnyRoute = PROBLEM_TYPES.filter((type) => problemEntry(type).onAnyRoute === true)
 
-/** Every route's answer for the statuses that it does not declare. */
-export const anyProblemReply = problemReply(typesOnAnyRoute, 'A problem that any route can answer with.')
+/** The response of every route for the statuses that it does not declare. */
+export const anyProblemReply = problemReply(typesOnAnyRoute, 'A problem that any route can send.')
 
 function problemReply(types: readonly ProblemType[], summary?: string) {
   const schema = z.intersection(problemSchema, z.looseObject({ type: z.enum(types) }))

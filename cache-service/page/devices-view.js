@@ -26,7 +26,8 @@ export function devicesView({ list, live, nowMs, actions }) {
         ${PAGE_SIZES.map((size) => html`<option value=${size} ?selected=${size === list.limit}>${size}</option>`)}
       </select>
     </form>
-    ${latestChanges(live.latest(), nowMs, actions)} ${content(list, live, nowMs, actions)} ${corruptNotice(list)}
+    ${latestChanges(live.latest(), nowMs, actions)} ${content(list, live, nowMs, actions)}
+    ${corruptNotice(list)}
     <div class="pager">
       <button type="button" ?disabled=${list.cursors.length === 1 || list.isLoading} @click=${actions.back}>
         Previous

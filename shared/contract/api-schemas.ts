@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** The answers of the API: the server describes itself by these schemas, and the client (shared/client) checks with them. */
+/** The responses of the API. The server describes itself by these schemas; the client (shared/client) validates with them. */
 
 export const MAX_PAGE_SIZE = 1000
 export const MAX_LOOKUP_IDS = 1000
@@ -35,7 +35,7 @@ export const problemSchema = z
   })
   .meta({ id: 'Problem', description: 'RFC 9457' })
 
-/** An error answer of the API. */
+/** An error response of the API. */
 export type ApiProblem = Readonly<z.output<typeof problemSchema>>
 
 const problemsById = z

@@ -1,6 +1,6 @@
 /**
- * Every problem (RFC 9457) that the API answers with, by its `type`. The server builds its answers from this table,
- * the client picks its error classes by it, and the OpenAPI document and docs/problems.md are generated from it.
+ * Every problem (RFC 9457) that the API can send, by its `type`. The server builds its error responses from this table,
+ * the client compares types with it, and the OpenAPI document and docs/problems.md are generated from it.
  *
  * A `type` is a contract: programs switch on it. Titles, details and `when` are for people and may change.
  */
@@ -8,13 +8,13 @@
 type ProblemEntry = {
   readonly status: number
   readonly title: string
-  /** When the API answers with it, for the OpenAPI document and docs/problems.md. */
+  /** When the API sends it, for the OpenAPI document and docs/problems.md. */
   readonly when: string
   /** For occurrences that have no detail of their own. */
   readonly detail?: string
   /** Seconds, sent as Retry-After. */
   readonly retryAfterS?: number
-  /** Any route can answer with it, so routes do not declare it. */
+  /** Any route can send it, so routes do not declare it. */
   readonly onAnyRoute?: true
 }
 
@@ -168,7 +168,7 @@ export function problemEntry(type: ProblemType): ProblemEntry {
   return PROBLEMS[type]
 }
 
-/** For what arrives as text: an answer of another release may have a type that is not in the table. */
+/** Compares a received problem, whose type may be one of another release that is not in the table. */
 export function isProblem(problem: { readonly type: string } | undefined, type: ProblemType): boolean {
   return problem?.type === type
 }

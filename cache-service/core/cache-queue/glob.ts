@@ -1,6 +1,6 @@
 export const GLOB_MAX_LENGTH = 128
 export const GLOB_MAX_STARS = 3
-/** Keys or channels that one answer lists. */
+/** Maximum number of keys or channels in one response. */
 export const LISTED_MAX = 10_000
 
 export type ParsedGlob =

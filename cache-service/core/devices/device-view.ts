@@ -1,6 +1,6 @@
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 
-/** What Redis holds for a device, as the JSON text that the API answers. */
+/** What Redis holds for a device, as the JSON text that the API returns. */
 export type DeviceReading =
   | { readonly kind: 'found'; readonly json: string }
   | { readonly kind: 'missing' }

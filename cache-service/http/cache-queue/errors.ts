@@ -6,7 +6,7 @@ import type { ApiServer } from '../api-server-types.ts'
 import { ProblemError } from '../problem.ts'
 import type { CacheQueuePorts } from './cache-queue-ports.ts'
 
-/** The cache-queue service answers errors as `{"error": …}` in Spanish, as its callers expect, not as problem documents. */
+/** The cache-queue service sends errors as `{"error": …}` in Spanish, as its callers expect, not as problem documents. */
 export const errorSchema = z.object({ error: z.string(), key: z.string().optional() })
 
 export const errorReplies = {
@@ -14,7 +14,7 @@ export const errorReplies = {
   503: errorSchema.describe('Redis is unavailable.'),
 }
 
-/** An error answer of the cache-queue service; its error handler sends it. */
+/** An error response of the cache-queue service; its error handler sends it. */
 export class CacheQueueError extends Error {
   override readonly name = 'CacheQueueError'
   readonly status: number

@@ -1,6 +1,6 @@
 import type { ApiServer } from '../api-server-types.ts'
 
-/** Which methods a path has: for a wrong method the framework answers 404 where HTTP means 405. */
+/** Which methods a path has: for a wrong method the framework responds with 404 instead of 405. */
 export type RouteTable = { methodsOf(path: string): readonly string[] }
 
 /** Records every route that is added to the server after this call. */

@@ -10,9 +10,9 @@ const INTRODUCTION = `
 
 <!-- Generated from shared/contract/problems.ts: run npm run docs:config. -->
 
-The HTTP API answers every error with a problem document (RFC 9457, \`application/problem+json\`): \`type\`, \`title\`,
-\`status\` and often a \`detail\`. Programs should switch on \`type\`; titles and details are for people and may change.
-The routes of the older cache-and-queue HTTP service are the exception: they answer \`{"error": …}\`.
+The HTTP API reports every error as a problem document (RFC 9457, \`application/problem+json\`) with \`type\`, \`title\`,
+\`status\` and often \`detail\`. Programs should switch on \`type\`; titles and details are for people and may change.
+The routes of the older cache-and-queue HTTP service are the exception: they return \`{"error": …}\`.
 
 The last column is the error class that the [client](client.md) throws.
 `
