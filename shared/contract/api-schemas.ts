@@ -72,7 +72,7 @@ export const updateEventSchema = z.object({
   type: z.string(),
   updated: z.unknown(),
   valid: z.unknown(),
-  values: z.unknown(),
+  values: z.unknown().optional(),
   too_large: z.literal(true).optional(),
 })
 export const resetEventSchema = z.object({ streams: z.array(z.string()), reason: z.string() })

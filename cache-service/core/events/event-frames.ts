@@ -1,5 +1,6 @@
+import { clientEventOf } from './client-event.ts'
 import { formatPosition, type EventPosition, type StreamName } from './event-position.ts'
-import type { StreamEntry, StreamEvent } from './stream-entry.ts'
+import type { StreamEvent } from './stream-entry.ts'
 
 /** Which events a client wants. */
 export type EventFilter = {
@@ -40,17 +41,18 @@ export function eventFrame(
   position: EventPosition,
   filter: EventFilter,
 ): string | undefined {
-  if (!filter.streams.has(event.stream)) return undefined
-  const { entry } = event
-  switch (entry.kind) {
+  const selected = clientEventOf(event, filter)
+  switch (selected?.kind) {
     case 'update':
-      if (filter.updateTypes?.has(entry.type) === false) return undefined
-      return frame('update', entry.json, position)
-    case 'changed':
-    case 'deleted':
-      return hintFrame(entry, position, filter)
-    case 'gap':
-      return resetFrame([event.stream], entry.reason, position)
+      return frame('update', selected.json, position)
+    case 'device': {
+      const { change, deviceIds, more } = selected
+      return frame('device', JSON.stringify({ change, device_ids: deviceIds, more }), position)
+    }
+    case 'reset':
+      return resetFrame(selected.streams, selected.reason, position)
+    case undefined:
+      return undefined
   }
 }
 
@@ -62,19 +64,6 @@ export function resetFrame(streams: Iterable<StreamName>, reason: string, positi
 /** Carries the current position, so that a client can resume even if no event has passed its filter. */
 export function pingFrame(position: EventPosition): string {
   return frame('ping', '{}', position)
-}
-
-function hintFrame(
-  { kind, deviceIds, more }: StreamEntry & { kind: 'changed' | 'deleted' },
-  position: EventPosition,
-  { deviceIds: wanted }: EventFilter,
-): string | undefined {
-  if (wanted === undefined) {
-    return frame('device', JSON.stringify({ change: kind, device_ids: deviceIds, more }), position)
-  }
-  const found = deviceIds.filter((id) => wanted.has(id))
-  if (found.length === 0) return undefined
-  return frame('device', JSON.stringify({ change: kind, device_ids: found, more: 0 }), position)
 }
 
 function frame(event: string, json: string, position: EventPosition): string {

@@ -1,8 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { optionNames } from '../../../cache-service/config/options.ts'
 import { REJECT_REASONS } from '../../../cache-service/core/records/parse-record.ts'
 import { RECORD_RESULTS, type ResultCounts } from '../../../cache-service/core/records/settle.ts'
-import { operatorHint } from '../../../cache-service/core/operator-hint.ts'
 import {
   createWorkerTelemetry,
   type ChunkApplied,
@@ -541,30 +539,5 @@ describe('the summary', () => {
         stale: 0,
       },
     ])
-  })
-})
-
-describe('the cure', () => {
-  const errors = [
-    redisError(new Error('NOAUTH Authentication required.')),
-    redisError(new Error('WRONGPASS invalid username-password pair or user is disabled.')),
-    noPermission,
-    kafkaError(Object.assign(new Error('no'), { type: 'SASL_AUTHENTICATION_FAILED' })),
-    kafkaError(Object.assign(new Error('no'), { type: 'TOPIC_AUTHORIZATION_FAILED' })),
-  ]
-
-  test.each(errors)('of $code names settings, and they exist', (error) => {
-    const named = operatorHint(error).match(/\b(?:REDIS|KAFKA)_[A-Z_]+/g) ?? []
-    expect(named.length).toBeGreaterThan(0)
-    const existing: readonly string[] = optionNames
-    expect(named.filter((name) => !existing.includes(name))).toEqual([])
-  })
-
-  test('of a Redis that is too old names the version', () => {
-    expect(operatorHint(redisError(new Error("ERR unknown command 'EVALSHA'")))).toMatch(/Redis 7/)
-  })
-
-  test('of anything else is what it said', () => {
-    expect(operatorHint(oom)).toBe(`redis: ${oom.message}`)
   })
 })
