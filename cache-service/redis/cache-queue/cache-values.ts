@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { redisError } from '../../../shared/errors.ts'
-import { LISTED_MAX, type CacheValues } from '../../core/cache-queue/ports.ts'
+import type { CacheValues } from '../../core/cache-queue/cache-values.ts'
+import { LISTED_MAX } from '../../core/cache-queue/glob.ts'
 
 /** Keys that one SCAN looks at: few round trips, and no long stop for the other clients of Redis. */
 const SCAN_COUNT = 1_000

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { redisError } from '../../../shared/errors.ts'
-import { LISTED_MAX, type PubsubAdmin } from '../../core/cache-queue/ports.ts'
+import { LISTED_MAX } from '../../core/cache-queue/glob.ts'
+import type { PubsubAdmin } from '../../core/cache-queue/pubsub-admin.ts'
 
 const CHANNELS_PER_CALL = 1_000
 

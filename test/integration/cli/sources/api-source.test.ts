@@ -77,7 +77,7 @@ describe('with an API that requires tokens,', () => {
     })
     expect(await get('--token-file', writer)).toMatchObject({
       code: 5,
-      errors: expect.stringContaining('It needs the scope read.'),
+      errors: expect.stringContaining('The token needs the scope read.'),
     })
     const commands = [['list'], ['info'], ['watch'], ['lag'], ['batch', '--file', reader]]
     const refused = await Promise.all(commands.map((args) => runCliHere([...args, '--api', url])))
