@@ -59,7 +59,7 @@ export class DeviceHints {
     return [
       loop('device hints', APPEND_INTERVAL_MS, () => this.#append()),
       loop('device hints heard', HEARD_INTERVAL_MS, async () => {
-        this.#isHeard = await this.#appender.isHeard()
+        this.#isHeard = await this.#appender.hasListeners()
       }),
     ]
   }
