@@ -20,7 +20,7 @@ import { createLease } from '../redis/lease.ts'
 import { createProgressStore } from '../redis/workers/progress-store.ts'
 import { createSweeper, SWEEP_LEASE_MS } from '../redis/devices/sweeper.ts'
 import { createWorkerReporter } from '../redis/workers/worker-reports.ts'
-import { WriteProbe } from '../redis/write-probe.ts'
+import { createWriteProbe } from '../redis/probe.ts'
 import { createWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
@@ -72,7 +72,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     maxBytes: config.redis.scriptMaxBytes,
   })
   const index = createDeviceIndex(redis)
-  const probe = new WriteProbe(redis, probeKey(context.processId), telemetry, now)
+  const probe = createWriteProbe(redis, probeKey(context.processId), telemetry, now)
 
   const hints = new DeviceHints(createHintAppender(reportRedis))
   const guard = new ProgressGuard(createProgressStore(redis, progressKey(config.kafka.groupId)), offsets, {
@@ -101,7 +101,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       now,
     }),
     // What failed on Kafka's side is tried by the next attempt itself.
-    probe: (failure: ServiceError) => (failure.side === 'redis' ? probe.write() : Promise.resolve()),
+    probe: (failure: ServiceError) => (failure.side === 'redis' ? probe.attempt() : Promise.resolve()),
     assigned: (partitions) => {
       guard.assigned(partitions)
       checkProgress().catch((error: unknown) => telemetry.loopFailed('progress check', error))

@@ -44,7 +44,7 @@ describe.concurrent('while Redis is away the worker holds, says so, and heals', 
       await sleep(500)
     }
     expect([...statesSeen].toSorted()).toEqual(['holding', 'paused'])
-    expect((await worker.get('/readyz')).body).toMatch(/Redis at 127.0.0.1:\d+ has not taken a write/)
+    expect((await worker.get('/readyz')).body).toMatch(/Redis at 127.0.0.1:\d+ has not accepted a write/)
     expect(worker.logLines().filter(({ level }) => level === 'warn').length).toBeLessThan(60)
 
     // Frozen for a moment, so that what was committed before can be compared with what Redis kept.
