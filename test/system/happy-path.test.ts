@@ -177,7 +177,11 @@ test.concurrent('healthcheck says by its exit code whether the worker is ready',
   await worker.ready(60_000)
   expect(await healthcheck()).toMatchObject({ code: 0, output: '{"ready":true,"reasons":[]}\n' })
   expect(await worker.stop()).toBe(0)
-  const nobody = { code: 1, output: '', errors: expect.stringContaining(`no answer from 127.0.0.1:${port}`) }
+  const nobody = {
+    code: 1,
+    output: '',
+    errors: expect.stringContaining(`no response from 127.0.0.1:${port}`),
+  }
   expect(await healthcheck()).toEqual(nobody)
   expect(await healthcheck('--live')).toEqual(nobody)
 })
