@@ -48,7 +48,9 @@ export function openApiSource(session: Session, url: string): DeviceSource {
   }
   async function read<T>(path: string, schema: z.ZodType<T>): Promise<T> {
     const attemptFailed = ({ message }: DeviceCacheError) => session.log.debug(`the API: ${message}`)
-    const answer = await told(transport.ask({ method: 'GET', path, signal: stop, attemptFailed }, schema))
+    const answer = await told(
+      transport.requestJson({ method: 'GET', path, signal: stop, attemptFailed }, schema),
+    )
     if (answer === undefined) throw new Error(`${path} can't be missing`)
     return answer
   }

@@ -158,7 +158,7 @@ describe('when the API', () => {
     expect(await runCliHere(['list', '--api', proxy.url])).toMatchObject({
       code: 1,
       errors: expect.stringContaining(
-        'does not answer as our API does (the answer to api/devices is not what the API says): check --api',
+        "does not answer as our API does (Unexpected response to api/devices: it does not match the API's schema): check --api",
       ),
     })
     proxy.treat = () => ({ status: 404, body: 'Not found' })
