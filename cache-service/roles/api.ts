@@ -21,7 +21,7 @@ import { createDeviceReader } from '../redis/devices/device-reader.ts'
 import { EventFollower } from '../redis/events/event-follower.ts'
 import { announceListening, createEventStreams } from '../redis/events/event-streams.ts'
 import { createPubsubAdmin } from '../redis/cache-queue/pubsub-admin.ts'
-import { ReadProbe } from '../redis/read-probe.ts'
+import { createReadProbe } from '../redis/probe.ts'
 import { createServerStatsReader } from '../redis/server-stats.ts'
 import { createStateStore } from '../redis/events/state-store.ts'
 import { createWorkerReports } from '../redis/workers/worker-reports.ts'
@@ -30,6 +30,7 @@ import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 
 const FIRST_CONNECT_MS = 1_000
+const PROBE_INTERVAL_MS = 1_000
 const TOKENS_INTERVAL_MS = 2_000
 const LISTENING_TTL_MS = 15_000
 const LONGEST_BLOCK_MS = 5_000
@@ -58,9 +59,9 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   const following = connect('events')
   const connecting = Promise.all([reading, cacheRedis, following].map(startConnecting))
 
-  const probe = new ReadProbe(
+  const probe = createReadProbe(
     reading,
-    { redisWorks: telemetry.redisWorks, probeFailed: (error) => telemetry.redisFailed('api', error) },
+    { redisWorks: telemetry.redisWorks, redisFailed: (error) => telemetry.redisFailed('api', error) },
     now,
   )
   const follower = new EventFollower({
@@ -100,7 +101,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     auth: auth ?? 'off',
     redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
   })
-  const services: Service[] = [probe.service(monitor), follower]
+  const services: Service[] = [probe.service(PROBE_INTERVAL_MS, monitor), follower]
   if (tokens !== undefined) services.push(tokens.service(TOKENS_INTERVAL_MS, monitor))
   return { services, checks }
 }

@@ -23,7 +23,7 @@ import { createLease } from '../redis/lease.ts'
 import { createProgressStore } from '../redis/workers/progress-store.ts'
 import { createSweeper, SWEEP_LEASE_MS } from '../redis/devices/sweeper.ts'
 import { createWorkerReporter } from '../redis/workers/worker-reports.ts'
-import { WriteProbe } from '../redis/write-probe.ts'
+import { createWriteProbe } from '../redis/probe.ts'
 import { createWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
@@ -64,7 +64,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     maxBytes: config.redis.scriptMaxBytes,
   })
   const index = createDeviceIndex(redis)
-  const probe = new WriteProbe(redis, probeKey(context.processId), telemetry, now)
+  const probe = createWriteProbe(redis, probeKey(context.processId), telemetry, now)
 
   const figures = new WorkerFigures(topic, now)
   const reports = new ReportSchedule(now)
@@ -94,7 +94,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       now,
     }),
     // A failure of Kafka needs no probe: the next attempt at the chunk is one.
-    probe: (failure: ServiceError) => (failure.side === 'redis' ? probe.write() : Promise.resolve()),
+    probe: (failure: ServiceError) => (failure.side === 'redis' ? probe.attempt() : Promise.resolve()),
     assigned: (partitions) => {
       guard.assigned(partitions)
       progressCheck.checkNow()

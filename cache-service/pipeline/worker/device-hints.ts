@@ -59,7 +59,7 @@ export class DeviceHints {
     return [
       loop('device hints', APPEND_INTERVAL_MS, () => this.#append()),
       loop('device hint listeners', LISTENERS_INTERVAL_MS, async () => {
-        this.#hasListeners = await this.#appender.isHeard()
+        this.#hasListeners = await this.#appender.hasListeners()
       }),
     ]
   }

@@ -428,15 +428,15 @@ describe('readiness', () => {
     const checks = [() => reasons]
     telemetry.readiness(checks)
     telemetry.readiness(checks)
-    reasons = ['Redis has not taken a write: not tried yet']
+    reasons = ['Redis has not accepted a write: no attempt yet']
     telemetry.readiness(checks)
-    reasons = ['Redis has not taken a write: CONNECTION: Connection is closed.']
+    reasons = ['Redis has not accepted a write: CONNECTION: Connection is closed.']
     telemetry.readiness(checks)
     reasons = ['stopping']
     telemetry.readiness(checks)
     expect(lines()).toMatchObject([
       { msg: 'ready', ready: true, reasons: [] },
-      { msg: 'not ready', ready: false, reasons: ['Redis has not taken a write: not tried yet'] },
+      { msg: 'not ready', ready: false, reasons: ['Redis has not accepted a write: no attempt yet'] },
       { msg: 'not ready', ready: false, reasons: ['stopping'] },
     ])
   })

@@ -160,7 +160,7 @@ describe('when the API', () => {
     expect(await runCliHere(['list', '--api', proxy.url])).toMatchObject({
       code: 1,
       errors: expect.stringContaining(
-        'does not reply as the device cache API (the answer to api/devices is not what the API says): check --api',
+        "does not reply as the device cache API (Unexpected response to api/devices: it does not match the API's schema): check --api",
       ),
     })
     proxy.treat = () => ({ status: 404, body: 'Not found' })
