@@ -41,7 +41,7 @@ type Ending =
 
 /**
  * Keeps one KafkaJS consumer alive: creates it, watches it, and replaces it when it has crashed or stalled. What it is
- * doing is told in consumer-status.ts.
+ * doing is explained in consumer-status.ts.
  *
  * KafkaJS restarts by itself only after some errors, and forgets pauses and seeks then; after a crash that it considers
  * final, the process would live on without consuming. Therefore its own restart is off, and this is the only one.

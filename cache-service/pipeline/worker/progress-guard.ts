@@ -45,7 +45,7 @@ type GuardedPartition = {
  * - The cursor moves after the effects of the step have succeeded. If one fails, the cursor stays, the caller gets
  *   the error, and its next attempt decides again.
  * - A loss wins: `rewinding` is entered before the effects, and no step that was decided before leaves it, so that a
- *   chunk that is being written meanwhile advances nothing. If the effects fail, it is left again: nobody would rewind.
+ *   chunk that is being written meanwhile advances nothing. If the effects fail, it is left again: no caller would rewind.
  * - The caller that started a comparison acts on its verdict and handles its error. A chunk that finds a comparison in
  *   flight waits for it, and is abandoned if that comparison rewinds the partition.
  */

@@ -30,7 +30,7 @@ export class ReportSchedule {
         this.#nextReportMs = this.#now() + REPORT_INTERVAL_MS
         await report()
       },
-      // Not logged: while Redis is away there is nobody to report to, and the write probe logs that.
+      // Not logged: the write probe logs that Redis is unavailable.
       failed: () => this.changed(),
     })
   }
