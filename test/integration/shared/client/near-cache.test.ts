@@ -176,7 +176,9 @@ describe('the near cache', () => {
     await store('d', 'held')
     await client.get('d')
     await reportRebuilding(database.client, true)
-    await patiently(() => expect(plain.get('unknown')).rejects.toMatchObject({ name: 'CacheRebuildingError' }))
+    await patiently(() =>
+      expect(plain.get('unknown')).rejects.toMatchObject({ name: 'CacheRebuildingError' }),
+    )
     await client.get('d')
     await database.client.del(deviceKey(deviceIdOf('d')))
     await patiently(async () => {
