@@ -1,14 +1,14 @@
-# Any Node.js from 18 installs the project; all that it runs is run by its own, in node_modules/.bin.
+# Node.js 18 or newer installs the project. Everything else runs on the project's own Node.js, in node_modules/.bin.
 NODE := env PATH="$(CURDIR)/node_modules/.bin:$$PATH" node_modules/.bin/node --disable-warning=TimeoutNegativeWarning
 INSTALLED := node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install tools test check demo up bench clean
 
-help: ## what can be made
+help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-install: $(INSTALLED) ## npm's packages; and redis-server, Java, Maven and openssl where they are missing
+install: $(INSTALLED) ## install the npm packages, and the missing ones of redis-server, Java, Maven, openssl, Chromium and Python
 
 $(INSTALLED): package-lock.json | tools
 	@echo 'make: npm ci …'
@@ -18,22 +18,23 @@ $(INSTALLED): package-lock.json | tools
 tools:
 	@deploy/local/install-tools.sh
 
-test: install ## format, lint, types and all tests, against a real Kafka and a real Redis
+test: install ## check format, lint and types, and run all tests against a real Kafka and Redis
+	@$(NODE) test/fetch-tools.ts
 	@$(NODE) test/run-all.ts
 
-check: install ## format, lint, types and the unit tests: seconds, no servers
+check: install ## check format, lint and types, and run the unit tests: about a minute, no servers
 	@$(NODE) test/run-all.ts --project unit
 
-demo: install ## Kafka, Redis, the service and a simulated normalizer: what happens, then a clean exit
+demo: install ## show the service at work with Kafka, Redis and a simulated normalizer for a minute, then exit
 	@$(NODE) test/demo/demo.ts
 
-up: install ## the same, left running until Ctrl-C
+up: install ## run the same until Ctrl-C
 	@$(NODE) test/demo/demo.ts --keep
 
-bench: install ## how fast it is, here: the worker, the api (which needs wrk), the client
+bench: install ## measure the worker, the API (needs wrk) and the client on this machine
 	@$(NODE) test/bench/bench.ts
 	@$(NODE) test/bench/api-bench.ts
 	@$(NODE) test/bench/client-bench.ts
 
-clean: ## removes what was installed and built here
+clean: ## remove everything that was installed or built here
 	rm -rf node_modules .cache dist coverage

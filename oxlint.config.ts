@@ -2,13 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defineConfig, type OxlintOverride } from 'oxlint'
 
-// The layers, as what each folder of cache-service/ may import of the others (itself and shared/ always):
+// The layers: what each folder of cache-service/ may import from the others (itself and shared/ always):
 //
 //   shared <- core <- telemetry <- {kafka, redis, http} <- pipeline <- {cli, roles} <- main
 //
-// lifecycle depends on shared only and serves all. kafka, redis and http never import each other. core is pure:
-// no I/O, no clock, no random. Inside the layers: commands do not import each other; the older HTTP service
-// (`cache-queue`) is known to roles and to its own room in each layer. shared/client runs in browsers.
+// lifecycle depends only on shared and serves all. kafka, redis and http never import each other. core is pure:
+// no I/O, no clock, no random numbers. Within the layers: commands do not import each other; the cache-queue service
+// is imported only by roles and by its own folder in each layer. shared/client runs in browsers.
 // test/unit/layers.test.ts proves that each of these rules fires.
 const edges = ['core', 'lifecycle', 'telemetry']
 const everyEdge = [...edges, 'kafka', 'redis', 'http']
@@ -24,7 +24,7 @@ export const layers: Readonly<Record<string, { imports: string[]; config: 'type'
   cli: { imports: [...everyEdge, 'pipeline'], config: 'value' },
 }
 
-// Each of these libraries is known to one folder, so that it can be replaced.
+// Only one folder may import each of these libraries, so that the library can be replaced.
 const libraries: Readonly<Record<string, string[]>> = {
   kafka: ['kafkajs', 'snappy', 'lz4-napi'],
   redis: ['ioredis', 'ioredis/**'],
@@ -37,16 +37,16 @@ const impureGlobals = [
   ...['fetch', 'performance', 'crypto', 'console'],
 ]
 
-const layersMessage = 'the layers, at the head of oxlint.config.ts, do not allow it'
-const pureMessage = 'core is pure: hand it in as an argument'
-const processMessage = 'only the mains touch the process'
+const layersMessage = 'the layers at the head of oxlint.config.ts do not allow this import'
+const pureMessage = 'core is pure: pass it in as an argument'
+const processMessage = 'only the main files use process'
 const mains = ['cache-service/main.ts', 'cache-service/cli/main.ts']
 
 type Restriction = { group: string[]; message: string; allowTypeImports?: boolean }
 
 const isFolderOf = (name: string) => `**/${name}/**`
 
-// By name: a pattern that excepts the door would except it from every other pattern, too.
+// Listed by name: a pattern that exempts config.ts would exempt it from every other pattern, too.
 const insidesOfConfig = readdirSync(join(import.meta.dirname, 'cache-service', 'config'))
   .filter((file) => file !== 'config.ts')
   .map((file) => `**/config/${file}`)
@@ -56,8 +56,8 @@ function restrictImports(files: string[], ...patterns: Restriction[]): OxlintOve
 }
 
 /**
- * What the files of a layer may not import: layers that are not allowed, libraries that another folder owns, the
- * insides of the configuration, and the older HTTP service (`cache-queue`) in another layer.
+ * What the files of a layer must not import: layers that are not allowed, libraries of another folder, the internals of
+ * the configuration, and the cache-queue service in another layer.
  */
 function forbidden(own: string, allowedFolders: readonly string[], room?: 'cache-queue'): Restriction {
   const otherLayers = Object.keys(layers).filter((name) => name !== own)
@@ -82,14 +82,14 @@ function forbidden(own: string, allowedFolders: readonly string[], room?: 'cache
 
 function forbiddenConfig(config: 'type' | 'value' | 'never'): Restriction[] {
   if (config === 'value') return []
-  const message = 'roles, cli and main read the configuration and hand its values down'
+  const message = 'only roles, cli and main read the configuration: pass the values in'
   return [{ group: ['**/config.ts'], message, allowTypeImports: config === 'type' }]
 }
 
 function pureImports(...folders: string[]): Restriction {
   return {
     group: ['**', ...folders, ...pureLibraries.map((name) => `!${name}`)],
-    message: `core is pure: it imports core, shared, ${pureLibraries.join(' and ')} only`,
+    message: `core is pure: it imports only core, shared, ${pureLibraries.join(' and ')}`,
   }
 }
 
@@ -118,7 +118,7 @@ const commandGroups = readdirSync(commandsFolder, { withFileTypes: true }).flatM
   entry.isDirectory() ? [entry.name] : [],
 )
 
-/** The files of a folder of commands that register one; the others are what commands share. */
+/** The files in a folder of commands that register a command; the others are shared by commands. */
 function commandsIn(folder: string): string[] {
   const path = join(commandsFolder, folder)
   return readdirSync(path).filter(
@@ -127,7 +127,10 @@ function commandsIn(folder: string): string[] {
   )
 }
 
-/** Commands don't import each other: what two of them need is a file beside them. Only a group's own file imports its commands. */
+/**
+ * Commands don't import each other: code that two of them need is in a file beside them. Only the file of a group
+ * imports the group's commands.
+ */
 const commandOverrides = ['', ...commandGroups].flatMap((group) => {
   const folder = `cache-service/cli/commands/${group}`
   const up = group === '' ? './' : '../'
@@ -154,10 +157,10 @@ const forbiddenInShared = [
 ]
 const forbiddenInBrowsers = {
   group: ['node:*', 'ioredis', 'ioredis/**', '**/redis-library/**'],
-  message: 'shared/client and shared/contract run in browsers, too',
+  message: 'shared/client and shared/contract also run in browsers',
 }
 
-// Of several overrides that set one rule for one file, the last counts, and as a whole.
+// If several overrides set the same rule for a file, only the last one applies.
 const overrides: OxlintOverride[] = [
   { files: ['cache-service/**', 'shared/**'], rules: { 'no-console': 'error' } },
   restrictGlobals(['cache-service/**', 'shared/**'], mains, { process: processMessage }),
@@ -165,15 +168,15 @@ const overrides: OxlintOverride[] = [
   restrictImports(['shared/client/**'], ...forbiddenInShared, forbiddenInBrowsers),
   restrictImports(['shared/contract/**'], ...forbiddenInShared, forbiddenInBrowsers, {
     group: ['**/client/**'],
-    message: 'the contract knows neither who serves it nor who asks',
+    message: 'the contract depends on neither the server nor the client',
   }),
   restrictImports(['shared/redis-library/**'], ...forbiddenInShared, {
     group: ['**/client/**'],
-    message: 'the Redis library and the client of the API are two products',
+    message: 'the Redis library and the API client are separate products',
   }),
   restrictImports(['cache-service/config/**'], forbidden('config', []), {
     group: ['**/config.ts'],
-    message: 'config.ts is the door: the rest of the folder knows nothing of it',
+    message: 'config.ts is the entry point: the other files of the folder do not import it',
   }),
   restrictImports(['cache-service/config/config.ts'], forbidden('config', [])),
   restrictImports(['cache-service/main.ts'], forbidden('main', Object.keys(layers))),
@@ -186,7 +189,7 @@ const overrides: OxlintOverride[] = [
   ),
   restrictImports(['cache-service/page/**'], {
     group: ['**', '!./**'],
-    message: 'the page runs in browsers: it imports its own files and ./vendor/ only',
+    message: 'the page runs in browsers: it imports only its own files and ./vendor/',
   }),
   restrictGlobals(['cache-service/core/**'], [], {
     process: processMessage,
@@ -237,9 +240,9 @@ export default defineConfig({
     'no-control-regex': 'off',
     'unicorn/consistent-function-scoping': 'off',
     'unicorn/no-array-sort': 'off',
-    // A row of arguments reads better as ...['--port', port] a line.
+    // Groups of arguments read better as ...['--port', port], one per line.
     'unicorn/no-useless-spread': 'off',
-    // Assertions live in properties, in tables and in `eventually` too.
+    // Assertions are also made in properties, in tables and in `eventually`.
     'vitest/expect-expect': 'off',
     'vitest/no-conditional-expect': 'off',
     'vitest/require-to-throw-message': 'off',

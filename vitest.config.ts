@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
-// Four suites, one command. Unit tests know no server, the browser's start a Redis of their own; the other two use
-// real ones, which test/support/servers/global-servers.ts starts once per suite. No retries: a flaky test is a bug.
+// Four suites, one command. Unit tests use no servers, and browser tests start their own Redis; the other two suites use
+// real servers, which test/support/servers/global-servers.ts starts once. No retries: a flaky test is a bug.
 const realServers = { globalSetup: ['test/support/servers/global-servers.ts'], retry: 0 }
 
 export default defineConfig({

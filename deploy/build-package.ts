@@ -3,11 +3,11 @@ import { cpSync, globSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
- * `npm run build`: dist/, what the npm package holds. Node runs the .ts of a checkout as they are, but no .ts
- * below node_modules: there it must be JavaScript.
+ * `npm run build`: writes dist/, the compiled part of the npm package. Node.js runs the TypeScript of a checkout
+ * directly, but not below node_modules, where only JavaScript works.
  */
 const root = join(import.meta.dirname, '..')
-/** What the program reads beside its modules, and tsc does not copy. */
+/** Files that the program reads at run time and tsc does not copy. */
 const READ_AT_RUN_TIME = ['cache-service/redis/**/*.lua', 'cache-service/page/*']
 
 rmSync(join(root, 'dist'), { recursive: true, force: true })

@@ -1,10 +1,10 @@
 export type BackoffBounds = { readonly firstMs: number; readonly longestMs: number }
 
 /**
- * How long to wait before trying again: exponential backoff with full jitter.
+ * How long to wait before the next attempt: exponential backoff with full jitter.
  *
- * @param attempt failures so far, from 1.
- * @param random from 0 up to, not including, 1.
+ * @param attempt number of failures so far, from 1.
+ * @param random a number in [0, 1).
  * @returns milliseconds, from 0.
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
  */

@@ -1,12 +1,12 @@
 /**
- * What a failure means, in one table.
+ * The meaning of every failure, in one table.
  *
- * - record: this one record can never be applied. Dead letter, go on.
- * - transient: the world is not ready. Hold the partition, back off, same chunk again, for ever.
- * - operator: somebody must change a setting. At start: exit naming it; later: hold as for transient.
- * - fatal: a bug of ours outside one record. Log, exit 1.
+ * - record: this record can never be applied. Send a dead letter and continue.
+ * - transient: a dependency is not ready. Hold the partition, back off and retry the same chunk, indefinitely.
+ * - operator: a setting must be changed. At start: exit, naming the setting; later: hold, as for transient.
+ * - fatal: a bug in our code, not limited to one record. Log it and exit with 1.
  *
- * Any reply that is not in the table is transient: waiting loses nothing, skipping might.
+ * An error that is not in the table is transient: waiting loses nothing, skipping might.
  */
 export type FailureClass = 'record' | 'transient' | 'operator' | 'fatal'
 
@@ -47,20 +47,26 @@ const KAFKA_CODES = {
   NOT_AUTHORIZED: 'operator',
 } as const satisfies Record<string, FailureClass>
 
-/** Our code fails on record after record: a bad release must not drain the topic into dead letters. */
+/** Our code fails on many records in a row: a faulty release must not turn the whole topic into dead letters. */
 const OWN_CODES = { INTERNAL_ERRORS: 'transient' } as const satisfies Record<string, FailureClass>
 
 export type RedisErrorCode = keyof typeof REDIS_CODES
 export type KafkaErrorCode = keyof typeof KAFKA_CODES
 
-/** The closed set, for metrics that start at zero. */
+type CodesOfClass<Codes, Class> = {
+  [Code in keyof Codes]: Codes[Code] extends Class ? Code : never
+}[keyof Codes]
+export type RedisOperatorCode = CodesOfClass<typeof REDIS_CODES, 'operator'>
+export type KafkaOperatorCode = CodesOfClass<typeof KAFKA_CODES, 'operator'>
+
+/** The closed set of codes, for metrics that start at zero. */
 export const REDIS_ERROR_CODES = Object.keys(REDIS_CODES).filter(isRedisErrorCode)
 
 function isRedisErrorCode(code: string): code is RedisErrorCode {
   return Object.hasOwn(REDIS_CODES, code)
 }
 
-/** A failure that has been through one of the two doors below: which side, which code, what it means. */
+/** A classified failure: on which side it happened, its code, and its meaning. */
 export class ServiceError extends Error {
   override readonly name = 'ServiceError'
   readonly side: 'redis' | 'kafka' | 'own'
@@ -81,37 +87,37 @@ export class ServiceError extends Error {
   }
 }
 
-/** The door for whatever ioredis threw, and for the error replies that scripts return as text. */
+/** Classifies anything thrown by ioredis, and error replies that scripts return as text. */
 export function redisError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown
   const message = messageOf(thrown)
   const code = redisCode(message)
-  return new ServiceError('redis', code, REDIS_CODES[code], inPlainWords(message), thrown)
+  return new ServiceError('redis', code, REDIS_CODES[code], readableMessage(message), thrown)
 }
 
-/** ioredis names its own options where it means that there is no connection. */
-function inPlainWords(message: string): string {
+/** For a missing connection, ioredis's messages are about its own options. */
+function readableMessage(message: string): string {
   if (/^Stream isn't writeable|^Connection is closed/.test(message)) return 'not connected'
   return message.startsWith('Reached the max retries per request') ? 'the connection was lost' : message
 }
 
 /**
- * The door for whatever KafkaJS threw. It wraps: the cause that carries a broker's error code decides.
+ * Classifies anything thrown by KafkaJS. KafkaJS wraps errors: the cause with the broker's error code decides.
  *
- * @param topic what was asked about: Kafka does not say which topic it is that does not exist.
+ * @param topic the topic of the request: Kafka does not report which topic does not exist.
  */
 export function kafkaError(thrown: unknown, topic?: string): ServiceError {
-  const error = thrown instanceof ServiceError ? thrown : classified(thrown)
+  const error = thrown instanceof ServiceError ? thrown : classifyKafkaError(thrown)
   if (error.code !== 'TOPIC_MISSING' || topic === undefined) return error
   return new ServiceError('kafka', error.code, error.failureClass, `the topic ${topic} does not exist`, error)
 }
 
-function classified(thrown: unknown): ServiceError {
+function classifyKafkaError(thrown: unknown): ServiceError {
   const code = kafkaCode(thrown)
   return new ServiceError('kafka', code, KAFKA_CODES[code], messageOf(thrown), thrown)
 }
 
-/** The error, its cause, the cause of that, and so on. */
+/** The error, its cause, the cause's cause, and so on. */
 export function* causesOf(thrown: unknown): Generator<Error, void> {
   for (let error = thrown, depth = 0; error instanceof Error && depth < 8; depth++) {
     yield error
@@ -120,7 +126,7 @@ export function* causesOf(thrown: unknown): Generator<Error, void> {
 }
 
 export function internalErrorsInARow(count: number): ServiceError {
-  const message = `our own code failed on ${count} records in a row`
+  const message = `internal error on ${count} records in a row`
   return new ServiceError('own', 'INTERNAL_ERRORS', OWN_CODES.INTERNAL_ERRORS, message, undefined)
 }
 

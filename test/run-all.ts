@@ -1,5 +1,5 @@
-// All checks and tests, whatever fails: format, lint, types, then vitest (whose arguments may be given). Each
-// of the three counts as one test. The last line is the total.
+// Runs all checks and tests, even after one fails: format, lint, types, then vitest, which receives the arguments of
+// this program. Each of the three checks counts as one test. The last line is the total.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -54,7 +54,7 @@ async function runVitest(args: readonly string[]): Promise<Counts> {
   }
 }
 
-/** A file that can't be loaded, a server that can't be found or an error outside of tests is a failure too. */
+/** A file that cannot be loaded, a server that cannot be found and an error outside of tests are failures, too. */
 export function countTests(report: z.infer<typeof vitestReport> | undefined, exitedWell: boolean): Counts {
   if (report === undefined) return { passed: 0, failed: 1, skipped: 0 }
   const unloaded = report.testResults.filter(
@@ -84,7 +84,7 @@ function exitOf(child: ReturnType<typeof spawn>): Promise<number | null> {
 }
 
 async function main(): Promise<void> {
-  // Ctrl-C reaches vitest as well: it stops its servers, and we count what there is.
+  // Ctrl-C reaches vitest as well: it stops its servers, and we count the results so far.
   process.on('SIGINT', () => undefined)
   const checks = await Promise.all(Object.entries(CHECKS).map(([name, command]) => runCheck(name, command)))
   const counts = [...checks, await runVitest(process.argv.slice(2))]

@@ -1,4 +1,6 @@
 import { writeFileSync } from 'node:fs'
-import { readmePath, renderReadme } from './support/docs/readme.ts'
+import { configDocuments } from './support/docs/config-docs.ts'
+import { problemsPagePath, renderProblemsPage } from './support/docs/problems-page.ts'
 
-writeFileSync(readmePath, await renderReadme())
+for (const { path, render } of configDocuments) writeFileSync(path, await render())
+writeFileSync(problemsPagePath, await renderProblemsPage())

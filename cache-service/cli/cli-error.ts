@@ -1,9 +1,10 @@
 import { formatProblems, type ConfigProblem } from '../config/config.ts'
 import { OperatorError } from '../lifecycle/service.ts'
 import { messageOf, ServiceError } from '../../shared/errors.ts'
+import { hintFor } from '../core/operator-hint.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 
-/** What ends a command before its end. The message is one line: what happened, which setting, and the fix. */
+/** Ends a command early. The message is one line: what happened, which setting, and the fix. */
 export class CliError extends Error {
   override readonly name = 'CliError'
   readonly exitCode: ExitCode
@@ -16,7 +17,7 @@ export class CliError extends Error {
 
 export const usageError = (message: string): CliError => new CliError(EXIT.usage, message)
 
-/** Settings that can't be used; printed as the service prints them. */
+/** Invalid settings, printed as the service prints them. */
 export class BadSettingsError extends Error {
   override readonly name = 'BadSettingsError'
   readonly problems: readonly ConfigProblem[]
@@ -30,9 +31,9 @@ export class BadSettingsError extends Error {
 export type Failure = { readonly exitCode: ExitCode; readonly message: string }
 
 /**
- * Whatever a command threw, as it is told to people.
+ * The exit code and the one line to print for anything that a command threw.
  *
- * @param where what was tried to be reached, by side; undefined if that isn't known.
+ * @param where which servers were contacted; undefined if that isn't known.
  */
 export function failureOf(
   thrown: unknown,
@@ -44,66 +45,37 @@ export function failureOf(
   if (!(thrown instanceof ServiceError)) return { exitCode: EXIT.failure, message: messageOf(thrown) }
   switch (thrown.side) {
     case 'redis':
-      return redisFailure(thrown, where.redis ?? 'Redis')
+      return serverFailure(thrown, where.redis ?? 'Redis')
     case 'kafka':
-      return kafkaFailure(thrown, where.kafka ?? 'Kafka')
+      return serverFailure(thrown, where.kafka ?? 'Kafka')
     case 'own':
       return { exitCode: EXIT.failure, message: thrown.message }
   }
 }
 
-function redisFailure({ code, message }: ServiceError, where: string): Failure {
-  const said = message.trim()
-  switch (code) {
-    case 'CONNECTION':
-    case 'TIMEOUT':
-    case 'MAXCLIENTS':
-      return {
-        exitCode: EXIT.unreachable,
-        message: `${where} can't be reached (${said}): check REDIS_HOST and REDIS_PORT, or REDIS_URL`,
-      }
-    case 'LOADING':
-    case 'MASTERDOWN':
-    case 'CLUSTERDOWN':
-      return { exitCode: EXIT.unreachable, message: `${where} is not ready (${said}): try again` }
-    case 'NOAUTH':
-    case 'WRONGPASS':
-      return {
-        exitCode: EXIT.refused,
-        message: `${where} refuses us (${said}): check REDIS_USERNAME and REDIS_PASSWORD`,
-      }
-    case 'NOPERM':
-      return {
-        exitCode: EXIT.refused,
-        message: `${where} refuses a command (${said}): give REDIS_USERNAME the permission`,
-      }
-    default:
-      return { exitCode: EXIT.failure, message: `${where} answered: ${said}` }
-  }
+const EXIT_CODES: Partial<Record<ServiceError['code'], ExitCode>> = {
+  CONNECTION: EXIT.unreachable,
+  TIMEOUT: EXIT.unreachable,
+  MAXCLIENTS: EXIT.unreachable,
+  LOADING: EXIT.unreachable,
+  MASTERDOWN: EXIT.unreachable,
+  CLUSTERDOWN: EXIT.unreachable,
+  TOPIC_MISSING: EXIT.notFound,
+  NOAUTH: EXIT.refused,
+  WRONGPASS: EXIT.refused,
+  NOPERM: EXIT.refused,
+  SASL: EXIT.refused,
+  NOT_AUTHORIZED: EXIT.refused,
 }
 
-function kafkaFailure({ code, message }: ServiceError, where: string): Failure {
-  const said = message.trim()
-  switch (code) {
-    case 'CONNECTION':
-    case 'TIMEOUT':
-      return {
-        exitCode: EXIT.unreachable,
-        message: `${where} can't be reached (${said}): check KAFKA_BOOTSTRAP_SERVERS and KAFKA_SSL`,
-      }
-    case 'SASL':
-      return {
-        exitCode: EXIT.refused,
-        message: `${where} refuses us (${said}): check KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD`,
-      }
-    case 'NOT_AUTHORIZED':
-      return { exitCode: EXIT.refused, message: `${where} does not allow it (${said}): add the ACL` }
-    case 'TOPIC_MISSING':
-      return {
-        exitCode: EXIT.notFound,
-        message: `${where}: ${said}: check KAFKA_VALIDATED_DATA_TOPIC and KAFKA_ERROR_TOPIC`,
-      }
-    default:
-      return { exitCode: EXIT.failure, message: `${where} answered: ${said}` }
+function serverFailure(error: ServiceError, where: string): Failure {
+  const detail = error.message.trim()
+  const hint = hintFor(error)
+  return {
+    exitCode: EXIT_CODES[error.code] ?? EXIT.failure,
+    message:
+      hint === undefined
+        ? `${where} replied: ${detail}`
+        : `${where} ${hint.problem} (${detail}): ${hint.fix}`,
   }
 }

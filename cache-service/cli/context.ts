@@ -1,27 +1,27 @@
 import type { Readable, Writable } from 'node:stream'
 
-/** Where text goes. */
+/** A stream for text. */
 export type Sink = {
   readonly stream: Writable
   readonly isTerminal: boolean
-  /** Of the terminal; undefined: not known. Asked anew each time, as windows change. */
+  /** Width of the terminal; undefined: not known. Read again for each use, because windows are resized. */
   readonly columns: number | undefined
 }
 
-/** Everything that cache-cli has of the world: main.ts fills it from the process, a test as it likes. */
+/** Everything that cache-cli gets from outside: main.ts takes it from the process, tests provide their own. */
 export type CliContext = {
   readonly version: string
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The text of a file, or throws. */
+  /** Returns the text of a file, or throws. */
   readonly readFile: (path: string) => string
   readonly stdin: { readonly stream: Readable; readonly isTerminal: boolean }
   readonly stdout: Sink
   readonly stderr: Sink
-  /** Aborts when we are told to end. Its reason, if it is a CliError, says with which exit code. */
+  /** Aborts when the command must end. If the reason is a CliError, it has the exit code. */
   readonly stop: AbortSignal
   readonly now: () => number
   readonly random: () => number
   readonly randomBytes: (count: number) => Buffer
-  /** Tells this process from others, in Redis and in Kafka. */
+  /** Identifies this process in Redis and in Kafka. */
   readonly processId: string
 }

@@ -1,4 +1,4 @@
-/** How cache-cli ends: part of its contract, and documented in docs/cli.md. */
+/** The exit codes of cache-cli: part of its contract, and documented in docs/cli.md. */
 export const EXIT = {
   ok: 0,
   failure: 1,
@@ -13,10 +13,10 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
 /** For `--help`. */
 export const EXIT_CODES_TEXT = `Exit codes:
-  0    done
+  0    success
   1    failure
-  2    wrong usage, or a setting that can't be used
-  3    not found (what was found is printed all the same)
+  2    wrong usage, or an invalid setting
+  3    not found (what was found is printed)
   4    Redis, Kafka or the API can't be reached
-  5    refused: not authorised, or not confirmed
+  5    refused: not authorized, not confirmed, or locked by another process
   130  interrupted (Ctrl-C)`

@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { FORMATS, type Format } from './terminal/output.ts'
 
-/** Of every command; they may stand before it or after it. */
+/** The options of every command; they may precede or follow the command. */
 export type GlobalOptions = {
   readonly format: Format
   readonly output?: string
@@ -15,37 +15,38 @@ export type GlobalOptions = {
 
 export function addGlobalOptions(program: Command): Command {
   return program
-    .addOption(new Option('-f, --format <format>', 'of the results').choices(FORMATS).default('table'))
-    .option('-o, --output <file>', 'write the results there instead of to stdout')
-    .addOption(new Option('-q, --quiet', 'results and errors only').conflicts('verbose'))
-    .option('-v, --verbose', 'say what is done, and show the stack of an error')
-    .option('--no-color', 'no colours, also on a terminal (as the variable NO_COLOR)')
-    .option('--api <url>', 'ask this API instead of Redis, such as http://127.0.0.1:5011', parseApiUrl)
-    .option('--token-file <file>', 'a file that holds the token for --api')
+    .addOption(new Option('-f, --format <format>', 'format of the results').choices(FORMATS).default('table'))
+    .option('-o, --output <file>', 'write the results to this file instead of stdout')
+    .addOption(new Option('-q, --quiet', 'print only results and errors').conflicts('verbose'))
+    .option('-v, --verbose', 'print details of what happens, and stack traces of errors')
+    .option('--no-color', 'print no colors, even on a terminal (like the variable NO_COLOR)')
+    .option('--api <url>', 'query this API instead of Redis, such as http://127.0.0.1:5011', parseApiUrl)
+    .option('--token-file <file>', 'file that contains the token for --api')
 }
 
 function parseApiUrl(text: string): string {
   const url = URL.parse(text)
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw new InvalidArgumentError('It must be an address such as http://127.0.0.1:5011.')
+    throw new InvalidArgumentError('It must be a URL such as http://127.0.0.1:5011.')
   }
   if (url.username !== '' || url.password !== '') {
-    throw new InvalidArgumentError('It must hold no password: a token comes by --token-file.')
+    throw new InvalidArgumentError('It must not contain a password: use --token-file for a token.')
   }
   return url.href.replace(/\/+$/, '')
 }
 
-/** A whole number from `least` to `most`, for an option or an argument. */
-export function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGER) {
+/** Parses a whole number from `minimum` to `maximum`, for an option or an argument. */
+export function wholeNumber(minimum: number, maximum: number = Number.MAX_SAFE_INTEGER) {
   return (text: string): number => {
     const value = Number(text)
-    if (/^\d{1,16}$/.test(text) && value >= least && value <= most) return value
-    const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `from ${least} to ${most}`
-    throw new InvalidArgumentError(`It must be a whole number, ${range}.`)
+    if (/^\d{1,16}$/.test(text) && value >= minimum && value <= maximum) return value
+    const range =
+      maximum === Number.MAX_SAFE_INTEGER ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`
+    throw new InvalidArgumentError(`It must be a whole number ${range}.`)
   }
 }
 
-/** For an option that may be given several times. */
-export function several(text: string, before: readonly string[] | undefined): string[] {
-  return [...(before ?? []), text]
+/** Collects the values of a repeatable option. */
+export function collect(text: string, previous: readonly string[] | undefined): string[] {
+  return [...(previous ?? []), text]
 }

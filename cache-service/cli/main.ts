@@ -9,18 +9,18 @@ import type { Sink } from './context.ts'
 import { EXIT } from './exit-codes.ts'
 import { runCli } from './run-cli.ts'
 
-/** The program `cache-cli`: the only file of it that touches `process`. Its exit codes are in exit-codes.ts. */
+/** The program `cache-cli`. Only this file of it touches `process`. The exit codes are in exit-codes.ts. */
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
-    // Told twice: at once.
+    // Second signal: exit immediately.
     if (stop.signal.aborted) process.exit(EXIT.interrupted)
     stop.abort(new CliError(EXIT.interrupted, 'interrupted'))
   })
 }
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // Nobody reads on, as in `cache-cli list | head`: which is no failure.
-  if (error.code === 'EPIPE') stop.abort(new CliError(EXIT.ok, 'nobody reads the output'))
+  // The reader has closed the pipe, as in `cache-cli list | head`: not a failure.
+  if (error.code === 'EPIPE') stop.abort(new CliError(EXIT.ok, 'the output is no longer read'))
   else stop.abort(new CliError(EXIT.failure, `the output can't be written: ${error.message}`))
 })
 process.stderr.on('error', () => undefined)
@@ -39,7 +39,7 @@ const exitCode = await runCli(process.argv.slice(2), {
   processId: `cache-cli-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
 })
 await Promise.all([process.stdout, process.stderr].map(flush))
-// What a library still waits for is nothing to us.
+// Timers and sockets of libraries may still be open.
 process.exit(exitCode)
 
 function sinkOf(stream: WriteStream): Sink {
@@ -47,7 +47,7 @@ function sinkOf(stream: WriteStream): Sink {
     stream,
     isTerminal: stream.isTTY,
     get columns() {
-      // 0: a terminal that does not know how wide it is.
+      // 0: a terminal that does not know its width.
       return stream.isTTY && stream.columns > 0 ? stream.columns : undefined
     },
   }

@@ -9,13 +9,13 @@ import { EXIT, EXIT_CODES_TEXT, type ExitCode } from './exit-codes.ts'
 import { addGlobalOptions, type GlobalOptions } from './global-options.ts'
 import { Session } from './session.ts'
 
-/** What a command may still say, and close, after it was told to end. */
+/** How long a command may take to finish, and to release what it opened, after it was stopped. */
 const GRACE_MS = 3_000
 const RELEASE_MS = 3_000
 
 /**
- * cache-cli, once. Never rejects: what went wrong is said on stderr, in one line.
- * @param argv the arguments alone, without program and script.
+ * Runs cache-cli once. Failures are reported in one line on stderr and as an exit code; it rejects only for a bug.
+ * @param argv the arguments, without the program and the script.
  */
 export async function runCli(argv: readonly string[], context: CliContext): Promise<ExitCode> {
   const program = createProgram(context)
@@ -40,9 +40,9 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
 function createProgram({ stdout, stderr, version }: CliContext): Command {
   return addGlobalOptions(
     new Command('cache-cli')
-      .description('Looks into the device cache, and takes care of it.')
+      .description('inspect and maintain the device cache')
       .version(version, '-V, --version', 'print the version')
-      .helpOption('-h, --help', 'print this')
+      .helpOption('-h, --help', 'print this help')
       .helpCommand('help [command]', 'print the help of a command'),
   )
     .addHelpText('after', GENERAL_HELP)
@@ -60,9 +60,9 @@ function createProgram({ stdout, stderr, version }: CliContext): Command {
     .exitOverride()
 }
 
-/** After wrong usage: of the command that was meant. */
+/** Makes every usage error point to the help of its command. */
 function pointToHelp(command: Command, path: string): void {
-  command.showHelpAfterError(`(${path} --help tells more)`)
+  command.showHelpAfterError(`(see ${path} --help)`)
   for (const part of command.commands) pointToHelp(part, `${path} ${part.name()}`)
 }
 
@@ -75,18 +75,18 @@ async function runCommand(work: Work, context: CliContext, options: GlobalOption
     context.stderr.stream.write(`cache-cli: ${messageOf(error)}\n`)
     return error instanceof CliError ? error.exitCode : EXIT.failure
   }
-  // Who waits for input waits no longer.
+  // Ends a wait for input.
   stop.addEventListener('abort', () => context.stdin.stream.destroy(), { once: true })
   let exitCode: ExitCode
   try {
     const working = work(session)
     await Promise.race([working, aborted(stop)])
-    // Told to end: what it has in hand it may finish, and say so.
+    // A stopped command may finish its current step and report it.
     if (stop.aborted) await settledWithin(working, GRACE_MS)
     stop.throwIfAborted()
     exitCode = (await working) ?? EXIT.ok
   } catch (error) {
-    exitCode = endWith(session, error)
+    exitCode = reportFailure(session, error)
   }
   try {
     const releasing = session.release()
@@ -94,31 +94,31 @@ async function runCommand(work: Work, context: CliContext, options: GlobalOption
   } catch (error) {
     const [first]: unknown[] = error instanceof AggregateError ? error.errors : [error]
     const cause = first instanceof Error && first.cause !== undefined ? first.cause : first
-    if (exitCode === EXIT.ok) exitCode = endWith(session, cause)
+    if (exitCode === EXIT.ok) exitCode = reportFailure(session, cause)
   }
   return exitCode
 }
 
-function endWith(session: Session, error: unknown): ExitCode {
+function reportFailure(session: Session, error: unknown): ExitCode {
   const { stop } = session
   if (stop.aborted) {
-    const code = codeOfStop(stop)
-    if (code === EXIT.failure) session.complain(messageOf(stop.reason))
+    const code = exitCodeOfStop(stop)
+    if (code === EXIT.failure) session.error(messageOf(stop.reason))
     return code
   }
   const failure = session.failureOf(error)
-  session.report(error, failure)
+  session.reportFailure(error, failure)
   return failure.exitCode
 }
 
-function codeOfStop({ reason }: AbortSignal): ExitCode {
+function exitCodeOfStop({ reason }: AbortSignal): ExitCode {
   return reason instanceof CliError ? reason.exitCode : EXIT.interrupted
 }
 
 const GENERAL_HELP = `
-Redis and Kafka are found by the same environment variables as the service's: REDIS_HOST, REDIS_PORT,
+cache-cli finds Redis and Kafka through the environment variables of the service: REDIS_HOST, REDIS_PORT,
 REDIS_PASSWORD or REDIS_URL, KAFKA_BOOTSTRAP_SERVERS, … (cache-cli config show prints all of them). With --api
-an API is asked instead.
+it queries an API instead.
 
-Results go to stdout, everything else to stderr. The format is a table also in a pipe; scripts want
---format json or csv.`
+Results go to stdout, everything else to stderr. The default format is a table, even in a pipe; scripts should
+use --format json or csv.`

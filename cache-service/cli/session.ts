@@ -16,23 +16,23 @@ import { createProgressBoard, type Progress } from './terminal/progress.ts'
 import { openResultFile } from './terminal/result-file.ts'
 import type { Colors } from './terminal/table.ts'
 
-/** A server that takes the connection and then says nothing must not hold a person up for long. */
-const KAFKA_ANSWERS_WITHIN_MS = 10_000
+/** Limits the wait for a server that accepts the connection and then stays silent. */
+const KAFKA_TIMEOUT_MS = 10_000
 
 export type RedisClient = ReturnType<typeof createRedis>
 
-/** One run of one command: what it prints, asks and opens. All that it opened is released after it. */
+/** One run of one command: what it prints, asks and opens. Everything that it opens is released at the end. */
 export class Session {
   readonly context: CliContext
   readonly options: GlobalOptions
-  /** Results. */
+  /** For results. */
   readonly output: Output
-  /** What the parts of the service say; shown with `--verbose`. */
+  /** For the parts of the service; shown with `--verbose`. */
   readonly log: Logger
   readonly releases = new ReleaseStack()
   readonly #progress: ReturnType<typeof createProgressBoard>
   readonly #errorColors: Colors
-  readonly #shared = new Map<string, Promise<RedisClient>>()
+  readonly #connections = new Map<string, Promise<RedisClient>>()
   #config: Config | undefined
 
   constructor(context: CliContext, options: GlobalOptions) {
@@ -43,7 +43,7 @@ export class Session {
     this.#progress = createProgressBoard(context.stderr, {
       isQuiet,
       now: context.now,
-      say: (line) => this.say(line),
+      print: (line) => this.info(line),
     })
     const sink = options.output === undefined ? context.stdout : openResultFile(options.output, this.releases)
     this.output = createOutput({
@@ -51,7 +51,7 @@ export class Session {
       sink,
       colors: colorsFor(sink, context, options),
       stop: context.stop,
-      // Both on one screen.
+      // The results and the progress bar share one screen.
       beforeWrite: () => {
         if (sink.isTerminal) this.#progress.hide()
       },
@@ -65,7 +65,7 @@ export class Session {
     return this.context.stop
   }
 
-  /** The service's own configuration. @throws BadSettingsError */
+  /** The configuration of the service. @throws BadSettingsError */
   get config(): Config {
     if (this.#config !== undefined) return this.#config
     const parsed = parseConfig(this.context.env, this.context.readFile)
@@ -75,18 +75,18 @@ export class Session {
     return parsed.config
   }
 
-  /** A remark on stderr; not with `--quiet`. */
-  say(line: string): void {
+  /** Prints a line on stderr, unless `--quiet`. */
+  info(line: string): void {
     if (this.options.quiet !== true) this.#writeError(line)
   }
 
-  /** A remark on stderr that deserves attention; not with `--quiet`. */
+  /** Prints a warning on stderr, unless `--quiet`. */
   warn(line: string): void {
-    this.say(this.#errorColors.yellow(`warning: ${line}`))
+    this.info(this.#errorColors.yellow(`warning: ${line}`))
   }
 
-  /** Something went wrong that does not end the command; on stderr, also with `--quiet`. */
-  complain(line: string): void {
+  /** Prints an error on stderr, even with `--quiet`. It does not end the command. */
+  error(line: string): void {
     this.#writeError(this.#errorColors.red(`cache-cli: ${line}`))
   }
 
@@ -96,14 +96,14 @@ export class Session {
 
   /**
    * Asks on the terminal. Resolves if the answer is yes.
-   * @param yes what the command's own `--yes` says.
-   * @throws CliError (refused) if the answer is no, or if there is nobody to ask.
+   * @param yes whether the command was given `--yes`.
+   * @throws CliError (refused) if the answer is no, or if there is no terminal.
    */
   async confirm(question: string, yes: boolean): Promise<void> {
     if (yes) return
     const { stdin, stderr } = this.context
     if (!stdin.isTerminal || !stderr.isTerminal) {
-      throw new CliError(EXIT.refused, 'not confirmed, as there is no terminal to ask on: give --yes')
+      throw new CliError(EXIT.refused, 'not confirmed, because there is no terminal to ask on: use --yes')
     }
     this.#progress.hide()
     const reader = createInterface({ input: stdin.stream, output: stderr.stream, terminal: false })
@@ -117,19 +117,19 @@ export class Session {
   }
 
   /**
-   * A connection to Redis, closed after the command; the same one for the same name.
+   * A connection to Redis, one per name, closed at the end of the command.
    * @throws ServiceError if it can't be reached within REDIS_TIMEOUT_S. @throws CliError with `--api`.
    */
   redis(name = 'cli'): Promise<RedisClient> {
     this.#assertNoApi('Redis')
-    const opened = this.#shared.get(name) ?? this.#openRedis(name)
-    this.#shared.set(name, opened)
+    const opened = this.#connections.get(name) ?? this.#openRedis(name)
+    this.#connections.set(name, opened)
     return opened
   }
 
   /**
-   * Kafka, which has answered. What is opened of it (admin, consumer, producer) goes on `releases`.
-   * @throws ServiceError if it can't be reached, or does not let us in. @throws CliError with `--api`.
+   * A Kafka client whose cluster has answered. Push what you open with it (admin, consumer, producer) to `releases`.
+   * @throws ServiceError if Kafka can't be reached or rejects the login. @throws CliError with `--api`.
    */
   async kafka() {
     this.#assertNoApi('Kafka')
@@ -139,8 +139,8 @@ export class Session {
     const admin = kafka.admin({ retry: RETRY })
     const connecting = admin.connect()
     try {
-      if (!(await settledWithin(connecting, KAFKA_ANSWERS_WITHIN_MS))) {
-        const message = `no answer within ${KAFKA_ANSWERS_WITHIN_MS / 1000} s`
+      if (!(await settledWithin(connecting, KAFKA_TIMEOUT_MS))) {
+        const message = `no answer within ${KAFKA_TIMEOUT_MS / 1000} s`
         throw new ServiceError('kafka', 'TIMEOUT', 'transient', message, undefined)
       }
       await connecting
@@ -152,7 +152,7 @@ export class Session {
     return kafka
   }
 
-  /** What is told of a failure, and with which exit code. */
+  /** The message and exit code for a failure. */
   failureOf(thrown: unknown): Failure {
     const config = this.#config
     return failureOf(thrown, {
@@ -161,9 +161,9 @@ export class Session {
     })
   }
 
-  /** The last words: one line, with `--verbose` and its stack. */
-  report(thrown: unknown, { message }: Failure): void {
-    this.complain(message)
+  /** Prints the failure that ends the command: one line, and with `--verbose` its stack. */
+  reportFailure(thrown: unknown, { message }: Failure): void {
+    this.error(message)
     if (this.options.verbose !== true) return
     for (let error = thrown; error instanceof Error; error = error.cause) {
       this.#writeError(this.#errorColors.dim(error.stack ?? error.message))
@@ -196,7 +196,7 @@ export class Session {
 
   #assertNoApi(server: string): void {
     if (this.options.api === undefined) return
-    throw usageError(`this command asks ${server} itself, not an API: leave out --api`)
+    throw usageError(`this command needs direct access to ${server}: omit --api`)
   }
 
   #writeError(line: string): void {

@@ -64,7 +64,7 @@ export type CacheConfig = Readonly<{
 export type ApiConfig = Readonly<{
   host: string
   port: number
-  /** undefined: nobody has decided, which is good on a loopback address only. */
+  /** undefined: not decided, which is allowed only on a loopback address. */
   auth: 'token' | 'off' | undefined
   tokensFile: string | undefined
   allowedHosts: readonly string[]
@@ -105,8 +105,8 @@ export type Config = Readonly<{
 export type ParsedConfig =
   { kind: 'ok'; config: Config; warnings: string[] } | { kind: 'invalid'; problems: ConfigProblem[] }
 
-/** Reads every option and reports every bad one at once. Pure but for `readFile`, which returns the text of
- * a file or throws. */
+/** Reads every option and reports all invalid ones at once. Pure except for `readFile`, which returns the
+ * content of a file or throws. */
 export function parseConfig(env: Environment, readFile: ReadFile): ParsedConfig {
   const problems: ConfigProblem[] = []
   const bad = new Set<OptionName>()
@@ -142,8 +142,8 @@ export function parseConfig(env: Environment, readFile: ReadFile): ParsedConfig 
   return { kind: 'ok', config: assemble(values), warnings: [...misspellings(env), ...weaknesses(values)] }
 }
 
-/** With a default in place of each bad value everything parses, so that one bad value does not hide what is
- * wrong between two others. */
+/** Replaces every invalid value by its default, so that one invalid value does not hide that two others
+ * contradict each other. */
 function parseWithDefaultsFor(
   bad: ReadonlySet<OptionName>,
   given: ReadonlyMap<OptionName, { text: string }>,
@@ -153,7 +153,7 @@ function parseWithDefaultsFor(
     (bad.has(name) ? undefined : given.get(name)?.text) ?? defaultText,
   ])
   const parsed = configSchema.safeParse(Object.fromEntries(texts))
-  if (!parsed.success) throw new Error(`a default is not valid: ${parsed.error.message}`)
+  if (!parsed.success) throw new Error(`a default is invalid: ${parsed.error.message}`)
   return parsed.data
 }
 

@@ -5,32 +5,32 @@ const END = '<!-- config:end -->'
 
 const groups: readonly OptionFacts['group'][] = ['Kafka', 'Redis', 'Cache', 'API', 'Updater', 'Process']
 
-/** The README with its configuration tables as the options say; throws if the markers are missing. */
-export function withConfigTables(readme: string): string {
-  const begin = readme.indexOf(BEGIN)
-  const end = readme.indexOf(END)
-  if (begin < 0 || end < begin) throw new Error(`README.md must have ${BEGIN} and then ${END}`)
-  return `${readme.slice(0, begin + BEGIN.length)}\n\n${configTables()}\n\n${readme.slice(end)}`
+/** README.md with the table of the everyday options between its markers. Throws if the markers are missing. */
+export function withEverydayTable(readme: string): string {
+  return replaceBetweenMarkers(readme, table(options.filter(({ level }) => level === 'everyday')))
 }
 
-function configTables(): string {
-  const advanced = groups.flatMap((group) => [
-    `**${group}**`,
-    table(options.filter((option) => option.level === 'advanced' && option.group === group)),
+/** docs/configuration.md with a table of all options per group between its markers. Throws likewise. */
+export function withAllTables(page: string): string {
+  const sections = groups.flatMap((group) => [
+    `### ${group}`,
+    table(options.filter((option) => option.group === group)),
   ])
-  return [
-    table(options.filter(({ level }) => level === 'everyday')),
-    '<details>\n<summary>Advanced options</summary>',
-    ...advanced,
-    '</details>',
-  ].join('\n\n')
+  return replaceBetweenMarkers(page, sections.join('\n\n'))
+}
+
+function replaceBetweenMarkers(document: string, generated: string): string {
+  const begin = document.indexOf(BEGIN)
+  const end = document.indexOf(END)
+  if (begin < 0 || end < begin) throw new Error(`the document must contain ${BEGIN}, followed by ${END}`)
+  return `${document.slice(0, begin + BEGIN.length)}\n\n${generated}\n\n${document.slice(end)}`
 }
 
 function table(rows: readonly Option[]): string {
   const lines = rows.map((option) => {
     const defaultText = option.default === '' ? '' : `\`${option.default}\``
-    const file = option.kind === 'secret' ? ` Or \`${option.name}_FILE\`, a file that holds it.` : ''
+    const file = option.kind === 'secret' ? ` Or \`${option.name}_FILE\`: a file that contains it.` : ''
     return `| \`${option.name}\` | ${defaultText} | ${option.description}${file} |`
   })
-  return ['| Variable | Default | What it is |', '| --- | --- | --- |', ...lines].join('\n')
+  return ['| Variable | Default | Description |', '| --- | --- | --- |', ...lines].join('\n')
 }

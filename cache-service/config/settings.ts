@@ -1,20 +1,20 @@
 import { configSchema, options, type Option } from './options.ts'
 import { readSource, type Environment, type ReadFile } from './sources.ts'
 
-/** One option as it stands, for people. */
+/** The current value of one option, for display. */
 export type Setting = Readonly<{
   name: string
-  /** As it was written; a secret is never told, of a path it is the path. Empty: none. */
+  /** As it was written: *** for a secret, the path for a path option. Empty: no value. */
   value: string
   from: 'default' | 'variable' | 'file'
   description: string
-  /** What is wrong with it by itself; undefined: nothing. */
+  /** What is wrong with this value alone; undefined: nothing. */
   problem: string | undefined
 }>
 
 const HIDDEN = '***'
 
-/** Every option, in the order of the documentation. */
+/** All options, in the order of the documentation. */
 export function describeSettings(env: Environment, readFile: ReadFile): Setting[] {
   return options.map((option) => describe(option, env, readFile))
 }

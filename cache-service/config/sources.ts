@@ -6,7 +6,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
 /** Returns the text of a file, or throws. */
 export type ReadFile = (path: string) => string
 
-/** Where the text of one option was found. `shown` is what may be quoted of it. */
+/** Where the text of one option comes from. `shown` is the part that may be quoted. */
 export type Source =
   | { kind: 'unset' }
   | { kind: 'given'; text: string; shown: string }
@@ -43,10 +43,20 @@ function fromFile(option: Option, variable: string, path: string, readFile: Read
   } catch (error) {
     const reason = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
     const message = `names a file that can't be read: ${path}${reason}`
-    return unusable(option, variable, message, 'Check that it is mounted, and that our user may read it.')
+    return unusable(
+      option,
+      variable,
+      message,
+      'Check that the file is mounted and that the user of this process may read it.',
+    )
   }
   if (text !== '') return { kind: 'given', text, shown: path }
-  return unusable(option, variable, `names an empty file: ${path}`, 'Fill it, or unset the variable.')
+  return unusable(
+    option,
+    variable,
+    `names an empty file: ${path}`,
+    'Write the value to the file, or unset the variable.',
+  )
 }
 
 function unusable(option: Option, variable: string, message: string, fix: string): Source {

@@ -1,8 +1,8 @@
 import { isIPv6 } from 'node:net'
 import { z } from 'zod'
 
-// Schemas from an environment variable's text to its value. Every message begins as a sentence about the
-// value ("must be …"), so that it reads well after the variable's name.
+// Schemas from the text of an environment variable to its value. Every message is a predicate ("must be …"),
+// so that it reads well after the name of the variable.
 
 type Refusal = { kind: 'refused'; message: string }
 type Accepted<T> = { kind: 'accepted'; value: T }
@@ -29,7 +29,7 @@ export function flag() {
     const word = text.toLowerCase()
     if (['true', '1', 'yes'].includes(word)) return accepted(true)
     if (['false', '0', 'no'].includes(word)) return accepted(false)
-    return refused('must be true or false (1, 0, yes and no will do)')
+    return refused('must be true or false (1, 0, yes and no are accepted as well)')
   })
 }
 
@@ -52,7 +52,7 @@ export function seconds(minimum: number, maximum: number) {
   })
 }
 
-/** A name that people choose: a group, a client, a user. */
+/** A name chosen by people: a group, a client, a user. */
 export function name(maximum: number) {
   return fromText((text) =>
     text.length > 0 && text.length <= maximum && !/[\s\p{Cc}]/u.test(text)
@@ -61,18 +61,19 @@ export function name(maximum: number) {
   )
 }
 
-/** Kafka's own rule for a topic's name. */
+/** Kafka's own rule for topic names. */
 export function topicName() {
   return fromText((text) =>
     /^[A-Za-z0-9._-]{1,249}$/.test(text) && text !== '.' && text !== '..'
       ? accepted(text)
-      : refused('must be a topic name: 1 to 249 letters, digits, dots, dashes and underscores'),
+      : refused('must be a topic name: 1 to 249 letters, digits, dots, hyphens and underscores'),
   )
 }
 
 export function hostName() {
   return fromText((text) => {
-    if (/^[^:]+:\d+$/.test(text)) return refused('must be a host name alone; the port has its own variable')
+    if (/^[^:]+:\d+$/.test(text))
+      return refused('must be a host name without a port; the port has its own variable')
     return isIPv6(text) || /^[A-Za-z0-9._-]{1,253}$/.test(text)
       ? accepted(text)
       : refused('must be a host name or an IP address')
@@ -81,21 +82,22 @@ export function hostName() {
 
 const DEFAULT_BROKER_PORT = 9092
 
-/** A comma list of `host:port`; as for every Kafka client, a missing port is 9092. */
+/** A comma-separated list of `host:port`. A missing port is 9092, as in every Kafka client. */
 export function brokerList() {
   return fromText((text): Accepted<readonly string[]> | Refusal => {
     const brokers: string[] = []
     for (const part of splitList(text)) {
       const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(part)
       const port = Number(match?.[2] ?? DEFAULT_BROKER_PORT)
-      if (!match || port < 1 || port > 65535) return refused('must be host:port, or several with commas')
+      if (!match || port < 1 || port > 65535)
+        return refused('must be host:port, or a comma-separated list of them')
       brokers.push(`${match[1]}:${port}`)
     }
     return brokers.length > 0 ? accepted(brokers) : refused('must name at least one host:port')
   })
 }
 
-/** One of a few words, in any case. Keys are what may be written, in lower case. */
+/** One of a few words, case-insensitive. The keys of `words` are what may be written, in lower case. */
 export function oneOf<T extends string>(words: Readonly<Record<string, T>>, described: string) {
   const byWord = new Map(Object.entries(words))
   return fromText((text): Accepted<T> | Refusal => {
@@ -104,7 +106,7 @@ export function oneOf<T extends string>(words: Readonly<Record<string, T>>, desc
   })
 }
 
-/** `''` is undefined: for options without a default. */
+/** The empty text is undefined: for options without a default. */
 export function optional<T>(schema: z.ZodType<T, string>) {
   return z.string().transform((text, context): T | undefined => {
     if (text === '') return undefined
@@ -116,13 +118,15 @@ export function optional<T>(schema: z.ZodType<T, string>) {
 }
 
 export function anyText() {
-  return fromText((text) => (text.includes('\0') ? refused('must not hold a NUL character') : accepted(text)))
+  return fromText((text) =>
+    text.includes('\0') ? refused('must not contain a NUL character') : accepted(text),
+  )
 }
 
-/** The text of a PEM file, as the certificate and key options name one. */
+/** The content of a PEM file that a certificate or key option names. */
 export function pemText() {
   return fromText((text) =>
-    /-----BEGIN [A-Z0-9 ]+-----/.test(text) ? accepted(text) : refused('must name a file in PEM form'),
+    /-----BEGIN [A-Z0-9 ]+-----/.test(text) ? accepted(text) : refused('must name a PEM file'),
   )
 }
 
@@ -141,7 +145,7 @@ export function redisUrl() {
   return fromText((text): Accepted<RedisAddress> | Refusal => {
     if (!/^rediss?:\/\//i.test(text)) return refused('must begin with redis:// or rediss://')
     const form = refused(
-      'must be redis://[user[:password]@]host[:port][/db], special characters of the password as %XX',
+      'must be redis://[user[:password]@]host[:port][/db], with special characters in the password as %XX',
     )
     const url = URL.parse(text)
     if (!url?.hostname || url.port === '0' || url.search !== '' || url.hash !== '') return form
@@ -160,38 +164,38 @@ export function redisUrl() {
   })
 }
 
-/** Everything (`*`), nothing (empty), or the names of a comma list, without those that are always kept. */
+/** Everything (`*`), nothing (empty), or a comma-separated list of names, without those that are always kept. */
 export function extraFields(alwaysKept: readonly string[]) {
   return fromText((text): Accepted<'all' | readonly string[]> | Refusal => {
     if (text === '') return accepted([])
     if (text === '*') return accepted('all')
     const names = [...new Set(splitList(text))]
-    if (names.includes('*')) return refused('must be * alone, or names without it')
-    if (names.length === 0) return refused('must be *, or names with commas')
+    if (names.includes('*')) return refused('must be either * or a list of names, not both')
+    if (names.length === 0) return refused('must be * or a comma-separated list of names')
     const kept = names.filter((fieldName) => alwaysKept.includes(fieldName))
     return kept.length > 0
-      ? refused(`must not list ${kept.join(', ')}: written by the service itself, always`)
+      ? refused(`must not list ${kept.join(', ')}: the service always writes it`)
       : accepted(names)
   })
 }
 
-/** Texts between commas, each once. */
+/** A comma-separated list without duplicates. */
 export function commaList(maximum: number) {
   return fromText((text): Accepted<readonly string[]> | Refusal => {
     const parts = [...new Set(splitList(text))]
     return parts.every((part) => part.length <= maximum && !/\p{Cc}/u.test(part))
       ? accepted(parts)
-      : refused(`must be texts of at most ${maximum} characters, with commas`)
+      : refused(`must be a comma-separated list of texts of at most ${maximum} characters`)
   })
 }
 
-/** Names as they stand in a Host header, without a port, in lower case; IPv6 addresses with or without [ ]. */
+/** Names as in a Host header, without a port, in lower case; IPv6 addresses with or without [ ]. */
 export function hostList() {
   return fromText((text): Accepted<readonly string[]> | Refusal => {
     const hosts = splitList(text).map((part) => part.toLowerCase().replace(/^\[(.*)\]$/, '$1'))
     return hosts.every((host) => isIPv6(host) || /^[a-z0-9._-]{1,253}$/.test(host))
       ? accepted([...new Set(hosts)])
-      : refused('must be host names without a port, several with commas')
+      : refused('must be a comma-separated list of host names without ports')
   })
 }
 
@@ -201,7 +205,7 @@ export function originList() {
     const origins = splitList(text)
     return origins.every((origin) => /^https?:/.test(origin) && URL.parse(origin)?.origin === origin)
       ? accepted([...new Set(origins)])
-      : refused('must be origins such as https://example.org, several with commas')
+      : refused('must be a comma-separated list of origins such as https://example.org')
   })
 }
 

@@ -1,11 +1,11 @@
 import { options, type OptionValues } from './options.ts'
 import type { Environment } from './sources.ts'
 
-/** Shorter names are too near to the variables of other programs. */
+/** Shorter names are too similar to the variables of other programs. */
 const SHORTEST_NAME = 8
 const MOST_EDITS = 2
 
-/** Variables that are no option, and look like one. */
+/** Variables that are not options but look like one. */
 export function misspellings(env: Environment): string[] {
   const known = options.flatMap(({ name, kind }) => (kind === 'secret' ? [name, `${name}_FILE`] : [name]))
   const unknown = Object.keys(env).filter((name) => !known.includes(name))
@@ -18,23 +18,23 @@ export function misspellings(env: Environment): string[] {
   })
 }
 
-/** Settings that are allowed, and that nobody should have by accident. */
+/** Settings that are allowed but should be a deliberate choice. */
 export function weaknesses(values: OptionValues): string[] {
   const warnings: string[] = []
   const redisHasTls = values.REDIS_TLS || values.REDIS_URL?.tls
   if (values.KAFKA_SSL && !values.KAFKA_SSL_REJECT_UNAUTHORIZED) {
-    warnings.push('KAFKA_SSL_REJECT_UNAUTHORIZED=false: any server could pass for a broker')
+    warnings.push('KAFKA_SSL_REJECT_UNAUTHORIZED=false: any server can impersonate a broker')
   }
   if (redisHasTls && !values.REDIS_TLS_REJECT_UNAUTHORIZED) {
-    warnings.push('REDIS_TLS_REJECT_UNAUTHORIZED=false: any server could pass for Redis')
+    warnings.push('REDIS_TLS_REJECT_UNAUTHORIZED=false: any server can impersonate Redis')
   }
   if (values.KAFKA_SASL_MECHANISM === 'plain' && !values.KAFKA_SSL) {
-    warnings.push('KAFKA_SASL_MECHANISM=plain without KAFKA_SSL: the password travels in the clear')
+    warnings.push('KAFKA_SASL_MECHANISM=plain without KAFKA_SSL: the password is sent unencrypted')
   }
   return warnings
 }
 
-/** Levenshtein's: the fewest insertions, deletions and replacements. */
+/** Levenshtein distance: the smallest number of insertions, deletions and replacements. */
 function editDistance(one: string, other: string): number {
   if (Math.abs(one.length - other.length) > MOST_EDITS) return MOST_EDITS + 1
   let row = Array.from({ length: other.length + 1 }, (_, column) => column)

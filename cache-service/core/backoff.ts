@@ -1,10 +1,10 @@
 import { fullJitterMs } from '../../shared/backoff.ts'
 
 /**
- * The service's own backoff, 100 ms → 30 s.
+ * The service's backoff: it grows from 100 ms to at most 30 s.
  *
- * @param attempt failures so far, from 1.
- * @param random from 0 up to, not including, 1.
+ * @param attempt number of failures so far, from 1.
+ * @param random a number in [0, 1).
  */
 export function backoffMs(attempt: number, random: number): number {
   return fullJitterMs(attempt, random, BOUNDS)

@@ -1,4 +1,4 @@
-/** Bytes → JSON, as Python's `json.dumps` writes it: `NaN`, `Infinity` and `-Infinity` are read as null. */
+/** JSON as Python's `json.dumps` writes it: `NaN`, `Infinity` and `-Infinity` are read as null. */
 export type Decoded =
   | { readonly kind: 'json'; readonly json: unknown }
   | { readonly kind: 'not_utf8' }
@@ -22,14 +22,14 @@ export function decodeJson(bytes: Uint8Array): Decoded {
       try {
         return { kind: 'json', json: JSON.parse(withoutNaN) }
       } catch {
-        // fall through: the first error speaks of the text as it was written
+        // fall through: the first error describes the text as sent
       }
     }
     return { kind: 'not_json', detail: error instanceof Error ? error.message : String(error) }
   }
 }
 
-/** `NaN`, `Infinity` and `-Infinity` outside of strings become `null`; everything else stays as it is. */
+/** Replaces `NaN`, `Infinity` and `-Infinity` outside strings with `null`; leaves everything else unchanged. */
 export function replaceNonFinite(text: string): string {
   let out = ''
   let kept = 0
@@ -70,7 +70,7 @@ function endOfString(text: string, open: number): number {
   return text.length
 }
 
-/** True if objects and lists nest at most `limit` deep; the value itself is level 1. */
+/** True if objects and arrays are nested at most `limit` levels deep; the value itself is level 1. */
 export function nestsWithin(value: unknown, limit: number): boolean {
   if (typeof value !== 'object' || value === null) return true
   if (limit === 0) return false

@@ -1,12 +1,12 @@
 /**
- * Event times, normalised to UTC with six fraction digits: `2025-06-08T18:27:17.476623+00:00`. The text has
- * a fixed width, so that its order as a string is its order in time, in JavaScript and in Lua.
+ * An event time, normalised to UTC with six fractional digits: `2025-06-08T18:27:17.476623+00:00`. The text has
+ * a fixed width, so that string order is chronological order, in JavaScript and in Lua.
  *
- * Not `Date.parse`: it reads naive strings in the process's zone and drops microseconds.
+ * `Date.parse` is unsuitable: it reads naive strings in the process's time zone and drops microseconds.
  */
 export type EventTime = {
   readonly text: string
-  /** Milliseconds since 1970, the rest of the microseconds cut off. */
+  /** Milliseconds since 1970; the remaining microseconds are truncated. */
   readonly ms: number
 }
 
@@ -16,9 +16,9 @@ const LAST_INSTANT_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 const ZERO = 48
 
 /**
- * @param text ISO 8601: naive (read as UTC), `Z` or an offset; `T` or a space; 0–9 fraction digits, of which
- *   six are kept.
- * @returns undefined if it is not a time, or outside the years 1970–9999.
+ * @param text ISO 8601: naive (read as UTC), with `Z` or with an offset; `T` or a space as the separator; 0–9
+ *   fractional digits, of which six are kept.
+ * @returns undefined if it is not a valid time, or outside the years 1970–9999.
  */
 export function parseEventTime(text: string): EventTime | undefined {
   return parseNaiveMicroseconds(text) ?? parseAnyShape(text)
@@ -28,7 +28,7 @@ export function eventTimeFromMs(ms: number): EventTime {
   return { text: `${new Date(ms).toISOString().slice(0, 23)}000+00:00`, ms }
 }
 
-/** What Python's `isoformat()` writes nearly always, `2025-06-08T18:27:17.476623`, without a regular expression. */
+/** The usual output of Python's `isoformat()`, `2025-06-08T18:27:17.476623`, parsed without a regular expression. */
 function parseNaiveMicroseconds(text: string): EventTime | undefined {
   if (text.length !== 26 || text.charCodeAt(10) !== 84) return undefined
   if (text.charCodeAt(4) !== 45 || text.charCodeAt(7) !== 45 || text.charCodeAt(19) !== 46) return undefined
@@ -69,7 +69,7 @@ function parseAnyShape(text: string): EventTime | undefined {
   return { text: `${new Date(ms).toISOString().slice(0, 19)}.${micros}+00:00`, ms }
 }
 
-/** The number that the digits spell, NaN if one of them is none. */
+/** The value of the digits, or NaN if one of them is not a digit. */
 function digits(text: string, from: number, to: number): number {
   let value = 0
   for (let i = from; i < to; i++) {

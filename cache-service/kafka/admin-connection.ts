@@ -2,10 +2,10 @@ import type { Admin, Kafka } from 'kafkajs'
 import { kafkaError } from '../../shared/errors.ts'
 import { RETRY } from './client.ts'
 
-/** An admin client that connects when it is asked, and anew after a failure. */
+/** An admin client that connects on first use, and reconnects after a failure. */
 export type AdminConnection = {
-  /** Rejects with a ServiceError. @param topic that is asked about. */
-  ask<T>(topic: string, question: (admin: Admin) => Promise<T>): Promise<T>
+  /** Rejects with a ServiceError. @param topic the topic that the request is about. */
+  request<T>(topic: string, send: (admin: Admin) => Promise<T>): Promise<T>
   disconnect(): Promise<void>
 }
 
@@ -25,10 +25,10 @@ export function createAdminConnection(kafka: Kafka): AdminConnection {
   }
 
   return {
-    async ask(topic, question) {
+    async request(topic, send) {
       try {
         connected ??= connect()
-        return await question(await connected)
+        return await send(await connected)
       } catch (error) {
         await disconnect().catch(() => undefined)
         throw kafkaError(error, topic)

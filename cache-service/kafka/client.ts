@@ -8,8 +8,8 @@ import type { KafkaConfig } from '../config/config.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
 /**
- * Every client gets all of this explicitly: KafkaJS's own defaults differ from client to client (and under
- * NODE_ENV=test). Retries inside KafkaJS are short; whoever uses it tries again by its own rules.
+ * Every client gets all of these settings explicitly: KafkaJS's defaults differ between clients (and under
+ * NODE_ENV=test). KafkaJS retries only briefly; each caller then retries by its own rules.
  */
 export const RETRY: RetryOptions = {
   retries: 4,
@@ -24,7 +24,7 @@ const CONNECTION_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 30_000
 
 export type ClientTelemetry = {
-  /** KafkaJS says so in its log only. */
+  /** KafkaJS reports this only in its log. */
   offsetOutOfRange(): void
 }
 
@@ -41,7 +41,7 @@ export function createKafka(config: KafkaConfig, log: Logger, telemetry: ClientT
     logLevel: kafkajs.logLevel.INFO,
     logCreator: () => (entry) => {
       if (entry.log.message.startsWith(OUT_OF_RANGE)) telemetry.offsetOutOfRange()
-      relay(log, entry)
+      relayLogEntry(log, entry)
     },
   })
 }
@@ -73,10 +73,10 @@ function saslOptions({ sasl }: KafkaConfig): Pick<KafkaJsConfig, 'sasl'> {
 }
 
 /**
- * KafkaJS calls an expected rebalance an ERROR, and says on its own account what our events say better: its
- * lines go one level lower, and what is no news goes to trace.
+ * KafkaJS logs an expected rebalance as an ERROR, and repeats what our own telemetry reports better. So its errors
+ * are logged at debug level, and everything else at trace level.
  */
-function relay(log: Logger, { level, namespace, log: entry }: LogEntry): void {
+function relayLogEntry(log: Logger, { level, namespace, log: entry }: LogEntry): void {
   const { message, timestamp: _ours, logger: _kafkajs, stack: _stack, ...fields } = entry
   const line = { kafkajs: namespace, ...fields }
   if (level <= kafkajs.logLevel.ERROR && !EXPECTED.test(`${message} ${String(fields['error'] ?? '')}`)) {

@@ -6,11 +6,11 @@ import * as snappy from 'snappy'
 import { lz4FrameBound } from './lz4-frame.ts'
 
 /**
- * KafkaJS brings gzip only, and an unknown codec stops its consumer for good: all four that Kafka has are
- * registered here, before any client is built.
+ * KafkaJS supports only gzip, and an unknown codec stops its consumer permanently. So all four codecs of Kafka are
+ * registered here, before any client is created.
  *
- * Snappy comes in two shapes: librdkafka (Python, Go, C) writes one raw block, Java writes xerial frames.
- * Native snappy made the whole consumer 1.3–1.6 times as fast as a JavaScript one.
+ * Snappy has two formats: librdkafka (Python, Go, C) writes one raw block, Java writes xerial frames. Native snappy
+ * made the whole consumer 1.3–1.6 times as fast as a JavaScript implementation.
  */
 export type Codec = {
   compress(encoder: { buffer: Buffer }): Promise<Buffer>
@@ -19,8 +19,9 @@ export type Codec = {
 
 export type DecodeFailed = (codec: 'gzip' | 'snappy' | 'lz4' | 'zstd', error: unknown) => void
 
-/** What a fetch may unpack to. A block that declares more is corrupt, or an attack. */
+/** Maximum decompressed size of a fetch. A block that declares more is corrupt or malicious. */
 const MAX_DECOMPRESSED_BYTES = 256 * 1024 * 1024
+const TOO_MANY_BYTES = `more than ${MAX_DECOMPRESSED_BYTES} bytes`
 
 const XERIAL_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00])
 const XERIAL_HEADER_BYTES = 16
@@ -44,14 +45,14 @@ const codecs = {
 } as const satisfies Record<string, Codec>
 
 /**
- * A decompression error never reaches the batch handler (KafkaJS crashes and comes back to the same offset):
- * `decodeFailed` is the only one to hear of it.
+ * A decompression error never reaches the batch handler (KafkaJS crashes, restarts and fetches the same offset
+ * again): only `decodeFailed` is notified.
  */
 export function registerCodecs(decodeFailed: DecodeFailed): void {
   const { CompressionCodecs, CompressionTypes } = kafkajs
   const register = (type: 1 | 2 | 3 | 4, name: keyof typeof codecs) => {
     const { compress, decompress } = codecs[name]
-    const watched: Codec = {
+    const observed: Codec = {
       compress,
       async decompress(buffer) {
         try {
@@ -62,7 +63,7 @@ export function registerCodecs(decodeFailed: DecodeFailed): void {
         }
       },
     }
-    CompressionCodecs[type] = () => watched
+    CompressionCodecs[type] = () => observed
   }
   register(CompressionTypes.GZIP, 'gzip')
   register(CompressionTypes.Snappy, 'snappy')
@@ -70,18 +71,18 @@ export function registerCodecs(decodeFailed: DecodeFailed): void {
   register(CompressionTypes.ZSTD, 'zstd')
 }
 
-/** Synchronous: blocks are small, and a thread's round trip costs more than the work. */
+/** Synchronous: blocks are small, and a round trip to a worker thread costs more than the decompression. */
 export function decompressSnappy(buffer: Buffer): Buffer {
   if (!buffer.subarray(0, XERIAL_MAGIC.length).equals(XERIAL_MAGIC)) return decompressBlock(buffer)
-  if (buffer.length < XERIAL_HEADER_BYTES) throw new Error('snappy: a xerial header is cut short')
+  if (buffer.length < XERIAL_HEADER_BYTES) throw new Error('snappy: truncated xerial header')
   const blocks: Buffer[] = []
   let total = 0
   for (let at = XERIAL_HEADER_BYTES; at < buffer.length;) {
     const end = at + 4 + (at + 4 <= buffer.length ? buffer.readUInt32BE(at) : buffer.length)
-    if (end > buffer.length) throw new Error('snappy: a xerial block is cut short')
+    if (end > buffer.length) throw new Error('snappy: truncated xerial block')
     const block = decompressBlock(buffer.subarray(at + 4, end))
     total += block.length
-    if (total > MAX_DECOMPRESSED_BYTES) throw new Error('snappy: the frames unpack to more than is allowed')
+    if (total > MAX_DECOMPRESSED_BYTES) throw new Error(`snappy: the frames decompress to ${TOO_MANY_BYTES}`)
     blocks.push(block)
     at = end
   }
@@ -90,17 +91,17 @@ export function decompressSnappy(buffer: Buffer): Buffer {
 
 async function decompressLz4(buffer: Buffer): Promise<Buffer> {
   if (lz4FrameBound(buffer) > MAX_DECOMPRESSED_BYTES)
-    throw new Error('lz4: the frame may unpack to more than is allowed')
+    throw new Error(`lz4: the frame could decompress to ${TOO_MANY_BYTES}`)
   return await lz4.decompressFrame(buffer)
 }
 
 function decompressBlock(block: Buffer): Buffer {
   if (declaredLength(block) > MAX_DECOMPRESSED_BYTES)
-    throw new Error('snappy: a block declares more than is allowed')
+    throw new Error(`snappy: a block declares ${TOO_MANY_BYTES}`)
   return snappy.uncompressSync(block, { asBuffer: true }) as Buffer
 }
 
-/** A raw block begins with its uncompressed length, as a varint of up to 32 bits. */
+/** A raw block starts with its uncompressed length, a varint of up to 32 bits. */
 function declaredLength(block: Buffer): number {
   let length = 0
   for (let i = 0; i < 5; i++) {
@@ -109,5 +110,5 @@ function declaredLength(block: Buffer): number {
     length += (byte & 0x7f) * 2 ** (7 * i)
     if (byte < 0x80) return length
   }
-  throw new Error('snappy: a block without a length')
+  throw new Error('snappy: a block has no valid length')
 }

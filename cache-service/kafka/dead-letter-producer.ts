@@ -3,12 +3,12 @@ import { kafkaError } from '../../shared/errors.ts'
 import { withoutOriginal, type DeadLetter, type Origin } from '../core/dead-letters/dead-letter.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 
-/** The broker's default limit of one request is 1 MiB; dead letters of one request share it. */
+/** The broker's default limit per request is 1 MiB, shared by all dead letters of the request. */
 const MAX_REQUEST_BYTES = 512 * 1024
 const OVERHEAD_BYTES = 512
 
 export type DeadLetterProducer = {
-  /** Resolves when every dead letter is acknowledged by all replicas; rejects with a ServiceError. */
+  /** Resolves when all in-sync replicas have acknowledged every dead letter; rejects with a ServiceError. */
   send(deadLetters: readonly DeadLetter[], origin: Origin): Promise<void>
   disconnect(): Promise<void>
 }
@@ -55,7 +55,7 @@ export function createDeadLetterProducer(
     }
   }
 
-  /** One dead letter that is too large fails its whole request: then each goes alone, and that one shortened. */
+  /** One oversized dead letter fails its whole request: each is then sent alone, and the oversized one shortened. */
   async function sendOrSplit(deadLetters: readonly DeadLetter[], origin: Origin): Promise<void> {
     try {
       await sendRequest(deadLetters)

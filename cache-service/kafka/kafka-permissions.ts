@@ -4,22 +4,22 @@ import { RETRY } from './client.ts'
 import type { PartitionBounds, TopicBounds } from './topic-bounds.ts'
 import { TopicReader } from './topic-reader.ts'
 
-/** What Kafka lets us do, found out without writing anything. undefined: it lets us; else why not. */
+/** Checks what Kafka permits, without writing anything. undefined: permitted; otherwise the reason why not. */
 export type KafkaPermissions = {
-  /** By reading a record of it, or, if it has none, by joining a group that reads it. */
+  /** Reads one record of the topic. An empty topic counts as permitted. */
   read(
     topic: string,
     bounds: readonly PartitionBounds[],
     stop: AbortSignal,
   ): Promise<ServiceError | undefined>
   write(topic: string): Promise<ServiceError | undefined>
-  /** To look at the group and what it has committed. */
+  /** Describes the group and fetches its committed offsets. */
   group(groupId: string): Promise<ServiceError | { readonly state: string; readonly members: number }>
 }
 
 /**
- * Neither -1, 0 nor 1: a broker refuses the request, but only after it has looked at the permission, and before it
- * writes anything (a test knows of it if that should ever change).
+ * Neither -1, 0 nor 1: a broker rejects the request, but only after it has checked the permission, and before it
+ * writes anything. A test fails if that ever changes.
  */
 const INVALID_ACKS = 2
 
@@ -34,7 +34,7 @@ export function createKafkaPermissions(
       const reader = new TopicReader(kafka, topic, readerGroupId, now)
       const first = partitions.find(({ earliest, end }) => end > earliest)
       try {
-        // Without a record there is nothing that could be refused.
+        // Without a record, a read can't be denied.
         if (first === undefined) return undefined
         const { partition, earliest, end } = first
         await reader.read([{ partition, from: earliest, to: end }], async () => false, { stop })
@@ -48,13 +48,13 @@ export function createKafkaPermissions(
     },
 
     async write(topic) {
-      // Also what KafkaJS would say only after its own retries.
+      // Fails at once for a missing topic, which KafkaJS would report only after its own retries.
       await bounds.read(topic)
       const producer = kafka.producer({ allowAutoTopicCreation: false, retry: { ...RETRY, retries: 0 } })
       try {
         await producer.connect()
         await producer.send({ topic, acks: INVALID_ACKS, messages: [{ value: null, partition: 0 }] })
-        throw new Error('Kafka has taken a request that it should have refused')
+        throw new Error('Kafka accepted a request that it should have rejected')
       } catch (thrown) {
         if (answerOf(thrown) === 'INVALID_REQUIRED_ACKS') return undefined
         return kafkaError(thrown, topic)

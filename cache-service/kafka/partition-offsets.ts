@@ -1,26 +1,29 @@
 import type { Kafka } from 'kafkajs'
 import { createAdminConnection } from './admin-connection.ts'
 
-export type PartitionOffsetRange = {
-  /** The next offset to read as committed by the group; undefined: none (Kafka's -1 and -2 are none). */
+export type GroupPosition = {
+  /** The group's committed offset, which is the next to read; undefined if none (Kafka returns -1 or -2). */
   readonly committed: number | undefined
   readonly earliest: number
   readonly end: number
 }
 
-/** Where the partitions and the group stand, asked of an admin client that reconnects when asked again. */
+/** Reads the offsets of a topic's partitions and of the group. Connects on first use, reconnects after a failure. */
 export type PartitionOffsets = {
-  /** Rejects with a ServiceError. Committed is read before the end, so that lag is never negative by more than a race. */
-  read(): Promise<Map<number, PartitionOffsetRange>>
+  /**
+   * Rejects with a ServiceError. Committed offsets are read before end offsets, so that lag can be too high, but
+   * hardly ever negative.
+   */
+  read(): Promise<Map<number, GroupPosition>>
   disconnect(): Promise<void>
 }
 
 export function createPartitionOffsets(kafka: Kafka, topic: string, groupId: string): PartitionOffsets {
-  const { ask, disconnect } = createAdminConnection(kafka)
+  const { request, disconnect } = createAdminConnection(kafka)
 
   return {
     read: () =>
-      ask(topic, async (admin) => {
+      request(topic, async (admin) => {
         const committed = await admin.fetchOffsets({ groupId, topics: [topic] })
         const bounds = await admin.fetchTopicOffsets(topic)
         const committedOf = new Map(

@@ -7,12 +7,12 @@ export type RecordPlace = { readonly partition: number; readonly offset: number 
 
 export type FoundRecord =
   | { readonly kind: 'found'; readonly record: SourceRecord }
-  /** Kafka has deleted it, or it has never been. */
+  /** Kafka has deleted it, or it never existed. */
   | { readonly kind: 'gone'; readonly why: string }
 
-/** Records of one topic by their coordinates. Rejects with a ServiceError. */
+/** Reads records of one topic by their coordinates. Rejects with a ServiceError. */
 export type RecordFinder = {
-  /** In the order of the places. */
+  /** Results are in the order of `places`. */
   find(places: readonly RecordPlace[], stop: AbortSignal): Promise<FoundRecord[]>
   close(): Promise<void>
 }
@@ -41,7 +41,7 @@ export function createRecordFinder(
       await reader.read(
         wanted.map(({ partition, offset }) => ({ partition, from: offset, to: offset + 1 })),
         async (record, partition) => {
-          // Its bytes are views on the fetched batch.
+          // Its bytes are views of the fetched batch.
           const value = record.value === null ? null : Buffer.from(record.value)
           found.set(nameOf({ partition, offset: Number(record.offset) }), { ...record, value })
         },
@@ -52,8 +52,7 @@ export function createRecordFinder(
         if (record !== undefined) return { kind: 'found', record }
         const range = boundsOf.get(place.partition)
         const where = `${topic} ${nameOf(place)}`
-        if (range === undefined)
-          return { kind: 'gone', why: `${topic} has no partition ${place.partition} (any more)` }
+        if (range === undefined) return { kind: 'gone', why: `${topic} has no partition ${place.partition}` }
         if (place.offset >= range.end) {
           return { kind: 'gone', why: `${where} does not exist: the partition ends at ${range.end}` }
         }

@@ -5,12 +5,12 @@ import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 
 export type ProduceOutcome =
   | { readonly kind: 'acknowledged'; readonly offset: number }
-  /** Kafka has refused it, or was not reached: it is not in the topic. */
+  /** Kafka refused it or could not be reached: the record is not in the topic. */
   | { readonly kind: 'refused'; readonly error: ServiceError }
-  /** No answer: it may be in the topic, or not. */
+  /** Kafka did not answer: the record may or may not be in the topic. */
   | { readonly kind: 'unknown'; readonly error: ServiceError }
 
-/** Writes a record once: it is never sent again, as the first may have arrived after all. */
+/** Writes each record at most once: never retries, because the first attempt may have succeeded. */
 export type ReplayProducer = {
   produce(record: SourceRecord, partition: number): Promise<ProduceOutcome>
   disconnect(): Promise<void>
@@ -61,13 +61,13 @@ export function createReplayProducer(kafka: Kafka, topic: string): ReplayProduce
   }
 }
 
-/** Answers after which the record may be in the topic all the same. */
-const NOT_CERTAIN = new Set(['UNKNOWN', 'REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND'])
+/** Error codes after which the record may still be in the topic. */
+const AMBIGUOUS = new Set(['UNKNOWN', 'REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND'])
 
-/** True if a broker has answered, and its answer was no. */
+/** True if a broker definitely refused the record. */
 function isRefusal(thrown: unknown): boolean {
   for (const error of causesOf(thrown)) {
-    if (error.name === 'KafkaJSProtocolError' && 'type' in error) return !NOT_CERTAIN.has(String(error.type))
+    if (error.name === 'KafkaJSProtocolError' && 'type' in error) return !AMBIGUOUS.has(String(error.type))
   }
   return false
 }

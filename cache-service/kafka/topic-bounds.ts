@@ -1,14 +1,14 @@
 import type { Kafka } from 'kafkajs'
 import { createAdminConnection } from './admin-connection.ts'
 
-/** Of one partition: the first offset that Kafka still has, and the one after the last. */
+/** The first offset that Kafka still has of a partition, and the one after the last. */
 export type PartitionBounds = { readonly partition: number; readonly earliest: number; readonly end: number }
 
-/** What one asks of any topic. Every call rejects with a ServiceError. */
+/** Reads offsets and settings of topics. Every method rejects with a ServiceError. */
 export type TopicBounds = {
-  /** In the order of the partitions. */
+  /** Ordered by partition. */
   read(topic: string): Promise<PartitionBounds[]>
-  /** Partition → the first offset that Kafka got at `ms` or later; the end if there is none. */
+  /** By partition: the first offset whose record time is `ms` or later; the end offset if there is none. */
   offsetsAt(topic: string, ms: number): Promise<Map<number, number>>
   /** The topic's settings, such as `retention.ms`, by name. */
   settings(topic: string): Promise<Map<string, string>>
@@ -18,23 +18,23 @@ export type TopicBounds = {
 const TOPIC_RESOURCE = 2
 
 export function createTopicBounds(kafka: Kafka): TopicBounds {
-  const { ask, disconnect } = createAdminConnection(kafka)
+  const { request, disconnect } = createAdminConnection(kafka)
 
   return {
     read: (topic) =>
-      ask(topic, async (admin) => {
+      request(topic, async (admin) => {
         const bounds = await admin.fetchTopicOffsets(topic)
         return bounds
           .map(({ partition, low, high }) => ({ partition, earliest: Number(low), end: Number(high) }))
           .toSorted((a, b) => a.partition - b.partition)
       }),
     offsetsAt: (topic, ms) =>
-      ask(topic, async (admin) => {
+      request(topic, async (admin) => {
         const found = await admin.fetchTopicOffsetsByTimestamp(topic, ms)
         return new Map(found.map(({ partition, offset }) => [partition, Number(offset)]))
       }),
     settings: (topic) =>
-      ask(topic, async (admin) => {
+      request(topic, async (admin) => {
         const { resources } = await admin.describeConfigs({
           includeSynonyms: false,
           resources: [{ type: TOPIC_RESOURCE, name: topic }],

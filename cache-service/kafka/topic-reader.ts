@@ -4,26 +4,26 @@ import type { SourceRecord } from '../core/records/source-record.ts'
 import { sleep } from '../lifecycle/sleep.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 
-/** Offsets of one partition, from `from` up to but without `to`. */
+/** Offsets of one partition; `from` is inclusive, `to` is exclusive. */
 export type OffsetRange = { readonly partition: number; readonly from: number; readonly to: number }
 
-/** Called for each record in turn, and waited for; `false` ends the reading of its partition. */
+/** Called for one record at a time, and awaited; returning `false` stops reading the partition. */
 export type VisitRecord = (record: SourceRecord, partition: number) => Promise<boolean | void>
 
 export type ReadProgress = (read: number, total: number) => void
 
 const MAX_WAIT_MS = 100
 const SESSION_TIMEOUT_MS = 30_000
-/** Kafka answers, and brings nothing: what is left of the ranges are no records (markers, or compacted away). */
+/** After this many empty fetches and this long, the remaining offsets hold no records (markers, or compacted away). */
 const NOTHING_LEFT_FETCHES = 20
 const NOTHING_LEFT_MS = 4_000
-/** A broker that has nothing says so within MAX_WAIT_MS: one that takes longer may be sending what is wanted. */
+/** A broker without data answers within MAX_WAIT_MS: one that takes longer may be sending wanted records. */
 const SLOW_ANSWER_MS = 1_000
-/** A coordinator that is loading, a leader that moves: KafkaJS gives up on these while it joins. */
+/** While joining, KafkaJS gives up on retriable errors, such as a loading coordinator or a moving leader. */
 const MAX_FAILURES = 10
 const RETRY_AFTER_MS = 500
 
-/** What is still wanted of one partition. */
+/** The offsets of one partition that are still to be read. */
 type Target = { readonly ranges: OffsetRange[]; position: number }
 
 type Reading = {
@@ -34,16 +34,16 @@ type Reading = {
   read: number
   emptyFetches: number
   lastBatchMs: number
-  /** Broker → since when it has not answered. */
-  readonly askedMs: Map<number, number>
+  /** By broker: when the fetch that it has not answered yet was sent. */
+  readonly pendingFetchMs: Map<number, number>
   end: (error?: unknown) => void
 }
 
 /**
- * Reads chosen offsets of a topic, as often as it is asked to, without a trace: a group of its own, which never
- * commits and is deleted at the end.
+ * Reads given offsets of a topic, any number of times, and leaves no trace: its consumer group is its own, never
+ * commits, and is deleted on close.
  *
- * It needs a group only because KafkaJS knows no other way. Partitions of which nothing is wanted are paused.
+ * It needs a group only because KafkaJS has no other way to consume. Partitions without wanted offsets are paused.
  */
 export class TopicReader {
   readonly #kafka: Kafka
@@ -53,7 +53,7 @@ export class TopicReader {
   #consumer: Consumer | undefined
   #reading: Reading | undefined
 
-  /** @param groupId nobody else's; a user who may read groups by a prefix wants it to begin with that. */
+  /** @param groupId must be unique, and start with the prefix (if any) of the groups that the ACLs allow. */
   constructor(kafka: Kafka, topic: string, groupId: string, now: () => number) {
     this.#kafka = kafka
     this.#topic = topic
@@ -62,10 +62,10 @@ export class TopicReader {
   }
 
   /**
-   * Visits the records of the ranges, those of one partition in the order of their offsets; the ranges of one
-   * partition must be in order, and apart. Offsets without a record are passed over. One call at a time.
+   * Visits the records in the ranges, those of one partition in offset order; the ranges of one partition must be
+   * sorted and must not overlap. Offsets without a record are skipped. Only one call may run at a time.
    *
-   * Rejects with a ServiceError if Kafka fails, with what `visit` threw, or with the signal's reason.
+   * Rejects with a ServiceError if Kafka fails, with the error that `visit` threw, or with the signal's reason.
    */
   async read(
     ranges: readonly OffsetRange[],
@@ -93,19 +93,19 @@ export class TopicReader {
       read: 0,
       emptyFetches: 0,
       lastBatchMs: 0,
-      askedMs: new Map(),
+      pendingFetchMs: new Map(),
       end: () => undefined,
     }
     try {
       for (let failures = 0; ; failures++) {
         try {
-          return await this.#readOn(reading)
+          return await this.#readRest(reading)
         } catch (error) {
-          // A consumer that has crashed, or that still works on what nobody wants, is of no further use.
+          // A consumer that has crashed, or still processes an abandoned batch, cannot be used again.
           this.#reading = undefined
           await this.close()
-          const isPassing = error instanceof ServiceError && error.code === 'RETRIABLE'
-          if (!isPassing || failures === MAX_FAILURES || options.stop.aborted) throw error
+          const isRetriable = error instanceof ServiceError && error.code === 'RETRIABLE'
+          if (!isRetriable || failures === MAX_FAILURES || options.stop.aborted) throw error
           await sleep(RETRY_AFTER_MS, options.stop)
         }
       }
@@ -115,13 +115,13 @@ export class TopicReader {
     }
   }
 
-  /** Until all targets are reached, or something fails. */
-  async #readOn(reading: Reading): Promise<void> {
+  /** Resolves when all targets are reached; rejects when something fails. */
+  async #readRest(reading: Reading): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     reading.end = (error) => (error === undefined ? resolve() : reject(error))
     reading.emptyFetches = 0
     reading.lastBatchMs = this.#now()
-    reading.askedMs.clear()
+    reading.pendingFetchMs.clear()
     this.#reading = reading
     if (this.#consumer === undefined) await Promise.race([this.#open(), promise])
     else this.#seekAll(this.#consumer)
@@ -138,7 +138,7 @@ export class TopicReader {
       await admin.connect()
       await admin.deleteGroups([this.#groupId])
     } catch {
-      // Kafka forgets a group without members and commits by itself
+      // Kafka itself removes a group without members and commits.
     } finally {
       await admin.disconnect().catch(() => undefined)
     }
@@ -156,10 +156,10 @@ export class TopicReader {
     this.#consumer = consumer
     consumer.on(consumer.events.CRASH, ({ payload }) => this.#fail(consumer, payload.error))
     consumer.on(consumer.events.FETCH_START, ({ payload }) => {
-      this.#reading?.askedMs.set(payload.nodeId, this.#now())
+      this.#reading?.pendingFetchMs.set(payload.nodeId, this.#now())
     })
-    consumer.on(consumer.events.FETCH, ({ payload }) => this.#answered(payload.nodeId))
-    // Whenever it joins, it has forgotten where it was.
+    consumer.on(consumer.events.FETCH, ({ payload }) => this.#fetchAnswered(payload.nodeId))
+    // Joining resets its positions.
     consumer.on(consumer.events.GROUP_JOIN, () => this.#seekAll(consumer))
     try {
       await consumer.connect()
@@ -167,7 +167,7 @@ export class TopicReader {
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: true,
-        eachBatch: (payload) => this.#batch(consumer, payload),
+        eachBatch: (payload) => this.#visitBatch(consumer, payload),
       })
     } catch (error) {
       this.#fail(consumer, error)
@@ -187,13 +187,13 @@ export class TopicReader {
     }
   }
 
-  async #batch(
+  async #visitBatch(
     consumer: Consumer,
     { batch, isStale, isRunning, heartbeat }: EachBatchPayload,
   ): Promise<void> {
     const reading = this.#reading
     const target = reading?.targets.get(batch.partition)
-    // What was asked for before a seek says nothing about what is wanted now.
+    // A batch that was fetched before a seek says nothing about the offsets wanted now.
     const fetchedOffset = 'fetchedOffset' in batch ? Number(batch.fetchedOffset) : 0
     if (reading === undefined || target === undefined || isStale() || fetchedOffset > target.position) return
     reading.emptyFetches = 0
@@ -201,27 +201,27 @@ export class TopicReader {
     for (const message of batch.messages) {
       const offset = Number(message.offset)
       if (offset < target.position) continue
-      this.#pass(reading, target, offset)
+      this.#markPassed(reading, target, offset)
       const range = target.ranges[0]
       if (range === undefined) break
       if (offset < range.from) continue
-      let goesOn
+      let shouldContinue
       try {
-        goesOn = await reading.visit(message, batch.partition)
+        shouldContinue = await reading.visit(message, batch.partition)
       } catch (error) {
         return reading.end(error)
       }
-      this.#pass(reading, target, goesOn === false ? Infinity : offset + 1)
+      this.#markPassed(reading, target, shouldContinue === false ? Infinity : offset + 1)
       reading.lastBatchMs = this.#now()
       if (!isRunning() || this.#reading !== reading) return
       await heartbeat()
     }
-    this.#pass(reading, target, Number(batch.lastOffset()) + 1)
-    this.#goOn(consumer, reading, batch.partition, Number(batch.lastOffset()) + 1)
+    this.#markPassed(reading, target, Number(batch.lastOffset()) + 1)
+    this.#continueAfter(consumer, reading, batch.partition, Number(batch.lastOffset()) + 1)
   }
 
-  /** Everything before `offset` is done with. */
-  #pass(reading: Reading, target: Target, offset: number): void {
+  /** Records that everything before `offset` has been read or skipped. */
+  #markPassed(reading: Reading, target: Target, offset: number): void {
     while (target.ranges[0] !== undefined) {
       const { from, to } = target.ranges[0]
       const passed = Math.min(offset, to) - Math.max(from, target.position)
@@ -234,7 +234,8 @@ export class TopicReader {
     reading.progress(reading.read, reading.total)
   }
 
-  #goOn(consumer: Consumer, reading: Reading, partition: number, next: number): void {
+  /** Pauses a finished partition, or seeks to the next range. @param next the offset that comes next without a seek. */
+  #continueAfter(consumer: Consumer, reading: Reading, partition: number, next: number): void {
     const target = reading.targets.get(partition)
     if (target === undefined) return
     if (target.ranges.length === 0) {
@@ -246,20 +247,21 @@ export class TopicReader {
     }
   }
 
-  #answered(broker: number): void {
+  /** Ends the reading when the brokers keep answering without any wanted record. */
+  #fetchAnswered(broker: number): void {
     const reading = this.#reading
     if (reading === undefined) return
     const nowMs = this.#now()
-    const isSlow = (askedMs: number) => nowMs - askedMs > SLOW_ANSWER_MS
-    const askedMs = reading.askedMs.get(broker) ?? nowMs
-    reading.askedMs.delete(broker)
-    if (isSlow(askedMs)) {
+    const isSlow = (sentMs: number) => nowMs - sentMs > SLOW_ANSWER_MS
+    const sentMs = reading.pendingFetchMs.get(broker) ?? nowMs
+    reading.pendingFetchMs.delete(broker)
+    if (isSlow(sentMs)) {
       reading.emptyFetches = 0
       reading.lastBatchMs = nowMs
       return
     }
     reading.emptyFetches++
     if (reading.emptyFetches <= NOTHING_LEFT_FETCHES || nowMs - reading.lastBatchMs <= NOTHING_LEFT_MS) return
-    if (![...reading.askedMs.values()].some(isSlow)) reading.end()
+    if (![...reading.pendingFetchMs.values()].some(isSlow)) reading.end()
   }
 }

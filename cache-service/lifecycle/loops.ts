@@ -1,10 +1,10 @@
 import type { Service } from './service.ts'
 import { sleep } from './sleep.ts'
 
-/** A loop that has not turned for its interval plus this long is taken for dead. */
+/** A loop that has not started a new turn for its interval plus this long is considered stuck. */
 const GRACE_MS = 60_000
 
-/** Knows when each of our own loops last turned: `/livez`. Never a dependency's health. */
+/** Records when each of our own loops last started a turn, for `/livez`. Knows nothing about dependencies. */
 export class LoopMonitor {
   readonly #loops = new Map<string, { everyMs: number; lastTurnMs: number }>()
   readonly #now: () => number
@@ -21,7 +21,7 @@ export class LoopMonitor {
     this.#loops.delete(name)
   }
 
-  /** The names of loops that no longer turn. */
+  /** The names of the stuck loops. */
   stuck(): string[] {
     const now = this.#now()
     return [...this.#loops]
@@ -33,16 +33,16 @@ export class LoopMonitor {
 export type LoopOptions = {
   readonly name: string
   readonly everyMs: number
-  /** Default 0: at once. */
+  /** Delay before the first turn. Default: 0. */
   readonly firstAfterMs?: number
   readonly monitor: LoopMonitor
-  /** One turn, which is over before the next begins. What it throws goes to `failed`. */
+  /** One turn of the loop; turns never overlap. Its errors are passed to `failed`. */
   readonly turn: (stop: AbortSignal) => Promise<void>
-  /** The loop goes on, unless this throws in its turn: then the service fails. */
+  /** The loop continues after this, unless this throws: then the service fails. */
   readonly failed: (error: unknown) => void
 }
 
-/** A service that does one thing again and again. */
+/** A service that runs `turn` repeatedly, `everyMs` after the previous turn ended. */
 export function createLoop({ name, everyMs, firstAfterMs = 0, monitor, turn, failed }: LoopOptions): Service {
   return {
     name,

@@ -1,4 +1,4 @@
-/** Why a process is not ready, in words for people; empty when it is. Asked at every `/readyz`. */
+/** Returns why a process is not ready, as human-readable reasons; empty if it is. Called for every `/readyz`. */
 export type ReadinessCheck = () => readonly string[]
 
 export type Readiness = { readonly ready: boolean; readonly reasons: readonly string[] }

@@ -1,6 +1,6 @@
 /**
- * What was acquired is released in reverse order. Every acquire pushes its release on the next line. A release
- * that fails does not keep the others from running; its error is reported at the end.
+ * Releases resources in reverse order of acquisition. Every acquisition pushes its release on the next line. A
+ * failing release does not prevent the others; its error is reported at the end.
  */
 export class ReleaseStack {
   readonly #releases: { name: string; release: () => Promise<unknown> | void }[] = []
@@ -18,6 +18,6 @@ export class ReleaseStack {
         errors.push(new Error(`releasing ${last.name} failed`, { cause: error }))
       }
     }
-    if (errors.length > 0) throw new AggregateError(errors, 'not everything could be released')
+    if (errors.length > 0) throw new AggregateError(errors, 'some resources could not be released')
   }
 }

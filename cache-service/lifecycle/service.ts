@@ -1,23 +1,23 @@
 /**
- * A part of the process with a life of its own.
+ * A part of the process that runs until it is stopped.
  *
- * `run` is called once. It works until the signal aborts, then finishes what it has in hand and resolves. It
- * rejects only for what the process must not survive: an `OperatorError` at start, or a bug of ours. Outages
- * of Kafka or Redis are its own business.
+ * `run` is called once. It works until the signal aborts, then finishes its current work and resolves. It rejects
+ * only when the process must exit: with an `OperatorError` at start, or because of a bug in our code. It handles
+ * outages of Kafka and Redis itself.
  */
 export type Service = {
   readonly name: string
   run(stop: AbortSignal): Promise<void>
 }
 
-/** Somebody must change a setting before this process can work; thrown only before it has ever worked. */
+/** An operator must change a setting before this process can work. Thrown only before it has ever worked. */
 export class OperatorError extends Error {
   override readonly name = 'OperatorError'
 }
 
 /**
- * Runs the services side by side until `stop` aborts or one of them fails; then all of them are stopped.
- * Rejects with the first failure, once all have ended.
+ * Runs the services concurrently until `stop` aborts or one of them fails, then stops all of them. Rejects with the
+ * first failure once all have ended.
  */
 export async function runServices(services: readonly Service[], stop: AbortSignal): Promise<void> {
   const failed = new AbortController()
@@ -25,7 +25,7 @@ export async function runServices(services: readonly Service[], stop: AbortSigna
   const endings = services.map(async (service) => {
     try {
       await service.run(stopAll)
-      if (!stopAll.aborted) throw new Error(`${service.name} ended by itself`)
+      if (!stopAll.aborted) throw new Error(`${service.name} ended unexpectedly`)
     } catch (error) {
       failed.abort(error)
     }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Resolves after `ms`, or at once when the signal aborts; the caller looks at the signal. */
+/** Resolves after `ms`, or as soon as the signal aborts; the caller must check the signal. */
 export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return
   try {
@@ -16,7 +16,7 @@ export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
-/** True if the promise settled within `ms`; its error, if any, is swallowed. */
+/** Resolves with true if the promise settles within `ms`; ignores its error, if any. */
 export async function settledWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
   const timer = new AbortController()
   const settled = promise.then(

@@ -15,22 +15,22 @@ import { redisReply } from './reply.ts'
 
 export type CommandRole = 'worker' | 'api' | 'kv-updater'
 
-/** A command as a role sends it, with keys of the kind that it names. */
+/** A command that a role sends, with keys under the same prefixes. */
 export type NeededCommand = {
   /** As an ACL rule names it: `hset`, `script|load`. */
   readonly name: string
   readonly call: readonly [command: string, ...args: string[]]
-  /** It is really executed, and changes nothing but our own doctor's key: it fails for another reason, or finds nothing. */
+  /** Safe to execute: it fails for another reason, finds nothing, or changes only the key of the doctor. */
   readonly isHarmless: boolean
-  /** Without it the role works, and less is known of it. */
+  /** The role works without it, but reports less. */
   readonly isOptional: boolean
 }
 
 export type Permission = {
   readonly command: NeededCommand
-  /** undefined: it can't be known without doing it. */
+  /** undefined: can't be known without executing the command. */
   readonly isAllowed: boolean | undefined
-  /** As Redis puts it. */
+  /** The error message of Redis. */
   readonly refusal: string
 }
 
@@ -40,7 +40,7 @@ export type PermissionReport = {
   readonly permissions: readonly Permission[]
 }
 
-/** @param id no other doctor's: it names keys that do not exist. */
+/** @param id unique to this run of the doctor, so that the keys named after it do not exist. */
 export function neededCommands(
   role: CommandRole,
   id: string,
@@ -56,7 +56,7 @@ export function neededCommands(
     case 'worker':
       return [
         ...scripts,
-        // An odd number of values: they are refused after the permission has been looked at.
+        // A field without a value: rejected, but only after the permission check.
         harmless('HSET', device, 'a', '1', 'b'),
         ...(['HGETALL', 'HKEYS', 'HLEN', 'PTTL', 'PERSIST', 'DEL', 'EXISTS'] as const).map((command) =>
           harmless(command, device),
@@ -134,10 +134,10 @@ function needed(call: NeededCommand['call'], isHarmless: boolean): NeededCommand
 }
 
 /**
- * May our user send these commands? Asked by ACL DRYRUN, or by queueing them and throwing the queue away, or, for a
- * user who may do neither, by sending those that do no harm. Writes nothing outside of our own keys.
+ * Checks which of these commands the user may send: by ACL DRYRUN, or by queueing them in MULTI and discarding the
+ * queue, or, for a user who may do neither, by executing the harmless ones. Writes only to the key of the doctor.
  *
- * @param redis a connection that nobody else uses. Rejects with a ServiceError if it is lost.
+ * @param redis a connection that is not shared. Rejects with a ServiceError if it is lost.
  */
 export async function askPermissions(
   redis: Redis,
@@ -160,17 +160,17 @@ export async function askPermissions(
       : permission(command, undefined)
   })
   const tried = await redisReply(Promise.all(permissions))
-  // One that is refused voids the whole queue, which is thrown away in any case.
+  // A denied command aborts the transaction, which is discarded in any case.
   if (isQueueing) await redis.call('DISCARD').catch(() => undefined)
   const all = []
   for (const [i, command] of commands.entries()) all.push(tried[i] ?? (await trySubscribing(redis, command)))
   return { user: name, way: isQueueing ? 'MULTI and DISCARD' : 'harmless calls', permissions: all }
 }
 
-/** It can't be queued: the client would take the answer for a subscription. */
+/** It can't be queued: the client would mistake the reply for a subscription. */
 const SUBSCRIBE = 'subscribe'
 
-/** On a connection of its own: who may not unsubscribe could do nothing else with it afterwards. */
+/** Needs its own connection: without permission to unsubscribe, the connection is of no further use. */
 async function trySubscribing(redis: Redis, command: NeededCommand): Promise<Permission> {
   const [, channel = ''] = command.call
   const subscriber = redis.duplicate()
@@ -186,7 +186,7 @@ async function trySubscribing(redis: Redis, command: NeededCommand): Promise<Per
   }
 }
 
-/** Refused for want of permission is no; any other answer, an error too, is yes. */
+/** Only a permission error counts as denied; any other reply, including another error, counts as allowed. */
 async function trySending(redis: Redis, command: NeededCommand): Promise<Permission> {
   const [name, ...args] = command.call
   try {
@@ -197,7 +197,7 @@ async function trySending(redis: Redis, command: NeededCommand): Promise<Permiss
   }
 }
 
-/** @throws what says nothing about the permission: the connection is lost. */
+/** @throws ServiceError if the connection is lost, which says nothing about the permission. */
 function refusedOr(error: unknown, command: NeededCommand): Permission {
   const { code, message } = redisError(error)
   if (code === 'CONNECTION' || code === 'TIMEOUT') throw redisError(error)

@@ -2,12 +2,12 @@ import type { Redis } from 'ioredis'
 import { redisError } from '../../shared/errors.ts'
 import type { RedisFacts } from '../core/doctor.ts'
 
-/** Rejects with a ServiceError if Redis does not even answer INFO. */
+/** Rejects with a ServiceError if INFO fails. */
 export async function readRedisFacts(redis: Redis, now: () => number): Promise<RedisFacts> {
   try {
     const info = await redis.info()
     const text = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1]
-    // Not everyone may ask these.
+    // The user may lack permission for these.
     const save = await redis.config('GET', 'save').then(configValue, () => undefined)
     const askedMs = now()
     const time = await redis.time().catch(() => undefined)

@@ -4,8 +4,8 @@ import type { LogLevel } from '../config/config.ts'
 export type { Logger } from 'pino'
 
 /**
- * JSON lines. Levels by consequence: debug = one line a batch; info = changes of state and a summary every
- * 10 s; warn = recovered, or one record lost to a dead letter; error = an operator is needed.
+ * Logs JSON lines. Levels by consequence: debug = one line per batch; info = state changes and a summary every
+ * 10 s; warn = a recovered failure, or a record that became a dead letter; error = an operator is needed.
  */
 export function createLogger(level: LogLevel, destination: DestinationStream): Logger {
   return pino(

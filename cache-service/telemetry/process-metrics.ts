@@ -3,33 +3,33 @@ import { REDIS_ERROR_CODES } from '../../shared/errors.ts'
 
 export type ProcessMetrics = ReturnType<typeof createProcessMetrics>
 
-/** What a process counts once, whatever roles it plays. Each role registers its own beside it. */
+/** Metrics that exist once per process, whatever its roles. Each role adds its own to the registry. */
 export function createProcessMetrics(version: string, nodeVersion: string, role: string) {
   const registry = new Registry()
   const registers = [registry]
-  collectDefaultMetrics({ register: registry }) // process_… and nodejs_…, by their usual names
+  collectDefaultMetrics({ register: registry }) // process_… and nodejs_…, under their usual names
   new Gauge({
     name: 'cache_service_build_info',
-    help: 'Always 1.',
+    help: 'Build information in the labels; the value is always 1.',
     labelNames: ['version', 'node_version', 'role'],
     registers,
   }).set({ version, node_version: nodeVersion, role }, 1)
   const redisUp = new Gauge({
     name: 'cache_service_redis_up',
-    help: '1 if Redis did what it was last asked for, else 0: a worker writes, an api reads.',
+    help: '1 if the last request to Redis succeeded (a write for workers, a read for the api), else 0.',
     registers,
   })
-  redisUp.remove() // prom-client starts it at 0, which would be a claim
+  redisUp.remove() // prom-client starts it at 0, which would claim that Redis is down
   const redisErrors = new Counter({
     name: 'cache_service_redis_errors_total',
-    help: 'Errors of Redis, by code.',
+    help: 'Redis errors by code.',
     labelNames: ['code'],
     registers,
   })
   for (const code of REDIS_ERROR_CODES) redisErrors.inc({ code }, 0)
   const redisReconnects = new Counter({
     name: 'cache_service_redis_reconnects_total',
-    help: 'Connections to Redis made after the first.',
+    help: 'Reconnections to Redis.',
     registers,
   })
   let isClaimed = false
@@ -38,8 +38,8 @@ export function createProcessMetrics(version: string, nodeVersion: string, role:
     redisErrors,
     redisReconnects,
     /**
-     * For the role that tells whether Redis works: the first that asks. Others of the same process may find
-     * that it answers their reads while it takes no write, and would contradict it.
+     * Only the first role that claims `redis_up` sets it. Another role in the same process could contradict it: reads
+     * may succeed while writes fail.
      */
     claimRedisUp(): (isUp: boolean) => void {
       if (isClaimed) return () => undefined

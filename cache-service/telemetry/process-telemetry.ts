@@ -2,13 +2,13 @@ import { messageOf } from '../../shared/errors.ts'
 import { readiness, type ReadinessCheck } from '../lifecycle/readiness.ts'
 import type { Logger } from './logger.ts'
 
-/** What is said of a process, whatever roles it plays. */
+/** Telemetry of the process as a whole, whatever its roles. */
 export function createProcessTelemetry(log: Logger) {
   let lastKinds: string | undefined
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'started'),
     stopped: () => log.info('stopped'),
-    /** Called often; speaks when readiness, or the kind of its reasons, has changed. */
+    /** Called often; logs only when readiness, or the kinds of its reasons, have changed. */
     readiness(checks: readonly ReadinessCheck[]) {
       const { ready, reasons } = readiness(checks)
       const kinds = reasons.map((reason) => reason.split(':')[0]).join()

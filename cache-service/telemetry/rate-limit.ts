@@ -1,10 +1,10 @@
-/** Lets at most `perSecond` through in any second, and tells how many it held back since the last one. */
+/** Lets at most `perSecond` calls pass in any second, and counts those held back in between. */
 export function createRateLimit(perSecond: number, now: () => number) {
   let second = 0
   let passed = 0
   let heldBack = 0
   return {
-    /** undefined: hold this one back; a number: let it through, so many were held back before it. */
+    /** Returns undefined if this call is held back, else the number of calls held back since the last one passed. */
     pass(): number | undefined {
       const current = Math.floor(now() / 1000)
       if (current !== second) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What tests, demo and benchmarks need beside Node.js: redis-server, Java 17 or newer, Maven (only to fetch
-# Kafka, once), openssl, chromium, and Python with pip (for the original of the Redis library, see
-# test/support/processes/python-sdk.ts). Says what is missing; as root on Debian or Ubuntu it installs that by apt, without
-# starting any service.
+# Installs what the tests, the demo and the benchmarks need in addition to Node.js: redis-server, Java 17 or newer,
+# Maven (only to fetch Kafka once), openssl, Chromium, and Python with pip (for the Python original of the Redis
+# library, see test/support/processes/python-sdk.ts). As root on Debian or Ubuntu it installs what is missing with apt,
+# without starting any service; otherwise it names what is missing and stops.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,10 +20,10 @@ java_version() {
 }
 
 if ! have node || ! have npm; then
-  fail 'Node.js 18 or newer and npm are needed (as root on Debian or Ubuntu: apt-get install nodejs npm)'
+  fail 'Node.js 18 or newer and npm are required (as root on Debian or Ubuntu: apt-get install nodejs npm)'
 fi
 if [ "$(node -p 'parseInt(process.versions.node)')" -lt 18 ]; then
-  fail "Node.js $(node -v) is too old to install the project's own: 18 or newer is needed"
+  fail "Node.js $(node -v) is too old to install this project: version 18 or newer is required"
 fi
 
 kafka_version=$(sed -nE 's/.*<kafka.version>(.*)<\/kafka.version>.*/\1/p' deploy/local/kafka/pom.xml)
@@ -38,12 +38,12 @@ if ! python3 -m pip --version > /dev/null 2>&1; then missing+=(python3-pip); fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
 if ! have apt-get; then
-  fail "missing: ${missing[*]}. Please install redis-server, Java 17 or newer, Maven, openssl, chromium, and Python 3.11 or newer with pip."
+  fail "missing: ${missing[*]}. Install redis-server, Java 17 or newer, Maven, openssl, Chromium, and Python 3.11 or newer with pip."
 fi
 
 is_known() { apt-cache show "$1" > /dev/null 2>&1; }
 
-# Not every release's default Java is new enough.
+# default-jre is too old on some releases.
 java_package() {
   local package
   for package in openjdk-17-jre-headless openjdk-21-jre-headless; do
@@ -57,10 +57,10 @@ java_package() {
 
 if [ "$(id -u)" -ne 0 ]; then
   packages=${missing[*]/java/default-jre-headless}
-  fail "missing: ${missing[*]}. Please run: sudo apt-get install $packages"
+  fail "missing: ${missing[*]}. Run: sudo apt-get install $packages"
 fi
 
-echo "make: installing ${missing[*]} by apt (no service is started) …"
+echo "make: installing ${missing[*]} with apt (starts no service) …"
 log=$(mktemp)
 policy=/usr/sbin/policy-rc.d
 made_policy=false
@@ -69,7 +69,7 @@ clean_up() {
   if $made_policy; then rm -f "$policy"; fi
 }
 trap clean_up EXIT
-# 101: "not allowed", to every package that would start its service.
+# Exit code 101 forbids every package to start its service.
 if [ ! -e "$policy" ]; then
   made_policy=true
   printf '#!/bin/sh\nexit 101\n' > "$policy"

@@ -1,4 +1,4 @@
-// One client for the whole process: it folds what is asked for at the same time into one request.
+// One client for the whole process: it combines lookups that are made at the same time into one request.
 import { DeviceCacheClient } from 'iot-device-cache/client'
 import { CacheRebuildingError, DeviceCacheError } from 'iot-device-cache/client-errors'
 
@@ -9,9 +9,9 @@ async function unitOf(id) {
     const device = await client.get(id)
     return device === undefined ? 'no such device' : (device.datatype_unit ?? 'no unit')
   } catch (error) {
-    // Not "no such device": the cache is being filled, and it may yet come.
+    // This does not mean "no such device": the cache is still being filled, and the device may yet arrive.
     if (error instanceof CacheRebuildingError) return 'not known yet'
-    if (error instanceof DeviceCacheError) return `not known now: ${error.message}`
+    if (error instanceof DeviceCacheError) return `unavailable: ${error.message}`
     throw error
   }
 }

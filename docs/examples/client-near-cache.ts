@@ -1,5 +1,5 @@
-// For who asks thousands of times a second: answers are kept here, and dropped when the API says that a device
-// has changed. While the API fails, what was known is given for some minutes more.
+// For services that query thousands of times per second: responses are kept in this process and dropped when the
+// API reports that a device has changed. While the API fails, the last known values are used for a few minutes.
 import { DeviceCacheClient } from 'iot-device-cache/client'
 
 const client = new DeviceCacheClient({
@@ -11,6 +11,6 @@ const id = process.argv[2] ?? 'sensor-1'
 const name = async () => (await client.get(id))?.datatype_name ?? 'unknown'
 
 console.log(`${id} measures ${await name()}`)
-while (client.stats.nearHits === 0) await name() // until the events are followed
-console.log(`asked near by: ${await name()}`)
+while (client.stats.nearHits === 0) await name() // until the event stream is connected
+console.log(`from the near cache: ${await name()}`)
 client.close()

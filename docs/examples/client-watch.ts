@@ -1,4 +1,4 @@
-// The values of the kv-updater, kept in step: read once, then followed from exactly there.
+// Keeps a copy of the kv-updater's values current: reads all of them once, then follows the events from that point.
 import { DeviceCacheClient } from 'iot-device-cache/client'
 
 const client = new DeviceCacheClient({ baseUrl: process.env['CACHE_API'] ?? 'http://localhost:5011' })
@@ -26,10 +26,10 @@ try {
         else values.set(event.type, { updated: event.updated, valid: event.valid, values: event.values })
         console.log(`${event.type}: ${JSON.stringify(values.get(event.type))}`)
         break
-      case 'reset': // something may have been missed
+      case 'reset': // events may have been missed
         await readAll()
         break
-      case 'device': // not asked for
+      case 'device': // not requested
         break
     }
   }

@@ -1,4 +1,4 @@
-// A config with a history, kept in memory and followed. Python's RedisConfigStore shares the keys.
+// A configuration with a history, cached in memory and watched for changes. Python's RedisConfigStore shares the keys.
 import { RedisConfigStore } from 'iot-device-cache/redis-config-store'
 import { RedisVersionConflictError } from 'iot-device-cache/redis-service-errors'
 import { redisSettingsFrom } from 'iot-device-cache/redis-settings'
@@ -15,13 +15,13 @@ await store.connect()
 console.log(await store.update('limits', { perMinute: 100 }))
 console.log(await store.update('limits', { perMinute: 100 }))
 
-const told = Promise.withResolvers<void>()
+const notified = Promise.withResolvers<void>()
 const watch = await store.watch('limits', async ({ event, version }) => {
   console.log(`${event}: version ${version} is`, await store.fetch(limitsSchema, 'limits'))
-  told.resolve()
+  notified.resolve()
 })
 await store.update('limits', { perMinute: 200 }, { expectedVersion: 1 })
-await told.promise
+await notified.promise
 await watch.stop()
 
 try {

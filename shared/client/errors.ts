@@ -1,4 +1,5 @@
 import type { ApiProblem } from '../contract/api-schemas.ts'
+import { isProblem } from '../contract/problems.ts'
 
 /** What is known about a failed call. */
 export type FailureFacts = {
@@ -99,15 +100,14 @@ export function errorOfAnswer(status: number, facts: Omit<FailureFacts, 'status'
   const { problem } = facts
   const said = problem === undefined ? `HTTP ${status}` : `${problem.title} (${problem.type})`
   const message = problem?.detail === undefined ? said : `${said}: ${problem.detail}`
-  return new (classOf(status, problem?.type))(message, { ...facts, status })
+  return new (classOf(status, problem))(message, { ...facts, status })
 }
 
 const BAD_REQUESTS = [400, 405, 413, 414, 415, 431]
 
-function classOf(status: number, type: string | undefined) {
-  if (type === 'cache_rebuilding') return CacheRebuildingError
-  if (type === 'corrupt_device') return CorruptDeviceError
-  if (type === 'invalid_device_id') return InvalidRequestError
+function classOf(status: number, problem: ApiProblem | undefined) {
+  if (isProblem(problem, 'cache_rebuilding')) return CacheRebuildingError
+  if (isProblem(problem, 'corrupt_device')) return CorruptDeviceError
   if (status === 401) return UnauthorizedError
   if (status === 403) return ForbiddenError
   if (status === 429) return RateLimitedError

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { problemSchema, type ApiProblem } from '../contract/api-schemas.ts'
+import { isProblem } from '../contract/problems.ts'
 import {
   CacheUnavailableError,
   DeviceCacheError,
@@ -154,7 +155,7 @@ export class ApiTransport {
     })
     if (response.ok) return response
     const problem = parseProblem(await response.text())
-    if (call.mayBeMissing === true && response.status === 404 && problem?.type === 'not_found') {
+    if (call.mayBeMissing === true && response.status === 404 && isProblem(problem, 'not_found')) {
       return undefined
     }
     const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), Date.now())

@@ -12,9 +12,9 @@ import { reservePort } from '../support/servers/free-port.ts'
 import { startOwnRedis } from '../support/servers/servers.ts'
 
 /**
- * How many lookups one api process answers, beside its ceiling in the same run: the same server, with all its
- * hooks, on a route that answers from memory. wrk, the api and Redis share the processors. The CPU time of a
- * request is what other load on the machine does not change.
+ * Measures how many lookups one api process answers, and in the same run its ceiling: the same server, with all its
+ * hooks, on a route that answers from memory. wrk, the api and Redis share the processors. The CPU time per request is
+ * the figure that other load on the machine does not change.
  */
 const DEVICES = 20_000
 const LOOKUP_IDS = 100
@@ -23,8 +23,8 @@ const run = promisify(execFile)
 const options = new Command('api-bench')
   .option('--seconds <n>', 'length of one run', '5')
   .option('--runs <n>', 'runs of each kind', '3')
-  .option('--connections <n>', 'of wrk', '48')
-  .option('--json', 'JSON instead of a table')
+  .option('--connections <n>', 'connections of wrk', '48')
+  .option('--json', 'print JSON instead of a table')
   .parse()
   .opts<{ seconds: string; runs: string; connections: string; json?: true }>()
 
@@ -36,7 +36,7 @@ type Kind = { name: string; path: string; connections: number; script?: string }
 type Run = { rate: number; p99Ms: number; apiUs: number; redisUs: number }
 
 await run('wrk', ['-v']).catch((error: unknown) => {
-  // Asked for its version it says so, and exits with 1.
+  // `wrk -v` prints the version and exits with 1.
   if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
     process.stderr.write('wrk is missing (as root on Debian or Ubuntu: apt-get install wrk)\n')
     process.exit(1)
@@ -77,8 +77,8 @@ try {
     results[kind.name] = {
       'requests/s': text(rate),
       'p99, ms': text(series(runs.map(({ p99Ms }) => p99Ms))),
-      'api, CPU µs a request': text(series(runs.map(({ apiUs }) => apiUs))),
-      'Redis, CPU µs a request': text(series(runs.map(({ redisUs }) => redisUs))),
+      'api, CPU µs per request': text(series(runs.map(({ apiUs }) => apiUs))),
+      'Redis, CPU µs per request': text(series(runs.map(({ redisUs }) => redisUs))),
     }
   }
   for (const [kind, target] of Object.entries({
@@ -151,7 +151,7 @@ async function measure({ connections, path, script }: Kind): Promise<Run> {
   const args = ['-t1', `-c${connections}`, `-d${options.seconds}s`, '--latency']
   const { stdout } = await run('wrk', [...args, ...(script === undefined ? [] : ['-s', script]), url + path])
   const after = { api: cpuTicks(api.pid ?? 0), redis: cpuTicks(redisServer.pid) }
-  if (stdout.includes('Non-2xx')) throw new Error(`not every request was answered well: ${stdout}`)
+  if (stdout.includes('Non-2xx')) throw new Error(`some requests failed: ${stdout}`)
   const count = numberOf(stdout, /(\d+) requests in/)
   const [, p99 = '', unit = ''] = /99%\s+([\d.]+)(us|ms|s)/.exec(stdout) ?? []
   const toUs = (ticks: number) => Math.round((ticks / TICKS_PER_SECOND / count) * 1e6)
@@ -163,7 +163,7 @@ async function measure({ connections, path, script }: Kind): Promise<Run> {
   }
 }
 
-/** wrk knows no rate; what autocannon measures at one is not what it holds back itself. */
+/** wrk cannot hold a rate; autocannon can, and its latencies do not include the delay that it adds itself. */
 async function p99At(rate: number, target: readonly string[]): Promise<number> {
   const args = ['--json', '-c', '32', '-R', String(rate), '-d', options.seconds, ...target]
   const program = join(REPOSITORY, 'node_modules/autocannon/autocannon.js')
@@ -177,7 +177,7 @@ function lookupArguments(): string[] {
   return ['-m', 'POST', '-H', 'content-type=application/json', '-b', body, `${url}/api/devices/lookup`]
 }
 
-/** Of the process and all its threads. */
+/** CPU time of the process and all its threads. */
 function cpuTicks(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
   return Number(fields[11]) + Number(fields[12])
@@ -185,7 +185,7 @@ function cpuTicks(pid: number): number {
 
 function numberOf(report: string, pattern: RegExp): number {
   const found = pattern.exec(report)?.[1]
-  if (found === undefined) throw new Error(`wrk says something else: ${report}`)
+  if (found === undefined) throw new Error(`unexpected output: ${report}`)
   return Number(found)
 }
 

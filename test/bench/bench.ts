@@ -11,26 +11,26 @@ import { createTopic, uniqueName } from '../support/test-scope.ts'
 import { startWorker } from '../support/processes/worker-process.ts'
 
 /**
- * How fast the worker reads a backlog, and how late a record is at a steady load; each beside its ceiling, in
- * the same run, since the machine is never the same twice. Kafka, Redis and the worker share its processors.
+ * Measures how fast the worker reads a backlog, next to its ceiling in the same run (figures of different runs cannot be
+ * compared), and how late a record is at a steady load. Kafka, Redis and the worker share the processors.
  */
 const PARTITIONS = 3
 const RECORD_BYTES = 380
 
 type Series = { min: number; median: number; max: number }
-/** How a setting is tried out: in the environment, for this run only. */
+/** Settings from the environment apply to this run only, to try them out. */
 const settings = Object.fromEntries(
   Object.entries(process.env).filter(([name]) =>
     /^(CHUNK_|KAFKA_FETCH_|KAFKA_PARTITIONS_|REDIS_SCRIPT_)/.test(name),
   ),
 )
 const options = new Command('bench')
-  .option('--records <n>', 'records of the backlog', '400000')
+  .option('--records <n>', 'records in the backlog', '400000')
   .option('--runs <n>', 'runs of each kind', '3')
   .option('--devices <list>', 'numbers of devices', '1000,100000')
-  .option('--latency-seconds <n>', 'length of the latency run; 0: none', '20')
-  .option('--node-flags <flags>', 'instead of those of `npm start`')
-  .option('--json', 'JSON instead of a table')
+  .option('--latency-seconds <n>', 'length of the latency run (0: none)', '20')
+  .option('--node-flags <flags>', 'flags for Node.js instead of those of `npm start`')
+  .option('--json', 'print JSON instead of a table')
   .parse()
   .opts<{
     records: string
@@ -89,7 +89,7 @@ async function benchBacklog(devices: number, count: number, errorTopic: string) 
       2,
     ),
     'worker, peak MiB': series(workers.map(({ peakMiB }) => peakMiB)),
-    'worker, CPU µs a record': series(
+    'worker, CPU µs per record': series(
       workers.map(({ cpuUs }) => cpuUs),
       2,
     ),
@@ -141,7 +141,7 @@ async function runCeiling(topic: string, count: number): Promise<number> {
   return rate
 }
 
-/** From the moment of producing to the moment at which a reader sees it in Redis. */
+/** The time from producing a record until a reader sees it in Redis. */
 async function benchLatency(seconds: number, errorTopic: string) {
   const topic = uniqueName('latency')
   await createTopic(kafka.brokers, topic, { partitions: PARTITIONS })
@@ -201,7 +201,7 @@ function records(from: number, to: number, devices: number): ProducedRecord[] {
   )
 }
 
-/** The short form of the platform's samples, padded to the size that the target speaks of. */
+/** The short form of the platform's records, padded to the size of an average one. */
 function record(n: number, deviceId: string): ProducedRecord {
   const now = Date.now()
   const micros = String(n % 1000).padStart(3, '0')
@@ -215,7 +215,7 @@ function record(n: number, deviceId: string): ProducedRecord {
   return { key: deviceId, value, timestampMs: now }
 }
 
-/** A Markdown table, so that it can go into the README as it is. */
+/** A Markdown table, ready for the README. */
 function table(all: typeof results): string {
   const rows = Object.entries(all).flatMap(([kind, figures]) =>
     Object.entries(figures).map(([name, figure]) => {

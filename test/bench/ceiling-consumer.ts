@@ -1,7 +1,7 @@
 import kafkajs from 'kafkajs'
 import { registerCodecs } from '../../cache-service/kafka/codecs.ts'
 
-/** The ceiling: KafkaJS reading the same topic with the worker's settings, and doing nothing with it. */
+/** The ceiling: KafkaJS reads the same topic with the worker's settings and does nothing with the records. */
 const [brokers = '', topic = '', groupId = '', expected = '0'] = process.argv.slice(2)
 registerCodecs(() => undefined)
 const kafka = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING })

@@ -8,15 +8,15 @@ import { reservePort } from '../support/servers/free-port.ts'
 import { startOwnRedis } from '../support/servers/servers.ts'
 
 /**
- * How many devices a second one process asks for: by the client, whose gets fold into lookups; by the client with
- * its near cache; and by a plain fetch for each, with as many under way. All in one run, in turns; api and Redis
- * share the processors with them.
+ * Measures how many devices per second one process can get: with the client, which folds gets into lookups; with the
+ * client and its near cache; and with a plain fetch for each, all with the same number of concurrent callers. All three
+ * take turns in one run; the api and Redis share the processors with them.
  */
 const options = new Command('client-bench')
   .option('--seconds <n>', 'length of one run', '3')
   .option('--runs <n>', 'runs of each kind', '3')
-  .option('--callers <n>', 'that ask, each one device after the other', '200')
-  .option('--devices <n>', 'asked for at random', '20000')
+  .option('--callers <n>', 'concurrent callers, each asking for one device after another', '200')
+  .option('--devices <n>', 'devices, chosen at random', '20000')
   .parse()
   .opts<{ seconds: string; runs: string; callers: string; devices: string }>()
 
@@ -79,7 +79,7 @@ async function measure(ask: (id: string) => Promise<unknown>): Promise<number> {
   const caller = async () => {
     while (performance.now() < until) {
       if ((await ask(idOf(Math.floor(Math.random() * deviceCount)))) === undefined) throw new Error('a miss')
-      // A near hit is no turn of the loop: without one nothing else would happen.
+      // A hit in the near cache never yields to the event loop; without this nothing else would run.
       if (++count % 1_000 === 0) await new Promise(setImmediate)
     }
   }

@@ -2,16 +2,16 @@ import { Redis } from 'ioredis'
 import { startOwnRedis } from '../support/servers/servers.ts'
 
 /**
- * How should a script's arguments be packed? `node test/bench/script-packing.ts` writes 100,000 devices in calls
- * of 128 in four ways, each several times in turn, and prints the best of each: what it costs Node and Redis per
- * device, in microseconds of processor time. The scripts do what apply-updates.lua does for a newer record.
+ * How should the arguments of a script be packed? `node test/bench/script-packing.ts` writes 100,000 devices in calls of
+ * 128, in four ways that take turns, and prints the best round of each: the processor time of Node.js and Redis per
+ * device, in microseconds. The scripts do what apply-updates.lua does for a newer record.
  */
 const DEVICES = 100_000
 const PER_CALL = 128
 const CALLS_IN_FLIGHT = 32
 const ROUNDS = 4
 
-/** `unpackEntry`: Lua before the loop, `@each`, and Lua at the head of each turn. */
+/** @param unpackEntry Lua code before the loop, `@each`, and Lua code at the start of each iteration. */
 const body = (unpackEntry: string, hset: string) => `
   local out = {}
   ${unpackEntry.split('@each')[0] ?? ''}
@@ -33,7 +33,7 @@ type Entry = { readonly expiry: number; readonly fields: readonly string[] }
 type Way = { readonly script: string; pack(entries: readonly Entry[]): (string | number | Buffer)[] }
 
 const WAYS: Readonly<Record<string, Way>> = {
-  'one argument a field': {
+  'one argument per field': {
     script: body(
       `local p = 1 @each local n, expiry = tonumber(ARGV[p]), ARGV[p + 1]
        local first, last = p + 2, p + 1 + n; local last_updated = ARGV[last]; p = last + 1`,
@@ -41,21 +41,21 @@ const WAYS: Readonly<Record<string, Way>> = {
     ),
     pack: (entries) => entries.flatMap(({ expiry, fields }) => [fields.length, expiry, ...fields]),
   },
-  'MessagePack, one argument a device': {
+  'MessagePack, one argument per device': {
     script: body(
       '@each local f = cmsgpack.unpack(ARGV[i]); local expiry = table.remove(f); local last_updated = f[#f]',
       'unpack(f)',
     ),
     pack: (entries) => entries.map(messagePack),
   },
-  'JSON, one argument a device': {
+  'JSON, one argument per device': {
     script: body(
       '@each local f = cjson.decode(ARGV[i]); local expiry = table.remove(f); local last_updated = f[#f]',
       'unpack(f)',
     ),
     pack: (entries) => entries.map(({ expiry, fields }) => JSON.stringify([...fields, expiry])),
   },
-  'JSON, one argument a call': {
+  'JSON, one argument per call': {
     script: body(
       'local all = cjson.decode(ARGV[1]) @each local f = all[i]; local expiry = table.remove(f); local last_updated = f[#f]',
       'unpack(f)',
@@ -113,7 +113,7 @@ function deviceFields(lastUpdated: string): string[] {
   return [...known, 'last_updated', lastUpdated]
 }
 
-/** Short ASCII strings and one double: all that is needed here. */
+/** Only what is needed here: short ASCII strings and one double. */
 function messagePack({ expiry, fields: texts }: Entry): Buffer {
   const parts: Buffer[] = [Buffer.from([0x90 | (texts.length + 1)])]
   for (const text of texts) {
@@ -133,7 +133,7 @@ async function redisCpuUs(): Promise<number> {
 
 function rounded(cost: { node: number; redis: number }) {
   return {
-    'Node, µs a device': Number(cost.node.toFixed(1)),
-    'Redis, µs a device': Number(cost.redis.toFixed(1)),
+    'Node, µs per device': Number(cost.node.toFixed(1)),
+    'Redis, µs per device': Number(cost.redis.toFixed(1)),
   }
 }

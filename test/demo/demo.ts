@@ -1,6 +1,6 @@
-// `make demo`: the whole service at work on this machine, in less than a minute. Kafka and Redis are real, the
-// worker and the simulated normalizer are processes of their own, as in production. `--keep` (`make up`) leaves
-// everything running until Ctrl-C. Whatever happens, everything that was started is stopped again.
+// `make demo`: shows the whole service at work on this machine, in about a minute. Kafka and Redis are real; the
+// service and the simulated normalizer are processes of their own, as in production. `--keep` (`make up`) leaves
+// everything running until Ctrl-C. Everything that was started is stopped again, also after a failure.
 
 import { copyFileSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -19,13 +19,13 @@ const CAUGHT_UP_WITHIN_MS = 60_000
 
 const HELP = `node test/demo/demo.ts [--keep]
 
-  Starts Kafka, Redis, a cache-service worker and a simulated normalizer, shows them at work for
-  ${TRAFFIC_MS / 1000} s, shows what is in Redis and in the error topic, and stops everything.
+  Starts Kafka, Redis, cache-service and a simulated normalizer, shows them at work for ${TRAFFIC_MS / 1000} s, shows what
+  Redis and the error topic contain, and stops everything.
 
-  --keep    leave it running until Ctrl-C
+  --keep    keep everything running until Ctrl-C
 
-  TEST_KAFKA=host:port and TEST_REDIS=redis://host:port make it use servers that run already, with topics,
-  a group and a Redis database of its own, which it removes at the end.
+  With TEST_KAFKA=host:port and TEST_REDIS=redis://host:port it uses running servers instead. There it creates
+  topics, a group and a Redis database of its own, and removes them at the end.
 `
 
 class Interrupted extends Error {
@@ -34,8 +34,7 @@ class Interrupted extends Error {
 
 async function demonstrate(run: Run): Promise<void> {
   print(
-    paint.bold('cache-service: a demonstration of less than a minute.') +
-      paint.dim(' Ctrl-C stops everything.'),
+    paint.bold('cache-service: a demonstration of about a minute.') + paint.dim(' Ctrl-C stops everything.'),
   )
   print()
   const platform = await startPlatform(run)
@@ -43,7 +42,7 @@ async function demonstrate(run: Run): Promise<void> {
   const normalizer = await startNormalizer(run, platform)
   const metricsUrl = `${service.healthUrl}/metrics`
 
-  printHeading(`${TRAFFIC_MS / 1000} seconds of traffic, as the worker's metrics show it`)
+  printHeading(`${TRAFFIC_MS / 1000} seconds of traffic, from the metrics of the worker`)
   await showProgress({ metricsUrl, forMs: TRAFFIC_MS, printEveryMs: 5_000, stop: run.stop })
   await normalizer.stop()
   const produced = parseProduced(normalizer.log)
@@ -55,10 +54,10 @@ async function demonstrate(run: Run): Promise<void> {
     stop: run.stop,
   })
   if (!caughtUp)
-    throw new ProgramFailed(`The worker has not caught up after ${CAUGHT_UP_WITHIN_MS / 1000} s.`)
+    throw new ProgramFailed(`The worker did not catch up within ${CAUGHT_UP_WITHIN_MS / 1000} s.`)
   const worker = await scrapeWorker(metricsUrl)
   const shown = `${count(worker.consumed)} records`
-  printDone('done', `the normalizer has stopped, the worker has read its ${shown}: lag 0`)
+  printDone('done', `the normalizer has stopped, and the worker has read its ${shown}: lag 0`)
 
   const { total, rows } = await readSomeDevices(platform.redis)
   printDevices(total, rows)
@@ -77,7 +76,7 @@ async function demonstrate(run: Run): Promise<void> {
 }
 
 async function keepRunning(run: Run): Promise<void> {
-  print(paint.bold('cache-service: everything on this machine, until Ctrl-C.'))
+  print(paint.bold('cache-service: the whole service on this machine, until Ctrl-C.'))
   print()
   const platform = await startPlatform(run)
   const service = await startService(run, platform)
@@ -97,12 +96,12 @@ function thingsToTry(platform: Platform, service: Service, programs: readonly Pr
     .map(([name, value]) => `${name}=${value}`)
     .join(' ')
   return [
-    `${service.apiUrl}  (the page, in a browser; ${service.apiUrl}/docs: the API)`,
+    `${service.apiUrl}  (the web page; its API is described at ${service.apiUrl}/docs)`,
     `curl ${service.apiUrl}/api/devices/efento-0000`,
     `curl -N ${service.apiUrl}/api/events`,
     `${cli} --api ${service.apiUrl} watch`,
     `export ${settings}`,
-    `${cli} info    (then also: doctor, errors stats, lag --watch, explain --partition 0 --offset 0)`,
+    `${cli} info    (also: doctor, errors stats, lag --watch, explain --partition 0 --offset 0)`,
     `${redis} SCARD devices`,
     `${redis} HGETALL device:efento-0000:metadata`,
     `curl ${service.healthUrl}/readyz`,
@@ -124,11 +123,11 @@ function printFailure(error: unknown, programs: readonly Program[]): void {
   const folder = mkdtempSync(join(tmpdir(), 'cache-service-demo-logs-'))
   for (const { name, log, logPath } of programs) {
     copyFileSync(logPath, join(folder, basename(logPath)))
-    printHeading(`The last lines of the ${name}`)
+    printHeading(`Last log lines of the ${name}`)
     for (const line of log.trim().split('\n').slice(-12)) print(`  ${line}`)
   }
   print()
-  print(`The whole logs are in ${folder}`)
+  print(`The complete logs are in ${folder}`)
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -138,7 +137,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const unknown = args.find((arg) => arg !== '--keep')
   if (unknown !== undefined) {
-    process.stderr.write(`${unknown} is not known.\n\n${HELP}`)
+    process.stderr.write(`Unknown option: ${unknown}\n\n${HELP}`)
     return 2
   }
   const keep = args.includes('--keep')
@@ -147,7 +146,7 @@ async function main(args: readonly string[]): Promise<number> {
     process.on(signal, () => {
       if (stopping.signal.aborted) process.exit(130)
       stopping.abort(new Interrupted(signal))
-      print(paint.dim('Stopping everything … (again: leave at once)'))
+      print(paint.dim('Stopping everything … (press Ctrl-C again to exit immediately)'))
     })
   }
   const run: Run = {
@@ -170,12 +169,12 @@ async function main(args: readonly string[]): Promise<number> {
     printFailure(releaseFailure, [])
     return 1
   }
-  if (failure instanceof Interrupted) print('Everything is stopped; nothing is left behind.')
+  if (failure instanceof Interrupted) print('Everything is stopped, and nothing is left behind.')
   else printGoodbye()
   return failure instanceof Interrupted && !keep ? 130 : 0
 }
 
-/** What made it end early: the reason of the signal if that was it. */
+/** The error that ended the work early, or the reason for stopping. */
 async function failureOf(work: () => Promise<void>, stop?: AbortSignal): Promise<unknown> {
   try {
     await work()
@@ -185,7 +184,7 @@ async function failureOf(work: () => Promise<void>, stop?: AbortSignal): Promise
   }
 }
 
-/** The producer before the consumer. */
+/** Stops the producer before the consumer. */
 async function stopPrograms(programs: readonly Program[]): Promise<void> {
   const failures: unknown[] = []
   for (const program of programs.toReversed()) await program.stop().catch((error) => failures.push(error))
@@ -194,12 +193,12 @@ async function stopPrograms(programs: readonly Program[]): Promise<void> {
 
 function printGoodbye(): void {
   print()
-  print('Everything is stopped; nothing is left behind. To go on:')
-  print(`  ${paint.cyan('make up')}    the same, left running, with addresses to look at`)
-  print(`  ${paint.cyan('make test')}  the checks and all tests`)
+  print('Everything is stopped, and nothing is left behind. Next:')
+  print(`  ${paint.cyan('make up')}    keep it running, and look around`)
+  print(`  ${paint.cyan('make test')}  run the checks and all tests`)
 }
 
-// KafkaJS asks for timers in the past; Node says so once per process.
+// KafkaJS sets timers in the past, and Node.js warns about it once per process.
 process.removeAllListeners('warning')
 process.on('warning', (warning) => {
   if (warning.name !== 'TimeoutNegativeWarning') process.stderr.write(`${warning.stack ?? warning.message}\n`)

@@ -1,4 +1,4 @@
-// What the worker has left in Redis and in the error topic, read as any other service would read it.
+// Reads what the worker has written to Redis and to the error topic, as any other service would.
 
 import type { Redis } from 'ioredis'
 import kafkajs from 'kafkajs'
@@ -8,7 +8,7 @@ const { Kafka, logLevel } = kafkajs
 
 export type DeviceRow = { deviceId: string; metadata: Readonly<Record<string, string>>; ttlSeconds: number }
 
-/** Some devices, as different from each other as their ids show. */
+/** Some devices of each family; the first two characters of an id show its family. */
 export async function readSomeDevices(redis: Redis): Promise<{ total: number; rows: DeviceRow[] }> {
   const deviceIds = (await redis.smembers('devices')).toSorted()
   const families = Map.groupBy(deviceIds, (deviceId) => deviceId.slice(0, 2))
@@ -24,7 +24,7 @@ export async function readSomeDevices(redis: Redis): Promise<{ total: number; ro
 
 const LOOKUPS = 100
 
-/** Asked many times over, one after the other: the answer, and the median of the times. */
+/** Asks a hundred times in a row. Returns the answer and the median time. */
 export async function lookUp(url: string): Promise<{ url: string; answer: string; milliseconds: number }> {
   const times: number[] = []
   let answer = ''
@@ -44,7 +44,7 @@ export type DeadLetter = {
   error: string
 }
 
-/** One whose fault can be seen, if there is one near the start of the topic. */
+/** Prefers one whose fault is easy to see, among the first of the topic. */
 export async function readDeadLetter(
   brokers: readonly string[],
   errorTopic: string,

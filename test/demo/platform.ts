@@ -6,7 +6,7 @@ import { createTopic, uniqueName, useRedisDatabase } from '../support/test-scope
 const { Kafka, logLevel } = kafkajs
 const PARTITIONS = 3
 
-/** Kafka with the topics, and Redis. */
+/** Kafka with its topics, and Redis. */
 export type Platform = {
   brokers: readonly string[]
   topic: string
@@ -16,7 +16,7 @@ export type Platform = {
   redis: Redis
 }
 
-/** Servers that were there before us, and are to be left as they were. */
+/** A server that was running before and must be left as it was. */
 const isShared = (server: { kind: string }) => server.kind === 'environment'
 
 export type StartedServers = Awaited<ReturnType<typeof startServers>>
@@ -30,7 +30,7 @@ export async function startServers(running: AsyncDisposableStack) {
   return { kafka: kafka.value, redis: redis.value }
 }
 
-/** The names of the platform on servers of our own; on shared ones names and a database that nobody else uses. */
+/** On our own servers, the names of the platform; on shared ones, unique names and a database that is not in use. */
 export async function preparePlatform(
   { kafka, redis }: StartedServers,
   running: AsyncDisposableStack,
@@ -66,7 +66,7 @@ async function removeFromKafka(
   await admin.connect()
   try {
     await admin.deleteTopics({ topics: [...topics] })
-    // There is none if the worker never joined.
+    // The group does not exist if the worker never joined.
     await admin.deleteGroups([group]).catch(() => undefined)
   } finally {
     await admin.disconnect()

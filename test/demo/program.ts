@@ -16,15 +16,15 @@ export type ProgramOptions = {
   onEarlyExit(error: ProgramFailed): void
 }
 
-/** One of our own programs, as a real process. It hears no Ctrl-C but ours, and does not outlive us. */
+/** One of our programs as a process. Ctrl-C reaches it only through us, and it does not outlive us. */
 export type Program = {
   readonly name: string
   readonly pid: number
   readonly logPath: string
   readonly log: string
-  /** SIGTERM; rejects if it then does not end well. Safe to call twice. */
+  /** Sends SIGTERM; rejects unless the program then exits with 0. Safe to call twice. */
   stop(): Promise<void>
-  /** Of a program that has stopped: removes its log. */
+  /** Removes the log of a stopped program. */
   remove(): Promise<void>
 }
 
@@ -56,7 +56,7 @@ export async function startProgram({ name, args, env, onEarlyExit }: ProgramOpti
     child.once('exit', (code, signal) => {
       resolve(signal ?? `exit code ${code}`)
       if (stopping === undefined) {
-        onEarlyExit(new ProgramFailed(`The ${name} ended by itself (${signal ?? `exit code ${code}`}).`))
+        onEarlyExit(new ProgramFailed(`The ${name} ended unexpectedly (${signal ?? `exit code ${code}`}).`))
       }
     })
   })
@@ -76,9 +76,9 @@ export async function startProgram({ name, args, env, onEarlyExit }: ProgramOpti
       await exited
       throw new ProgramFailed(`The ${name} did not stop within ${STOP_WITHIN_MS / 1000} s of SIGTERM.`)
     }
-    // Before its first line a program hears no signals yet, and has nothing to finish.
+    // Before its first log line a program handles no signals yet, and has nothing to finish.
     if (end === 'SIGTERM' && readLog() === '') return
-    if (end !== 'exit code 0') throw new ProgramFailed(`The ${name} did not stop well (${end}).`)
+    if (end !== 'exit code 0') throw new ProgramFailed(`The ${name} did not stop cleanly (${end}).`)
   }
 
   return {
@@ -93,7 +93,7 @@ export async function startProgram({ name, args, env, onEarlyExit }: ProgramOpti
   }
 }
 
-// None of the KAFKA_… and REDIS_… of whoever starts the demo: they may mean another platform.
+// Without the KAFKA_… and REDIS_… variables of the caller: they may belong to another platform.
 function environmentOfAnyProgram(): Record<string, string> {
   const names = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'TZ']
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])))

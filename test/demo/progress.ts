@@ -9,15 +9,15 @@ const BAR_WIDTH = 20
 
 export type ProgressOptions = {
   metricsUrl: string
-  /** Absent: until `isDone` or `stop`. */
+  /** If absent, until `isDone` or `stop`. */
   forMs?: number
-  /** Between two lines where no line can be live. */
+  /** Between two lines when the output is not a terminal. */
   printEveryMs: number
   isDone?(metrics: WorkerMetrics): boolean
   stop: AbortSignal
 }
 
-/** Shows what the worker does, by its own metrics. False if the time is up before `isDone`. */
+/** Shows the progress of the worker from its metrics. Returns false if the time is up before `isDone`. */
 export async function showProgress(options: ProgressOptions): Promise<boolean> {
   const { metricsUrl, forMs, printEveryMs, isDone, stop } = options
   const startedMs = performance.now()
@@ -47,7 +47,7 @@ export async function showProgress(options: ProgressOptions): Promise<boolean> {
   }
 }
 
-/** A worker that dies is noticed by its exit, which may come a little later than the first failed scrape. */
+/** When a worker dies, its exit is noticed a little later than the first failed scrape. */
 async function scrapeWithin(ms: number, url: string, stop: AbortSignal): Promise<WorkerMetrics> {
   const deadline = performance.now() + ms
   while (true) {

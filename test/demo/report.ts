@@ -2,7 +2,7 @@ import type { DeadLetter, DeviceRow } from './findings.ts'
 import { count, paint, print, printHeading, table } from './terminal.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 
-/** What the simulated normalizer says of itself when it stops. */
+/** What the simulated normalizer reports when it stops. */
 export type Produced = {
   produced: number
   invalid: number
@@ -10,7 +10,7 @@ export type Produced = {
   devices: number
 }
 
-/** From the log of the normalizer; throws if it has not written its last line. */
+/** Reads the log of the normalizer; throws if its last line is missing. */
 export function parseProduced(log: string): Produced {
   for (const line of log.trim().split('\n').toReversed()) {
     if (!line.startsWith('{')) continue
@@ -23,18 +23,18 @@ export function parseProduced(log: string): Produced {
       devices: Number(rest['devices']),
     }
   }
-  throw new Error('the simulated normalizer has not said how much it produced')
+  throw new Error('the simulated normalizer has not reported how much it produced')
 }
 
-/** What a service that asks the API is told of a device, and how long it waited. */
+/** The answer of the API for one device, and how long it took. */
 export function printLookup(url: string, answer: string, milliseconds: number): void {
-  printHeading('The same by HTTP')
-  print(`  curl ${url}   ${paint.dim(`${milliseconds.toFixed(1)} ms, the median of 100`)}`)
+  printHeading('The same over HTTP')
+  print(`  curl ${url}   ${paint.dim(`${milliseconds.toFixed(1)} ms, median of 100`)}`)
   print(`  ${answer}`)
 }
 
 export function printDevices(total: number, rows: readonly DeviceRow[]): void {
-  printHeading(`Redis: ${rows.length} of the ${count(total)} devices, each the hash device:<id>:metadata`)
+  printHeading(`Redis: ${rows.length} of ${count(total)} devices, each in a hash device:<id>:metadata`)
   const heading = ['device', 'datatype', 'unit', 'persist', 'last_updated', 'expires in']
   const cells = rows.map(({ deviceId, metadata, ttlSeconds }) => [
     deviceId,
@@ -48,7 +48,7 @@ export function printDevices(total: number, rows: readonly DeviceRow[]): void {
 }
 
 export function printDeadLetter({ headers, error }: DeadLetter, errorTopic: string): void {
-  printHeading(`Kafka: one dead letter of ${errorTopic}`)
+  printHeading(`Kafka: a dead letter from ${errorTopic}`)
   const { source_topic: topic, source_partition: partition, source_offset: offset, reason } = headers
   const lines = [
     ['reason', reason ?? '–'],
@@ -67,20 +67,20 @@ const MEANINGS: readonly { result: string; label: string; meaning: string; alway
     meaning: 'a newer record of the device was in the same chunk: only that one was written',
     always: true,
   },
-  { result: 'stale', label: 'stale', meaning: 'older than what Redis held: not written' },
-  { result: 'unchanged', label: 'unchanged', meaning: 'in Redis already: only the expiry was renewed' },
-  { result: 'expired', label: 'expired', meaning: 'so old that they would have expired: not written' },
+  { result: 'stale', label: 'stale', meaning: 'older than what Redis already held: not written' },
+  { result: 'unchanged', label: 'unchanged', meaning: 'already in Redis: only the expiry was renewed' },
+  { result: 'expired', label: 'expired', meaning: 'too old, would have expired already: not written' },
   { result: 'tombstone', label: 'tombstones', meaning: 'the device was deleted' },
   { result: 'skipped', label: 'skipped', meaning: 'without metadata: nothing to write', always: true },
   {
     result: 'dead_lettered',
     label: 'dead-lettered',
-    meaning: 'invalid: kept in the error topic, with the reason',
+    meaning: 'invalid: sent to the error topic, with the reason',
     always: true,
   },
 ]
 
-/** True if everything adds up. */
+/** Returns true if all numbers add up. */
 export function printSummary(produced: Produced, worker: WorkerMetrics, devicesInRedis: number): boolean {
   printHeading('What became of the records')
   printRow('produced', produced.produced, 'by the simulated normalizer')
@@ -90,7 +90,7 @@ export function printSummary(produced: Produced, worker: WorkerMetrics, devicesI
   }
   print()
   const twice = worker.consumed - produced.produced
-  const repeats = twice > 0 ? `; ${count(twice)} were delivered twice, which changes nothing` : ''
+  const repeats = twice > 0 ? `; ${count(twice)} were delivered twice, which makes no difference` : ''
   const checks = [
     check(
       worker.consumed >= produced.produced,
@@ -113,7 +113,7 @@ function printRow(label: string, amount: number, meaning: string): void {
 }
 
 function check(holds: boolean, claim: string): boolean {
-  print(holds ? `  ${paint.green('✔')} ${claim}` : `  ${paint.red('✘')} not so: ${claim}`)
+  print(holds ? `  ${paint.green('✔')} ${claim}` : `  ${paint.red('✘')} failed: ${claim}`)
   return holds
 }
 

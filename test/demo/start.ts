@@ -8,13 +8,13 @@ const READY_WITHIN_MS = 60_000
 const RATE = 500
 const DEVICES = 500
 const SEED = 2025
-const KINDS = { environment: '(ran already)', container: '(container)', native: '(process)' }
+const KINDS = { environment: '(already running)', container: '(container)', native: '(process)' }
 
 export type Run = {
-  /** Aborted by Ctrl-C or by a program that ends too early; the reason is what to throw. */
+  /** Aborts on Ctrl-C, or when a program ends too early; the reason is the error to throw. */
   stop: AbortSignal
   fail(error: Error): void
-  /** What has to be released at the end, last first. */
+  /** Releases everything at the end, in reverse order. */
   running: AsyncDisposableStack
   programs: Program[]
 }
@@ -31,7 +31,9 @@ export async function startPlatform({ stop, running }: Run): Promise<Platform> {
   stop.throwIfAborted()
   printDone('topics', `${platform.topic} (3 partitions), ${platform.errorTopic}`)
   if (kafka.kind === 'environment' || redis.kind === 'environment') {
-    print(paint.dim('    where servers ran already: under names of its own, which it removes at the end'))
+    print(
+      paint.dim('    on servers that were already running: under unique names, which are removed at the end'),
+    )
   }
   return platform
 }
@@ -44,7 +46,7 @@ async function start(run: Run, name: string, args: readonly string[], env: Recor
   return program
 }
 
-/** The variables by which the service, and `cache-cli`, find this platform. */
+/** The environment in which the service and `cache-cli` use this platform. */
 export function settingsOf(platform: Platform) {
   return {
     KAFKA_BOOTSTRAP_SERVERS: platform.brokers.join(','),
@@ -56,13 +58,13 @@ export function settingsOf(platform: Platform) {
 }
 
 export type Service = {
-  /** Of `/livez`, `/readyz` and `/metrics`. */
+  /** Serves `/livez`, `/readyz` and `/metrics`. */
   readonly healthUrl: string
-  /** Of the API and, at its root, the page. */
+  /** Serves the API and, at its root, the web page. */
   readonly apiUrl: string
 }
 
-/** The three roles in one process, as a small site runs them; resolves once it is ready. */
+/** Starts the three roles in one process, as a small site does; resolves once it is ready. */
 export async function startService(run: Run, platform: Platform): Promise<Service> {
   const startedMs = performance.now()
   showLive('  starting the service …')
@@ -99,7 +101,7 @@ async function untilReady(url: string, stop: AbortSignal): Promise<void> {
     }
     await sleep(100, undefined, { signal: stop }).catch(() => undefined)
   }
-  throw new ProgramFailed(`The service is not ready after ${READY_WITHIN_MS / 1000} s: ${lastAnswer}`)
+  throw new ProgramFailed(`The service was not ready within ${READY_WITHIN_MS / 1000} s: ${lastAnswer}`)
 }
 
 export async function startNormalizer(run: Run, platform: Platform): Promise<Program> {
@@ -110,7 +112,7 @@ export async function startNormalizer(run: Run, platform: Platform): Promise<Pro
     NORMALIZER_DEVICES: String(DEVICES),
     NORMALIZER_SEED: String(SEED),
   })
-  const what = `${RATE} records a second of ${DEVICES} devices, 1 % of them invalid`
+  const what = `${RATE} records per second from ${DEVICES} devices, 1 % of them invalid`
   printDone('normalizer', `simulated: ${what} ${paint.dim(`(pid ${normalizer.pid})`)}`)
   return normalizer
 }

@@ -13,7 +13,7 @@ export function print(text = ''): void {
   process.stdout.write(`${text}\n`)
 }
 
-/** On a terminal: a line that the next one replaces. Elsewhere nothing. */
+/** On a terminal, a line that the next one replaces; otherwise nothing. */
 export function showLive(text: string): void {
   if (!isLive) return
   const width = (process.stdout.columns || 80) - 1

@@ -1,8 +1,8 @@
 import { parseMetrics, type Sample } from '../support/processes/parse-metrics.ts'
 
-/** What the demo shows of a worker; a gauge that the worker doesn't know yet is undefined. */
+/** The metrics that the demo shows; a gauge without a value yet is undefined. */
 export type WorkerMetrics = {
-  /** By what became of the record. */
+  /** By result. */
   messages: Readonly<Record<string, number>>
   consumed: number
   lag: number | undefined

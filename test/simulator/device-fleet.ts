@@ -1,7 +1,7 @@
-// Records as the platform's normalizer writes them, from a seed: the same seed, options and clock give the
-// same records, byte for byte. A payload of a device gives one to three records of equal event time; a few
-// percent are awkward but legal, a few are invalid. Every record says what it is, so that a test can work
-// out what the cache must hold afterwards without parsing anything.
+// Makes records as the platform's normalizer writes them. The same seed, options and clock give the same records, byte
+// for byte. A payload of a device yields one to three records with the same event time; a few percent are awkward but
+// legal, a few are invalid. Every record describes itself, so that a test can work out what the cache must hold
+// afterwards without parsing anything.
 
 import { createDevices, reading, titleCase, type DeviceOutput, type SimulatedDevice } from './devices.ts'
 import {
@@ -27,18 +27,18 @@ import {
 export type FleetOptions = {
   readonly seed: number
   readonly devices: number
-  /** Of the payloads; legal, but not what every payload looks like. Default 3. */
+  /** Share of the payloads that are legal but unusual. Default 3. */
   readonly awkwardPercent?: number
-  /** Of the payloads; records that no one can apply. Default 1. */
+  /** Share of the payloads that can never be applied. Default 1. */
   readonly invalidPercent?: number
-  /** Of the payloads; null values, which the normalizer itself never writes. Default 0. */
+  /** Share of the payloads that are tombstones, which the normalizer itself never writes. Default 0. */
   readonly tombstonePercent?: number
 }
 
 export type DeviceFleet = {
-  /** Ids of the ordinary devices; awkward records add a few with other alphabets. */
+  /** Ids of the ordinary devices; awkward records add a few ids in other alphabets. */
   readonly deviceIds: readonly string[]
-  /** Exactly `count` records, as of `nowMs`; the rest of the last payload opens the next call. */
+  /** Exactly `count` records, as of `nowMs`; the next call starts with the rest of the last payload. */
   records(count: number, nowMs: number): SimulatedRecord[]
 }
 
@@ -187,7 +187,7 @@ export function createDeviceFleet(options: FleetOptions): DeviceFleet {
   }
 }
 
-/** What the device's code of the normalizer says, before it is wrapped into a ValidatedOutput. */
+/** The output of the normalizer's decoder for the device, before it is wrapped in a ValidatedOutput. */
 type Output = {
   readonly deviceId: string
   readonly values: readonly PythonValue[]

@@ -10,14 +10,14 @@ export type Datatype = {
   readonly high: number
 }
 
-/** What one record of a payload is about. */
+/** The content of one record of a payload. */
 export type DeviceOutput = {
   readonly datatypes: readonly Datatype[]
-  /** The same object every time: its text is worth keeping. */
+  /** The same object every time, so that its JSON text can be cached. */
   readonly metadata: PythonDict
 }
 
-/** `short`: a record per datatype with four metadata fields. `long`: one record for all of them, many fields. */
+/** `short`: a record per datatype, with four metadata fields. `long`: one record for all of them, with many fields. */
 export type SimulatedDevice = {
   readonly id: string
   readonly form: 'short' | 'long'
@@ -35,7 +35,7 @@ const DATATYPES: readonly Omit<Datatype, 'id'>[] = [
 ]
 const LONG_FORM_INDEXES = ['', '0', '1', 'P_ARRAY']
 
-/** Devices of every family on the platform, in turn; the same for the same random numbers. */
+/** Devices of each family of the platform in turn; the same random numbers give the same devices. */
 export function createDevices(count: number, random: SeededRandom): SimulatedDevice[] {
   return Array.from({ length: count }, (_, number) => createDevice(number, random))
 }
@@ -115,7 +115,7 @@ function scattered(member: number): string {
 }
 
 export function titleCase(name: string): string {
-  return name.replace(/(^| )(.)/g, (_, space: string, deadLetter: string) => space + deadLetter.toUpperCase())
+  return name.replace(/(^| )(.)/g, (_, space: string, initial: string) => space + initial.toUpperCase())
 }
 
 export function reading(datatype: Datatype, random: SeededRandom): PythonFloat {

@@ -1,5 +1,5 @@
-// What tells a record written by librdkafka (confluent-kafka for Python) from one that KafkaJS writes:
-// the partition, and snappy without the framing that Java's clients add.
+// How a record written by librdkafka (confluent-kafka for Python) differs from one written by KafkaJS: the choice of
+// the partition, and snappy without the framing that Java clients add.
 
 import { crc32 } from 'node:zlib'
 import kafkajs from 'kafkajs'
@@ -7,7 +7,7 @@ import { compressSync, uncompressSync } from 'snappy'
 
 const { CompressionCodecs, CompressionTypes } = kafkajs
 
-/** librdkafka's `consistent` partitioner; for a key that isn't empty also its default, `consistent_random`. */
+/** librdkafka's `consistent` partitioner; for keys that are not empty, also its default, `consistent_random`. */
 export function librdkafkaPartition(key: string | Buffer, partitions: number): number {
   return crc32(key) % partitions
 }
@@ -18,8 +18,8 @@ type Codec = {
 }
 
 /**
- * Makes every KafkaJS producer of this process write snappy as librdkafka does: one raw block. KafkaJS has one
- * table of codecs per process: reading stays with the codec that was there before, if there was one.
+ * Makes every KafkaJS producer of this process write snappy as librdkafka does: one raw block. KafkaJS has one table of
+ * codecs per process, so reading still uses the codec that was installed before, if any.
  */
 export function installRawSnappyProducerCodec(): void {
   const before: unknown = CompressionCodecs[CompressionTypes.Snappy]
@@ -37,7 +37,7 @@ function rawSnappyOver(): Codec {
   }
 }
 
-/** KafkaJS's own entry for snappy throws when called: it stands for "none". */
+/** KafkaJS's own entry for snappy throws when called; it means "none". */
 function registeredCodec(factory: unknown): Codec | null {
   try {
     return typeof factory === 'function' ? (factory() as Codec) : null

@@ -5,7 +5,7 @@ export type NormalizerOptions = {
   readonly devices: number
   readonly seed: number
   readonly invalidPercent: number
-  /** 0: until it is told to stop. */
+  /** 0: until a signal stops it. */
   readonly seconds: number
 }
 
@@ -18,7 +18,7 @@ type Variable = {
 const KAFKA: Variable = {
   name: 'KAFKA_BOOTSTRAP_SERVERS',
   standard: 'kafka:9092',
-  help: 'brokers, comma-separated',
+  help: 'comma-separated brokers',
 }
 const TOPIC: Variable = {
   name: 'KAFKA_VALIDATED_DATA_TOPIC',
@@ -29,35 +29,39 @@ const RATE: Variable = { name: 'NORMALIZER_RATE', standard: '500', help: 'record
 const DEVICES: Variable = {
   name: 'NORMALIZER_DEVICES',
   standard: '500',
-  help: 'how many devices to simulate',
+  help: 'number of simulated devices',
 }
 const SEED: Variable = {
   name: 'NORMALIZER_SEED',
   standard: '',
-  help: 'integer; the same seed gives the same devices (empty: a new one, which it logs)',
+  help: 'integer; the same seed gives the same devices (empty: a random one, which is logged)',
 }
 const INVALID_PERCENT: Variable = {
   name: 'NORMALIZER_INVALID_PERCENT',
   standard: '1',
-  help: 'share of payloads that are invalid',
+  help: 'percentage of invalid payloads',
 }
-const SECONDS: Variable = { name: 'NORMALIZER_SECONDS', standard: '0', help: 'stop after so long (0: never)' }
+const SECONDS: Variable = {
+  name: 'NORMALIZER_SECONDS',
+  standard: '0',
+  help: 'seconds after which to stop (0: never)',
+}
 
 export function normalizerHelp(): string {
   const lines = [KAFKA, TOPIC, RATE, DEVICES, SEED, INVALID_PERCENT, SECONDS].map(
     ({ name, standard, help }) => `  ${name.padEnd(28)}${help}${standard === '' ? '' : ` [${standard}]`}`,
   )
   return [
-    'Simulated normalizer: writes ValidatedOutputs to Kafka as the platform does. Configured by the environment:',
+    'Simulated normalizer: writes ValidatedOutputs to Kafka as the platform does. Environment variables:',
     '',
     ...lines,
     '',
-    'Logs a JSON line every 10 s. SIGINT or SIGTERM: sends what is under way, exit 0.',
+    'Logs a JSON line every 10 s. On SIGINT or SIGTERM it finishes sending and exits with 0.',
     '',
   ].join('\n')
 }
 
-/** All problems at once, so that one run shows them all. `freshSeed` is used when none is given. */
+/** Reports all problems at once. `freshSeed` is used if no seed is given. */
 export function parseNormalizerOptions(
   env: Readonly<Record<string, string | undefined>>,
   freshSeed: number,
@@ -90,6 +94,7 @@ export function parseNormalizerOptions(
     invalidPercent: number(INVALID_PERCENT, 0, 100, false),
     seconds: number(SECONDS, 0, 31_536_000, false),
   }
-  if (options.brokers.length === 0) problems.push(`${KAFKA.name}: names no broker (${KAFKA.help})`)
+  if (options.brokers.length === 0)
+    problems.push(`${KAFKA.name}: must name at least one broker (${KAFKA.help})`)
   return problems.length === 0 ? { options } : { problems }
 }

@@ -1,5 +1,5 @@
-// The simulated normalizer as a program. Time earns it credit at the given rate, records spend it; the credit
-// is capped at one second's worth, so that it does not flood Kafka after an outage.
+// The simulated normalizer as a program. Time earns credit at the given rate, and records spend it. The credit is capped
+// at one second's worth, so that an outage of Kafka is not followed by a flood.
 
 import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,7 +18,7 @@ function log(level: 'info' | 'warn', msg: string, fields: Readonly<Record<string
   process.stdout.write(`${JSON.stringify(line)}\n`)
 }
 
-/** Tries until it succeeds; gives up, with false, only when told to stop. */
+/** Tries until it succeeds; returns false if it is stopped before. */
 async function persist(what: string, attempt: () => Promise<void>, stop: AbortSignal): Promise<boolean> {
   while (!stop.aborted) {
     try {
@@ -47,7 +47,7 @@ class Tally {
     this.#startedMs = startedMs
   }
 
-  /** Not acknowledged: given up when told to stop; Kafka may have some of them all the same. */
+  /** @param acknowledged false: sending was stopped; Kafka may still have received some of them. */
   add(records: readonly SimulatedRecord[], acknowledged: boolean): void {
     if (!acknowledged) {
       this.#unacknowledged += records.length
@@ -95,7 +95,7 @@ async function produce(
     const records = fleet.records(Math.min(Math.floor(credit), MAX_BATCH), nowMs)
     credit -= records.length
     if (records.length > 0) {
-      const sent = await persist('could not send, trying again', () => producer.send(records), stop)
+      const sent = await persist('could not send, will try again', () => producer.send(records), stop)
       tally.add(records, sent)
     } else if (nowMs === endMs) {
       break

@@ -4,7 +4,7 @@ import type { SimulatedRecord } from './simulated-record.ts'
 
 const { CompressionTypes, Kafka, logLevel } = kafkajs
 
-/** Well below a broker's limit of 1 MiB per batch, even if every record went to one partition. */
+/** Well below the broker's limit of 1 MiB per batch, even if all records go to one partition. */
 const MAX_REQUEST_BYTES = 900_000
 const MAX_REQUEST_RECORDS = 5_000
 const ALL_REPLICAS = -1
@@ -23,14 +23,14 @@ export type ProducedRecord = Pick<SimulatedRecord, 'key' | 'value' | 'timestampM
 export type SimulatedProducer = {
   /** Rejects while Kafka or the topic is missing; may be called again. */
   connect(): Promise<void>
-  /** Resolves when all replicas have all of them. Calls are served in turn, so the order per partition is kept. */
+  /** Resolves when all replicas have all records. Calls are served in turn, which keeps the order per partition. */
   send(records: readonly ProducedRecord[]): Promise<void>
-  /** Resolves when every `send` so far has ended, well or not. */
+  /** Resolves when every `send` so far has succeeded or failed. */
   flush(): Promise<void>
   disconnect(): Promise<void>
 }
 
-/** Writes as confluent-kafka for Python does on the platform: librdkafka's partitions, raw snappy, acks of all. */
+/** Writes as confluent-kafka for Python does on the platform: librdkafka's partitions, raw snappy, acks=all. */
 export function createSimulatedProducer(options: SimulatedProducerOptions): SimulatedProducer {
   const {
     brokers,
@@ -100,7 +100,7 @@ export function createSimulatedProducer(options: SimulatedProducerOptions): Simu
   }
 }
 
-/** The runs of records that fit into one request. */
+/** Splits the records into runs that each fit into one request. */
 export function* requests<Record extends Pick<ProducedRecord, 'value'>>(
   records: readonly Record[],
 ): Generator<readonly Record[]> {

@@ -1,4 +1,4 @@
-/** A Python `float`: written `1.0` where an `int` is written `1`. */
+/** A Python `float`: written as `1.0`, where an `int` is written as `1`. */
 export class PythonFloat {
   readonly value: number
   constructor(value: number) {
@@ -6,7 +6,7 @@ export class PythonFloat {
   }
 }
 
-/** What `json.dumps` can be given; a plain `number` is an `int`. */
+/** What `json.dumps` accepts; a plain `number` is an `int`. */
 export type PythonValue = null | boolean | number | string | PythonFloat | readonly PythonValue[] | PythonDict
 export type PythonDict = {
   readonly [key: string]: PythonValue
@@ -40,8 +40,8 @@ function dumpString(text: string): string {
   )
 }
 
-// Python's repr: like JavaScript the shortest digits that read back, but with an exponent already
-// below 1e-4 and from 1e16, an exponent of at least two digits, and `.0` on whole numbers.
+// Python's repr has the shortest digits that round-trip, as in JavaScript, but an exponent below 1e-4 and from 1e16, at
+// least two digits in the exponent, and `.0` for whole numbers.
 function dumpFloat(value: number): string {
   if (!Number.isFinite(value)) return String(value)
   if (Object.is(value, -0)) return '-0.0'
@@ -55,8 +55,8 @@ function dumpFloat(value: number): string {
 const MICROS_PER_SECOND = 1_000_000
 
 /**
- * The text of Python's `datetime.isoformat()`: no fraction on a whole second, else six digits;
- * naive UTC when `offsetMinutes` is null, else local time with its offset.
+ * The text of Python's `datetime.isoformat()`: no fraction for a whole second, otherwise six digits; naive UTC if
+ * `offsetMinutes` is null, otherwise local time with its offset.
  */
 export function pythonIsoFormat(epochMicros: number, offsetMinutes: number | null = null): string {
   const localMicros = epochMicros + (offsetMinutes ?? 0) * 60 * MICROS_PER_SECOND
@@ -66,7 +66,7 @@ export function pythonIsoFormat(epochMicros: number, offsetMinutes: number | nul
   return offsetMinutes === null ? text : text + offsetText(offsetMinutes)
 }
 
-/** The same moment as the cache stores it: UTC, always six digits. */
+/** The same moment as the cache stores it: UTC, always with six digits. */
 export function lastUpdatedText(epochMicros: number): string {
   return `${isoSeconds(epochMicros)}.${sixDigits(epochMicros % MICROS_PER_SECOND)}+00:00`
 }

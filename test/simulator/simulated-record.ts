@@ -33,7 +33,7 @@ export type RecordAbout =
 export type ExpectedUpdate = {
   readonly outcome: 'update'
   readonly deviceId: string
-  /** The event time as the cache must show it. */
+  /** The event time as the cache must store it. */
   readonly lastUpdated: string
   readonly metadata: PythonDict
 }
@@ -53,7 +53,7 @@ export type AwkwardUpdate = (typeof AWKWARD_UPDATES)[number]
 export type AwkwardKind = AwkwardUpdate | 'null_metadata'
 export const AWKWARD_KINDS: readonly AwkwardKind[] = [...AWKWARD_UPDATES, 'null_metadata']
 
-/** Called as the dead letter's reason will be. */
+/** Named like the reason of the dead letter. */
 export const INVALID_KINDS = [
   'not_json',
   'not_utf8',

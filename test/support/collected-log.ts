@@ -2,11 +2,11 @@ import { createLogger, type Logger } from '../../cache-service/telemetry/logger.
 
 export type CollectedLine = Readonly<Record<string, unknown>>
 
-/** The service's own logger, whose lines a test can read. */
+/** The service's logger, with lines that a test can read. */
 export type CollectedLog = {
   readonly log: Logger
   lines(): CollectedLine[]
-  /** The lines since the last time they were taken. */
+  /** The lines since the previous call. */
   take(): CollectedLine[]
 }
 

@@ -4,8 +4,8 @@ import { inspect } from 'node:util'
 export type EventuallyOptions = { timeoutMs?: number; everyMs?: number; describe?: string }
 
 /**
- * Repeats the check until it does not throw, and returns its value. A check that is given up on reports the
- * last thing that it said. A check that hangs is given up on as well.
+ * Repeats the check until it does not throw, and returns its value. On timeout the error reports the check's last
+ * failure. A check that hangs times out as well.
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
@@ -32,6 +32,11 @@ export async function eventually<T>(
     }
     await sleep(everyMs)
   }
+}
+
+/** `eventually` with a minute: for what takes a second or two, but much longer on a busy machine. */
+export function patiently<T>(check: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<T> {
+  return eventually(check, { timeoutMs: 60_000, ...options })
 }
 
 type Outcome<T> = { kind: 'passed'; value: T } | { kind: 'failed'; error: unknown } | { kind: 'hung' }

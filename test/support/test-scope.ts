@@ -5,7 +5,7 @@ import { eventually } from './eventually.ts'
 
 const { Kafka, logLevel } = kafkajs
 
-/** A name that no other test uses: for topics, groups, key prefixes. */
+/** A name that no other test uses, for topics, groups and key prefixes. */
 export function uniqueName(prefix: string): string {
   return `${prefix}-${randomUUID().slice(0, 13)}`
 }
@@ -34,7 +34,7 @@ export async function createTopic(
   try {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
     const created = { topic, numPartitions: partitions, replicationFactor, configEntries }
-    // Its own wait for leaders gives up when a broker has not heard of the topic yet.
+    // KafkaJS's own wait for leaders fails if a broker does not know the topic yet.
     await admin.createTopics({ topics: [created], waitForLeaders: false })
     await eventually(async () => {
       const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
@@ -48,11 +48,11 @@ export async function createTopic(
 }
 
 export type RedisDatabase = {
-  /** Of this database. */
+  /** Includes the database number. */
   url: string
   db: number
   client: Redis
-  /** Empties the database and lets others have it. */
+  /** Empties the database and makes it available to others. */
   release(): Promise<void>
 }
 
@@ -60,7 +60,7 @@ const FIRST_DATABASE = 1
 const LAST_DATABASE = 15
 const LEASE_SECONDS = 15 * 60
 
-/** An empty database (1 to 15) of a shared Redis, for one test or file alone. Database 0 holds the leases. */
+/** Leases an empty database (1 to 15) of a shared Redis to one test or file. Database 0 holds the leases. */
 export async function useRedisDatabase(url: string): Promise<RedisDatabase> {
   const leases = connect(url, 0)
   try {

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { reserveOwnKafka, reserveOwnRedis } from '../support/servers/servers.ts'
 import { update } from '../support/records/tagged-records.ts'
 import { createTopic } from '../support/test-scope.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
-test('a worker that finds neither Redis nor Kafka waits for each in turn, says for what, and then consumes', async (context) => {
+test('a worker without Redis and Kafka waits for them, reports what it waits for, and then consumes', async (context) => {
   const [redis, kafka] = await Promise.all([reserveOwnRedis(), reserveOwnKafka()])
   context.onTestFinished(() => redis.stop())
   context.onTestFinished(() => kafka.stop())

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 const CALLERS = 100
 
-test('while an api is asked for more than it takes, it refuses the rest, and the worker goes on', async (context) => {
+test('an overloaded api rejects excess requests, and the worker keeps working', async (context) => {
   const scenario = await openWorkerScenario(context)
   const { oracle } = scenario
   const worker = await scenario.startWorker()
@@ -32,7 +32,7 @@ test('while an api is asked for more than it takes, it refuses the rest, and the
   })
   await patiently(() => expect(statuses.get(503) ?? 0).toBeGreaterThan(CALLERS))
   await scenario.sendFleet(2_000, { seed: 7, devices: 100 })
-  // The flood still lasts.
+  // The flood is still going on.
   await oracle.assertCaughtUp({ consumed: scenario.consumed })
   expect((await fetch(`${api.apiUrl}/livez`)).status).toBe(200)
   flood.abort()

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createSeededRandom } from '../simulator/seeded-random.ts'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
@@ -13,7 +13,7 @@ async function valueOf(worker: WorkerProcess, metric: string): Promise<number | 
   return (await worker.metric(metric))[0]?.value
 }
 
-async function rebuilds(worker: WorkerProcess): Promise<void> {
+async function reportsRebuild(worker: WorkerProcess): Promise<void> {
   await patiently(
     async () => {
       const { status, body } = await worker.get('/readyz')
@@ -21,13 +21,13 @@ async function rebuilds(worker: WorkerProcess): Promise<void> {
       expect(status).toBe(503)
       expect(await valueOf(worker, 'rebuild_in_progress')).toBe(1)
     },
-    { everyMs: 10, describe: 'the worker says that it rebuilds' },
+    { everyMs: 10, describe: 'the worker reports a rebuild' },
   )
   expect(await worker.get('/livez')).toMatchObject({ status: 200 })
 }
 
-describe.concurrent('what Redis lost is read again', () => {
-  test('when everything is flushed under load, whenever that happens', async (context) => {
+describe.concurrent('a worker rereads data that Redis lost', () => {
+  test('when everything is flushed repeatedly under load', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
     const { oracle } = scenario
     const load = scenario.startLoad({ ...FLEET, seed: 1, perSecond: 1_000 })
@@ -47,7 +47,7 @@ describe.concurrent('what Redis lost is read again', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('when everything is flushed while nothing happens, once for each partition and without a new record', async (context) => {
+  test('when everything is flushed while the topic is idle, exactly once for each partition', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
     const { oracle } = scenario
     await scenario.sendFleet(9_000, { ...FLEET, seed: 2 })
@@ -56,7 +56,7 @@ describe.concurrent('what Redis lost is read again', () => {
     await worker.ready()
     expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
     await scenario.redis.flushall()
-    await rebuilds(worker)
+    await reportsRebuild(worker)
     await worker.ready()
     await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) / 2 })
     expect(await valueOf(worker, 'cache_loss_total')).toBe(scenario.partitions)
@@ -65,7 +65,7 @@ describe.concurrent('what Redis lost is read again', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('before a worker is ready: when Redis is empty at first, and when it was emptied while none ran', async (context) => {
+  test('before it becomes ready, if Redis is empty or was flushed while no worker was running', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
     const { oracle, redis } = scenario
     await scenario.sendFleet(6_000, { ...FLEET, seed: 3 })
@@ -81,7 +81,7 @@ describe.concurrent('what Redis lost is read again', () => {
     }
   })
 
-  test('and a rebuild whose end nobody wrote down keeps no worker from being ready', async (context) => {
+  test('and becomes ready even if the end of an earlier rebuild was not recorded', async (context) => {
     const scenario = await openWorkerScenario(context, { partitions: 1 })
     const { oracle, redis, group } = scenario
     await scenario.sendFleet(1_000, { ...FLEET, seed: 8 })
@@ -96,7 +96,7 @@ describe.concurrent('what Redis lost is read again', () => {
     expect(await second.stop()).toBe(0)
   })
 
-  test('when an older snapshot comes back: from there on, and no more', async (context) => {
+  test('from the position of an older snapshot when Redis restarts with it', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
     const { oracle, redisServer } = scenario
     await scenario.sendFleet(4_000, { ...FLEET, seed: 4 })
@@ -114,7 +114,7 @@ describe.concurrent('what Redis lost is read again', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('when the progress is deleted, which is how a rebuild is ordered', async (context) => {
+  test('when the progress is deleted, which is how a rebuild is requested', async (context) => {
     const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
     const { oracle, redis, group } = scenario
     await scenario.sendFleet(9_000, { ...FLEET, seed: 6 })
@@ -125,12 +125,12 @@ describe.concurrent('what Redis lost is read again', () => {
     await redis.hset(
       key,
       'datatype_name',
-      'spoilt by hand',
+      'corrupted by the test',
       'last_updated',
       '2001-01-01T00:00:00.000000+00:00',
     )
     await redis.del(`cache_service:progress:${group}`)
-    await rebuilds(worker)
+    await reportsRebuild(worker)
     await worker.ready()
     await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) / 2 })
     expect(await worker.stop()).toBe(0)

@@ -2,13 +2,13 @@ import { openSync, closeSync, readdirSync, readFileSync, writeSync } from 'node:
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createDeviceFleet } from '../simulator/device-fleet.ts'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { startOwnKafka } from '../support/servers/servers.ts'
 import { fromFleet, update } from '../support/records/tagged-records.ts'
 import { WIRE_CODECS } from '../support/records/wire-codecs.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
-test('batches are read in every codec that Kafka has, and snappy as librdkafka and as Java write it', async (context) => {
+test("a worker reads batches in all of Kafka's codecs, including snappy as written by librdkafka and by Java", async (context) => {
   const scenario = await openWorkerScenario(context)
   const fleet = createDeviceFleet({ seed: 9, devices: 100, tombstonePercent: 2 })
   const worker = await scenario.startWorker()
@@ -29,13 +29,13 @@ test('batches are read in every codec that Kafka has, and snappy as librdkafka a
   expect(await worker.stop()).toBe(0)
 })
 
-test('a batch that cannot be decompressed is counted and reported, and nothing of it is skipped', async (context) => {
+test('a worker counts and reports a batch that cannot be decompressed, and does not skip it', async (context) => {
   const kafka = await startOwnKafka()
   context.onTestFinished(() => kafka.stop())
   const scenario = await openWorkerScenario(context, { kafka, partitions: 1 })
   await scenario.send([update({ deviceId: 'before' })], 'none')
   await scenario.send(Array.from({ length: 200 }, (_, i) => update({ deviceId: `lost-${i}` })))
-  spoilLastBatch(join(kafka.folder, 'data', `${scenario.topic}-0`))
+  corruptLastBatch(join(kafka.folder, 'data', `${scenario.topic}-0`))
   const worker = await scenario.startWorker()
   await patiently(async () => {
     const failures = await worker.metric('decode_errors_total')
@@ -53,8 +53,8 @@ test('a batch that cannot be decompressed is counted and reported, and nothing o
   expect(await worker.stop()).toBe(0)
 })
 
-/** As a disk would: the bytes of the log's last batch, after its header, become others. */
-function spoilLastBatch(folder: string): void {
+/** Overwrites the bytes of the log's last batch after its header, as a faulty disk could. */
+function corruptLastBatch(folder: string): void {
   const name = readdirSync(folder).find((file) => file.endsWith('.log'))
   if (name === undefined) throw new Error(`no log in ${folder}`)
   const path = join(folder, name)

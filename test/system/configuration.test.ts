@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { runProgram } from '../support/processes/run-program.ts'
 
-test('every bad setting is printed at once with what it is, no secret is, and the exit code is 2', async () => {
+test('all invalid settings are printed at once with their descriptions, without secrets, and the exit code is 2', async () => {
   const { code, output, errors } = await runProgram(['worker'], {
     KAFKA_BOOTSTRAP_SERVERS: 'no port',
     KAFKA_SESSION_TIMEOUT_S: 'long',
@@ -17,9 +17,9 @@ test('every bad setting is printed at once with what it is, no secret is, and th
   })
   expect(code).toBe(2)
   const paragraphs = errors.split('\n\n')
-  expect(paragraphs[0]).toBe("8 settings can't be used:")
-  const blamed = paragraphs.slice(1).map((paragraph) => /^\w+/.exec(paragraph)?.[0])
-  expect(blamed.toSorted()).toEqual([
+  expect(paragraphs[0]).toBe('8 settings are invalid:')
+  const reported = paragraphs.slice(1).map((paragraph) => /^\w+/.exec(paragraph)?.[0])
+  expect(reported.toSorted()).toEqual([
     'KAFKA_BOOTSTRAP_SERVERS',
     'KAFKA_SASL_PASSWORD',
     'KAFKA_SESSION_TIMEOUT_S',
@@ -29,23 +29,24 @@ test('every bad setting is printed at once with what it is, no secret is, and th
     'REDIS_PORT',
     'REDIS_URL',
   ])
-  for (const paragraph of paragraphs.slice(1))
-    expect(paragraph).toMatch(/\n {2}What it is: .+\n {2}What to do: /)
+  for (const paragraph of paragraphs.slice(1)) expect(paragraph).toMatch(/\n {2}Description: .+\n {2}Fix: /)
   expect(output + errors).not.toContain('secret')
 })
 
-test('a port that is taken is an error of the setting that names it', async ({ onTestFinished }) => {
-  const squatter = createServer().listen(0, '127.0.0.1')
-  onTestFinished(() => void squatter.close())
-  await once(squatter, 'listening')
-  const address = squatter.address()
+test('a port that is in use is reported as an error of the setting that names it', async ({
+  onTestFinished,
+}) => {
+  const occupant = createServer().listen(0, '127.0.0.1')
+  onTestFinished(() => void occupant.close())
+  await once(occupant, 'listening')
+  const address = occupant.address()
   const port = typeof address === 'object' && address !== null ? String(address.port) : ''
   const { code, output } = await runProgram(['worker'], { METRICS_PORT: port, REDIS_HOST: '127.0.0.1' })
   expect(code).toBe(2)
   expect(output).toMatch(new RegExp(`METRICS_PORT 127.0.0.1:${port}.*EADDRINUSE`))
 })
 
-test('an unknown role is refused, and --version and --help say what they say', async () => {
+test('an unknown role is rejected with exit code 2, and --version and --help exit with 0', async () => {
   expect(await runProgram(['wroker'], {})).toMatchObject({
     code: 2,
     errors: expect.stringContaining('wroker'),

@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PythonDict } from '../simulator/python-text.ts'
-import { patiently } from '../support/patiently.ts'
-import { redisAclOf } from '../support/docs/readme.ts'
+import { patiently } from '../support/eventually.ts'
+import { redisAclOf } from '../support/docs/redis-acl.ts'
 import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
 import { update } from '../support/records/tagged-records.ts'
 import {
@@ -12,13 +12,13 @@ import {
   type WorkerScenario,
 } from '../support/processes/worker-scenario.ts'
 
-/** All that the worker's user needs of Redis: what the README says. */
+/** The ACL that docs/configuration.md gives for the worker's user. */
 const ACL = redisAclOf('worker')
 
 const PASSWORD = 'correct-horse'
 
-/** With records that make the worker use every command that it has. */
-async function worksFully(scenario: WorkerScenario): Promise<void> {
+/** Runs a worker with records that make it use all of its Redis commands. */
+async function runWorkerFully(scenario: WorkerScenario): Promise<void> {
   const { oracle, redis } = scenario
   await redis.sadd('devices', 'expired long ago')
   const worker = await scenario.startWorker({ DEVICES_SWEEP_INTERVAL_S: '1' })
@@ -31,12 +31,12 @@ async function worksFully(scenario: WorkerScenario): Promise<void> {
   }
   await oracle.caughtUp()
   await worker.ready()
-  // The sweeper took out the one that has no hash.
+  // The sweeper has removed the id without a hash.
   await oracle.assertHeals({ consumed: scenario.consumed })
   expect(await worker.stop()).toBe(0)
 }
 
-/** The commands that others than the test itself send, and those of their scripts. */
+/** Collects the commands, including those in scripts, that are sent by other clients than the test's own. */
 async function watchCommands({ onTestFinished }: ScenarioContext, redis: Redis): Promise<Set<string>> {
   const used = new Set<string>()
   const ours = /laddr=\S+|addr=(\S+)/.exec(String(await redis.client('INFO')))?.[1]
@@ -51,9 +51,9 @@ async function watchCommands({ onTestFinished }: ScenarioContext, redis: Redis):
 }
 
 describe.concurrent('Redis', () => {
-  test('with a password: the right one is accepted, a wrong one or none ends the worker and names the setting', async (context) => {
+  test('with a password accepts the right one; with a wrong one or none the worker exits and names the setting', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: { password: PASSWORD } })
-    await worksFully(scenario)
+    await runWorkerFully(scenario)
     const { host, port } = scenario.redisServer
     const byParts = { REDIS_URL: '', REDIS_HOST: host, REDIS_PORT: String(port) }
     for (const env of [{ ...byParts, REDIS_PASSWORD: 'wrong-horse' }, byParts]) {
@@ -66,14 +66,14 @@ describe.concurrent('Redis', () => {
     }
   })
 
-  test('with TLS', async (context) => {
+  test('with TLS serves the worker', async (context) => {
     const redis = await startOwnRedis({ tls: true })
     context.onTestFinished(() => redis.stop())
     const env = { REDIS_TLS_CA_FILE: redis.tls?.caPath ?? '' }
-    await worksFully(await openWorkerScenario(context, { ownRedis: redis, env }))
+    await runWorkerFully(await openWorkerScenario(context, { ownRedis: redis, env }))
   })
 
-  test('with a user who may do what the README says: that is enough, and none of it is too much', async (context) => {
+  test('with the ACL of docs/configuration.md allows exactly the commands that the worker uses', async (context) => {
     const scenario = await openWorkerScenario(context, {
       ownRedis: { aclUsers: { cache: `on >${PASSWORD} ${ACL}` } },
     })
@@ -84,8 +84,8 @@ describe.concurrent('Redis', () => {
       startWorker: (env = {}) => scenario.startWorker({ REDIS_URL: url, ...env }),
     }
     const used = await watchCommands(context, redis)
-    await worksFully(asUser)
-    // Another database, which is filled anew, and where nothing expires.
+    await runWorkerFully(asUser)
+    // Another database, which is rebuilt, and in which nothing expires.
     const second = await scenario.startWorker({ REDIS_URL: `${url}/1`, REDIS_METADATA_TTL: '0' })
     await patiently(async () => expect(await second.consumed()).toBe(scenario.oracle.produced))
     await second.ready()
@@ -95,7 +95,7 @@ describe.concurrent('Redis', () => {
     expect(allowed.filter((command) => !used.has(command ?? ''))).toEqual([])
   })
 
-  test('that asks for a password at run time makes the worker hold, and say so at level error', async (context) => {
+  test('that starts to require a password makes the worker hold and log an error', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: {} })
     const { oracle, redis } = scenario
     const worker = await scenario.startWorker()
@@ -151,7 +151,7 @@ describe('Kafka', () => {
 
   const alice = { KAFKA_SASL_USERNAME: 'alice', KAFKA_SASL_PASSWORD: 'alice-secret' }
 
-  /** The test itself comes in by the side entrance, without a login. */
+  /** The test itself uses the internal listener, without a login. */
   function open(context: ScenarioContext, kafka: OwnKafka, env: ScenarioOptions['env']) {
     return openWorkerScenario(context, {
       kafka: { brokers: kafka.internalBrokers },
@@ -159,29 +159,29 @@ describe('Kafka', () => {
     })
   }
 
-  test('with SASL plain', async (context) => {
-    await worksFully(await open(context, scram256AndPlain, { ...alice, KAFKA_SASL_MECHANISM: 'plain' }))
+  test('with SASL plain serves the worker', async (context) => {
+    await runWorkerFully(await open(context, scram256AndPlain, { ...alice, KAFKA_SASL_MECHANISM: 'plain' }))
   })
 
-  test('with SASL scram-sha-256', async (context) => {
-    await worksFully(
+  test('with SASL scram-sha-256 serves the worker', async (context) => {
+    await runWorkerFully(
       await open(context, scram256AndPlain, { ...alice, KAFKA_SASL_MECHANISM: 'scram-sha-256' }),
     )
   })
 
-  test('with SASL scram-sha-512', async (context) => {
-    await worksFully(await open(context, scram512, { ...alice, KAFKA_SASL_MECHANISM: 'scram-sha-512' }))
+  test('with SASL scram-sha-512 serves the worker', async (context) => {
+    await runWorkerFully(await open(context, scram512, { ...alice, KAFKA_SASL_MECHANISM: 'scram-sha-512' }))
   })
 
-  test('with TLS, and SASL plain inside it', async (context) => {
+  test('with SASL plain over TLS serves the worker', async (context) => {
     const env = { ...alice, KAFKA_SASL_MECHANISM: 'plain', KAFKA_SSL: 'true' }
-    await worksFully(
+    await runWorkerFully(
       await open(context, tlsAndPlain, { ...env, KAFKA_SSL_CA_FILE: tlsAndPlain.tls?.caPath ?? '' }),
     )
   })
 
   test.for(['plain', 'scram-sha-256'])(
-    'a wrong password for %s ends the worker and names the setting',
+    'refuses a wrong password for %s: the worker exits and names the setting',
     async (mechanism, context) => {
       const scenario = await open(context, scram256AndPlain, { ...alice, KAFKA_SASL_MECHANISM: mechanism })
       const worker = await scenario.startWorker({ KAFKA_SASL_PASSWORD: 'wrong-secret' })

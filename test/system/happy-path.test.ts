@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createDeviceFleet } from '../simulator/device-fleet.ts'
 import type { PythonDict } from '../simulator/python-text.ts'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { runProgram } from '../support/processes/run-program.ts'
 import { fromFleet, tombstone, update, type TaggedRecord } from '../support/records/tagged-records.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
@@ -53,7 +53,7 @@ const METRICS = {
 }
 
 test.concurrent(
-  'tens of thousands of records end as the oracle says, and metrics, probes and log tell of it',
+  'a worker applies tens of thousands of records as the oracle expects, and metrics, probes and log agree',
   async (context) => {
     const scenario = await openWorkerScenario(context)
     const { oracle } = scenario
@@ -133,39 +133,42 @@ test.concurrent(
   },
 )
 
-test.concurrent('records that come one at a time are compared with what Redis holds', async (context) => {
-  const scenario = await openWorkerScenario(context)
-  const { oracle } = scenario
-  const worker = await scenario.startWorker()
-  const now = Date.now() - 3_600_000
-  const one = (eventMs: number, recordMs: number, metadata: PythonDict) =>
-    update({ deviceId: 'one', eventMicros: eventMs * 1000, timestampMs: recordMs, metadata })
-  const steps: [result: string, record: TaggedRecord][] = [
-    ['applied', one(now, now, { datatype_name: 'b', colour: 'red' })],
-    ['stale', one(now - 1, now + 5_000, { datatype_name: 'z' })], // lives longer for it
-    ['applied', one(now + 1, now + 2_000, { datatype_name: 'b', size: 1 })], // and no shorter for this
-    ['stale', one(now + 1, now, { datatype_name: 'a', size: 1 })],
-    ['applied', one(now + 1, now, { datatype_name: 'c' })],
-    ['unchanged', one(now + 1, now + 9_000, { datatype_name: 'c' })],
-    ['tombstone', tombstone('one', now - 600_000)], // too old to delete it
-    ['tombstone', tombstone('one', now)],
-    ['applied', one(now - 9, now - 9, { datatype_name: 'again' })],
-    ['tombstone', tombstone('one', now)],
-    ['tombstone', tombstone('one', now)],
-    ['applied', one(now, now, { datatype_name: 'for good' })],
-  ]
-  const counts: Record<string, number> = {}
-  for (const [result, record] of steps) {
-    await scenario.send([record])
-    await oracle.assertCaughtUp({ consumed: scenario.consumed })
-    counts[result] = (counts[result] ?? 0) + 1
-    const found = (await worker.metric('messages_total')).filter(({ value }) => value > 0)
-    expect(Object.fromEntries(found.map(({ labels, value }) => [labels['result'], value]))).toEqual(counts)
-  }
-  expect(await worker.stop()).toBe(0)
-})
+test.concurrent(
+  'a worker compares records that arrive one at a time with the state in Redis',
+  async (context) => {
+    const scenario = await openWorkerScenario(context)
+    const { oracle } = scenario
+    const worker = await scenario.startWorker()
+    const now = Date.now() - 3_600_000
+    const one = (eventMs: number, recordMs: number, metadata: PythonDict) =>
+      update({ deviceId: 'one', eventMicros: eventMs * 1000, timestampMs: recordMs, metadata })
+    const steps: [result: string, record: TaggedRecord][] = [
+      ['applied', one(now, now, { datatype_name: 'b', colour: 'red' })],
+      ['stale', one(now - 1, now + 5_000, { datatype_name: 'z' })], // lives longer for it
+      ['applied', one(now + 1, now + 2_000, { datatype_name: 'b', size: 1 })], // and the expiry is not shortened
+      ['stale', one(now + 1, now, { datatype_name: 'a', size: 1 })],
+      ['applied', one(now + 1, now, { datatype_name: 'c' })],
+      ['unchanged', one(now + 1, now + 9_000, { datatype_name: 'c' })],
+      ['tombstone', tombstone('one', now - 600_000)], // too old to delete it
+      ['tombstone', tombstone('one', now)],
+      ['applied', one(now - 9, now - 9, { datatype_name: 'again' })],
+      ['tombstone', tombstone('one', now)],
+      ['tombstone', tombstone('one', now)],
+      ['applied', one(now, now, { datatype_name: 'for good' })],
+    ]
+    const counts: Record<string, number> = {}
+    for (const [result, record] of steps) {
+      await scenario.send([record])
+      await oracle.assertCaughtUp({ consumed: scenario.consumed })
+      counts[result] = (counts[result] ?? 0) + 1
+      const found = (await worker.metric('messages_total')).filter(({ value }) => value > 0)
+      expect(Object.fromEntries(found.map(({ labels, value }) => [labels['result'], value]))).toEqual(counts)
+    }
+    expect(await worker.stop()).toBe(0)
+  },
+)
 
-test.concurrent('healthcheck says by its exit code whether the worker is ready', async (context) => {
+test.concurrent('the exit code of healthcheck tells whether the worker is ready', async (context) => {
   const scenario = await openWorkerScenario(context, { topic: false })
   const worker = await scenario.startWorker()
   await patiently(() => worker.get('/livez'))
@@ -177,11 +180,11 @@ test.concurrent('healthcheck says by its exit code whether the worker is ready',
   await worker.ready(60_000)
   expect(await healthcheck()).toMatchObject({ code: 0, output: '{"ready":true,"reasons":[]}\n' })
   expect(await worker.stop()).toBe(0)
-  const nobody = {
+  const noAnswer = {
     code: 1,
     output: '',
     errors: expect.stringContaining(`no response from 127.0.0.1:${port}`),
   }
-  expect(await healthcheck()).toEqual(nobody)
-  expect(await healthcheck('--live')).toEqual(nobody)
+  expect(await healthcheck()).toEqual(noAnswer)
+  expect(await healthcheck('--live')).toEqual(noAnswer)
 })

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { createSeededRandom } from '../simulator/seeded-random.ts'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 const KILLS = 3
 const RECORDS = 30_000
-// Small steps, so that a kill finds many of them half done.
+// Small steps, so that a kill is likely to interrupt one.
 const SMALL_STEPS = {
   CHUNK_MAX_RECORDS: '100',
   KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '40000',
@@ -14,7 +14,7 @@ const SMALL_STEPS = {
 }
 
 describe.concurrent('a worker that is killed loses nothing', () => {
-  test.for([1, 2])('wherever it was in the stream (seed %i)', async (seed, context) => {
+  test.for([1, 2])('at any position in the stream (seed %i)', async (seed, context) => {
     const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
     const { oracle } = scenario
     const random = createSeededRandom(seed)

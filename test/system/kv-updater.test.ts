@@ -6,7 +6,7 @@ import { becomesReady, startRoleProcess, type RoleProcess } from '../support/pro
 import { startOwnRedis, type OwnRedis, type OwnRedisOptions } from '../support/servers/servers.ts'
 import { openSse, type SseClient } from '../support/processes/sse-client.ts'
 
-test('after Redis was killed and started again it subscribes anew, counts the gap, and applies what comes', async () => {
+test('a kv-updater resubscribes after Redis was killed and restarted, counts the gap, and applies new updates', async () => {
   const { redis, server } = await ownRedis()
   const updater = await start('kv-updater', server)
   await publish(redis, 0)
@@ -29,7 +29,7 @@ test('after Redis was killed and started again it subscribes anew, counts the ga
   expect(await updater.stop()).toBe(0)
 })
 
-test('a Redis that falls silent is noticed, and left for a new connection', async () => {
+test('a kv-updater notices that Redis hangs, and opens a new connection', async () => {
   const { redis, server } = await ownRedis()
   const updater = await start('kv-updater', server, { REDIS_TIMEOUT_S: '1' })
   await server.kill('SIGSTOP')
@@ -42,7 +42,7 @@ test('a Redis that falls silent is noticed, and left for a new connection', asyn
   expect(await updater.stop()).toBe(0)
 })
 
-test('what Redis refuses is an error, the next update is applied, and a gap goes before it', async () => {
+test('a kv-updater logs an update that Redis refused as an error, and applies the next one after a gap', async () => {
   const { redis, server } = await ownRedis()
   const updater = await start('kv-updater', server)
   await publish(redis, 0)
@@ -59,7 +59,7 @@ test('what Redis refuses is an error, the next update is applied, and a gap goes
   expect(updater.output).toMatch(/"level":"error".*"code":"OOM"/)
 })
 
-test('it starts while Redis is away, waits, and ends with 0 when told to', async () => {
+test('a kv-updater that is started without Redis waits for it, and exits with 0 when it is stopped', async () => {
   const { redis, server } = await ownRedis()
   await server.kill('SIGKILL')
   const updater = await startRoleProcess('kv-updater', { REDIS_URL: server.url })
@@ -73,7 +73,7 @@ test('it starts while Redis is away, waits, and ends with 0 when told to', async
   expect(await updater.stop()).toBe(0)
 })
 
-test('wrong credentials end it with 2, and name the setting', async () => {
+test('a kv-updater with wrong credentials exits with 2 and names the setting', async () => {
   const { server } = await ownRedis({ password: 'right' })
   const url = server.url.replace('right', 'wrong')
   const updater = await startRoleProcess('kv-updater', { REDIS_URL: url })
@@ -82,7 +82,7 @@ test('wrong credentials end it with 2, and name the setting', async () => {
   expect(updater.output).toContain('REDIS_PASSWORD')
 })
 
-test('of two updaters one dies while updates come: each is set, and in the stream once and in order or behind a gap', async () => {
+test('when one of two kv-updaters is killed, all updates are stored and the stream has each once and in order, or a gap', async () => {
   const { redis, server } = await ownRedis()
   const updaters = [await start('kv-updater', server), await start('kv-updater', server)]
   let published = 0
@@ -115,7 +115,7 @@ test('of two updaters one dies while updates come: each is set, and in the strea
   expect(after).toEqual(after.map((_, n) => published - after.length + n))
 })
 
-test('a client resumes at another api, and after a restart; and is told when its place is gone', async () => {
+test('a client resumes at another api and after a restart, and gets a reset when its position is gone', async () => {
   const { redis, server } = await ownRedis()
   await start('kv-updater', server)
   const apis = [await start('api', server), await start('api', server)]
@@ -146,7 +146,7 @@ test('a client resumes at another api, and after a restart; and is told when its
   expect(updatesOf(late)).toEqual([60])
 })
 
-test('a thousand idle clients cost an api little, and get the next update', async () => {
+test('a thousand idle clients need little memory in an api, and all receive the next update', async () => {
   const { redis, server } = await ownRedis()
   await start('kv-updater', server)
   const api = await start('api', server)
@@ -173,7 +173,7 @@ async function ownRedis(options: OwnRedisOptions = {}) {
   return { server, redis }
 }
 
-/** Ready; and of the updaters, one holds the lease. */
+/** Starts a role and waits until it is ready and, for a kv-updater, until some updater holds the lease. */
 async function start(
   role: 'api' | 'kv-updater',
   server: OwnRedis,
@@ -213,7 +213,7 @@ async function kindsInStream(redis: Redis): Promise<(string | undefined)[]> {
   return (await entriesInStream(redis)).map((fields) => fields.get('kind'))
 }
 
-/** undefined: a gap. */
+/** The values in the stream; undefined stands for a gap. */
 async function valuesInStream(redis: Redis): Promise<(number | undefined)[]> {
   return (await entriesInStream(redis)).map((fields) => {
     const json = fields.get('json')

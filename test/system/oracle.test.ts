@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { invalid, tombstone, update } from '../support/records/tagged-records.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 
-// The judge of all other tests of this folder, judged: each thing that can be wrong is made wrong, once.
+// Tests the oracle that all other tests of this folder rely on: every kind of error is caused once.
 
 type Damage = { what: string; report: RegExp; cause: (scenario: WorkerScenario) => Promise<unknown> }
 
@@ -18,7 +18,7 @@ const damages: Damage[] = [
     cause: ({ redis }) => redis.hdel('device:one:metadata', 'persist'),
   },
   {
-    what: 'there is a field too many',
+    what: 'a hash has an extra field',
     report: /^one colour: "red", not undefined$/,
     cause: ({ redis }) => redis.hset('device:one:metadata', 'colour', 'red'),
   },
@@ -38,7 +38,7 @@ const damages: Damage[] = [
     cause: ({ redis }) => redis.del('device:one:metadata'),
   },
   {
-    what: 'an id is missing in the index',
+    what: 'an id is missing from the index',
     report: /^one is not in the index$/,
     cause: ({ redis }) => redis.srem('devices', 'one'),
   },
@@ -64,7 +64,7 @@ const damages: Damage[] = [
   },
   {
     what: 'a valid record has a dead letter, which also lacks all of its headers',
-    report: /^a dead letter \(not_json\) for 0:0, which is no invalid record$/,
+    report: /^a dead letter \(not_json\) for 0:0, which is not an invalid record$/,
     cause: async ({ kafka, errorTopic }) => {
       const producer = kafka.producer()
       await producer.connect()
@@ -74,7 +74,7 @@ const damages: Damage[] = [
     },
   },
   {
-    what: 'a dead letter is not as it should be',
+    what: 'a dead letter has a wrong header',
     report: /^the dead letter of the bad_metadata record at 0:4: reason is "not_json", not "bad_metadata"$/,
     cause: async ({ kafka, errorTopic }) => {
       const producer = kafka.producer()
@@ -86,7 +86,7 @@ const damages: Damage[] = [
   },
 ]
 
-test('the oracle has nothing to say of a cache that is right, and reports whatever is wrong', async (context) => {
+test('the oracle reports nothing for a correct cache, and every kind of error', async (context) => {
   const scenario = await openWorkerScenario(context, { partitions: 1 })
   const worker = await scenario.startWorker()
   const now = Date.now()
@@ -113,7 +113,7 @@ test('the oracle has nothing to say of a cache that is right, and reports whatev
   }
 })
 
-test('below the commit the oracle reports a device that is behind, made up, or missing', async (context) => {
+test('below the committed offsets the oracle reports a device that is outdated, made up or missing', async (context) => {
   const scenario = await openWorkerScenario(context, { partitions: 1 })
   const differences = () => scenario.oracle.differencesBelowCommit()
   const now = Date.now()
@@ -130,7 +130,7 @@ test('below the commit the oracle reports a device that is behind, made up, or m
   await scenario.redis.hset('device:one:metadata', 'datatype_name', 'made up')
   expect(await differences()).toEqual([
     expect.stringMatching(/^one holds .*made up.*, less than the committed/),
-    expect.stringMatching(/^one holds .*made up.*, which none of its records said$/),
+    expect.stringMatching(/^one holds .*made up.*, which none of its records contains$/),
   ])
   await scenario.redis.del('device:one:metadata')
   expect(await differences()).toEqual([expect.stringMatching(/^one has no metadata, though its records are/)])

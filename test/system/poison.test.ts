@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { invalid, tombstone, update, type TaggedRecord } from '../support/records/tagged-records.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
@@ -9,7 +9,7 @@ const MAX_RECORD_BYTES = 4096
 const valid = { request_id: 'r-1', timestamp: '2025-06-08T18:27:17.476623', device_id: 'any-device' }
 const json = (fields: object) => JSON.stringify({ ...valid, ...fields })
 
-/** Every way in which a record can be invalid, by its reason. */
+/** Invalid records of every kind, by reason. */
 const poisons: Record<string, TaggedRecord[]> = {
   not_utf8: [
     invalid('not_utf8', Buffer.from(json({ device_id: 'dev\xe9' }), 'latin1')),
@@ -72,7 +72,7 @@ const wrongType: TaggedRecord = {
 }
 
 describe.concurrent('a poison record', () => {
-  test('of every kind, last in its partition, is a dead letter, and the partition goes on', async (context) => {
+  test('of any kind at the end of its partition becomes a dead letter, and the partition continues', async (context) => {
     const scenario = await openWorkerScenario(context, {
       partitions: REASONS.length,
       env: { MAX_RECORD_BYTES: String(MAX_RECORD_BYTES) },
@@ -94,7 +94,7 @@ describe.concurrent('a poison record', () => {
       Object.fromEntries(Object.entries(poisons).map(([reason, records]) => [reason, records.length])),
     )
 
-    // A key of another type is Redis's to refuse: the neighbours, before and after it in the chunk, are written.
+    // Redis refuses a key of another type: the records before and after it in the chunk are written.
     await scenario.send(
       [update({ deviceId: 'w' }), wrongType, update({ deviceId: 'y' })].map((record) => ({
         ...record,
@@ -129,7 +129,7 @@ describe.concurrent('a poison record', () => {
     })
     expect(await worker.get('/livez')).toMatchObject({ status: 200 })
     await scenario.send([update({ deviceId: 'behind' })])
-    // Long enough for the hold to become a pause.
+    // Wait until the hold has become a pause.
     await patiently(() => expect(worker.output).toContain('consumption paused'))
     expect(await oracle.committed()).toEqual(new Map([[0, 1]]))
     await scenario.createErrorTopic()
@@ -138,7 +138,7 @@ describe.concurrent('a poison record', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('whose dead letter is too large for the error topic arrives without its bytes, and so do its neighbours', async (context) => {
+  test('whose dead letter is too large for the error topic is dead-lettered without its bytes, and its neighbours normally', async (context) => {
     const scenario = await openWorkerScenario(context, {
       partitions: 1,
       errorTopic: { 'max.message.bytes': '3000' },
@@ -161,7 +161,7 @@ describe.concurrent('a poison record', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('of a quarter of a megabyte and more has a dead letter with the first 256 KiB of it', async (context) => {
+  test('of 256 KiB or more has a dead letter with its first 256 KiB', async (context) => {
     const scenario = await openWorkerScenario(context, { partitions: 1 })
     await scenario.send([
       invalid('not_json', Buffer.alloc(256 * 1024, 'x')),

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
@@ -17,8 +17,8 @@ async function valueOf(worker: WorkerProcess, metric: string): Promise<number | 
   return (await worker.metric(metric))[0]?.value
 }
 
-describe.concurrent('while Redis is away the worker holds, says so, and heals', () => {
-  test('when Redis is killed, and comes back after twenty seconds', async (context) => {
+describe.concurrent('a worker holds, reports it, and recovers', () => {
+  test('when Redis is killed and restarted after 20 s', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: DURABLE })
     const { oracle, redisServer } = scenario
     const load = scenario.startLoad({ ...LOAD, seed: 1 })
@@ -47,7 +47,7 @@ describe.concurrent('while Redis is away the worker holds, says so, and heals', 
     expect((await worker.get('/readyz')).body).toMatch(/Redis at 127.0.0.1:\d+ has not accepted a write/)
     expect(worker.logLines().filter(({ level }) => level === 'warn').length).toBeLessThan(60)
 
-    // Frozen for a moment, so that what was committed before can be compared with what Redis kept.
+    // The worker is frozen for a moment, to compare the committed state with what Redis kept.
     worker.kill('SIGSTOP')
     await redisServer.start()
     await patiently(() => scenario.redis.ping())
@@ -63,7 +63,7 @@ describe.concurrent('while Redis is away the worker holds, says so, and heals', 
     expect(await worker.stop()).toBe(0)
   })
 
-  test('when Redis hangs for eight seconds', async (context) => {
+  test('when Redis hangs for 8 s', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: {} })
     const { oracle, redisServer } = scenario
     const load = scenario.startLoad({ ...LOAD, seed: 2 })

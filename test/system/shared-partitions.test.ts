@@ -1,6 +1,6 @@
 import kafkajs from 'kafkajs'
 import { describe, expect, test } from 'vitest'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
 
@@ -18,7 +18,7 @@ async function consumesSomething(worker: WorkerProcess): Promise<void> {
   await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(0))
 }
 
-/** Each of them has some, and together they have them all. */
+/** Waits until each worker has some partitions, and together they have all. */
 async function ownAll(...workers: WorkerProcess[]): Promise<void> {
   await patiently(
     async () => {
@@ -27,11 +27,11 @@ async function ownAll(...workers: WorkerProcess[]): Promise<void> {
       expect(counts.reduce((sum, count) => sum + count, 0)).toBe(PARTITIONS)
       for (const worker of workers) expect(await worker.get('/readyz')).toMatchObject({ status: 200 })
     },
-    { describe: 'every partition has its worker' },
+    { describe: 'every partition has a worker' },
   )
 }
 
-/** The partitions of all members, as Kafka sees it. */
+/** The partitions of all members, according to Kafka. */
 async function ownedInKafka({ admin, group, topic }: WorkerScenario): Promise<number[]> {
   const { groups } = await admin.describeGroups([group])
   const assignments = groups
@@ -41,7 +41,7 @@ async function ownedInKafka({ admin, group, topic }: WorkerScenario): Promise<nu
 }
 
 describe.concurrent('workers of one group', () => {
-  test('share the partitions, and whoever goes, in peace or killed, leaves none without an owner', async (context) => {
+  test('share the partitions, and take over those of a worker that is stopped or killed', async (context) => {
     const scenario = await openWorkerScenario(context, { partitions: PARTITIONS })
     const { oracle } = scenario
     const load = scenario.startLoad({ ...LOAD, seed: 1, tombstonePercent: 1 })
@@ -68,7 +68,7 @@ describe.concurrent('workers of one group', () => {
     expect(await staying.stop()).toBe(0)
   })
 
-  test('may be frozen beyond their session: what they write late changes nothing', async (context) => {
+  test('may be frozen beyond their session timeout: their late writes change nothing', async (context) => {
     const scenario = await openWorkerScenario(context, { partitions: PARTITIONS })
     const { oracle } = scenario
     const load = scenario.startLoad({ ...LOAD, seed: 2 })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
@@ -7,7 +7,7 @@ import type { WorkerProcess } from '../support/processes/worker-process.ts'
 const SMALL_STEPS = { CHUNK_MAX_RECORDS: '100', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '40000' }
 const BACKLOG = { seed: 1, devices: 300, awkwardPercent: 8, tombstonePercent: 2 }
 
-/** What a worker consumed in all, once it is gone: its log has a line for each chunk. */
+/** The number of records that a stopped worker consumed, from its log, which has a line for each chunk. */
 function consumedByLog(worker: WorkerProcess): number {
   const chunks = worker.logLines().filter(({ msg }) => msg === 'batch applied')
   return chunks.reduce((sum, { records }) => sum + Number(records), 0)
@@ -26,8 +26,8 @@ async function consumes(worker: WorkerProcess, records: number): Promise<void> {
   await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(records), { everyMs: 5 })
 }
 
-describe.concurrent('a worker that is told to stop', () => {
-  test('in mid-stream leaves with everything that it applied committed, and the next one goes on from there', async (context) => {
+describe.concurrent('a worker that is stopped', () => {
+  test('in mid-stream has committed everything that it applied, and the next worker continues from there', async (context) => {
     const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
     const { oracle } = scenario
     await scenario.sendFleet(40_000, BACKLOG)
@@ -51,15 +51,15 @@ describe.concurrent('a worker that is told to stop', () => {
     expect(await second.stop()).toBe(0)
   })
 
-  test('by a second signal ends at once, with exit code 1', async (context) => {
+  test('by a second signal exits immediately with code 1', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: { REDIS_TIMEOUT_S: '5' } })
     const worker = await hangInAChunk(scenario)
     worker.kill('SIGTERM')
     await patiently(() => expect(worker.output).toContain('stopping: finishing the work in progress'))
     worker.kill('SIGINT')
-    const toldAt = performance.now()
+    const killedAt = performance.now()
     expect(await worker.exit).toBe(1)
-    expect(performance.now() - toldAt).toBeLessThan(3_000)
+    expect(performance.now() - killedAt).toBeLessThan(3_000)
     expect(worker.logLines().at(-1)).toMatchObject({
       level: 'warn',
       msg: 'second signal received: exiting immediately',
@@ -68,7 +68,7 @@ describe.concurrent('a worker that is told to stop', () => {
     assertNone(await scenario.oracle.differencesBelowCommit())
   })
 
-  test('ends with exit code 1 when it cannot finish within SHUTDOWN_TIMEOUT_S', async (context) => {
+  test('exits with code 1 if it cannot finish within SHUTDOWN_TIMEOUT_S', async (context) => {
     const scenario = await openWorkerScenario(context, {
       ownRedis: {},
       env: { REDIS_TIMEOUT_S: '5', SHUTDOWN_TIMEOUT_S: '1' },
@@ -83,7 +83,7 @@ describe.concurrent('a worker that is told to stop', () => {
     assertNone(await scenario.oracle.differencesBelowCommit())
   })
 
-  test('while it holds leaves quickly, and commits nothing of what it holds', async (context) => {
+  test('while it holds a chunk exits quickly, without committing the chunk', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: { args: ['--appendonly', 'yes'] } })
     const { oracle, redisServer } = scenario
     await scenario.sendFleet(2_000, BACKLOG)
@@ -93,9 +93,9 @@ describe.concurrent('a worker that is told to stop', () => {
     await redisServer.kill('SIGKILL')
     await scenario.sendFleet(2_000, { ...BACKLOG, seed: 2 })
     await patiently(() => expect(worker.output).toContain('holding: the chunk will be tried again'))
-    const toldAt = performance.now()
+    const stoppedAt = performance.now()
     expect(await worker.stop()).toBe(0)
-    expect(performance.now() - toldAt).toBeLessThan(8_000)
+    expect(performance.now() - stoppedAt).toBeLessThan(8_000)
     expect(await oracle.committed()).toEqual(before)
 
     await redisServer.start()
@@ -105,7 +105,7 @@ describe.concurrent('a worker that is told to stop', () => {
   })
 })
 
-/** A worker with a chunk in hand that Redis does not answer. */
+/** Starts a worker and freezes Redis while the worker writes a chunk. */
 async function hangInAChunk(scenario: WorkerScenario): Promise<WorkerProcess> {
   const worker = await scenario.startWorker()
   await worker.ready()

@@ -3,7 +3,7 @@ import { eventually } from '../support/eventually.ts'
 import { startOwnKafka } from '../support/servers/servers.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
-test('a consumer whose broker hangs is rebuilt, and goes on where it was when the broker does', async (context) => {
+test('a consumer whose broker hangs is rebuilt, and continues from its position once the broker recovers', async (context) => {
   const kafka = await startOwnKafka()
   context.onTestFinished(() => kafka.stop())
   const scenario = await openWorkerScenario(context, {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { patiently } from '../support/patiently.ts'
+import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 
 const FLEET = { devices: 200, awkwardPercent: 5 }
 
-/** Kafka deletes the first records of every partition; returns where each begins now. */
+/** Deletes the first records of every partition; returns the new earliest offsets. */
 async function deleteRecords(
   { admin, topic, oracle }: WorkerScenario,
   share: number,
@@ -18,8 +18,8 @@ async function deleteRecords(
   return begins
 }
 
-describe.concurrent('when the topic is deleted and created again', () => {
-  test('the worker waits for the new one, naming it, and reads it from its beginning', async (context) => {
+describe.concurrent('when the topic is deleted and recreated', () => {
+  test('the worker names the missing topic, waits for it, and reads the new one from the beginning', async (context) => {
     const scenario = await openWorkerScenario(context)
     const { oracle, topic } = scenario
     const worker = await scenario.startWorker()
@@ -39,14 +39,14 @@ describe.concurrent('when the topic is deleted and created again', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('while no worker runs, the next one reads the new one from its beginning, longer or shorter', async (context) => {
+  test('while no worker is running, the next worker reads the new topic from the beginning, longer or shorter', async (context) => {
     const scenario = await openWorkerScenario(context)
     const { oracle } = scenario
     for (const records of [2_000, 4_000, 500]) {
       await scenario.sendFleet(records, { ...FLEET, seed: records, invalidPercent: 0 })
       const worker = await scenario.startWorker()
       await oracle.caughtUp()
-      // What was being read when the old progress was found to be foreign may come twice.
+      // Records may be delivered twice that were being read when the progress was found to be of the old topic.
       expect(await worker.consumed()).toBeGreaterThanOrEqual(records)
       assertNone(await oracle.cacheDifferences())
       expect(await worker.stop()).toBe(0)
@@ -57,7 +57,7 @@ describe.concurrent('when the topic is deleted and created again', () => {
 })
 
 describe.concurrent('when Kafka has deleted records', () => {
-  test('that nobody read, the worker goes on at the earliest that is left, and counts it', async (context) => {
+  test('that were not read yet, the worker continues from the earliest remaining offset, and counts that', async (context) => {
     const scenario = await openWorkerScenario(context)
     const { oracle } = scenario
     const first = await scenario.startWorker()
@@ -83,7 +83,7 @@ describe.concurrent('when Kafka has deleted records', () => {
     expect(await second.stop()).toBe(0)
   })
 
-  test('and Redis is empty, the rebuild gives what Kafka still has, and ends', async (context) => {
+  test('and Redis is empty, the rebuild restores what Kafka still has, and ends', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: {} })
     const { oracle } = scenario
     const worker = await scenario.startWorker()

@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually.ts'
 import { tombstone, update } from '../support/records/tagged-records.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
-test('a worker reports what it does while it lives, dead letters with their coordinates', async (context) => {
+test('a running worker publishes a report, with the coordinates of dead letters', async (context) => {
   const scenario = await openWorkerScenario(context)
   const worker = await scenario.startWorker()
   await worker.ready()
@@ -37,12 +37,12 @@ test('a worker reports what it does while it lives, dead letters with their coor
   expect(await reports.read()).toEqual([])
 })
 
-test('a worker hints at devices while somebody listens, and leaves one gap for a rebuild', async (context) => {
+test('a worker appends device hints while there are listeners, and one gap for a rebuild', async (context) => {
   const scenario = await openWorkerScenario(context)
   const { redis } = scenario
   const worker = await scenario.startWorker()
   await worker.ready()
-  // What first fills an empty partition is a rebuild as well.
+  // The first fill of an empty partition is a rebuild as well.
   for (const partition of [0, 1, 2])
     await scenario.send([{ ...update({ deviceId: `first-${partition}` }), partition }])
   await eventually(async () => expect(await scenario.consumed()).toBe(3))
@@ -51,18 +51,18 @@ test('a worker hints at devices while somebody listens, and leaves one gap for a
   expect(new Set(await hints(redis))).toEqual(new Set(['gap rebuild']))
   await redis.del(DEVICE_STREAM_KEY)
 
-  await scenario.send([update({ deviceId: 'unheard' })])
+  await scenario.send([update({ deviceId: 'without-listener' })])
   await eventually(async () => expect(await scenario.consumed()).toBe(4))
   await redis.set(LISTENING_KEY, '1')
-  // A partition's own first fill may still owe one, which says the same.
+  // The gap may also come from a partition's first fill, which means the same.
   await eventually(async () => expect((await hints(redis)).join()).toMatch(/^gap (missed|rebuild)/))
   await redis.del(DEVICE_STREAM_KEY)
   await scenario.send([update({ deviceId: 'a' }), update({ deviceId: 'b' })])
   await eventually(async () => {
-    const told = await hints(redis)
-    expect(told.every((hint) => hint.startsWith('changed'))).toBe(true)
-    expect(told.join()).toMatch(/"a"/)
-    expect(told.join()).toMatch(/"b"/)
+    const found = await hints(redis)
+    expect(found.every((hint) => hint.startsWith('changed'))).toBe(true)
+    expect(found.join()).toMatch(/"a"/)
+    expect(found.join()).toMatch(/"b"/)
   })
   await scenario.send([tombstone('a')])
   await eventually(async () => expect((await hints(redis)).at(-1)).toBe('deleted ["a"]'))
@@ -77,7 +77,7 @@ test('a worker hints at devices while somebody listens, and leaves one gap for a
   await eventually(async () => expect(await reports.read()).toMatchObject([{ rebuilding: false }]))
 })
 
-/** Each entry's kind, and its ids or reason. */
+/** The kind of each entry, and its ids or reason. */
 async function hints(redis: Redis): Promise<string[]> {
   const entries = await redis.xrange(DEVICE_STREAM_KEY, '-', '+')
   return entries.map(([, fields]) => `${fields[1]} ${fields[3]}`)

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { layers } from '../../oxlint.config.ts'
+import { repository } from '../support/repository.ts'
 
-// The linter's rules about layers and purity, shown to fire: offending files are laid out as in the repository.
+// Proves that the lint rules for layers and purity fire, with offending files in the same layout as the repository.
 
-const repository = join(import.meta.dirname, '..', '..')
 const oxlint = join(repository, 'node_modules', '.bin', 'oxlint')
 
 type Sample = { file: string; code: string }
@@ -212,7 +212,7 @@ describe('the linter', () => {
     expect(findings.get(file)?.filter((rule) => restriction.test(rule)) ?? []).toEqual([])
   })
 
-  test('has nothing to say about the real tree', () => {
+  test('accepts the real source tree', () => {
     expect(Object.fromEntries(lint(repository, 'cache-service', 'shared'))).toEqual({})
   })
 })
@@ -223,8 +223,8 @@ test('every folder of cache-service is a layer', () => {
   expect([...Object.keys(layers), 'config', 'page']).toEqual(expect.arrayContaining(folders))
 })
 
-// The linter's own rule passes over imports of types.
-test('no file of cache-service or shared imports itself, not even by way of others', () => {
+// The linter's own rule ignores type imports.
+test('no file of cache-service or shared is part of an import cycle', () => {
   const imports = new Map(
     ['cache-service', 'shared'].flatMap((root) =>
       readdirSync(join(repository, root), { recursive: true, encoding: 'utf8' })
@@ -240,24 +240,24 @@ test('no file of cache-service or shared imports itself, not even by way of othe
     ),
   )
   const done = new Set<string>()
-  function circleFrom(file: string, way: readonly string[]): readonly string[] | undefined {
-    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file]
+  function cycleFrom(file: string, path: readonly string[]): readonly string[] | undefined {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file]
     if (done.has(file)) return undefined
     for (const next of imports.get(file) ?? []) {
-      const circle = circleFrom(next, [...way, file])
-      if (circle !== undefined) return circle
+      const cycle = cycleFrom(next, [...path, file])
+      if (cycle !== undefined) return cycle
     }
     done.add(file)
     return undefined
   }
-  expect([...imports.keys()].flatMap((file) => circleFrom(file, []) ?? [])).toEqual([])
+  expect([...imports.keys()].flatMap((file) => cycleFrom(file, []) ?? [])).toEqual([])
 })
 
-describe('core never asks the clock', () => {
-  // No rule of the linter sees this one.
+describe('a Date without arguments', () => {
+  // No lint rule covers this.
   const now = /\bDate\s*\(\s*\)|\bnew\s+Date\b(?!\s*\()/
 
-  test('by a Date of no arguments', () => {
+  test('is not used in core', () => {
     const core = join(repository, 'cache-service', 'core')
     const sources = readdirSync(core, { recursive: true, encoding: 'utf8' }).filter((file) =>
       file.endsWith('.ts'),
@@ -273,19 +273,19 @@ describe('core never asks the clock', () => {
     ['new Date(2025, 5)', false],
     ['Date.UTC(2025)', false],
     ['notADate()', false],
-  ])('as in %s: %s', (code, asks) => {
-    expect(now.test(code)).toBe(asks)
+  ])('is found in %s: %s', (code, isFound) => {
+    expect(now.test(code)).toBe(isFound)
   })
 })
 
-/** The rules broken, by file. */
+/** The violated rules, by file. */
 function lint(root: string, ...paths: string[]): Map<string, string[]> {
   const { stdout, stderr } = spawnSync(process.execPath, [oxlint, '--format', 'json', ...paths], {
     cwd: root,
     encoding: 'utf8',
   })
   const report: unknown = stdout.startsWith('{') ? JSON.parse(stdout) : undefined
-  if (!isReport(report)) throw new Error(`oxlint gave no report: ${stdout}${stderr}`)
+  if (!isReport(report)) throw new Error(`oxlint returned no report: ${stdout}${stderr}`)
   const found = new Map<string, string[]>()
   for (const { filename, code } of report.diagnostics) {
     found.set(filename, [...(found.get(filename) ?? []), code])

@@ -11,13 +11,13 @@ import { DEVICE_COLUMNS } from './device-columns.ts'
 import type { Lookup } from '../sources/device-source.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { formatOfName, ID_FORMATS, readIds, type IdFormat } from './id-file.ts'
-import { openSource } from '../sources/open-source.ts'
+import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import type { Column, Tone } from '../terminal/table.ts'
 
 type BatchOptions = { readonly file: string; readonly input?: IdFormat }
 
-/** `unknown`: the cache is being filled, and it may yet come. */
+/** `unknown`: missing, but the cache is still being filled. */
 type Status = 'found' | 'missing' | 'unknown' | 'damaged' | 'invalid'
 type Row = { readonly device_id: string; readonly status: Status } & Partial<Device>
 
@@ -42,22 +42,25 @@ const COLUMNS: readonly Column<Row>[] = [
 export function registerBatchCommand({ program, perform }: Cli): void {
   program
     .command('batch')
-    .description('look up the ids of a file, however many, and print a line for each, with its status')
+    .description('look up all ids in a file and print a row with the status of each')
     .requiredOption(
       '--file <file>',
-      'ids: one a line, CSV (the column device_id, or the first) or JSON; - for stdin',
+      'file with ids: one per line, CSV (column device_id, or else the first) or JSON; - for stdin',
     )
     .addOption(
-      new Option('--input <format>', 'of the file, if its name or beginning misleads').choices(ID_FORMATS),
+      new Option('--input <format>', 'format of the file, if it is not detected correctly').choices(
+        ID_FORMATS,
+      ),
     )
     .addHelpText(
       'after',
       `
-Status: found, missing, unknown (the cache is being filled), damaged, invalid (no device can have this id).
+Status: found, missing, unknown (missing while the cache is being filled), damaged (the stored hash is invalid),
+invalid (not a valid device id).
 ${examples(
-  ['cache-cli batch --file ids.txt', 'a table'],
-  ['cache-cli batch --file ids.csv --format csv --output devices.csv', 'from CSV to CSV'],
-  ['cat ids.txt | cache-cli batch --file - --format json', 'from a pipe'],
+  ['cache-cli batch --file ids.txt', 'print a table'],
+  ['cache-cli batch --file ids.csv --format csv --output devices.csv', 'read and write CSV'],
+  ['cat ids.txt | cache-cli batch --file - --format json', 'read from a pipe'],
 )}`,
     )
     .action((options: BatchOptions) => perform((session) => batch(session, options)))
@@ -66,12 +69,12 @@ ${examples(
 async function batch(session: Session, { file, input }: BatchOptions): Promise<ExitCode> {
   const format = input ?? formatOfName(file)
   const total = await countIds(session, file, format)
-  const source = await openSource(session)
+  const source = await openDeviceSource(session)
   const progress = session.progress('ids looked up', total)
   const counts = { total: 0, found: 0 }
 
   async function* rows(): AsyncGenerator<Row> {
-    for await (const ids of chunksOf(readIds(await open(session, file), format), MAX_LOOKUP_IDS)) {
+    for await (const ids of batchesOf(readIds(await open(session, file), format), MAX_LOOKUP_IDS)) {
       session.stop.throwIfAborted()
       const lookup = await source.lookup(ids)
       for (const id of ids) {
@@ -85,7 +88,7 @@ async function batch(session: Session, { file, input }: BatchOptions): Promise<E
   }
   await session.output.rows(COLUMNS, rows())
   progress.end()
-  session.say(`${counts.found} of ${counts.total} found`)
+  session.info(`${counts.found} of ${counts.total} found`)
   return counts.found === counts.total ? EXIT.ok : EXIT.notFound
 }
 
@@ -104,7 +107,7 @@ function isDevice(row: Row): row is Row & Device {
   return row.status === 'found'
 }
 
-/** For a bar that somebody sees; a file is read twice for it, which costs little beside the lookups. */
+/** Counts the ids if a progress bar is shown. Reading the file twice is cheap compared to the lookups. */
 async function countIds(
   session: Session,
   path: string,
@@ -122,18 +125,18 @@ async function open(session: Session, path: string): Promise<Readable> {
   try {
     if ((await stat(path)).isDirectory()) throw new Error('it is a directory')
   } catch (error) {
-    throw usageError(`the file of ids can't be read (${messageOf(error)}): check --file`)
+    throw usageError(`the id file can't be read (${messageOf(error)}): check --file`)
   }
   return createReadStream(path)
 }
 
-async function* chunksOf<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
-  let chunk: T[] = []
+async function* batchesOf<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
+  let current: T[] = []
   for await (const item of items) {
-    chunk.push(item)
-    if (chunk.length < size) continue
-    yield chunk
-    chunk = []
+    current.push(item)
+    if (current.length < size) continue
+    yield current
+    current = []
   }
-  if (chunk.length > 0) yield chunk
+  if (current.length > 0) yield current
 }

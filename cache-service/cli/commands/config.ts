@@ -19,38 +19,43 @@ const SETTING_COLUMNS: readonly Column<Setting>[] = [
 const PROBLEM_COLUMNS: readonly Column<ConfigProblem>[] = [
   { name: 'variable', cell: (problem) => problem.variable },
   { name: 'message', cell: (problem) => problem.message },
-  { name: 'cure', cell: (problem) => problem.fix },
+  { name: 'fix', cell: (problem) => problem.fix },
 ]
 
 export function registerConfigCommand({ program, perform }: Cli): void {
   const config = program
     .command('config')
-    .description('the configuration of the service, as it would be read from this environment')
+    .description('show or validate the configuration of the service, as read from this environment')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli config show', 'every option'],
-        ['cache-cli config validate', 'is all of it good?'],
+        ['cache-cli config show', 'show all options'],
+        ['cache-cli config validate', 'check that all of them are valid'],
       ),
     )
 
   config
     .command('show')
-    .description('every option, its value and where that is from: default, variable, or file; secrets as ***')
-    .option('--changed', 'only what is not the default')
+    .description(
+      'show all options with value and source (default, variable or file); secrets are shown as ***',
+    )
+    .option('--changed', 'show only options that are set')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli config show --changed', 'what this environment changes'],
-        ['cache-cli config show --format json', 'with the descriptions'],
+        ['cache-cli config show --changed', 'show what this environment sets'],
+        ['cache-cli config show --format json', 'include the descriptions'],
       ),
     )
     .action(({ changed }: { changed?: true }) => perform((session) => show(session, changed === true)))
 
   config
     .command('validate')
-    .description('say what is wrong with the configuration, all of it; exit with 2 if anything is')
-    .addHelpText('after', examples(['cache-cli config validate', 'before a deployment']))
+    .description('report all problems of the configuration; exits with 2 if there are any')
+    .addHelpText(
+      'after',
+      examples(['cache-cli config validate', 'check a configuration before deploying it']),
+    )
     .action(() => perform(validate))
 }
 
@@ -69,14 +74,14 @@ async function show(session: Session, isChangedOnly: boolean): Promise<ExitCode>
 async function validate(session: Session): Promise<ExitCode> {
   const { env, readFile } = session.context
   const parsed = parseConfig(env, readFile)
-  const isForPeople = session.output.format === 'table'
+  const isTable = session.output.format === 'table'
   if (parsed.kind === 'ok') {
     for (const warning of parsed.warnings) session.warn(warning)
-    if (!isForPeople) await session.output.rows(PROBLEM_COLUMNS, [])
-    else if (session.options.quiet !== true) await session.output.text('The configuration is good.\n')
+    if (!isTable) await session.output.rows(PROBLEM_COLUMNS, [])
+    else if (session.options.quiet !== true) await session.output.text('The configuration is valid.\n')
     return EXIT.ok
   }
-  if (isForPeople) throw new BadSettingsError(parsed.problems)
+  if (isTable) throw new BadSettingsError(parsed.problems)
   await session.output.rows(PROBLEM_COLUMNS, parsed.problems)
   return EXIT.usage
 }

@@ -12,7 +12,7 @@ export const DEVICE_COLUMNS: readonly Column<Device>[] = [
   { name: 'extra', cell: ({ extra }) => (Object.keys(extra).length === 0 ? null : extra) },
 ]
 
-/** Whatever JSON holds, as a cell: text as it is. */
+/** A JSON value as the text of a cell: strings unchanged. */
 export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
 }

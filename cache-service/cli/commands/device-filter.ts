@@ -5,15 +5,16 @@ import { textOf } from './device-columns.ts'
 export type DeviceFilter = (device: Device) => boolean
 
 /**
- * All of these at once: each a `field=value`, of the named fields or the extra ones. Text is compared as it is,
- * anything else as compact JSON; a list also matches by one of its members.
+ * Parses filters of the form `field=value`, of which all must match. A field is one of the named fields or an
+ * extra field. Strings are compared as they are, other values as compact JSON; a list also matches if one of its
+ * members does.
  *
  * @throws CliError (usage)
  */
 export function parseFilters(texts: readonly string[]): DeviceFilter {
   const conditions = texts.map((text) => {
     const at = text.indexOf('=')
-    if (at < 1) throw usageError(`--filter ${JSON.stringify(text)} must be field=value`)
+    if (at < 1) throw usageError(`--filter ${JSON.stringify(text)} must have the form field=value`)
     return { field: text.slice(0, at), value: text.slice(at + 1) }
   })
   return (device) => conditions.every(({ field, value }) => matches(fieldOf(device, field), value))

@@ -27,21 +27,30 @@ type ExplainOptions = {
 export function registerExplainCommand({ program, perform }: Cli): void {
   program
     .command('explain')
-    .description('what becomes of a record, and why: its verdict, its hash, and what would change in Redis')
-    .argument('[file]', 'one record, or one a line; - for stdin (default, unless an offset is given)')
-    .option('--partition <number>', 'a record of the topic, at --offset', wholeNumber(0))
-    .option('--offset <number>', 'of the record', wholeNumber(0))
-    .option('--key <text>', 'the Kafka key of a record from a file')
-    .option('--timestamp <time>', 'when Kafka got a record from a file: ISO 8601, or ms since 1970', parseMs)
-    .option('--tombstone', 'a record without a value: the device --key is to be deleted')
-    .option('--no-redis', 'do not compare with what Redis holds')
+    .description(
+      'explain what happens to a record and why: its verdict, its hash, and what would change in Redis',
+    )
+    .argument('[file]', 'one record, or one per line; - for stdin (the default, unless --offset is given)')
+    .option('--partition <number>', 'partition of a record in the topic, with --offset', wholeNumber(0))
+    .option('--offset <number>', 'offset of that record', wholeNumber(0))
+    .option('--key <text>', 'Kafka key of the record in the file')
+    .option(
+      '--timestamp <time>',
+      'Kafka timestamp of the record in the file: ISO 8601, or ms since 1970',
+      parseMs,
+    )
+    .option('--tombstone', 'explain a record without a value, which deletes the device --key')
+    .option('--no-redis', 'do not compare with Redis')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli explain --partition 3 --offset 1042', 'a record of the topic'],
-        ['cache-cli explain record.json', 'a record from a file'],
-        ['cache-cli errors show 0:17 --original | cache-cli explain -', 'the record of a dead letter'],
-        ['cache-cli explain records.jsonl --no-redis -f csv', 'many, without looking into Redis'],
+        ['cache-cli explain --partition 3 --offset 1042', 'explain a record of the topic'],
+        ['cache-cli explain record.json', 'explain a record in a file'],
+        [
+          'cache-cli errors show 0:17 --original | cache-cli explain -',
+          'explain the record of a dead letter',
+        ],
+        ['cache-cli explain records.jsonl --no-redis -f csv', 'explain many records without Redis'],
       ),
     )
     .action((file: string | undefined, options: ExplainOptions) =>
@@ -100,10 +109,10 @@ async function readRecords(
 ): Promise<PlacedRecord[]> {
   const { offset, partition } = options
   if ((offset === undefined) !== (partition === undefined)) {
-    throw usageError('--partition and --offset go together')
+    throw usageError('--partition and --offset must be used together')
   }
   if (offset !== undefined && partition !== undefined) {
-    if (file !== undefined) throw usageError('a file, or --partition and --offset: not both')
+    if (file !== undefined) throw usageError('use either a file or --partition and --offset, not both')
     return [await readFromTopic(session, partition, offset)]
   }
   const timestamp = String(options.timestamp ?? session.context.now())
@@ -115,7 +124,7 @@ async function readRecords(
   if (options.tombstone === true) return [recordOf(null, 1)]
   const bytes = await readBytes(session, file)
   const lines = splitRecords(bytes)
-  if (lines.length === 0) throw usageError('there is no record to explain: the input is empty')
+  if (lines.length === 0) throw usageError('no record to explain: the input is empty')
   return lines.map(({ line, value }) => recordOf(value, line))
 }
 
@@ -130,14 +139,16 @@ async function readFromTopic(session: Session, partition: number, offset: number
 async function readBytes({ context, stop }: Session, file: string | undefined): Promise<Buffer> {
   if (file !== undefined && file !== '-') {
     try {
-      // Bytes: a record that is not UTF-8 is to be explained, too.
+      // Read as bytes: the record may not be UTF-8.
       return await readFile(file)
     } catch (error) {
       throw usageError(`the file can't be read: ${messageOf(error)}`)
     }
   }
   if (file === undefined && context.stdin.isTerminal) {
-    throw usageError('name a file, or --partition and --offset; - reads what you type, until Ctrl-D')
+    throw usageError(
+      'name a file, or --partition and --offset; with - you can type a record and end it with Ctrl-D',
+    )
   }
   const chunks: Buffer[] = []
   for await (const chunk of context.stdin.stream) {
@@ -150,7 +161,7 @@ async function readBytes({ context, stop }: Session, file: string | undefined): 
 const NEWLINE = 0x0a
 const CARRIAGE_RETURN = 0x0d
 
-/** One JSON document over several lines is one record; else each line that is not empty. */
+/** Input that is one JSON document is one record; otherwise each non-empty line is a record. */
 function splitRecords(bytes: Buffer): { line: number; value: Buffer }[] {
   if (bytes.length > 0 && decodeJson(bytes).kind === 'json') return [{ line: 1, value: bytes }]
   const lines: { line: number; value: Buffer }[] = []

@@ -10,15 +10,15 @@ import {
 } from '../../core/records/explain.ts'
 import { printable, type Colors } from '../terminal/table.ts'
 
-/** Of a value; --format json shows all of it. */
-const SHOWN_CHARACTERS = 200
+/** Longer values are truncated; --format json shows all of it. */
+const MAX_VALUE_CHARACTERS = 200
 
-/** A record with all that can be said of it. */
+/** A record with everything that is known about it. */
 export type ExplainedRecord = {
-  /** Its line, or partition and offset. */
+  /** The line of the record in its file, or its partition and offset. */
   readonly place: string
   readonly explanation: Explanation
-  /** undefined: Redis was not asked. */
+  /** undefined: not compared with Redis. */
   readonly present: PresentHash | undefined
   readonly change: ChangeExplanation | undefined
 }
@@ -45,7 +45,7 @@ export function explanationRow({ change, explanation, place, present }: Explaine
   }
 }
 
-/** For people: what becomes of it first, then why. */
+/** Readable text: first what happens to the record, then why. */
 export function renderExplanation(explained: ExplainedRecord, colors: Colors): string {
   const { change, explanation, place, present } = explained
   const { verdict } = explanation
@@ -53,17 +53,17 @@ export function renderExplanation(explained: ExplainedRecord, colors: Colors): s
   const lines = [
     `${colors.bold(`record ${place}`)}${device === undefined ? '' : `, device ${printable(device)}`}`,
     `  ${verdictText(explanation, colors)}`,
-    `  record time  ${explanation.recordTime}${explanation.isRecordTimeNow ? ' (it has none, or one in the future: now)' : ''}`,
+    `  record time  ${explanation.recordTime}${explanation.isRecordTimeNow ? ' (now: the record has no time, or one in the future)' : ''}`,
   ]
   if (explanation.givenTimestamp !== undefined) {
     lines.push(`  timestamp    ${printable(explanation.givenTimestamp)}${normalisedText(explanation)}`)
   }
   if (verdict.kind === 'update') lines.push(`  expires      ${timeOf(explanation.expiresAtMs) ?? 'never'}`)
   if (change !== undefined) {
-    lines.push(`  now          ${outcomeText(change.outcome, present, colors)}`)
+    lines.push(`  outcome      ${outcomeText(change.outcome, present, colors)}`)
     if (change.isPresentDoubted) {
       lines.push(
-        '               the stored last_updated has another shape or lies in the future: it counts as older',
+        '               the stored last_updated has an unknown format or is in the future, so it counts as older',
       )
     }
   }
@@ -77,15 +77,15 @@ export function renderExplanation(explained: ExplainedRecord, colors: Colors): s
 function verdictText({ expiresAtMs, verdict }: Explanation, colors: Colors): string {
   switch (verdict.kind) {
     case 'update':
-      return colors.green('valid: it is to be stored')
+      return colors.green('valid: an update of the device')
     case 'tombstone':
       return colors.green(
-        `valid: a tombstone, which deletes what was stored up to ${verdict.delete.deletesUpTo}`,
+        `valid: a tombstone that deletes what was stored up to ${verdict.delete.deletesUpTo}`,
       )
     case 'skipped':
       return colors.yellow('skipped: it has no metadata, so there is nothing to store')
     case 'expired':
-      return colors.yellow(`expired: its hash would have gone at ${timeOf(expiresAtMs) ?? 'once'}`)
+      return colors.yellow(`expired: its hash would have expired at ${timeOf(expiresAtMs) ?? 'once'}`)
     case 'rejected':
       return colors.red(
         `invalid, so it becomes a dead letter: ${verdict.reason}: ${printable(verdict.detail)}`,
@@ -97,27 +97,27 @@ function normalisedText({ verdict }: Explanation): string {
   if (verdict.kind !== 'update') return ''
   const { lastUpdated } = verdict.write
   return verdict.clamped
-    ? ` → ${lastUpdated}, the record time: it is more than MAX_FUTURE_SKEW_S after it`
+    ? ` → ${lastUpdated}, the record time, because it is more than MAX_FUTURE_SKEW_S later`
     : ` → ${lastUpdated}`
 }
 
 const OUTCOMES: Readonly<Record<Outcome, string>> = {
   changed: 'it would be stored',
-  unchanged: 'Redis holds the same already: only the expiry may be prolonged',
-  stale: 'it would be ignored: Redis holds something newer, or greater at the same time',
+  unchanged: 'Redis already holds the same: only the expiry may be extended',
+  stale: 'it would be ignored: Redis holds a newer record, or a greater one of the same time',
   deleted: 'it would delete the device',
-  absent: 'nothing to delete: Redis does not know the device',
-  kept: 'it would be ignored: Redis holds something later',
+  absent: 'nothing to delete: the device is not in Redis',
+  kept: 'it would be ignored: Redis holds a later record',
   wrong_type: 'it would become a dead letter (wrong_type)',
   skipped: 'nothing would happen',
   expired: 'nothing would happen',
-  dead_lettered: 'it would become a dead letter, and change nothing',
+  dead_lettered: 'it would become a dead letter and change nothing',
 }
 
 function outcomeText(outcome: Outcome, present: PresentHash | undefined, colors: Colors): string {
   const text = `${outcome}: ${OUTCOMES[outcome]}`
   const shown = outcome === 'changed' || outcome === 'deleted' ? colors.green(text) : text
-  if (present?.kind === 'other_type') return `${colors.red(text)}, as its key holds a ${present.type}`
+  if (present?.kind === 'other_type') return `${colors.red(text)}, because its key holds a ${present.type}`
   return outcome === 'changed' && present?.kind === 'absent' ? `${shown}, as a new device` : shown
 }
 
@@ -135,8 +135,8 @@ function fieldText(
 }
 
 function shortened(value: string): string {
-  if (value.length <= SHOWN_CHARACTERS) return printable(JSON.stringify(value))
-  return `${printable(JSON.stringify(value.slice(0, SHOWN_CHARACTERS)))}… (${value.length} characters)`
+  if (value.length <= MAX_VALUE_CHARACTERS) return printable(JSON.stringify(value))
+  return `${printable(JSON.stringify(value.slice(0, MAX_VALUE_CHARACTERS)))}… (${value.length} characters)`
 }
 
 function hashAsFields(hash: ReadonlyMap<string, string>): FieldDifference[] {

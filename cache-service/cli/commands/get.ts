@@ -3,27 +3,27 @@ import { examples, type Cli } from '../command.ts'
 import { DEVICE_COLUMNS } from './device-columns.ts'
 import type { Device } from '../../../shared/contract/api-schemas.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
-import { openSource } from '../sources/open-source.ts'
+import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 
 export function registerGetCommand({ program, perform }: Cli): void {
   program
     .command('get')
-    .description('print some devices; says on stderr which there are not, and exits with 3 then')
-    .argument('<id...>', 'device ids; after -- they may begin with a -')
+    .description('print devices by id; if any is missing, names it on stderr and exits with 3')
+    .argument('<id...>', 'device ids; put -- before an id that starts with -')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli get sensor-1', 'one device'],
-        ['cache-cli get sensor-1 gw:7 --format json', 'several, as JSON'],
-        ['cache-cli get -- -7', 'an id that looks like an option'],
+        ['cache-cli get sensor-1', 'print one device'],
+        ['cache-cli get sensor-1 gw:7 --format json', 'print several devices as JSON'],
+        ['cache-cli get -- -7', 'print a device whose id looks like an option'],
       ),
     )
     .action((ids: string[]) => perform((session) => get(session, ids)))
 }
 
 async function get(session: Session, ids: readonly string[]): Promise<ExitCode> {
-  const source = await openSource(session)
+  const source = await openDeviceSource(session)
   const wanted = [...new Set(ids)]
   const devices: Device[] = []
   const absent: string[] = []
@@ -39,16 +39,16 @@ async function get(session: Session, ids: readonly string[]): Promise<ExitCode> 
       const reason = damaged.get(id)
       if (reason !== undefined) absent.push(`${JSON.stringify(id)} is damaged: ${reason}`)
       else if (isComplete) absent.push(`${JSON.stringify(id)} is not in the cache`)
-      else absent.push(`${JSON.stringify(id)} is not in the cache yet: it is being filled again`)
+      else absent.push(`${JSON.stringify(id)} is not in the cache yet: the cache is being filled`)
     }
   }
   const [only] = devices
-  // One that was asked for is an object, several are a list of those that there are.
+  // One id gives an object; several give a list of those that exist.
   const isOne = wanted.length === 1 && session.output.format !== 'csv'
   if (isOne && only !== undefined) await session.output.record(only)
   else if (!isOne && (devices.length > 0 || session.output.format !== 'table')) {
     await session.output.rows(DEVICE_COLUMNS, devices)
   }
-  for (const line of absent) session.complain(line)
+  for (const line of absent) session.error(line)
   return absent.length === 0 ? EXIT.ok : EXIT.notFound
 }

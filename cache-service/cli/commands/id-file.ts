@@ -12,7 +12,7 @@ const ID_FIELD = 'device_id'
 const jsonId = z.union([z.string(), z.object({ device_id: z.string() }).transform((row) => row.device_id)])
 const jsonIds = z.union([z.array(jsonId), z.object({ ids: z.array(z.string()) }).transform(({ ids }) => ids)])
 
-/** By the end of a file's name; undefined: it says nothing. */
+/** The format according to the file extension; undefined: not known. */
 export function formatOfName(path: string): IdFormat | undefined {
   const end = /\.(\w+)$/.exec(path)?.[1]?.toLowerCase()
   if (end === 'csv') return 'csv'
@@ -21,14 +21,14 @@ export function formatOfName(path: string): IdFormat | undefined {
 }
 
 /**
- * The ids of a file, as they come, however large it is (json is held in memory).
+ * Streams the ids in a file of any size (json is held in memory).
  *
- * lines  one a line, without the blanks around it
+ * lines  one id per line, trimmed
  * csv    the column with the header `device_id`, or the first column if there is no such header
- * json   a list of ids or of objects with a `device_id`, `{"ids": […]}`, or one id or object a line
+ * json   a list of ids or of objects with a `device_id`, `{"ids": […]}`, or one id or object per line
  *
- * @param format undefined: seen from how it begins.
- * @throws CliError (usage) for what is none of these
+ * @param format undefined: detected from the beginning of the file.
+ * @throws CliError (usage) if the file has another format
  */
 export async function* readIds(input: Readable, format: IdFormat | undefined): AsyncGenerator<string> {
   const chunks: AsyncIterator<Buffer> = input[Symbol.asyncIterator]()
@@ -73,7 +73,7 @@ async function* csvIds(input: Readable): AsyncGenerator<string> {
       if (id !== '') yield id
     }
   } catch (error) {
-    throw usageError(`the file of ids is not CSV (${messageOf(error)}): check --file, or give --input`)
+    throw usageError(`the id file is not valid CSV (${messageOf(error)}): check --file, or set --input`)
   }
 }
 
@@ -86,7 +86,7 @@ function jsonIdsOf(text: string): readonly string[] {
     if (id.success) return id.data
     const where = lines.length === 1 ? '' : ` (line ${i + 1})`
     throw usageError(
-      `the file of ids is no JSON list of ids, or of objects with a ${ID_FIELD}${where}: check --file, or give --input`,
+      `the id file must be a JSON list of ids or of objects with a ${ID_FIELD}${where}: check --file, or set --input`,
     )
   })
 }

@@ -1,7 +1,7 @@
 import type { ServerStats } from '../../core/server-stats.ts'
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
 import { examples, type Cli } from '../command.ts'
-import { openSource } from '../sources/open-source.ts'
+import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import type { Column } from '../terminal/table.ts'
 
@@ -18,19 +18,21 @@ const WORKER_COLUMNS: readonly Column<WorkerReport>[] = [
 export function registerInfoCommand({ program, perform }: Cli): void {
   program
     .command('info')
-    .description('devices, hit rate and memory of Redis, and what the workers report: state, lag, rates')
+    .description(
+      'show the number of devices, the hit rate and memory of Redis, and the state, lag and rates of the workers',
+    )
     .addHelpText(
       'after',
       examples(
-        ['cache-cli info', 'at a glance'],
-        ['cache-cli info --format json | jq .lag_records', 'one number, for a script'],
+        ['cache-cli info', 'show an overview'],
+        ['cache-cli info --format json | jq .lag_records', 'print one number, for a script'],
       ),
     )
     .action(() => perform(info))
 }
 
 async function info(session: Session): Promise<void> {
-  const source = await openSource(session)
+  const source = await openDeviceSource(session)
   const [devices, stats, workers] = await Promise.all([
     source.countDevices(),
     source.stats(),
@@ -45,15 +47,15 @@ async function info(session: Session): Promise<void> {
     case 'csv':
       return await record(facts)
     case 'table':
-      await record(forPeople(facts))
+      await record(forDisplay(facts))
       if (workers.length === 0)
-        return session.say('No worker reports: none runs on this Redis, or none reaches it.')
+        return session.info('No worker reports: either none uses this Redis, or none can reach it.')
       await session.output.text('\n')
       return await rows(WORKER_COLUMNS, workers)
   }
 }
 
-/** Nothing is invented: what nobody reports is null. */
+/** Values that no worker reports are null. */
 function factsOf(devices: number | undefined, stats: ServerStats, workers: readonly WorkerReport[]) {
   const lags = workers.flatMap(({ lag_records }) => lag_records ?? [])
   const ages = workers.flatMap(({ lag }) => (lag ?? []).flatMap(({ seconds }) => seconds ?? []))
@@ -75,8 +77,8 @@ function factsOf(devices: number | undefined, stats: ServerStats, workers: reado
   }
 }
 
-/** Rounded, and each thing once. */
-function forPeople({ lag_seconds, records_per_second, ...facts }: ReturnType<typeof factsOf>) {
+/** Rounded, and without a second unit for the same value. */
+function forDisplay({ lag_seconds, records_per_second, ...facts }: ReturnType<typeof factsOf>) {
   const others = Object.entries(facts).filter(([name]) => name !== 'memory_bytes')
   return {
     ...Object.fromEntries(others),

@@ -4,7 +4,7 @@ import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { wholeNumber } from '../global-options.ts'
-import { openSource } from '../sources/open-source.ts'
+import { openDeviceSource } from '../sources/open-device-source.ts'
 import { createOutage } from '../sources/outage.ts'
 import type { Session } from '../session.ts'
 import { renderTable, type Column } from '../terminal/table.ts'
@@ -13,11 +13,11 @@ type LagOptions = { readonly watch?: true; readonly interval: number }
 
 type PartitionLag = {
   readonly partition: number
-  /** null: the group has committed nothing there, or (with --api) nobody reports it. */
+  /** null: the group has not committed an offset, or (with --api) not known. */
   readonly committed: number | null
   readonly end: number | null
   readonly lag: number
-  /** Age of the first record that is not durable, as its worker reports it; null: not known. */
+  /** Age of the first record that is not yet durable, as its worker reports it; null: not known. */
   readonly seconds: number | null
   readonly worker: string | null
 }
@@ -37,16 +37,16 @@ export function registerLagCommand({ program, perform }: Cli): void {
   program
     .command('lag')
     .description(
-      'how far the workers are behind, by partition, from Kafka itself (with --api: as they report it)',
+      'show the lag of the workers per partition, read from Kafka (with --api: as the workers report it)',
     )
-    .option('-w, --watch', 'again and again, until Ctrl-C')
-    .option('--interval <seconds>', 'between two looks with --watch', wholeNumber(1, 3600), 2)
+    .option('-w, --watch', 'repeat until Ctrl-C')
+    .option('--interval <seconds>', 'seconds between updates with --watch', wholeNumber(1, 3600), 2)
     .addHelpText(
       'after',
       examples(
-        ['cache-cli lag', 'now'],
-        ['cache-cli lag --watch', 'a table that keeps itself up to date'],
-        ['cache-cli lag --watch --format json', 'one object a look'],
+        ['cache-cli lag', 'show the lag once'],
+        ['cache-cli lag --watch', 'show a table that is updated continuously'],
+        ['cache-cli lag --watch --format json', 'print one JSON object per update'],
       ),
     )
     .action((options: LagOptions) => perform((session) => printLag(session, options)))
@@ -58,26 +58,26 @@ async function printLag(session: Session, { interval, watch }: LagOptions): Prom
   if (watch === true) return await watchLag(session, read, interval * 1000)
   const partitions = await read()
   await session.output.rows(COLUMNS, partitions)
-  session.say(behind(totalOf(partitions)))
+  session.info(lagText(totalOf(partitions)))
 }
 
 async function watchLag(session: Session, read: ReadLag, everyMs: number): Promise<void> {
   const outage = createOutage(session, session.options.api === undefined ? 'Kafka' : 'the API')
-  let hasWorked = false
+  let hasSucceeded = false
   async function readAgain() {
     try {
       const partitions = await read()
-      hasWorked = true
-      outage.hasEnded()
+      hasSucceeded = true
+      outage.ended()
       return partitions
     } catch (error) {
-      // Who watches wants to see the end of an outage as well.
-      if (!hasWorked || session.failureOf(error).exitCode !== EXIT.unreachable) throw error
+      // A watch continues through an outage, unless the first read fails.
+      if (!hasSucceeded || session.failureOf(error).exitCode !== EXIT.unreachable) throw error
       outage.failed(error)
       return undefined
     }
   }
-  async function* looks() {
+  async function* samples() {
     while (!session.stop.aborted) {
       const partitions = await readAgain()
       if (partitions === undefined) {
@@ -91,16 +91,16 @@ async function watchLag(session: Session, read: ReadLag, everyMs: number): Promi
   }
   const columns: Column<{ at: string; lag: number }>[] = [
     { name: 'at', cell: ({ at }) => at },
-    { name: 'lag', cell: (look) => look.lag },
+    { name: 'lag', cell: ({ lag }) => lag },
   ]
   const { stdout } = session.context
   const isScreen = stdout.isTerminal && session.options.output === undefined
-  await session.output.stream(columns, looks(), (look, colors) => {
-    const table = renderTable(COLUMNS, look.partitions, {
+  await session.output.stream(columns, samples(), (sample, colors) => {
+    const table = renderTable(COLUMNS, sample.partitions, {
       colors,
       columns: isScreen ? stdout.columns : undefined,
     })
-    return `${isScreen ? CLEAR_SCREEN : ''}${colors.dim(look.at)}  ${behind(look.lag)}\n\n${table}`
+    return `${isScreen ? CLEAR_SCREEN : ''}${colors.dim(sample.at)}  ${lagText(sample.lag)}\n\n${table}`
   })
 }
 
@@ -123,7 +123,7 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
         committed: committed ?? null,
         end,
         lag: records,
-        // A report is a few seconds old: that nothing was behind then says nothing of now.
+        // A report is a few seconds old: an age of 0 in it does not apply to records that arrived since.
         seconds: records === 0 ? 0 : reported?.seconds || null,
         worker: reported?.worker ?? null,
       }
@@ -132,19 +132,19 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
   }
 }
 
-/** Redis only tells more: without it the lag is told all the same. */
+/** Redis only adds ages and workers: the lag is shown even if Redis can't be reached. */
 async function openReports(session: Session): Promise<() => Promise<readonly WorkerReport[]>> {
   try {
     const reports = createWorkerReports(await session.redis(), session.context.now)
     return () => reports.read().catch(() => [])
   } catch (error) {
-    session.say(`no seconds and no workers: ${session.failureOf(error).message}`)
+    session.info(`ages and workers are not shown: ${session.failureOf(error).message}`)
     return async () => []
   }
 }
 
 async function openReportedLag(session: Session): Promise<ReadLag> {
-  const source = await openSource(session)
+  const source = await openDeviceSource(session)
   return async () => {
     const reports = await source.workers()
     const rows = reports.flatMap((worker) =>
@@ -169,7 +169,7 @@ function reportOf(partition: number, reports: readonly WorkerReport[]) {
   return undefined
 }
 
-function behind(records: number): string {
+function lagText(records: number): string {
   return `${records} ${records === 1 ? 'record' : 'records'} behind`
 }
 

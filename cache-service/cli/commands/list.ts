@@ -4,8 +4,8 @@ import { examples, type Cli } from '../command.ts'
 import { DEVICE_COLUMNS } from './device-columns.ts'
 import { parseFilters, type DeviceFilter } from './device-filter.ts'
 import type { DeviceSource } from '../sources/device-source.ts'
-import { several, wholeNumber } from '../global-options.ts'
-import { openSource } from '../sources/open-source.ts'
+import { collect, wholeNumber } from '../global-options.ts'
+import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 
 type ListOptions = {
@@ -21,21 +21,21 @@ const DEFAULT_LIMIT = 100
 export function registerListCommand({ program, perform }: Cli): void {
   program
     .command('list')
-    .description('print devices, in no particular order')
-    .option('--limit <n>', 'so many at most, or "all"', parseLimit, DEFAULT_LIMIT)
-    .option('--page <n>', 'the first, second, … of --limit devices each', wholeNumber(1), 1)
-    .option('--match <prefix>', 'only ids that begin with this, literally')
+    .description('list devices, in no particular order')
+    .option('--limit <n>', 'maximum number of devices to show, or "all"', parseLimit, DEFAULT_LIMIT)
+    .option('--page <n>', 'page to show, of --limit devices each', wholeNumber(1), 1)
+    .option('--match <prefix>', 'only ids with this prefix (no wildcards)')
     .option(
       '--filter <field=value>',
-      'only devices with this value, of an extra field too; repeatable',
-      several,
+      'only devices with this value in this field or extra field (repeatable)',
+      collect,
     )
     .addHelpText(
       'after',
       examples(
-        ['cache-cli list --limit 20', 'twenty devices'],
-        ['cache-cli list --match sensor- --filter datatype_name=temperature', 'some kind of sensors'],
-        ['cache-cli list --limit all --format csv --output devices.csv', 'all of them, into a file'],
+        ['cache-cli list --limit 20', 'list up to twenty devices'],
+        ['cache-cli list --match sensor- --filter datatype_name=temperature', 'list one kind of sensor'],
+        ['cache-cli list --limit all --format csv --output devices.csv', 'write all devices to a file'],
       ),
     )
     .action((options: ListOptions) => perform((session) => list(session, options)))
@@ -46,13 +46,13 @@ function parseLimit(text: string): number {
   try {
     return wholeNumber(1)(text)
   } catch {
-    throw new InvalidArgumentError('It must be a whole number, 1 or more, or "all".')
+    throw new InvalidArgumentError('It must be a whole number of at least 1, or "all".')
   }
 }
 
 async function list(session: Session, { limit, page, match = '', filter }: ListOptions): Promise<void> {
   const isWanted = parseFilters(filter ?? [])
-  const source = await openSource(session)
+  const source = await openDeviceSource(session)
   const skipped = page === 1 ? 0 : (page - 1) * limit
   let seen = 0
   let hasMore = false
@@ -65,8 +65,8 @@ async function list(session: Session, { limit, page, match = '', filter }: ListO
     }
   }
   await session.output.rows(DEVICE_COLUMNS, onPage())
-  if (hasMore) session.say(`There are more: --page ${page + 1}, or --limit all`)
-  else if (seen <= skipped) session.say(page === 1 ? 'No devices.' : `No devices on page ${page}.`)
+  if (hasMore) session.info(`There are more devices: use --page ${page + 1} or --limit all.`)
+  else if (seen <= skipped) session.info(page === 1 ? 'No devices.' : `No devices on page ${page}.`)
 }
 
 async function* wantedDevices(

@@ -2,7 +2,7 @@ import { progressKey } from '../../../shared/contract/keys.ts'
 import { judgeRetention } from '../../core/doctor.ts'
 import { eventTimeFromMs } from '../../core/event-time.ts'
 import type { RebuildTarget } from '../../core/workers/rebuild.ts'
-import { createDeviceIndex } from '../../redis/devices/device-index.ts'
+import { createDeviceIndex, type DeviceIndex } from '../../redis/devices/device-index.ts'
 import { countDevicesBefore } from '../../redis/devices/device-ages.ts'
 import { createProgressStore, type ProgressStore } from '../../redis/workers/progress-store.ts'
 import { createWorkerReports, type WorkerReports } from '../../redis/workers/worker-reports.ts'
@@ -13,27 +13,28 @@ export type RebuildPlan = {
   readonly group: string
   readonly topic: string
   readonly partitions: readonly PartitionPlan[]
-  /** The time of the oldest record that is left, in the shape of an event time; undefined: there is none. */
+  /** Time of the oldest record in the topic, formatted like an event time; undefined: the topic is empty. */
   readonly oldestRecord: string | undefined
-  /** What the topic's retention means for the cache. */
+  /** How the retention of the topic compares with the lifetime of a device. */
   readonly retention: string
   readonly isRetentionShort: boolean
   readonly devices: number
-  /** Of these: without a record that is left, as far as can be told. */
+  /** Estimated number of those devices that no longer have a record in the topic. */
   readonly devicesOutOfReach: number
-  /** Those that report. */
+  /** Number of workers that report. */
   readonly workers: number
+  readonly index: DeviceIndex
   readonly store: ProgressStore
   readonly reports: WorkerReports
 }
 
 export type PartitionPlan = RebuildTarget & {
-  /** Up to where the workers have read, as Redis has it. */
+  /** The next offset of the workers, as stored in Redis. */
   readonly progress: number | undefined
   readonly oldestRecord: string | undefined
 }
 
-/** Rejects with a ServiceError if Kafka or Redis can't be asked. */
+/** Rejects with a ServiceError if Kafka or Redis fails. */
 export async function planRebuild(session: Session, redis: RedisClient): Promise<RebuildPlan> {
   const { config, context, stop } = session
   const { groupId: group, validatedDataTopic: topic } = config.kafka
@@ -54,16 +55,16 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
   const oldestRecord = oldestMs === undefined ? undefined : eventTimeFromMs(Math.max(0, oldestMs)).text
   const settings = await topics.bounds.settings(topic).catch(() => new Map<string, string>())
   const retention = judgeRetention(settings, config.cache.metadataTtlMs)
-  const looked = session.progress('looking at devices')
+  const progress = session.progress('devices checked')
   const index = createDeviceIndex(redis)
   const { devices, older } = await countDevicesBefore(redis, index, {
     beforeMs: oldestMs ?? context.now(),
     metadataTtlMs: config.cache.metadataTtlMs,
     now: context.now,
     stop,
-    progress: (count) => looked.set(count),
+    progress: (count) => progress.set(count),
   })
-  looked.end()
+  progress.end()
   const reports = createWorkerReports(redis, context.now)
   return {
     group,
@@ -84,6 +85,7 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
     devices,
     devicesOutOfReach: older,
     workers: (await reports.read()).length,
+    index,
     store,
     reports,
   }

@@ -10,25 +10,23 @@ import type { Column } from '../terminal/table.ts'
 
 type RebuildOptions = { readonly yes?: true; readonly wait: boolean; readonly dryRun?: true }
 
-const LOOK_EVERY_MS = 500
-/** A worker that ends says nothing more; one that was killed is forgotten after twenty seconds. */
-const WORKERS_LOOK_EVERY_MS = 5_000
+const POLL_INTERVAL_MS = 500
+/** The report of a worker that was killed expires after twenty seconds. */
+const WORKERS_POLL_INTERVAL_MS = 5_000
 
 export function registerRebuildCommand({ program, perform }: Cli): void {
   program
     .command('rebuild')
-    .description(
-      'fill the cache anew: the workers read the topic again from its first record; nothing is deleted',
-    )
-    .option('-y, --yes', 'do not ask')
-    .option('--no-wait', 'do not wait until it is complete')
-    .option('--dry-run', 'show the plan alone')
+    .description('fill the cache again: the workers read the topic from its first record; deletes nothing')
+    .option('-y, --yes', 'do not ask for confirmation')
+    .option('--no-wait', 'do not wait for completion')
+    .option('--dry-run', 'show the plan and change nothing')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli rebuild', 'shows the plan, asks, and waits until the workers have caught up'],
-        ['cache-cli rebuild --dry-run', 'what a rebuild could bring back'],
-        ['cache-cli rebuild --yes --no-wait', 'for a script'],
+        ['cache-cli rebuild', 'show the plan, ask, and wait until the workers have caught up'],
+        ['cache-cli rebuild --dry-run', 'show what a rebuild could restore'],
+        ['cache-cli rebuild --yes --no-wait', 'start a rebuild from a script'],
       ),
     )
     .action((options: RebuildOptions) => perform((session) => rebuild(session, options)))
@@ -45,53 +43,56 @@ async function rebuild(session: Session, options: RebuildOptions): Promise<ExitC
   }
   const records = plan.partitions.reduce((sum, { from, until }) => sum + until - from, 0)
   await session.confirm(
-    `Have the workers of ${plan.group} read ${records} records again?`,
+    `Make the workers of group ${plan.group} read ${records} records again?`,
     options.yes === true,
   )
   const hadProgress = await forgetProgress(redis, progressKey(plan.group))
-  if (!hadProgress)
-    session.say('there was no progress to forget: the workers read from the first record anyway')
-  const ended = await watchIfWanted(session, plan, options)
-  if (!isText) await session.output.record({ ...planRecord(plan), ...ended })
+  if (!hadProgress) session.info('no progress was stored: the workers start at the first record anyway')
+  const result = await waitIfWanted(session, plan, options)
+  if (!isText) await session.output.record({ ...planRecord(plan), ...result })
   return EXIT.ok
 }
 
-type Ended = { readonly complete: boolean; readonly devices_after: number | null }
+type RebuildResult = { readonly complete: boolean; readonly devices_after: number | null }
 
-async function watchIfWanted(session: Session, plan: RebuildPlan, { wait }: RebuildOptions): Promise<Ended> {
+async function waitIfWanted(
+  session: Session,
+  plan: RebuildPlan,
+  { wait }: RebuildOptions,
+): Promise<RebuildResult> {
   const unknown = { complete: false, devices_after: null }
   if (plan.workers === 0) {
-    session.warn('no worker reports to this Redis: the rebuild begins when one is started')
+    session.warn('no worker reports to this Redis: the rebuild starts when a worker does')
     return unknown
   }
   if (!wait) {
-    session.say('the rebuild has begun: cache-cli lag and cache-cli info show how far it is')
+    session.info('the rebuild has started: cache-cli lag and cache-cli info show its progress')
     return unknown
   }
-  const progress = await watch(session, plan)
+  const progress = await waitUntilComplete(session, plan)
   if (!progress.isComplete) {
-    session.say(
-      `not watching any more at ${progress.done} of ${progress.total} records: the rebuild goes on by itself`,
+    session.info(
+      `stopped waiting at ${progress.done} of ${progress.total} records: the rebuild continues without cache-cli`,
     )
     return unknown
   }
-  const devices = await (await session.redis()).scard('devices')
-  session.say(`the cache is complete again: ${progress.total} records read, ${devices} devices`)
+  const devices = await plan.index.count()
+  session.info(`the cache is complete again: ${progress.total} records read, ${devices} devices`)
   return { complete: true, devices_after: devices }
 }
 
-/** Until it is complete, or we are told to stop. */
-async function watch(
+/** Resolves when the rebuild is complete or the command is stopped. */
+async function waitUntilComplete(
   session: Session,
   { partitions, reports, store }: RebuildPlan,
 ): Promise<RebuildProgress> {
   const { context, stop } = session
   const numbers = partitions.map(({ partition }) => partition)
   const nothing = rebuildProgress(partitions, new Map())
-  const bar = session.progress('records read again', nothing.total)
+  const bar = session.progress('records read', nothing.total)
   let progress = nothing
-  let workersLookedMs = context.now()
-  let isAlone = false
+  let workersPolledMs = context.now()
+  let isWithoutWorker = false
   try {
     while (!stop.aborted) {
       const stored = await store.load(numbers)
@@ -101,13 +102,14 @@ async function watch(
       )
       bar.set(progress.done)
       if (progress.isComplete) return progress
-      if (context.now() - workersLookedMs > WORKERS_LOOK_EVERY_MS) {
-        workersLookedMs = context.now()
-        const isAloneNow = (await reports.read()).length === 0
-        if (isAloneNow && !isAlone) session.warn('no worker reports any more: the rebuild waits for one')
-        isAlone = isAloneNow
+      if (context.now() - workersPolledMs > WORKERS_POLL_INTERVAL_MS) {
+        workersPolledMs = context.now()
+        const hasNone = (await reports.read()).length === 0
+        if (hasNone && !isWithoutWorker)
+          session.warn('no worker reports any longer: waiting for one to start')
+        isWithoutWorker = hasNone
       }
-      await sleep(LOOK_EVERY_MS, stop)
+      await sleep(POLL_INTERVAL_MS, stop)
     }
     return { ...progress, isComplete: false }
   } finally {
@@ -117,10 +119,10 @@ async function watch(
 
 async function printPlan(session: Session, plan: RebuildPlan): Promise<void> {
   await session.output.rows(COLUMNS, plan.partitions)
-  session.say(`topic ${plan.topic}, read by the group ${plan.group}; ${workersText(plan.workers)}`)
+  session.info(`topic ${plan.topic}, read by the group ${plan.group}; ${workersText(plan.workers)}`)
   if (plan.isRetentionShort) session.warn(plan.retention)
-  else session.say(plan.retention)
-  session.say(reachText(plan))
+  else session.info(plan.retention)
+  session.info(reachText(plan))
 }
 
 function workersText(workers: number): string {
@@ -129,12 +131,13 @@ function workersText(workers: number): string {
 }
 
 function reachText({ devices, devicesOutOfReach, oldestRecord }: RebuildPlan): string {
-  if (oldestRecord === undefined) return `the topic is empty: none of the ${devices} devices would come back`
-  const oldest = `the oldest record that is left is from ${oldestRecord}`
-  if (devicesOutOfReach === 0) return `${oldest}: each of the ${devices} devices has a record there`
+  if (oldestRecord === undefined)
+    return `the topic is empty: a rebuild would restore none of the ${devices} devices`
+  const oldest = `the oldest record in the topic is from ${oldestRecord}`
+  if (devicesOutOfReach === 0) return `${oldest}: each of the ${devices} devices still has a record`
   return (
-    `${oldest}: of ${devices} devices ${devicesOutOfReach} have no record there any more. ` +
-    'They stay as they are, and could not be brought back if they were lost'
+    `${oldest}: ${devicesOutOfReach} of ${devices} devices no longer have a record. ` +
+    'They stay as they are, but a rebuild could not restore them if they were lost'
   )
 }
 

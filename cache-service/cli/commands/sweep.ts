@@ -11,9 +11,12 @@ export function registerSweepCommand({ program, perform }: Cli): void {
   program
     .command('sweep')
     .description(
-      'remove from the device index the ids whose hash has expired, now; the workers do so on their own',
+      'remove ids whose hash has expired from the device index now; the workers also do this regularly',
     )
-    .addHelpText('after', examples(['cache-cli sweep', 'how many were removed, and how many are left']))
+    .addHelpText(
+      'after',
+      examples(['cache-cli sweep', 'print how many ids were removed and how many remain']),
+    )
     .action(() => perform(sweep))
 }
 
@@ -27,7 +30,7 @@ async function sweep(session: Session): Promise<void> {
   if (removed === undefined) {
     throw new CliError(
       EXIT.refused,
-      'another process is sweeping, most likely a worker: try again in half a minute',
+      'another process is sweeping, probably a worker: try again in 30 seconds',
     )
   }
   await session.output.record({ removed, devices: await index.count() })

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { parseTokens, type TokenScope } from '../../http/api-tokens.ts'
+import { parseTokens, type TokenScope } from '../../http/tokens.ts'
 
-/** A token as the file holds it. */
+/** A token as stored in the file. */
 export type TokenEntry = {
   readonly name: string
   readonly sha256: string
@@ -22,18 +22,19 @@ export function entryOf(
 export type AddedEntry =
   { readonly kind: 'ok'; readonly text: string } | { readonly kind: 'refused'; readonly reason: string }
 
-/** The text of a token file with one entry more, in the shape that it has; a new file has an entry a line. */
+/** Adds an entry to the text of a token file and keeps its layout. A new file has one entry per line. */
 export function withEntry(text: string, entry: TokenEntry): AddedEntry {
   const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.trimStart().startsWith('#'))
   if (lines.length > 0) {
-    const before = parseTokens(text)
-    if (before.kind === 'invalid') return refused(`it is no list of tokens, ${before.reason}: check --file`)
-    if (before.tokens.some(({ name }) => name === entry.name)) {
-      return refused('it holds a token of this name: choose another --name')
+    const existing = parseTokens(text)
+    if (existing.kind === 'invalid')
+      return refused(`it is not a list of tokens (${existing.reason}): check --file`)
+    if (existing.tokens.some(({ name }) => name === entry.name)) {
+      return refused('it already contains a token of this name: choose another --name')
     }
   }
   const added = addTo(text, lines, entry)
-  if (added === undefined) return refused('its JSON has comments between: add the entry by hand')
+  if (added === undefined) return refused('its comments would be lost: add the entry by hand')
   return { kind: 'ok', text: added }
 }
 
@@ -41,7 +42,7 @@ function refused(reason: string): AddedEntry {
   return { kind: 'refused', reason }
 }
 
-/** undefined: comments would be lost. */
+/** @returns undefined if comments would be lost. */
 function addTo(text: string, lines: readonly string[], entry: TokenEntry): string | undefined {
   const whole = parseJson(text)
   if (Array.isArray(whole)) return `${JSON.stringify([...whole, entry], null, 2)}\n`

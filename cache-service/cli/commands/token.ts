@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander'
 import { chmod, chown, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { messageOf } from '../../../shared/errors.ts'
-import { SCOPES, type TokenScope } from '../../http/api-tokens.ts'
+import { SCOPES, type TokenScope } from '../../http/tokens.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -18,34 +18,37 @@ type CreateOptions = {
 const TOKEN_BYTES = 32
 const DAY_MS = 86_400_000
 const NAME = /^[\w.@-]{1,64}$/
-/** Whoever uses it leaves no file that others may read. */
+/** Only the owner may read a new token file. */
 const OWNER_ONLY = 0o600
 
 export function registerTokenCommand({ program, perform }: Cli): void {
   const token = program
     .command('token')
-    .description('tokens for the API')
-    .addHelpText('after', examples(['cache-cli token create --name dashboard', 'a token that may read']))
+    .description('create tokens for the API')
+    .addHelpText(
+      'after',
+      examples(['cache-cli token create --name dashboard', 'create a token with the scope read']),
+    )
   token
     .command('create')
-    .description('make a token: it is printed once, and the API keeps only its hash (API_TOKENS_FILE)')
-    .requiredOption('--name <name>', 'of who uses it; the API logs it', parseName)
+    .description('create a token: it is printed once, and the API stores only its hash (API_TOKENS_FILE)')
+    .requiredOption('--name <name>', 'name of the client, for the logs of the API', parseName)
     .option(
       '--scope <scope>',
-      'what it may do: read (default), write, admin; repeatable, or with commas',
+      'what the token allows: read (default), write, admin (repeatable, or comma-separated)',
       parseScopes,
     )
-    .option(
-      '--expires <when>',
-      'a date (2027-01-31), a time (ISO 8601), or days from now (90d); default never',
-    )
-    .option('--file <file>', 'add the entry to this file, which is made if it is not there')
+    .option('--expires <when>', 'date (2027-01-31), time (ISO 8601), or days from now (90d); default: never')
+    .option('--file <file>', 'add the entry to this file; it is created if it does not exist')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli token create --name dashboard', 'a token that may read, and the entry for the file'],
-        ['cache-cli token create --name ci --scope read,write --expires 90d', 'for three months'],
-        ['cache-cli token create --name app --file tokens.jsonl', 'added to the file at once'],
+        ['cache-cli token create --name dashboard', 'print a token and the entry for the file'],
+        [
+          'cache-cli token create --name ci --scope read,write --expires 90d',
+          'create a token that is valid for 90 days',
+        ],
+        ['cache-cli token create --name app --file tokens.jsonl', 'add the entry to the file'],
       ),
     )
     .action((options: CreateOptions) => perform((session) => create(session, options)))
@@ -61,8 +64,8 @@ async function create(
   if (file !== undefined) await addToFile(file, entry)
   await session.output.record({ token, entry })
   if (file === undefined)
-    session.say('Add the entry as a line to API_TOKENS_FILE; the token is not shown again.')
-  else session.say(`Added to ${file}: a running API knows it within seconds. The token is not shown again.`)
+    session.info('Add the entry as a line to API_TOKENS_FILE. The token is not shown again.')
+  else session.info(`Added to ${file}: a running API loads it within seconds. The token is not shown again.`)
 }
 
 function parseName(text: string): string {
@@ -70,13 +73,13 @@ function parseName(text: string): string {
   throw new InvalidArgumentError('It must be 1 to 64 letters, digits, or _ . @ -')
 }
 
-function parseScopes(text: string, before: readonly TokenScope[] | undefined): TokenScope[] {
+function parseScopes(text: string, previous: readonly TokenScope[] | undefined): TokenScope[] {
   const names = text.split(',').map((name) => name.trim())
   const scopes = SCOPES.filter((scope) => names.includes(scope))
   if (!names.every((name) => scopes.some((scope) => scope === name))) {
-    throw new InvalidArgumentError(`It must be of ${SCOPES.join(', ')}.`)
+    throw new InvalidArgumentError(`Allowed scopes: ${SCOPES.join(', ')}.`)
   }
-  return [...new Set([...(before ?? []), ...scopes])]
+  return [...new Set([...(previous ?? []), ...scopes])]
 }
 
 /** @returns ISO 8601, UTC. @throws CliError (usage) */
@@ -86,15 +89,15 @@ function parseExpiry(text: string, nowMs: number): string {
   const ms = days !== undefined ? nowMs + Number(days) * DAY_MS : isDate ? Date.parse(text) : NaN
   if (!(ms > nowMs)) {
     throw usageError(
-      `--expires ${JSON.stringify(text)} must be a date or a time to come, or days such as 90d`,
+      `--expires ${JSON.stringify(text)} must be a date or time in the future, or a number of days such as 90d`,
     )
   }
   return new Date(ms).toISOString()
 }
 
 /**
- * All of it or nothing: whoever reads the file meanwhile sees the old one or the new one. The file that is
- * renamed into its place is also the lock against another one who adds.
+ * Replaces the file atomically: a reader sees either the old or the new content. The new file, which is then renamed,
+ * is also the lock against another process that adds a token.
  */
 async function addToFile(given: string, entry: TokenEntry): Promise<void> {
   const path = await realpath(given).catch(() => given)
@@ -103,14 +106,14 @@ async function addToFile(given: string, entry: TokenEntry): Promise<void> {
   try {
     handle = await open(next, 'wx', OWNER_ONLY)
   } catch (error) {
-    const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST'
-    const fix = isThere ? 'another one is adding a token; if not, remove it' : 'check --file'
-    throw new CliError(EXIT.failure, `${next} can't be made (${messageOf(error)}): ${fix}`, error)
+    const isLocked = error instanceof Error && 'code' in error && error.code === 'EEXIST'
+    const fix = isLocked ? 'another process is adding a token; if none is, remove this file' : 'check --file'
+    throw new CliError(EXIT.failure, `${next} can't be created (${messageOf(error)}): ${fix}`, error)
   }
   try {
     const before = await stat(path).catch(() => undefined)
     const added = withEntry(before === undefined ? '' : await readFile(path, 'utf8'), entry)
-    if (added.kind === 'refused') throw usageError(`${given} can't take it: ${added.reason}`)
+    if (added.kind === 'refused') throw usageError(`the token can't be added to ${given}: ${added.reason}`)
     await handle.writeFile(added.text)
     await handle.sync()
     await handle.close()

@@ -1,13 +1,13 @@
 import type { WatchEvent } from '../../../shared/client/types.ts'
 import { examples, type Cli } from '../command.ts'
-import { several } from '../global-options.ts'
-import { openSource } from '../sources/open-source.ts'
+import { collect } from '../global-options.ts'
+import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import { printable, type Colors, type Column } from '../terminal/table.ts'
 
 type WatchOptions = { readonly device?: readonly string[]; readonly type?: readonly string[] }
 
-/** An event by the names that the API gives it. `at`: when it came to us. */
+/** An event with the field names of the API. `at`: when cache-cli received it. */
 type Row = { readonly at: string; readonly id: string } & (
   | {
       readonly event: 'device'
@@ -26,7 +26,7 @@ type Row = { readonly at: string; readonly id: string } & (
   | { readonly event: 'reset'; readonly streams: readonly string[]; readonly reason: string }
 )
 
-/** A busy fleet would fill the screen four times a second. The other formats have all. */
+/** For the table format only: a busy fleet would fill the screen four times a second. */
 const IDS_PER_LINE = 8
 
 const COLUMNS: readonly Column<Row>[] = [
@@ -44,31 +44,39 @@ const COLUMNS: readonly Column<Row>[] = [
 export function registerWatchCommand({ program, perform }: Cli): void {
   program
     .command('watch')
-    .description('print the changes of devices and the updates of key-values as they happen, until Ctrl-C')
-    .option('--device <id>', 'only changes of this device, and no updates unless --type; repeatable', several)
-    .option('--type <type>', 'only updates of this type, and no devices unless --device; repeatable', several)
+    .description('print device changes and key-value updates as they happen, until Ctrl-C')
+    .option(
+      '--device <id>',
+      'only changes of this device, without updates unless --type is used (repeatable)',
+      collect,
+    )
+    .option(
+      '--type <type>',
+      'only updates of this type, without devices unless --device is used (repeatable)',
+      collect,
+    )
     .addHelpText(
       'after',
       `
-Changes of devices are hints: which ids changed, and how many more did where the fleet is busy. After a lost
-connection it goes on where it was; "reset" says that something may have been missed.
+Device changes are hints: they name the ids that changed or, on a busy fleet, some of them and the number of
+others. After a lost connection watch resumes where it was; "reset" means that events may have been missed.
 ${examples(
-  ['cache-cli watch', 'everything'],
-  ['cache-cli watch --device sensor-1 --format json', 'one device; one object a line'],
-  ['cache-cli watch --type alarms --format json | jq .values', 'the values of a key'],
+  ['cache-cli watch', 'print everything'],
+  ['cache-cli watch --device sensor-1 --format json', 'follow one device, one JSON object per line'],
+  ['cache-cli watch --type alarms --format json | jq .values', 'print the values of a key'],
 )}`,
     )
     .action((options: WatchOptions) => perform((session) => watch(session, options)))
 }
 
 async function watch(session: Session, { device = [], type = [] }: WatchOptions): Promise<void> {
-  const source = await openSource(session)
+  const source = await openDeviceSource(session)
   const isAll = device.length === 0 && type.length === 0
   const streams = [
     ...(isAll || type.length > 0 ? (['update'] as const) : []),
     ...(isAll || device.length > 0 ? (['device'] as const) : []),
   ]
-  const onStart = () => session.say('Watching; Ctrl-C ends it.')
+  const onStart = () => session.info('Watching. Press Ctrl-C to stop.')
   const events = source.watch({ streams, deviceIds: device, updateTypes: type, onStart })
   async function* rows(): AsyncGenerator<Row> {
     for await (const event of events) yield rowOf(event, new Date(session.context.now()).toISOString())
@@ -107,6 +115,6 @@ function lineOf(row: Row, colors: Colors): string {
       return `${at} update ${printable(row.type)}  ${printable(values)}`
     }
     case 'reset':
-      return `${at} ${colors.yellow('reset')}  ${row.streams.join(' ')}: ${printable(row.reason)}, read anew`
+      return `${at} ${colors.yellow('reset')}  ${row.streams.join(' ')}: ${printable(row.reason)}; read the current state again`
   }
 }

@@ -21,37 +21,37 @@ import { EXIT } from '../exit-codes.ts'
 import { createOutage } from './outage.ts'
 import type { Session } from '../session.ts'
 
-/** Somebody waits: an API that is away is told of soon, one that is busy gets the time that it asks for. */
-const PATIENCE = { timeoutMs: 10_000, retries: 2, longestRetryAfterMs: 60_000 }
+/** A person is waiting: report an unreachable API soon, but wait as long as a busy API asks. */
+const RETRY_OPTIONS = { timeoutMs: 10_000, retries: 2, longestRetryAfterMs: 60_000 }
 
 const workersSchema = z.object({ workers: z.array(workerReportSchema) })
 
 /**
- * The cache as an API serves it: `--api` and `--token-file`.
+ * Reads the cache through an API: `--api` and `--token-file`.
  *
- * @throws CliError (usage) for a URL or a file that can't be meant.
+ * @throws CliError (usage) for an invalid token file.
  */
 export function openApiSource(session: Session, url: string): DeviceSource {
   const { stop } = session
   const token = readToken(session)
-  const options = { ...PATIENCE, baseUrl: url, token }
+  const options = { ...RETRY_OPTIONS, baseUrl: url, token }
   const client = new DeviceCacheClient(options)
   session.releases.push('client of the API', async () => client.close())
   const transport = new ApiTransport(readClientOptions(options))
 
-  async function told<T>(asking: Promise<T>): Promise<T> {
+  async function explainErrors<T>(call: Promise<T>): Promise<T> {
     try {
-      return await asking
+      return await call
     } catch (error) {
       throw stop.aborted ? error : failureOf(error, url, token !== undefined)
     }
   }
   async function read<T>(path: string, schema: z.ZodType<T>): Promise<T> {
     const attemptFailed = ({ message }: DeviceCacheError) => session.log.debug(`the API: ${message}`)
-    const answer = await told(
+    const answer = await explainErrors(
       transport.requestJson({ method: 'GET', path, signal: stop, attemptFailed }, schema),
     )
-    if (answer === undefined) throw new Error(`${path} can't be missing`)
+    if (answer === undefined) throw new Error(`${path} replied 404`)
     return answer
   }
   const workers = async () => (await read('api/workers', workersSchema)).workers
@@ -60,7 +60,7 @@ export function openApiSource(session: Session, url: string): DeviceSource {
     async *pages(match, pageSize) {
       const pages = client.pages({ match, pageSize, signal: stop })
       for (;;) {
-        const { done, value } = await told(pages.next())
+        const { done, value } = await explainErrors(pages.next())
         if (done === true) return
         const damaged = [...value.errors].map(([id, problem]) => [id, reasonOf(problem)] as const)
         yield { devices: value.devices, damaged: new Map(damaged) }
@@ -68,7 +68,7 @@ export function openApiSource(session: Session, url: string): DeviceSource {
     },
 
     async lookup(ids) {
-      const { complete, errors, found } = await told(client.lookup(ids, { signal: stop }))
+      const { complete, errors, found } = await explainErrors(client.lookup(ids, { signal: stop }))
       const damaged = [...errors].flatMap(([id, error]) =>
         error instanceof CorruptDeviceError ? [[id, reasonOf(error.problem) ?? error.message] as const] : [],
       )
@@ -84,7 +84,7 @@ export function openApiSource(session: Session, url: string): DeviceSource {
     async *watch(filter) {
       const events = watchEvents(session, client, filter)
       for (;;) {
-        const { done, value } = await told(events.next())
+        const { done, value } = await explainErrors(events.next())
         if (done === true) return
         yield value
       }
@@ -92,27 +92,27 @@ export function openApiSource(session: Session, url: string): DeviceSource {
   }
 }
 
-/** Over lost connections, but what is refused, or away, at first is so for good. */
+/** Reconnects after a lost connection, but fails if the first connection is refused or impossible. */
 async function* watchEvents(
   session: Session,
   client: DeviceCacheClient,
   { deviceIds, onStart, streams, updateTypes }: WatchFilter,
 ): AsyncGenerator<WatchEvent, void> {
-  const givenUp = new AbortController()
+  const failed = new AbortController()
   const outage = createOutage(session, 'the API')
-  let hasWorked = false
+  let hasConnected = false
   yield* client.watch({
     events: streams,
     devices: deviceIds,
     updateTypes,
-    signal: AbortSignal.any([session.stop, givenUp.signal]),
+    signal: AbortSignal.any([session.stop, failed.signal]),
     onConnection(connection) {
       if (connection.kind === 'live') {
-        if (!hasWorked) onStart()
-        hasWorked = true
-        outage.hasEnded()
-      } else if (hasWorked) outage.failed(connection.error)
-      else givenUp.abort(connection.error)
+        if (!hasConnected) onStart()
+        hasConnected = true
+        outage.ended()
+      } else if (hasConnected) outage.failed(connection.error)
+      else failed.abort(connection.error)
     },
   })
 }
@@ -125,35 +125,35 @@ function readToken({ context, options: { tokenFile } }: Session): string | undef
   } catch (error) {
     throw usageError(`the token file ${tokenFile} can't be read (${messageOf(error)}): check --token-file`)
   }
-  throw usageError(`${tokenFile} does not hold one token: check --token-file`)
+  throw usageError(`${tokenFile} must contain exactly one token: check --token-file`)
 }
 
-/** What the client threw, as it is told to people. */
+/** Turns an error of the client into one that says what to check. */
 function failureOf(error: unknown, url: string, hasToken: boolean): unknown {
   if (!(error instanceof DeviceCacheError)) return error
   const { problem, status } = error
-  const said = reasonOf(problem) ?? (status === undefined ? causeOf(error) : `status ${status}`)
+  const detail = reasonOf(problem) ?? (status === undefined ? causeOf(error) : `status ${status}`)
   if (error instanceof UnauthorizedError) {
-    const told = hasToken ? 'refuses the token' : 'wants a token'
-    return new CliError(EXIT.refused, `the API ${told} (${said}): check --token-file`, error)
+    const refusal = hasToken ? 'rejects the token' : 'requires a token'
+    return new CliError(EXIT.refused, `the API ${refusal} (${detail}): check --token-file`, error)
   }
   if (error instanceof ForbiddenError) {
-    const message = `the API refuses it (${said}): use a token with the scope that it needs`
+    const message = `the API denies the request (${detail}): use a token with the required scope`
     return new CliError(EXIT.refused, message, error)
   }
   if (error instanceof TimeoutError || (error instanceof CacheUnavailableError && error.isTransient)) {
-    // 502 and 504 are what a proxy says before an API that is away.
+    // A proxy replies 502 or 504 while its API is down.
     const message =
       status === undefined
-        ? `the API at ${url} can't be reached (${said}): check --api`
-        : `the API at ${url} can't answer now: ${said}`
+        ? `the API at ${url} can't be reached (${detail}): check --api`
+        : `the API at ${url} is unavailable: ${detail}`
     return new CliError(EXIT.unreachable, message, error)
   }
   if (error instanceof UnexpectedAnswerError && problem === undefined) {
-    const message = `${url} does not answer as our API does (${error.message}): check --api, and that both are of one release`
+    const message = `${url} does not reply as the device cache API (${error.message}): check --api, and that both have the same version`
     return new CliError(EXIT.failure, message, error)
   }
-  return new CliError(EXIT.failure, `the API at ${url} answered: ${said}`, error)
+  return new CliError(EXIT.failure, `the API at ${url} replied: ${detail}`, error)
 }
 
 function reasonOf(problem: ApiProblem): string
@@ -162,7 +162,7 @@ function reasonOf(problem: ApiProblem | undefined): string | undefined {
   return problem?.detail ?? problem?.title
 }
 
-/** fetch hides what happened in the cause of its error, which is the cause of ours. */
+/** fetch puts the actual reason into the cause of its error, which is the cause of the client's error. */
 function causeOf(error: Error): string {
   let innermost: Error = error
   while (innermost.cause instanceof Error) innermost = innermost.cause

@@ -1,9 +1,9 @@
 import type { WatchEvent } from '../../../shared/client/types.ts'
 
-/** More than this is not kept for an output that takes nothing. */
-const LONGEST_QUEUE = 10_000
+/** Bounds memory while the output is blocked. */
+const MAX_QUEUED_EVENTS = 10_000
 
-/** Between those who receive events and the one who prints them. */
+/** Buffers events between the follower that receives them and the command that prints them. On overflow a reset replaces them. */
 export class EventQueue implements AsyncIterable<WatchEvent> {
   #events: WatchEvent[] = []
   #wake: () => void = () => undefined
@@ -11,7 +11,7 @@ export class EventQueue implements AsyncIterable<WatchEvent> {
   #hasEnded = false
 
   push(event: WatchEvent): void {
-    if (this.#events.length >= LONGEST_QUEUE) {
+    if (this.#events.length >= MAX_QUEUED_EVENTS) {
       const { id } = event
       this.#events = [{ kind: 'reset', id, streams: ['update', 'device'], reason: 'slow_reader' }]
     }
@@ -19,7 +19,7 @@ export class EventQueue implements AsyncIterable<WatchEvent> {
     this.#wake()
   }
 
-  /** @param failure undefined: it ends well. */
+  /** @param failure undefined: the queue ends without an error. */
   end(failure?: { readonly error: unknown }): void {
     this.#hasEnded = true
     this.#failure = failure

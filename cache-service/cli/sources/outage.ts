@@ -1,23 +1,23 @@
 import { messageOf } from '../../../shared/errors.ts'
 import type { Session } from '../session.ts'
 
-/** Who is waited for, however long: said once when it is lost and once when it is back, not at every attempt. */
+/** A server that a command waits for: reports once when it is lost and once when it is back, not at every attempt. */
 export type Outage = {
   failed(error: unknown): void
-  hasEnded(): void
+  ended(): void
 }
 
-/** @param who as in `lost the API`. */
-export function createOutage(session: Pick<Session, 'log' | 'say'>, who: string): Outage {
+/** @param server as in `lost the connection to the API`. */
+export function createOutage(session: Pick<Session, 'info' | 'log'>, server: string): Outage {
   let isAway = false
   return {
     failed(error) {
-      if (!isAway) session.say(`lost ${who}: trying again until it is back`)
+      if (!isAway) session.info(`lost the connection to ${server}: retrying until it is back`)
       isAway = true
-      session.log.debug(`${who}: ${messageOf(error)}`)
+      session.log.debug(`${server}: ${messageOf(error)}`)
     },
-    hasEnded() {
-      if (isAway) session.say(`${who} is back`)
+    ended() {
+      if (isAway) session.info(`${server} is back`)
       isAway = false
     },
   }

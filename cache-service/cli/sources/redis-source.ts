@@ -1,9 +1,9 @@
-import { createParser } from 'eventsource-parser'
 import type { Device } from '../../../shared/contract/api-schemas.ts'
 import { isDeviceId } from '../../../shared/contract/device-id.ts'
 import { redisError } from '../../../shared/errors.ts'
-import { parseWatchEvent, type WatchEvent } from '../../../shared/client/event-stream.ts'
-import { createEventFilter, eventFrame, resetFrame } from '../../core/events/event-frames.ts'
+import type { WatchEvent } from '../../../shared/client/types.ts'
+import { clientEventOf, type ClientEvent } from '../../core/events/client-event.ts'
+import { createEventFilter } from '../../core/events/event-frames.ts'
 import type { PagePosition } from '../../core/devices/device-view.ts'
 import { FIRST_PAGE } from '../../core/devices/page-cursor.ts'
 import { createLoop, LoopMonitor } from '../../lifecycle/loops.ts'
@@ -19,13 +19,14 @@ import { deviceOf, type DeviceSource, type WatchFilter } from './device-source.t
 import { EventQueue } from './event-queue.ts'
 import { createOutage } from './outage.ts'
 import type { Session } from '../session.ts'
+import { watchEventOf } from './watch-event.ts'
 
 const LISTENING_TTL_MS = 15_000
-const ANNOUNCE_EVERY_MS = 5_000
-const LONGEST_BLOCK_MS = 5_000
-const LOOK_EVERY_MS = 20
+const ANNOUNCE_INTERVAL_MS = 5_000
+const MAX_BLOCK_MS = 5_000
+const POSITION_POLL_MS = 20
 
-/** The cache as it is in Redis. */
+/** Reads the cache from Redis itself. */
 export async function openRedisSource(session: Session): Promise<DeviceSource> {
   const redis = await session.redis()
   const reader = createDeviceReader(redis)
@@ -67,11 +68,10 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
   }
 }
 
-async function streamsFound(follower: EventFollower, stop: AbortSignal): Promise<void> {
-  while (follower.position === undefined && !stop.aborted) await sleep(LOOK_EVERY_MS, stop)
-}
-
-/** As an api does it: one blocked read, which finds its place again; and workers are told that somebody listens. */
+/**
+ * Follows the event streams as the API does: with a blocking read that resumes at its position after an outage.
+ * Announces that it listens, because workers append device hints only while a process does.
+ */
 async function* watchStreams(
   session: Session,
   { streams, deviceIds, updateTypes, onStart }: WatchFilter,
@@ -82,54 +82,48 @@ async function* watchStreams(
   const monitor = new LoopMonitor(now)
   const queue = new EventQueue()
   const filter = createEventFilter(streams, deviceIds, updateTypes)
-  const parser = createParser({
-    onEvent(message) {
-      const event = parseWatchEvent(message, message.id ?? '')
-      if (event !== undefined) queue.push(event)
-    },
-  })
-  const blocked = await session.redis('events')
+  const blockingRedis = await session.redis('events')
   const outage = createOutage(session, 'Redis')
-  blocked.on('ready', () => outage.hasEnded())
+  blockingRedis.on('ready', () => outage.ended())
   const follower = new EventFollower({
-    redis: blocked,
-    blockMs: Math.min(LONGEST_BLOCK_MS, session.config.redis.timeoutMs / 2),
+    redis: blockingRedis,
+    blockMs: Math.min(MAX_BLOCK_MS, session.config.redis.timeoutMs / 2),
     failed: (error) => outage.failed(error),
     monitor,
     random,
   })
+  const push = (event: ClientEvent | undefined) => {
+    const watchEvent = event && follower.position && watchEventOf(event, follower.position)
+    if (watchEvent !== undefined) queue.push(watchEvent)
+  }
   follower.follow({
     events(events) {
-      for (const event of events) {
-        const frame = follower.position && eventFrame(event, follower.position, filter)
-        if (frame !== undefined) parser.feed(frame)
-      }
+      for (const event of events) push(clientEventOf(event, filter))
     },
     reset(lost) {
       const affected = lost.filter((stream) => filter.streams.has(stream))
-      if (follower.position && affected.length > 0) {
-        parser.feed(resetFrame(affected, 'missed', follower.position))
-      }
+      if (affected.length > 0) push({ kind: 'reset', streams: affected, reason: 'missed' })
     },
   })
   const announcer = createLoop({
     name: 'announcer',
-    everyMs: ANNOUNCE_EVERY_MS,
+    everyMs: ANNOUNCE_INTERVAL_MS,
     monitor,
     turn: () => announceListening(redis, LISTENING_TTL_MS),
-    failed: (error) => session.log.debug(`workers may not know that we listen: ${redisError(error).message}`),
+    failed: (error) =>
+      session.log.debug(`could not announce to the workers that we listen: ${redisError(error).message}`),
   })
-  const hasStopped = new AbortController()
-  const running = runServices([follower, announcer], AbortSignal.any([stop, hasStopped.signal])).then(
+  const closed = new AbortController()
+  const running = runServices([follower, announcer], AbortSignal.any([stop, closed.signal])).then(
     () => queue.end(),
     (error: unknown) => queue.end({ error }),
   )
   try {
-    await streamsFound(follower, stop)
+    while (follower.position === undefined && !stop.aborted) await sleep(POSITION_POLL_MS, stop)
     if (!stop.aborted) onStart()
     yield* queue
   } finally {
-    hasStopped.abort()
+    closed.abort()
     await running
   }
 }

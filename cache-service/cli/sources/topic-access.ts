@@ -3,16 +3,16 @@ import type { TopicBounds } from '../../kafka/topic-bounds.ts'
 import type { TopicReader } from '../../kafka/topic-reader.ts'
 import type { Session } from '../session.ts'
 
-/** Kafka's topics, for a command that reads them. What is opened is closed with the session. */
+/** Access to the Kafka topics for a command. Everything that it opens is closed with the session. */
 export type TopicAccess = {
   readonly kafka: Awaited<ReturnType<Session['kafka']>>
   readonly bounds: TopicBounds
-  /** @param purpose of this reader or finder alone: it names their consumer group. */
+  /** @param purpose unique per reader and finder, because it is part of the name of the consumer group. */
   reader(topic: string, purpose: string): TopicReader
   finder(topic: string, purpose: string): RecordFinder
 }
 
-/** KafkaJS is loaded only now, so that `--help` stays quick. Rejects with a ServiceError if Kafka does not answer. */
+/** Loads KafkaJS only when it is needed, so that `--help` stays fast. Rejects with a ServiceError if Kafka can't be reached. */
 export async function openTopics(session: Session): Promise<TopicAccess> {
   const { config, context, log, releases } = session
   const kafka = await session.kafka()
@@ -26,7 +26,7 @@ export async function openTopics(session: Session): Promise<TopicAccess> {
   registerCodecs((codec, error) => log.error({ codec, err: error }, 'a batch cannot be decompressed'))
   const bounds = createTopicBounds(kafka)
   releases.push('topic bounds', () => bounds.disconnect())
-  // Begins with the workers' group, for users who may read groups by that prefix.
+  // The prefix is the group of the workers, so that one prefixed ACL covers both.
   const groupFor = (purpose: string) => `${config.kafka.groupId}.${context.processId}.${purpose}`
   return {
     kafka,

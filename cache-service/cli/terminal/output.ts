@@ -6,29 +6,29 @@ import { renderRecord, renderTable, type Cell, type Colors, type Column } from '
 export const FORMATS = ['table', 'json', 'yaml', 'csv'] as const
 export type Format = (typeof FORMATS)[number]
 
-/** A table of more rows comes in several: widths are known only when the rows are. */
+/** More rows are printed as several tables, because column widths are known only once all rows of a table are. */
 const ROWS_PER_TABLE = 1_000
 
 type Rows<Row> = Iterable<Row> | AsyncIterable<Row>
 
 /**
- * The results of a command, in the format asked for, on stdout or in the file of `--output`. Resolves when the
- * stream has room again. json and yaml print the rows as they are; table and csv print the columns of them.
+ * Prints the results of a command in the requested format, to stdout or to the file of `--output`. Calls resolve
+ * when the stream has accepted the text. json and yaml print whole rows; table and csv print the columns.
  */
 export type Output = {
   readonly format: Format
   readonly colors: Colors
-  /** A list, as it comes: one JSON document, one table, … */
+  /** Prints a list: one JSON document, one table, … */
   rows<Row extends object>(columns: readonly Column<Row>[], rows: Rows<Row>): Promise<void>
-  /** One thing: a line a field as a table, else one object. */
+  /** Prints a single object: as a table one line per field. */
   record(fields: Readonly<Record<string, Cell>>): Promise<void>
-  /** What has no end: each row is printed, and flushed, for itself. json: one object a line; yaml: one document. */
+  /** Prints an endless list: each row is flushed. json: one object per line; yaml: one document per row. */
   stream<Row extends object>(
     columns: readonly Column<Row>[],
     rows: Rows<Row>,
     line: (row: Row, colors: Colors) => string,
   ): Promise<void>
-  /** Text as it is, whatever the format. */
+  /** Prints text unchanged, in every format. */
   text(text: string | Uint8Array): Promise<void>
 }
 
@@ -37,12 +37,12 @@ export type OutputOptions = {
   readonly sink: Sink
   readonly colors: Colors
   readonly stop: AbortSignal
-  /** Called before something is written, so that a progress bar gets out of the way. */
+  /** Called before every write, to hide the progress bar. */
   readonly beforeWrite: () => void
 }
 
 export function createOutput({ format, sink, colors, stop, beforeWrite }: OutputOptions): Output {
-  const look = () => ({ colors, columns: sink.isTerminal ? sink.columns : undefined })
+  const tableStyle = () => ({ colors, columns: sink.isTerminal ? sink.columns : undefined })
 
   async function write(text: string | Uint8Array): Promise<void> {
     stop.throwIfAborted()
@@ -58,11 +58,11 @@ export function createOutput({ format, sink, colors, stop, beforeWrite }: Output
     for await (const row of rows) {
       block.push(row)
       if (block.length < ROWS_PER_TABLE) continue
-      await write(renderTable(columns, block, look()))
+      await write(renderTable(columns, block, tableStyle()))
       block = []
       isFirst = false
     }
-    if (isFirst || block.length > 0) await write(renderTable(columns, block, look()))
+    if (isFirst || block.length > 0) await write(renderTable(columns, block, tableStyle()))
   }
 
   async function writeJson<Row extends object>(rows: Rows<Row>) {
@@ -136,7 +136,7 @@ export function createOutput({ format, sink, colors, stop, beforeWrite }: Output
 
 const YAML_OPTIONS = { lineWidth: 0 } as const
 
-/** A cell that a spreadsheet would take for a formula gets an apostrophe before it. */
+/** A cell that a spreadsheet would interpret as a formula is prefixed with an apostrophe. */
 function csvLine(cells: readonly Cell[]): string {
   const texts = cells.map((cell) =>
     cell === null || cell === undefined ? '' : typeof cell === 'object' ? JSON.stringify(cell) : cell,

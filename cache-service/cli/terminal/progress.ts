@@ -1,41 +1,39 @@
 import { Presets, SingleBar } from 'cli-progress'
 import type { Sink } from '../context.ts'
 
-/** How far a command has come, on stderr: a bar on a terminal, else a line now and then; with `--quiet` nothing. */
+/** The progress of a command, on stderr: a bar on a terminal, otherwise occasional lines; nothing with `--quiet`. */
 export type Progress = {
-  /** @param by how many more are done. */
+  /** @param by the number of items done since the last call. */
   advance(by: number): void
   set(done: number): void
-  setTotal(total: number): void
-  /** Ends the bar; further calls do nothing. */
+  /** Removes the bar; further calls do nothing. */
   end(): void
 }
 
 export type ProgressBoard = {
-  /** One at a time. @param label such as `looking up`. @param total undefined: not known yet. */
+  /** Replaces the current bar. @param label such as `ids looked up`. @param total undefined: not known yet. */
   start(label: string, total: number | undefined): Progress
-  /** Takes the bar off the screen, for a line of text; the next advance brings it back. */
+  /** Removes the bar from the screen to make room for a line of text; the next update shows it again. */
   hide(): void
 }
 
-const LINE_EVERY_MS = 5_000
+const LINE_INTERVAL_MS = 5_000
 
 export function createProgressBoard(
   sink: Sink,
-  { isQuiet, now, say }: { isQuiet: boolean; now: () => number; say: (line: string) => void },
+  { isQuiet, now, print }: { isQuiet: boolean; now: () => number; print: (line: string) => void },
 ): ProgressBoard {
   let hideCurrent = (): void => undefined
   return {
     start(label, total) {
       hideCurrent()
-      if (isQuiet) return { advance() {}, set() {}, setTotal() {}, end() {} }
-      const view = sink.isTerminal ? createBar(sink, label) : createLines(label, now, say)
+      if (isQuiet) return { advance() {}, set() {}, end() {} }
+      const view = sink.isTerminal ? createBar(sink, label) : createLines(label, now, print)
       hideCurrent = () => view.hide()
       let done = 0
-      let known = total
       let hasEnded = false
       const show = () => {
-        if (!hasEnded) view.show(done, known)
+        if (!hasEnded) view.show(done, total)
       }
       show()
       return {
@@ -45,10 +43,6 @@ export function createProgressBoard(
         },
         set(to) {
           done = to
-          show()
-        },
-        setTotal(to) {
-          known = to
           show()
         },
         end() {
@@ -90,14 +84,14 @@ function createBar(sink: Sink, label: string): View {
   }
 }
 
-function createLines(label: string, now: () => number, say: (line: string) => void): View {
-  // Quick work says nothing.
+function createLines(label: string, now: () => number, print: (line: string) => void): View {
+  // The first line is due after one interval: quick work prints none.
   let lastMs = now()
   return {
     show(done, total) {
-      if (now() - lastMs < LINE_EVERY_MS) return
+      if (now() - lastMs < LINE_INTERVAL_MS) return
       lastMs = now()
-      say(total === undefined ? `${label}: ${done}` : `${label}: ${done} of ${total}`)
+      print(total === undefined ? `${label}: ${done}` : `${label}: ${done} of ${total}`)
     },
     hide() {},
   }

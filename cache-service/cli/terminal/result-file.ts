@@ -7,8 +7,8 @@ import type { Sink } from '../context.ts'
 import { EXIT } from '../exit-codes.ts'
 
 /**
- * The file of `--output`, from its beginning.
- * @throws CliError if it can't be written. Its release rejects if not everything could be.
+ * Opens the file of `--output` and truncates it.
+ * @throws CliError if it can't be opened. Its release rejects if a write failed.
  */
 export function openResultFile(path: string, releases: ReleaseStack): Sink {
   const failed = (error: unknown) =>

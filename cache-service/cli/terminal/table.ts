@@ -4,27 +4,27 @@ import type pc from 'picocolors'
 export type Colors = ReturnType<typeof pc.createColors>
 export type Tone = 'good' | 'warn' | 'bad' | 'dim'
 
-/** Whatever JSON can say. Objects and lists are shown as compact JSON; null and undefined as nothing. */
+/** Any JSON value. Objects and lists are shown as compact JSON; null and undefined as `-`. */
 export type Cell = unknown
 
 export type Column<Row> = {
   readonly name: string
   readonly cell: (row: Row) => Cell
-  /** Numbers stand on the right. */
+  /** Numbers are right-aligned. */
   readonly isNumber?: boolean
-  /** Its colour, where there are colours. */
+  /** The color of the cell, if colors are enabled. */
   readonly tone?: (row: Row) => Tone | undefined
 }
 
-export type TableLook = {
+export type TableStyle = {
   readonly colors: Colors
-  /** Of a terminal: wider tables are truncated. undefined: nothing ever is. */
+  /** Width of the terminal, to which tables are truncated. undefined: tables are not truncated. */
   readonly columns: number | undefined
 }
 
 const GAP = '  '
-const NARROWEST_COLUMN = 8
-const NOTHING = '-'
+const MIN_COLUMN_WIDTH = 8
+const EMPTY_CELL = '-'
 
 const BORDERLESS = {
   ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '' },
@@ -33,11 +33,11 @@ const BORDERLESS = {
   ...{ mid: '', 'mid-mid': '', middle: GAP },
 } as const
 
-/** A header and a line a row, without borders; ends with a line break. */
+/** A header and one line per row, without borders; ends with a line break. */
 export function renderTable<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
-  { colors, columns: available }: TableLook,
+  { colors, columns: available }: TableStyle,
 ): string {
   const names = columns.map(({ name }) => name)
   const texts = rows.map((row) => columns.map(({ cell }) => cellText(cell(row))))
@@ -55,7 +55,7 @@ export function renderTable<Row>(
   return `${withoutTrailingSpace(table.toString())}\n`
 }
 
-/** One thing: a line a field. Never truncated: a token, or a reason, is of no use by half. */
+/** A single object, one line per field. Never truncated: half a token or half a reason is useless. */
 export function renderRecord(fields: Readonly<Record<string, Cell>>, colors: Colors): string {
   const entries = Object.entries(fields)
   const width = Math.max(0, ...entries.map(([name]) => displayWidth(name)))
@@ -66,7 +66,7 @@ export function renderRecord(fields: Readonly<Record<string, Cell>>, colors: Col
   return lines.join('')
 }
 
-/** What others wrote must not move the cursor, ring the bell or pretend to be a line of its own. */
+/** Escapes control characters: foreign text must not move the cursor, ring the bell or fake a line of output. */
 export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (character) => {
     if (character === '\n') return '\\n'
@@ -91,7 +91,7 @@ export function paint(colors: Colors, tone: Tone | undefined): (text: string) =>
 }
 
 function cellText(cell: Cell): string {
-  if (cell === null || cell === undefined || cell === '') return NOTHING
+  if (cell === null || cell === undefined || cell === '') return EMPTY_CELL
   return printable(typeof cell === 'object' ? JSON.stringify(cell) : String(cell))
 }
 
@@ -104,17 +104,17 @@ function newTable<Row>(columns: readonly Column<Row>[], widths: readonly number[
   })
 }
 
-/** Takes from the widest columns, until the line fits or all are narrow. */
+/** Shrinks the widest columns until the line fits, or all columns have the minimum width. */
 function fit(natural: readonly number[], available: number | undefined): number[] {
   const widths = [...natural]
   if (available === undefined) return widths
   const total = () => widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1)
   while (total() > available) {
     const widest = Math.max(...widths)
-    if (widest <= NARROWEST_COLUMN) break
-    const second = Math.max(NARROWEST_COLUMN, ...widths.filter((width) => width < widest))
+    if (widest <= MIN_COLUMN_WIDTH) break
+    const second = Math.max(MIN_COLUMN_WIDTH, ...widths.filter((width) => width < widest))
     const over = total() - available
-    widths[widths.indexOf(widest)] = Math.max(second - 1, widest - over, NARROWEST_COLUMN)
+    widths[widths.indexOf(widest)] = Math.max(second - 1, widest - over, MIN_COLUMN_WIDTH)
   }
   return widths
 }
@@ -123,7 +123,7 @@ const WIDE =
   /[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u
 const ZERO_WIDTH = /[\p{Mn}\p{Me}\p{Cf}]/u
 
-/** In cells of a terminal. */
+/** Width in terminal cells. */
 function displayWidth(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length
   let width = 0

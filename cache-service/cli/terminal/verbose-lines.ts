@@ -1,12 +1,12 @@
-const LEFT_OUT = new Set(['level', 'time', 'service', 'msg'])
+const OMITTED_FIELDS = new Set(['level', 'time', 'service', 'msg'])
 
-/** The JSON lines of a log as lines for people. */
+/** Turns the JSON lines of a log into readable lines. */
 export function verboseLines(write: (line: string) => void): (json: string) => void {
   return (json) => {
     const entry: unknown = JSON.parse(json)
     if (typeof entry !== 'object' || entry === null) return
     const fields = Object.entries(entry)
-      .filter(([name]) => !LEFT_OUT.has(name))
+      .filter(([name]) => !OMITTED_FIELDS.has(name))
       .map(([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
     write(`${'msg' in entry ? String(entry.msg) : ''}${fields.join('')}`)
   }

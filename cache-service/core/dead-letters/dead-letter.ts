@@ -6,7 +6,7 @@ import { MAX_NESTING } from '../records/parse-record.ts'
 import type { Rejection } from '../records/plan.ts'
 import type { SourceRecord } from '../records/source-record.ts'
 
-/** A message for the error topic: everything needed to understand the record, and to replay it. */
+/** A message for the error topic, with everything needed to understand and replay the record. */
 export type DeadLetter = {
   readonly key: string
   readonly value: string
@@ -15,7 +15,7 @@ export type DeadLetter = {
 
 export type Origin = { readonly topic: string; readonly partition: number }
 
-/** The namespace of the ids that we give to records without one; made once, at random. */
+/** The namespace of the ids generated for records without one; chosen once at random. */
 const REQUEST_ID_NAMESPACE = '5f0f0c5e-3f0b-4d59-9a3e-0a6f8a1c2b7d'
 const MAX_ORIGINAL_VALUE_BYTES = 256 * 1024
 const MAX_KEY_BYTES = 1024
@@ -59,14 +59,14 @@ export function buildDeadLetter(
 }
 
 /**
- * The same dead letter without the record's bytes, for a broker that refused it as too large. The record is still
- * to be found by its coordinates.
+ * The same dead letter without the record's bytes, for a broker that refused it as too large. The record can
+ * still be found by its coordinates.
  */
 export function withoutOriginal(deadLetter: DeadLetter, origin: Origin): DeadLetter {
   const { original_value: _dropped, ...headers } = deadLetter.headers
   const message: ErrorMessage = JSON.parse(deadLetter.value)
   const offset = String(headers['source_offset'])
-  // An id may itself be what is too large.
+  // The id itself may be what is too large.
   const requestId = deadLetter.key.length > MAX_KEY_BYTES ? coordinatesId(origin, offset) : deadLetter.key
   return {
     key: requestId,
@@ -75,7 +75,7 @@ export function withoutOriginal(deadLetter: DeadLetter, origin: Origin): DeadLet
   }
 }
 
-/** The same record always gets the same id, so that a repeated dead letter is recognisable. */
+/** The same record always gets the same id, so that duplicate dead letters can be recognised. */
 function coordinatesId({ topic, partition }: Origin, offset: string): string {
   return uuidV5(`${topic}-${partition}-${offset}`, REQUEST_ID_NAMESPACE)
 }

@@ -1,18 +1,18 @@
 import type { StoredDeadLetter } from './stored-dead-letter.ts'
 
-/** `to` is the last one, and counts. */
+/** `to` is inclusive. */
 export type OffsetSpan = { readonly partition: number; readonly from: number; readonly to: number }
 
-/** All that is given must hold; of several values of one kind, one. */
+/** All given conditions must hold; of several values of one condition, one must match. */
 export type DeadLetterFilter = {
   readonly reasons: readonly string[]
   readonly devices: readonly string[]
-  /** Milliseconds since 1970, of when the dead letter was written: from `sinceMs`, before `untilMs`. */
+  /** When the dead letter was written, in milliseconds since 1970: at or after `sinceMs`, before `untilMs`. */
   readonly sinceMs: number | undefined
   readonly untilMs: number | undefined
-  /** Of the records that the dead letters are about. */
+  /** Offsets of the records that the dead letters are about. */
   readonly source: readonly OffsetSpan[]
-  /** Of the dead letters themselves. */
+  /** Offsets of the dead letters themselves. */
   readonly deadLetters: readonly OffsetSpan[]
 }
 
@@ -35,8 +35,8 @@ function isWithin({ partition, offset }: Place, span: OffsetSpan): boolean {
 }
 
 /**
- * `2` (the whole partition), `2:17` (one offset), `2:17-40`, `2:17-` or `2:-40`.
- * @returns undefined if it is none of these.
+ * Parses `2` (the whole partition), `2:17` (one offset), `2:17-40`, `2:17-` or `2:-40`.
+ * @returns undefined if the text has none of these forms.
  */
 export function parseOffsetSpan(text: string): OffsetSpan | undefined {
   const match = /^(\d{1,9})(?::(\d{0,15})(-)?(\d{0,15}))?$/.exec(text)

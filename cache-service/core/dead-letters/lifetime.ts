@@ -1,19 +1,19 @@
 const DAY_MS = 86_400_000
-/** Kafka's own defaults, for a topic whose settings we may not know. */
-const USUAL_MS = 7 * DAY_MS
+/** Kafka's default for both settings, for a topic whose settings we are not allowed to read. */
+const DEFAULT_MS = 7 * DAY_MS
 
 /**
- * How long a dead letter that is in the topic now can be read at most; undefined: for ever.
+ * The maximum time for which a dead letter that is now in the topic stays readable; undefined: without limit.
  *
- * Kafka deletes whole segments, and each only when its youngest dead letter is older than `retention.ms`. The oldest one
- * of it may have been written as long as `segment.ms` before that.
+ * Kafka deletes whole segments, each only when its newest message is older than `retention.ms`. The oldest message
+ * of a segment may be up to `segment.ms` older than the newest.
  *
- * @param settings of the error topic, by name.
+ * @param settings the error topic's settings, by name.
  */
 export function deadLetterLifetimeMs(settings: ReadonlyMap<string, string>): number | undefined {
-  const retentionMs = Number(settings.get('retention.ms') ?? USUAL_MS)
-  const segmentMs = Number(settings.get('segment.ms') ?? USUAL_MS)
+  const retentionMs = Number(settings.get('retention.ms') ?? DEFAULT_MS)
+  const segmentMs = Number(settings.get('segment.ms') ?? DEFAULT_MS)
   const isDeleted = (settings.get('cleanup.policy') ?? 'delete').includes('delete')
-  // A day for the cleaner, and for the clocks.
+  // One more day, because the cleaner runs with a delay and clocks differ.
   return isDeleted && retentionMs >= 0 ? retentionMs + segmentMs + DAY_MS : undefined
 }

@@ -5,21 +5,21 @@ export type DeadLetterCount = { readonly name: string; readonly count: number }
 
 export type DeadLetterStats = {
   readonly deadLetters: number
-  /** Most first. */
+  /** In descending order of count. */
   readonly byReason: readonly DeadLetterCount[]
   readonly byDevice: readonly DeadLetterCount[]
-  /** Devices beyond those that were counted one by one. */
+  /** True if there were more devices than can be counted individually. */
   readonly uncountedDevices: boolean
-  /** In the order of time; `2025-06-08T18:00Z`. */
+  /** In chronological order; names look like `2025-06-08T18:00Z`. */
   readonly byHour: readonly DeadLetterCount[]
   readonly firstWrittenMs: number | undefined
   readonly lastWrittenMs: number | undefined
 }
 
-/** A fleet that fails as a whole must not fill our memory. */
+/** Bounds memory when a whole fleet fails. */
 const MAX_COUNTED_DEVICES = 100_000
 
-/** Counts dead letters as they pass by. */
+/** Counts dead letters one by one, without keeping them. */
 export class DeadLetterCounter {
   readonly #reasons = new Map<string, number>()
   readonly #devices = new Map<string, number>()
@@ -44,7 +44,7 @@ export class DeadLetterCounter {
     this.#lastMs = Math.max(this.#lastMs ?? writtenAtMs, writtenAtMs)
   }
 
-  /** @param topDevices how many of the devices with the most dead letters. */
+  /** @param topDevices maximum number of devices to list, those with the most dead letters. */
   stats(topDevices: number): DeadLetterStats {
     return {
       deadLetters: this.#deadLetters,

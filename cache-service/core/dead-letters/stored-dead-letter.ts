@@ -3,19 +3,19 @@ import { errorMessageSchema } from '../../../shared/contract/messages.ts'
 import { decodeJson } from '../decode-json.ts'
 import type { SourceRecord } from '../records/source-record.ts'
 
-/** A message of the error topic, read back. */
+/** A message read from the error topic. */
 export type StoredDeadLetter = {
   readonly partition: number
   readonly offset: number
-  /** When Kafka got it; milliseconds since 1970. */
+  /** When Kafka received it, in milliseconds since 1970. */
   readonly writtenAtMs: number
   readonly requestId: string
   readonly error: string
   readonly reason: string
-  /** As the record names it: it may be no valid id. */
+  /** As given in the record; not necessarily a valid id. */
   readonly deviceId: string | undefined
   readonly source: DeadLetterSource
-  /** How often the record had been replayed to the topic before. */
+  /** How many times the record had been replayed to the topic before. */
   readonly replayCount: number
   readonly serviceVersion: string
   readonly original: OriginalValue
@@ -23,24 +23,24 @@ export type StoredDeadLetter = {
   readonly isKeyCut: boolean
 }
 
-/** Where the record came from. */
+/** The record's coordinates. */
 export type DeadLetterSource = {
   readonly topic: string
   readonly partition: number
   readonly offset: number
-  /** As Kafka gave it: milliseconds since 1970, `-1` for none. */
+  /** As Kafka reported it: milliseconds since 1970, or `-1` for none. */
   readonly timestamp: string
 }
 
 export type OriginalValue =
   | { readonly kind: 'bytes'; readonly bytes: Buffer }
   | { readonly kind: 'tombstone'; readonly bytes?: undefined }
-  /** Too large for a header: the record must be read from its topic. */
+  /** Too large for a header: the record must be read from its topic. `bytes` is the part that fitted. */
   | { readonly kind: 'cut'; readonly bytes: Buffer | undefined }
 
 export type ParsedDeadLetter =
   | { readonly kind: 'dead_letter'; readonly deadLetter: StoredDeadLetter }
-  /** Another service's, or none that can be understood. */
+  /** Written by another service, or unreadable. */
   | { readonly kind: 'foreign' }
 
 const MAX_KEY_BYTES = 1024
@@ -88,14 +88,17 @@ export function parseDeadLetter(record: SourceRecord, partition: number): Parsed
   }
 }
 
-/** A header may come more than once: the last counts. */
+/** A header may occur more than once; the last one counts. */
 export function headerBytes({ headers }: SourceRecord, name: string): Buffer | undefined {
   const given = headers?.[name]
   const last = Array.isArray(given) ? given.at(-1) : given
   return typeof last === 'string' ? Buffer.from(last) : last
 }
 
-/** How often a record has been replayed to its topic, by its own header. What is no number is not to be trusted. */
+/**
+ * How many times a record has been replayed to its topic, according to its header. A header that is not a number
+ * counts as infinity, so that the record is not replayed again.
+ */
 export function replayCountOf(text: string | undefined): number {
   if (text === undefined) return 0
   return /^\d{1,9}$/.test(text) ? Number(text) : Infinity

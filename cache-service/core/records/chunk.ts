@@ -4,31 +4,31 @@ import type { SourceRecord } from './source-record.ts'
 export type Chunk = {
   readonly partition: number
   readonly records: readonly SourceRecord[]
-  /** The offset that was asked for: everything before it is believed to be applied. */
+  /** The requested offset: everything before it is taken to be applied. */
   readonly position: number
   /** The offset after the chunk. */
   readonly next: number
 }
 
 export type ChunkOutcome =
-  /** Every record of it is in Redis, superseded, acknowledged as a dead letter, or skipped by rule. */
+  /** Every record is in Redis, superseded, expired, skipped by rule, or acknowledged as a dead letter. */
   | { readonly kind: 'durable' }
-  /** Redis lost data that Kafka still has: nothing of this chunk counts, read again from there. */
+  /** Redis lost data that Kafka still has: the chunk does not count; read again from offset `to`. */
   | { readonly kind: 'rewind'; readonly to: number }
-  /** The partition was taken away meanwhile, or is being rewound: nothing of this chunk counts. */
+  /** The partition was revoked in the meantime, or is being rewound: the chunk does not count. */
   | { readonly kind: 'abandoned' }
 
 /**
- * Makes a chunk durable. Rejects with a ServiceError for what stands in the way: the same chunk is handed over
- * again, for ever. Rejects with anything else for a bug: the process ends.
+ * Makes a chunk durable. Rejects with a ServiceError when something prevents that: the caller passes the same
+ * chunk again, indefinitely. Any other rejection is a bug: the process exits.
  */
 export type ApplyChunk = (chunk: Chunk) => Promise<ChunkOutcome>
 
 export type ChunkLimits = { readonly maxRecords: number; readonly maxBytes: number }
 
 /**
- * Cuts what was fetched of one partition into chunks: runs of consecutive records, each at least one record
- * long, else within the limits.
+ * Splits the records fetched from one partition into chunks: runs of consecutive records within the limits,
+ * except that a chunk always has at least one record.
  */
 export function* splitIntoChunks(
   records: readonly SourceRecord[],

@@ -2,25 +2,25 @@ import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import { compareStates } from './order.ts'
 import type { DeviceUpdate, Tombstone } from './parse-record.ts'
 
-/** A parsed record that changes a device, with its place in the chunk. */
+/** A parsed record that changes a device, with its index in the chunk. */
 export type Change =
   | { readonly kind: 'update'; readonly index: number; readonly update: DeviceUpdate }
   | { readonly kind: 'tombstone'; readonly index: number; readonly tombstone: Tombstone }
 
-/** What one chunk does to one device: first the delete, if there is one, then the update. */
+/** What one chunk does to one device: first the delete, if any, then the update. */
 export type DeviceChange = {
   tombstone: { readonly index: number; readonly tombstone: Tombstone } | undefined
   update: { readonly index: number; readonly update: DeviceUpdate } | undefined
   /**
-   * The latest expiry of all updates since the last tombstone, superseded ones included: expiry is a maximum
-   * of its own, so that the outcome depends neither on the order of the records nor on their grouping.
+   * The latest expiry of all updates since the last tombstone, superseded ones included. Expiry is maximised
+   * independently, so that the outcome depends neither on the order of the records nor on their grouping.
    */
   expiresAtMs: number
 }
 
 export type Coalesced = {
   readonly devices: ReadonlyMap<DeviceId, DeviceChange>
-  /** Updates that lost to a greater one of the chunk, or to a tombstone after them. */
+  /** Number of updates that lost to a greater one in the chunk, or to a later tombstone. */
   readonly superseded: number
 }
 
@@ -51,7 +51,7 @@ function applyUpdate(device: DeviceChange, change: Change & { kind: 'update' }):
   if (update.expiresAtMs > device.expiresAtMs) device.expiresAtMs = update.expiresAtMs
 }
 
-/** True if the tombstone took an earlier update away. One that it would not delete from Redis it leaves here too. */
+/** True if the tombstone removed an earlier update. It keeps an update that it would not delete from Redis. */
 function applyTombstone(device: DeviceChange, change: Change & { kind: 'tombstone' }): boolean {
   const { deletesUpTo } = change.tombstone
   if (device.tombstone === undefined || device.tombstone.tombstone.deletesUpTo < deletesUpTo) {

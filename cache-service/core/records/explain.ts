@@ -8,7 +8,7 @@ import { planChunk, type ChunkPlan, type DeviceDelete, type DeviceWrite } from '
 import type { DeleteStatus, WriteStatus } from './write-outcome.ts'
 import { recordTimeMs, type SourceRecord } from './source-record.ts'
 
-/** What the service does with a record, by the functions that the worker itself uses. */
+/** What the service does with a record, determined by the functions that the worker itself uses. */
 export type Verdict =
   | { readonly kind: 'update'; readonly write: DeviceWrite; readonly clamped: boolean }
   | { readonly kind: 'tombstone'; readonly delete: DeviceDelete }
@@ -18,23 +18,23 @@ export type Verdict =
 
 export type Explanation = {
   readonly verdict: Verdict
-  /** As the record names it, if it can be read: it may be no valid id. */
+  /** As given in the record, if it can be read; not necessarily a valid id. */
   readonly namedDevice: string | undefined
   readonly givenTimestamp: string | undefined
-  /** The record time in the shape of an event time. */
+  /** The record time in the format of an event time. */
   readonly recordTime: string
-  /** The record has no time of its own, or one in the future. */
+  /** The record has no timestamp, or one in the future, so the current time is used. */
   readonly isRecordTimeNow: boolean
-  /** When the hash expires, or would have; milliseconds since 1970, 0: never. */
+  /** When the hash expires or would have expired, in milliseconds since 1970; 0: never. */
   readonly expiresAtMs: number
-  /** For the writer, if it is to be carried out. */
+  /** Pass it to the writer to apply the record. */
   readonly plan: ChunkPlan
 }
 
 export function explainRecord(record: SourceRecord, nowMs: number, settings: ParseSettings): Explanation {
   const plan = planChunk([record], { nowMs, settings, internalErrorsInARow: 0 })
   const recordMs = recordTimeMs(record, nowMs)
-  const { device_id: device, timestamp } = namedIn(record)
+  const { device_id: device, timestamp } = readTextFields(record)
   return {
     verdict: verdictOf(plan),
     namedDevice: record.value === null ? record.key?.toString('utf8') : device,
@@ -60,7 +60,7 @@ export function changedDevice({ verdict }: Explanation): DeviceId | undefined {
   }
 }
 
-/** What Redis holds at the key of a device hash. */
+/** What Redis holds at a device's key. */
 export type PresentHash =
   | { readonly kind: 'absent' }
   | { readonly kind: 'other_type'; readonly type: string }
@@ -71,7 +71,7 @@ export type PresentHash =
       readonly expiresAtMs: number
     }
 
-/** A status as the scripts answer it, or what keeps the record from ever coming to them. */
+/** The status that the script returns, or the reason why the record never reaches the script. */
 export type Outcome =
   Extract<WriteStatus | DeleteStatus, string> | 'wrong_type' | 'skipped' | 'expired' | 'dead_lettered'
 
@@ -82,11 +82,11 @@ export type FieldDifference = {
 }
 
 export type ChangeExplanation = {
-  /** What would become of the record now. */
+  /** What would happen to the record now. */
   readonly outcome: Outcome
-  /** The stored time has another shape, or lies too far ahead: it counts as older than anything. */
+  /** The stored time has another format or is too far in the future: it counts as older than any other. */
   readonly isPresentDoubted: boolean
-  /** Every field of either; empty unless the record is an update. */
+  /** All fields of both sides; empty unless the record is an update. */
   readonly fields: readonly FieldDifference[]
 }
 
@@ -102,12 +102,12 @@ export function explainChange({ verdict, plan }: Explanation, present: PresentHa
   }
 }
 
-/** The hash as the write leaves it. */
+/** The contents of the hash after the write. */
 export function plannedHash({ lastUpdated, fields }: DeviceWrite): ReadonlyMap<string, string> {
   return new Map([['last_updated', lastUpdated], ...pairs(fields)])
 }
 
-/** As in the scripts, which alone decide when something is written (a test compares the two). */
+/** The same as in the scripts, which alone decide on a write (a test compares the two). */
 const STORED_SHAPE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$/
 
 function outcomeOf(verdict: Verdict, present: PresentHash, believed: string | undefined): Outcome {
@@ -159,8 +159,8 @@ function pairs(fields: MetadataFields): [name: string, value: string][] {
   return found
 }
 
-/** What can be read of a record that may be invalid. */
-function namedIn({ value }: SourceRecord): Partial<Record<'device_id' | 'timestamp', string>> {
+/** Reads what it can from a record that may be invalid. */
+function readTextFields({ value }: SourceRecord): Partial<Record<'device_id' | 'timestamp', string>> {
   if (value === null) return {}
   const decoded = decodeJson(value)
   if (decoded.kind !== 'json' || typeof decoded.json !== 'object' || decoded.json === null) return {}

@@ -1,8 +1,8 @@
 import type { ValidatedOutput } from '../../../shared/contract/messages.ts'
 
 /**
- * The content of a device hash without `last_updated`: name, value, name, value, …, the names in the order
- * of their UTF-8 bytes. This order makes contents comparable (order.ts).
+ * The content of a device hash without `last_updated`: name, value, name, value, …, ordered by the UTF-8
+ * bytes of the names. This order makes contents comparable (order.ts).
  */
 export type MetadataFields = readonly string[]
 
@@ -20,7 +20,7 @@ const RESERVED_FIELD = 'last_updated'
 
 /**
  * @param metadata the known fields, validated.
- * @param raw the same object as it was sent, for the extra fields.
+ * @param raw the same object as sent, for the extra fields.
  */
 export function metadataFields(metadata: Metadata, raw: unknown, extra: ExtraFields): MetadataFields {
   const fields: string[] = []
@@ -44,8 +44,8 @@ function pushField(fields: string[], name: string, value: unknown): void {
 }
 
 /**
- * A string as it is; boolean, number, list and object as compact JSON; undefined for what has no value
- * (null, and the infinity that JSON.parse makes of 1e999): the hash has no such field then. Lone surrogates
+ * A string unchanged; a boolean, number, array or object as compact JSON; undefined for what has no value
+ * (null, and the Infinity that JSON.parse returns for 1e999), which the hash then omits. Lone surrogates
  * become U+FFFD, as they would on the wire: what is compared must be what is stored.
  */
 export function fieldText(value: unknown): string | undefined {
@@ -74,7 +74,7 @@ function sortByName(fields: readonly string[]): string[] {
   return pairs.toSorted(([a], [b]) => compareUtf8(a, b)).flat()
 }
 
-/** By UTF-8 bytes, which is by code point; JavaScript's own order, by UTF-16 unit, differs above U+FFFF. */
+/** Compares UTF-8 bytes, which is code point order; JavaScript's order, by UTF-16 unit, differs above U+FFFF. */
 export function compareUtf8(a: string, b: string): number {
   if (a === b) return 0
   return Buffer.compare(Buffer.from(a), Buffer.from(b))

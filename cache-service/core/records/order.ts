@@ -1,13 +1,14 @@
 import { compareUtf8, type MetadataFields } from './metadata-fields.ts'
 
-/** What the order looks at: an update of a device, or what Redis holds of it. */
+/** What the order compares: an update of a device, or what Redis stores for it. */
 export type DeviceState = { readonly lastUpdated: string; readonly fields: MetadataFields }
 
 /**
- * The one total order (a last-writer-wins register): the later event time is greater; at equal event times
- * the greater canonical content, the bytes of `name\0value\0` over the names in byte order. Contents whose
- * canonical bytes agree although they differ (a value with a NUL inside can look like a further field) are
- * told apart field by field. The same order is in redis/apply-updates.lua; a property test proves them equal.
+ * The total order of states (a last-writer-wins register): the later event time is greater; at equal event
+ * times the greater canonical content, which is `name\0value\0` for each name in byte order. Different contents
+ * can have the same canonical bytes (a value that contains a NUL can look like a further field); these are
+ * compared field by field. redis/devices/apply-updates.lua implements the same order; a property test compares
+ * the two.
  *
  * @returns negative, zero or positive, as `a` is less than, equal to or greater than `b`.
  */

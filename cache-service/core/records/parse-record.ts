@@ -6,7 +6,7 @@ import { eventTimeFromMs, parseEventTime } from '../event-time.ts'
 import { metadataFields, type ExtraFields, type MetadataFields } from './metadata-fields.ts'
 import { recordTimeMs, type SourceRecord } from './source-record.ts'
 
-/** Why a record can never be applied. A closed set: it is a metric's label and a dead letter's header. */
+/** Why a record can never be applied. A closed set: it is a metric label and a dead-letter header. */
 export const REJECT_REASONS = [
   'empty_value',
   'value_too_large',
@@ -29,7 +29,7 @@ export type RejectReason = (typeof REJECT_REASONS)[number]
 
 export type DeviceUpdate = {
   readonly deviceId: DeviceId
-  /** The event time as it is stored: UTC, six fraction digits. */
+  /** The event time as stored: UTC, six fractional digits. */
   readonly lastUpdated: string
   readonly fields: MetadataFields
   /** Milliseconds since 1970; 0: never. */
@@ -38,7 +38,7 @@ export type DeviceUpdate = {
 
 export type Tombstone = {
   readonly deviceId: DeviceId
-  /** A stored `last_updated` up to here is deleted, a later one stays. */
+  /** A stored `last_updated` up to and including this is deleted; a later one is kept. */
   readonly deletesUpTo: string
 }
 
@@ -50,7 +50,7 @@ export type ParsedRecord =
   | { readonly kind: 'rejected'; readonly reason: RejectReason; readonly detail: string }
 
 export type ParseSettings = {
-  /** How long a device hash lives after its record's time; 0: for ever. */
+  /** How long a device hash lives, counted from the record time; 0: it never expires. */
   readonly metadataTtlMs: number
   readonly maxFutureSkewMs: number
   readonly maxRecordBytes: number
@@ -64,11 +64,11 @@ const MAX_REPORTED_ISSUES = 10
 export function parseRecord(record: SourceRecord, nowMs: number, settings: ParseSettings): ParsedRecord {
   const { value } = record
   if (value === null) return parseTombstone(record, nowMs, settings)
-  if (value.length === 0) return rejected('empty_value', 'the value has no bytes (a tombstone is null)')
+  if (value.length === 0) return rejected('empty_value', 'the value is empty (a tombstone must be null)')
   if (value.length > settings.maxRecordBytes) {
     return rejected(
       'value_too_large',
-      `${value.length} bytes, more than the ${settings.maxRecordBytes} of MAX_RECORD_BYTES`,
+      `the value has ${value.length} bytes, more than MAX_RECORD_BYTES (${settings.maxRecordBytes})`,
     )
   }
   const decoded = decodeJson(value)
@@ -76,7 +76,7 @@ export function parseRecord(record: SourceRecord, nowMs: number, settings: Parse
   if (decoded.kind === 'not_json') return rejected('not_json', decoded.detail)
   const { json } = decoded
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    return rejected('not_an_object', `a JSON object is expected, this is ${describeJson(json)}`)
+    return rejected('not_an_object', `expected a JSON object, but got ${describeJson(json)}`)
   }
   if (!nestsWithin(json, MAX_NESTING)) return rejected('too_deep', `nested deeper than ${MAX_NESTING} levels`)
   const validated = validatedOutputSchema.safeParse(json)
@@ -87,14 +87,14 @@ export function parseRecord(record: SourceRecord, nowMs: number, settings: Parse
   if (deviceId === undefined) {
     return rejected(
       'bad_device_id',
-      'device_id: 1 to 256 bytes of well-formed UTF-8 without control characters',
+      'device_id must be 1 to 256 bytes of well-formed UTF-8 without control characters',
     )
   }
   const recordMs = recordTimeMs(record, nowMs)
   let eventTime =
     timestamp === undefined || timestamp === null ? eventTimeFromMs(recordMs) : parseEventTime(timestamp)
   if (eventTime === undefined) {
-    return rejected('bad_timestamp', 'timestamp: an ISO 8601 date and time between 1970 and 9999 is expected')
+    return rejected('bad_timestamp', 'timestamp must be an ISO 8601 date and time between 1970 and 9999')
   }
   if (metadata === undefined || metadata === null) return { kind: 'skipped', reason: 'no_metadata' }
   const rawMetadata = 'metadata' in json ? json.metadata : undefined
@@ -124,7 +124,7 @@ function parseTombstone(record: SourceRecord, nowMs: number, settings: ParseSett
     deviceId = undefined
   }
   if (deviceId === undefined)
-    return rejected('bad_key', 'a tombstone (null value) needs a device id as its key')
+    return rejected('bad_key', 'a tombstone (null value) must have a valid device id as its key')
   const deletesUpTo = eventTimeFromMs(recordTimeMs(record, nowMs) + settings.maxFutureSkewMs).text
   return { kind: 'tombstone', tombstone: { deviceId, deletesUpTo } }
 }
@@ -133,7 +133,7 @@ function rejected(reason: RejectReason, detail: string): ParsedRecord {
   return { kind: 'rejected', reason, detail }
 }
 
-/** The first issue names the reason; the detail lists path, code and message of up to ten. */
+/** The first issue determines the reason; the detail lists path, code and message of up to ten issues. */
 function rejectedBySchema(json: object, error: z.ZodError): ParsedRecord {
   const detail = error.issues
     .slice(0, MAX_REPORTED_ISSUES)
@@ -157,7 +157,7 @@ function schemaReason(json: object, field: PropertyKey | undefined): RejectReaso
 
 function describeJson(json: unknown): string {
   if (json === null) return 'null'
-  return Array.isArray(json) ? 'a list' : `a ${typeof json}`
+  return Array.isArray(json) ? 'an array' : `a ${typeof json}`
 }
 
 function countFields(metadata: unknown): number {

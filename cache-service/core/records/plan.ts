@@ -6,24 +6,24 @@ import type { MetadataFields } from './metadata-fields.ts'
 import { parseRecord, type ParseSettings, type RejectReason } from './parse-record.ts'
 import { recordTimeMs, type SourceRecord } from './source-record.ts'
 
-/** A write plan is plain data: what to send to Redis for one chunk, and what to say of the other records. */
+/** A write plan is plain data: what to send to Redis for one chunk, and what to report about the other records. */
 export type ChunkPlan = {
   readonly deletes: readonly DeviceDelete[]
   readonly updates: readonly DeviceWrite[]
-  /** A stored `last_updated` above this (now + one day) is not believed. */
+  /** A stored `last_updated` above this (now + one day) is not trusted: it counts as older than any other. */
   readonly believedUpTo: string
   readonly rejections: readonly Rejection[]
   readonly superseded: number
   readonly tombstones: number
   readonly skipped: number
   readonly expired: number
-  /** Records whose event time was too far ahead of their record time. */
+  /** Number of records whose event time was too far ahead of their record time. */
   readonly clockSkews: number
-  /** Record times, for the age at which they become durable; one a record. */
+  /** One record time per record, for the age at which the records become durable. */
   readonly recordTimesMs: Float64Array
-  /** `internal_error`s since the last record that our code could handle, over chunks. */
+  /** Number of `internal_error`s since the last record that our code handled, across chunks. */
   readonly internalErrorsInARow: number
-  /** The greatest that number has been within this chunk. */
+  /** The maximum of that number within this chunk. */
   readonly mostInternalErrorsInARow: number
 }
 
@@ -34,7 +34,7 @@ export type DeviceDelete = {
 }
 
 export type DeviceWrite = {
-  /** Place in the chunk of the record that won. */
+  /** Index in the chunk of the winning record. */
   readonly index: number
   readonly deviceId: DeviceId
   readonly lastUpdated: string
@@ -47,13 +47,13 @@ export type Rejection = { readonly index: number; readonly reason: RejectReason;
 export type PlanContext = {
   readonly nowMs: number
   readonly settings: ParseSettings
-  /** From the plan of the chunk before. */
+  /** From the plan of the previous chunk. */
   readonly internalErrorsInARow: number
 }
 
 const DAY_MS = 86_400_000
 
-/** @param parse replaced only by the test of what happens when it throws. */
+/** @param parse replaced only by the test for a parser that throws. */
 export function planChunk(
   records: readonly SourceRecord[],
   context: PlanContext,
@@ -97,7 +97,7 @@ export function planChunk(
     }
   }
 
-  // A stream, so that what is superseded is garbage at once.
+  // A generator, so that superseded updates can be garbage-collected immediately.
   function* changes(): Generator<Change> {
     for (let index = 0; index < records.length; index++) {
       const record = records[index]

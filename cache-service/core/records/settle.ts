@@ -3,7 +3,7 @@ import type { ServiceError } from '../../../shared/errors.ts'
 import type { ChunkPlan, Rejection } from './plan.ts'
 import type { WriteOutcome } from './write-outcome.ts'
 
-/** What became of a record. A closed set; a process's sum over it is what the process consumed. */
+/** What happened to a record. A closed set: the sum over all results is the number of records consumed. */
 export const RECORD_RESULTS = [
   'applied',
   'unchanged',
@@ -19,14 +19,14 @@ export type ResultCounts = Readonly<Record<RecordResult, number>>
 
 export type Settled = {
   readonly counts: ResultCounts
-  /** Those of the plan and those that Redis refused, in the order of the records. */
+  /** The plan's rejections and the records that Redis refused, in record order. */
   readonly rejections: readonly Rejection[]
-  /** Every id whose hash exists, whatever its status: a crash may have come between hash and index. */
+  /** Every id whose hash exists, whatever its status: a crash may have happened between hash and index. */
   readonly indexed: readonly DeviceId[]
   readonly unindexed: readonly DeviceId[]
 }
 
-/** Plan and answers → counts, dead letters, and what the device index must learn. */
+/** Turns the plan and Redis's replies into counts, dead letters and changes of the device index. */
 export function settle(plan: ChunkPlan, outcome: WriteOutcome): Settled {
   const refusals: Rejection[] = []
   const unindexed = new Set<DeviceId>()
@@ -44,7 +44,7 @@ export function settle(plan: ChunkPlan, outcome: WriteOutcome): Settled {
   const indexed: DeviceId[] = []
   for (const [i, { index, deviceId }] of plan.updates.entries()) {
     const status = outcome.updates[i]
-    if (status === undefined) throw new Error('a device of the plan has no answer')
+    if (status === undefined) throw new Error('Redis returned no status for a planned update')
     if (typeof status === 'object') {
       refusals.push(refusal(index, status.refused))
     } else {

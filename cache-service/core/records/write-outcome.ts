@@ -1,10 +1,10 @@
 import type { ServiceError } from '../../../shared/errors.ts'
 
-/** What Redis answered for one device: its status, or an error that concerns this key alone. */
+/** Redis's reply for one device: its status, or an error that concerns only this key. */
 export type WriteStatus = 'changed' | 'unchanged' | 'stale' | { readonly refused: ServiceError }
 export type DeleteStatus = 'deleted' | 'absent' | 'kept' | { readonly refused: ServiceError }
 
-/** In the order of the plan's deletes and updates. */
+/** One status per delete and update of the plan, in the plan's order. */
 export type WriteOutcome = {
   readonly deletes: readonly DeleteStatus[]
   readonly updates: readonly WriteStatus[]

@@ -14,17 +14,17 @@ export type DeadLetterScanDependencies = {
 export type ScannedDeadLetters = {
   readonly read: number
   readonly matching: number
-  /** Other services' messages in the same topic, and such as can't be understood. */
+  /** Messages of other services in the same topic, and unreadable ones. */
   readonly foreign: number
-  /** Partitions of which only the last offsets were read. */
+  /** Partitions of which only the last `lastOffsets` offsets were read. */
   readonly cut: readonly number[]
 }
 
 /**
- * Shows every dead letter that the error topic holds now, and that the filter lets pass, to `visit`, which is waited for.
- * Dead letters of one partition come in their order. Rejects with a ServiceError, or with what `visit` threw.
+ * Calls and awaits `visit` for every dead letter that is now in the error topic and matches the filter, in offset
+ * order within a partition. Rejects with a ServiceError, or with the error that `visit` threw.
  *
- * @param lastOffsets no more than so many of each partition, the last ones.
+ * @param lastOffsets maximum number of offsets to read per partition, from the end.
  */
 export async function scanDeadLetters(
   { errorTopic, bounds, reader, stop, progress }: DeadLetterScanDependencies,
@@ -57,7 +57,7 @@ export async function scanDeadLetters(
   return { ...counts, cut }
 }
 
-/** No more of the topic than is needed: the rest is for the filter. */
+/** The smallest ranges that contain all matching dead letters; the filter decides on each dead letter in them. */
 async function rangesOf(
   bounds: TopicBounds,
   topic: string,

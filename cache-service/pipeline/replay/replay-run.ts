@@ -15,22 +15,22 @@ export type ReplaySummary = {
   readonly scanned: ScannedDeadLetters
   readonly counts: Readonly<Record<ReplayResult, number>>
   readonly failed: number
-  /** The outage that ended it before its end; what is left may be replayed later. */
+  /** The outage that ended the run early; the remaining dead letters can be replayed later. */
   readonly endedBy: ServiceError | undefined
-  /** We were told to stop: what was in hand is finished, the rest is left. */
+  /** True if the run was stopped: the batch in progress was finished, the rest was not replayed. */
   readonly isInterrupted: boolean
 }
 
-/** Dead letters of a batch are held in memory, and those on different devices are replayed side by side. */
-const LETTERS_PER_BATCH = 64
+/** A batch is held in memory; its dead letters of different devices are replayed concurrently. */
+const DEAD_LETTERS_PER_BATCH = 64
 const BYTES_PER_BATCH = 8 * 1024 * 1024
 
-/** Replays all dead letters that the filter lets pass, and tells of each. Rejects with a ServiceError. */
+/** Replays all dead letters that match the filter, and reports each. Rejects with a ServiceError. */
 export async function runReplay(
   scan: DeadLetterScanDependencies,
   filter: DeadLetterFilter,
   replay: Replay,
-  tell: (replayed: ReplayedDeadLetter) => Promise<void> | void,
+  report: (replayed: ReplayedDeadLetter) => Promise<void> | void,
 ): Promise<ReplaySummary> {
   const counts = noResults()
   let batch: StoredDeadLetter[] = []
@@ -49,28 +49,28 @@ export async function runReplay(
       counts[outcome.result]++
       if (FAILED_RESULTS.has(outcome.result)) failed++
       outage ??= outcome.outage
-      await tell({ deadLetter, outcome })
+      await report({ deadLetter, outcome })
     }
-    if (outage !== undefined) throw new Ended(outage)
+    if (outage !== undefined) throw new EndedByOutage(outage)
   }
 
   let scanned: ScannedDeadLetters = { read: 0, matching: 0, foreign: 0, cut: [] }
   let endedBy: ServiceError | undefined
-  let inHand = Promise.resolve()
+  let flushing = Promise.resolve()
   try {
     scanned = await scanDeadLetters(scan, filter, async (deadLetter) => {
       batch.push(deadLetter)
       bytes += deadLetter.original.bytes?.length ?? 0
-      if (batch.length < LETTERS_PER_BATCH && bytes < BYTES_PER_BATCH) return
-      inHand = flush()
-      await inHand
+      if (batch.length < DEAD_LETTERS_PER_BATCH && bytes < BYTES_PER_BATCH) return
+      flushing = flush()
+      await flushing
     })
-    inHand = flush()
-    await inHand
+    flushing = flush()
+    await flushing
   } catch (error) {
-    // The reading ends at once; what was sent meanwhile must still be written down.
-    await inHand.catch(() => undefined)
-    if (error instanceof Ended) endedBy = error.outage
+    // Reading stops immediately, but the outcomes of the batch in progress must still be recorded.
+    await flushing.catch(() => undefined)
+    if (error instanceof EndedByOutage) endedBy = error.outage
     else if (!scan.stop.aborted) throw error
   }
   return { scanned, counts, failed, endedBy, isInterrupted: scan.stop.aborted }
@@ -94,7 +94,7 @@ function noResults(): Record<ReplayResult, number> {
   }
 }
 
-class Ended extends Error {
+class EndedByOutage extends Error {
   readonly outage: ServiceError
 
   constructor(outage: ServiceError) {

@@ -15,7 +15,7 @@ import type { ReplayProducer } from '../../kafka/replay-producer.ts'
 import type { DeviceIndex } from '../../redis/devices/device-index.ts'
 import type { DeviceWriter } from '../../redis/devices/device-writer.ts'
 
-/** What became of a dead letter, or, in a dry run, what would. A closed set. */
+/** What happened to a dead letter or, in a dry run, what would happen. A closed set. */
 export const REPLAY_RESULTS = [
   // to the cache
   'applied',
@@ -36,7 +36,7 @@ export const REPLAY_RESULTS = [
 ] as const
 export type ReplayResult = (typeof REPLAY_RESULTS)[number]
 
-/** Those after which somebody must look. */
+/** The results that an operator must look into. */
 export const FAILED_RESULTS: ReadonlySet<ReplayResult> = new Set<ReplayResult>([
   'outcome_unknown',
   'replayed_too_often',
@@ -48,20 +48,20 @@ export const FAILED_RESULTS: ReadonlySet<ReplayResult> = new Set<ReplayResult>([
 export type ReplayOutcome = {
   readonly result: ReplayResult
   readonly detail?: string
-  /** Why nothing more need be tried: a server is away, or refuses us. */
+  /** The reason to end the run: a server is unavailable, or refuses access. */
   readonly outage?: ServiceError
 }
 
-/** Where the records of dead letters go. */
+/** The destination of replayed records. */
 export type ReplayTarget = {
-  /** True: a record may not be written twice, even if we don't know whether it has been. */
+  /** True: a record must not be written twice, even if it is unknown whether it was written. */
   readonly isOnce: boolean
-  /** True: the dead letter's copy of the record is not enough, if the record itself can be had. */
+  /** True: the original record is preferred to the dead letter's copy, if it still exists. */
   readonly wantsSource: boolean
-  /** What speaks against it, apart from what may become of it: looked at before it is claimed. */
+  /** Returns why the record must not be sent, if so; called before the record is claimed in the ledger. */
   refuse(record: SourceRecord, deadLetter: StoredDeadLetter): ReplayOutcome | undefined
   send(record: SourceRecord, deadLetter: StoredDeadLetter): Promise<ReplayOutcome>
-  /** What `send` would do. Changes nothing. */
+  /** Returns the expected outcome of `send`, without changing anything. */
   preview(record: SourceRecord, deadLetter: StoredDeadLetter): Promise<ReplayOutcome>
 }
 
@@ -70,12 +70,12 @@ export type CacheTargetDependencies = {
   readonly writer: DeviceWriter
   readonly index: DeviceIndex
   readonly present: (deviceId: DeviceId) => Promise<PresentHash>
-  /** A device has changed, or is gone. */
+  /** Called when a device was changed or deleted. */
   readonly changed: (kind: 'changed' | 'deleted', deviceId: DeviceId) => void
   readonly now: () => number
 }
 
-/** Straight into Redis, by the way that the worker goes. Twice is as good as once. */
+/** Writes directly to Redis, with the worker's own functions. Idempotent. */
 export function createCacheTarget(dependencies: CacheTargetDependencies): ReplayTarget {
   const { changed, index, now, present, settings, writer } = dependencies
   return {
@@ -131,7 +131,7 @@ const RESULT_OF: Readonly<Record<Outcome, ReplayOutcome>> = {
   dead_lettered: { result: 'still_invalid' },
 }
 
-/** A record that fails again and again would go round for ever. */
+/** Keeps a record that fails repeatedly from being replayed endlessly. */
 export const MAX_REPLAYS = 3
 
 export type TopicTargetDependencies = {
@@ -141,19 +141,22 @@ export type TopicTargetDependencies = {
   readonly now: () => number
 }
 
-/** Back into the topic that it came from: to the same partition, with the same key and time. */
+/** Sends the record back to its topic: to the same partition, with the same key and timestamp. */
 export function createTopicTarget({ now, producer, settings, topic }: TopicTargetDependencies): ReplayTarget {
   return {
     isOnce: true,
     wantsSource: true,
     refuse(record, deadLetter) {
       if (deadLetter.source.topic !== topic) {
-        return { result: 'failed', detail: `it came from the topic ${deadLetter.source.topic}, not ${topic}` }
+        return {
+          result: 'failed',
+          detail: `the record came from topic ${deadLetter.source.topic}, not ${topic}`,
+        }
       }
       if (deadLetter.replayCount >= MAX_REPLAYS) {
         return {
           result: 'replayed_too_often',
-          detail: `it has been replayed ${deadLetter.replayCount} times, and ${MAX_REPLAYS} is the limit`,
+          detail: `the record has been replayed ${deadLetter.replayCount} times already; the limit is ${MAX_REPLAYS}`,
         }
       }
       const { verdict } = explainRecord(record, now(), settings)
@@ -172,7 +175,7 @@ export function createTopicTarget({ now, producer, settings, topic }: TopicTarge
         case 'unknown':
           return {
             result: 'outcome_unknown',
-            detail: `${outcome.error.message}: it may be in ${topic}, or not`,
+            detail: `${outcome.error.message}: the record may or may not be in ${topic}`,
             ...outageOf(outcome.error),
           }
       }

@@ -6,34 +6,35 @@ import type { ReplayOutcome, ReplayTarget } from './replay-target.ts'
 
 export type ReplayDependencies = {
   readonly target: ReplayTarget
-  /** Of the topic that the workers read. */
+  /** The topic that the workers read. */
   readonly sourceTopic: string
   readonly finder: RecordFinder
   readonly ledger: ReplayLedger
-  /** Dead letters that have been replayed before are replayed again. */
+  /** True: dead letters that were replayed before are replayed again. */
   readonly again: boolean
   readonly isDryRun: boolean
   readonly stop: AbortSignal
 }
 
-/** What became of each dead letter, in their order. Rejects with a ServiceError if Kafka or Redis could not be asked. */
+/** Returns the outcome of each dead letter, in order. Rejects with a ServiceError if reading Kafka or the ledger fails. */
 export type Replay = (deadLetters: readonly StoredDeadLetter[]) => Promise<ReplayOutcome[]>
 
 /**
- * A dead letter's way: was it replayed before? → the record as it was → may it be sent? → sent, and written down.
+ * For each dead letter: skip it if it was replayed before, find the original record, check that it may be sent, send
+ * it, and record that in the ledger.
  *
- * To the cache it is written down afterwards: a crash in between costs a second write of the same, which is
- * harmless. To the topic it is claimed before and confirmed afterwards: what was claimed and never confirmed may be
- * in the topic or not, is reported as such, and is sent again only with `again`.
+ * A replay to the cache is recorded afterwards: a crash in between only causes a second, idempotent write. A replay
+ * to the topic is claimed before and confirmed afterwards: a record that was claimed but never confirmed may or may
+ * not be in the topic; it is reported as `outcome_unknown`, and sent again only with `again`.
  */
 export function createReplay(dependencies: ReplayDependencies): Replay {
   const { again, finder, isDryRun, ledger, sourceTopic, stop, target } = dependencies
 
   return async function replay(deadLetters) {
     const states = again ? deadLetters.map((): LedgerState => 'new') : await ledger.look(deadLetters)
-    const outcomes = deadLetters.map((_, i) => fromLedger(states[i] ?? 'new', target.isOnce))
+    const outcomes = deadLetters.map((_, i) => outcomeFromLedger(states[i] ?? 'new', target.isOnce))
     const originals = await findOriginals(deadLetters.filter((_, i) => outcomes[i] === undefined))
-    // What concerns one device goes one after the other, in the order of the dead letters.
+    // The dead letters of one device are replayed sequentially, in order.
     const tails = new Map<string, Promise<ReplayOutcome>>()
     const replayed = deadLetters.map((deadLetter, i) => {
       const known = outcomes[i]
@@ -56,7 +57,7 @@ export function createReplay(dependencies: ReplayDependencies): Replay {
     original: Original | undefined,
   ): Promise<ReplayOutcome> {
     if (original?.kind !== 'found') {
-      return { result: 'original_gone', detail: original?.why ?? 'it was not looked for' }
+      return { result: 'original_gone', detail: original?.why ?? 'the record was not looked up' }
     }
     const { record } = original
     const refusal = target.refuse(record, deadLetter)
@@ -64,7 +65,7 @@ export function createReplay(dependencies: ReplayDependencies): Replay {
     if (isDryRun) return await target.preview(record, deadLetter)
     if (target.isOnce && !(await ledger.claim(deadLetter)) && !again) {
       const [state] = await ledger.look([deadLetter])
-      return fromLedger(state ?? 'claimed', true) ?? CLAIMED
+      return outcomeFromLedger(state ?? 'claimed', true) ?? CLAIMED
     }
     const outcome = await target.send(record, deadLetter)
     switch (outcome.result) {
@@ -75,11 +76,11 @@ export function createReplay(dependencies: ReplayDependencies): Replay {
       case 'outcome_unknown':
         return outcome
       default:
-        return (await ledger.confirm(deadLetter)) || again ? outcome : ALREADY
+        return (await ledger.confirm(deadLetter)) || again ? outcome : ALREADY_REPLAYED
     }
   }
 
-  /** Reads from the topic what the dead letters do not carry. */
+  /** Reads the records from the topic that the dead letters do not contain completely. */
   async function findOriginals(
     deadLetters: readonly StoredDeadLetter[],
   ): Promise<Map<StoredDeadLetter, Original>> {
@@ -90,16 +91,19 @@ export function createReplay(dependencies: ReplayDependencies): Replay {
       wanted.map(({ source }) => source),
       stop,
     )
-    const originals = new Map(deadLetters.map((deadLetter) => [deadLetter, carried(deadLetter)]))
+    const originals = new Map(deadLetters.map((deadLetter) => [deadLetter, carriedOriginal(deadLetter)]))
     for (const [i, deadLetter] of wanted.entries()) {
       const answer = found[i]
-      const carriedRecord = originals.get(deadLetter)
+      const copy = originals.get(deadLetter)
       if (answer === undefined) continue
       if (answer.kind === 'found' && isSameRecord(answer.record, deadLetter)) {
         originals.set(deadLetter, { kind: 'found', record: answer.record })
-      } else if (carriedRecord?.kind !== 'found') {
+      } else if (copy?.kind !== 'found') {
+        const { offset, partition } = deadLetter.source
         const why =
-          answer.kind === 'gone' ? answer.why : `another record is at its place in ${sourceTopic} now`
+          answer.kind === 'gone'
+            ? answer.why
+            : `${sourceTopic} ${partition}:${offset} is a different record now`
         originals.set(deadLetter, { kind: 'gone', why })
       }
     }
@@ -110,16 +114,17 @@ export function createReplay(dependencies: ReplayDependencies): Replay {
 type Original =
   { readonly kind: 'found'; readonly record: SourceRecord } | { readonly kind: 'gone'; readonly why: string }
 
-const ALREADY: ReplayOutcome = { result: 'already_replayed' }
+const ALREADY_REPLAYED: ReplayOutcome = { result: 'already_replayed' }
 const CLAIMED: ReplayOutcome = {
   result: 'outcome_unknown',
-  detail: 'a replay to the topic began with it and did not say how it ended: look for it in the topic',
+  detail:
+    'an earlier replay to the topic started and its outcome was not recorded: look for the record in the topic',
 }
 
-function fromLedger(state: LedgerState, isOnce: boolean): ReplayOutcome | undefined {
+function outcomeFromLedger(state: LedgerState, isOnce: boolean): ReplayOutcome | undefined {
   switch (state) {
     case 'confirmed':
-      return ALREADY
+      return ALREADY_REPLAYED
     case 'claimed':
       return isOnce ? CLAIMED : undefined
     case 'new':
@@ -127,13 +132,13 @@ function fromLedger(state: LedgerState, isOnce: boolean): ReplayOutcome | undefi
   }
 }
 
-/** The record as the dead letter carries it; its headers it does not carry. */
-function carried(deadLetter: StoredDeadLetter): Original {
+/** The record as stored in the dead letter, which does not include the record's headers. */
+function carriedOriginal(deadLetter: StoredDeadLetter): Original {
   const { isKeyCut, key, original, source } = deadLetter
   if (original.kind === 'cut' || isKeyCut) {
     return {
       kind: 'gone',
-      why: `the dead letter has no room for it, and it came from the topic ${source.topic}`,
+      why: `the dead letter does not contain the whole record, which came from topic ${source.topic}`,
     }
   }
   return {
@@ -147,7 +152,7 @@ function carried(deadLetter: StoredDeadLetter): Original {
   }
 }
 
-/** False if the topic was created again since, and something else lies at those coordinates. */
+/** False if the topic has been recreated since then and another record has these coordinates. */
 function isSameRecord(record: SourceRecord, { key, original, source }: StoredDeadLetter): boolean {
   const known = original.kind === 'tombstone' ? undefined : original.bytes
   return (

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { redisError } from '../../../shared/errors.ts'
-import { LISTED_MAX, type CacheValues } from '../../core/cache-queue/ports.ts'
+import type { CacheValues } from '../../core/cache-queue/cache-values.ts'
+import { LISTED_MAX } from '../../core/cache-queue/glob.ts'
 import { pipelineReplies, redisReply } from '../reply.ts'
 
 /** Keys examined by one SCAN: enough to save round trips, few enough not to block other clients for long. */

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
-import { LISTED_MAX, type PubsubAdmin } from '../../core/cache-queue/ports.ts'
+import { LISTED_MAX } from '../../core/cache-queue/glob.ts'
+import type { PubsubAdmin } from '../../core/cache-queue/pubsub-admin.ts'
 import { redisReply } from '../reply.ts'
 
 const CHANNELS_PER_CALL = 1_000

@@ -7,7 +7,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { storeDevice } from '../../support/records/cli-fixtures.ts'
-import { appendUpdate, deviceIdOf, hint } from '../../support/processes/client-world.ts'
+import { appendUpdate, hint } from '../../support/processes/client-world.ts'
+import { deviceId } from '../../support/records/record-builder.ts'
 import {
   asWritten,
   readExamples,
@@ -81,7 +82,7 @@ describe('the examples of docs/cli.md', () => {
     await rm(folder, { recursive: true })
   })
   beforeEach(async () => {
-    // As a worker does every few seconds.
+    // A worker writes its report every few seconds.
     const lag = [
       { partition: 0, records: 1, seconds: 0.4 },
       { partition: 1, records: 0, seconds: 0 },
@@ -105,12 +106,12 @@ async function prepareDevices(database: RedisDatabase): Promise<void> {
     persist: 'false',
   })
   await storeDevice(database, 'gw:7')
-  await database.client.hdel(deviceKey(deviceIdOf('gw:7')), 'datatype_name')
+  await database.client.hdel(deviceKey(deviceId('gw:7')), 'datatype_name')
   // Its hash has expired.
   await database.client.sadd(DEVICE_INDEX_KEY, 'sensor-0')
 }
 
-/** Four records, of which all but one are read. */
+/** Four records, of which the group has committed three. */
 async function prepareTopic(topic: string, group: string): Promise<void> {
   await createTopic(brokers, topic, { partitions: 2 })
   const kafka = new kafkajs.Kafka({ brokers: [...brokers], logLevel: kafkajs.logLevel.NOTHING })
@@ -118,7 +119,7 @@ async function prepareTopic(topic: string, group: string): Promise<void> {
   const admin = kafka.admin()
   try {
     await Promise.all([producer.connect(), admin.connect()])
-    // One partition a request: a retry of one half would send the other half twice.
+    // One partition per request: otherwise the retry of one partition could duplicate the records of the other.
     const value = '{}'
     await producer.send({ topic, messages: [0, 0, 0].map((partition) => ({ partition, value })) })
     await producer.send({ topic, messages: [{ partition: 1, value }] })
@@ -129,7 +130,7 @@ async function prepareTopic(topic: string, group: string): Promise<void> {
   }
 }
 
-/** Without what a server counts, and chance; devices come in no particular order. */
+/** Replaces counters of the server and random values, and sorts devices, whose order is not defined. */
 function tidyOutput(text: string): string {
   const known = text
     .replaceAll(/^(hit_rate_percent|memory|keys|redis_version|redis_uptime_s) +\S+$/gm, '$1 <some>')

@@ -7,16 +7,16 @@ import { readTopic } from '../../support/records/read-topic.ts'
 import { runCliProcess } from '../../support/processes/run-program.ts'
 import { openWorkerScenario, type ScenarioContext } from '../../support/processes/worker-scenario.ts'
 
-const LETTERS = 300
+const DEAD_LETTERS = 300
 
-/** Dead letters whose records are not in the topic, and a Redis whose writes can be held up. */
+/** Dead letters whose records are not in the topic, and a Redis whose writes can be paused. */
 async function openWithDeadLetters(context: ScenarioContext) {
   const scenario = await openWorkerScenario(context, {
     partitions: 1,
     ownRedis: {},
     env: { REDIS_TIMEOUT_S: '20', KAFKA_SESSION_TIMEOUT_S: '30' },
   })
-  await writeDeadLetters(scenario, validDeadLetters(LETTERS))
+  await writeDeadLetters(scenario, validDeadLetters(DEAD_LETTERS))
   return scenario
 }
 
@@ -24,7 +24,7 @@ test.each([
   ['cache', 'applied'],
   ['topic', 'sent'],
 ] as const)(
-  'Ctrl-C during a replay to the %s finishes what is in hand, counts it, and leaves the rest for the next',
+  'Ctrl-C during a replay to the %s finishes and counts the current dead letters, and the next replay does the rest',
   async (to, result) => {
     const { admin, env, kafka, redis, topic } = await openWithDeadLetters({
       onTestFinished,
@@ -38,33 +38,33 @@ test.each([
     expect(await running.exit).toBe(130)
     expect(running.output).toBe('')
     const done = Number(
-      new RegExp(`^interrupted, with ${result} (\\d+): run it again`, 'm').exec(running.errors)?.[1],
+      new RegExp(`^interrupted after ${result} (\\d+): run the command again`, 'm').exec(running.errors)?.[1],
     )
     expect(done).toBeGreaterThan(0)
-    expect(done).toBeLessThan(LETTERS)
+    expect(done).toBeLessThan(DEAD_LETTERS)
 
     const rest = await runCliProcess(['errors', 'replay', '--to', to, '-f', 'json'], env)
     expect(rest.code).toBe(0)
     expect(JSON.parse(rest.output)).toMatchObject({
-      results: { [result]: LETTERS - done, already_replayed: done },
+      results: { [result]: DEAD_LETTERS - done, already_replayed: done },
     })
-    if (to === 'cache') expect(await redis.scard('devices')).toBe(LETTERS)
+    if (to === 'cache') expect(await redis.scard('devices')).toBe(DEAD_LETTERS)
     else {
       const keys = (await readTopic(kafka, admin, topic)).map(({ key }) => String(key))
-      expect(keys).toHaveLength(LETTERS)
-      expect(new Set(keys).size).toBe(LETTERS)
+      expect(keys).toHaveLength(DEAD_LETTERS)
+      expect(new Set(keys).size).toBe(DEAD_LETTERS)
     }
   },
 )
 
-test('a reader who has seen enough ends a list without a complaint', async (context) => {
+test('a reader that closes the pipe ends a list without an error', async (context) => {
   const { env } = await openWithDeadLetters(context)
   const running = startCliProcess('cache-cli errors list -n 1000 -f json | head -1', env)
   expect(await running.exit).toBe(0)
   expect(running).toMatchObject({ output: '[\n', errors: '' })
 })
 
-test('the doctor ends soon when nothing answers', async () => {
+test('the doctor exits with 4 if no server can be reached', async () => {
   const { code, errors, output } = await runCliProcess(['doctor', '-f', 'json'], {
     KAFKA_BOOTSTRAP_SERVERS: '127.0.0.1:1,no-such-host.invalid:9092',
     REDIS_HOST: '127.0.0.1',
@@ -72,11 +72,11 @@ test('the doctor ends soon when nothing answers', async () => {
     METRICS_PORT: '0',
   })
   expect(code).toBe(4)
-  expect(errors).toMatch(/^3 failed, /)
+  expect(errors).toMatch(/^failed: 3, /)
   expect(JSON.parse(output)).toHaveLength(8)
 })
 
-test('the doctor does not wait for ever for servers that take a connection and say nothing', async () => {
+test('the doctor times out if servers accept connections but do not answer', async () => {
   const silent = createServer(() => undefined).listen(0, '127.0.0.1')
   onTestFinished(() => void silent.close())
   await new Promise((resolve) => silent.once('listening', resolve))

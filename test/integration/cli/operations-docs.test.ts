@@ -10,14 +10,14 @@ import {
   tidy,
   type ExampleWorld,
 } from '../../support/docs/doc-examples.ts'
-import { patiently } from '../../support/patiently.ts'
+import { patiently } from '../../support/eventually.ts'
 import { invalid, update } from '../../support/records/tagged-records.ts'
 import { openWorkerScenario, type WorkerScenario } from '../../support/processes/worker-scenario.ts'
 
 const DOCUMENT = join(import.meta.dirname, '../../../docs/cli-operations.md')
 const EXAMPLES = readExamples(readFileSync(DOCUMENT, 'utf8'))
 
-/** What the text around an example says has happened before it. */
+/** What must happen before an example, as the text around it says. */
 const BEFORE: Readonly<Record<string, (scenario: WorkerScenario) => Promise<unknown>>> = {
   'cache-cli errors replay --reason wrong_type': ({ redis }) => redis.del('device:sensor-1:metadata'),
   'cache-cli rebuild --dry-run': ({ group, redis }) =>
@@ -29,7 +29,7 @@ let scenario: WorkerScenario
 let world: ExampleWorld
 const releases: (() => Promise<void> | void)[] = []
 
-/** A worker that runs, has filled Redis, and has written two dead letters. */
+/** A running worker that has filled Redis and written two dead letters. */
 beforeAll(async () => {
   scenario = await openWorkerScenario(
     { onTestFinished: (release) => void releases.unshift(release), onTestFailed: () => undefined },
@@ -75,6 +75,6 @@ test.each(EXAMPLES)('line $line of docs/cli-operations.md: $command', async (exa
   expect(exitCode).toBe(example.exitCode)
 })
 
-test('every example that needs something to have happened is in the document', () => {
+test('every example with a preparation is in the document', () => {
   expect(EXAMPLES.map(({ command }) => command)).toEqual(expect.arrayContaining(Object.keys(BEFORE)))
 })

@@ -4,11 +4,11 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parseTokens } from '../../../cache-service/http/api-tokens.ts'
+import { parseTokens } from '../../../cache-service/http/tokens.ts'
 import { parseCsvText } from '../../support/records/cli-fixtures.ts'
 import { runCliHere } from '../../support/processes/run-cli-here.ts'
 
-// No server is asked by these: they work where none can be reached.
+// These commands work without any server.
 
 let folder: string
 
@@ -18,7 +18,7 @@ beforeAll(() => {
 afterAll(() => rm(folder, { recursive: true }))
 
 describe('config show', () => {
-  test('tells every option, its value and where that is from, and no secret', async () => {
+  test('prints every option with its value and source, but no secrets', async () => {
     const secret = join(folder, 'password')
     writeFileSync(secret, 'from-the-file\n')
     const env = {
@@ -29,16 +29,16 @@ describe('config show', () => {
     }
     const { errors, output } = await runCliHere(['config', 'show', '-f', 'json'], env)
     const settings: { name: string; value: string; from: string }[] = JSON.parse(output)
-    const told = new Map(settings.map(({ name, value, from }) => [name, `${value} (${from})`]))
-    expect(told.get('REDIS_HOST')).toBe('here (variable)')
-    expect(told.get('REDIS_PORT')).toBe('6379 (default)')
-    expect(told.get('LOG_LEVEL')).toBe('INFO (default)')
-    expect(told.get('REDIS_PASSWORD')).toMatch(/^\*\*\* \(file/)
-    expect(told.get('KAFKA_SASL_PASSWORD')).toBe('*** (variable)')
+    const shown = new Map(settings.map(({ name, value, from }) => [name, `${value} (${from})`]))
+    expect(shown.get('REDIS_HOST')).toBe('here (variable)')
+    expect(shown.get('REDIS_PORT')).toBe('6379 (default)')
+    expect(shown.get('LOG_LEVEL')).toBe('INFO (default)')
+    expect(shown.get('REDIS_PASSWORD')).toMatch(/^\*\*\* \(file/)
+    expect(shown.get('KAFKA_SASL_PASSWORD')).toBe('*** (variable)')
     expect(output + errors).not.toMatch(/hush|from-the-file/)
   })
 
-  test('can tell only what is changed, and what is wrong with it', async () => {
+  test('prints only the options that are set with --changed, and their problems', async () => {
     const { code, errors, output } = await runCliHere(['config', 'show', '--changed', '-f', 'csv'], {
       REDIS_PORT: 'x',
       REDIS_DB: '3',
@@ -53,35 +53,35 @@ describe('config show', () => {
 })
 
 describe('config validate', () => {
-  test('says that all is well, or with --quiet nothing', async () => {
-    const well = { code: 0, errors: '' }
+  test('reports a valid configuration, except with --quiet', async () => {
+    const success = { code: 0, errors: '' }
     expect(await runCliHere(['config', 'validate'])).toEqual({
-      ...well,
-      output: 'The configuration is good.\n',
+      ...success,
+      output: 'The configuration is valid.\n',
     })
-    expect(await runCliHere(['config', 'validate', '-q'])).toEqual({ ...well, output: '' })
-    expect(await runCliHere(['config', 'validate', '-f', 'json'])).toEqual({ ...well, output: '[]\n' })
+    expect(await runCliHere(['config', 'validate', '-q'])).toEqual({ ...success, output: '' })
+    expect(await runCliHere(['config', 'validate', '-f', 'json'])).toEqual({ ...success, output: '[]\n' })
   })
 
-  test('says all that is wrong at once, also with --quiet, and exits with 2', async () => {
+  test('reports all problems at once, even with --quiet, and exits with 2', async () => {
     const env = { REDIS_PORT: 'x', LOG_LEVEL: 'loud' }
     const { code, errors, output } = await runCliHere(['config', 'validate', '-q'], env)
     expect({ code, output }).toEqual({ code: 2, output: '' })
-    expect(errors).toContain("2 settings can't be used")
+    expect(errors).toContain('2 settings are invalid')
     expect(errors).toContain('LOG_LEVEL "loud" must be TRACE,')
     const json = await runCliHere(['config', 'validate', '-f', 'json'], env)
     expect(json).toMatchObject({ code: 2, errors: '' })
     expect(JSON.parse(json.output)).toMatchObject([{ variable: 'REDIS_PORT' }, { variable: 'LOG_LEVEL' }])
   })
 
-  test('warns of a name that is nearly one of ours', async () => {
+  test('warns of a variable whose name is similar to that of an option', async () => {
     const { code, errors } = await runCliHere(['config', 'validate'], { REDIS_HOTS: 'here' })
     expect(code).toBe(0)
     expect(errors).toMatch(/^warning: .*REDIS_HOTS.*REDIS_HOST/)
   })
 })
 
-test('a setting that can not be used ends every command that needs it with 2', async () => {
+test('every command that needs an invalid setting exits with 2', async () => {
   const commands = [['list'], ['get', 'a'], ['info'], ['lag'], ['watch'], ['sweep']]
   const ended = await Promise.all(commands.map((args) => runCliHere(args, { REDIS_PORT: 'x' })))
   expect(ended.map(({ code, output }) => `${code}${output}`)).toEqual(['2', '2', '2', '2', '2', '2'])
@@ -95,7 +95,7 @@ describe('token create', () => {
     return parsed.kind === 'ok' ? parsed.tokens : []
   }
 
-  test('prints a token of 256 bits once, and the entry that the API needs', async () => {
+  test('prints a new token of 256 bits, and the entry that the API needs', async () => {
     const { code, errors, output } = await create('--name', 'app', '-f', 'json')
     expect(code).toBe(0)
     const { entry, token }: { entry: unknown; token: string } = JSON.parse(output)
@@ -107,7 +107,7 @@ describe('token create', () => {
     expect(another.output).not.toContain(token)
   })
 
-  test('adds entries to a file that only its owner may read, each name once', async () => {
+  test('adds entries to a file that only its owner may read, and rejects a name that exists', async () => {
     const path = join(folder, 'tokens.jsonl')
     const a = await create('--name', 'a', '--scope', 'read,write', '--scope', 'admin', '--file', path)
     const b = await create('--name', 'b', '--expires', '90d', '--file', path)
@@ -125,7 +125,7 @@ describe('token create', () => {
     expect(readFileSync(path, 'utf8')).toBe(before)
   })
 
-  test('of a dozen at once loses none that it said it made', async () => {
+  test('loses no entry that it has reported if a dozen processes add one at the same time', async () => {
     const path = join(folder, 'many.jsonl')
     const names = Array.from({ length: 12 }, (_, i) => `n${i}`)
     const ended = await Promise.all(names.map((name) => create('--name', name, '--file', path)))
@@ -138,7 +138,7 @@ describe('token create', () => {
     ).toEqual(made.toSorted())
   })
 
-  test('of a bad name, scope or time is wrong usage, and makes nothing', async () => {
+  test('exits with 2 and creates nothing for an invalid name, scope or time', async () => {
     const path = join(folder, 'never.jsonl')
     const bad = [
       ['--name', 'a b'],
@@ -152,12 +152,12 @@ describe('token create', () => {
     expect(() => statSync(path)).toThrow('ENOENT')
   })
 
-  test('adds nothing to a file that is no list of tokens', async () => {
+  test('does not change a file that is not a list of tokens', async () => {
     const path = join(folder, 'other.json')
     writeFileSync(path, '{"name": 7}')
     const { code, errors } = await create('--name', 'a', '--file', path)
     expect(code).toBe(2)
-    expect(errors).toContain(`${path} can't take it`)
+    expect(errors).toContain(`the token can't be added to ${path}: it is not a list of tokens`)
     expect(readFileSync(path, 'utf8')).toBe('{"name": 7}')
   })
 })

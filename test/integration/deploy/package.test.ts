@@ -1,21 +1,30 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { cp, glob, readFile, stat, writeFile } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
+import { ReleaseStack } from '../../../cache-service/lifecycle/release-stack.ts'
 import { reservePort } from '../../support/servers/free-port.ts'
 import { appendUpdate, storeDevice } from '../../support/processes/client-world.ts'
-import { COMPILER, installPackage, type InstalledPackage } from '../../support/processes/npm-package.ts'
-import { patiently } from '../../support/patiently.ts'
+import {
+  COMPILER,
+  installPackage,
+  PACKAGE_WITHIN_MS,
+  type InstalledPackage,
+} from '../../support/processes/npm-package.ts'
+import { eventually, patiently } from '../../support/eventually.ts'
+import { productionPackages } from '../../support/processes/production-packages.ts'
 import { UPDATE_TYPES_KEY } from '../../../shared/contract/keys.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
 
 // The tarball, installed in an empty project: as others get us.
 
 const repository = join(import.meta.dirname, '../../..')
-const INSTALL_WITHIN_MS = 240_000
+const API_WITHIN_MS = 60_000
+const STOP_WITHIN_MS = 30_000
+// More than the limits of the steps together, so that the step that hangs is reported, with its output.
+const READY_WITHIN_MS = 30_000 + PACKAGE_WITHIN_MS + API_WITHIN_MS + 30_000
 
 const manifestSchema = z.object({
   version: z.string(),
@@ -28,11 +37,15 @@ let installed: InstalledPackage
 let manifest: z.output<typeof manifestSchema>
 /** The files of the package, sorted. */
 let files: string[]
-let api: { readonly url: string; readonly stop: () => Promise<unknown> }
+let api: { readonly url: string }
+
+const releases = new ReleaseStack()
 
 beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
+  releases.push('the Redis database', () => database.release())
   installed = await installPackage()
+  releases.push('the installed package', () => installed.remove())
   manifest = manifestSchema.parse(JSON.parse(await readFile(join(installed.home, 'package.json'), 'utf8')))
   const found: string[] = []
   for await (const file of glob('**/*', { cwd: installed.home, withFileTypes: true })) {
@@ -40,17 +53,16 @@ beforeAll(async () => {
   }
   files = found.filter((file) => !file.startsWith('node_modules/')).sort()
   api = await startInstalledApi()
-}, INSTALL_WITHIN_MS)
+}, READY_WITHIN_MS)
 
-afterAll(async () => {
-  await api.stop()
-  await installed.remove()
-  await database.release()
-})
+afterAll(() => releases.releaseAll())
 
 /** `cache-service api`, by the command that npm has linked. */
 async function startInstalledApi() {
-  const [port, metricsPort] = [await reservePort(), await reservePort()]
+  const port = await reservePort()
+  releases.push('the port of the API', () => port.release())
+  const metricsPort = await reservePort()
+  releases.push('the port of the metrics', () => metricsPort.release())
   const child = spawn(join(installed.folder, 'node_modules/.bin/cache-service'), ['api'], {
     cwd: installed.folder,
     env: {
@@ -61,22 +73,30 @@ async function startInstalledApi() {
     },
   })
   let output = ''
+  let failure: string | undefined
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => (output += text))
   }
-  const ended = once(child, 'close')
-  const url = `http://127.0.0.1:${port.port}`
-  await patiently(async () => {
-    const ready = await fetch(`${url}/readyz`).catch(() => undefined)
-    if (ready?.status !== 200) throw new Error(output)
-  })
-  const stop = async (): Promise<unknown> => {
+  child.once('error', (error) => (failure = error.message))
+  child.once('exit', (code, signal) => (failure ??= `it ended with ${code ?? signal}`))
+  const closed = new Promise((resolve) => child.once('close', resolve))
+  releases.push('the API', async () => {
     child.kill('SIGTERM')
-    const [code]: unknown[] = await ended
-    await Promise.all([port.release(), metricsPort.release()])
-    return code
-  }
-  return { url, stop }
+    const overdue = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS)
+    await closed
+    clearTimeout(overdue)
+  })
+  const url = `http://127.0.0.1:${port.port}`
+  await eventually(
+    async () => {
+      if (failure !== undefined) return // thrown below, without waiting for the end of the time
+      const ready = await fetch(`${url}/readyz`).catch(() => undefined)
+      if (ready?.status !== 200) throw new Error(output)
+    },
+    { timeoutMs: API_WITHIN_MS, describe: 'the API of the installed package' },
+  )
+  if (failure !== undefined) throw new Error(`the API of the installed package: ${failure}\n${output}`)
+  return { url }
 }
 
 /** Those that are written: what a module's declarations, or a program, are made of is in the repository. */
@@ -141,6 +161,17 @@ describe('the package', () => {
     const folders = new Set(files.map((file) => (file.includes('/') ? file.slice(0, file.indexOf('/')) : '')))
     expect([...folders].sort()).toEqual(['', 'dist', 'docs', 'shared'])
     expect(files).toEqual(expect.arrayContaining(['CHANGELOG.md', 'LICENSE', 'README.md']))
+  })
+
+  test('needs the production dependencies of the lock file, and installs no others', async () => {
+    const top: string[] = []
+    for await (const path of glob(['node_modules/*', 'node_modules/@*/*'], { cwd: installed.folder })) {
+      if (!/\/(\.|@[^/]+$|@types\/node|iot-device-cache$)/.test(path)) top.push(path)
+    }
+    const locked = await productionPackages()
+    const required = locked.filter(({ isOptional }) => !isOptional).map(({ path }) => path)
+    expect(top).toEqual(expect.arrayContaining(required))
+    expect(locked.map(({ path }) => path)).toEqual(expect.arrayContaining(top))
   })
 
   test('is not bigger than it needs to be', async () => {
@@ -387,7 +418,7 @@ describe('the examples of docs/client.md', () => {
       CACHE_API: api.url,
     })
     expect([code, stderr]).toEqual([0, ''])
-    expect(stdout).toBe('sensor-1 measures Temperature\nasked near by: Temperature\n')
+    expect(stdout).toBe('sensor-1 measures Temperature\nfrom the near cache: Temperature\n')
   })
 
   test('client-watch.ts', async () => {

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vites
 import { createRecordFinder } from '../../../cache-service/kafka/record-finder.ts'
 import { createTopicBounds } from '../../../cache-service/kafka/topic-bounds.ts'
 import { TopicReader } from '../../../cache-service/kafka/topic-reader.ts'
-import { patiently } from '../../support/patiently.ts'
+import { patiently } from '../../support/eventually.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 
 const now = () => Date.now()
@@ -19,13 +19,13 @@ beforeAll(() => {
   })
 })
 
-/** A topic whose records say where they are: `partition:offset`. */
+/** A topic whose records contain their coordinates, as `partition:offset`. */
 async function numberedTopic(partitions: number, each: number): Promise<string> {
   const topic = uniqueName('numbered')
   await createTopic(inject('kafkaBrokers'), topic, { partitions })
   const producer = kafka.producer({ allowAutoTopicCreation: false })
   await producer.connect()
-  // Not in one request: of a topic that is this new one partition may be refused, and KafkaJS sends all of it again.
+  // Not in one request: one partition of such a new topic may be refused, and KafkaJS then sends everything again.
   for (let partition = 0; partition < partitions; partition++) {
     const messages = [...Array(each).keys()].map((offset) => ({ partition, value: `${partition}:${offset}` }))
     await producer.send({ topic, messages })
@@ -49,7 +49,7 @@ async function deleteRecordsBefore(topic: string, partition: number, offset: num
 }
 
 describe('a topic reader', () => {
-  test('visits the records of the ranges and no others, again and again, and tells how far it is', async () => {
+  test('visits exactly the records in the ranges, in any number of calls, and reports progress', async () => {
     const topic = await numberedTopic(2, 50)
     const reader = openReader(topic)
     const read = async (...ranges: [partition: number, from: number, to: number][]) => {
@@ -69,7 +69,7 @@ describe('a topic reader', () => {
     expect(await read([1, 0, 1], [1, 2, 3], [1, 4, 5])).toEqual(['1:0', '1:2', '1:4'])
   })
 
-  test('ends a partition at which the visitor has had enough', async () => {
+  test('stops reading a partition when the visitor returns false', async () => {
     const topic = await numberedTopic(1, 50)
     const visited: string[] = []
     await openReader(topic).read(
@@ -83,7 +83,7 @@ describe('a topic reader', () => {
     expect(visited).toEqual(['0:5', '0:6', '0:7'])
   })
 
-  test('ends although the last offsets of a range hold no records', async () => {
+  test('finishes if the last offsets of a range hold no records', async () => {
     const topic = await numberedTopic(1, 5)
     const producer = kafka.producer({
       transactionalId: uniqueName('tx'),
@@ -104,7 +104,7 @@ describe('a topic reader', () => {
     expect(visited).toEqual(['0:3', '0:4'])
   })
 
-  test('rejects with what the visitor threw, with the reason of the signal, and for a topic that is missing', async () => {
+  test("rejects with the visitor's error, with the signal's reason, and for a missing topic", async () => {
     const topic = await numberedTopic(1, 5)
     const reader = openReader(topic)
     const all = [{ partition: 0, from: 0, to: 5 }]
@@ -112,8 +112,8 @@ describe('a topic reader', () => {
       reader.read(all, () => Promise.reject(new Error('not this one')), { stop: never }),
     ).rejects.toThrow('not this one')
     const stop = new AbortController()
-    const reading = reader.read(all, async () => stop.abort(new Error('told to stop')), { stop: stop.signal })
-    await expect(reading).rejects.toThrow('told to stop')
+    const reading = reader.read(all, async () => stop.abort(new Error('stopped')), { stop: stop.signal })
+    await expect(reading).rejects.toThrow('stopped')
     let visited = 0
     await reader.read(all, async () => void visited++, { stop: never })
     expect(visited).toBe(5)
@@ -141,7 +141,7 @@ describe('a topic reader', () => {
   })
 })
 
-test('records are found by their coordinates, and of those that are gone it is said why', async () => {
+test('a record finder finds records by their coordinates, and explains why the others are gone', async () => {
   const topic = await numberedTopic(2, 10)
   await deleteRecordsBefore(topic, 1, 4)
   const bounds = createTopicBounds(kafka)
@@ -164,7 +164,7 @@ test('records are found by their coordinates, and of those that are gone it is s
       `Kafka has deleted ${topic} 1:3: the partition begins at 4`,
       `${topic} 1:10 does not exist: the partition ends at 10`,
       '1:9',
-      `${topic} has no partition 7 (any more)`,
+      `${topic} has no partition 7`,
     ],
   )
 })

@@ -4,7 +4,7 @@ import { openApi } from '../../../cache-service/roles/api.ts'
 import { openKvUpdater } from '../../../cache-service/roles/kv-updater.ts'
 import { eventually } from '../../support/eventually.ts'
 import { reservePort } from '../../support/servers/free-port.ts'
-import { redisAclOf } from '../../support/docs/readme.ts'
+import { redisAclOf } from '../../support/docs/redis-acl.ts'
 import { startRole } from '../../support/processes/role-run.ts'
 import { startOwnRedis } from '../../support/servers/servers.ts'
 
@@ -33,7 +33,7 @@ async function startAsUser(user: string) {
   return { admin, url, used, assertFits }
 }
 
-test('the api needs no more of Redis than the README says: neither KEYS nor a FLUSH, for one', async () => {
+test('the api needs exactly the Redis permissions of docs/configuration.md, which include neither KEYS nor FLUSH', async () => {
   const { admin, assertFits, url } = await startAsUser('api')
   await admin.hset('device:d:1:metadata', { persist: 'true', extra: 'x' })
   await admin.sadd('devices', 'd:1')
@@ -86,7 +86,7 @@ test('the api needs no more of Redis than the README says: neither KEYS nor a FL
   await assertFits()
 })
 
-test('the kv-updater needs no more of Redis than the README says', async () => {
+test('the kv-updater needs exactly the Redis permissions of docs/configuration.md', async () => {
   const { admin, assertFits, url, used } = await startAsUser('kv_updater')
   const updater = await startRole(openKvUpdater, { REDIS_URL: url })
   await eventually(async () => expect(await updater.isReady()).toBe(true))

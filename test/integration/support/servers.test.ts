@@ -17,14 +17,14 @@ import { createTopic, uniqueName, useRedisDatabase } from '../../support/test-sc
 
 const { Kafka, logLevel } = kafkajs
 
-test('the shared servers answer, and a topic is ready when it has been created', async () => {
+test('the shared servers answer, and a created topic is ready', async () => {
   const topic = uniqueName('topic')
   await createTopic(inject('kafkaBrokers'), topic, { partitions: 3 })
   const admin = await openAdmin(inject('kafkaBrokers'))
   expect(await admin.listTopics()).toContain(topic)
 })
 
-test('two leases of a shared Redis are two databases, and a released one is empty', async () => {
+test('two leases of the shared Redis get different databases, and a released database is empty', async () => {
   const first = await useRedisDatabase(inject('redisUrl'))
   const second = await useRedisDatabase(inject('redisUrl'))
   onTestFinished(() => second.release())
@@ -35,7 +35,7 @@ test('two leases of a shared Redis are two databases, and a released one is empt
   expect(await watcher.dbsize()).toBe(0)
 })
 
-test('an own Redis keeps its port and, with appendonly, its data when it is killed', async () => {
+test('an own Redis that is killed and restarted keeps its port and, with appendonly, its data', async () => {
   const redis = await ownRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
   const client = openRedis(redis.url, {})
   await client.set('key', 'kept')
@@ -47,7 +47,7 @@ test('an own Redis keeps its port and, with appendonly, its data when it is kill
   expect(await eventually(() => client.get('key'))).toBe('kept')
 })
 
-test('an own Redis takes its folder with it', async () => {
+test('stopping an own Redis removes its folder', async () => {
   const redis = await startOwnRedis()
   expect(existsSync(redis.folder)).toBe(true)
   await redis.stop()
@@ -55,7 +55,7 @@ test('an own Redis takes its folder with it', async () => {
   expect(redis.isRunning).toBe(false)
 })
 
-test('an own Redis with a password and an ACL user refuses the others', async () => {
+test('an own Redis with a password and an ACL user refuses everything else', async () => {
   const redis = await ownRedis({ password: 'secret', aclUsers: { reader: 'on >reading ~* +@read +ping' } })
   expect(await openRedis(redis.url, {}).ping()).toBe('PONG')
   const stranger = openRedis(`redis://127.0.0.1:${redis.port}`, { enableReadyCheck: false })
@@ -69,18 +69,18 @@ test('an own Redis with a password and an ACL user refuses the others', async ()
   expect(await reader.get('key')).toBeNull()
 })
 
-test('an own Redis by TLS is trusted by its authority alone', async () => {
+test('an own Redis with mutual TLS accepts only clients with its CA and a certificate', async () => {
   const redis = await ownRedis({ tls: 'mutual' })
   const { ca = '', clientCertificate: cert = '', clientKey: key = '' } = redis.tls ?? {}
   expect(redis.url).toMatch(/^rediss:/)
   expect(await openRedis(redis.url, { tls: { ca, cert, key } }).ping()).toBe('PONG')
-  const mistrusting = openRedis(redis.url, { tls: { cert, key } })
-  await expect(mistrusting.ping()).rejects.toThrow()
-  const nobody = openRedis(redis.url, { tls: { ca } })
-  await expect(nobody.ping()).rejects.toThrow()
+  const withoutCa = openRedis(redis.url, { tls: { cert, key } })
+  await expect(withoutCa.ping()).rejects.toThrow()
+  const withoutCertificate = openRedis(redis.url, { tls: { ca } })
+  await expect(withoutCertificate.ping()).rejects.toThrow()
 })
 
-test('an own Kafka keeps its topics when it is stopped, and when it is killed', async () => {
+test('an own Kafka keeps its topics when it is restarted and when it is killed', async () => {
   const kafka = await ownKafka({})
   const topic = uniqueName('topic')
   await createTopic(kafka.brokers, topic, { partitions: 2 })
@@ -91,7 +91,7 @@ test('an own Kafka keeps its topics when it is stopped, and when it is killed', 
   expect(await (await openAdmin(kafka.brokers)).listTopics()).toContain(topic)
 })
 
-test('a Kafka can be known before it exists', async () => {
+test('a reserved Kafka has an address before it is started', async () => {
   const kafka = await reserveOwnKafka()
   onTestFinished(() => kafka.stop())
   await expect(openAdmin(kafka.brokers)).rejects.toThrow('ECONNREFUSED')
@@ -100,7 +100,7 @@ test('a Kafka can be known before it exists', async () => {
 })
 
 test.for<KafkaSecurity>(['tls', 'sasl_plain', 'sasl_scram_256', 'sasl_scram_512', 'sasl_tls'])(
-  'an own Kafka with %s accepts who may, and refuses who may not',
+  'an own Kafka with %s accepts authorised clients and refuses others',
   async (security) => {
     const kafka = await ownKafka({ security })
     const admin = await openAdmin(kafka.brokers, kafka.client)
@@ -114,15 +114,15 @@ test.for<KafkaSecurity>(['tls', 'sasl_plain', 'sasl_scram_256', 'sasl_scram_512'
       await expect(openAdmin(kafka.brokers, impostor)).rejects.toThrow(/SASL|auth/i)
     }
     if (ssl !== undefined) {
-      const mistrusting = { ...kafka.client, ssl: true }
-      await expect(openAdmin(kafka.brokers, mistrusting)).rejects.toThrow(/certificate/)
+      const withoutCa = { ...kafka.client, ssl: true }
+      await expect(openAdmin(kafka.brokers, withoutCa)).rejects.toThrow(/certificate/)
     }
     const stranger = openAdmin(kafka.brokers).then((opened) => opened.listTopics())
     await expect(stranger).rejects.toThrow()
   },
 )
 
-test('three brokers form a cluster that outlives one of them', async () => {
+test('three brokers form a cluster that survives the loss of one', async () => {
   const brokers = await reserveOwnKafkaCluster(3)
   onTestFinished(async () => {
     await Promise.all(brokers.map((broker) => broker.stop()))

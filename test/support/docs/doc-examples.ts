@@ -1,40 +1,40 @@
 // The examples of a document: every fenced block of the language `console`, as a terminal would show it.
 //
-//   $ cache-cli get a b --format json      a command; NAME=value may stand before it, and `| cache-cli …` after it
-//   [ …                                    all that is shown, results and remarks as they come
-//   $ echo $?                              its exit code, if that is not 0
+//   $ cache-cli get a b --format json      a command, optionally after NAME=value and before `| cache-cli …`
+//   [ …                                    everything that is shown, stdout and stderr in the order of output
+//   $ echo $?                              followed by the exit code, if it is not 0
 //   3
-//   ^C                                     as the last line: shown until here, then interrupted (130)
+//   ^C                                     as the last line: the command is interrupted after this output (130)
 //
-// A line of nothing but `…` stands for any lines, `…` within a line for any text.
+// A line that is only `…` stands for any lines, `…` within a line for any text.
 import { eventually } from '../eventually.ts'
 import { runCliHere, startCliHere } from '../processes/run-cli-here.ts'
 
 export type DocExample = {
-  /** The line with the $, without it. */
+  /** The command line, without the $. */
   readonly command: string
-  /** In the document, from 1. */
+  /** Line number in the document, from 1. */
   readonly line: number
-  /** What is to be shown, without the line break at its end. */
+  /** The expected output, without the line break at its end. */
   readonly shown: string
   readonly exitCode: number
   readonly isInterrupted: boolean
 }
 
-/** What the examples of a document need, and what they may not say literally. */
+/** The environment of the examples, and what differs between runs. */
 export type ExampleWorld = {
   readonly env: Readonly<Record<string, string>>
-  /** What stands in the document for an address or a path of this run: in arguments, variables, and what is shown. */
+  /** Text of the document → the address or path of this run; applied to arguments, variables and output. */
   readonly aliases: Readonly<Record<string, string>>
-  /** Others change from run to run; both sides are compared after it. Times, and runs of blanks, are equal anyway. */
+  /** Removes what changes from run to run, on both sides. Times and runs of blanks are always treated as equal. */
   readonly tidy?: (text: string) => string
-  /** Called when something is shown by a command that is to be interrupted, for what it is to see. */
+  /** Called as soon as a command that will be interrupted shows output: causes the events that it should show. */
   readonly happen?: (example: DocExample) => Promise<void>
 }
 
 export type ExampleRun = { readonly shown: string; readonly exitCode: number }
 
-/** @throws Error for a block that can't be run. */
+/** @throws Error for a block that can't be executed. */
 export function readExamples(markdown: string): DocExample[] {
   const examples: DocExample[] = []
   let block: DocExample[] | undefined
@@ -55,11 +55,11 @@ function addLine(block: DocExample[], text: string, line: number): void {
   const last = block.at(-1)
   const command = /^\$ (.*)$/.exec(text)?.[1]
   if (command === undefined) {
-    if (last === undefined) throw new Error(`line ${line}: a block of examples begins with a command`)
+    if (last === undefined) throw new Error(`line ${line}: a block must begin with a command`)
     const isCode = Number.isNaN(last.exitCode)
     block[block.length - 1] = isCode ? { ...last, exitCode: Number(text) } : shownBy(last, text)
   } else if (command === 'echo $?') {
-    if (last === undefined) throw new Error(`line ${line}: no command ended before`)
+    if (last === undefined) throw new Error(`line ${line}: no command precedes this line`)
     block[block.length - 1] = { ...last, exitCode: NaN }
   } else {
     parsePipeline(command)
@@ -73,7 +73,7 @@ function shownBy(example: DocExample, text: string): DocExample {
 }
 
 function withoutEnd(example: DocExample): DocExample {
-  if (Number.isNaN(example.exitCode)) throw new Error(`line ${example.line}: which exit code?`)
+  if (Number.isNaN(example.exitCode)) throw new Error(`line ${example.line}: the exit code is missing`)
   return { ...example, shown: example.shown.trimEnd() }
 }
 
@@ -87,12 +87,12 @@ function parsePipeline(command: string): Call[] {
     const variables = words.slice(0, at).map((word) => /^([A-Z_]+)=(.*)$/.exec(word))
     const env: Record<string, string> = {}
     for (const variable of variables) if (variable?.[1] !== undefined) env[variable[1]] = variable[2] ?? ''
-    if (at === -1 || variables.includes(null)) throw new Error(`an example that can't be run: ${command}`)
+    if (at === -1 || variables.includes(null)) throw new Error(`not a cache-cli command: ${command}`)
     return { env, args: words.slice(at + 1) }
   })
 }
 
-/** Runs it within this process; a pipeline one after the other. */
+/** Runs the example within this process; the commands of a pipeline run one after the other. */
 export async function runExample(example: DocExample, world: ExampleWorld): Promise<ExampleRun> {
   const calls = parsePipeline(example.command).map(({ args, env }) => ({
     args: args.map((word) => resolveAliases(word, world)),
@@ -106,24 +106,24 @@ export async function runExample(example: DocExample, world: ExampleWorld): Prom
     before += errors
   }
   const last = calls.at(-1)
-  if (last === undefined) throw new Error('a pipeline has a command')
+  if (last === undefined) throw new Error('a pipeline must contain a command')
   const running = startCliHere(last.args, last.env, { stdin })
   if (example.isInterrupted) {
     await eventually(() => {
-      if (running.shown === '') throw new Error('it shows nothing yet')
+      if (running.shown === '') throw new Error('no output yet')
     })
     await world.happen?.(example)
     await eventually(() => {
       const shown = before + running.shown
-      if (!isAsShown(shown, example, world)) throw new Error(`it shows ${shown}`)
-    }).catch(() => undefined) // the comparison of the caller tells more
+      if (!isAsShown(shown, example, world)) throw new Error(`the output is ${shown}`)
+    }).catch(() => undefined) // the caller's comparison gives a better message
     running.interrupt()
   }
   const { code } = await running.ended
   return { shown: before + running.shown, exitCode: code }
 }
 
-/** What was shown, to be compared with `tidy(example.shown, world)`: the same, if it is all that was promised. */
+/** The output, to be compared with `tidy(example.shown, world)`: equal if the output matches the example. */
 export function asWritten(shown: string, example: DocExample, world: ExampleWorld): string {
   return isAsShown(shown, example, world) ? tidy(example.shown, world) : tidy(shown, world)
 }
@@ -146,11 +146,11 @@ function escapePattern(text: string): string {
   return text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
 }
 
-/** What is compared, of what was shown and of what is written. */
+/** The form in which output and example are compared. */
 export function tidy(text: string, world: ExampleWorld): string {
-  let told = text
-  for (const [alias, meaning] of Object.entries(world.aliases)) told = told.replaceAll(meaning, alias)
-  const timeless = (world.tidy?.(told) ?? told).replaceAll(
+  let renamed = text
+  for (const [alias, meaning] of Object.entries(world.aliases)) renamed = renamed.replaceAll(meaning, alias)
+  const timeless = (world.tidy?.(renamed) ?? renamed).replaceAll(
     /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)/g,
     '<time>',
   )

@@ -10,7 +10,7 @@ const UUID_V5 = /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f
 const ISO_UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$/
 const BODY_FIELDS = ['error', 'original_message', 'request_id', 'service', 'timestamp']
 
-/** One or more dead letters for each rejected record, with all that is known of it; none for any other record. */
+/** Checks that each rejected record has one or more correct dead letters, and that no other record has any. */
 export function deadLetterDifferences(
   records: readonly ProducedRecord[],
   deadLetters: readonly TopicMessage[],
@@ -46,7 +46,7 @@ export function deadLetterDifferences(
   }
   for (const [coordinates, [deadLetter]] of byCoordinates) {
     differences.push(
-      `a dead letter (${deadLetter?.headers['reason']}) for ${coordinates}, which is no invalid record`,
+      `a dead letter (${deadLetter?.headers['reason']}) for ${coordinates}, which is not an invalid record`,
     )
   }
   return differences
@@ -79,8 +79,8 @@ function deadLetterProblems(
   )
 
   const body = parseObject(deadLetter.value)
-  if (body === undefined) return [...problems, 'its value is no JSON object']
-  // What is too large to be a record is too large to be parsed for a dead letter.
+  if (body === undefined) return [...problems, 'its value is not a JSON object']
+  // A record that is too large to be parsed is not parsed for its dead letter either.
   const message = reason === 'value_too_large' ? undefined : parseObject(record.value)
   const requestId = message?.['request_id']
   expectEqual('the fields', Object.keys(body).toSorted(), BODY_FIELDS)
@@ -91,7 +91,7 @@ function deadLetterProblems(
   if (typeof requestId === 'string' && requestId !== '')
     expectEqual('the key', text(deadLetter.key), requestId)
   else if (!UUID_V5.test(text(deadLetter.key) ?? ''))
-    problems.push(`the key ${text(deadLetter.key)} is no UUIDv5`)
+    problems.push(`the key ${text(deadLetter.key)} is not a UUIDv5`)
   if (!ISO_UTC.test(String(body['timestamp']))) problems.push(`timestamp is ${show(body['timestamp'])}`)
   if (typeof body['error'] !== 'string' || body['error'] === '') {
     problems.push(`error is ${show(body['error'])}`)

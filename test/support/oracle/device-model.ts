@@ -1,10 +1,10 @@
-// What the cache must hold, worked out from the records' tags by the plainest means: every record in turn, no
-// chunks, no scripts. It shares no code with the service, so that an error of one is not an error of both.
+// The expected content of the cache, computed from the records' tags in the simplest way: record by record, without
+// chunks or scripts. It shares no code with the service, so that they do not share errors.
 
 import type { RecordAbout } from '../../simulator/simulated-record.ts'
 import { PythonFloat, type PythonDict, type PythonValue } from '../../simulator/python-text.ts'
 
-/** What a record must become. The fleet's tags say it; records made by hand say it in the same words. */
+/** The expected outcome of a record. The fleet's tags and hand-made records have the same format. */
 export type Expectation =
   | Pick<Extract<RecordAbout, { outcome: 'update' }>, 'outcome' | 'deviceId' | 'lastUpdated' | 'metadata'>
   | { readonly outcome: 'tombstone'; readonly deviceId: string }
@@ -12,11 +12,11 @@ export type Expectation =
   | {
       readonly outcome: 'rejected'
       readonly reason: string
-      /** Its dead letter is larger than the error topic takes. */
+      /** Its dead letter is larger than the error topic accepts. */
       readonly isShortened?: boolean
     }
 
-/** An acknowledged record. `life`: a topic that is deleted and created again begins the next one at offset 0. */
+/** An acknowledged record. `life` counts how often the topic was recreated; offsets restart at 0 in each life. */
 export type ProducedRecord = {
   readonly life: number
   readonly partition: number
@@ -41,7 +41,7 @@ export type DeviceHash = {
 
 const KNOWN_FIELDS = ['datatype_id', 'datatype_name', 'datatype_unit', 'persist']
 
-/** @param records of each partition in the order of their offsets; partitions may be mixed. */
+/** @param records those of one partition in offset order; partitions may be interleaved. */
 export function modelDevices(
   records: Iterable<ProducedRecord>,
   settings: ModelSettings,

@@ -4,8 +4,8 @@ import { literalOrder } from '../records/arbitrary-states.ts'
 import type { ModelHash } from './redis-model.ts'
 
 /**
- * What must be left of records without tombstones, by the plainest means: of each device the greatest update,
- * and the latest expiry. No chunks, no plans, no state in between.
+ * The expected result of records without tombstones, computed in the simplest way: for each device the greatest update
+ * and the latest expiry. No chunks, no plans, no intermediate state.
  */
 export function greatestUpdates(
   records: readonly SourceRecord[],

@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Redis } from 'ioredis'
 import type { Admin, Kafka } from 'kafkajs'
+import packageFile from '../../../package.json' with { type: 'json' }
 import { deadLetterDifferences } from './dead-letter-check.ts'
 import {
   compareHashes,
@@ -14,7 +13,6 @@ import {
 import { eventually } from '../eventually.ts'
 import { readTopic } from '../records/read-topic.ts'
 
-const packagePath = join(import.meta.dirname, '../../..', 'package.json')
 const MAX_REPORTED = 40
 
 export type OracleOptions = {
@@ -28,18 +26,18 @@ export type OracleOptions = {
 }
 
 export type Comparison = {
-  /** Asks for the sum of messages_total over all workers; without it conservation is not judged. */
+  /** Returns the sum of messages_total over all workers; without it the number of records is not checked. */
   readonly consumed?: () => number | Promise<number>
-  /** Some records came twice: consumed may be more than produced. */
+  /** Some records were delivered twice: consumed may exceed produced. */
   readonly redelivered?: boolean
-  /** Keys of Redis that are the test's own, and nobody else's business. */
+  /** Redis keys that the test itself writes; they are not checked. */
   readonly foreignKeys?: readonly string[]
 }
 
 /**
- * Knows every acknowledged input, and says what is different from it at rest: every device hash field by field
- * and its expiry, the index, keys that should not be, the committed offsets, the dead letters, and how many
- * records were consumed.
+ * Knows every acknowledged input record, and reports all differences from the expected state at rest: every field and
+ * the expiry of every device hash, the index, unexpected keys, the committed offsets, the dead letters, and the number
+ * of consumed records.
  */
 export class Oracle {
   readonly #options: OracleOptions
@@ -54,7 +52,7 @@ export class Oracle {
     return this.#life
   }
 
-  /** Acknowledged records that some worker had to consume. */
+  /** Number of acknowledged records that the workers had to consume. */
   get produced(): number {
     return this.#records.length
   }
@@ -67,12 +65,12 @@ export class Oracle {
     for (const record of records) this.#records.push(record)
   }
 
-  /** The topic was deleted and created again: what was read of it stays, and offsets begin anew. */
+  /** The topic was recreated: what was read of it stays, and offsets restart at 0. */
   beginNextLife(): void {
     this.#life += 1
   }
 
-  /** Kafka deleted the records from `from` to before `to`, and nobody had read them: they were never input. */
+  /** Kafka deleted the records from `from` to before `to` unread: they do not count as input. */
   deletedUnread(partition: number, from: number, to: number): void {
     this.#records = this.#records.filter(
       (record) =>
@@ -83,7 +81,7 @@ export class Oracle {
     )
   }
 
-  /** Offset after the last acknowledged record, by partition. */
+  /** The offset after the last acknowledged record, by partition. */
   ends(): Map<number, number> {
     const ends = new Map<number, number>()
     for (const { life, partition, offset } of this.#records) {
@@ -92,16 +90,16 @@ export class Oracle {
     return ends
   }
 
-  /** Committed offsets of the group, of the partitions that have one. */
+  /** The group's committed offsets, for the partitions that have one. */
   async committed(): Promise<Map<number, number>> {
     const { admin, group, topic } = this.#options
-    // A coordinator that is still loading says so, and KafkaJS does not ask again.
+    // KafkaJS does not retry if the coordinator is still loading.
     const [found] = await eventually(() => admin.fetchOffsets({ groupId: group, topics: [topic] }))
     const known = found?.partitions.map(({ partition, offset }) => [partition, Number(offset)] as const) ?? []
     return new Map(known.filter(([, offset]) => offset >= 0))
   }
 
-  /** Waits until the group has committed the end of every partition: the only sign of rest that there is. */
+  /** Waits until the group has committed the end of every partition, the only indication that it is at rest. */
   async caughtUp(timeoutMs = 60_000): Promise<void> {
     await eventually(
       async () => {
@@ -112,13 +110,13 @@ export class Oracle {
     )
   }
 
-  /** Waits for the commits, then compares once: what is committed must be there. */
+  /** Waits for the commits, then compares once: everything that is committed must be in Redis. */
   async assertCaughtUp(comparison: Comparison = {}, timeoutMs?: number): Promise<void> {
     await this.caughtUp(timeoutMs)
     assertNone(await this.differences(comparison))
   }
 
-  /** For what heals without a commit: compares until nothing differs. */
+  /** Compares until nothing differs, for changes that are not followed by a commit. */
   async assertHeals(comparison: Comparison = {}, timeoutMs = 60_000): Promise<void> {
     await eventually(async () => assertNone(await this.differences(comparison)), {
       timeoutMs,
@@ -136,12 +134,12 @@ export class Oracle {
     ]
   }
 
-  /** Redis alone: hashes, expiries, the index, keys that nobody should have written. */
+  /** Compares only Redis: hashes, expiries, the index and unexpected keys. */
   cacheDifferences(comparison: Comparison = {}): Promise<string[]> {
     return this.#cacheDifferences(this.#records, comparison)
   }
 
-  /** As if the records beyond the committed offsets did not exist: so it is after a worker has left in peace. */
+  /** Compares Redis with the records below the committed offsets: so it must be after a graceful shutdown. */
   async differencesAtCommit(): Promise<string[]> {
     const isCommitted = await this.#committedRecords()
     return this.#cacheDifferences(this.#records.filter(isCommitted))
@@ -177,9 +175,9 @@ export class Oracle {
   }
 
   /**
-   * What the committed offsets promise, whatever has been applied beyond them: every device is at least where
-   * the records below left it, and holds what one of its records said. To be asked while no worker runs.
-   * Devices with a tombstone beyond are not judged.
+   * Checks what the committed offsets guarantee, whatever has been applied beyond them: every device is at least at the
+   * state of the records below, and contains the fields of one of its records. Call it while no worker is running.
+   * Devices with a tombstone beyond the committed offsets are not checked.
    */
   async differencesBelowCommit(): Promise<string[]> {
     const { settings } = this.#options
@@ -195,11 +193,11 @@ export class Oracle {
       const { deviceId } = expectation
       possible.set(deviceId, [...(possible.get(deviceId) ?? []), hash.fields])
     }
-    const judged = [...promised].filter(([deviceId]) => !deletedBeyond.has(deviceId))
-    const found = await this.#readHashes(judged.map(([deviceId]) => deviceId))
+    const checked = [...promised].filter(([deviceId]) => !deletedBeyond.has(deviceId))
+    const found = await this.#readHashes(checked.map(([deviceId]) => deviceId))
     const index = new Set(await this.#options.redis.smembers('devices'))
     const differences: string[] = []
-    for (const [deviceId, { fields }] of judged) {
+    for (const [deviceId, { fields }] of checked) {
       const hash = found.get(deviceId)
       if (hash === undefined) {
         differences.push(`${deviceId} has no metadata, though its records are committed`)
@@ -210,7 +208,7 @@ export class Oracle {
         differences.push(`${deviceId} holds ${show(hash.fields)}, less than the committed ${show(fields)}`)
       }
       if (possible.get(deviceId)?.every((other) => show(other) !== show(hash.fields))) {
-        differences.push(`${deviceId} holds ${show(hash.fields)}, which none of its records said`)
+        differences.push(`${deviceId} holds ${show(hash.fields)}, which none of its records contains`)
       }
       if (hash.expiresAtMs < 0) differences.push(`${deviceId} never expires`)
     }
@@ -243,9 +241,9 @@ export class Oracle {
     })
   }
 
-  async #conservationDifferences({ consumed: ask, redelivered = false }: Comparison): Promise<string[]> {
-    if (ask === undefined) return []
-    const consumed = await ask()
+  async #conservationDifferences({ consumed: count, redelivered = false }: Comparison): Promise<string[]> {
+    if (count === undefined) return []
+    const consumed = await count()
     if (redelivered ? consumed >= this.produced : consumed === this.produced) return []
     return [`${consumed} records were consumed, ${this.produced} produced`]
   }
@@ -256,14 +254,17 @@ export class Oracle {
     const due = current.filter(isDue)
     const topics = await admin.listTopics()
     const deadLetters = topics.includes(errorTopic) ? await readTopic(kafka, admin, errorTopic) : []
-    // Beyond what is due there may be dead letters already; of records that are valid never.
+    // There may already be dead letters beyond what is due, but never for valid records.
     const sent = new Set(
       deadLetters.map(({ headers }) => `${headers['source_partition']}:${headers['source_offset']}`),
     )
     const early = current.filter(
       (record) => !isDue(record) && sent.has(`${record.partition}:${record.offset}`),
     )
-    return deadLetterDifferences([...due, ...early], deadLetters, { topic, serviceVersion: serviceVersion() })
+    return deadLetterDifferences([...due, ...early], deadLetters, {
+      topic,
+      serviceVersion: packageFile.version,
+    })
   }
 
   async #readHashes(deviceIds: readonly string[]): Promise<Map<string, DeviceHash>> {
@@ -292,7 +293,7 @@ export class Oracle {
   }
 }
 
-/** Throws with all of them, or the first few dozen. */
+/** Throws an error with all differences, up to a few dozen. */
 export function assertNone(differences: readonly string[]): void {
   if (differences.length === 0) return
   const shown = differences.slice(0, MAX_REPORTED).map((difference) => `  ${difference}`)
@@ -316,7 +317,7 @@ function hashDifferences(deviceId: string, expected: DeviceHash, found: DeviceHa
   if (found.expiresAtMs < 0) differences.push(`${deviceId} never expires`)
   else if (found.expiresAtMs !== expected.expiresAtMs) {
     differences.push(
-      `${deviceId} expires ${found.expiresAtMs - expected.expiresAtMs} ms later than its last record says`,
+      `${deviceId} expires ${found.expiresAtMs - expected.expiresAtMs} ms later than its records say`,
     )
   }
   return differences
@@ -332,9 +333,4 @@ function keyOf(deviceId: string): string {
 
 function show(fields: DeviceHash['fields']): string {
   return JSON.stringify(Object.entries(fields).toSorted())
-}
-
-function serviceVersion(): string {
-  const file: unknown = JSON.parse(readFileSync(packagePath, 'utf8'))
-  return typeof file === 'object' && file !== null && 'version' in file ? String(file.version) : ''
 }

@@ -14,12 +14,12 @@ export type ModelHash = {
   readonly expiresAtMs: number
 }
 
-/** What Redis would hold, by the rules that the service promises, in plain data. Nothing in it ever expires. */
+/** The content of Redis according to the documented rules, as plain data. Nothing in it ever expires. */
 export class RedisModel {
   readonly hashes = new Map<string, ModelHash>()
   readonly index = new Set<string>()
 
-  /** All deletes of a plan, then all updates: each a step in which a device occurs once. */
+  /** Applies all deletes of a plan, then all updates; a device occurs at most once in each of the two steps. */
   write(plan: ChunkPlan): WriteOutcome {
     return {
       deletes: plan.deletes.map(({ deviceId, deletesUpTo }) => this.#delete(deviceId, deletesUpTo)),
@@ -32,7 +32,7 @@ export class RedisModel {
     for (const id of unindexed) if (!this.hashes.has(id)) this.index.delete(id)
   }
 
-  /** To be compared with another one's. */
+  /** A sorted copy, to be compared with that of another model. */
   snapshot() {
     const sorted = [...this.hashes].sort(([a], [b]) => (a < b ? -1 : 1))
     return { hashes: Object.fromEntries(sorted), index: [...this.index].sort() }

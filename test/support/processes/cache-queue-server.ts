@@ -10,20 +10,20 @@ import { createLogger } from '../../../cache-service/telemetry/logger.ts'
 
 export type Answer = { status: number; body: unknown; headers: Headers }
 
-export type RedisServiceServer = {
+export type CacheQueueServer = {
   url: string
   get(path: string): Promise<Answer>
   send(method: string, path: string, body?: unknown): Promise<Answer>
-  /** The body as it is. */
+  /** Sends the text unchanged as the body. */
   sendText(method: string, path: string, text: string, contentType?: string): Promise<Answer>
   close(): Promise<void>
 }
 
-/** The Redis Service's routes alone, in the server that they share with others, on a free port. */
-export async function openRedisServiceServer(
+/** Only the routes of the cache-queue service, in the service's real HTTP server, on a free port. */
+export async function openCacheQueueServer(
   redis: Redis,
   protectedPrefixes: readonly string[] = [],
-): Promise<RedisServiceServer> {
+): Promise<CacheQueueServer> {
   const telemetry = { requestDone: () => undefined, requestFailed: () => undefined }
   const server = await createApiServer({
     version: '0.0.0-test',
@@ -46,18 +46,18 @@ export async function openRedisServiceServer(
   })
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
 
-  async function ask(path: string, init: RequestInit): Promise<Answer> {
+  async function request(path: string, init: RequestInit): Promise<Answer> {
     const reply = await fetch(url + path, init)
     const text = await reply.text()
     return { status: reply.status, body: text === '' ? undefined : JSON.parse(text), headers: reply.headers }
   }
   const sendText = (method: string, path: string, text: string, contentType = 'application/json') =>
-    ask(path, { method, headers: { 'content-type': contentType }, body: text })
+    request(path, { method, headers: { 'content-type': contentType }, body: text })
   return {
     url,
-    get: (path) => ask(path, {}),
+    get: (path) => request(path, {}),
     send: (method, path, body) =>
-      body === undefined ? ask(path, { method }) : sendText(method, path, JSON.stringify(body)),
+      body === undefined ? request(path, { method }) : sendText(method, path, JSON.stringify(body)),
     sendText,
     close: () => server.close(),
   }

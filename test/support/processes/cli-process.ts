@@ -1,22 +1,20 @@
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
+import { repository } from '../repository.ts'
 
-const REPOSITORY = join(import.meta.dirname, '../../..')
-
-/** `cache-cli <args>` as a process, with pipes that a test may close, and signals. */
+/** `cache-cli <args>` as a process, with pipes that a test can close, and signals. */
 export type CliProcess = {
   readonly output: string
   readonly errors: string
-  /** More input, which does not end. */
+  /** Writes input without ending it. */
   write(text: string): void
   kill(signal: NodeJS.Signals): void
-  /** Nobody reads on, as when `head` has seen enough. */
+  /** Stops reading, as `head` does after enough lines. */
   closeOutput(): void
   /** The exit code, or the signal's name. */
   readonly exit: Promise<number | NodeJS.Signals>
 }
 
-/** @param command of a shell, in which `cache-cli` is the program; or the arguments of it. */
+/** @param command a shell command that can call `cache-cli`, or the arguments of `cache-cli`. */
 export function startCliProcess(
   command: string | readonly string[],
   env: Readonly<Record<string, string>>,
@@ -27,7 +25,7 @@ export function startCliProcess(
     'cache-service/cli/main.ts',
   ] as const
   const [node, ...before] = program
-  const options = { cwd: REPOSITORY, env: { PATH: process.env['PATH'] ?? '', ...env } }
+  const options = { cwd: repository, env: { PATH: process.env['PATH'] ?? '', ...env } }
   const asFunction = `cache-cli() { ${program.map((word) => `'${word}'`).join(' ')} "$@"; }`
   const child =
     typeof command === 'string'

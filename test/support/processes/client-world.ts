@@ -3,7 +3,6 @@ import { gapFields, hintFields } from '../../../cache-service/core/events/stream
 import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { DeviceCacheClient } from '../../../shared/client/client.ts'
 import type { DeviceCacheClientOptions } from '../../../shared/client/types.ts'
-import { parseDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
 import {
   DEVICE_INDEX_KEY,
   DEVICE_STREAM_KEY,
@@ -11,26 +10,21 @@ import {
   UPDATE_STREAM_KEY,
 } from '../../../shared/contract/keys.ts'
 import { startApiProxy, type ApiProxy } from '../servers/api-proxy.ts'
+import { deviceId } from '../records/record-builder.ts'
 import type { RedisDatabase } from '../test-scope.ts'
 
 export const NEWEST = '2025-06-08T18:27:17.476623+00:00'
 
 type Connection = RedisDatabase['client']
 
-export function deviceIdOf(text: string): DeviceId {
-  const id = parseDeviceId(text)
-  if (id === undefined) throw new Error(`${text} is no device id`)
-  return id
-}
-
-/** A device as a worker leaves it. */
+/** Stores a device as a worker does. */
 export async function storeDevice(
   redis: Connection,
   text: string,
   fields: Record<string, string> = {},
   ttlMs = 86_400_000,
 ): Promise<void> {
-  const id = deviceIdOf(text)
+  const id = deviceId(text)
   await redis
     .multi()
     .hset(deviceKey(id), { persist: 'true', last_updated: NEWEST, ...fields })
@@ -39,7 +33,7 @@ export async function storeDevice(
     .exec()
 }
 
-/** What a worker tells those who listen. */
+/** Appends a hint to the device stream, as a worker does. */
 export async function hint(
   redis: Connection,
   kind: 'changed' | 'deleted',
@@ -58,7 +52,7 @@ export async function appendUpdate(redis: Connection, type: string, value: numbe
   await redis.xadd(UPDATE_STREAM_KEY, '*', 'kind', 'update', 'type', type, 'json', json)
 }
 
-/** A worker that says whether it is filling the cache. */
+/** Writes the report of a worker that is rebuilding the cache, or not. */
 export async function reportRebuilding(redis: Connection, rebuilding: boolean): Promise<void> {
   await createWorkerReporter(redis, 'w1', () => Date.now()).write({
     ...{ id: 'w1', version: '1', started_at: NEWEST, reported_at: NEWEST, state: 'consuming', ready: true },
@@ -67,14 +61,14 @@ export async function reportRebuilding(redis: Connection, rebuilding: boolean): 
   })
 }
 
-/** Until the test ends. */
+/** Starts a proxy, which is stopped when the test ends. */
 export async function proxyTo(url: string): Promise<ApiProxy> {
   const proxy = await startApiProxy(url)
   onTestFinished(() => proxy.stop())
   return proxy
 }
 
-/** Until the test ends. */
+/** Creates a client, which is closed when the test ends. */
 export function clientOf(
   baseUrl: string,
   options: Omit<DeviceCacheClientOptions, 'baseUrl'> = {},
@@ -84,7 +78,7 @@ export function clientOf(
   return client
 }
 
-/** The ids of the lookups that have passed. */
+/** The ids in each lookup request that the proxy has seen. */
 export function lookupsOf(proxy: ApiProxy): string[][] {
   return proxy.seen
     .filter(({ line }) => line === 'POST /api/devices/lookup')

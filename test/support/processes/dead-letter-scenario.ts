@@ -33,7 +33,7 @@ export const SETTINGS: ParseSettings = {
   extraFields: 'all',
 }
 
-export const ALL_LETTERS: DeadLetterFilter = {
+export const ALL_DEAD_LETTERS: DeadLetterFilter = {
   reasons: [],
   devices: [],
   sinceMs: undefined,
@@ -46,11 +46,11 @@ export type DeadLetterToWrite = {
   readonly record: SourceRecord
   readonly reason?: RejectReason
   readonly partition?: number
-  /** As if the broker had refused the dead letter with the record's bytes. */
+  /** True: written as if the broker had refused the dead letter with the record's bytes. */
   readonly isCut?: boolean
 }
 
-/** Dead letters of the devices `d-0`, `d-1` and so on, whose causes are gone. */
+/** Dead letters of the devices `d-0`, `d-1` and so on, with records that are valid now. */
 export function validDeadLetters(count: number): DeadLetterToWrite[] {
   return Array.from({ length: count }, (_, i) => {
     const { key, timestampMs, value } = update({ deviceId: `d-${i}` })
@@ -59,7 +59,7 @@ export function validDeadLetters(count: number): DeadLetterToWrite[] {
   })
 }
 
-/** Dead letters as a worker writes them, without one. */
+/** Writes dead letters as a worker does, without starting one. */
 export async function writeDeadLetters(
   scenario: Pick<WorkerScenario, 'errorTopic' | 'kafka' | 'topic'>,
   deadLetters: readonly DeadLetterToWrite[],
@@ -85,9 +85,9 @@ export type ReplayOptions = {
   readonly isDryRun?: boolean
 }
 
-export type ReplayRun = ReplaySummary & { readonly told: readonly ReplayedDeadLetter[] }
+export type ReplayRun = ReplaySummary & { readonly replayed: readonly ReplayedDeadLetter[] }
 
-/** One replay, from reading the error topic to its summary; all that it opened is closed after it. */
+/** Runs one replay, from reading the error topic to the summary, and closes everything that it opened. */
 export async function replayDeadLetters(
   scenario: WorkerScenario,
   options: ReplayOptions = {},
@@ -97,7 +97,7 @@ export async function replayDeadLetters(
   const now = () => Date.now()
   const stop = new AbortController().signal
   const bounds = createTopicBounds(kafka)
-  const reader = new TopicReader(kafka, errorTopic, uniqueName('letters'), now)
+  const reader = new TopicReader(kafka, errorTopic, uniqueName('dead-letters'), now)
   const finder = createRecordFinder(kafka, topic, bounds, uniqueName('finder'), now)
   const producer = createReplayProducer(kafka, topic)
   const target =
@@ -113,13 +113,13 @@ export async function replayDeadLetters(
         })
   const ledger = createReplayLedger(redis, errorTopic, 60_000)
   const replay = createReplay({ target, sourceTopic: topic, finder, ledger, again, isDryRun, stop })
-  const told: ReplayedDeadLetter[] = []
+  const replayed: ReplayedDeadLetter[] = []
   try {
     const scan = { errorTopic, bounds, reader, stop, progress: () => undefined }
-    const summary = await runReplay(scan, { ...ALL_LETTERS, ...filter }, replay, (replayed) => {
-      told.push(replayed)
+    const summary = await runReplay(scan, { ...ALL_DEAD_LETTERS, ...filter }, replay, (deadLetter) => {
+      replayed.push(deadLetter)
     })
-    return { ...summary, told }
+    return { ...summary, replayed }
   } finally {
     await Promise.all([producer.disconnect(), finder.close(), reader.close(), bounds.disconnect()])
   }

@@ -13,11 +13,11 @@ import { createStateStore } from '../../../cache-service/redis/events/state-stor
 import { createWorkerReports } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { eventually } from '../eventually.ts'
 
-/** What an api process does about events, state and workers, by itself: one follower, one server. */
+/** The part of an api process that serves events, state and workers: one follower, one server. */
 export type EventApi = {
   readonly url: string
   readonly follower: EventFollower
-  /** Clients now, events sent, and dropped clients by reason. */
+  /** Current clients, events sent, and the reasons of dropped clients. */
   readonly counts: { clients: number; sent: number; dropped: string[] }
   stop(): Promise<void>
 }
@@ -63,7 +63,7 @@ export async function startEventApi(
     {
       position: () => follower.position,
       follow: (listener) => follower.follow(listener),
-      read: (...asked) => streams.read(...asked),
+      read: (...args) => streams.read(...args),
       announceListening: () => announceListening(redis, LISTENING_MS),
       telemetry: {
         sseClients: (count) => (counts.clients = count),
@@ -77,7 +77,7 @@ export async function startEventApi(
   registerWorkerRoutes(server, { readReports: () => reports.read() })
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   await eventually(() => {
-    if (follower.position === undefined) throw new Error('it follows nothing yet')
+    if (follower.position === undefined) throw new Error('the follower has no position yet')
   })
   return {
     url,

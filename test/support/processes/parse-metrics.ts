@@ -7,7 +7,7 @@ export type Sample = {
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g
 
-/** Prometheus' text format, without timestamps and exemplars. */
+/** Parses Prometheus's text format, without timestamps and exemplars. */
 export function parseMetrics(text: string): Sample[] {
   return text.split('\n').flatMap((line) => {
     const [, name, labels = '', value] = SAMPLE.exec(line) ?? []

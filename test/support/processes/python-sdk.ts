@@ -1,11 +1,9 @@
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
-
-const run = promisify(execFile)
+import { runCommand } from './run-command.ts'
 
 const repository = join(import.meta.dirname, '../../..')
 
@@ -15,8 +13,11 @@ const SDK = 'cledar-sdk==2.3.0'
 const NEEDED = ['redis==5.2.1', 'pydantic==2.14.3']
 const SYSTEM_PACKAGES = 'as root on Debian or Ubuntu: apt-get install python3 python3-pip'
 
-/** The folder for PYTHONPATH. Fetched by pip once (a few seconds), then kept in .cache/. */
-async function fetchPythonSdk(): Promise<string> {
+/** Each call of python3. Fetching is two of them: less together than a hook of the tests may take. */
+const PYTHON_WITHIN_MS = 120_000
+
+/** The folder for PYTHONPATH. Fetched by pip once (a few seconds; `make test` does it first), then kept in .cache/. */
+export async function fetchPythonSdk(): Promise<string> {
   // pydantic has a compiled part: each minor version of Python needs its own.
   const version = await python('--version')
   const minor = /^Python (3\.\d+)/.exec(version)?.[1]
@@ -47,13 +48,15 @@ async function fetchPythonSdk(): Promise<string> {
 }
 
 async function python(...args: string[]): Promise<string> {
+  const limits = { cwd: repository, env: process.env, timeoutMs: PYTHON_WITHIN_MS }
   try {
-    return (await run('python3', args, { timeout: 300_000 })).stdout
+    const { code, stderr, stdout } = await runCommand('python3', args, limits)
+    if (code !== 0) throw new Error(`exit ${code}: ${stderr}`)
+    return stdout
   } catch (error) {
-    const output = error instanceof Error && 'stderr' in error ? String(error.stderr) : ''
-    throw new Error(`python3 ${args.slice(0, 3).join(' ')} failed (${SYSTEM_PACKAGES}):\n${output}`, {
-      cause: error,
-    })
+    const reason = error instanceof Error ? error.message : String(error)
+    const command = `python3 ${args.slice(0, 3).join(' ')}`
+    throw new Error(`${command} failed: ${reason}\nPython and pip: ${SYSTEM_PACKAGES}`, { cause: error })
   }
 }
 

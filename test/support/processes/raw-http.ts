@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
-/** Sends the bytes as they are, and gives all that comes until the connection ends. */
+/** Sends the text unchanged, and returns everything received until the connection is closed. */
 export async function rawHttp(
   url: string,
   text: string,

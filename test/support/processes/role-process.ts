@@ -1,18 +1,17 @@
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import packageFile from '../../../package.json' with { type: 'json' }
 import { eventually } from '../eventually.ts'
+import { repository } from '../repository.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { parseMetrics } from './parse-metrics.ts'
 
-const REPOSITORY = join(import.meta.dirname, '../../..')
 const START_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
 const MAX_KEPT_BYTES = 4 * 1024 * 1024
 
-/** Any role as a real process, on ports of its own. */
+/** A role as a real process, with its own ports. */
 export type RoleProcess = {
   readonly pid: number
-  /** Of the API; nobody is there if the role is another. */
+  /** The URL of the API; nothing listens there for other roles. */
   readonly apiUrl: string
   readonly output: string
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number | undefined>
@@ -20,7 +19,7 @@ export type RoleProcess = {
   kill(signal: NodeJS.Signals): void
   /** The exit code, or the signal's name. */
   readonly exit: Promise<number | NodeJS.Signals>
-  /** SIGTERM, and the exit. SIGKILL if it is still there after half a minute. */
+  /** Sends SIGTERM and waits for the exit. Sends SIGKILL after 30 s. */
   stop(): Promise<number | NodeJS.Signals>
 }
 
@@ -30,7 +29,7 @@ export async function startRoleProcess(
 ): Promise<RoleProcess> {
   const [metrics, api] = [await reservePort(), await reservePort()]
   const child = spawn(process.execPath, [...START_FLAGS, 'cache-service/main.ts', role], {
-    cwd: REPOSITORY,
+    cwd: repository,
     env: {
       PATH: process.env['PATH'] ?? '',
       METRICS_PORT: String(metrics.port),
@@ -46,11 +45,11 @@ export async function startRoleProcess(
       output = (output + text).slice(-MAX_KEPT_BYTES)
     })
   }
-  const dieWithUs = () => child.kill('SIGKILL')
-  process.once('exit', dieWithUs)
+  const killChild = () => child.kill('SIGKILL')
+  process.once('exit', killChild)
   const { promise: exit, resolve } = Promise.withResolvers<number | NodeJS.Signals>()
   child.once('close', (code, signal) => {
-    process.off('exit', dieWithUs)
+    process.off('exit', killChild)
     void Promise.all([metrics.release(), api.release()]).then(() => resolve(code ?? signal ?? 'SIGKILL'))
   })
   const health = `http://127.0.0.1:${metrics.port}`
@@ -81,7 +80,7 @@ export async function startRoleProcess(
   }
 }
 
-/** Resolves when `/readyz` says so; the error shows what the process wrote. */
+/** Resolves when `/readyz` reports ready; on timeout the error shows the process's output. */
 export async function becomesReady(role: RoleProcess): Promise<void> {
   await eventually(
     async () => {

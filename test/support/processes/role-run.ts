@@ -8,7 +8,7 @@ import { uniqueName } from '../test-scope.ts'
 
 export type RoleLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: string }
 
-/** A role within this process, with a configuration, a log and a health server of its own. */
+/** A role that runs in this process, with its own configuration, log and health server. */
 export type RoleRun = {
   readonly url: string
   readonly processId: string
@@ -16,7 +16,7 @@ export type RoleRun = {
   /** The value of a metric with these labels; undefined if it is absent. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number | undefined>
   isReady(): Promise<boolean>
-  /** Tells it to end, and waits until it has. */
+  /** Stops the role, and waits until it has ended. */
   stop(): Promise<void>
   readonly ended: Promise<void>
 }
@@ -37,7 +37,7 @@ export async function startRole(role: OpenRole, env: Readonly<Record<string, str
     stop: stop.signal,
   }
   const ended = runRoles(context, 'test', [role])
-  ended.catch(() => undefined) // whoever waits for it learns of it
+  ended.catch(() => undefined) // callers that await `ended` receive the error
   const url = `http://127.0.0.1:${port}`
   return {
     url,

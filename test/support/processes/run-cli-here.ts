@@ -8,23 +8,23 @@ export type CliResult = { readonly code: number; readonly output: string; readon
 
 export type CliSurroundings = {
   readonly stdin?: string | Uint8Array
-  /** Of stdin, stdout and stderr. */
+  /** Applies to stdin, stdout and stderr. */
   readonly isTerminal?: boolean
   readonly columns?: number
 }
 
 export type RunningCli = {
-  /** What it has printed until now. */
+  /** The output so far. */
   readonly output: string
   readonly errors: string
-  /** Both, as they come: what somebody sees. */
+  /** Both, interleaved, as on a terminal. */
   readonly shown: string
-  /** Ctrl-C. */
+  /** Acts like Ctrl-C. */
   interrupt(): void
   readonly ended: Promise<CliResult>
 }
 
-/** `cache-cli <args>` within this process, with nothing but this environment. */
+/** Runs `cache-cli <args>` in this process, with only the given environment. */
 export function startCliHere(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
@@ -35,7 +35,7 @@ export function startCliHere(
   const stdout = collector(shown)
   const stderr = collector(shown)
   const sink = (stream: Writable) =>
-    // Whoever draws a bar looks at the stream itself.
+    // The progress bar inspects the stream itself.
     isTerminal
       ? { stream: Object.assign(stream, { isTTY: true, columns }), isTerminal, columns }
       : { stream, isTerminal, columns: undefined }

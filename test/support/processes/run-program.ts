@@ -1,11 +1,9 @@
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
-
-const REPOSITORY = join(import.meta.dirname, '../../..')
+import { repository } from '../repository.ts'
 
 export type ProgramResult = { readonly code: number; readonly output: string; readonly errors: string }
 
-/** `cache-service <args>` with nothing but this environment, until it ends; killed after half a minute. */
+/** Runs `cache-service <args>` to its end, with only the given environment; kills it after 30 s. */
 export function runProgram(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -13,7 +11,7 @@ export function runProgram(
   return run('cache-service/main.ts', args, env)
 }
 
-/** `cache-cli <args>`, in the same way. */
+/** Runs `cache-cli <args>` in the same way. */
 export function runCliProcess(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -31,7 +29,7 @@ function run(
     process.execPath,
     ['--disable-warning=TimeoutNegativeWarning', main, ...args],
     {
-      cwd: REPOSITORY,
+      cwd: repository,
       env: { PATH: process.env['PATH'] ?? '', ...env },
       timeout: 30_000,
       killSignal: 'SIGKILL',

@@ -3,21 +3,21 @@ import { eventually } from '../eventually.ts'
 
 export type SseEvent = { readonly id: string | undefined; readonly event: string; readonly data: unknown }
 
-/** A client of an event stream that keeps all that it got. */
+/** A client of an event stream that keeps all received events. */
 export type SseClient = {
   readonly status: number
   readonly headers: Headers
   readonly events: readonly SseEvent[]
-  /** Without the pings. */
+  /** The events without pings. */
   news(): SseEvent[]
   readonly lastId: string | undefined
   readonly isEnded: boolean
-  /** Waits until it has so many that are no ping. */
+  /** Waits until it has received `count` events other than pings. */
   waitForNews(count: number): Promise<SseEvent[]>
   close(): void
 }
 
-/** Resolves when the head of the answer has come, and the first event if it is a stream. */
+/** Resolves when it has received the response headers and, if it is a stream, the first event. */
 export async function openSse(url: string, lastEventId?: string): Promise<SseClient> {
   const abort = new AbortController()
   const response = await fetch(url, {

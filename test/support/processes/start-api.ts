@@ -3,13 +3,13 @@ import { eventually } from '../eventually.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { startRole, type RoleRun } from './role-run.ts'
 
-/** The role `api` within this process, as all of it is wired. `url` is the API; `health` its other port. */
+/** The role `api`, fully wired, in this process. `url` is the API, `health` the metrics port. */
 export type RunningApi = Pick<RoleRun, 'lines' | 'metric' | 'stop' | 'ended'> & {
   readonly url: string
   readonly health: string
 }
 
-/** Resolves when it is ready, or merely answers; rejects with what ended it. */
+/** Resolves when the role is ready (or, with `/livez`, answers); rejects with the error that ended it. */
 export async function startApi(
   env: Readonly<Record<string, string>>,
   { until = '/readyz' }: { until?: '/readyz' | '/livez' } = {},
@@ -27,7 +27,7 @@ export async function startApi(
   const answers = eventually(
     async () => {
       const { status } = await fetch(url + until)
-      if (status !== 200) throw new Error(`${until} says ${status}`)
+      if (status !== 200) throw new Error(`${until} returned ${status}`)
     },
     { describe: 'the api answers' },
   )

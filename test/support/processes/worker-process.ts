@@ -3,36 +3,36 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import packageFile from '../../../package.json' with { type: 'json' }
 import { eventually } from '../eventually.ts'
+import { repository } from '../repository.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { parseMetrics, type Sample } from './parse-metrics.ts'
 import { openServerFolder } from '../servers/server-process.ts'
 
-const REPOSITORY = join(import.meta.dirname, '../../..')
-/** What `npm start` gives Node. */
+/** The Node flags of `npm start`. */
 const START_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
 const MAX_KEPT_LOG_BYTES = 4 * 1024 * 1024
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: string }
 
-/** The worker as a real process, on a port of its own. */
+/** The worker as a real process, with its own port. */
 export type WorkerProcess = {
   readonly pid: number
   readonly url: string
-  /** Everything that it wrote so far. */
+  /** Its output so far. */
   readonly output: string
   readonly errors: string
   logLines(): LogLine[]
   get(path: '/livez' | '/readyz' | '/metrics'): Promise<{ status: number; body: string }>
-  /** The values of one metric, without the prefix; empty if it is absent. */
+  /** The samples of one metric, named without the prefix; empty if it is absent. */
   metric(name: string): Promise<Sample[]>
   ready(timeoutMs?: number): Promise<void>
-  /** Sum of messages_total: what it consumed. */
+  /** The sum of messages_total: the number of records that it consumed. */
   consumed(): Promise<number>
   kill(signal: NodeJS.Signals): void
   readonly isRunning: boolean
   /** The exit code, or the signal's name. */
   readonly exit: Promise<number | NodeJS.Signals>
-  /** SIGTERM, and the exit. SIGKILL if it is still there after half a minute. */
+  /** Sends SIGTERM and waits for the exit. Sends SIGKILL after 30 s. */
   stop(): Promise<number | NodeJS.Signals>
 }
 
@@ -43,7 +43,7 @@ export async function startWorker(
   const { port, release } = await reservePort()
   const url = `http://127.0.0.1:${port}`
   const child = spawn(process.execPath, [...nodeFlags, 'cache-service/main.ts', 'worker'], {
-    cwd: REPOSITORY,
+    cwd: repository,
     env: {
       PATH: process.env['PATH'] ?? '',
       METRICS_PORT: String(port),
@@ -59,7 +59,7 @@ export async function startWorker(
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-MAX_KEPT_LOG_BYTES)
   })
-  // It dies with us, even if we are killed.
+  // The guard kills it when this process ends, even by SIGKILL.
   const guarded = openServerFolder('test-worker')
   const pidPath = join(guarded.path, 'pid')
   if (child.pid !== undefined) writeFileSync(pidPath, String(child.pid))

@@ -12,28 +12,28 @@ import { createTopic, uniqueName, useRedisDatabase, type TopicOptions } from '..
 import type { WireCodec } from '../records/wire-codecs.ts'
 import { startWorker, type WorkerProcess } from './worker-process.ts'
 
-/** What a scenario needs of the test that it belongs to: `test('…', async (context) => …)`, or of its file. */
+/** What a scenario needs from the context of its test, `test('…', async (context) => …)`, or of its file. */
 export type ScenarioContext = {
   onTestFinished(release: () => Promise<void> | void): void
-  onTestFailed(tell: () => void): void
+  onTestFailed(report: () => void): void
 }
 
 export type ScenarioOptions = {
   readonly partitions?: number
-  /** Default: they exist. `false`: the test creates them. */
+  /** By default both topics are created. `false`: the test creates them. */
   readonly topic?: boolean
   readonly errorTopic?: boolean | TopicOptions['config']
   /** Default: the shared Kafka. */
   readonly kafka?: { readonly brokers: readonly string[] }
-  /** A Redis that the test may hurt: options, or one that is there; default: a database of the shared one. */
+  /** A Redis that the test may break: options, or an existing one. Default: a database of the shared Redis. */
   readonly ownRedis?: OwnRedisOptions | OwnRedis
-  /** For the test's own client. */
+  /** Options for the test's own client. */
   readonly redisClient?: Pick<RedisOptions, 'username' | 'password' | 'tls'>
-  /** For every worker; wins over the scenario's own. */
+  /** For every worker; overrides the scenario's settings. */
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** A topic, an error topic, a consumer group and a Redis of one test alone; and the oracle that knows its input. */
+/** A topic, an error topic, a consumer group and a Redis for one test, and the oracle that knows its input. */
 export type WorkerScenario = {
   readonly topic: string
   readonly errorTopic: string
@@ -43,20 +43,20 @@ export type WorkerScenario = {
   readonly admin: Admin
   readonly redis: Redis
   readonly oracle: Oracle
-  /** What the workers are started with. */
+  /** The environment of the workers. */
   readonly env: Readonly<Record<string, string>>
   readonly workers: readonly WorkerProcess[]
   /** Only with `ownRedis`. */
   readonly redisServer: OwnRedis
   createTopic(): Promise<void>
   createErrorTopic(config?: TopicOptions['config']): Promise<void>
-  /** The topic is deleted; what comes is another of the same name. */
+  /** Deletes the topic; the test may then create another one with the same name. */
   deleteTopic(): Promise<void>
   send(records: readonly TaggedRecord[], codec?: WireCodec): Promise<void>
   sendFleet(count: number, options: FleetOptions, codec?: WireCodec): Promise<void>
   startLoad(options: LoadOptions): Load
   startWorker(env?: Readonly<Record<string, string>>): Promise<WorkerProcess>
-  /** By the workers that still run. */
+  /** Number of records consumed by the workers that are still running. */
   consumed(): Promise<number>
 }
 
@@ -65,8 +65,8 @@ const MAX_FUTURE_SKEW_S = 300
 const SHOWN_LOG_LINES = 60
 
 /**
- * Opened by each test for itself. When the test is over all workers are told to end, and must: with exit code
- * 0 unless the test has seen their end already. What they wrote is shown if the test failed.
+ * Each test opens its own scenario. When the test is over, all running workers are stopped, and must exit with code 0.
+ * Their output is shown if the test failed.
  */
 export async function openWorkerScenario(
   context: ScenarioContext,
@@ -149,9 +149,9 @@ export async function openWorkerScenario(
     releases.push(async () => {
       if (hasEnded) return
       const code = await worker.stop()
-      if (code !== 0) throw new Error(`worker ${worker.pid} was still there, and ended with ${code}`)
+      if (code !== 0) throw new Error(`worker ${worker.pid} was still running, and exited with ${code}`)
     })
-    // Before its first line it hears no signal yet.
+    // It does not handle signals before it has written its first line.
     await eventually(() => {
       if (worker.output === '' && !hasEnded) throw new Error('it has written nothing')
     })
@@ -216,7 +216,7 @@ async function openRedis(options: ScenarioOptions, releases: (() => Promise<unkn
   return { redis, redisUrl: redisServer.url, redisServer }
 }
 
-/** A variable that is empty is one that is not set. */
+/** Removes empty variables, which count as unset. */
 function withoutEmpty(env: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
 }

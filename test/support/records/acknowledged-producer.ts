@@ -5,11 +5,11 @@ import type { ProducedRecord } from '../oracle/device-model.ts'
 import type { TaggedRecord } from './tagged-records.ts'
 import { installWireCodec, type WireCodec } from './wire-codecs.ts'
 
-/** Writes as librdkafka does, and tells of every record where Kafka acknowledged it. */
+/** Partitions records as librdkafka does, and reports the coordinates at which Kafka acknowledged each. */
 export type AcknowledgedProducer = {
-  /** Calls are served in turn. Rejects if some were not acknowledged; those that were are returned to nobody. */
+  /** Calls are executed sequentially. Rejects if a record is not acknowledged. */
   send(records: readonly TaggedRecord[], codec?: WireCodec): Promise<void>
-  /** After the number of partitions may have changed, or the topic was created again. */
+  /** To be called when the number of partitions may have changed, or the topic was recreated. */
   forgetTopic(): void
   disconnect(): Promise<void>
 }

@@ -4,8 +4,8 @@ import type { ParseSettings } from '../../../cache-service/core/records/parse-re
 import type { SourceRecord } from '../../../cache-service/core/records/source-record.ts'
 import { DAY_MS, sourceRecord } from './record-builder.ts'
 
-// Records of few devices and few event times, so that they meet: with equal times and other contents, late,
-// too far ahead, with fields that others lack; and records that change nothing.
+// Records of few devices and few event times, so that they collide: with equal times and different contents, late,
+// too far in the future, with fields that others lack; and records that change nothing.
 
 export const ALL_FIELDS: ParseSettings = {
   metadataTtlMs: DAY_MS,
@@ -29,14 +29,14 @@ const metadata = fc.record(
   { requiredKeys: [] },
 )
 
-/** Updates whose expiry is still to come, as of `nowMs`. */
+/** Updates that have not expired at `nowMs`. */
 export function arbitraryUpdate(nowMs: number): fc.Arbitrary<SourceRecord> {
   return fc
     .record({
       deviceId: fc.constantFrom(...DEVICES),
       metadata,
       ageMs: fc.constantFrom(0, 1, 1_000, HOUR_MS, 10 * HOUR_MS),
-      // 400 s after the record time is too far ahead, and becomes the record time
+      // 400 s after the record time is too far in the future, and is clamped to the record time.
       eventAfterRecordMs: fc.constantFrom(-HOUR_MS, -1_000, -1, 0, 200_000, 400_000),
     })
     .map(({ deviceId, metadata: sent, ageMs, eventAfterRecordMs }) => {
@@ -58,7 +58,7 @@ export function arbitraryTombstone(nowMs: number): fc.Arbitrary<SourceRecord> {
     )
 }
 
-/** Skipped, expired, or invalid in one way or another. */
+/** A record that changes nothing: skipped, expired or invalid. */
 export function arbitraryIdleRecord(nowMs: number): fc.Arbitrary<SourceRecord> {
   const timestamp = String(nowMs - 1_000)
   return fc.constantFrom(
@@ -70,17 +70,17 @@ export function arbitraryIdleRecord(nowMs: number): fc.Arbitrary<SourceRecord> {
   )
 }
 
-/** In the order of their record times, as a producer writes them. */
+/** Sorted by record time, as a producer writes them. */
 export function inOrderOfTime(records: readonly SourceRecord[]): SourceRecord[] {
   return records.toSorted((a, b) => Number(a.timestamp) - Number(b.timestamp))
 }
 
-/** With offsets from 0, one after the other. */
+/** With consecutive offsets from 0. */
 export function asPartition(records: readonly SourceRecord[]): SourceRecord[] {
   return records.map((record, i) => ({ ...record, offset: String(i) }))
 }
 
-/** Cuts at the given lengths, over and over. */
+/** Cuts the items into parts of the given lengths, which are repeated as needed. */
 export function cut<T>(items: readonly T[], lengths: readonly number[]): T[][] {
   const parts: T[][] = []
   for (let from = 0, i = 0; from < items.length; i++) {

@@ -4,22 +4,22 @@ import type { DeviceState } from '../../../cache-service/core/records/order.ts'
 import { anyCharacter } from './arbitrary-text.ts'
 import { NOW_MS } from './record-builder.ts'
 
-// States of a device that are hard to tell apart: few event times, names and values that are empty, that are
-// prefixes of each other, that hold NULs, that UTF-16 and UTF-8 order differently, that are long and alike.
+// Device states that are hard to order: few event times, and names and values that are empty, prefixes of each
+// other, long and similar, contain NULs, or are ordered differently in UTF-16 and UTF-8.
 
 const UNITS = ['\0', 'a', 'b', '\x7f', 'é', '\ue000', '\uffff', '\u{10000}', '\u{10ffff}']
 
 const short = fc.string({ unit: fc.constantFrom(...UNITS), maxLength: 3 })
-const longAndAlike = fc
+const longAndSimilar = fc
   .record({ length: fc.constantFrom(60, 63, 64, 65, 127, 128, 129), end: short })
   .map(({ length, end }) => 'x'.repeat(length) + end)
 export const awkwardText = fc.oneof(
   { weight: 6, arbitrary: short },
   { weight: 2, arbitrary: fc.string({ unit: anyCharacter, maxLength: 8 }) },
-  { weight: 1, arbitrary: longAndAlike },
+  { weight: 1, arbitrary: longAndSimilar },
 )
 
-/** name, value, …: names once each, in the order of their bytes, as core/metadata-fields.ts makes them. */
+/** name, value, …: unique names ordered by their bytes, as core/records/metadata-fields.ts returns them. */
 export const awkwardFields = fc
   .uniqueArray(fc.tuple(awkwardText, awkwardText), { maxLength: 4, selector: ([name]) => name })
   .map((pairs) => pairs.filter(([name]) => name !== 'last_updated'))
@@ -30,7 +30,7 @@ export const awkwardState: fc.Arbitrary<DeviceState> = fc.record({
   fields: awkwardFields,
 })
 
-/** Two states, often of equal event time, often nearly the same. */
+/** Two states, often with equal event times, often nearly identical. */
 export const awkwardPair: fc.Arbitrary<readonly [DeviceState, DeviceState]> = fc.oneof(
   fc.tuple(awkwardState, awkwardState),
   fc.tuple(awkwardState, awkwardFields).map(([a, fields]) => [a, { ...a, fields }] as const),
@@ -47,8 +47,8 @@ function withOtherValue(state: DeviceState, at: number, text: string): DeviceSta
 }
 
 /**
- * The order as it is defined, put literally: the event time, then the bytes of name, NUL, value, NUL over all
- * fields; contents whose bytes agree although they differ go by their first other text.
+ * A literal implementation of the order: by event time, then by the bytes of name, NUL, value, NUL over all fields;
+ * different contents with equal bytes are ordered by their first different text.
  */
 export function literalOrder(a: DeviceState, b: DeviceState): number {
   const byTime = Buffer.compare(Buffer.from(a.lastUpdated), Buffer.from(b.lastUpdated))

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 
-/** Any character that UTF-8 can carry. fast-check's own `binary` costs a second at its first use. */
+/** Any character that UTF-8 can encode. The first use of fast-check's own `binary` takes a second. */
 export const anyCharacter = fc
   .oneof(
     { weight: 3, arbitrary: fc.integer({ min: 0, max: 0x7f }) },
@@ -9,7 +9,7 @@ export const anyCharacter = fc
   )
   .map((codePoint) => String.fromCodePoint(codePoint))
 
-/** UTF-16 as it should not be, too: with halves of characters. */
+/** Any UTF-16 text, including lone surrogates. */
 export const anyUnits = fc
   .array(fc.oneof(fc.integer({ min: 0, max: 0xffff }), fc.integer({ min: 0xd7f0, max: 0xe010 })))
   .map((units) => String.fromCharCode(...units))

@@ -5,7 +5,7 @@ import type { RedisDatabase } from '../test-scope.ts'
 
 export const LAST_UPDATED = '2025-06-08T18:27:17.476623+00:00'
 
-/** A device in Redis and in its index, as a worker leaves it. */
+/** Stores a device in Redis and in the index, as a worker does. */
 export async function storeDevice(
   { client }: Pick<RedisDatabase, 'client'>,
   id: string,
@@ -22,7 +22,7 @@ export async function storeDevice(
   await client.sadd('devices', id)
 }
 
-/** The lines of a CSV, as objects. */
+/** The rows of a CSV as objects. */
 export function parseCsvText(text: string): Record<string, string>[] {
   return parse(text, { columns: true })
 }

@@ -10,7 +10,7 @@ export type TopicMessage = {
   readonly headers: Readonly<Record<string, Buffer | undefined>>
 }
 
-/** All messages that a topic holds now, by partition and offset. */
+/** All messages that are now in the topic, ordered by partition and offset. */
 export async function readTopic(kafka: Kafka, admin: Admin, topic: string): Promise<TopicMessage[]> {
   const bounds = await admin.fetchTopicOffsets(topic)
   const wanted = new Map(

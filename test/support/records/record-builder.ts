@@ -2,7 +2,7 @@ import type { ParseSettings } from '../../../cache-service/core/records/parse-re
 import type { SourceRecord } from '../../../cache-service/core/records/source-record.ts'
 import { parseDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
 
-/** 2025-06-08T18:27:20Z, a little after the records that the builder makes. */
+/** 2025-06-08T18:27:20Z, shortly after the times of the built records. */
 export const NOW_MS = Date.UTC(2025, 5, 8, 18, 27, 20)
 export const RECORD_MS = NOW_MS - 2_000
 export const DAY_MS = 86_400_000
@@ -14,7 +14,7 @@ export const SETTINGS: ParseSettings = {
   extraFields: [],
 }
 
-/** A ValidatedOutput that nobody could object to, but for what is overridden. */
+/** A valid ValidatedOutput, apart from the overrides. */
 export function validatedOutput(overrides: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
   return {
     request_id: 'b1946ac9-2492-4d23-8b3f-3a4c8d2f9f00',
@@ -29,7 +29,7 @@ export function validatedOutput(overrides: Readonly<Record<string, unknown>> = {
   }
 }
 
-/** Text and bytes are taken as they are, null is a tombstone, anything else becomes JSON. */
+/** Text and bytes are used unchanged, null is a tombstone, anything else is encoded as JSON. */
 export function sourceRecord(value: unknown, overrides: Partial<SourceRecord> = {}): SourceRecord {
   return { offset: '7', timestamp: String(RECORD_MS), key: null, value: valueBytes(value), ...overrides }
 }
@@ -41,6 +41,6 @@ function valueBytes(value: unknown): Buffer | null {
 
 export function deviceId(text: string): DeviceId {
   const id = parseDeviceId(text)
-  if (id === undefined) throw new Error(`${JSON.stringify(text)} is no device id`)
+  if (id === undefined) throw new Error(`${JSON.stringify(text)} is not a device id`)
   return id
 }

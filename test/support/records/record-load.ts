@@ -4,10 +4,10 @@ import { fromFleet, type TaggedRecord } from './tagged-records.ts'
 
 export type LoadOptions = FleetOptions & { readonly perSecond: number }
 
-/** Records of a fleet at a steady rate, before, during and after a fault. */
+/** Sends records of a fleet at a steady rate, before, during and after a fault. */
 export type Load = {
   readonly sent: number
-  /** Resolves when what is under way has been acknowledged; nothing more is sent then. */
+  /** Stops sending, and resolves once everything sent has been acknowledged. */
   stop(): Promise<void>
 }
 
@@ -34,7 +34,7 @@ export function startLoad(
   }
 
   const running = run()
-  // Whoever stops it hears of it.
+  // `stop` reports the error.
   running.catch(() => undefined)
   return {
     get sent() {

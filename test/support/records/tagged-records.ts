@@ -1,4 +1,4 @@
-// Records made by hand, with what must become of them: for what the fleet does not send.
+// Hand-made records, tagged with their expected outcome, for cases that the fleet does not cover.
 
 import type { SimulatedRecord } from '../../simulator/simulated-record.ts'
 import {
@@ -26,7 +26,7 @@ export function fromFleet({ key, value, timestampMs, about }: SimulatedRecord): 
 export type UpdateOptions = {
   readonly deviceId: string
   readonly metadata?: PythonDict
-  /** Default: now, to the microsecond of a random fraction. */
+  /** Default: the record time. */
   readonly eventMicros?: number
   readonly timestampMs?: number
   readonly requestId?: string | null

@@ -1,5 +1,5 @@
-// Batches as other clients compress them, written without the service's own codecs. KafkaJS has one table of
-// codecs per process, so a producer installs what it needs just before it sends.
+// Compresses batches as other clients do, without the service's own codecs. KafkaJS has one table of codecs per
+// process, so a producer installs the codec that it needs just before it sends.
 
 import { promisify } from 'node:util'
 import { gunzip, gzip, zstdCompress } from 'node:zlib'
@@ -22,13 +22,13 @@ const KINDS: Readonly<Record<Exclude<WireCodec, 'none'>, Kind>> = {
   zstd: { type: CompressionTypes.ZSTD, compress: (bytes) => promisify(zstdCompress)(bytes) },
 }
 
-/** Returns what to give `producer.send` as its `compression`. */
+/** Returns the value to pass to `producer.send` as `compression`. */
 export function installWireCodec(codec: WireCodec): kafkajs.CompressionTypes {
   if (codec === 'none') return CompressionTypes.None
   const { type, compress } = KINDS[codec]
   CompressionCodecs[type] = () => ({
     compress: (encoder: { buffer: Buffer }) => compress(encoder.buffer),
-    // Dead letters are read in gzip; nothing is in any other codec.
+    // Only dead letters are read, and they are compressed with gzip.
     decompress: (bytes: Buffer) => promisify(gunzip)(bytes),
   })
   return type
@@ -36,7 +36,7 @@ export function installWireCodec(codec: WireCodec): kafkajs.CompressionTypes {
 
 const XERIAL_BLOCK_BYTES = 32 * 1024
 
-/** As Java's SnappyOutputStream: magic, version and lowest compatible version, then blocks with their length. */
+/** The format of Java's SnappyOutputStream: magic, version, lowest compatible version, then blocks with lengths. */
 function xerialFrames(bytes: Buffer): Buffer {
   const parts: Uint8Array[] = [
     Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00, 0, 0, 0, 1, 0, 0, 0, 1]),

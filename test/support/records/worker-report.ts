@@ -1,6 +1,6 @@
 import type { WorkerReport } from '../../../cache-service/core/workers/worker-report.ts'
 
-/** What a worker that has nothing to tell says of itself. */
+/** The report of a worker without anything special, apart from the overrides. */
 export function workerReport(more: Partial<WorkerReport> & Pick<WorkerReport, 'id'>): WorkerReport {
   return {
     version: '1.2.3',

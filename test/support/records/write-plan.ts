@@ -4,9 +4,9 @@ import { deviceId } from './record-builder.ts'
 
 export type PlannedUpdate = {
   readonly id: string
-  /** As it is to be stored. */
+  /** In the format in which it is stored. */
   readonly lastUpdated: string
-  /** name, value, …, in the order of the names. */
+  /** name, value, …, ordered by name. */
   readonly fields: readonly string[]
   /** 0: never. */
   readonly expiresAtMs: number
@@ -16,7 +16,7 @@ export type PlannedDelete = { readonly id: string; readonly deletesUpTo: string 
 
 const DAY_MS = 86_400_000
 
-/** A plan made by hand, for what no record leads to. */
+/** A hand-made plan, for cases that no record leads to. */
 export function writePlan(
   updates: readonly PlannedUpdate[],
   deletes: readonly PlannedDelete[] = [],
@@ -38,7 +38,7 @@ export function writePlan(
   }
 }
 
-/** An event time, so many milliseconds after `nowMs`. */
+/** The event time `afterMs` milliseconds after `nowMs`. */
 export function timeText(nowMs: number, afterMs = 0): string {
   return eventTimeFromMs(nowMs + afterMs).text
 }

@@ -8,7 +8,7 @@ export type SeenRequest = {
   readonly body: string
 }
 
-/** What becomes of a request: it goes through; its answer is lost on the way; nobody answers; this answers. */
+/** What happens to a request: it passes, its response is lost, it hangs, or the proxy returns the given response. */
 export type Treatment =
   | 'pass'
   | 'lose-answer'
@@ -19,14 +19,14 @@ export type Treatment =
       readonly body?: string
     }
 
-/** Stands between a client and an api: counts what is asked, and does what networks do. */
+/** A proxy between a client and an api that records requests and simulates network faults. */
 export type ApiProxy = {
   readonly url: string
   readonly seen: readonly SeenRequest[]
   treat: (request: SeenRequest) => Treatment | Promise<Treatment>
-  /** Where requests go on to. */
+  /** The URL that requests are forwarded to. */
   target: string
-  /** Breaks every connection there is. */
+  /** Closes all connections. */
   breakConnections(): void
   stop(): Promise<void>
 }

@@ -5,12 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually } from '../eventually.ts'
 import { reservePort } from './free-port.ts'
 import { kafkaVersion } from './kafka-jars.ts'
-import { askKafka } from './kafka-ready.ts'
+import { assertKafkaReady } from './kafka-ready.ts'
 import type { KafkaServer } from './native-kafka.ts'
 import type { RedisServer } from './native-redis.ts'
 import { pingRedis } from './redis-ping.ts'
 
-/** The host under which containers' ports are reached, or undefined if no Docker engine answers soon. */
+/** The host at which containers' ports are reachable, or undefined if no Docker engine answers within 5 s. */
 export async function findDockerHost(): Promise<string | undefined> {
   const runtime = process.env['XDG_RUNTIME_DIR'] ?? '/run/user/0'
   const signs = [
@@ -61,7 +61,7 @@ export async function startKafkaContainer(dockerHost: string): Promise<KafkaServ
     await reserved.release()
   }
   try {
-    await eventually(() => askKafka(brokers), { timeoutMs: 60_000, describe: 'Kafka in a container' })
+    await eventually(() => assertKafkaReady(brokers), { timeoutMs: 60_000, describe: 'Kafka in a container' })
   } catch (error) {
     await stop()
     throw error

@@ -2,16 +2,16 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-// Below the ports that the system hands out by itself (Linux from 32768, macOS from 49152): nobody's outgoing
-// connection takes a port while its server is down, and a client never connects to itself.
+// Below the ephemeral ports (Linux from 32768, macOS from 49152): no outgoing connection takes a port while its server
+// is down, and a client never connects to itself.
 const FIRST_PORT = 20_000
 const LAST_PORT = 29_999
 
 export type ReservedPort = { port: number; release(): Promise<void> }
 
 /**
- * A TCP port of 127.0.0.1 that is free now, and that no other test process on this machine is given until it
- * is released: a UDP socket on the same number is the lock, which the system frees even if we are killed.
+ * Reserves a free TCP port of 127.0.0.1: no other test process on this machine gets it until it is released. The lock is
+ * a UDP socket with the same port number, which the system closes even if this process is killed.
  */
 export async function reservePort(): Promise<ReservedPort> {
   for (let attempt = 0; attempt < 200; attempt++) {

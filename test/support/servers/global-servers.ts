@@ -9,7 +9,7 @@ declare module 'vitest' {
 }
 
 declare global {
-  // Each vitest project loads this file anew, in one process: only the global object is common to them.
+  // Each vitest project loads this file separately, in one process: they share only the global object.
   var testServers: { users: number; started: Promise<Servers> } | undefined
 }
 

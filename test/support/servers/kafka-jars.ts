@@ -3,10 +3,11 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { repository } from '../repository.ts'
+import { runCommand } from '../processes/run-command.ts'
 
 const run = promisify(execFile)
 
-const repository = join(import.meta.dirname, '../../..')
 const pom = join(repository, 'deploy', 'local', 'kafka', 'pom.xml')
 const cache = join(repository, '.cache')
 
@@ -15,16 +16,16 @@ const COPY_DEPENDENCIES = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.
 
 export const kafkaVersion = readKafkaVersion()
 
-/** `<folder>/*` is the class path. Fetched by Maven once (54 MB, about 30 s), then kept in .cache/. */
+/** `<folder>/*` is the class path. Maven fetches the jars once (54 MB, about 30 s); then they stay in .cache/. */
 export const kafkaJarsFolder = join(cache, `kafka-${kafkaVersion}`)
 
-/** What is missing for a native Kafka, or undefined if it can be started (perhaps after a download). */
+/** Explains what is missing for a native Kafka; undefined if it can be started (perhaps after a download). */
 export async function whyNoNativeKafka(): Promise<string | undefined> {
   const problems: string[] = []
   const java = await javaMajorVersion()
   if (java === undefined) problems.push('Java is not in PATH')
-  else if (java < MIN_JAVA) problems.push(`Java ${MIN_JAVA} or newer is needed, not ${java}`)
-  if (!existsSync(kafkaJarsFolder) && !(await answers('mvn', '--version'))) {
+  else if (java < MIN_JAVA) problems.push(`Java ${MIN_JAVA} or newer is required, but this is Java ${java}`)
+  if (!existsSync(kafkaJarsFolder) && !(await canRun('mvn', '--version'))) {
     problems.push(`mvn is not in PATH, and Kafka's jars are not in ${kafkaJarsFolder} yet`)
   }
   if (problems.length === 0) return undefined
@@ -36,7 +37,7 @@ export function javaCommand(): string {
   return home ? join(home, 'bin', 'java') : 'java'
 }
 
-/** Safe when several processes ask at once: one fetches into a folder of its own, which then takes the name. */
+/** Safe for concurrent processes: one of them fetches into a temporary folder, and then renames that. */
 export async function fetchKafkaJars(): Promise<void> {
   if (existsSync(kafkaJarsFolder)) return
   mkdirSync(cache, { recursive: true })
@@ -47,18 +48,20 @@ export async function fetchKafkaJars(): Promise<void> {
     if (existsSync(kafkaJarsFolder)) return
     process.stderr.write(`fetching Kafka ${kafkaVersion} by Maven (54 MB, once) …\n`)
     const args = ['-B', '-q', '-f', pom, COPY_DEPENDENCIES, `-DoutputDirectory=${partial}`]
-    await run('mvn', args, { timeout: 600_000, maxBuffer: 16 * 1024 * 1024 })
+    const limits = { cwd: repository, env: process.env, timeoutMs: 600_000 }
+    const { code, stdout, stderr } = await runCommand('mvn', args, limits)
+    if (code !== 0) throw new Error(`\`mvn\` ended with ${code}:\n${stdout}${stderr}`)
     renameSync(partial, kafkaJarsFolder)
   } catch (error) {
-    const output = error instanceof Error && 'stdout' in error ? String(error.stdout) : ''
-    throw new Error(`Maven could not fetch Kafka ${kafkaVersion}:\n${output}`, { cause: error })
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new Error(`Maven could not fetch Kafka ${kafkaVersion}: ${reason}`, { cause: error })
   } finally {
     rmSync(partial, { recursive: true, force: true })
     unlock()
   }
 }
 
-/** Takes the lock, or waits until somebody else has fetched the jars: then undefined. */
+/** Takes the lock; or waits until another process has fetched the jars, and returns undefined. */
 async function lockOrWait(path: string): Promise<(() => void) | undefined> {
   while (!existsSync(kafkaJarsFolder)) {
     try {
@@ -93,7 +96,7 @@ async function javaMajorVersion(): Promise<number | undefined> {
   }
 }
 
-async function answers(command: string, ...args: string[]): Promise<boolean> {
+async function canRun(command: string, ...args: string[]): Promise<boolean> {
   try {
     await run(command, args)
     return true

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KafkaConfig } from 'kafkajs'
+import { repository } from '../repository.ts'
 import type { TlsFiles } from './tls-certificates.ts'
 
 export type KafkaSecurity =
@@ -17,7 +18,7 @@ export type BrokerAddress = {
   controllerPort: number
 }
 
-const template = join(import.meta.dirname, '../../..', 'deploy', 'local', 'kafka', 'server.properties')
+const template = join(repository, 'deploy', 'local', 'kafka', 'server.properties')
 
 const SECURITY = {
   plaintext: { protocol: 'PLAINTEXT', mechanism: undefined },
@@ -68,11 +69,11 @@ export function brokerProperties(broker: {
     ...saslProperties(SECURITY[security].mechanism, broker.users),
     ...broker.properties,
   }
-  // A name that comes twice: the last one counts.
+  // If a property occurs twice, the last one wins.
   return [filled, ...Object.entries(added).map(([name, value]) => `${name}=${value}`), ''].join('\n')
 }
 
-/** What `new Kafka({ brokers, ...clientSecurity })` needs in order to log in as the first user. */
+/** The options for `new Kafka({ brokers, ...clientSecurity })` that log in as the first user. */
 export function clientSecurity(
   security: KafkaSecurity,
   users: KafkaUsers,
@@ -92,7 +93,7 @@ export function clientSecurity(
   }
 }
 
-/** SCRAM users exist in the cluster's metadata from the moment that the storage is formatted. */
+/** SCRAM users are added to the cluster's metadata when the storage is formatted. */
 export function scramFormatArgs(security: KafkaSecurity, users: KafkaUsers): string[] {
   const { mechanism } = SECURITY[security]
   if (mechanism !== 'SCRAM-SHA-256' && mechanism !== 'SCRAM-SHA-512') return []
@@ -105,7 +106,7 @@ export function scramFormatArgs(security: KafkaSecurity, users: KafkaUsers): str
 function fillTemplate(values: Readonly<Record<string, string>>): string {
   return readFileSync(template, 'utf8').replaceAll(/\$\{(\w+)\}/g, (placeholder, name: string) => {
     const value = values[name]
-    if (value === undefined) throw new Error(`${template} wants ${placeholder}`)
+    if (value === undefined) throw new Error(`no value for ${placeholder} in ${template}`)
     return value
   })
 }

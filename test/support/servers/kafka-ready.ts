@@ -3,7 +3,7 @@ import kafkajs from 'kafkajs'
 const { Kafka, logLevel } = kafkajs
 
 /** Rejects unless a broker answers now. */
-export async function askKafka(brokers: readonly string[]): Promise<void> {
+export async function assertKafkaReady(brokers: readonly string[]): Promise<void> {
   const kafka = new Kafka({
     clientId: 'test-ready',
     brokers: [...brokers],

@@ -14,7 +14,7 @@ import {
   type KafkaSecurity,
   type KafkaUsers,
 } from './kafka-properties.ts'
-import { askKafka } from './kafka-ready.ts'
+import { assertKafkaReady } from './kafka-ready.ts'
 import { openServerFolder, ServerProcess } from './server-process.ts'
 import { createTlsFiles, type TlsFiles } from './tls-certificates.ts'
 
@@ -27,40 +27,40 @@ export type KafkaServer = {
 }
 
 export type OwnKafkaOptions = {
-  /** Default: a free one, kept across restarts. */
+  /** Default: a free port, kept across restarts. */
   port?: number
-  /** What clients are told to connect to, such as a proxy's port. Default: the port itself. */
+  /** The port that is advertised to clients, such as a proxy's. Default: the port itself. */
   advertisedPort?: number
-  /** Further lines of server.properties; they win over ours. */
+  /** Further server.properties; they override the defaults. */
   properties?: Readonly<Record<string, string>>
   security?: KafkaSecurity
   /** Default with SASL: `{ alice: 'alice-secret' }`. */
   users?: KafkaUsers
-  /** They win over ours (`-Xmx512m`, and only the quick compiler: a benchmark wants `-XX:TieredStopAtLevel=4`). */
+  /** They override the defaults (`-Xmx512m`, C1 compiler only: benchmarks should use `-XX:TieredStopAtLevel=4`). */
   jvmArgs?: readonly string[]
 }
 
-/** A broker that a test may hurt. Its folder outlives restarts. */
+/** A broker that a test may break. Its folder survives restarts. */
 export type OwnKafka = KafkaServer & {
   readonly kind: 'native'
   readonly port: number
-  /** Always plaintext, without login and not through `advertisedPort`: for looking at the broker from the side. */
+  /** Always plaintext, without login, bypassing `advertisedPort`: for inspecting the broker. */
   readonly internalBrokers: readonly string[]
   readonly controllerPort: number
   readonly pid: number
   readonly isRunning: boolean
   readonly folder: string
   readonly log: string
-  /** The authority's certificate (PEM), with TLS. */
+  /** The CA certificate (PEM), with TLS. */
   readonly ca: string | undefined
   readonly tls: TlsFiles | undefined
   readonly users: KafkaUsers
   /** For `new Kafka({ brokers, ...client })`: logs in as the first user. */
   readonly client: Pick<KafkaConfig, 'ssl' | 'sasl'>
   start(options?: { waitUntilReady?: boolean }): Promise<void>
-  /** Resolves when the process is gone; at once for SIGSTOP and SIGCONT. */
+  /** Resolves when the process has exited; immediately for SIGSTOP and SIGCONT. */
   kill(signal?: NodeJS.Signals): Promise<void>
-  /** Stops it by SIGTERM if it runs, then starts it again: same port, same folder. */
+  /** Stops it with SIGTERM if it is running, then starts it again with the same port and folder. */
   restart(options?: { waitUntilReady?: boolean }): Promise<void>
 }
 
@@ -75,7 +75,7 @@ export async function startOwnKafka(options: OwnKafkaOptions = {}): Promise<OwnK
   }
 }
 
-/** Everything but the process: addresses and certificates are known, `start()` makes it answer. */
+/** Prepares everything except the process: addresses and certificates are known; `start()` starts the broker. */
 export async function reserveOwnKafka(options: OwnKafkaOptions = {}): Promise<OwnKafka> {
   const [kafka] = await reserveOwnKafkaCluster(1, options)
   if (kafka === undefined) throw new Error('a cluster of one has a broker')
@@ -83,8 +83,8 @@ export async function reserveOwnKafka(options: OwnKafkaOptions = {}): Promise<Ow
 }
 
 /**
- * Brokers that form one cluster (without `port` and `advertisedPort`, which are one broker's). Start them
- * together: none is ready before the quorum is.
+ * Brokers that form one cluster (do not set `port` and `advertisedPort`, which are for one broker). Start them together:
+ * none is ready before the quorum is.
  */
 export async function reserveOwnKafkaCluster(
   size: number,
@@ -152,7 +152,7 @@ async function createBroker(
     args: [...jvm(...jvmArgs), 'kafka.Kafka', path('server.properties')],
     folder: folder.path,
     readyTimeoutMs: 60_000,
-    checkReady: () => askKafka(internalBrokers),
+    checkReady: () => assertKafkaReady(internalBrokers),
   })
   const format = async () => {
     if (existsSync(dataFolder)) return
@@ -171,7 +171,7 @@ async function createBroker(
     users,
     tls,
     ca: tls?.ca,
-    // A new one each time: KafkaJS keeps the login, password included, in the object that it is given.
+    // A new object each time: KafkaJS stores the login, including the password, in the given object.
     get client() {
       return clientSecurity(security, users, tls)
     },
@@ -201,11 +201,11 @@ async function createBroker(
   }
 }
 
-// Any will do, but the brokers of one cluster must agree.
+// Any id works, but the brokers of one cluster must have the same one.
 const CLUSTER_ID = '4L6g3nShT-eMCtK--X86sw'
 
-// The JVM writes down the classes that a broker's start loads, once (about 6 s), and maps that file at every
-// later start: 1.3 s instead of 3.1 s until the broker listens. It ignores a file that doesn't fit it.
+// The JVM archives the classes that a starting broker loads, once (about 6 s), and maps the archive at every later
+// start: 1.3 s instead of 3.1 s until the broker listens. It ignores an archive that does not match.
 const classArchive = join(kafkaJarsFolder, 'broker-classes.jsa')
 
 async function prepareClassArchive(): Promise<void> {

@@ -15,18 +15,18 @@ export type RedisServer = {
 }
 
 export type OwnRedisOptions = {
-  /** Further arguments of redis-server, such as `'--maxmemory', '3mb'`; they win over ours. */
+  /** Further arguments of redis-server, such as `'--maxmemory', '3mb'`; they override the defaults. */
   args?: readonly string[]
-  /** Default: a free one, kept across restarts. */
+  /** Default: a free port, kept across restarts. */
   port?: number
   password?: string
   /** Rules of ACL users by name, such as `{ reader: 'on >secret ~* +@read' }`. */
   aclUsers?: Readonly<Record<string, string>>
-  /** TLS only (the plain port is closed); `mutual`: clients must show the certificate in `tls`. */
+  /** TLS only (the plain port is closed); `mutual`: clients must present the certificate in `tls`. */
   tls?: boolean | 'mutual'
 }
 
-/** A Redis that a test may hurt. Nothing is persisted unless `args` say so; the folder outlives restarts. */
+/** A Redis that a test may break. Nothing is persisted unless `args` say so; the folder survives restarts. */
 export type OwnRedis = RedisServer & {
   readonly kind: 'native'
   readonly pid: number
@@ -35,15 +35,15 @@ export type OwnRedis = RedisServer & {
   readonly log: string
   readonly tls: TlsFiles | undefined
   start(options?: { waitUntilReady?: boolean }): Promise<void>
-  /** Resolves when the process is gone; at once for SIGSTOP and SIGCONT. */
+  /** Resolves when the process has exited; immediately for SIGSTOP and SIGCONT. */
   kill(signal?: NodeJS.Signals): Promise<void>
-  /** Stops it by SIGTERM if it runs, then starts it again: same port, same folder, same arguments. */
+  /** Stops it with SIGTERM if it is running, then starts it again with the same port, folder and arguments. */
   restart(options?: { waitUntilReady?: boolean }): Promise<void>
 }
 
 const run = promisify(execFile)
 
-/** What is missing for a native Redis, or undefined if it can be started. */
+/** Explains what is missing for a native Redis; undefined if it can be started. */
 export async function whyNoNativeRedis(): Promise<string | undefined> {
   try {
     await run('redis-server', ['--version'])
@@ -64,7 +64,7 @@ export async function startOwnRedis(options: OwnRedisOptions = {}): Promise<OwnR
   }
 }
 
-/** Everything but the process: the address is known, `start()` makes it answer. */
+/** Prepares everything except the process: the address is known; `start()` starts the server. */
 export async function reserveOwnRedis(options: OwnRedisOptions = {}): Promise<OwnRedis> {
   const missing = await whyNoNativeRedis()
   if (missing !== undefined) throw new Error(`${missing}, or run \`make install\``)
@@ -137,11 +137,11 @@ function redisArgs(
   ]
 }
 
-function tlsArgs(tls: TlsFiles | undefined, clientsShowCertificates: boolean): string[] {
+function tlsArgs(tls: TlsFiles | undefined, isMutual: boolean): string[] {
   if (tls === undefined) return []
   return [
     ...['--tls-cert-file', tls.serverCertificatePath, '--tls-key-file', tls.serverKeyPath],
-    ...['--tls-ca-cert-file', tls.caPath, '--tls-auth-clients', clientsShowCertificates ? 'yes' : 'no'],
+    ...['--tls-ca-cert-file', tls.caPath, '--tls-auth-clients', isMutual ? 'yes' : 'no'],
   ]
 }
 

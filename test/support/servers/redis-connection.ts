@@ -4,7 +4,7 @@ import type { RedisConfig } from '../../../cache-service/config/config.ts'
 import { createRedis, startConnecting } from '../../../cache-service/redis/client.ts'
 import type { OwnRedis, RedisServer } from './servers.ts'
 
-/** What a connection of the service said, in words. */
+/** What the service's connection reported, as text. */
 export type Said = string[]
 
 export function redisConfigOf(
@@ -25,7 +25,7 @@ export function redisConfigOf(
   }
 }
 
-/** The service's own connection; it is closed when the test ends. It may not be ready yet, or ever. */
+/** Opens the service's own kind of connection, and closes it when the test ends. It need not become ready. */
 export function connectAsService(config: RedisConfig): {
   redis: Redis
   said: Said
@@ -41,7 +41,7 @@ export function connectAsService(config: RedisConfig): {
   return { redis, said, connecting: startConnecting(redis) }
 }
 
-/** A plain connection, to look and to meddle; it is closed when the test ends. */
+/** Opens a plain connection, for inspection and interference, and closes it when the test ends. */
 export function connectPlainly(server: Pick<OwnRedis, 'url' | 'tls'>): Redis {
   const redis = new Redis(server.url, {
     enableReadyCheck: false,
@@ -55,13 +55,13 @@ export function connectPlainly(server: Pick<OwnRedis, 'url' | 'tls'>): Redis {
 
 export type StoredHash = { readonly fields: Readonly<Record<string, string>>; readonly expiresAtMs: number }
 
-/** Undefined if there is none; expiresAtMs -1: it never expires. */
+/** Returns undefined if the hash does not exist; expiresAtMs is -1 if it never expires. */
 export async function readHash(redis: Redis, key: string): Promise<StoredHash | undefined> {
   const [fields, expiresAtMs] = await Promise.all([redis.hgetall(key), redis.pexpiretime(key)])
   return expiresAtMs === -2 ? undefined : { fields, expiresAtMs }
 }
 
-/** Everything in the database that is a hash or a set, in an order of its own. */
+/** All hashes and sets in the database, sorted, and the types of all other keys. */
 export async function readEverything(redis: Redis): Promise<Record<string, unknown>> {
   const keys = await redis.keys('*')
   const found: Record<string, unknown> = {}

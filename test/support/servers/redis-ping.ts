@@ -9,7 +9,7 @@ export type PingTarget = {
   tls?: { ca: string; cert?: string; key?: string } | undefined
 }
 
-/** The bare protocol, so that a server can be waited for without a client's retries. */
+/** Speaks the bare protocol, so that tests can wait for a server without a client's retries. */
 export async function pingRedis(target: PingTarget, timeoutMs = 1_000): Promise<void> {
   const { host, port, tls } = target
   const commands = [...authCommand(target), ['PING']]

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-// A server must never outlive us, not even if we are killed with SIGKILL. So each server's folder has a
-// guard: a shell that waits for the end of a pipe which only we hold, then kills the process named in
-// <folder>/pid and removes the folder. Both run in sessions of their own, so that Ctrl-C reaches only us.
+// A server must never outlive this process, not even if that is killed with SIGKILL. So each server's folder has a
+// guard: a shell that waits for the end of a pipe that only this process holds, then kills the process named in
+// <folder>/pid and removes the folder. Both run in their own sessions, so that Ctrl-C reaches only this process.
 const GUARD = `
 cat > /dev/null
 if [ -f "$1/pid" ]; then kill -9 "$(cat "$1/pid")" 2> /dev/null; fi
@@ -44,11 +44,11 @@ export type ServerCommand = {
   args: readonly string[]
   folder: string
   readyTimeoutMs: number
-  /** Resolves once the server answers; its errors are read as "not yet". */
+  /** Resolves once the server answers; a rejection means "not yet". */
   checkReady(): Promise<void>
 }
 
-/** A server of ours as a process, which can be stopped, frozen, killed and started again. */
+/** A server process that can be stopped, frozen, killed and started again. */
 export class ServerProcess {
   readonly #server: ServerCommand
   readonly #logPath: string
@@ -59,7 +59,7 @@ export class ServerProcess {
     this.#logPath = join(server.folder, 'server.log')
   }
 
-  /** Of the process that runs, or ran last. */
+  /** The pid of the current or last process. */
   get pid(): number {
     const pid = this.#child?.pid
     if (pid === undefined) throw new Error(`${this.#server.name} has not been started`)
@@ -76,7 +76,7 @@ export class ServerProcess {
   }
 
   async start({ waitUntilReady = true } = {}): Promise<void> {
-    if (this.isRunning) throw new Error(`${this.#server.name} runs already`)
+    if (this.isRunning) throw new Error(`${this.#server.name} is already running`)
     const { command, args, folder } = this.#server
     const log = openSync(this.#logPath, 'a')
     const child = spawn(command, args, { cwd: folder, detached: true, stdio: ['ignore', log, log] })
@@ -90,7 +90,7 @@ export class ServerProcess {
     if (waitUntilReady) await this.#waitUntilReady(() => spawnError)
   }
 
-  /** Resolves when the process is gone; at once for the signals that don't end it. */
+  /** Resolves when the process has exited; immediately for signals that do not end it. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const child = this.#child
     if (child === undefined || !this.isRunning) return
@@ -121,7 +121,7 @@ export class ServerProcess {
     while (performance.now() < deadline) {
       if (spawnError() !== undefined)
         throw new Error(`${name}: cannot run ${command}`, { cause: spawnError() })
-      if (!this.isRunning) throw new Error(`${name} ended while it started:\n${this.#logTail()}`)
+      if (!this.isRunning) throw new Error(`${name} exited while starting:\n${this.#logTail()}`)
       try {
         await checkReady()
         return

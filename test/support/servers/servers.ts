@@ -1,11 +1,11 @@
-// Real servers for tests, demo and benchmarks. Where the test says nothing, they are looked for in this order:
+// Real servers for tests, demo and benchmarks. Unless a test starts its own, they are looked for in this order:
 //   1. addresses in the environment: TEST_KAFKA=host:port[,host:port…], TEST_REDIS=redis://…
 //   2. containers, if a Docker engine answers
-//   3. native processes: redis-server from PATH, Kafka's jars by Maven, run by Java
-// A test that needs a server and finds none fails, and says what to install.
+//   3. native processes: redis-server from PATH; Kafka's jars, fetched by Maven and run by Java
+// A test that needs a server and finds none fails, with an error that says what to install.
 import { findDockerHost, startKafkaContainer, startRedisContainer } from './containers.ts'
 import { whyNoNativeKafka } from './kafka-jars.ts'
-import { askKafka } from './kafka-ready.ts'
+import { assertKafkaReady } from './kafka-ready.ts'
 import { startOwnKafka, type KafkaServer } from './native-kafka.ts'
 import { startOwnRedis, whyNoNativeRedis, type RedisServer } from './native-redis.ts'
 import { pingRedis } from './redis-ping.ts'
@@ -30,7 +30,7 @@ export {
 export async function startKafka(): Promise<KafkaServer> {
   const addresses = process.env['TEST_KAFKA']
   if (addresses) return await useKafkaAt(addresses)
-  return await startByOrder('Kafka', {
+  return await startFirstAvailable('Kafka', {
     container: startKafkaContainer,
     native: startOwnKafka,
     whyNoNative: whyNoNativeKafka,
@@ -41,7 +41,7 @@ export async function startKafka(): Promise<KafkaServer> {
 export async function startRedis(): Promise<RedisServer> {
   const address = process.env['TEST_REDIS']
   if (address) return await useRedisAt(address)
-  return await startByOrder('Redis', {
+  return await startFirstAvailable('Redis', {
     container: startRedisContainer,
     native: startOwnRedis,
     whyNoNative: whyNoNativeRedis,
@@ -49,7 +49,7 @@ export async function startRedis(): Promise<RedisServer> {
   })
 }
 
-async function startByOrder<Server>(
+async function startFirstAvailable<Server>(
   name: string,
   ways: {
     container(dockerHost: string): Promise<Server>
@@ -81,7 +81,7 @@ async function startByOrder<Server>(
 async function useKafkaAt(addresses: string): Promise<KafkaServer> {
   const brokers = addresses.split(',').map((address) => address.trim())
   try {
-    await askKafka(brokers)
+    await assertKafkaReady(brokers)
   } catch (error) {
     throw new Error(`No Kafka answers at TEST_KAFKA=${addresses}`, { cause: error })
   }

@@ -16,7 +16,7 @@ export type TlsFiles = {
   serverKeyPath: string
 }
 
-/** An authority of its own, a server's certificate for 127.0.0.1 and localhost, and a client's. */
+/** Creates a CA, a server certificate for 127.0.0.1 and localhost, and a client certificate. */
 export async function createTlsFiles(folder: string): Promise<TlsFiles> {
   const path = (name: string) => join(folder, name)
   await createCa(path)

@@ -37,7 +37,7 @@ function warningsOf(env: Env): string[] {
 }
 
 describe('an empty environment', () => {
-  it('is the documented defaults', () => {
+  it('yields the documented defaults', () => {
     expect(configOf({})).toEqual({
       kafka: {
         brokers: ['kafka:9092'],
@@ -95,7 +95,7 @@ describe('an empty environment', () => {
     } satisfies Config)
   })
 
-  it('is what empty and blank variables mean as well', () => {
+  it('is equivalent to one in which every variable is empty or blank', () => {
     const empty = Object.fromEntries(options.map(({ name }) => [name, '']))
     const blank = Object.fromEntries(
       options.filter(({ kind }) => kind !== 'secret').map(({ name }) => [name, ' ']),
@@ -104,13 +104,13 @@ describe('an empty environment', () => {
     expect(configOf(blank)).toEqual(configOf({}))
   })
 
-  it('warns of nothing', () => {
+  it('causes no warning', () => {
     expect(warningsOf({ PATH: '/bin', HOME: '/', PORT: '1' })).toEqual([])
   })
 })
 
-describe('a good value', () => {
-  const good: [Env, (config: Config) => unknown, unknown][] = [
+describe('a valid value', () => {
+  const valid: [Env, (config: Config) => unknown, unknown][] = [
     [{ KAFKA_BOOTSTRAP_SERVERS: 'a:1, b ,[::1]:3' }, (c) => c.kafka.brokers, ['a:1', 'b:9092', '[::1]:3']],
     [{ KAFKA_CONSUMER_POLL_TIMEOUT_S: '0.25' }, (c) => c.kafka.fetchMaxWaitMs, 250],
     [{ KAFKA_PARTITIONS_CONCURRENCY: '16' }, (c) => c.kafka.partitionsConcurrency, 16],
@@ -150,13 +150,13 @@ describe('a good value', () => {
       { mechanism: 'scram-sha-512', username: 'u', password: 'p' },
     ],
   ]
-  it.each(good)('%j is read', (env, pick, expected) => {
+  it.each(valid)('such as %j is read', (env, pick, expected) => {
     expect(pick(configOf(env))).toEqual(expected)
   })
 })
 
-describe('a bad value', () => {
-  const bad: [string, string][] = [
+describe('an invalid value', () => {
+  const invalid: [string, string][] = [
     ['KAFKA_BOOTSTRAP_SERVERS', 'PLAINTEXT://kafka:9092'],
     ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:0'],
     ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:70000'],
@@ -198,19 +198,22 @@ describe('a bad value', () => {
     ['METRICS_PORT', '65536'],
     ['SHUTDOWN_TIMEOUT_S', '0'],
   ]
-  it.each(bad)('%s=%s is refused, with its description and a cure', (variable, value) => {
-    const description = options.find(({ name }) => name === variable)?.description
-    expect(problemsOf({ [variable]: value })).toEqual([
-      {
-        variable,
-        message: expect.stringContaining(`${JSON.stringify(value)} must `),
-        description,
-        fix: expect.stringMatching(/./),
-      },
-    ])
-  })
+  it.each(invalid)(
+    'such as %s=%s is rejected, with the description of the option and a fix',
+    (variable, value) => {
+      const description = options.find(({ name }) => name === variable)?.description
+      expect(problemsOf({ [variable]: value })).toEqual([
+        {
+          variable,
+          message: expect.stringContaining(`${JSON.stringify(value)} must `),
+          description,
+          fix: expect.stringMatching(/./),
+        },
+      ])
+    },
+  )
 
-  it('does not hide another: all are reported at once', () => {
+  it('does not hide another one: all are reported at once', () => {
     const env = { REDIS_PORT: 'x', LOG_LEVEL: 'x', KAFKA_SSL: 'x', KAFKA_ERROR_TOPIC: 'iot_validated_data' }
     expect(
       problemsOf(env)
@@ -219,14 +222,14 @@ describe('a bad value', () => {
     ).toEqual(['KAFKA_ERROR_TOPIC', 'KAFKA_SSL', 'LOG_LEVEL', 'REDIS_PORT'])
   })
 
-  it('of the kind that Kubernetes writes for a Service names the cure', () => {
+  it('that Kubernetes sets for a Service is reported with the fix for the pod spec', () => {
     expect(problemsOf({ REDIS_PORT: 'tcp://10.0.0.1:6379' })[0]?.fix).toContain('enableServiceLinks: false')
     expect(problemsOf({ METRICS_PORT: 'udp://10.0.0.1:1' })[0]?.fix).toContain('enableServiceLinks: false')
   })
 })
 
-describe('settings that are wrong together', () => {
-  const wrong: [string, Env, RegExp][] = [
+describe('settings that are invalid together', () => {
+  const combinations: [string, Env, RegExp][] = [
     ['KAFKA_ERROR_TOPIC', { KAFKA_ERROR_TOPIC: 't', KAFKA_VALIDATED_DATA_TOPIC: 't' }, /dead letter/],
     ['KAFKA_FETCH_MAX_BYTES', { KAFKA_FETCH_MAX_BYTES: '1024' }, /PER_PARTITION/],
     ['CHUNK_MAX_BYTES', { CHUNK_MAX_BYTES: '1024' }, /MAX_RECORD_BYTES/],
@@ -234,27 +237,31 @@ describe('settings that are wrong together', () => {
     ['REDIS_TIMEOUT_S', { REDIS_TIMEOUT_S: '30' }, /SESSION_TIMEOUT/],
     ['KAFKA_SSL_CA_FILE', { KAFKA_SSL_CA_FILE: 'ca' }, /KAFKA_SSL is not true/],
     ['REDIS_TLS_CA_FILE', { REDIS_TLS_CA_FILE: 'ca' }, /REDIS_TLS is not true/],
-    ['KAFKA_SSL_KEY_FILE', { KAFKA_SSL: '1', KAFKA_SSL_CERT_FILE: 'ca' }, /KAFKA_SSL_CERT_FILE needs/],
-    ['REDIS_TLS_CERT_FILE', { REDIS_TLS: '1', REDIS_TLS_KEY_FILE: 'ca' }, /REDIS_TLS_KEY_FILE needs/],
+    ['KAFKA_SSL_KEY_FILE', { KAFKA_SSL: '1', KAFKA_SSL_CERT_FILE: 'ca' }, /KAFKA_SSL_CERT_FILE requires/],
+    ['REDIS_TLS_CERT_FILE', { REDIS_TLS: '1', REDIS_TLS_KEY_FILE: 'ca' }, /REDIS_TLS_KEY_FILE requires/],
     ['KAFKA_SASL_USERNAME', { KAFKA_SASL_USERNAME: 'u' }, /MECHANISM is not/],
     ['KAFKA_SASL_PASSWORD', { KAFKA_SASL_PASSWORD: 'u' }, /MECHANISM is not/],
-    ['KAFKA_SASL_PASSWORD', { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'u' }, /needs it/],
+    ['KAFKA_SASL_PASSWORD', { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'u' }, /requires it/],
     ['REDIS_USERNAME', { REDIS_USERNAME: 'u' }, /REDIS_PASSWORD is not/],
     ['REDIS_URL', { REDIS_URL: 'redis://u@h' }, /without a password/],
-    ['API_TOKENS_FILE', { API_AUTH: 'token' }, /needs it/],
-    ['API_TOKENS_FILE', { API_TOKENS_FILE: '/run/tokens' }, /nobody would be asked/],
-    ['API_TOKENS_FILE', { API_TOKENS_FILE: '/run/tokens', API_AUTH: 'off' }, /nobody would be asked/],
+    ['API_TOKENS_FILE', { API_AUTH: 'token' }, /requires it/],
+    ['API_TOKENS_FILE', { API_TOKENS_FILE: '/run/tokens' }, /callers would not be authenticated/],
+    [
+      'API_TOKENS_FILE',
+      { API_TOKENS_FILE: '/run/tokens', API_AUTH: 'off' },
+      /callers would not be authenticated/,
+    ],
     ['REDIS_TLS', { REDIS_URL: 'rediss://h', REDIS_TLS: 'false' }, /disagree/],
     ['REDIS_TLS', { REDIS_URL: 'redis://h', REDIS_TLS: 'true' }, /disagree/],
   ]
-  it.each(wrong)('%s is blamed for %j', (variable, env, message) => {
+  it.each(combinations)('are reported for %s, given %j', (variable, env, message) => {
     const readFile = filesOf({ ca: PEM })
     expect(problemsOf(env, readFile)).toEqual([
       expect.objectContaining({ variable, message: expect.stringMatching(message) }),
     ])
   })
 
-  it('are not looked at while one of them is bad in itself', () => {
+  it('are not checked while one of them is invalid by itself', () => {
     const problems = problemsOf({ KAFKA_FETCH_MAX_BYTES: '1024', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: 'x' })
     expect(problems.map(({ variable }) => variable)).toEqual(['KAFKA_FETCH_MAX_BYTES_PER_PARTITION'])
   })
@@ -263,11 +270,11 @@ describe('settings that are wrong together', () => {
 describe('a secret', () => {
   const secrets = options.filter(({ kind }) => kind === 'secret').map(({ name }) => name)
 
-  it('is each of these', () => {
+  it('is one of three options', () => {
     expect(secrets).toEqual(['KAFKA_SASL_PASSWORD', 'REDIS_PASSWORD', 'REDIS_URL'])
   })
 
-  it('may come from a file, without its last newline', () => {
+  it('may come from a file, whose last newline is dropped', () => {
     const readFile = filesOf({ '/run/secrets/redis': 'hunter2\n', '/run/secrets/url': 'redis://h:1/2\r\n' })
     expect(configOf({ REDIS_PASSWORD_FILE: '/run/secrets/redis' }, readFile).redis.password).toBe('hunter2')
     expect(configOf({ REDIS_URL_FILE: '/run/secrets/url' }, readFile).redis).toMatchObject({
@@ -277,7 +284,7 @@ describe('a secret', () => {
     })
   })
 
-  it('must not be given twice', () => {
+  it('must not be given both directly and as a file', () => {
     for (const name of secrets) {
       const problems = problemsOf({ [name]: 'hunter2', [`${name}_FILE`]: '/f' }, filesOf({ '/f': 'x' }))
       expect(problems).toEqual([
@@ -286,7 +293,7 @@ describe('a secret', () => {
     }
   })
 
-  it('whose file is missing or empty is a problem that names the file', () => {
+  it('whose file is missing or empty is reported with the path of the file', () => {
     const missing = problemsOf({ REDIS_PASSWORD_FILE: '/run/nothing' })
     expect(missing).toEqual([
       expect.objectContaining({
@@ -298,11 +305,11 @@ describe('a secret', () => {
     expect(empty[0]?.message).toBe('names an empty file: /f')
   })
 
-  it('that is bad is told without its value', () => {
+  it('that is invalid is reported without its value', () => {
     expect(problemsOf({ REDIS_URL: 'hunter2' })[0]?.message).toBe('must begin with redis:// or rediss://')
   })
 
-  it('is never printed, wherever somebody put it', () => {
+  it('is never printed, even if it is in the wrong variable', () => {
     const leaky: Env[] = [
       { REDIS_URL: 'redis://user:hunter2@h:99999' },
       { REDIS_URL: 'hunter2' },
@@ -326,7 +333,7 @@ describe('a secret', () => {
 })
 
 describe('REDIS_URL', () => {
-  it('says host, port, database, user and password', () => {
+  it('gives host, port, database, user and password', () => {
     expect(configOf({ REDIS_URL: 'redis://us%40er:p%2F%23%25@cache.example:6380/7' }).redis).toMatchObject({
       host: 'cache.example',
       port: 6380,
@@ -337,13 +344,13 @@ describe('REDIS_URL', () => {
     })
   })
 
-  it('has the usual port, database 0 and no login where it does not say', () => {
+  it('defaults to port 6379, database 0 and no login', () => {
     const plain = { host: 'h', port: 6379, db: 0, username: undefined, password: undefined, tls: undefined }
     expect(configOf({ REDIS_URL: 'redis://h' }).redis).toMatchObject(plain)
     expect(configOf({ REDIS_URL: 'redis://h/' }).redis).toMatchObject(plain)
   })
 
-  it('means TLS as rediss://, and takes the certificates of the REDIS_TLS_ options', () => {
+  it('enables TLS as rediss://, with the certificates of the REDIS_TLS_ options', () => {
     const env = { REDIS_URL: 'rediss://:p@[::1]', REDIS_TLS_CA_FILE: 'ca' }
     expect(configOf(env, filesOf({ ca: PEM })).redis).toMatchObject({
       host: '::1',
@@ -361,11 +368,11 @@ describe('REDIS_URL', () => {
     'redis://h?db=1',
     'redis://%zz@h',
     'redis://a b',
-  ])('%s is refused', (url) => {
+  ])('is rejected as %s', (url) => {
     expect(problemsOf({ REDIS_URL: url })).toEqual([expect.objectContaining({ variable: 'REDIS_URL' })])
   })
 
-  it('conflicts with each variable that it replaces, by name', () => {
+  it('conflicts with every variable that it replaces', () => {
     const parts = {
       REDIS_HOST: 'h',
       REDIS_PORT: '1',
@@ -380,13 +387,13 @@ describe('REDIS_URL', () => {
 })
 
 describe('a certificate file', () => {
-  it('is read, and must be PEM', () => {
+  it('is read and must be PEM', () => {
     const readFile = filesOf({ ca: PEM, other: 'hello' })
     expect(configOf({ KAFKA_SSL: 'true', KAFKA_SSL_CA_FILE: 'ca' }, readFile).kafka.tls?.ca).toBe(
       PEM.trimEnd(),
     )
     expect(problemsOf({ KAFKA_SSL: 'true', KAFKA_SSL_CA_FILE: 'other' }, readFile)[0]?.message).toBe(
-      '"other" must name a file in PEM form',
+      '"other" must name a PEM file',
     )
     expect(problemsOf({ KAFKA_SSL: 'true', KAFKA_SSL_CA_FILE: 'gone' }, readFile)[0]?.message).toBe(
       "names a file that can't be read: gone (ENOENT)",
@@ -401,16 +408,16 @@ describe('warnings', () => {
     ['METADATA_EXTRA_FIELD', 'METADATA_EXTRA_FIELDS'],
     ['METRICS_PROT', 'METRICS_PORT'],
     ['KAKFA_SSL', 'KAFKA_SSL'],
-  ])('%s: did you mean %s?', (variable, option) => {
+  ])('for %s suggest %s', (variable, option) => {
     expect(warningsOf({ [variable]: 'x' })).toEqual([`${variable} is not an option; did you mean ${option}?`])
   })
 
-  it('leave alone what is not near to an option', () => {
+  it('ignore variables that do not resemble an option', () => {
     const others = { REDIS_PORT_6379_TCP: 'x', REDIS_SERVICE_HOST: 'x', KAFKA_HEAP_OPTS: 'x', LOGNAME: 'x' }
     expect(warningsOf(others)).toEqual([])
   })
 
-  it('name what is allowed and weak', () => {
+  it('name settings that are allowed but insecure', () => {
     const env = {
       KAFKA_SASL_MECHANISM: 'plain',
       KAFKA_SASL_USERNAME: 'u',
@@ -420,7 +427,7 @@ describe('warnings', () => {
     }
     expect(warningsOf(env)).toEqual([
       expect.stringContaining('REDIS_TLS_REJECT_UNAUTHORIZED=false'),
-      expect.stringContaining('in the clear'),
+      expect.stringContaining('sent unencrypted'),
     ])
     expect(warningsOf({ KAFKA_SSL: '1', KAFKA_SSL_REJECT_UNAUTHORIZED: '0' })).toEqual([
       expect.stringContaining('KAFKA_SSL_REJECT_UNAUTHORIZED=false'),
@@ -428,20 +435,20 @@ describe('warnings', () => {
   })
 })
 
-describe('the problems as text', () => {
-  it('say per variable what is wrong, what it is and what to do', () => {
+describe('the text of the problems', () => {
+  it('gives, for each variable, what is wrong, its description and a fix', () => {
     expect(formatProblems(problemsOf({ REDIS_PORT: 'x' }))).toBe(
       [
-        "One setting can't be used:",
+        '1 setting is invalid:',
         '',
         'REDIS_PORT "x" must be a whole number from 1 to 65535',
-        '  What it is: The port of Redis.',
-        '  What to do: Correct it, or unset it for the default (6379).',
+        '  Description: Port of Redis.',
+        '  Fix: Correct it, or unset it to use the default (6379).',
       ].join('\n'),
     )
   })
 
-  it('stay on one line and short, whatever the value', () => {
+  it('keeps each message short and on one line, whatever the value', () => {
     const [problem] = problemsOf({ LOG_LEVEL: `\n\u001b[31m${'x'.repeat(5000)}` })
     expect(problem?.message).not.toMatch(/[\n\u001b]/)
     expect(problem?.message.length).toBeLessThan(300)

@@ -1,42 +1,42 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { withConfigTables } from '../../../cache-service/config/docs.ts'
+import { withAllTables, withEverydayTable } from '../../../cache-service/config/docs.ts'
 import { options } from '../../../cache-service/config/options.ts'
-import { readmePath, renderReadme } from '../../support/docs/readme.ts'
+import { configDocuments } from '../../support/docs/config-docs.ts'
 
-describe('the configuration in README.md', () => {
-  it('is what the options say (npm run docs:config)', async () => {
-    expect(readFileSync(readmePath, 'utf8')).toBe(await renderReadme())
+describe('the generated tables', () => {
+  it.each(configDocuments)('in $name are up to date (npm run docs:config)', async ({ path, render }) => {
+    expect(readFileSync(path, 'utf8')).toBe(await render())
   })
 
-  it('has every option once, the everyday ones before the fold', () => {
-    const [everyday = '', advanced = ''] = withConfigTables('<!-- config:begin --><!-- config:end -->').split(
-      '<details>',
-    )
+  it('list the everyday options in README.md and every option once in docs/configuration.md', () => {
+    const everyday = withEverydayTable('<!-- config:begin --><!-- config:end -->')
+    const all = withAllTables('<!-- config:begin --><!-- config:end -->')
     for (const { name, level } of options) {
       const row = `| \`${name}\` |`
-      expect([everyday.includes(row), advanced.includes(row)], name).toEqual([
-        level === 'everyday',
-        level === 'advanced',
-      ])
+      const counts = [everyday, all].map((tables) => tables.split(row).length - 1)
+      expect(counts, name).toEqual([level === 'everyday' ? 1 : 0, 1])
     }
   })
 
-  it('leaves the rest of the file alone, and needs its markers', () => {
-    const written = withConfigTables('# a\n<!-- config:begin -->\nwritten before\n<!-- config:end -->\n# b\n')
-    expect(written).toMatch(/^# a\n<!-- config:begin -->/)
-    expect(written).toMatch(/<!-- config:end -->\n# b\n$/)
-    expect(written).not.toContain('written before')
-    expect(() => withConfigTables('# a')).toThrow('config:begin')
-  })
+  it.each([withEverydayTable, withAllTables])(
+    'leave the rest of the document unchanged and need its markers (%o)',
+    (withTables) => {
+      const written = withTables('# a\n<!-- config:begin -->\nprevious\n<!-- config:end -->\n# b\n')
+      expect(written).toMatch(/^# a\n<!-- config:begin -->/)
+      expect(written).toMatch(/<!-- config:end -->\n# b\n$/)
+      expect(written).not.toContain('previous')
+      expect(() => withTables('# a')).toThrow('config:begin')
+    },
+  )
 })
 
 describe('the options', () => {
-  it('are a baker’s dozen of everyday ones and the rest', () => {
+  it('include thirteen everyday ones', () => {
     expect(options.filter(({ level }) => level === 'everyday')).toHaveLength(13)
   })
 
-  it('have descriptions that fit a table, a problem and a line', () => {
+  it('have descriptions that fit into a table, a problem report and a line', () => {
     for (const { name, description } of options) {
       expect(description, name).toMatch(/^[^|\n]{10,200}$/)
     }

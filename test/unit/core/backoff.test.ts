@@ -10,16 +10,16 @@ test.each([
   [10, 30_000],
   [11, 30_000],
   [5_000, 30_000],
-])('attempt %d waits %d ms at most', (attempt, longest) => {
+])('the backoff after %d failures is at most %d ms', (attempt, longest) => {
   expect(backoffMs(attempt, 1)).toBe(longest)
   expect(backoffMs(attempt, 0.5)).toBe(longest / 2)
 })
 
-test('the jitter is full: anything from nothing up', () => {
+test('the backoff has full jitter: it can be as short as 0 ms', () => {
   for (const attempt of [1, 5, 20]) expect(backoffMs(attempt, 0)).toBe(0)
 })
 
-test('for any attempt it is finite, never negative, never beyond 30 s, and never shorter than before', () => {
+test('the backoff is never negative, always below 30 s, and does not decrease with the number of failures', () => {
   const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 1_000_000 }), random, (attempt, fraction) => {

@@ -4,17 +4,17 @@ import { decodeJson, nestsWithin, replaceNonFinite } from '../../../cache-servic
 
 const decode = (text: string) => decodeJson(Buffer.from(text))
 const json = (value: unknown) => ({ kind: 'json', json: value })
-const lists = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)
+const arrays = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)
 const objects = (levels: number) => '{"a":'.repeat(levels) + 'null' + '}'.repeat(levels)
 
-describe('numbers that JSON does not have', () => {
+describe('NaN and infinities', () => {
   test.each([
     ['[NaN, Infinity, -Infinity]', [null, null, null]],
     ['NaN', null],
     ['{"a":NaN,"b":{"c":-Infinity}}', { a: null, b: { c: null } }],
     ['[1.5,NaN,-2]', [1.5, null, -2]],
     ['[NaN,NaN,NaN]', [null, null, null]],
-  ])('are null in %s', (text, expected) => {
+  ])('are read as null in %s', (text, expected) => {
     expect(decode(text)).toEqual(json(expected))
   })
 
@@ -27,23 +27,23 @@ describe('numbers that JSON does not have', () => {
     ['["it says: \\"NaN, NaN\\"", Infinity]', ['it says: "NaN, NaN"', null]],
     ['["\\u0022NaN",NaN]', ['"NaN', null]],
     ['["é NaN ü 🚪",NaN]', ['é NaN ü 🚪', null]],
-  ])('are kept where they are text: %s', (text, expected) => {
+  ])('are kept inside strings: %s', (text, expected) => {
     expect(decode(text)).toEqual(json(expected))
   })
 
   test.each(['{NaN:1}', '[-NaN]', '[+Infinity]', '[NaNa]', '[nan]', '[infinity]', '[Infinity1]', '[1NaN]'])(
-    'are no excuse for %s',
+    'do not make %s valid',
     (text) => {
       expect(decode(text)).toMatchObject({ kind: 'not_json' })
     },
   )
 
-  test('in a text that has none cost nothing: it stays the same string', () => {
+  test('are not replaced in a text without any, which is returned unchanged', () => {
     const text = '{"a":"NaN"}'
     expect(replaceNonFinite(text)).toBe(text)
   })
 
-  test('are found wherever they stand, and nothing else is touched', () => {
+  test('are replaced in every position, and nothing else is changed', () => {
     const leaf = fc.oneof(
       fc.constantFrom('NaN', 'Infinity', '-Infinity').map((token) => ({ written: token, meant: null })),
       fc.jsonValue({ maxDepth: 1 }).map((value) => ({ written: JSON.stringify(value), meant: value })),
@@ -62,40 +62,40 @@ describe('numbers that JSON does not have', () => {
   })
 })
 
-describe('what is not JSON', () => {
+describe('invalid JSON', () => {
   test.each([
-    ['', 'nothing'],
+    ['', 'empty'],
     ['{', 'an open brace'],
     ['["NaN', 'an open string'],
     ['[NaN,"\\', 'a string that ends in a backslash'],
     ["{'a':1}", 'single quotes'],
-    ['{"a":1,}', 'a comma too many'],
-    ['{"a":1} x', 'something behind it'],
+    ['{"a":1,}', 'a trailing comma'],
+    ['{"a":1} x', 'trailing text'],
     ['\ufeff{"a":1}', 'a byte order mark'],
     ['\ufeff{"a":NaN}', 'a byte order mark before NaN'],
     ['{"a":01}', 'a leading zero'],
     ['"\u0001"', 'a control character'],
-  ])('%j: %s', (text) => {
+  ])('is refused: %j, %s', (text) => {
     expect(decode(text)).toEqual({ kind: 'not_json', detail: expect.stringMatching(/./) })
   })
 
-  test('is reported as it was written, not as it was mended', () => {
+  test('is reported as sent, with NaN', () => {
     expect(decode('{"a":NaN,}')).toMatchObject({ detail: expect.stringContaining('NaN') })
   })
 })
 
 test.each([
-  ['a byte that begins nothing', [0x22, 0xff, 0x22]],
-  ['a sequence cut short', [0x22, 0xc3, 0x22]],
+  ['an invalid byte', [0x22, 0xff, 0x22]],
+  ['a truncated sequence', [0x22, 0xc3, 0x22]],
   ['an overlong slash', [0x22, 0xc0, 0xaf, 0x22]],
-  ['a surrogate of its own', [0x22, 0xed, 0xa0, 0x80, 0x22]],
-  ['beyond U+10FFFF', [0x22, 0xf4, 0x90, 0x80, 0x80, 0x22]],
+  ['an encoded surrogate', [0x22, 0xed, 0xa0, 0x80, 0x22]],
+  ['a code point above U+10FFFF', [0x22, 0xf4, 0x90, 0x80, 0x80, 0x22]],
   ['UTF-16', [0xff, 0xfe, 0x22, 0x00, 0x22, 0x00]],
-])('%s is not UTF-8', (_, bytes) => {
+])('%s is refused as not UTF-8', (_, bytes) => {
   expect(decodeJson(Uint8Array.from(bytes))).toEqual({ kind: 'not_utf8' })
 })
 
-test('any JSON that JavaScript writes is read as JavaScript reads it', () => {
+test('any valid JSON is decoded as JSON.parse decodes it', () => {
   fc.assert(
     fc.property(fc.json(), (text) => {
       expect(decode(text)).toEqual(json(JSON.parse(text)))
@@ -103,7 +103,7 @@ test('any JSON that JavaScript writes is read as JavaScript reads it', () => {
   )
 })
 
-test('no bytes whatever make it throw', () => {
+test('decodeJson never throws for any bytes', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
       expect(['json', 'not_utf8', 'not_json']).toContain(decodeJson(bytes).kind)
@@ -111,29 +111,32 @@ test('no bytes whatever make it throw', () => {
   )
 })
 
-describe('nesting', () => {
-  test.each([lists, objects])('of exactly the limit is within it, one more is not: %o', (nested) => {
+describe('nestsWithin', () => {
+  test.each([
+    ['arrays', arrays],
+    ['objects', objects],
+  ])('accepts %s nested up to the limit and no deeper', (_, nested) => {
     expect(nestsWithin(JSON.parse(nested(64)), 64)).toBe(true)
     expect(nestsWithin(JSON.parse(nested(65)), 64)).toBe(false)
   })
 
-  test('is measured on the deepest branch, wherever it stands', () => {
-    const value = JSON.parse(`{"a":[1,2,[]],"b":{"c":${lists(3)}}}`)
+  test('measures the deepest branch, wherever it is', () => {
+    const value = JSON.parse(`{"a":[1,2,[]],"b":{"c":${arrays(3)}}}`)
     expect(nestsWithin(value, 5)).toBe(true)
     expect(nestsWithin(value, 4)).toBe(false)
   })
 
-  test('of what is no container is none', () => {
+  test('treats a value that is not a container as level 0', () => {
     for (const value of ['text', 1, true, null]) expect(nestsWithin(value, 0)).toBe(true)
     expect(nestsWithin([], 0)).toBe(false)
   })
 
   test.each([
-    ['lists', lists(100_000)],
+    ['arrays', arrays(100_000)],
     ['objects', objects(100_000)],
-    ['lists around NaN', `${'['.repeat(100_000)}NaN${']'.repeat(100_000)}`],
-    ['lists that are never closed', '['.repeat(100_000)],
-  ])('of 100,000 %s overflows nothing', (_, text) => {
+    ['arrays around NaN', `${'['.repeat(100_000)}NaN${']'.repeat(100_000)}`],
+    ['unclosed arrays', '['.repeat(100_000)],
+  ])('does not overflow the stack for 100,000 nested %s', (_, text) => {
     const decoded = decode(text)
     expect(decoded.kind === 'json' && nestsWithin(decoded.json, 64)).toBe(false)
   })

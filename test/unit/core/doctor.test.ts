@@ -30,36 +30,36 @@ function verdicts(facts: Partial<RedisFacts>, role: DoctorRole = 'worker', maxKe
   return Object.fromEntries(findings.map(({ check, verdict }) => [check, verdict]))
 }
 
-describe('Redis', () => {
-  const ALL_WELL = { version: 'ok', mode: 'ok', eviction: 'ok', persistence: 'ok', clock: 'ok' }
+describe('the doctor on Redis', () => {
+  const ALL_OK = { version: 'ok', mode: 'ok', eviction: 'ok', persistence: 'ok', clock: 'ok' }
 
-  test('as it should be is well', () => {
-    expect(verdicts({})).toEqual(ALL_WELL)
+  test('reports only ok for a healthy server', () => {
+    expect(verdicts({})).toEqual(ALL_OK)
   })
 
-  test.each<[string, Partial<RedisFacts>, Partial<Record<keyof typeof ALL_WELL, string>>]>([
-    ['too old', { version: '6.2.14' }, { version: 'failed' }],
+  test.each<[string, Partial<RedisFacts>, Partial<Record<keyof typeof ALL_OK, string>>]>([
+    ['an old version', { version: '6.2.14' }, { version: 'failed' }],
     ['Valkey', { version: '8.1.0', isValkey: true }, {}],
     ['Redis 10', { version: '10.0.0' }, {}],
     ['a replica', { isReplica: true }, { mode: 'failed' }],
     ['a cluster', { isCluster: true }, { mode: 'failed' }],
-    ['evicting', { evictionPolicy: 'allkeys-lru' }, { eviction: 'warning' }],
+    ['an eviction policy', { evictionPolicy: 'allkeys-lru' }, { eviction: 'warning' }],
     [
-      'silent',
+      'denied INFO fields and TIME',
       { evictionPolicy: undefined, clockAheadMs: undefined },
       { eviction: 'skipped', clock: 'skipped' },
     ],
-    ['not persistent', { hasAppendOnlyFile: false }, {}],
-    ['late', { clockAheadMs: -31_000 }, { clock: 'warning' }],
-  ])('that is %s', (_what, facts, differing) => {
-    expect(verdicts(facts)).toEqual({ ...ALL_WELL, ...differing })
+    ['no persistence', { hasAppendOnlyFile: false }, {}],
+    ['a slow clock', { clockAheadMs: -31_000 }, { clock: 'warning' }],
+  ])('judges %s', (_what, facts, differing) => {
+    expect(verdicts(facts)).toEqual({ ...ALL_OK, ...differing })
   })
 
-  test('of a cluster takes one key a script', () => {
+  test('accepts a cluster node with one key per script call', () => {
     expect(verdicts({ isCluster: true }, 'worker', 1)).toMatchObject({ mode: 'ok' })
   })
 
-  test('without persistence is good enough for a worker only', () => {
+  test('accepts missing persistence for a worker only', () => {
     const facts = { hasAppendOnlyFile: false }
     expect(verdicts(facts, 'all')).toMatchObject({ persistence: 'warning' })
     expect(verdicts({ ...facts, save: '3600 1' }, 'all')).toMatchObject({ persistence: 'ok' })
@@ -67,22 +67,22 @@ describe('Redis', () => {
   })
 })
 
-describe('the topics', () => {
+describe('the doctor on the topics', () => {
   test.each<[string, Record<string, string>, number, string]>([
-    ['keeps longer', { 'retention.ms': String(7 * DAY_MS) }, DAY_MS, 'ok'],
-    ['keeps as long', { 'retention.ms': String(DAY_MS) }, DAY_MS, 'ok'],
-    ['keeps less long', { 'retention.ms': String(DAY_MS - 1) }, DAY_MS, 'warning'],
-    ['keeps for ever', { 'retention.ms': '-1' }, 0, 'ok'],
-    ['forgets what never expires', { 'retention.ms': String(7 * DAY_MS) }, 0, 'warning'],
-    ['is compacted', { 'retention.ms': '1', 'cleanup.policy': 'compact,delete' }, DAY_MS, 'ok'],
-    ['does not tell', {}, DAY_MS, 'skipped'],
-  ])('one that %s: retention', (_what, settings, ttlMs, verdict) => {
+    ['for longer than the TTL', { 'retention.ms': String(7 * DAY_MS) }, DAY_MS, 'ok'],
+    ['for as long as the TTL', { 'retention.ms': String(DAY_MS) }, DAY_MS, 'ok'],
+    ['for less than the TTL', { 'retention.ms': String(DAY_MS - 1) }, DAY_MS, 'warning'],
+    ['forever', { 'retention.ms': '-1' }, 0, 'ok'],
+    ['for a limited time without a TTL', { 'retention.ms': String(7 * DAY_MS) }, 0, 'warning'],
+    ['with compaction', { 'retention.ms': '1', 'cleanup.policy': 'compact,delete' }, DAY_MS, 'ok'],
+    ['for an unknown time', {}, DAY_MS, 'skipped'],
+  ])('judges a topic that keeps records %s', (_what, settings, ttlMs, verdict) => {
     expect(judgeRetention(new Map(Object.entries(settings)), ttlMs).verdict).toBe(verdict)
   })
 
-  test('a retention is told in words, with its cure', () => {
+  test('describes the retention in words and names a fix', () => {
     expect(judgeRetention(new Map([['retention.ms', '3600000']]), DAY_MS)).toMatchObject({
-      detail: expect.stringContaining('keeps records for 1 hour, a device lives for 1 day'),
+      detail: expect.stringContaining('keeps records for 1 hour, a device expires after 1 day'),
       fix: expect.stringContaining('86400000'),
     })
     expect([1_500, 90_000, 129_600_000, 5].map(duration)).toEqual([
@@ -97,7 +97,7 @@ describe('the topics', () => {
     ['1048588', 'ok'],
     ['1000', 'warning'],
     [undefined, 'skipped'],
-  ])('an error topic for messages of %s bytes', (bytes, verdict) => {
+  ])('judges an error topic with max.message.bytes=%s as %s', (bytes, verdict) => {
     const settings = new Map(bytes === undefined ? [] : [['max.message.bytes', bytes]])
     expect(judgeErrorTopic(settings).verdict).toBe(verdict)
   })
@@ -115,7 +115,7 @@ describe('a rebuild', () => {
     [{ 0: 3, 2: undefined }, 0, false],
     [{ 0: 15, 1: 5, 2: 4 }, 9, false],
     [{ 0: 25, 2: 4 }, 14, true],
-  ])('that stands at %o has read %i of 14 records', (next, done, isComplete) => {
+  ])('with the progress %o has read %i of 14 records', (next, done, isComplete) => {
     const stored = new Map(Object.entries(next).map(([partition, offset]) => [Number(partition), offset]))
     expect(rebuildProgress(targets, stored)).toEqual({ done, total: 14, isComplete })
   })

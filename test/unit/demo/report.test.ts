@@ -15,8 +15,8 @@ cache_service_consumer_lag{consumergroup="g",topic="t",partition="0"} 4
 cache_service_consumer_lag{consumergroup="g",topic="t",partition="1"} 1.5e+1
 `
 
-describe('the demo reads from the metrics', () => {
-  test('names, labels and values', () => {
+describe('the metrics of the demo', () => {
+  test('have names, labels and values', () => {
     expect(parseMetrics(METRICS)[2]).toEqual({
       name: 'cache_service_messages_total',
       labels: { topic: 'say \\"hi\\"', result: 'applied' },
@@ -24,7 +24,7 @@ describe('the demo reads from the metrics', () => {
     })
   })
 
-  test('sums, and what the worker does not know yet', () => {
+  test('are sums, and undefined where the worker has no value yet', () => {
     expect(readWorkerMetrics(parseMetrics(METRICS))).toEqual({
       messages: { applied: 121, superseded: 30 },
       consumed: 151,
@@ -35,8 +35,8 @@ describe('the demo reads from the metrics', () => {
   })
 })
 
-describe('the demo reads from the log of the normalizer', () => {
-  test('what it says when it stops', () => {
+describe('the log of the normalizer', () => {
+  test('ends with the totals that the demo compares', () => {
     const log = [
       '{"msg":"producing","produced":1}',
       '(node:1) Warning: not a line of JSON',
@@ -51,7 +51,7 @@ describe('the demo reads from the log of the normalizer', () => {
     })
   })
 
-  test('that it has not stopped yet', () => {
-    expect(() => parseProduced('{"msg":"producing","produced":1}\n')).toThrow('has not said')
+  test('is refused while the totals are missing', () => {
+    expect(() => parseProduced('{"msg":"producing","produced":1}\n')).toThrow('has not reported')
   })
 })

@@ -6,10 +6,6 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { parseConfig } from '../../../cache-service/config/config.ts'
 import { options } from '../../../cache-service/config/options.ts'
-import { createApiMetrics } from '../../../cache-service/telemetry/api-metrics.ts'
-import { createWorkerMetrics } from '../../../cache-service/telemetry/worker-metrics.ts'
-import { createProcessMetrics } from '../../../cache-service/telemetry/process-metrics.ts'
-import { createUpdaterMetrics } from '../../../cache-service/telemetry/updater-metrics.ts'
 import { normalizerHelp } from '../../simulator/normalizer-options.ts'
 import { copiesOf, execForm, instructionsOf, parseDockerfile } from '../../support/docs/dockerfile.ts'
 
@@ -84,7 +80,7 @@ describe('.env.example', () => {
     }
   })
 
-  it('has no variable that nobody reads', () => {
+  it('has only variables that a program reads', () => {
     for (const name of Object.keys(example))
       expect([...serviceVariables, ...normalizerVariables]).toContain(name)
   })
@@ -101,14 +97,14 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
     }
   })
 
-  it('gives our own programs only variables that they know', () => {
+  it('sets only variables that our programs know', () => {
     for (const [, { build, environment }] of services) {
       const known = build?.target === 'normalizer' ? normalizerVariables : serviceVariables
       if (build) expect(known).toEqual(expect.arrayContaining(Object.keys(environment ?? {})))
     }
   })
 
-  it('pins every image that is not ours', () => {
+  it('pins every image from elsewhere to a version', () => {
     for (const [, { build, image }] of services) if (!build) expect(image).toMatch(/:\d+\.\d+\.\d+(-\w+)?$/)
   })
 
@@ -132,7 +128,7 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
     }
   })
 
-  it('starts a service whose settings are good, without a .env and with the example', () => {
+  it('gives the service valid settings, without a .env and with the example', () => {
     const { environment = {}, env_file } = compose.services['cache_service'] ?? {}
     const fixed = Object.fromEntries(
       Object.entries(environment).map(([name, value]) => [name, String(value)]),
@@ -161,7 +157,7 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
     }
   })
 
-  it('asks the worker itself whether it is well, and gives it time to finish', () => {
+  it('asks the worker for its health, and gives it time to shut down', () => {
     const worker = compose.services['cache_service']
     const shutdown = Number(options.find(({ name }) => name === 'SHUTDOWN_TIMEOUT_S')?.default)
     expect(worker?.healthcheck?.test).toEqual(['CMD', 'node', 'cache-service/main.ts', 'healthcheck'])
@@ -171,7 +167,7 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
 })
 
 describe('the whole stack', () => {
-  it('is Kafka, its topics, Redis and the worker; the normalizer only for the demo', () => {
+  it('is Kafka, its topics, Redis and the worker, and the normalizer only in the demo profile', () => {
     const profiles = Object.entries(stack.services).map(([name, { profiles: list }]) => [name, list])
     expect(Object.fromEntries(profiles)).toEqual({
       kafka: undefined,
@@ -192,7 +188,7 @@ describe('the whole stack', () => {
     expect(redis?.command?.join(' ')).toContain('--appendonly yes')
   })
 
-  it('gives Redis the password of the worker, and its health check too', () => {
+  it('gives Redis and its health check the password of the worker', () => {
     const { redis } = stack.services
     expect(redis?.command?.slice(-2)).toEqual(['--requirepass', '${REDIS_PASSWORD:-change-me}'])
     expect(redis?.environment).toEqual({ REDISCLI_AUTH: '${REDIS_PASSWORD:-change-me}' })
@@ -210,8 +206,8 @@ describe('the whole stack', () => {
   })
 })
 
-describe('the file for a platform', () => {
-  it('is the worker of the whole stack alone, on a network that exists', () => {
+describe('the compose file for an existing platform', () => {
+  it('has the same worker as the whole stack, alone, on an existing network', () => {
     const { depends_on: _, ...worker } = stack.services['cache_service'] ?? {}
     const { REDIS_PASSWORD: password, ...environment } = stack.services['cache_service']?.environment ?? {}
     expect(password).toBe('${REDIS_PASSWORD:-change-me}')
@@ -226,18 +222,18 @@ describe('the Dockerfile', () => {
   const built = (name: string) => instructionsOf(stages, name)
   const service = built('cache-service')
 
-  it('is built in stages from the Node of .nvmrc, the service last', () => {
+  it('builds in stages from the Node.js version of .nvmrc, the service last', () => {
     const bases = stages.map(({ from }) => from).filter((from) => stages.every(({ name }) => name !== from))
     expect(bases).toEqual([`node:${textOf('.nvmrc').trim()}-bookworm-slim`])
     expect(stages.at(-1)?.name).toBe('cache-service')
     expect(stages.length).toBeGreaterThan(2)
   })
 
-  it.each(images)('%s does not run as root', (image) => {
+  it.each(images)('runs %s as another user than root', (image) => {
     expect(built(image).findLast(({ keyword }) => keyword === 'USER')?.args).toBe('node')
   })
 
-  it('copies only what exists and what .dockerignore lets through', () => {
+  it('copies exactly the files that .dockerignore lets through', () => {
     const allowed =
       textOf('.dockerignore')
         .match(/^!.+$/gm)
@@ -249,7 +245,7 @@ describe('the Dockerfile', () => {
     expect(new Set(sources)).toEqual(new Set(allowed))
   })
 
-  it.each(images)('%s holds everything that its modules import', (image) => {
+  it.each(images)('copies everything that the modules of %s import', (image) => {
     const copied = copiesOf(built(image)).flatMap(({ sources }) => sources)
     const isCopied = (path: string) =>
       copied.some((source) => path === source || path.startsWith(`${source}/`))
@@ -270,18 +266,18 @@ describe('the Dockerfile', () => {
     }
   })
 
-  it('starts the worker as `npm start` starts a role', () => {
+  it('starts the service with the command of `npm start`', () => {
     const entrypoint = execForm(service, 'ENTRYPOINT')
     expect(entrypoint.join(' ')).toBe(npmPackage.scripts['start'])
     expect(existsSync(join(root, entrypoint.at(-1) ?? ''))).toBe(true)
     expect(execForm(service, 'CMD')).toEqual(['worker'])
   })
 
-  it('asks the service itself whether it is well', () => {
+  it('asks the service for its health', () => {
     expect(execForm(service, 'HEALTHCHECK')).toEqual(['node', 'cache-service/main.ts', 'healthcheck'])
   })
 
-  it('sets only variables that are known, and shows the ports of the API and the metrics', () => {
+  it('sets only known variables, and exposes the ports of the API and the metrics', () => {
     const variables = service.filter(({ keyword }) => keyword === 'ENV').map(({ args }) => args.split('=')[0])
     const ports = ['PORT', 'METRICS_PORT'].map(
       (name) => options.find((option) => option.name === name)?.default,
@@ -290,71 +286,8 @@ describe('the Dockerfile', () => {
     expect(service.find(({ keyword }) => keyword === 'EXPOSE')?.args).toBe(ports.join(' '))
   })
 
-  it('carries the version of the package', () => {
+  it('has the version of the package', () => {
     const args = service.filter(({ keyword }) => keyword === 'ARG').map(({ args: text }) => text)
     expect(args).toContain(`VERSION=${npmPackage.version}`)
-  })
-})
-
-describe('the Prometheus files', () => {
-  const alerts = z
-    .object({
-      groups: z.array(
-        z.object({
-          name: z.string(),
-          rules: z.array(
-            z.strictObject({
-              alert: z.string().regex(/^CacheService[A-Z]\w+$/),
-              expr: z.string(),
-              for: z.string().optional(),
-              labels: z.strictObject({ severity: z.enum(['critical', 'warning']) }),
-              annotations: z.strictObject({ summary: z.string(), action: z.string() }),
-            }),
-          ),
-        }),
-      ),
-    })
-    .parse(parse(textOf('deploy/prometheus/alerts.yml')))
-  const rules = alerts.groups.flatMap(({ rules: list }) => list)
-  const prometheus = z
-    .looseObject({
-      rule_files: z.array(z.string()),
-      scrape_configs: z.array(
-        z.object({
-          job_name: z.string(),
-          static_configs: z.array(z.object({ targets: z.array(z.string()) })),
-        }),
-      ),
-    })
-    .parse(parse(textOf('deploy/prometheus/prometheus.yml')))
-
-  it('scrape the worker of the compose files and read the alerts', () => {
-    expect(prometheus.rule_files).toEqual(['alerts.yml'])
-    expect(prometheus.scrape_configs).toEqual([
-      { job_name: 'cache_service', static_configs: [{ targets: ['cache_service:9464'] }] },
-    ])
-  })
-
-  it('name metrics, and values of their labels, that the worker has', async () => {
-    const processMetrics = createProcessMetrics('0', '0', 'all')
-    createWorkerMetrics(processMetrics, 'topic')
-    createApiMetrics(processMetrics)
-    createUpdaterMetrics(processMetrics)
-    const { registry } = processMetrics
-    const names = registry.getMetricsAsArray().map(({ name }) => name)
-    const exposition = await registry.metrics()
-    expect(rules.length).toBeGreaterThan(9)
-    for (const { expr, annotations } of rules) {
-      const text = `${expr} ${annotations.summary} ${annotations.action}`
-      for (const [name] of text.matchAll(/cache_service_\w+/g)) expect(names).toContain(name)
-      for (const [, name = '', value = ''] of expr.matchAll(/(cache_service_\w+_total)\{reason="(\w+)"\}/g)) {
-        expect(exposition).toContain(`${name}{reason="${value}"}`)
-      }
-    }
-  })
-
-  it('give each alert a name of its own', () => {
-    const names = rules.map(({ alert }) => alert)
-    expect(new Set(names).size).toBe(names.length)
   })
 })

@@ -1,4 +1,4 @@
-import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
+import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createLoop, LoopMonitor } from '../../../cache-service/lifecycle/loops.ts'
 import { readiness } from '../../../cache-service/lifecycle/readiness.ts'
@@ -8,7 +8,7 @@ import { aborted, settledWithin, sleep } from '../../../cache-service/lifecycle/
 
 const LONG_MS = 3_600_000
 
-/** Runs until told to stop, and then until `finish` is called. */
+/** Runs until it is stopped, and then until `finish` is called. */
 function serviceThatFinishes(name: string, log: string[]) {
   const { promise: finished, resolve: finish } = Promise.withResolvers<void>()
   const service: Service = {
@@ -27,7 +27,7 @@ function serviceThatFinishes(name: string, log: string[]) {
 const failing = (name: string, error: unknown): Service => ({ name, run: () => Promise.reject(error) })
 
 describe('runServices', () => {
-  test('ends when it was told to and everyone has finished what they had in hand', async () => {
+  test('ends once it is stopped and every service has finished', async () => {
     const log: string[] = []
     const stop = new AbortController()
     const [a, b] = [serviceThatFinishes('a', log), serviceThatFinishes('b', log)]
@@ -35,14 +35,14 @@ describe('runServices', () => {
     const running = runServices([a.service, b.service], stop.signal).then(() => (hasEnded = true))
     stop.abort()
     a.finish()
-    await turnOfTheLoop()
+    await eventLoopTurn()
     expect(hasEnded).toBe(false)
     b.finish()
     await running
     expect(log).toEqual(['a runs', 'b runs', 'a is stopping', 'b is stopping', 'a has ended', 'b has ended'])
   })
 
-  test('stops the others when one fails, and rejects with its error once they have ended', async () => {
+  test('stops all services when one fails, and rejects with its error once they have ended', async () => {
     const log: string[] = []
     const { service, finish } = serviceThatFinishes('a', log)
     finish()
@@ -51,25 +51,27 @@ describe('runServices', () => {
     expect(log).toEqual(['a runs', 'a is stopping', 'a has ended'])
   })
 
-  test('rejects with the first failure, not with what came of it', async () => {
+  test('rejects with the first failure, not with a consequent one', async () => {
     const first = new OperatorError('check REDIS_PASSWORD')
     const follower: Service = {
       name: 'follower',
       async run(stop) {
         await aborted(stop)
-        throw new Error('could not end in peace')
+        throw new Error('failed while stopping')
       },
     }
     const running = runServices([follower, failing('leader', first)], new AbortController().signal)
     await expect(running).rejects.toBe(first)
   })
 
-  test('takes a service that ends by itself for a failure', async () => {
+  test('treats a service that ends on its own as failed', async () => {
     const short: Service = { name: 'short', run: () => Promise.resolve() }
-    await expect(runServices([short], new AbortController().signal)).rejects.toThrow('short ended by itself')
+    await expect(runServices([short], new AbortController().signal)).rejects.toThrow(
+      'short ended unexpectedly',
+    )
   })
 
-  test('reports a failure while stopping', async () => {
+  test('rejects with a failure that happens while stopping', async () => {
     const stop = new AbortController()
     const bad: Service = {
       name: 'bad',
@@ -91,7 +93,7 @@ describe('a release stack', () => {
     for (const name of ['first', 'second', 'third']) {
       releases.push(name, async () => {
         log.push(`${name} begins`)
-        await turnOfTheLoop()
+        await eventLoopTurn()
         log.push(`${name} ends`)
       })
     }
@@ -103,7 +105,7 @@ describe('a release stack', () => {
     ])
   })
 
-  test('goes on after a release that failed, and tells of all of them at the end', async () => {
+  test('continues after a failed release, and reports all failures at the end', async () => {
     const log: string[] = []
     const releases = new ReleaseStack()
     releases.push('Redis', () => void log.push('Redis'))
@@ -122,7 +124,7 @@ describe('a release stack', () => {
     })
   })
 
-  test('releases everything once', async () => {
+  test('releases everything only once', async () => {
     let releasesDone = 0
     const releases = new ReleaseStack()
     releases.push('it', () => void releasesDone++)
@@ -141,7 +143,7 @@ describe('a loop', () => {
     return createLoop({ name: 'loop', everyMs: 0, monitor, turn, failed })
   }
 
-  test('turns at once, and again and again, until it is stopped', async () => {
+  test('runs immediately and repeatedly until it is stopped', async () => {
     const stop = new AbortController()
     let turns = 0
     await loopOf(async () => {
@@ -151,7 +153,7 @@ describe('a loop', () => {
     expect(turns).toBe(3)
   })
 
-  test('goes on after a turn that failed', async () => {
+  test('continues after a failed turn', async () => {
     const stop = new AbortController()
     const failures: unknown[] = []
     let turns = 0
@@ -167,19 +169,19 @@ describe('a loop', () => {
     expect(failures).toMatchObject([{ message: 'turn 1' }, { message: 'turn 2' }])
   })
 
-  test('is never at two turns at once', async () => {
+  test('never runs two turns concurrently', async () => {
     const stop = new AbortController()
     let [current, most, turns] = [0, 0, 0]
     await loopOf(async () => {
       most = Math.max(most, ++current)
-      await turnOfTheLoop()
+      await eventLoopTurn()
       current--
       if (++turns === 5) stop.abort()
     }).run(stop.signal)
     expect(most).toBe(1)
   })
 
-  test('says nothing of a turn that failed because it was stopped', async () => {
+  test('does not report a turn that failed because the loop was stopped', async () => {
     const stop = new AbortController()
     const failures: unknown[] = []
     const loop = loopOf(
@@ -193,7 +195,7 @@ describe('a loop', () => {
     expect(failures).toEqual([])
   })
 
-  test('rejects if `failed` throws: that is how an operator’s error ends the process', async () => {
+  test('rejects if `failed` throws, so that an OperatorError can end the process', async () => {
     const refused = new OperatorError('check REDIS_PASSWORD')
     const loop = loopOf(
       () => Promise.reject(new Error('WRONGPASS')),
@@ -204,7 +206,7 @@ describe('a loop', () => {
     await expect(loop.run(new AbortController().signal)).rejects.toBe(refused)
   })
 
-  test('does not begin when it is stopped already, and does not wait out its pause', async () => {
+  test('does not start if it is already stopped, and is stopped while it waits', async () => {
     const stop = new AbortController()
     let turns = 0
     const monitor = new LoopMonitor(() => 0)
@@ -219,7 +221,7 @@ describe('a loop', () => {
     expect(turns).toBe(1)
   })
 
-  test('may begin later, and is known to the monitor from the start', async () => {
+  test('can start with a delay, and is monitored from the beginning', async () => {
     const stop = new AbortController()
     let nowMs = 0
     const monitor = new LoopMonitor(() => nowMs)
@@ -236,7 +238,7 @@ describe('a loop', () => {
       failed: () => undefined,
     }
     const running = createLoop(options).run(stop.signal)
-    await turnOfTheLoop()
+    await eventLoopTurn()
     nowMs += LONG_MS
     expect(monitor.stuck()).toEqual([])
     nowMs += LONG_MS
@@ -247,7 +249,7 @@ describe('a loop', () => {
     expect(monitor.stuck()).toEqual([])
   })
 
-  test('is known to the monitor as long as it turns', async () => {
+  test('is monitored until it ends', async () => {
     const stop = new AbortController()
     let nowMs = 0
     const monitor = new LoopMonitor(() => nowMs)
@@ -264,7 +266,7 @@ describe('a loop', () => {
 })
 
 describe('a loop monitor', () => {
-  test('takes a loop for stuck that has not turned for its interval and a minute', () => {
+  test('reports a loop as stuck that has not turned for its interval plus one minute', () => {
     let nowMs = 1_000
     const monitor = new LoopMonitor(() => nowMs)
     monitor.turned('quick', 1_000)
@@ -283,28 +285,28 @@ describe('a loop monitor', () => {
 })
 
 describe('sleep', () => {
-  test('ends at once when the signal aborts, without an error', async () => {
+  test('resolves as soon as the signal aborts', async () => {
     const stop = new AbortController()
     const sleeping = sleep(LONG_MS, stop.signal)
     stop.abort()
     await expect(sleeping).resolves.toBeUndefined()
   })
 
-  test('does not begin when the signal has aborted', async () => {
+  test('resolves immediately if the signal has already aborted', async () => {
     await expect(sleep(LONG_MS, AbortSignal.abort())).resolves.toBeUndefined()
   })
 
-  test('ends by itself', async () => {
+  test('resolves after the given time', async () => {
     await expect(sleep(1, new AbortController().signal)).resolves.toBeUndefined()
   })
 })
 
 describe('aborted', () => {
-  test('resolves when the signal aborts, or has aborted', async () => {
+  test('resolves when the signal aborts or has already aborted', async () => {
     const stop = new AbortController()
     let hasResolved = false
     const waiting = aborted(stop.signal).then(() => (hasResolved = true))
-    await turnOfTheLoop()
+    await eventLoopTurn()
     expect(hasResolved).toBe(false)
     stop.abort()
     await waiting
@@ -313,12 +315,12 @@ describe('aborted', () => {
 })
 
 describe('settledWithin', () => {
-  test('is true for what settles, one way or the other', async () => {
+  test('resolves with true if the promise resolves or rejects in time', async () => {
     expect(await settledWithin(Promise.resolve(), LONG_MS)).toBe(true)
     expect(await settledWithin(Promise.reject(new Error('swallowed')), LONG_MS)).toBe(true)
   })
 
-  test('is false for what takes longer', async () => {
+  test('resolves with false if the promise takes longer', async () => {
     const { promise, reject } = Promise.withResolvers<void>()
     expect(await settledWithin(promise, 1)).toBe(false)
     reject(new Error('too late to matter'))
@@ -326,7 +328,7 @@ describe('settledWithin', () => {
 })
 
 describe('readiness', () => {
-  test('is the absence of reasons', () => {
+  test('is true exactly if no check returns a reason', () => {
     expect(readiness([() => [], () => []])).toEqual({ ready: true, reasons: [] })
     expect(readiness([() => ['a', 'b'], () => [], () => ['c']])).toEqual({
       ready: false,

@@ -11,8 +11,8 @@ import {
   type RedisErrorCode,
 } from '../../../shared/errors.ts'
 
-// The words are those of Redis 7 and ioredis 6.
-describe('of Redis', () => {
+// The messages are those of Redis 7 and ioredis 6.
+describe('redisError', () => {
   test.each<[message: string, code: RedisErrorCode, failureClass: FailureClass]>([
     ['WRONGTYPE Operation against a key holding the wrong kind of value', 'WRONGTYPE', 'record'],
     ['ERR string exceeds maximum allowed size (proto-max-bulk-len)', 'VALUE_REFUSED', 'record'],
@@ -91,16 +91,16 @@ describe('of Redis', () => {
     ["ERR unknown subcommand 'LOAD'. Try SCRIPT HELP.", 'UNKNOWN_COMMAND', 'operator'],
     ['ERR syntax error', 'OTHER', 'transient'],
     ['ERR value is not an integer or out of range', 'OTHER', 'transient'],
-    ['NEWKIND Something that nobody knows yet', 'OTHER', 'transient'],
+    ['NEWKIND Something unknown', 'OTHER', 'transient'],
     ['CONNECTION of another kind', 'OTHER', 'transient'],
     ['', 'OTHER', 'transient'],
-  ])('%s', (message, code, failureClass) => {
+  ])('classifies "%s" as %s, %s', (message, code, failureClass) => {
     const error = redisError(new Error(message))
     expect(error).toMatchObject({ side: 'redis', code, failureClass })
     expect(REDIS_ERROR_CODES).toContain(error.code)
   })
 
-  test('an AggregateError of all addresses says what each of them said', () => {
+  test('joins the messages of an AggregateError', () => {
     const refused = new AggregateError([
       new Error('connect ECONNREFUSED ::1:6379'),
       new Error('connect ECONNREFUSED 127.0.0.1:6379'),
@@ -116,27 +116,27 @@ describe('of Redis', () => {
     ['Connection is closed.', 'not connected'],
     ['Reached the max retries per request limit (which is 0). Refer to …', 'the connection was lost'],
     ['connect ECONNREFUSED 127.0.0.1:6379', 'connect ECONNREFUSED 127.0.0.1:6379'],
-  ])('is told to people in plain words: %s', (message, told) => {
-    expect(redisError(new Error(message)).message).toBe(told)
+  ])('turns the message "%s" into "%s"', (message, readable) => {
+    expect(redisError(new Error(message)).message).toBe(readable)
   })
 })
 
-/** An error of KafkaJS, of whose constructors its types know little. */
+/** An error of KafkaJS, whose type definitions cover few of the constructors. */
 function kafkaJs(name: string, ...args: unknown[]): Error {
   const constructor: unknown = Reflect.get(kafkajs, name)
   if (typeof constructor !== 'function') throw new Error(`KafkaJS has no ${name}`)
   const error: unknown = Reflect.construct(constructor, args)
-  if (!(error instanceof Error)) throw new Error(`${name} is no error`)
+  if (!(error instanceof Error)) throw new Error(`${name} is not an error`)
   return error
 }
 
-/** As KafkaJS makes it of a broker's answer. */
+/** As KafkaJS creates it from a broker's reply. */
 const broker = (type: string, code: number, retriable: boolean, message: string) =>
   kafkaJs('KafkaJSProtocolError', { type, code, retriable, message })
-const givenUp = (cause: Error) =>
+const retriesExceeded = (cause: Error) =>
   kafkaJs('KafkaJSNumberOfRetriesExceeded', cause, { retryCount: 4, retryTime: 3_000 })
 
-describe('of Kafka', () => {
+describe('kafkaError', () => {
   test.each<[what: string, thrown: unknown, code: string, failureClass: FailureClass]>([
     [
       'a refused connection',
@@ -169,7 +169,7 @@ describe('of Kafka', () => {
       'transient',
     ],
     [
-      'no leader',
+      'a missing leader',
       broker(
         'LEADER_NOT_AVAILABLE',
         5,
@@ -197,19 +197,19 @@ describe('of Kafka', () => {
       'transient',
     ],
     [
-      'a topic that is missing',
+      'a missing topic',
       broker('UNKNOWN_TOPIC_OR_PARTITION', 3, true, 'This server does not host this topic-partition'),
       'TOPIC_MISSING',
       'transient',
     ],
     [
-      'a topic whose metadata are missing',
+      'missing topic metadata',
       kafkaJs('KafkaJSTopicMetadataNotLoaded', 'Topic metadata not loaded', { topic: 't' }),
       'RETRIABLE',
       'transient',
     ],
     [
-      'a message too large',
+      'an oversized message',
       broker(
         'MESSAGE_TOO_LARGE',
         10,
@@ -220,7 +220,7 @@ describe('of Kafka', () => {
       'transient',
     ],
     [
-      'a batch too large',
+      'an oversized batch',
       broker(
         'RECORD_LIST_TOO_LARGE',
         18,
@@ -231,7 +231,7 @@ describe('of Kafka', () => {
       'transient',
     ],
     [
-      'a topic that is not ours',
+      'a topic without permission',
       broker(
         'TOPIC_AUTHORIZATION_FAILED',
         29,
@@ -242,7 +242,7 @@ describe('of Kafka', () => {
       'operator',
     ],
     [
-      'a group that is not ours',
+      'a group without permission',
       broker(
         'GROUP_AUTHORIZATION_FAILED',
         30,
@@ -253,7 +253,7 @@ describe('of Kafka', () => {
       'operator',
     ],
     [
-      'a cluster that is not ours',
+      'a cluster without permission',
       broker('CLUSTER_AUTHORIZATION_FAILED', 31, false, 'Cluster authorization failed'),
       'NOT_AUTHORIZED',
       'operator',
@@ -265,13 +265,13 @@ describe('of Kafka', () => {
       'operator',
     ],
     [
-      'a wrong password, by the broker',
+      'a wrong password, reported by the broker',
       broker('SASL_AUTHENTICATION_FAILED', 58, false, 'SASL Authentication failed'),
       'SASL',
       'operator',
     ],
     [
-      'a mechanism that it lacks',
+      'an unsupported mechanism',
       broker(
         'UNSUPPORTED_SASL_MECHANISM',
         33,
@@ -282,14 +282,14 @@ describe('of Kafka', () => {
       'operator',
     ],
     [
-      'an unknown answer',
+      'an unknown error',
       broker('UNKNOWN', -1, false, 'The server experienced an unexpected error when processing the request'),
       'OTHER',
       'transient',
     ],
     [
-      'retries given up, by their cause',
-      givenUp(
+      'exceeded retries caused by a missing permission',
+      retriesExceeded(
         broker(
           'TOPIC_AUTHORIZATION_FAILED',
           29,
@@ -301,35 +301,40 @@ describe('of Kafka', () => {
       'operator',
     ],
     [
-      'retries given up over a missing topic',
-      givenUp(
+      'exceeded retries caused by a missing topic',
+      retriesExceeded(
         broker('UNKNOWN_TOPIC_OR_PARTITION', 3, true, 'This server does not host this topic-partition'),
       ),
       'TOPIC_MISSING',
       'transient',
     ],
     [
-      'retries given up over a connection',
-      givenUp(kafkaJs('KafkaJSConnectionError', 'Connection error: read ECONNRESET')),
+      'exceeded retries caused by a lost connection',
+      retriesExceeded(kafkaJs('KafkaJSConnectionError', 'Connection error: read ECONNRESET')),
       'CONNECTION',
       'transient',
     ],
     [
-      'retries given up over a broker that lags',
-      givenUp(broker('REQUEST_TIMED_OUT', 7, true, 'The request timed out')),
+      'exceeded retries caused by a slow broker',
+      retriesExceeded(broker('REQUEST_TIMED_OUT', 7, true, 'The request timed out')),
       'TIMEOUT',
       'transient',
     ],
     [
       'a cause of a cause',
-      new Error('outer', { cause: givenUp(kafkaJs('KafkaJSSASLAuthenticationError', 'no')) }),
+      new Error('outer', { cause: retriesExceeded(kafkaJs('KafkaJSSASLAuthenticationError', 'no')) }),
       'SASL',
       'operator',
     ],
-    ['anything else', kafkaJs('KafkaJSError', 'who knows', { retriable: false }), 'OTHER', 'transient'],
+    [
+      'any other KafkaJS error',
+      kafkaJs('KafkaJSError', 'who knows', { retriable: false }),
+      'OTHER',
+      'transient',
+    ],
     ['an error of Node', new TypeError('x is not a function'), 'OTHER', 'transient'],
-    ['a text', 'thrown as text', 'OTHER', 'transient'],
-  ])('%s', (_, thrown, code, failureClass) => {
+    ['a thrown string', 'thrown as text', 'OTHER', 'transient'],
+  ])('classifies %s', (_, thrown, code, failureClass) => {
     expect(kafkaError(thrown)).toMatchObject({
       side: 'kafka',
       code,
@@ -338,28 +343,28 @@ describe('of Kafka', () => {
     })
   })
 
-  test('a chain of causes that goes in a circle ends', () => {
+  test('stops at a cyclic chain of causes', () => {
     const first = new Error('first')
     first.cause = new Error('second', { cause: first })
     expect(kafkaError(first).code).toBe('OTHER')
   })
 })
 
-describe('both doors', () => {
-  test('let an error through that has been through one', () => {
+describe('redisError and kafkaError', () => {
+  test('return a ServiceError unchanged', () => {
     const error = redisError(new Error('OOM no'))
     expect(redisError(error)).toBe(error)
     expect(kafkaError(error)).toBe(error)
   })
 
-  test('keep what was thrown as the cause', () => {
+  test('keep the thrown value as the cause', () => {
     const thrown = new Error('OOM no')
     expect(redisError(thrown).cause).toBe(thrown)
     expect(kafkaError(thrown).cause).toBe(thrown)
     expect(redisError(thrown)).toBeInstanceOf(ServiceError)
   })
 
-  test('take whatever can be thrown', () => {
+  test('accept any thrown value', () => {
     for (const thrown of ['OOM no', undefined, null, 7, { message: 'x' }]) {
       expect(redisError(thrown).message).toBe(String(thrown))
       expect(kafkaError(thrown).failureClass).toBe('transient')
@@ -367,7 +372,7 @@ describe('both doors', () => {
   })
 })
 
-test('records that our own code fails on, one after the other, hold the partition', () => {
+test('internal errors on many records in a row are transient, and hold the partition', () => {
   expect(internalErrorsInARow(50)).toMatchObject({
     side: 'own',
     failureClass: 'transient',

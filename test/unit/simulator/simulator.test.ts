@@ -22,27 +22,27 @@ function records(options: Partial<FleetOptions> = {}, count = 2000) {
   return createDeviceFleet({ seed: 1, devices: 40, ...options }).records(count, NOW_MS)
 }
 
-// Every expected text here was printed by CPython 3's json.dumps and datetime.isoformat.
-describe('text as Python writes it', () => {
-  test('floats have the shortest digits, .0 when whole, and an exponent below 1e-4 and from 1e16', () => {
+// CPython 3's json.dumps and datetime.isoformat printed every expected text here.
+describe('text in the format of Python', () => {
+  test('writes floats with the shortest digits, .0 when whole, and an exponent below 1e-4 and from 1e16', () => {
     const floats = [2, -0, 0.1, 1e-4, 1e-5, 1.5e-7, 1e15, 1e16, 1.5e16, 1e22, 123456789.125]
     expect(pythonJsonDumps(floats.map((float) => new PythonFloat(float)))).toBe(
       '[2.0, -0.0, 0.1, 0.0001, 1e-05, 1.5e-07, 1000000000000000.0, 1e+16, 1.5e+16, 1e+22, 123456789.125]',
     )
   })
 
-  test('what is not a number is bare', () => {
+  test('writes NaN and infinities without quotes', () => {
     const floats = [NaN, Infinity, -Infinity].map((float) => new PythonFloat(float))
     expect(pythonJsonDumps(floats)).toBe('[NaN, Infinity, -Infinity]')
   })
 
-  test('strings are ASCII: everything else is escaped, as UTF-16, in lower case', () => {
+  test('writes strings in ASCII and escapes everything else as lower-case UTF-16', () => {
     expect(pythonJsonDumps('°C "x\\y/\n\t\b\f\r\x01\x7f🚪é')).toBe(
       '"\\u00b0C \\"x\\\\y/\\n\\t\\b\\f\\r\\u0001\\u007f\\ud83d\\udeaa\\u00e9"',
     )
   })
 
-  test('separators have a space, containers none inside', () => {
+  test('writes a space after separators and none inside brackets', () => {
     expect(pythonJsonDumps({ a: [1, -40], b: true, c: null, d: {}, e: [] })).toBe(
       '{"a": [1, -40], "b": true, "c": null, "d": {}, "e": []}',
     )
@@ -56,16 +56,16 @@ describe('text as Python writes it', () => {
     [1749407237476623, -210, '2025-06-08T14:57:17.476623-03:30'],
     [1749407237000000, null, '2025-06-08T18:27:17'],
     [1749407237000042, null, '2025-06-08T18:27:17.000042'],
-  ])('the moment %d with offset %s is %s', (micros, offsetMinutes, text) => {
+  ])('writes the moment %d with the offset %s as %s', (micros, offsetMinutes, text) => {
     expect(pythonIsoFormat(micros, offsetMinutes)).toBe(text)
   })
 
-  test('last_updated always has six digits and is UTC', () => {
+  test('writes last_updated in UTC with six digits, always', () => {
     expect(lastUpdatedText(1749407237000000)).toBe('2025-06-08T18:27:17.000000+00:00')
   })
 })
 
-describe('the fleet', () => {
+describe('the simulated fleet', () => {
   test('writes a ValidatedOutput as json.dumps does', () => {
     const [first, second] = records({ devices: 8, awkwardPercent: 0, invalidPercent: 0 }, 2)
     expect(first?.value?.toString()).toBe(
@@ -83,22 +83,22 @@ describe('the fleet', () => {
     )
   })
 
-  test('gives the same records for the same seed, however they are asked for', () => {
+  test('gives the same records for the same seed, in portions of any size', () => {
     const fleet = createDeviceFleet({ seed: 1, devices: 40 })
     const inPortions = [1, 7, 92, 400].flatMap((count) => fleet.records(count, NOW_MS))
     expect(inPortions).toEqual(records({}, 500))
   })
 
-  test('gives other records for another seed', () => {
+  test('gives different records for a different seed', () => {
     expect(records({ seed: 2 }, 50)).not.toEqual(records({ seed: 1 }, 50))
   })
 
-  test('has as many devices as asked for, each with its own id', () => {
+  test('has the requested number of devices, each with a unique id', () => {
     const { deviceIds } = createDeviceFleet({ seed: 1, devices: 20_000 })
     expect(new Set(deviceIds).size).toBe(20_000)
   })
 
-  test('has both forms of metadata, several records of one event time, and every kind of trouble', () => {
+  test('has both forms of metadata, several records with one event time, and every awkward and invalid kind', () => {
     const many = records({ awkwardPercent: 30, invalidPercent: 20, tombstonePercent: 5 })
     const kinds = new Set(many.map(({ about }) => about.what))
     expect([...kinds].toSorted()).toEqual(
@@ -111,11 +111,11 @@ describe('the fleet', () => {
     expect(Math.max(...[...moments.values()].map((group) => group.length))).toBe(3)
   })
 
-  test('is keyed by the device id', () => {
+  test('uses the device id as the key', () => {
     for (const { key, about } of records({ awkwardPercent: 30 })) expect(key).toBe(about.deviceId)
   })
 
-  test('says of every update what the record says', () => {
+  test('describes every update as its record does', () => {
     const updates = records({ awkwardPercent: 30 }).filter(({ about }) => about.outcome === 'update')
     for (const { value, about } of updates) {
       if (about.outcome !== 'update') continue
@@ -128,7 +128,7 @@ describe('the fleet', () => {
     }
   })
 
-  test('never dates a record ahead of its Kafka timestamp', () => {
+  test('never dates an event after its Kafka timestamp', () => {
     const updates = records({ awkwardPercent: 50 }).flatMap(({ about }) =>
       about.outcome === 'update' ? [Date.parse(about.lastUpdated)] : [],
     )
@@ -146,7 +146,7 @@ describe('the fleet', () => {
     }
   })
 
-  test.each(INVALID_KINDS)('has invalid records that are what %s says', (kind) => {
+  test.each(INVALID_KINDS)('makes invalid records of the kind %s', (kind) => {
     const values = records({ invalidPercent: 100 }, 300).flatMap(({ value, about }) =>
       about.what === kind && value !== null ? [value] : [],
     )
@@ -154,7 +154,7 @@ describe('the fleet', () => {
     expect(values.filter((value) => !isWhatItsKindSays[kind](value))).toEqual([])
   })
 
-  test('has the fields of the real records, in their order', () => {
+  test('has the fields of real records, in the same order', () => {
     const fixture = readFileSync(join(import.meta.dirname, '../../fixtures/validated-output.jsonl'), 'utf8')
     const real = shapes(fixture.trim().split('\n'))
     const simulated = shapes(
@@ -194,7 +194,7 @@ function shapes(lines: readonly string[]): Set<string> {
   )
 }
 
-/** Null counts as a string: where it occurs a string may stand. */
+/** Null counts as a string: where it occurs, a string is possible. */
 function fieldTypes(object: object): string[] {
   return Object.entries(object).map(([name, value]) => {
     if (Array.isArray(value)) return `${name}:list`
@@ -202,20 +202,20 @@ function fieldTypes(object: object): string[] {
   })
 }
 
-describe('partitions as librdkafka chooses them', () => {
-  // Vectors of librdkafka's own test of its `consistent` partitioner, which takes 17 partitions.
+describe('the partitioner of librdkafka', () => {
+  // Vectors from librdkafka's own test of its `consistent` partitioner, which has 17 partitions.
   test.each([
     ['', 0x0],
     ['23456', 0xb1b451d7],
     ['this is another string with more length to it perhaps', 0xb0150df7],
     ['hejsan', 0xd077037e],
     ['123456789', 0xcbf43926],
-  ])('%j hashes to its CRC-32', (key, hash) => {
+  ])('hashes %j to its CRC-32', (key, hash) => {
     expect(librdkafkaPartition(key, 17)).toBe(hash % 17)
     expect(librdkafkaPartition(key, 2 ** 32)).toBe(hash)
   })
 
-  test('a key counts as its UTF-8 bytes', () => {
+  test('hashes the UTF-8 bytes of a key', () => {
     expect(librdkafkaPartition('sonde-été-2', 2 ** 32)).toBe(
       librdkafkaPartition(Buffer.from('sonde-été-2'), 2 ** 32),
     )
@@ -239,7 +239,7 @@ describe('the raw snappy codec', () => {
     expect(await codec.decompress(block)).toEqual(plain)
   })
 
-  test('leaves reading to a codec that was there before, or comes between two installations', async () => {
+  test('leaves reading to a codec that was installed before, or between two installations', async () => {
     installRawSnappyProducerCodec()
     CompressionCodecs[CompressionTypes.Snappy] = () => ({
       compress: () => expect.unreachable('ours compresses'),
@@ -254,14 +254,14 @@ describe('the raw snappy codec', () => {
 })
 
 describe('the seeded random numbers', () => {
-  test('are those of mulberry32', () => {
+  test('are the sequence of mulberry32', () => {
     const random = createSeededRandom(1)
     expect([random.fraction(), random.fraction(), random.fraction()]).toEqual([
       0.6270739405881613, 0.002735721180215478, 0.5274470399599522,
     ])
   })
 
-  test('make version 4 UUIDs', () => {
+  test('form version 4 UUIDs', () => {
     const random = createSeededRandom(7)
     for (let made = 0; made < 100; made++) {
       expect(random.uuid()).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
@@ -284,7 +284,7 @@ describe('the options of the simulated normalizer', () => {
     })
   })
 
-  test('are all checked before any is refused', () => {
+  test('are all checked before the first problem is reported', () => {
     const outcome = parseNormalizerOptions({ NORMALIZER_RATE: 'fast', NORMALIZER_DEVICES: '0.5' }, 42)
     expect(outcome).toEqual({
       problems: [
@@ -294,7 +294,7 @@ describe('the options of the simulated normalizer', () => {
     })
   })
 
-  test('are described by the help', () => {
+  test('are listed in the help', () => {
     expect(normalizerHelp()).toContain('NORMALIZER_SEED')
   })
 })

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { eventually } from '../../support/eventually.ts'
 
-test('a check that passes gives its value, however often it failed before', async () => {
+test('eventually returns the value of a check that passes after failures', async () => {
   let tries = 0
   const value = await eventually(
     () => {
@@ -15,7 +15,7 @@ test('a check that passes gives its value, however often it failed before', asyn
   expect(tries).toBe(3)
 })
 
-test('a check that never passes reports what it saw last', async () => {
+test('eventually reports the last error of a check that never passes', async () => {
   let tries = 0
   const check = () => {
     tries += 1
@@ -27,7 +27,7 @@ test('a check that never passes reports what it saw last', async () => {
   )
 })
 
-test('a check that hangs is given up on', async () => {
+test('eventually gives up on a check that hangs', async () => {
   const { promise: never } = Promise.withResolvers<void>()
   const given = eventually(() => never, { timeoutMs: 20 })
   await expect(given).rejects.toThrow('it has not answered yet')

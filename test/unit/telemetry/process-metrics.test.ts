@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createProcessMetrics } from '../../../cache-service/telemetry/process-metrics.ts'
 import { parseMetrics } from '../../support/processes/parse-metrics.ts'
 
-test('of several roles of a process the first one says whether Redis works, and none says so before it knows', async () => {
+test('redis_up is set by the first of several roles in a process, and absent until that role knows it', async () => {
   const metrics = createProcessMetrics('1.2.3', 'v24', 'all')
   const redisUp = async () =>
     parseMetrics(await metrics.registry.metrics()).find(({ name }) => name === 'cache_service_redis_up')

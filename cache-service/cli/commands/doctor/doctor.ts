@@ -12,38 +12,38 @@ type DoctorOptions = { readonly role: DoctorRole }
 export function registerDoctorCommand({ program, perform }: Cli): void {
   program
     .command('doctor')
-    .description('check every setting and server that the service needs; changes nothing')
+    .description('check all settings and servers that the service needs; changes nothing')
     .addOption(
-      new Option('--role <role>', 'as whom: each needs other servers and permissions')
+      new Option('--role <role>', 'role to check for; each needs different servers and permissions')
         .choices(DOCTOR_ROLES)
         .default('worker'),
     )
     .addHelpText(
       'after',
       examples(
-        ['cache-cli doctor', 'what a worker needs'],
-        ['cache-cli doctor --role all', 'what all roles need'],
-        ['cache-cli doctor -f json', 'for a script; exit code 0 if nothing failed'],
+        ['cache-cli doctor', 'check what a worker needs'],
+        ['cache-cli doctor --role all', 'check what all roles need'],
+        ['cache-cli doctor -f json', 'print JSON for a script; the exit code is 0 if nothing failed'],
       ),
     )
-    .action((options: DoctorOptions) => perform((session) => examine(session, options)))
+    .action((options: DoctorOptions) => perform((session) => runDoctor(session, options)))
 }
 
-async function examine(session: Session, { role }: DoctorOptions): Promise<ExitCode> {
+async function runDoctor(session: Session, { role }: DoctorOptions): Promise<ExitCode> {
   const parsed = parseConfig(session.context.env, session.context.readFile)
   const findings = checkSettings(parsed)
-  if (parsed.kind === 'ok') findings.push(...(await checkWorld(session, parsed.config, role)))
-  else findings.push(...unexamined())
+  if (parsed.kind === 'ok') findings.push(...(await checkServers(session, parsed.config, role)))
+  else findings.push(...skippedAreas())
   await print(session, findings)
   const count = (verdict: Finding['verdict']) => findings.filter((one) => one.verdict === verdict).length
-  session.say(
-    `${count('failed')} failed, ${count('warning')} to look at, ${count('ok')} ok, ${count('skipped')} skipped`,
+  session.info(
+    `failed: ${count('failed')}, warnings: ${count('warning')}, ok: ${count('ok')}, skipped: ${count('skipped')}`,
   )
   if (findings.some(({ isUnreachable }) => isUnreachable === true)) return EXIT.unreachable
   return count('failed') > 0 ? EXIT.failure : EXIT.ok
 }
 
-async function checkWorld(session: Session, config: Config, role: DoctorRole): Promise<Finding[]> {
+async function checkServers(session: Session, config: Config, role: DoctorRole): Promise<Finding[]> {
   const [{ checkKafka }, { checkRedis }] = await Promise.all([
     import('./kafka-checks.ts'),
     import('./redis-checks.ts'),
@@ -57,18 +57,18 @@ async function checkWorld(session: Session, config: Config, role: DoctorRole): P
   return groups.flat()
 }
 
-function unexamined(): Finding[] {
+function skippedAreas(): Finding[] {
   return (['kafka', 'redis', 'machine'] as const).map((area) => ({
     area,
-    check: 'everything',
+    check: 'all checks',
     verdict: 'skipped',
-    detail: 'the settings must be usable first',
+    detail: 'the settings must be valid first',
   }))
 }
 
 async function print({ output }: Session, findings: readonly Finding[]): Promise<void> {
   if (output.format !== 'table') return await output.rows(COLUMNS, findings.map(rowOf))
-  for (const finding of findings) await output.text(lines(finding, output.colors))
+  for (const finding of findings) await output.text(findingText(finding, output.colors))
 }
 
 const TONES: Readonly<Record<Finding['verdict'], Tone>> = {
@@ -78,7 +78,7 @@ const TONES: Readonly<Record<Finding['verdict'], Tone>> = {
   skipped: 'dim',
 }
 
-function lines({ area, check, fix, detail, verdict }: Finding, colors: Colors): string {
+function findingText({ area, check, fix, detail, verdict }: Finding, colors: Colors): string {
   const mark = paint(colors, TONES[verdict])(verdict.padEnd(8))
   const first = `${mark} ${area.padEnd(8)} ${printable(check)}: ${printable(detail)}\n`
   return fix === undefined ? first : `${first}${' '.repeat(18)}-> ${printable(fix)}\n`
@@ -99,5 +99,5 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: 'area', cell: ({ area }) => area },
   { name: 'check', cell: ({ check }) => check },
   { name: 'detail', cell: ({ detail }) => detail },
-  { name: 'cure', cell: ({ fix }) => fix },
+  { name: 'fix', cell: ({ fix }) => fix },
 ]

@@ -5,6 +5,7 @@ import {
   judgeErrorTopic,
   judgeRetention,
   kafkaFinding,
+  loginFix,
   type Finding,
 } from '../../../core/doctor.ts'
 import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
@@ -12,12 +13,11 @@ import { createTopicBounds, type TopicBounds } from '../../../kafka/topic-bounds
 import { createKafka, RETRY } from '../../../kafka/client.ts'
 import { registerCodecs } from '../../../kafka/codecs.ts'
 import { settledWithin } from '../../../lifecycle/sleep.ts'
-import { operatorHint } from '../../../core/operator-hint.ts'
 import type { Session } from '../../session.ts'
 import { probeAddress } from './probe-address.ts'
 
 const SETTINGS = { address: 'KAFKA_BOOTSTRAP_SERVERS', tls: 'KAFKA_SSL' }
-const LOGIN_WITHIN_MS = 5_000
+const LOGIN_TIMEOUT_MS = 5_000
 
 export async function checkKafka(session: Session, { kafka: config, cache }: Config): Promise<Finding[]> {
   const findings: Finding[] = []
@@ -26,10 +26,10 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
   if (!bootstrap.isAnyReached) {
     return [
       ...findings.map(asUnreachable),
-      kafkaFinding('skipped', 'login and topics', 'no broker is reached'),
+      kafkaFinding('skipped', 'login and topics', 'no broker can be reached'),
     ]
   }
-  // One broker is enough to begin with.
+  // One broker is enough to connect to the cluster.
   if (findings.some(({ verdict }) => verdict === 'failed')) {
     for (const [i, finding] of findings.entries()) {
       if (finding.verdict === 'failed') findings[i] = { ...finding, verdict: 'warning' }
@@ -40,17 +40,16 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
   registerCodecs(() => undefined)
   const login = await logIn(kafka)
   if (login instanceof ServiceError) {
-    const fix = login.failureClass === 'operator' ? `${operatorHint(login)}.` : LOGIN_FIX
-    findings.push(kafkaFinding('failed', 'login', login.message, fix))
-    return [...findings, kafkaFinding('skipped', 'topics', 'we are not logged in')]
+    findings.push(kafkaFinding('failed', 'login', login.message, loginFix(login, PROTOCOL_FIX)))
+    return [...findings, kafkaFinding('skipped', 'topics', 'not logged in')]
   }
   const user = config.sasl?.username
-  findings.push(kafkaFinding('ok', 'login', user === undefined ? 'without one (no SASL)' : `as ${user}`))
+  findings.push(kafkaFinding('ok', 'login', user === undefined ? 'not required (no SASL)' : `as ${user}`))
   const advertised = login.filter((address) => !config.brokers.includes(address))
   const cluster = await probeAll(session, config, advertised)
   findings.push(...cluster.findings.map(advertisedFinding))
   if (cluster.findings.some(({ verdict }) => verdict === 'failed')) {
-    return [...findings, kafkaFinding('skipped', 'topics', 'not every broker is reached')]
+    return [...findings, kafkaFinding('skipped', 'topics', 'not all brokers can be reached')]
   }
 
   const bounds = createTopicBounds(kafka)
@@ -85,7 +84,7 @@ async function checkDataTopic(context: Context, config: Config['kafka'], ttlMs: 
     const refusal = await permissions.read(topic, partitions, stop)
     const read =
       records === 0
-        ? kafkaFinding('skipped', `reading ${topic}`, 'the topic is empty: there is nothing to try it with')
+        ? kafkaFinding('skipped', `reading ${topic}`, 'the topic is empty: there is no record to read')
         : judgeReading(refusal, topic, config.groupId, user)
     const settings = await bounds.settings(topic).catch(() => new Map<string, string>())
     return [found, read, judgeRetention(settings, ttlMs)]
@@ -106,7 +105,7 @@ async function checkErrorTopic({ bounds, permissions, user }: Context, topic: st
             'failed',
             `writing ${topic}`,
             refusal.message,
-            aclCure(user, 'Write', `--topic ${topic}`),
+            aclFix(user, 'Write', `--topic ${topic}`),
           )
     const settings = await bounds.settings(topic).catch(() => new Map<string, string>())
     return [found, write, judgeErrorTopic(settings)]
@@ -119,10 +118,10 @@ async function checkGroup({ permissions, user }: Context, groupId: string): Prom
   const check = `group ${groupId}`
   const found = await permissions.group(groupId)
   if (found instanceof ServiceError) {
-    return kafkaFinding('failed', check, found.message, aclCure(user, 'Read', `--group ${groupId}`))
+    return kafkaFinding('failed', check, found.message, aclFix(user, 'Read', `--group ${groupId}`))
   }
   const { members, state } = found
-  const detail = members === 0 ? 'no worker is in it' : `${state}, members: ${members}`
+  const detail = members === 0 ? 'no members' : `${state}, members: ${members}`
   return kafkaFinding('ok', check, detail)
 }
 
@@ -134,13 +133,13 @@ function judgeReading(
 ): Finding {
   const check = `reading ${topic}`
   if (refusal === undefined) return kafkaFinding('ok', check, 'allowed')
-  if (refusal.code !== 'NOT_AUTHORIZED') return kafkaFinding('failed', check, refusal.message, LOGIN_FIX)
-  // It was tried with a group of our own.
+  if (refusal.code !== 'NOT_AUTHORIZED') return kafkaFinding('failed', check, refusal.message, PROTOCOL_FIX)
+  // The check read with its own group, not with the group of the workers.
   if (/group/i.test(refusal.message)) {
-    const why = `only ${groupId} itself may be read by ${user}, and a worker may be using it`
+    const why = `${user} may use only the group ${groupId} itself, which a worker may be using`
     return kafkaFinding('skipped', check, why)
   }
-  return kafkaFinding('failed', check, refusal.message, aclCure(user, 'Read', `--topic ${topic}`))
+  return kafkaFinding('failed', check, refusal.message, aclFix(user, 'Read', `--topic ${topic}`))
 }
 
 function topicFailure(error: unknown, topic: string, setting: string, user: string): Finding {
@@ -155,33 +154,33 @@ function topicFailure(error: unknown, topic: string, setting: string, user: stri
         `Create it (kafka-topics.sh --create --topic ${topic} --partitions …), or correct ${setting}.`,
       )
     case 'NOT_AUTHORIZED':
-      return kafkaFinding('failed', check, failure.message, aclCure(user, 'Describe', `--topic ${topic}`))
+      return kafkaFinding('failed', check, failure.message, aclFix(user, 'Describe', `--topic ${topic}`))
     default:
-      return kafkaFinding('failed', check, failure.message, LOGIN_FIX)
+      return kafkaFinding('failed', check, failure.message, PROTOCOL_FIX)
   }
 }
 
-const LOGIN_FIX =
-  'Is it a Kafka that listens there, and does it speak what KAFKA_SSL and KAFKA_SASL_MECHANISM say?'
+const PROTOCOL_FIX =
+  'Check that a Kafka broker listens there, and that KAFKA_SSL and KAFKA_SASL_MECHANISM match its listener.'
 
-function aclCure(user: string, operation: string, resource: string): string {
+function aclFix(user: string, operation: string, resource: string): string {
   return `kafka-acls.sh --add --allow-principal User:${user} --operation ${operation} ${resource}`
 }
 
 type KafkaClient = ReturnType<typeof createKafka>
 
-/** The addresses of all brokers, as they advertise them. */
+/** @returns the advertised addresses of all brokers. */
 async function logIn(kafka: KafkaClient): Promise<string[] | ServiceError> {
   const admin = kafka.admin({ retry: { ...RETRY, retries: 1 } })
-  const asking = (async () => {
+  const connecting = (async () => {
     await admin.connect()
     return (await admin.describeCluster()).brokers
   })()
   try {
-    if (!(await settledWithin(asking, LOGIN_WITHIN_MS))) {
-      return kafkaError(new Error(`timed out: no answer within ${LOGIN_WITHIN_MS / 1000} s`))
+    if (!(await settledWithin(connecting, LOGIN_TIMEOUT_MS))) {
+      return kafkaError(new Error(`timed out: no answer within ${LOGIN_TIMEOUT_MS / 1000} s`))
     }
-    return (await asking).map(({ host, port }) => `${host}:${port}`)
+    return (await connecting).map(({ host, port }) => `${host}:${port}`)
   } catch (error) {
     return kafkaError(error)
   } finally {
@@ -208,7 +207,7 @@ function advertisedFinding(finding: Finding): Finding {
   if (finding.verdict !== 'failed') return finding
   return {
     ...finding,
-    detail: `${finding.detail}; the brokers send us there`,
+    detail: `${finding.detail}; the brokers advertise this address`,
     fix: 'Correct advertised.listeners of the broker, or make that address reachable from here.',
   }
 }

@@ -1,8 +1,8 @@
 import type { Config, ParsedConfig } from '../../../config/config.ts'
 import type { DoctorRole, Finding } from '../../../core/doctor.ts'
-import { whyNotListen } from './probe-address.ts'
+import { findListenError } from './probe-address.ts'
 
-/** Every setting that can't be used, and every one that nobody should have by accident. */
+/** Reports every invalid setting, and every setting that should be a deliberate choice. */
 export function checkSettings(parsed: ParsedConfig): Finding[] {
   if (parsed.kind === 'invalid') {
     return parsed.problems.map(({ fix, message, variable }) => ({
@@ -18,15 +18,15 @@ export function checkSettings(parsed: ParsedConfig): Finding[] {
     check: /^\w+/.exec(warning)?.[0] ?? 'warning',
     verdict: 'warning',
     detail: warning.replace(/^\w+ is /, ''),
-    fix: 'Change it, unless it is meant.',
+    fix: 'Change it, unless it is intended.',
   }))
   return [
-    { area: 'settings', check: 'environment', verdict: 'ok', detail: 'every setting can be used' },
+    { area: 'settings', check: 'environment', verdict: 'ok', detail: 'all settings are valid' },
     ...warnings,
   ]
 }
 
-/** Can the role listen where it is told to? */
+/** Checks that the role can listen on its configured addresses. */
 export async function checkPorts({ api, process }: Config, role: DoctorRole): Promise<Finding[]> {
   const metrics = { variable: 'METRICS_PORT', host: process.metricsHost, port: process.metricsPort }
   const own = { variable: 'PORT', host: api.host, port: api.port }
@@ -34,19 +34,20 @@ export async function checkPorts({ api, process }: Config, role: DoctorRole): Pr
   return await Promise.all(
     wanted.map(async ({ host, port, variable }): Promise<Finding> => {
       const check = `${variable} ${host}:${port}`
-      const why = await whyNotListen(host, port)
-      if (why === undefined) return { area: 'machine', check, verdict: 'ok', detail: 'free' }
-      if (why === 'EADDRINUSE') {
+      const code = await findListenError(host, port)
+      if (code === undefined) return { area: 'machine', check, verdict: 'ok', detail: 'free' }
+      if (code === 'EADDRINUSE') {
         return {
           area: 'machine',
           check,
           verdict: 'warning',
-          detail: 'in use: which is fine if the service runs here',
-          fix: `Else stop what uses it, or choose another ${variable}.`,
+          detail: 'in use, which is fine if the service is running here',
+          fix: `Otherwise stop the process that uses it, or choose another ${variable}.`,
         }
       }
-      const fix = why === 'EACCES' ? 'Choose a port of 1024 or more.' : 'Choose an address of this machine.'
-      return { area: 'machine', check, verdict: 'failed', detail: `it can't be used (${why})`, fix }
+      const fix =
+        code === 'EACCES' ? 'Choose a port of 1024 or higher.' : 'Choose an address of this machine.'
+      return { area: 'machine', check, verdict: 'failed', detail: `it can't be used (${code})`, fix }
     }),
   )
 }

@@ -6,7 +6,7 @@ import { messageOf } from '../../../../shared/errors.ts'
 import type { TlsConfig } from '../../../config/config.ts'
 import type { Finding } from '../../../core/doctor.ts'
 
-/** The steps on the way to a server, up to the first that fails. */
+/** The steps of connecting to a server, up to the first one that fails. */
 export type AddressProbe = { readonly findings: readonly Finding[]; readonly isReached: boolean }
 
 export type ProbeTarget = {
@@ -14,14 +14,14 @@ export type ProbeTarget = {
   readonly host: string
   readonly port: number
   readonly tls: TlsConfig | undefined
-  /** The variables that name it, for the fixes. */
+  /** The variables that configure it, for the fixes. */
   readonly settings: { readonly address: string; readonly tls: string }
 }
 
-const CONNECT_WITHIN_MS = 5_000
+const CONNECT_TIMEOUT_MS = 5_000
 const EXPIRES_SOON_MS = 14 * 86_400_000
 
-/** DNS, TCP, and TLS if it is configured. */
+/** Checks DNS, TCP, and TLS if it is configured. */
 export async function probeAddress(target: ProbeTarget, nowMs: number): Promise<AddressProbe> {
   const { area, host, port, settings, tls } = target
   const where = `${host}:${port}`
@@ -41,17 +41,17 @@ export async function probeAddress(target: ProbeTarget, nowMs: number): Promise<
         detail: addresses.map(({ address }) => address).join(', '),
       })
     } catch (error) {
-      const fix = `Correct the name in ${settings.address}, or the DNS (in Docker: is it on the same network?).`
-      return failed('name', `${host} has no address (${codeOf(error)})`, fix)
+      const fix = `Correct the name in ${settings.address}, or fix DNS (in Docker, check that both are on the same network).`
+      return failed('name', `${host} can't be resolved (${codeOf(error)})`, fix)
     }
   }
   let socket: Socket
   try {
     socket = await openSocket(connectTcp({ host, port }), 'connect')
-    add({ check: `connection ${where}`, verdict: 'ok', detail: 'it takes connections' })
+    add({ check: `connection ${where}`, verdict: 'ok', detail: 'accepts connections' })
   } catch (error) {
-    const fix = `Is it running, on that port (${settings.address}), and no firewall between?`
-    return failed('connection', `nothing answers (${codeOf(error)})`, fix)
+    const fix = `Check that the server is running, check ${settings.address}, and check for a firewall in between.`
+    return failed('connection', `can't connect (${codeOf(error)})`, fix)
   }
   if (tls === undefined) {
     socket.destroy()
@@ -64,7 +64,7 @@ export async function probeAddress(target: ProbeTarget, nowMs: number): Promise<
     return { findings, isReached: true }
   } catch (error) {
     socket.destroy()
-    const fix = `Check ${settings.tls}_CA_FILE, and the name in the server's certificate; is TLS spoken on that port at all?`
+    const fix = `Check ${settings.tls}_CA_FILE, the name in the server's certificate, and that the port uses TLS.`
     return failed('TLS', messageOf(error), fix)
   }
 }
@@ -79,8 +79,8 @@ function judgeCertificate(socket: TLSSocket, where: string, nowMs: number): Omit
   return {
     check,
     verdict: 'warning',
-    detail: `the server's certificate ends on ${validTo}`,
-    fix: 'Renew it.',
+    detail: `the server's certificate expires on ${validTo}`,
+    fix: 'Renew the certificate.',
   }
 }
 
@@ -94,24 +94,24 @@ function tlsOptions({ ca, cert, key, rejectUnauthorized }: TlsConfig, host: stri
   }
 }
 
-/** Rejects with what the socket says, or a timeout. */
+/** Rejects with the error of the socket, or after a timeout. */
 async function openSocket<Opened extends Socket>(socket: Opened, event: string): Promise<Opened> {
-  const timeout = AbortSignal.timeout(CONNECT_WITHIN_MS)
+  const timeout = AbortSignal.timeout(CONNECT_TIMEOUT_MS)
   try {
     await once(socket, event, { signal: timeout })
-    // What comes later is nobody's business.
+    // Later errors do not matter.
     socket.on('error', () => undefined)
     return socket
   } catch (error) {
     socket.on('error', () => undefined)
     socket.destroy()
-    if (timeout.aborted) throw new Error(`no answer within ${CONNECT_WITHIN_MS / 1000} s`, { cause: error })
+    if (timeout.aborted) throw new Error(`no answer within ${CONNECT_TIMEOUT_MS / 1000} s`, { cause: error })
     throw error
   }
 }
 
-/** Can our own server listen there? undefined: yes. */
-export async function whyNotListen(host: string, port: number): Promise<string | undefined> {
+/** Tries to listen on an address. @returns the error code; undefined if it succeeds. */
+export async function findListenError(host: string, port: number): Promise<string | undefined> {
   const server = createServer()
   try {
     server.listen({ host, port, exclusive: true })

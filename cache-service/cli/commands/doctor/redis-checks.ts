@@ -4,6 +4,7 @@ import type { Config } from '../../../config/config.ts'
 import {
   asUnreachable,
   judgeRedis,
+  loginFix,
   redisFinding,
   type DoctorRole,
   type Finding,
@@ -17,7 +18,7 @@ import {
   type PermissionReport,
 } from '../../../redis/needed-commands.ts'
 import { readRedisFacts } from '../../../redis/server-facts.ts'
-import { operatorHint } from '../../../core/operator-hint.ts'
+import { createServerStatsReader } from '../../../redis/server-stats.ts'
 import type { Session } from '../../session.ts'
 import { probeAddress } from './probe-address.ts'
 
@@ -29,7 +30,7 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     { area: 'redis', host, port, tls, settings: SETTINGS },
     session.context.now(),
   )
-  if (!probe.isReached) return [...probe.findings.map(asUnreachable), ...skipped('Redis is not reached')]
+  if (!probe.isReached) return [...probe.findings.map(asUnreachable), ...skipped("Redis can't be reached")]
   const { context } = session
   let refusal: ServiceError | undefined
   const redis = createRedis(
@@ -41,14 +42,14 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   session.releases.push('Redis for the doctor', () => redis.disconnect())
   try {
     await redis.connect()
-    // Without a password Redis says so only now; a user who may not even do this has logged in.
-    await redis.ping()
+    // A missing password is reported only here. A user who may not PING has logged in nevertheless.
+    await createServerStatsReader(redis).ping()
   } catch (error) {
     const failure = redisError(error)
     if (failure.code !== 'NOPERM') refusal ??= failure
   }
   if (refusal !== undefined && refusal.code !== 'NOPERM') {
-    return [...probe.findings, loginRefused(refusal), ...skipped('we are not logged in')]
+    return [...probe.findings, loginRefused(refusal), ...skipped('not logged in')]
   }
   const login = redisFinding(
     'ok',
@@ -57,7 +58,7 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   )
   const facts = await readRedisFacts(redis, context.now).then(
     (found) => judgeRedis(found, { role, maxKeysPerScript: config.redis.scriptMaxKeys }),
-    (error: unknown) => [redisFinding('skipped', 'server', `INFO is refused: ${redisError(error).message}`)],
+    (error: unknown) => [redisFinding('skipped', 'server', `INFO is denied: ${redisError(error).message}`)],
   )
   const permissions = []
   for (const one of rolesOf(role)) {
@@ -71,40 +72,35 @@ export function rolesOf(role: DoctorRole): readonly CommandRole[] {
   return role === 'all' ? ['worker', 'api', 'kv-updater'] : [role]
 }
 
+const PROTOCOL_FIX =
+  'Check that a Redis server listens on REDIS_PORT, check REDIS_DB and REDIS_TLS, and read the log of the server.'
+
 function loginRefused(error: ServiceError): Finding {
-  const isTls = /wrong version number|packet length/i.test(error.message)
-  return redisFinding(
-    'failed',
-    'login',
-    error.message,
-    isTls
-      ? 'Set REDIS_TLS as the server has it.'
-      : error.failureClass === 'operator'
-        ? `${operatorHint(error)}.`
-        : 'Is it a Redis that listens there (REDIS_PORT)? Else check REDIS_DB and REDIS_TLS, and look into its log.',
-  )
+  const isTlsMismatch = /wrong version number|packet length/i.test(error.message)
+  const fix = isTlsMismatch ? 'Set REDIS_TLS to match the server.' : loginFix(error, PROTOCOL_FIX)
+  return redisFinding('failed', 'login', error.message, fix)
 }
 
 function judgePermissions(role: CommandRole, { permissions, user, way }: PermissionReport): Finding {
   const check = `commands of the ${role}`
   const denied = permissions.filter(({ isAllowed }) => isAllowed === false)
   const unknown = permissions.filter(({ isAllowed }) => isAllowed === undefined)
-  const asked = `${permissions.length - unknown.length} asked for, by ${way}, as ${user}`
+  const checked = `${permissions.length - unknown.length} checked by ${way}, as ${user}`
   if (denied.length === 0) {
-    const untried = unknown.length === 0 ? '' : `; ${namesOf(unknown)} can't be tried without writing`
-    return redisFinding('ok', check, `all allowed (${asked}${untried})`)
+    const unchecked = unknown.length === 0 ? '' : `; ${namesOf(unknown)} can't be checked without writing`
+    return redisFinding('ok', check, `all allowed (${checked}${unchecked})`)
   }
   const isOptional = denied.every(({ command }) => command.isOptional)
-  const consequence = isOptional ? ': it works, but nobody hears of it (reports and events)' : ''
+  const consequence = isOptional ? ': the role works, but without its reports and events' : ''
   return redisFinding(
     isOptional ? 'warning' : 'failed',
     check,
-    `${user} may not: ${denied.map(refusalText).join(', ')}${consequence}`,
+    `${user} lacks permission for ${denied.map(refusalText).join(', ')}${consequence}`,
     `redis-cli ACL SETUSER ${user} ${[...new Set(denied.map(ruleFor))].join(' ')}`,
   )
 }
 
-/** The rule that a refusal asks for: of a command, a kind of key, or a channel. */
+/** The ACL rule that is missing: for a command, a key prefix, or a channel. */
 function ruleFor({ command, refusal }: Permission): string {
   const [, ...args] = command.call
   if (/channel/i.test(refusal)) return `&${args[0] ?? '*'}`

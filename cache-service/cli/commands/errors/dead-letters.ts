@@ -1,21 +1,21 @@
 import type { DeadLetterFilter } from '../../../core/dead-letters/filter.ts'
 import type { StoredDeadLetter } from '../../../core/dead-letters/stored-dead-letter.ts'
-import type {
-  DeadLetterScanDependencies,
-  ScannedDeadLetters,
+import {
+  scanDeadLetters,
+  type DeadLetterScanDependencies,
+  type ScannedDeadLetters,
 } from '../../../pipeline/replay/dead-letter-scan.ts'
-import { scanDeadLetters } from '../../../pipeline/replay/dead-letter-scan.ts'
 import type { Progress } from '../../terminal/progress.ts'
 import type { Session } from '../../session.ts'
 import { openTopics, type TopicAccess } from '../../sources/topic-access.ts'
 
-/** The dead letters, opened for a command. */
+/** The error topic, opened for a command. */
 export type DeadLetterTopic = {
   readonly topics: TopicAccess
   readonly errorTopic: string
-  /** For whoever reads on its own; the bar is ended by `ended`. */
+  /** Shows a progress bar, which `endProgress` removes. */
   readonly scan: DeadLetterScanDependencies
-  ended(): void
+  endProgress(): void
 }
 
 /** Rejects with a ServiceError if Kafka does not answer. */
@@ -29,14 +29,14 @@ export async function openDeadLetterTopic(session: Session): Promise<DeadLetterT
     scan: {
       errorTopic,
       bounds: topics.bounds,
-      reader: topics.reader(errorTopic, 'letters'),
+      reader: topics.reader(errorTopic, 'dead-letters'),
       stop: session.stop,
       progress: (read, total) => {
         bar ??= session.progress(`reading ${errorTopic}`, total)
         bar.set(read)
       },
     },
-    ended: () => {
+    endProgress: () => {
       bar?.end()
       bar = undefined
     },
@@ -44,19 +44,19 @@ export async function openDeadLetterTopic(session: Session): Promise<DeadLetterT
 }
 
 export async function readDeadLetters(
-  box: DeadLetterTopic,
+  deadLetterTopic: DeadLetterTopic,
   filter: DeadLetterFilter,
   visit: (deadLetter: StoredDeadLetter) => void,
   lastOffsets?: number,
 ): Promise<ScannedDeadLetters> {
   try {
-    return await scanDeadLetters(box.scan, filter, visit, lastOffsets)
+    return await scanDeadLetters(deadLetterTopic.scan, filter, visit, lastOffsets)
   } finally {
-    box.ended()
+    deadLetterTopic.endProgress()
   }
 }
 
-/** A dead letter as it is printed; the names are those of the headers. */
+/** A dead letter as it is printed. The names are those of the Kafka headers. */
 export type DeadLetterRow = {
   readonly dead_letter: string
   readonly written_at: string
@@ -85,6 +85,6 @@ export function deadLetterRow(deadLetter: StoredDeadLetter): DeadLetterRow {
   }
 }
 
-export function sayForeign(session: Session, { foreign }: ScannedDeadLetters): void {
-  if (foreign > 0) session.say(`${foreign} messages of other services were passed over`)
+export function reportForeignMessages(session: Session, { foreign }: ScannedDeadLetters): void {
+  if (foreign > 0) session.info(`${foreign} messages of other services were ignored`)
 }

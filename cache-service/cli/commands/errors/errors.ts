@@ -7,14 +7,14 @@ import { registerErrorsStatsCommand } from './stats.ts'
 export function registerErrorsCommand(cli: Cli): void {
   const errors = cli.program
     .command('errors')
-    .description('the dead letters: records that could not be applied (KAFKA_ERROR_TOPIC)')
+    .description('show or replay dead letters: records that could not be applied (KAFKA_ERROR_TOPIC)')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli errors stats --since 24h', 'how many there are, by reason, device and hour'],
-        ['cache-cli errors list --reason wrong_type', 'one line each, the newest first'],
-        ['cache-cli errors show 0:17', 'all of one, with the record'],
-        ['cache-cli errors replay --dry-run', 'which of them could be applied now'],
+        ['cache-cli errors stats --since 24h', 'count them by reason, device and hour'],
+        ['cache-cli errors list --reason wrong_type', 'list them, newest first'],
+        ['cache-cli errors show 0:17', 'show one with its record'],
+        ['cache-cli errors replay --dry-run', 'show which of them could be applied now'],
       ),
     )
   registerErrorsListCommand(errors, cli)

@@ -3,9 +3,9 @@ import { parseEventTime } from '../../../core/event-time.ts'
 import { parseOffsetSpan, type DeadLetterFilter, type OffsetSpan } from '../../../core/dead-letters/filter.ts'
 import { REJECT_REASONS } from '../../../core/records/parse-record.ts'
 import { usageError } from '../../cli-error.ts'
-import { several } from '../../global-options.ts'
+import { collect } from '../../global-options.ts'
 
-/** Which dead letters: the same options for each command that reads them. */
+/** The filters for dead letters, which all commands of this group but `show` have. */
 export type DeadLetterOptions = {
   readonly reason?: readonly string[]
   readonly device?: readonly string[]
@@ -18,19 +18,18 @@ export type DeadLetterOptions = {
 export function addDeadLetterOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--reason <reason>', 'only dead letters with this reason (may be repeated)').argParser(
-        (text: string, before: readonly string[] | undefined) => several(knownReason(text), before),
+      new Option('--reason <reason>', 'only dead letters with this reason (repeatable)').argParser(
+        (text: string, previous: readonly string[] | undefined) => collect(knownReason(text), previous),
       ),
     )
-    .option('--device <id>', 'only dead letters about this device (may be repeated)', several)
-    .option('--since <time>', 'written since then: 2025-06-08T18:00:00Z, or 30m, 2h, 7d ago')
-    .option('--until <time>', 'written before then')
-    .option('--source <range>', 'only records of this partition, or P:FROM-TO (may be repeated)', span)
+    .option('--device <id>', 'only dead letters of this device (repeatable)', collect)
     .option(
-      '--dead-letter <range>',
-      'only dead letters of this partition, or P:FROM-TO (may be repeated)',
-      span,
+      '--since <time>',
+      'only dead letters written since this time: 2025-06-08T18:00:00Z, or 30m, 2h, 7d ago',
     )
+    .option('--until <time>', 'only dead letters written before this time')
+    .option('--source <range>', 'only records of this source partition, or P:FROM-TO (repeatable)', span)
+    .option('--dead-letter <range>', 'only dead letters in this partition, or P:FROM-TO (repeatable)', span)
 }
 
 /** @throws CliError (usage) */
@@ -54,21 +53,23 @@ function parseTime(option: string, text: string, nowMs: number): number {
   const time = parseEventTime(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text)
   if (time === undefined) {
     throw usageError(
-      `${option} ${text} is no time: 2025-06-08T18:00:00Z (UTC unless it says), or 30m, 2h, 7d`,
+      `${option} ${text} is not a time: use 2025-06-08T18:00:00Z (UTC by default), or 30m, 2h, 7d`,
     )
   }
   return time.ms
 }
 
-function span(text: string, before: readonly OffsetSpan[] | undefined): OffsetSpan[] {
+function span(text: string, previous: readonly OffsetSpan[] | undefined): OffsetSpan[] {
   const parsed = parseOffsetSpan(text)
   if (parsed === undefined) {
-    throw new InvalidArgumentError('It must be a partition, or 2:17, 2:17-40, 2:17- or 2:-40.')
+    throw new InvalidArgumentError(
+      'It must be a partition such as 2, or offsets in it: 2:17, 2:17-40, 2:17- or 2:-40.',
+    )
   }
-  return [...(before ?? []), parsed]
+  return [...(previous ?? []), parsed]
 }
 
 function knownReason(text: string): string {
   if (REJECT_REASONS.some((reason) => reason === text)) return text
-  throw new InvalidArgumentError(`There are: ${REJECT_REASONS.join(', ')}.`)
+  throw new InvalidArgumentError(`Known reasons: ${REJECT_REASONS.join(', ')}.`)
 }

@@ -8,7 +8,7 @@ import {
   deadLetterRow,
   openDeadLetterTopic,
   readDeadLetters,
-  sayForeign,
+  reportForeignMessages,
   type DeadLetterTopic,
   type DeadLetterRow,
 } from './dead-letters.ts'
@@ -22,14 +22,22 @@ const DEFAULT_LIMIT = 50
 
 export function registerErrorsListCommand(errors: Command, { perform }: Cli): void {
   addDeadLetterOptions(errors.command('list'))
-    .description('the newest dead letters, newest first')
-    .option('-n, --limit <count>', 'at most so many', wholeNumber(1, 100_000), DEFAULT_LIMIT)
+    .description('list the newest dead letters, newest first')
+    .option(
+      '-n, --limit <count>',
+      'maximum number of dead letters to show',
+      wholeNumber(1, 100_000),
+      DEFAULT_LIMIT,
+    )
     .addHelpText(
       'after',
       examples(
-        ['cache-cli errors list', 'the newest fifty'],
-        ['cache-cli errors list --since 2h --reason wrong_type', 'of the last two hours, with this reason'],
-        ['cache-cli errors list --device sensor-1 -f json', 'all that is known of one device'],
+        ['cache-cli errors list', 'list the newest fifty'],
+        [
+          'cache-cli errors list --since 2h --reason wrong_type',
+          'list those of the last two hours with this reason',
+        ],
+        ['cache-cli errors list --device sensor-1 -f json', 'list those of one device, as JSON'],
       ),
     )
     .action((options: ListOptions) => perform((session) => list(session, options)))
@@ -37,23 +45,23 @@ export function registerErrorsListCommand(errors: Command, { perform }: Cli): vo
 
 async function list(session: Session, options: ListOptions): Promise<void> {
   const filter = deadLetterFilter(options, session.context.now())
-  const box = await openDeadLetterTopic(session)
-  const { rows, scanned } = await readNewest(box, filter, options.limit)
+  const deadLetterTopic = await openDeadLetterTopic(session)
+  const { rows, scanned } = await readNewest(deadLetterTopic, filter, options.limit)
   await session.output.rows(COLUMNS, rows)
-  sayForeign(session, scanned)
+  reportForeignMessages(session, scanned)
   if (scanned.cut.length > 0) {
-    session.say(`the newest ${options.limit}: --limit shows more, and errors stats counts them all`)
+    session.info(`showing the newest ${options.limit}: use --limit for more, or errors stats to count all`)
   } else if (scanned.matching > options.limit) {
-    session.say(`the newest ${options.limit} of ${scanned.matching}: --limit shows more`)
+    session.info(`showing the newest ${options.limit} of ${scanned.matching}: use --limit for more`)
   }
 }
 
 const FIRST_OFFSETS = 256
 const GROWTH = 8
 
-/** From the end, and no more than it takes: there may be millions. */
+/** Reads from the end of the topic, and only as far back as necessary: there may be millions. */
 async function readNewest(
-  box: DeadLetterTopic,
+  deadLetterTopic: DeadLetterTopic,
   filter: DeadLetterFilter,
   limit: number,
 ): Promise<{ rows: DeadLetterRow[]; scanned: ScannedDeadLetters }> {
@@ -65,16 +73,16 @@ async function readNewest(
       newest.add(row)
       if (!oldest.has(deadLetter.partition)) oldest.set(deadLetter.partition, row.written_at)
     }
-    const scanned = await readDeadLetters(box, filter, visit, offsets)
+    const scanned = await readDeadLetters(deadLetterTopic, filter, visit, offsets)
     const rows = newest.rows()
     const last = rows[limit - 1]?.written_at ?? ''
-    // What was left out is older than the oldest that was seen of its partition.
+    // Unread dead letters of a partition are older than the oldest one that was read of it.
     const isOlder = (partition: number) => (oldest.get(partition) ?? '~') <= last
     if (scanned.cut.every(isOlder)) return { rows, scanned }
   }
 }
 
-/** Keeps the newest rows, and never more than twice as many. */
+/** Keeps the newest `limit` rows, and never holds more than twice as many. */
 class Newest {
   readonly #limit: number
   #rows: DeadLetterRow[] = []
@@ -88,7 +96,7 @@ class Newest {
     if (this.#rows.length >= 2 * this.#limit) this.#rows = this.rows().toReversed()
   }
 
-  /** Newest first; of those of one moment the one that was added later. */
+  /** Newest first; of two rows with the same time, the one that was added later. */
   rows(): DeadLetterRow[] {
     return this.#rows
       .toReversed()
@@ -97,7 +105,7 @@ class Newest {
   }
 }
 
-/** The reason has a column of its own. */
+/** The reason already has its own column. */
 function withoutPrefix(text: string, prefix: string): string {
   return text.startsWith(prefix) ? text.slice(prefix.length) : text
 }

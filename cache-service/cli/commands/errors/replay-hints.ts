@@ -4,7 +4,7 @@ import type { HintAppender } from '../../../redis/events/event-streams.ts'
 const IDS_PER_HINT = 250
 const MAX_IDS = 10_000
 
-/** Tells those who follow the events which devices a replay has changed, when it is over. Best effort. */
+/** Appends hints about the devices that a replay has changed to the event stream, at its end. Best effort. */
 export class ReplayHints {
   readonly #appender: HintAppender
   readonly #ids = { changed: new Set<DeviceId>(), deleted: new Set<DeviceId>() }
@@ -24,7 +24,7 @@ export class ReplayHints {
     const { changed, deleted } = this.#ids
     if (changed.size + deleted.size === 0) return
     try {
-      // Who comes back to an old place must learn that something was missed there.
+      // Without hints, a client that resumes at an older position must learn that events are missing.
       if (this.#isIncomplete || !(await this.#appender.hasListeners()))
         return await this.#appender.gap('missed')
       for (const [kind, ids] of [['changed', [...changed]] as const, ['deleted', [...deleted]] as const]) {
@@ -33,7 +33,7 @@ export class ReplayHints {
         }
       }
     } catch {
-      // Redis is the truth; events only point to it
+      // Redis is the source of truth; hints only point to it
     }
   }
 }

@@ -7,7 +7,7 @@ export type ReplayMode = { readonly to: 'cache' | 'topic'; readonly isDryRun: bo
 
 type SummaryRow = { readonly result: ReplayResult; readonly deadLetters: number; readonly meaning: string }
 
-/** In every format; nothing in a table if there was nothing to do. */
+/** Prints the summary. As a table it is omitted if there was nothing to replay. */
 export async function printSummary(
   session: Session,
   { isDryRun, to }: ReplayMode,
@@ -17,7 +17,7 @@ export async function printSummary(
   const rows = REPLAY_RESULTS.filter((result) => counts[result] > 0).map((result): SummaryRow => ({
     result,
     deadLetters: counts[result],
-    meaning: (isDryRun ? AFTER_REAL_RUN[result] : undefined) ?? MEANINGS[result],
+    meaning: (isDryRun ? DRY_RUN_MEANINGS[result] : undefined) ?? MEANINGS[result],
   }))
   const { output } = session
   if (output.format === 'json' || output.format === 'yaml') {
@@ -29,9 +29,9 @@ export async function printSummary(
       results: Object.fromEntries(rows.map(({ result, deadLetters }) => [result, deadLetters])),
     })
   }
-  if (rows.length === 0) return session.say('no dead letters to replay')
+  if (rows.length === 0) return session.info('no dead letters to replay')
   await output.rows(COLUMNS, rows)
-  if (isDryRun) session.say('a dry run: nothing was changed')
+  if (isDryRun) session.info('dry run: nothing was changed')
 }
 
 const COLUMNS: readonly Column<SummaryRow>[] = [
@@ -45,32 +45,32 @@ const COLUMNS: readonly Column<SummaryRow>[] = [
 ]
 
 const MEANINGS: Readonly<Record<ReplayResult, string>> = {
-  applied: 'in Redis now',
-  unchanged: 'Redis held the same already',
-  stale: 'Redis holds something newer',
-  tombstone: 'the device is deleted, or was not there',
-  expired: 'too old: its device would have expired by now',
-  skipped: 'without metadata: nothing to store',
-  sent: 'in the topic again',
-  already_replayed: 'by an earlier replay, or by another at the same time (--again does it again)',
-  still_invalid: 'its cause is not gone: it stays a dead letter',
-  replayed_too_often: 'it has come back from the topic too often',
-  original_gone: 'its record is neither in the dead letter nor in the topic',
-  outcome_unknown: 'it may be in the topic: look before you use --again',
+  applied: 'stored in Redis',
+  unchanged: 'Redis already holds the same',
+  stale: 'Redis holds a newer record',
+  tombstone: 'the device was deleted or did not exist',
+  expired: 'too old: the device would have expired by now',
+  skipped: 'no metadata: nothing to store',
+  sent: 'sent to the topic',
+  already_replayed: 'replayed before, or by another process at the same time (--again repeats it)',
+  still_invalid: 'the cause is not fixed: it remains a dead letter',
+  replayed_too_often: 'it has become a dead letter again too often',
+  original_gone: 'the record is neither in the dead letter nor in the topic',
+  outcome_unknown: 'it may be in the topic: check before you use --again',
   failed: 'not replayed',
 }
 
-/** In a dry run. */
-const AFTER_REAL_RUN: Partial<Readonly<Record<ReplayResult, string>>> = {
-  applied: 'it would be stored',
-  tombstone: 'its device would be deleted, or is not there',
-  sent: 'it would go into the topic again',
+/** For a dry run, where they differ. */
+const DRY_RUN_MEANINGS: Partial<Readonly<Record<ReplayResult, string>>> = {
+  applied: 'would be stored in Redis',
+  tombstone: 'the device would be deleted or does not exist',
+  sent: 'would be sent to the topic',
 }
 
-/** For who ended it early. */
-export function doneText({ counts }: ReplaySummary): string {
+/** What an interrupted replay has done so far. */
+export function progressText({ counts }: ReplaySummary): string {
   const done = REPLAY_RESULTS.filter((result) => counts[result] > 0).map(
     (result) => `${result} ${counts[result]}`,
   )
-  return done.length === 0 ? 'before the first dead letter' : `with ${done.join(', ')}`
+  return done.length === 0 ? 'before the first dead letter' : `after ${done.join(', ')}`
 }

@@ -16,10 +16,10 @@ import { createReplayLedger } from '../../../redis/workers/replay-ledger.ts'
 import { readStoredHash } from '../../../redis/devices/stored-hash.ts'
 import { examples, type Cli } from '../../command.ts'
 import { EXIT, type ExitCode } from '../../exit-codes.ts'
-import { openDeadLetterTopic, sayForeign, type DeadLetterTopic } from './dead-letters.ts'
+import { openDeadLetterTopic, reportForeignMessages, type DeadLetterTopic } from './dead-letters.ts'
 import { addDeadLetterOptions, deadLetterFilter, type DeadLetterOptions } from './filter-options.ts'
 import { ReplayHints } from './replay-hints.ts'
-import { doneText, printSummary } from './replay-summary.ts'
+import { progressText, printSummary } from './replay-summary.ts'
 import type { Session } from '../../session.ts'
 import { printable } from '../../terminal/table.ts'
 
@@ -29,26 +29,29 @@ type ReplayOptions = DeadLetterOptions & {
   readonly again?: true
 }
 
-const EXPLAINED_FAILURES = 10
+const MAX_PRINTED_FAILURES = 10
 
 export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): void {
   addDeadLetterOptions(errors.command('replay'))
-    .description('apply the records of dead letters whose cause is gone, each dead letter once')
+    .description('apply the records of dead letters again after their cause is fixed, each dead letter once')
     .addOption(
-      new Option('--to <target>', 'straight into Redis, or back into the topic, where others read it again')
+      new Option(
+        '--to <target>',
+        'apply directly to Redis, or send to the topic, where other services read the records again',
+      )
         .choices(['cache', 'topic'])
         .default('cache'),
     )
-    .option('--dry-run', 'say what would happen, and change nothing')
-    .option('--again', 'also dead letters that have been replayed before')
+    .option('--dry-run', 'show what would happen and change nothing')
+    .option('--again', 'include dead letters that were replayed before')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli errors replay --dry-run', 'what would become of all dead letters'],
-        ['cache-cli errors replay --reason wrong_type --since 2h', 'those, straight into Redis'],
+        ['cache-cli errors replay --dry-run', 'show what would happen to all dead letters'],
+        ['cache-cli errors replay --reason wrong_type --since 2h', 'apply only these, directly to Redis'],
         [
           'cache-cli errors replay --to topic --dead-letter 0:17',
-          'one record, back into its topic and partition',
+          'send one record to its topic and partition',
         ],
       ),
     )
@@ -58,36 +61,40 @@ export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): 
 async function replayErrors(session: Session, options: ReplayOptions): Promise<ExitCode> {
   const filter = deadLetterFilter(options, session.context.now())
   const { validatedDataTopic: topic } = session.config.kafka
-  const box = await openDeadLetterTopic(session)
+  const deadLetterTopic = await openDeadLetterTopic(session)
   const redis = await session.redis()
   const hints = new ReplayHints(createHintAppender(redis))
   const replay = createReplay({
     target:
       options.to === 'topic'
-        ? await openTopicTarget(session, box, topic)
+        ? await openTopicTarget(session, deadLetterTopic, topic)
         : openCacheTarget(session, redis, (kind, deviceId) => hints.note(kind, deviceId)),
     sourceTopic: topic,
-    finder: box.topics.finder(topic, 'records'),
-    ledger: createReplayLedger(redis, box.errorTopic, await keepMs(box.topics.bounds, box.errorTopic)),
+    finder: deadLetterTopic.topics.finder(topic, 'records'),
+    ledger: createReplayLedger(
+      redis,
+      deadLetterTopic.errorTopic,
+      await ledgerLifetimeMs(deadLetterTopic.topics.bounds, deadLetterTopic.errorTopic),
+    ),
     again: options.again === true,
     isDryRun: options.dryRun === true,
     stop: session.stop,
   })
-  let explained = 0
-  const summary = await runReplay(box.scan, filter, replay, (replayed) => {
-    if (!FAILED_RESULTS.has(replayed.outcome.result) || ++explained > EXPLAINED_FAILURES) return
-    session.say(failureLine(replayed))
-  }).finally(() => Promise.all([box.ended(), hints.append()]))
-  if (explained > EXPLAINED_FAILURES) session.say(`… and ${explained - EXPLAINED_FAILURES} more`)
+  let failures = 0
+  const summary = await runReplay(deadLetterTopic.scan, filter, replay, (replayed) => {
+    if (!FAILED_RESULTS.has(replayed.outcome.result) || ++failures > MAX_PRINTED_FAILURES) return
+    session.info(failureLine(replayed))
+  }).finally(() => Promise.all([deadLetterTopic.endProgress(), hints.append()]))
+  if (failures > MAX_PRINTED_FAILURES) session.info(`… and ${failures - MAX_PRINTED_FAILURES} more`)
   if (summary.isInterrupted) {
-    session.say(`interrupted, ${doneText(summary)}: run it again for the rest`)
+    session.info(`interrupted ${progressText(summary)}: run the command again for the rest`)
     return EXIT.interrupted
   }
   await printSummary(session, { to: options.to, isDryRun: options.dryRun === true }, summary)
-  sayForeign(session, summary.scanned)
+  reportForeignMessages(session, summary.scanned)
   if (summary.endedBy !== undefined) {
     const failure = session.failureOf(summary.endedBy)
-    session.complain(`ended early, run it again for the rest: ${failure.message}`)
+    session.error(`stopped early, run the command again for the rest: ${failure.message}`)
     return failure.exitCode
   }
   return summary.failed > 0 ? EXIT.failure : EXIT.ok
@@ -122,8 +129,8 @@ function openCacheTarget(
   })
 }
 
-/** A dead letter is remembered for as long as it could be replayed again. */
-async function keepMs(bounds: TopicBounds, errorTopic: string): Promise<number | undefined> {
+/** The ledger remembers a replayed dead letter for as long as the topic may hold it. */
+async function ledgerLifetimeMs(bounds: TopicBounds, errorTopic: string): Promise<number | undefined> {
   return deadLetterLifetimeMs(await bounds.settings(errorTopic).catch(() => new Map<string, string>()))
 }
 

@@ -8,7 +8,7 @@ import { EXIT } from '../../exit-codes.ts'
 import { deadLetterRow, openDeadLetterTopic, type DeadLetterTopic } from './dead-letters.ts'
 import type { Session } from '../../session.ts'
 
-type Place = { readonly partition: number; readonly offset: number }
+type Coordinates = { readonly partition: number; readonly offset: number }
 type ShowOptions = { readonly original?: true }
 
 const LINE_BREAK = Buffer.from('\n')
@@ -16,31 +16,39 @@ const LINE_BREAK = Buffer.from('\n')
 export function registerErrorsShowCommand(errors: Command, { perform }: Cli): void {
   errors
     .command('show')
-    .description('one dead letter, and the record that it is about')
+    .description('show a dead letter and its record')
     .addArgument(
-      new Argument('<partition:offset>', 'of the dead letter, as errors list shows it').argParser(parsePlace),
+      new Argument(
+        '<partition:offset>',
+        'coordinates of the dead letter, as errors list shows them',
+      ).argParser(parseCoordinates),
     )
-    .option('--original', 'the record alone: its bytes as they were sent, and a line break')
+    .option('--original', 'print only the record: its original bytes and a line break')
     .addHelpText(
       'after',
       examples(
-        ['cache-cli errors show 0:17', 'everything about this dead letter'],
-        ['cache-cli errors show 0:17 --original | cache-cli explain -', 'and what would become of it now'],
+        ['cache-cli errors show 0:17', 'show everything about this dead letter'],
+        [
+          'cache-cli errors show 0:17 --original | cache-cli explain -',
+          'explain what would happen to its record now',
+        ],
       ),
     )
-    .action((place: Place, options: ShowOptions) => perform((session) => show(session, place, options)))
+    .action((coordinates: Coordinates, options: ShowOptions) =>
+      perform((session) => show(session, coordinates, options)),
+    )
 }
 
-async function show(session: Session, place: Place, options: ShowOptions): Promise<void> {
-  const box = await openDeadLetterTopic(session)
-  const deadLetter = await findDeadLetter(session, box, place)
-  const original = await readOriginal(session, box, deadLetter)
+async function show(session: Session, coordinates: Coordinates, options: ShowOptions): Promise<void> {
+  const deadLetterTopic = await openDeadLetterTopic(session)
+  const deadLetter = await findDeadLetter(session, deadLetterTopic, coordinates)
+  const original = await readOriginal(session, deadLetterTopic, deadLetter)
   if (options.original === true) {
     if (original.value === undefined)
-      throw new CliError(EXIT.notFound, `the record is gone: ${original.from}`)
+      throw new CliError(EXIT.notFound, `the record no longer exists: ${original.from}`)
     if (original.value === null)
       throw new CliError(EXIT.failure, 'the record is a tombstone: it has no value')
-    // Its bytes, whatever they are: a record may be a dead letter because it is no text.
+    // As bytes: the record may be a dead letter because it is not text.
     return await session.output.text(Buffer.concat([original.value, LINE_BREAK]))
   }
   const row = deadLetterRow(deadLetter)
@@ -50,7 +58,7 @@ async function show(session: Session, place: Place, options: ShowOptions): Promi
     service_version: deadLetter.serviceVersion,
     source_time: timeOf(deadLetter.source.timestamp),
     key: deadLetter.key?.toString('utf8') ?? null,
-    replayed: await replayedState(session, box, place),
+    replayed: await replayedState(session, deadLetterTopic, coordinates),
     original_from: original.from,
     original_bytes: bytes,
     ...shown,
@@ -58,10 +66,14 @@ async function show(session: Session, place: Place, options: ShowOptions): Promi
 }
 
 /** @throws CliError (not found) */
-async function findDeadLetter(session: Session, { errorTopic, scan }: DeadLetterTopic, place: Place) {
+async function findDeadLetter(
+  session: Session,
+  { errorTopic, scan }: DeadLetterTopic,
+  coordinates: Coordinates,
+) {
   let found: StoredDeadLetter | undefined
   let isForeign = false
-  const { partition, offset } = place
+  const { partition, offset } = coordinates
   const bounds = (await scan.bounds.read(errorTopic)).find((one) => one.partition === partition)
   const where = `${errorTopic} ${partition}:${offset}`
   if (bounds === undefined) throw new CliError(EXIT.notFound, `${errorTopic} has no partition ${partition}`)
@@ -81,29 +93,30 @@ async function findDeadLetter(session: Session, { errorTopic, scan }: DeadLetter
     },
     { stop: session.stop },
   )
-  if (isForeign) throw new CliError(EXIT.notFound, `the message ${where} is not one of our dead letters`)
+  if (isForeign)
+    throw new CliError(EXIT.notFound, `the message ${where} is not a dead letter of this service`)
   if (found === undefined) throw new CliError(EXIT.notFound, `there is no dead letter ${where}`)
   return found
 }
 
 type Original = {
-  /** null: a tombstone; undefined: it is gone. */
+  /** null: a tombstone; undefined: it no longer exists. */
   readonly value: Buffer | null | undefined
-  /** Where it was found, or why not. */
+  /** Where it was found, or why it was not found. */
   readonly from: string
 }
 
 async function readOriginal(
   session: Session,
-  box: DeadLetterTopic,
+  deadLetterTopic: DeadLetterTopic,
   deadLetter: StoredDeadLetter,
 ): Promise<Original> {
   const { original, source } = deadLetter
   if (original.kind === 'bytes') return { value: original.bytes, from: 'the dead letter' }
   if (original.kind === 'tombstone') return { value: null, from: 'the dead letter' }
-  const [answer] = await box.topics.finder(source.topic, 'record').find([source], session.stop)
+  const [answer] = await deadLetterTopic.topics.finder(source.topic, 'record').find([source], session.stop)
   return answer?.kind === 'found'
-    ? { value: answer.record.value, from: 'its topic, as the dead letter had no room for it' }
+    ? { value: answer.record.value, from: 'its topic, because it was too large for the dead letter' }
     : { value: undefined, from: answer?.why ?? 'it was not found' }
 }
 
@@ -123,27 +136,27 @@ function shownValue(value: Buffer | null | undefined) {
   }
 }
 
-/** It is good to know, and no reason to fail if Redis is away. */
+/** Does not fail if Redis can't be reached: the rest of the output does not need Redis. */
 async function replayedState(
   session: Session,
   { errorTopic }: DeadLetterTopic,
-  place: Place,
+  coordinates: Coordinates,
 ): Promise<string> {
   try {
-    const [state] = await createReplayLedger(await session.redis(), errorTopic, undefined).look([place])
-    return state === 'confirmed' ? 'yes' : state === 'claimed' ? 'begun, and never confirmed' : 'no'
+    const [state] = await createReplayLedger(await session.redis(), errorTopic, undefined).look([coordinates])
+    return state === 'confirmed' ? 'yes' : state === 'claimed' ? 'started, but not confirmed' : 'no'
   } catch {
-    return 'unknown, as Redis does not answer'
+    return 'unknown: Redis does not answer'
   }
 }
 
-/** null: Kafka had none for the record. */
+/** null: the record had no timestamp. */
 function timeOf(timestamp: string): string | null {
   const ms = Number(timestamp)
   return ms > 0 ? new Date(ms).toISOString() : null
 }
 
-function parsePlace(text: string): Place {
+function parseCoordinates(text: string): Coordinates {
   const [, partition, offset] = /^(\d{1,9}):(\d{1,15})$/.exec(text) ?? []
   if (partition === undefined || offset === undefined) {
     throw new InvalidArgumentError('It must be a partition and an offset, such as 0:17.')

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { DeadLetterCounter, type DeadLetterCount } from '../../../core/dead-letters/stats.ts'
 import { examples, type Cli } from '../../command.ts'
 import { wholeNumber } from '../../global-options.ts'
-import { openDeadLetterTopic, readDeadLetters, sayForeign } from './dead-letters.ts'
+import { openDeadLetterTopic, readDeadLetters, reportForeignMessages } from './dead-letters.ts'
 import { addDeadLetterOptions, deadLetterFilter, type DeadLetterOptions } from './filter-options.ts'
 import type { Session } from '../../session.ts'
 import type { Column } from '../../terminal/table.ts'
@@ -13,13 +13,16 @@ const DEFAULT_TOP = 10
 
 export function registerErrorsStatsCommand(errors: Command, { perform }: Cli): void {
   addDeadLetterOptions(errors.command('stats'))
-    .description('how many dead letters there are, by reason, device and hour')
-    .option('--top <count>', 'so many devices', wholeNumber(1, 10_000), DEFAULT_TOP)
+    .description('count dead letters by reason, device and hour')
+    .option('--top <count>', 'maximum number of devices to show', wholeNumber(1, 10_000), DEFAULT_TOP)
     .addHelpText(
       'after',
       examples(
-        ['cache-cli errors stats', 'of all that the topic holds'],
-        ['cache-cli errors stats --since 24h --top 3', 'of the last day, and the three worst devices'],
+        ['cache-cli errors stats', 'count all dead letters in the topic'],
+        [
+          'cache-cli errors stats --since 24h --top 3',
+          'count those of the last day, with the top three devices',
+        ],
       ),
     )
     .action((options: StatsOptions) => perform((session) => stats(session, options)))
@@ -27,9 +30,9 @@ export function registerErrorsStatsCommand(errors: Command, { perform }: Cli): v
 
 async function stats(session: Session, options: StatsOptions): Promise<void> {
   const filter = deadLetterFilter(options, session.context.now())
-  const box = await openDeadLetterTopic(session)
+  const deadLetterTopic = await openDeadLetterTopic(session)
   const counter = new DeadLetterCounter()
-  const scanned = await readDeadLetters(box, filter, (deadLetter) => counter.add(deadLetter))
+  const scanned = await readDeadLetters(deadLetterTopic, filter, (deadLetter) => counter.add(deadLetter))
   const found = counter.stats(options.top)
   const { output } = session
   const groups = [
@@ -67,8 +70,8 @@ async function stats(session: Session, options: StatsOptions): Promise<void> {
         await output.rows(columnsOf(by), counts)
       }
   }
-  if (found.uncountedDevices) session.warn('there are more devices than can be counted one by one')
-  sayForeign(session, scanned)
+  if (found.uncountedDevices) session.warn('too many devices: some are not counted individually')
+  reportForeignMessages(session, scanned)
 }
 
 function columnsOf<Row extends DeadLetterCount>(name: string): Column<Row>[] {

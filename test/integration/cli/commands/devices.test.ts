@@ -40,13 +40,13 @@ const storeMany = (ids: readonly string[], fields: Readonly<Record<string, strin
 const ids = (count: number) => Array.from({ length: count }, (_, i) => `d${i}`)
 const idsOf = (devices: readonly { device_id: string }[]) => devices.map(({ device_id }) => device_id).sort()
 
-// Each of these sees the same, whoever is asked.
+// Both sources give the same results.
 describe.each([
   ['Redis', () => []],
   ['an API', () => ['--api', api.url]],
 ] as const)('from %s', (_, where) => {
   describe('list', () => {
-    test('prints as JSON what the API would', async () => {
+    test('prints the same JSON as the API', async () => {
       await storeDevice(database, 'd', { datatype_unit: '["°C","%"]', battery_ok: 'true' })
       const { code, output, errors } = await cli([...where(), 'list', '--format', 'json'])
       expect({ code, errors }).toEqual({ code: 0, errors: '' })
@@ -74,7 +74,7 @@ describe.each([
       expect(parseCsvText(csv.output)).toMatchObject([{ device_id: 'd', persist: 'true' }])
     })
 
-    test('prints so many, and page after page all of them once', async () => {
+    test('limits the number of devices, and its pages together contain each device once', async () => {
       await storeMany(ids(25))
       const pages = await Promise.all(
         ['1', '2', '3', '4'].map((page) =>
@@ -85,20 +85,20 @@ describe.each([
       expect(found.map((devices) => devices.length)).toEqual([10, 10, 5, 0])
       expect(idsOf(found.flat())).toEqual(ids(25).sort())
       expect(pages.map(({ errors }) => errors)).toEqual([
-        'There are more: --page 2, or --limit all\n',
-        'There are more: --page 3, or --limit all\n',
+        'There are more devices: use --page 2 or --limit all.\n',
+        'There are more devices: use --page 3 or --limit all.\n',
         '',
         'No devices on page 4.\n',
       ])
     })
 
-    test('prints all of them, more than a page of the API', async () => {
+    test('prints all devices with --limit all, even more than one page of the API', async () => {
       await storeMany(ids(2_345))
       const { output } = await cli([...where(), 'list', '--limit', 'all', '--format', 'json'])
       expect(idsOf(JSON.parse(output))).toEqual(ids(2_345).sort())
     })
 
-    test('prints only what matches and passes every filter', async () => {
+    test('prints only devices that match the prefix and every filter', async () => {
       await storeDevice(database, 'a-1', { site: 'x', datatype_unit: '["°C","%"]' })
       await storeDevice(database, 'a-2', { site: 'y', datatype_unit: '["°C"]' })
       await storeDevice(database, 'b-1', { site: 'x', datatype_unit: '["°C"]' })
@@ -111,7 +111,7 @@ describe.each([
       expect(await list('--filter', 'datatype_name=humidity')).toEqual([])
     })
 
-    test('of nothing is empty in every format, and no failure', async () => {
+    test('prints an empty result in every format and succeeds if there are no devices', async () => {
       const outputs = await Promise.all(
         ['table', 'json', 'yaml', 'csv'].map((format) => cli([...where(), 'list', '-f', format])),
       )
@@ -124,7 +124,7 @@ describe.each([
       expect(outputs[0]?.errors).toBe('No devices.\n')
     })
 
-    test('tells of what others have damaged, and goes on', async () => {
+    test('warns of a damaged device and prints the others', async () => {
       await storeDevice(database, 'good')
       await storeDevice(database, 'bad', { persist: '{' })
       const { code, errors, output } = await cli([...where(), 'list', '-f', 'json'])
@@ -135,7 +135,7 @@ describe.each([
   })
 
   describe('get', () => {
-    test('of one is one object, a line a field as a table', async () => {
+    test('prints a single device as one object, and in a table one line per field', async () => {
       await storeDevice(database, 'd')
       const json = await cli([...where(), 'get', 'd', '-f', 'json'])
       expect(JSON.parse(json.output)).toMatchObject({ device_id: 'd', persist: true })
@@ -143,14 +143,14 @@ describe.each([
       expect(table.output).toContain('datatype_name  temperature\n')
     })
 
-    test('finds ids with colons, blanks, unicode and slashes', async () => {
+    test('finds ids with colons, spaces, non-ASCII characters and slashes', async () => {
       await storeMany(ODD_IDS)
       const { code, output } = await cli([...where(), 'get', '-f', 'json', '--', ...ODD_IDS])
       expect(code).toBe(0)
       expect(JSON.parse(output)).toMatchObject(ODD_IDS.map((device_id) => ({ device_id })))
     })
 
-    test('of several prints what there is, names what is missing, and exits with 3', async () => {
+    test('prints the devices that exist, names the missing ones, and exits with 3', async () => {
       await storeMany(['a', 'c'])
       const { code, errors, output } = await cli([...where(), 'get', 'a', 'b', 'c', '-f', 'json'])
       expect(code).toBe(3)
@@ -158,7 +158,7 @@ describe.each([
       expect(errors).toBe('cache-cli: "b" is not in the cache\n')
     })
 
-    test('of none prints nothing, and exits with 3', async () => {
+    test('prints nothing and exits with 3 if no device exists', async () => {
       expect(await cli([...where(), 'get', 'a'])).toMatchObject({ code: 3, output: '' })
       expect(await cli([...where(), 'get', 'a\nb'])).toMatchObject({ code: 3, output: '' })
       expect(await cli([...where(), 'get', 'a', 'b', '-f', 'json'])).toMatchObject({
@@ -170,13 +170,13 @@ describe.each([
     test('does not call a device missing while the cache is being filled', async () => {
       const reporter = createWorkerReporter(database.client, 'w', () => Date.now())
       await reporter.write(workerReport({ id: 'w', rebuilding: true }))
-      // The API remembers for a second who was rebuilding.
+      // The API caches for one second whether a worker is rebuilding.
       const other = await startApi({ REDIS_URL: database.url })
       const args = where().length === 0 ? [] : ['--api', other.url]
       try {
         const { code, errors } = await cli([...args, 'get', 'a'])
         expect(code).toBe(3)
-        expect(errors).toContain('"a" is not in the cache yet: it is being filled again')
+        expect(errors).toContain('"a" is not in the cache yet: the cache is being filled')
         const batch = await cli([...args, 'batch', '--file', '-', '-f', 'csv'], { stdin: 'a\n' })
         expect(parseCsvText(batch.output)).toMatchObject([{ device_id: 'a', status: 'unknown' }])
       } finally {
@@ -186,7 +186,7 @@ describe.each([
   })
 
   describe('batch', () => {
-    test('has a line for each id, in their order, with its status', async () => {
+    test('prints one row per id, in the order of the file, with its status', async () => {
       await storeMany(['a', 'c'])
       await storeDevice(database, 'bad', { persist: '{' })
       const { code, errors, output } = await cli([...where(), 'batch', '--file', '-', '-f', 'csv'], {
@@ -204,7 +204,7 @@ describe.each([
       ])
     })
 
-    test('looks up more than a call can take, from a file to a file', async () => {
+    test('looks up more ids than one call accepts, from a file into a file', async () => {
       await storeMany(ids(2_500))
       const [from, to] = [join(folder, 'ids.csv'), join(folder, 'devices.json')]
       writeFileSync(
@@ -222,14 +222,14 @@ describe.each([
   })
 })
 
-test('CSV tells a spreadsheet that an id is no formula', async () => {
+test('CSV output escapes ids that a spreadsheet would interpret as formulas', async () => {
   await storeMany(['=1+1', '+a', '-a', '@a', 'plain'])
   const { output } = await cli(['list', '-f', 'csv'])
   const found = parseCsvText(output).map(({ device_id }) => device_id)
   expect(found.sort()).toEqual(["'+a", "'-a", "'=1+1", "'@a", 'plain'])
 })
 
-test('a bar on the terminal shows how far a batch has come; in a pipe there is none', async () => {
+test('batch shows a progress bar on a terminal, and none in a pipe', async () => {
   const stdin = ids(1_500).join('\n')
   const seen = await cli(['batch', '--file', '-', '-f', 'csv', '-o', join(folder, 'x')], {
     stdin,
@@ -240,14 +240,14 @@ test('a bar on the terminal shows how far a batch has come; in a pipe there is n
   expect(piped.errors).toBe('0 of 1500 found\n')
 })
 
-test('a file of ids that is not there is wrong usage', async () => {
+test('batch exits with 2 if the id file does not exist', async () => {
   const { code, errors } = await cli(['batch', '--file', join(folder, 'nope.txt')])
   expect(code).toBe(2)
-  expect(errors).toMatch(/^cache-cli: the file of ids can't be read \(ENOENT.*\): check --file\n$/)
+  expect(errors).toMatch(/^cache-cli: the id file can't be read \(ENOENT.*\): check --file\n$/)
 })
 
 describe('info', () => {
-  test('tells of Redis and of the workers, and invents nothing', async () => {
+  test('shows Redis and the workers, and null for what is not known', async () => {
     await storeMany(['a', 'b'])
     const without = await cli(['info', '-f', 'json'])
     expect(JSON.parse(without.output)).toMatchObject({ devices: 2, consumer_state: null, lag_records: null })
@@ -279,7 +279,7 @@ describe('info', () => {
 })
 
 describe('sweep', () => {
-  test('takes out of the index what has expired, and says how many', async () => {
+  test('removes expired ids from the index and prints how many', async () => {
     await storeDevice(database, 'alive')
     await database.client.sadd('devices', 'dead', 'dead:too')
     expect(await cli(['sweep', '-f', 'json'])).toEqual({
@@ -289,7 +289,7 @@ describe('sweep', () => {
     })
   })
 
-  test('is refused while another is at it', async () => {
+  test('exits with 5 while another process is sweeping', async () => {
     await database.client.set('cache_service:lease:sweeper', 'a worker')
     const { code, errors } = await cli(['sweep'])
     expect(code).toBe(5)

@@ -1,6 +1,6 @@
 import { expect, inject, test } from 'vitest'
 import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { patiently } from '../../../support/eventually.ts'
 import { runCliHere, startCliHere } from '../../../support/processes/run-cli-here.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
 import { update } from '../../../support/records/tagged-records.ts'
@@ -11,7 +11,7 @@ import { openWorkerScenario, type WorkerScenario } from '../../../support/proces
 const send = ({ send: sendRecords }: WorkerScenario, ids: readonly string[]) =>
   sendRecords(ids.map((deviceId) => update({ deviceId })))
 
-test('lag and info follow a worker from before it begins until it has read all', async (context) => {
+test('lag and info follow a worker from before its start until it has caught up', async (context) => {
   const scenario = await openWorkerScenario(context, { partitions: 1 })
   const { env } = scenario
   const lag = async (...args: string[]) => {
@@ -59,13 +59,13 @@ test('lag and info follow a worker from before it begins until it has read all',
   expect(await worker.stop()).toBe(0)
 })
 
-test('the age of the first record behind is what its worker reports, also with --api', async (context) => {
+test('lag shows the age that the worker reports, also with --api', async (context) => {
   const scenario = await openWorkerScenario(context, { partitions: 2 })
   await send(scenario, ['a', 'b', 'c', 'd'])
   const reporter = createWorkerReporter(scenario.redis, 'w', () => Date.now())
   const lag = [
     { partition: 0, records: 2, seconds: 12.5 },
-    // Older than what has come since.
+    // Reported before the latest records arrived.
     { partition: 1, records: 0, seconds: 0 },
   ]
   await reporter.write(workerReport({ id: 'w', lag, lag_records: 2 }))
@@ -83,7 +83,7 @@ test('the age of the first record behind is what its worker reports, also with -
   expect(reported.output).toBe('partition,committed,end,lag,seconds,worker\n0,,,2,12.5,w\n1,,,0,0.0,w\n')
 })
 
-test('lag on a terminal is a table that clears the screen before it', async (context) => {
+test('lag --watch clears the terminal before each table', async (context) => {
   const { env } = await openWorkerScenario(context, { partitions: 1 })
   const watch = startCliHere(['lag', '--watch', '--interval', '1'], env, { isTerminal: true })
   await patiently(() => expect(watch.output.split('\u001b[H\u001b[2J')).toHaveLength(3))
@@ -92,17 +92,17 @@ test('lag on a terminal is a table that clears the screen before it', async (con
   expect(await watch.ended).toMatchObject({ code: 130 })
 })
 
-test('lag without Redis is told all the same, but for who works on it', async (context) => {
+test('lag works without Redis, but shows no ages and workers', async (context) => {
   const { env } = await openWorkerScenario(context, { partitions: 1 })
   const { code, errors, output } = await runCliHere(['lag', '-f', 'csv'], {
     ...env,
     REDIS_URL: 'redis://127.0.0.1:1',
   })
   expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/\n0,,0,0,0\.0,\n$/) })
-  expect(errors).toMatch(/^no seconds and no workers: Redis at 127\.0\.0\.1:1 can't be reached/)
+  expect(errors).toMatch(/^ages and workers are not shown: Redis at 127\.0\.0\.1:1 can't be reached/)
 })
 
-test('a topic that does not exist exits with 3, a Kafka that does not answer with 4', async () => {
+test('lag exits with 3 if the topic does not exist, and with 4 if Kafka does not answer', async () => {
   const topic = uniqueName('nope')
   const env = { REDIS_URL: inject('redisUrl'), KAFKA_VALIDATED_DATA_TOPIC: topic }
   const missing = await runCliHere(['lag'], {
@@ -110,7 +110,9 @@ test('a topic that does not exist exits with 3, a Kafka that does not answer wit
     KAFKA_BOOTSTRAP_SERVERS: inject('kafkaBrokers').join(','),
   })
   expect(missing).toMatchObject({ code: 3, output: '' })
-  expect(missing.errors).toContain(`the topic ${topic} does not exist: check KAFKA_VALIDATED_DATA_TOPIC`)
+  expect(missing.errors).toContain(
+    `has no such topic (the topic ${topic} does not exist): check KAFKA_VALIDATED_DATA_TOPIC`,
+  )
   const away = await runCliHere(['lag'], { ...env, KAFKA_BOOTSTRAP_SERVERS: '127.0.0.1:1' })
   expect(away).toMatchObject({ code: 4, output: '' })
   expect(away.errors).toMatch(

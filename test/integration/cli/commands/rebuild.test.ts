@@ -1,14 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { startCliProcess } from '../../../support/processes/cli-process.ts'
-import { eventually } from '../../../support/eventually.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { eventually, patiently } from '../../../support/eventually.ts'
 import { runCliHere } from '../../../support/processes/run-cli-here.ts'
 import { update } from '../../../support/records/tagged-records.ts'
 import { openWorkerScenario, type ScenarioContext } from '../../../support/processes/worker-scenario.ts'
 
 const DEVICES = 40
 
-/** A worker that has read everything, and reports. */
+/** A worker that has caught up, and reports. */
 async function openFilled(context: ScenarioContext) {
   const scenario = await openWorkerScenario(context, { partitions: 3 })
   const { admin, env, group, redis, startWorker, topic } = scenario
@@ -22,7 +21,7 @@ async function openFilled(context: ScenarioContext) {
 }
 
 describe('cache-cli rebuild', () => {
-  test('brings back what Redis has lost, and waits until it is complete', async (context) => {
+  test('restores what Redis has lost, and waits until the cache is complete', async (context) => {
     const { group, redis, run } = await openFilled(context)
     await redis.del(...Array.from({ length: 10 }, (_, i) => `device:d-${i}:metadata`))
     const { code, errors, output } = await run('--yes')
@@ -33,7 +32,7 @@ describe('cache-cli rebuild', () => {
     expect(await redis.keys('device:d-*')).toHaveLength(DEVICES)
   })
 
-  test('shows its plan first: what there is to read, and what is out of reach', async (context) => {
+  test('shows in its plan what would be read and which devices are out of reach', async (context) => {
     const { admin, redis, run, topic } = await openFilled(context)
     const bounds = await admin.fetchTopicOffsets(topic)
     await redis.pexpire('device:d-1:metadata', 3_600_000) // as if its last record were almost a day old
@@ -59,15 +58,15 @@ describe('cache-cli rebuild', () => {
     const { env, group, redis, run } = await openFilled(context)
     const progress = await redis.hgetall(`cache_service:progress:${group}`)
     expect(Object.keys(progress)).toHaveLength(3)
-    expect(await run()).toMatchObject({ code: 5, errors: expect.stringContaining('give --yes') })
+    expect(await run()).toMatchObject({ code: 5, errors: expect.stringContaining('use --yes') })
     const denied = await runCliHere(['rebuild'], env, { stdin: 'n\n', isTerminal: true })
     expect(denied).toMatchObject({ code: 5, errors: expect.stringContaining('nothing was done') })
     expect(await redis.hgetall(`cache_service:progress:${group}`)).toEqual(progress)
     const confirmed = await runCliHere(['rebuild', '--no-wait'], env, { stdin: 'y\n', isTerminal: true })
-    expect(confirmed).toMatchObject({ code: 0, errors: expect.stringContaining('the rebuild has begun') })
+    expect(confirmed).toMatchObject({ code: 0, errors: expect.stringContaining('the rebuild has started') })
   })
 
-  test('that nobody watches any more goes on', async (context) => {
+  test('continues after Ctrl-C has ended the waiting', async (context) => {
     const { env, group, redis, worker } = await openFilled(context)
     worker.kill('SIGSTOP')
     await redis.del('device:d-1:metadata')
@@ -77,11 +76,11 @@ describe('cache-cli rebuild', () => {
     const code = await running.exit
     worker.kill('SIGCONT')
     expect(code).toBe(130)
-    expect(running.errors).toContain('the rebuild goes on by itself')
+    expect(running.errors).toContain('the rebuild continues without cache-cli')
     await patiently(async () => expect(await redis.exists('device:d-1:metadata')).toBe(1))
   })
 
-  test('without a worker says that it waits for one, and does not wait itself', async (context) => {
+  test('does not wait if no worker reports, and starts when a worker does', async (context) => {
     const { redis, run, startWorker, worker } = await openFilled(context)
     await worker.stop()
     await redis.del('device:d-1:metadata')

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { appendGap, appendUpdate, hint, proxyTo } from '../../../support/processes/client-world.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { patiently } from '../../../support/eventually.ts'
 import { startCliHere } from '../../../support/processes/run-cli-here.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
@@ -17,7 +17,7 @@ afterAll(async () => {
   await database.release()
 })
 
-/** Watches, and sees all that happens from now on. */
+/** Starts a watch that does not miss events from now on. */
 async function startWatch(args: readonly string[]) {
   const watch = startCliHere(['watch', ...args], { REDIS_URL: database.url })
   const ended = watch.ended
@@ -38,8 +38,8 @@ const jsonLines = (text: string): Record<string, unknown>[] =>
 describe.each([
   ['Redis', () => []],
   ['an API', () => ['--api', api.url]],
-] as const)('watch, from %s,', (_, where) => {
-  test('prints one object a line as it happens, and ends with 130 at Ctrl-C', async () => {
+] as const)('watch from %s', (_, where) => {
+  test('prints one JSON object per line as events happen, and exits with 130 on Ctrl-C', async () => {
     const watch = await startWatch([...where(), '-f', 'json'])
     await hint(database.client, 'changed', ['a', 'b'], 3)
     await patiently(() => expect(jsonLines(watch.output)).toHaveLength(1))
@@ -55,10 +55,10 @@ describe.each([
       { ...common, event: 'reset', streams: ['device'], reason: 'missed' },
     ])
     watch.interrupt()
-    expect(await watch.ended).toMatchObject({ code: 130, errors: 'Watching; Ctrl-C ends it.\n' })
+    expect(await watch.ended).toMatchObject({ code: 130, errors: 'Watching. Press Ctrl-C to stop.\n' })
   })
 
-  test('prints a line of text each, in which nothing moves the cursor', async () => {
+  test('prints one line of text per event, with control characters escaped', async () => {
     const watch = await startWatch(where())
     await hint(database.client, 'changed', ['a b', 'Küche'], 2)
     await appendUpdate(database.client, 'x\u001b[2J', 7)
@@ -68,7 +68,7 @@ describe.each([
     )
   })
 
-  test('names eight devices a line, and all of them to programs', async () => {
+  test('names at most eight devices in a line of text, but all of them in JSON', async () => {
     const ids = [...Array(20).keys()].map((i) => `d${i}`)
     const [table, json] = await Promise.all([startWatch(where()), startWatch([...where(), '-f', 'json'])])
     await hint(database.client, 'changed', ids, 2)
@@ -78,7 +78,7 @@ describe.each([
     })
   })
 
-  test('prints only what is asked for', async () => {
+  test('prints only the selected devices and types', async () => {
     const [device, type, both] = await Promise.all([
       startWatch([...where(), '-f', 'json', '--device', 'a', '--device', 'z']),
       startWatch([...where(), '-f', 'csv', '--type', 'alarms']),
@@ -97,26 +97,26 @@ describe.each([
   })
 })
 
-const LOST = 'lost the API: trying again until it is back\n'
+const LOST = 'lost the connection to the API: retrying until it is back\n'
 
-test('a watch goes on where it was when the API has been away', async () => {
+test('watch resumes at its position after an outage of the API', async () => {
   const proxy = await proxyTo(api.url)
   const watch = await startWatch(['--api', proxy.url, '-f', 'json'])
   await hint(database.client, 'changed', ['before'])
   await patiently(() => expect(watch.output).toContain('before'))
   proxy.treat = () => ({ status: 502 })
   proxy.breakConnections()
-  await patiently(() => expect(watch.errors).toContain('trying again'))
+  await patiently(() => expect(watch.errors).toContain('retrying'))
   const attempts = proxy.seen.length
   await patiently(() => expect(proxy.seen.length).toBeGreaterThan(attempts + 1))
   await hint(database.client, 'changed', ['meanwhile'])
   proxy.treat = () => 'pass'
   await patiently(() => expect(watch.output).toContain('meanwhile'))
-  expect(watch.errors).toBe(`Watching; Ctrl-C ends it.\n${LOST}the API is back\n`)
+  expect(watch.errors).toBe(`Watching. Press Ctrl-C to stop.\n${LOST}the API is back\n`)
   expect(jsonLines(watch.output)).toMatchObject([{ device_ids: ['before'] }, { device_ids: ['meanwhile'] }])
 })
 
-test('a watch goes on where it was when Redis has cut the connection', async () => {
+test('watch resumes at its position after Redis has closed the connection', async () => {
   const watch = await startWatch(['-f', 'json'])
   await hint(database.client, 'changed', ['before'])
   await patiently(() => expect(watch.output).toContain('before'))

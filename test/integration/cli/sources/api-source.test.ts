@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinish
 import { proxyTo } from '../../../support/processes/client-world.ts'
 import { storeDevice } from '../../../support/records/cli-fixtures.ts'
 import { reservePort } from '../../../support/servers/free-port.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { patiently } from '../../../support/eventually.ts'
 import { runCliHere, startCliHere } from '../../../support/processes/run-cli-here.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
@@ -28,7 +28,7 @@ beforeEach(async () => {
 
 const inFolder = (name: string) => join(folder, name)
 
-/** Where nobody listens until the test ends. */
+/** A port that stays closed until the test ends. */
 async function closedAddress(): Promise<string> {
   const { port, release } = await reservePort()
   onTestFinished(release)
@@ -41,7 +41,7 @@ async function startedApi(env: Readonly<Record<string, string>> = {}) {
   return api
 }
 
-/** As `token create` is used: the entry goes to the API's file, the token to one of its own. */
+/** Adds the entry to the file of the API, and writes the token to its own file. */
 async function createToken(name: string, ...args: string[]): Promise<string> {
   const created = await runCliHere([
     ...['token', 'create', '--name', name, '--file', inFolder('tokens.jsonl'), '-f', 'json'],
@@ -54,8 +54,8 @@ async function createToken(name: string, ...args: string[]): Promise<string> {
   return path
 }
 
-describe('with an API that wants tokens', () => {
-  test('a token that was created lets in, as far as its scope goes', async () => {
+describe('with an API that requires tokens,', () => {
+  test('a created token grants access within its scope', async () => {
     const reader = await createToken('reader')
     const writer = await createToken('writer', '--scope', 'write')
     writeFileSync(inFolder('wrong.token'), 'wrong')
@@ -69,36 +69,36 @@ describe('with an API that wants tokens', () => {
     expect(await get()).toMatchObject({
       code: 5,
       output: '',
-      errors: expect.stringMatching(/^cache-cli: the API wants a token \(.+\): check --token-file\n$/),
+      errors: expect.stringMatching(/^cache-cli: the API requires a token \(.+\): check --token-file\n$/),
     })
     expect(await get('--token-file', inFolder('wrong.token'))).toMatchObject({
       code: 5,
-      errors: expect.stringContaining('the API refuses the token (The token is unknown or has expired.)'),
+      errors: expect.stringContaining('the API rejects the token (The token is unknown or has expired.)'),
     })
     expect(await get('--token-file', writer)).toMatchObject({
       code: 5,
-      errors: expect.stringContaining('It needs the scope read.'),
+      errors: expect.stringContaining('The token needs the scope read.'),
     })
     const commands = [['list'], ['info'], ['watch'], ['lag'], ['batch', '--file', reader]]
     const refused = await Promise.all(commands.map((args) => runCliHere([...args, '--api', url])))
     expect(refused.map(({ code }) => code)).toEqual([5, 5, 5, 5, 5])
   })
 
-  test('a token file that is not there, or holds none, is wrong usage', async () => {
+  test('a token file that is missing or empty exits with 2', async () => {
     const get = (path: string) =>
       runCliHere(['get', 'd', '--api', 'http://127.0.0.1:9', '--token-file', path])
     expect(await get(inFolder('nope'))).toMatchObject({ code: 2 })
     writeFileSync(inFolder('empty'), '\n')
     expect(await get(inFolder('empty'))).toMatchObject({
       code: 2,
-      errors: `cache-cli: ${inFolder('empty')} does not hold one token: check --token-file\n`,
+      errors: `cache-cli: ${inFolder('empty')} must contain exactly one token: check --token-file\n`,
     })
     expect(await runCliHere(['list', '--token-file', inFolder('empty')])).toMatchObject({ code: 2 })
   })
 })
 
 describe('when the API', () => {
-  test('is away, the exit code is 4 and --api is named', async () => {
+  test('is unreachable, the exit code is 4 and the error names --api', async () => {
     const url = `http://${await closedAddress()}`
     const commands = [['list'], ['get', 'd'], ['info'], ['watch'], ['lag']]
     const ended = await Promise.all(commands.map((args) => runCliHere([...args, '--api', url])))
@@ -114,14 +114,14 @@ describe('when the API', () => {
     const api = await startApi({ REDIS_URL: `redis://${await closedAddress()}` }, { until: '/livez' })
     onTestFinished(() => api.stop())
     const proxy = await proxyTo(api.url)
-    // It would have us wait, and ask again.
+    // The reply asks to retry later.
     const ended = await runCliHere(['get', 'd', '--api', proxy.url])
     expect(ended).toMatchObject({ code: 4, output: '' })
-    expect(ended.errors).toMatch(/^cache-cli: the API at \S+ can't answer now: /)
+    expect(ended.errors).toMatch(/^cache-cli: the API at \S+ is unavailable: /)
     expect(proxy.seen.length).toBeGreaterThan(1)
   })
 
-  test('is away behind a proxy, the exit code is 4, but a watch of the lag goes on when it is back', async () => {
+  test('is down behind a proxy, the exit code is 4, but lag --watch continues when it is back', async () => {
     const { url } = await startedApi()
     const proxy = await proxyTo(url)
     proxy.treat = () => ({ status: 502, body: '<html>' })
@@ -131,7 +131,9 @@ describe('when the API', () => {
     const watch = startCliHere(['lag', '--watch', '--interval', '1', '-f', 'json', '--api', proxy.url])
     await patiently(() => expect(watch.output).not.toBe(''))
     proxy.treat = () => ({ status: 502, body: '<html>' })
-    await patiently(() => expect(watch.errors).toBe('lost the API: trying again until it is back\n'))
+    await patiently(() =>
+      expect(watch.errors).toBe('lost the connection to the API: retrying until it is back\n'),
+    )
     const before = watch.output
     proxy.treat = () => 'pass'
     await patiently(() => expect(watch.output.length).toBeGreaterThan(before.length))
@@ -142,7 +144,7 @@ describe('when the API', () => {
     })
   })
 
-  test('asks for patience, it is asked again', async () => {
+  test('asks to retry later, the request is retried', async () => {
     await storeDevice(database, 'd')
     const { url } = await startedApi()
     const proxy = await proxyTo(url)
@@ -151,37 +153,37 @@ describe('when the API', () => {
     expect(proxy.seen).toHaveLength(2)
   })
 
-  test('is something else, that is said', async () => {
+  test('is a different server, the error says so', async () => {
     const { url } = await startedApi()
     const proxy = await proxyTo(url)
     proxy.treat = () => ({ status: 200, body: '<html>' })
     expect(await runCliHere(['list', '--api', proxy.url])).toMatchObject({
       code: 1,
       errors: expect.stringContaining(
-        "does not answer as our API does (Unexpected response to api/devices: it does not match the API's schema): check --api",
+        "does not reply as the device cache API (Unexpected response to api/devices: it does not match the API's schema): check --api",
       ),
     })
     proxy.treat = () => ({ status: 404, body: 'Not found' })
     expect(await runCliHere(['list', '--api', proxy.url])).toMatchObject({
       code: 1,
-      errors: expect.stringContaining('does not answer as our API does (HTTP 404): check --api'),
+      errors: expect.stringContaining('does not reply as the device cache API (HTTP 404): check --api'),
     })
   })
 })
 
-test('an address that is none, and a command that needs Redis itself, are wrong usage', async () => {
+test('an invalid URL, and --api for a command that needs Redis itself, exit with 2', async () => {
   expect(await runCliHere(['list', '--api', 'localhost:5011'])).toMatchObject({ code: 2 })
   expect(await runCliHere(['list', '--api', 'http://me:secret@127.0.0.1:9'])).toMatchObject({
     code: 2,
-    errors: expect.stringContaining('It must hold no password'),
+    errors: expect.stringContaining('It must not contain a password'),
   })
   expect(await runCliHere(['sweep', '--api', 'http://127.0.0.1:9'])).toMatchObject({
     code: 2,
-    errors: 'cache-cli: this command asks Redis itself, not an API: leave out --api\n',
+    errors: 'cache-cli: this command needs direct access to Redis: omit --api\n',
   })
 })
 
-test('a slash at the end of the address does not matter', async () => {
+test('a trailing slash in the URL is ignored', async () => {
   await storeDevice(database, 'd')
   const { url } = await startedApi()
   const { code, output } = await runCliHere([

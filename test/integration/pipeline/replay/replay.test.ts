@@ -17,7 +17,7 @@ import {
 
 const open = (context: ScenarioContext) => openWorkerScenario(context, { partitions: 2 })
 
-/** The record of a dead letter, whether it is in the topic or not. */
+/** A record for a dead letter; it need not be in the topic. */
 function recordOf({ key, timestampMs, value }: TaggedRecord, offset = 0): SourceRecord {
   return {
     offset: String(offset),
@@ -33,7 +33,7 @@ const broken = (deviceId: string): SourceRecord => ({ ...good(deviceId), value: 
 const storedName = (scenario: WorkerScenario, deviceId: string) =>
   scenario.redis.hget(`device:${deviceId}:metadata`, 'datatype_name')
 
-/** Sends records to partition 1 of the topic, and gives them back as Kafka holds them, with a header each. */
+/** Sends records, each with a header, to partition 1 of the topic, and returns them with their offsets. */
 async function sendToTopic(
   scenario: WorkerScenario,
   records: readonly SourceRecord[],
@@ -63,7 +63,7 @@ async function topicMessages({ admin, kafka, topic }: WorkerScenario) {
 }
 
 describe.concurrent('a replay to the cache', () => {
-  test('applies what is valid now, indexed and with the expiry of its record; what is not stays a dead letter', async (context) => {
+  test('applies records that are valid now, with index entry and expiry, and leaves invalid ones as dead letters', async (context) => {
     const scenario = await open(context)
     const { redis } = scenario
     await redis.set('device:blocked:metadata', 'not a hash')
@@ -77,7 +77,7 @@ describe.concurrent('a replay to the cache', () => {
     const first = await replayDeadLetters(scenario)
     expect(first.counts).toMatchObject({ applied: 1, still_invalid: 2, expired: 1, tombstone: 1 })
     expect(first.failed).toBe(2)
-    expect(first.told.map(({ outcome }) => outcome.detail ?? '').filter(Boolean)).toEqual([
+    expect(first.replayed.map(({ outcome }) => outcome.detail ?? '').filter(Boolean)).toEqual([
       expect.stringContaining('wrong_type: WRONGTYPE'),
       expect.stringContaining('not_json: '),
     ])
@@ -93,7 +93,7 @@ describe.concurrent('a replay to the cache', () => {
     expect(await topicMessages(scenario)).toEqual([])
   })
 
-  test('never lets an older record win, in whatever order the dead letters come', async (context) => {
+  test('never lets an older record win, whatever the order of the dead letters', async (context) => {
     const scenario = await open(context)
     const newest = Date.now() - 1_000
     const at = (ms: number, name: string): DeadLetterToWrite => ({
@@ -108,7 +108,7 @@ describe.concurrent('a replay to the cache', () => {
     expect(await storedName(scenario, 'one')).toBe('newest')
   })
 
-  test('reads a record that the dead letter could not carry from its topic', async (context) => {
+  test('reads a record from its topic if it did not fit into the dead letter', async (context) => {
     const scenario = await open(context)
     const metadata = { datatype_name: 'x'.repeat(400_000) }
     const [large, small] = await sendToTopic(scenario, [good('large', metadata), good('small')])
@@ -121,7 +121,7 @@ describe.concurrent('a replay to the cache', () => {
     expect(await storedName(scenario, 'large')).toBe(metadata.datatype_name)
   })
 
-  test('says of each dead letter whose record is nowhere any more why that is so', async (context) => {
+  test('explains for each dead letter why its record is gone', async (context) => {
     const scenario = await open(context)
     const { admin, topic } = scenario
     const sent = await sendToTopic(scenario, [good('a'), good('b'), good('c')])
@@ -134,16 +134,16 @@ describe.concurrent('a replay to the cache', () => {
     ])
     await admin.fetchTopicOffsets(topic)
     await admin.deleteTopicRecords({ topic, partitions: [{ partition: 1, offset: '1' }] })
-    const { counts, told } = await replayDeadLetters(scenario)
+    const { counts, replayed } = await replayDeadLetters(scenario)
     expect(counts).toMatchObject({ applied: 0, original_gone: 3 })
-    expect(told.map(({ outcome }) => outcome.detail)).toEqual([
+    expect(replayed.map(({ outcome }) => outcome.detail)).toEqual([
       `Kafka has deleted ${topic} 1:0: the partition begins at 1`,
       `${topic} 1:99 does not exist: the partition ends at 3`,
-      `another record is at its place in ${topic} now`,
+      `${topic} 1:2 is a different record now`,
     ])
   })
 
-  test('done twice is done once, unless it is told to do it again', async (context) => {
+  test('skips dead letters that were replayed before, except with `again`', async (context) => {
     const scenario = await open(context)
     await writeDeadLetters(scenario, [{ record: good('a') }, { record: good('b') }])
     expect((await replayDeadLetters(scenario)).counts).toMatchObject({ applied: 2 })
@@ -157,7 +157,7 @@ describe.concurrent('a replay to the cache', () => {
     expect(await scenario.redis.pttl(ledger ?? '')).toBeGreaterThan(1_000)
   })
 
-  test('two at once count each dead letter once', async (context) => {
+  test('that runs twice concurrently counts each dead letter once', async (context) => {
     const scenario = await open(context)
     await writeDeadLetters(
       scenario,
@@ -170,7 +170,7 @@ describe.concurrent('a replay to the cache', () => {
     expect(sum('already_replayed')).toBe(30)
   })
 
-  test('takes the dead letters that the filter names', async (context) => {
+  test('replays the dead letters that match the filter', async (context) => {
     const scenario = await open(context)
     const deadLetters = ['a', 'b', 'c'].map((id, i): DeadLetterToWrite => ({
       record: { ...good(id), offset: String(i) },
@@ -179,9 +179,9 @@ describe.concurrent('a replay to the cache', () => {
     }))
     await writeDeadLetters(scenario, deadLetters)
     const devices = async (filter: Parameters<typeof replayDeadLetters>[1]) => {
-      const { told, scanned } = await replayDeadLetters(scenario, { ...filter, isDryRun: true })
-      expect(scanned.matching).toBe(told.length)
-      return told.map(({ deadLetter }) => deadLetter.deviceId).join('')
+      const { replayed, scanned } = await replayDeadLetters(scenario, { ...filter, isDryRun: true })
+      expect(scanned.matching).toBe(replayed.length)
+      return replayed.map(({ deadLetter }) => deadLetter.deviceId).join('')
     }
     expect(await devices({ filter: { reasons: ['wrong_type'] } })).toBe('ac')
     expect(await devices({ filter: { devices: ['b'] } })).toBe('b')
@@ -193,7 +193,7 @@ describe.concurrent('a replay to the cache', () => {
     )
   })
 
-  test('that is dry says what would happen, and changes nothing', async (context) => {
+  test('reports what would happen in a dry run, and changes nothing', async (context) => {
     const scenario = await open(context)
     const { redis } = scenario
     await redis.set('device:blocked:metadata', 'not a hash')
@@ -210,7 +210,7 @@ describe.concurrent('a replay to the cache', () => {
     expect(await readEverything(redis)).toEqual(before)
   })
 
-  test('leaves the messages of other services alone', async (context) => {
+  test('ignores the messages of other services', async (context) => {
     const scenario = await open(context)
     const producer = scenario.kafka.producer()
     await producer.connect()
@@ -227,7 +227,7 @@ describe.concurrent('a replay to the cache', () => {
 })
 
 describe.concurrent('a replay to the topic', () => {
-  test('goes to the same partition, with the key, the time and the headers of the record, and counts', async (context) => {
+  test('keeps the partition, key, timestamp and headers of the record, and adds a replay count', async (context) => {
     const scenario = await open(context)
     const [record] = await sendToTopic(scenario, [good('one')])
     if (record === undefined) throw new Error('nothing was sent')
@@ -246,7 +246,7 @@ describe.concurrent('a replay to the topic', () => {
     expect(await scenario.redis.keys('device:*')).toEqual([])
   })
 
-  test('uses the bytes of the dead letter when the record itself is gone', async (context) => {
+  test('uses the bytes in the dead letter if the record itself is gone', async (context) => {
     const scenario = await open(context)
     const record = { ...good('one'), offset: '77' }
     await writeDeadLetters(scenario, [{ record, partition: 1 }])
@@ -254,7 +254,7 @@ describe.concurrent('a replay to the topic', () => {
     expect(await topicMessages(scenario)).toMatchObject([{ partition: 1, value: record.value }])
   })
 
-  test('does not send what is still invalid, nor what has been round three times', async (context) => {
+  test('does not send records that are still invalid or have been replayed three times', async (context) => {
     const scenario = await open(context)
     const again = (count: string): SourceRecord => ({
       ...good('one'),
@@ -272,7 +272,7 @@ describe.concurrent('a replay to the topic', () => {
     expect(messages.map(({ headers }) => String(headers['replay_count']))).toEqual(['3'])
   })
 
-  test('two at once, and one more, send each dead letter once', async (context) => {
+  test('that runs twice concurrently, and once more, sends each dead letter once', async (context) => {
     const scenario = await open(context)
     await writeDeadLetters(
       scenario,
@@ -289,7 +289,7 @@ describe.concurrent('a replay to the topic', () => {
     expect(keys.sort()).toEqual(Array.from({ length: 20 }, (_, i) => `d-${i}`).sort())
   })
 
-  test('that died before it could say how it ended is reported, and repeated only when told', async (context) => {
+  test('reports a dead letter whose earlier replay has no recorded outcome, and resends it only with `again`', async (context) => {
     const scenario = await open(context)
     await writeDeadLetters(scenario, [{ record: good('one') }])
     await scenario.redis.setbit(`cache_service:replayed:${scenario.errorTopic}:0:0`, 0, 1)
@@ -302,7 +302,7 @@ describe.concurrent('a replay to the topic', () => {
     expect(await topicMessages(scenario)).toHaveLength(1)
   })
 
-  test('that Kafka refuses may be tried again', async (context) => {
+  test('can be retried for a record that Kafka refused', async (context) => {
     const scenario = await open(context)
     const inTwoHours = { ...good('one'), timestamp: String(Date.now() + 7_200_000) }
     await writeDeadLetters(scenario, [{ record: inTwoHours }])
@@ -312,7 +312,7 @@ describe.concurrent('a replay to the topic', () => {
     expect((await replayDeadLetters(scenario, { to: 'topic' })).counts).toMatchObject({ failed: 1 })
   })
 
-  test('that is dry sends nothing', async (context) => {
+  test('sends nothing in a dry run', async (context) => {
     const scenario = await open(context)
     await writeDeadLetters(scenario, [{ record: good('one') }, { record: broken('b') }])
     const { counts } = await replayDeadLetters(scenario, { to: 'topic', isDryRun: true })
@@ -322,7 +322,7 @@ describe.concurrent('a replay to the topic', () => {
   })
 })
 
-test('a dead letter of another topic is replayed to the cache, not to this topic', async (context) => {
+test('a dead letter from another topic can be replayed to the cache, but not to this topic', async (context) => {
   const scenario = await open(context)
   const elsewhere = uniqueName('elsewhere')
   await createTopic(inject('kafkaBrokers'), elsewhere)

@@ -20,16 +20,15 @@ import { deviceKey, UPDATE_TYPES_KEY } from '../../../../shared/contract/keys.ts
 import type { Treatment } from '../../../support/servers/api-proxy.ts'
 import {
   clientOf,
-  deviceIdOf,
   lookupsOf,
   NEWEST,
   proxyTo,
   reportRebuilding,
   storeDevice,
 } from '../../../support/processes/client-world.ts'
-import { eventually } from '../../../support/eventually.ts'
+import { deviceId } from '../../../support/records/record-builder.ts'
+import { eventually, patiently } from '../../../support/eventually.ts'
 import { startOwnRedis } from '../../../support/servers/native-redis.ts'
-import { patiently } from '../../../support/patiently.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
@@ -196,7 +195,7 @@ describe('lookup', () => {
     const present = Array.from({ length: 1_500 }, (_, i) => `present-${i}`)
     const absent = Array.from({ length: 900 }, (_, i) => `absent-${i}`)
     const pipeline = database.client.pipeline()
-    for (const id of present) pipeline.hset(deviceKey(deviceIdOf(id)), { persist: 'true' })
+    for (const id of present) pipeline.hset(deviceKey(deviceId(id)), { persist: 'true' })
     await pipeline.exec()
     await store('damaged', { persist: 'perhaps' })
     const result = await client.lookup([...present, ...absent, ...present, 'damaged', 'in\nvalid'])

@@ -5,15 +5,14 @@ import type { ApiProxy, Treatment } from '../../../support/servers/api-proxy.ts'
 import {
   appendGap,
   clientOf,
-  deviceIdOf,
   hint,
   lookupsOf,
   proxyTo,
   reportRebuilding,
   storeDevice,
 } from '../../../support/processes/client-world.ts'
-import { eventually } from '../../../support/eventually.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { deviceId } from '../../../support/records/record-builder.ts'
+import { eventually, patiently } from '../../../support/eventually.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
@@ -64,7 +63,7 @@ describe('the near cache', () => {
     await hint(database.client, 'changed', ['d'])
     await patiently(async () => expect(await nameOf(client, 'd')).toBe('new'))
     expect(lookupsOf(proxy).slice(asked)).toEqual([['d']])
-    await database.client.del(deviceKey(deviceIdOf('d')))
+    await database.client.del(deviceKey(deviceId('d')))
     await hint(database.client, 'deleted', ['d'])
     await patiently(async () => expect(await client.get('d')).toBeUndefined())
   })
@@ -180,7 +179,7 @@ describe('the near cache', () => {
       expect(plain.get('unknown')).rejects.toMatchObject({ name: 'CacheRebuildingError' }),
     )
     await client.get('d')
-    await database.client.del(deviceKey(deviceIdOf('d')))
+    await database.client.del(deviceKey(deviceId('d')))
     await patiently(async () => {
       expect(await nameOf(client, 'd')).toBe('held')
       expect(client.stats.staleHits).toBeGreaterThan(0)

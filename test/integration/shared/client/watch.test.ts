@@ -3,7 +3,7 @@ import type { DeviceCacheClient } from '../../../../shared/client/client.ts'
 import type { WatchConnection, WatchEvent, WatchOptions } from '../../../../shared/client/types.ts'
 import { UPDATE_STREAM_KEY } from '../../../../shared/contract/keys.ts'
 import { appendGap, appendUpdate, clientOf, hint, proxyTo } from '../../../support/processes/client-world.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { patiently } from '../../../support/eventually.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 

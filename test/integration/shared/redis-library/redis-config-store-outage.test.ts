@@ -6,7 +6,7 @@ import {
 } from '../../../../shared/redis-library/redis-config-store.ts'
 import { RedisConnectionError, type RedisServiceError } from '../../../../shared/redis-library/errors.ts'
 import type { ConfigChange } from '../../../../shared/redis-library/watched-config.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { patiently } from '../../../support/eventually.ts'
 import { connectPlainly } from '../../../support/servers/redis-connection.ts'
 import { reserveOwnRedis, startOwnRedis } from '../../../support/servers/servers.ts'
 

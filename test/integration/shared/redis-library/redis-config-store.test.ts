@@ -15,7 +15,7 @@ import {
 } from '../../../../shared/redis-library/errors.ts'
 import type { RedisSettings } from '../../../../shared/redis-library/settings.ts'
 import type { ConfigChange } from '../../../../shared/redis-library/watched-config.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { patiently } from '../../../support/eventually.ts'
 import { connectPlainly } from '../../../support/servers/redis-connection.ts'
 import { startOwnRedis, type OwnRedisOptions } from '../../../support/servers/servers.ts'
 

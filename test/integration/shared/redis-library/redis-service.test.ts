@@ -12,7 +12,7 @@ import {
 import { FailedValue, RedisService } from '../../../../shared/redis-library/redis-service.ts'
 import type { RedisSettings } from '../../../../shared/redis-library/settings.ts'
 import { anyCharacter } from '../../../support/records/arbitrary-text.ts'
-import { patiently } from '../../../support/patiently.ts'
+import { patiently } from '../../../support/eventually.ts'
 import { connectPlainly } from '../../../support/servers/redis-connection.ts'
 import { reserveOwnRedis, startOwnRedis, type OwnRedisOptions } from '../../../support/servers/servers.ts'
 import { useRedisDatabase } from '../../../support/test-scope.ts'

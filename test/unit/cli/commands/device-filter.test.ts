@@ -29,10 +29,10 @@ test.each([
   [['datatype_id=7', 'battery_ok=true'], true],
   [['datatype_id=7', 'battery_ok=false'], false],
   [[], true],
-])('%j: %s', (filters, isWanted) => {
+])('the filters %j match: %s', (filters, isWanted) => {
   expect(parseFilters(filters)(device)).toBe(isWanted)
 })
 
-test.each(['x', '=x', ''])('%j is no filter', (text) => {
-  expect(() => parseFilters([text])).toThrow('must be field=value')
+test.each(['x', '=x', ''])('%j is not a valid filter', (text) => {
+  expect(() => parseFilters([text])).toThrow('must have the form field=value')
 })

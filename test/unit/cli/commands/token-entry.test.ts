@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { entryOf, withEntry } from '../../../../cache-service/cli/commands/token-entry.ts'
-import { findToken, parseTokens } from '../../../../cache-service/http/api-tokens.ts'
+import { findToken, parseTokens } from '../../../../cache-service/http/tokens.ts'
 
 const a = entryOf('token-a', 'a', ['read'], undefined)
 const b = entryOf('token-b', 'b', ['read', 'write'], '2030-01-01T00:00:00.000Z')
 
-/** The names in the file, as the API reads it. */
+/** The names in the file as the API reads them. */
 function namesIn(text: string): string[] {
   const parsed = parseTokens(text)
   if (parsed.kind === 'invalid') throw new Error(parsed.reason)
@@ -18,7 +18,7 @@ function added(text: string): string {
   return result.text
 }
 
-test('an entry is what the API knows the token by', () => {
+test('the API finds a token by its entry, which does not contain the token', () => {
   const parsed = parseTokens(JSON.stringify(b))
   if (parsed.kind === 'invalid') throw new Error(parsed.reason)
   expect(findToken(parsed.tokens, 'token-b', 0)).toMatchObject({ name: 'b', scopes: ['read', 'write'] })
@@ -30,8 +30,8 @@ describe('an entry is added', () => {
   test.each([
     ['an empty file', '', ['b']],
     ['a file of comments', '# none yet\n', ['b']],
-    ['an entry a line', `# mine\n${JSON.stringify(a)}\n`, ['a', 'b']],
-    ['an entry a line, without the last line break', JSON.stringify(a), ['a', 'b']],
+    ['one entry per line', `# mine\n${JSON.stringify(a)}\n`, ['a', 'b']],
+    ['one entry per line, without a final line break', JSON.stringify(a), ['a', 'b']],
     ['a list', JSON.stringify([a]), ['a', 'b']],
     ['a list of tokens', JSON.stringify({ tokens: [a] }), ['a', 'b']],
     ['one entry over several lines', JSON.stringify(a, null, 2), ['a', 'b']],
@@ -39,18 +39,18 @@ describe('an entry is added', () => {
     expect(namesIn(added(text))).toEqual(names)
   })
 
-  test('and comments between lines stay', () => {
+  test('and comments between the lines are kept', () => {
     expect(added(`# mine\n${JSON.stringify(a)}\n# end`)).toBe(
       `# mine\n${JSON.stringify(a)}\n# end\n${JSON.stringify(b)}\n`,
     )
   })
 })
 
-describe('a file is left as it is', () => {
+describe('a file is not changed', () => {
   test.each([
-    ['that is no list of tokens', 'hello', 'no list of tokens'],
-    ['that holds the name', JSON.stringify(b), 'choose another --name'],
-    ['whose JSON has comments', `# mine\n[\n${JSON.stringify(a)}\n]`, 'by hand'],
+    ['that is not a list of tokens', 'hello', 'not a list of tokens'],
+    ['that already contains the name', JSON.stringify(b), 'choose another --name'],
+    ['whose JSON contains comments', `# mine\n[\n${JSON.stringify(a)}\n]`, 'by hand'],
   ])('%s', (_, text, reason) => {
     expect(withEntry(text, b)).toEqual({ kind: 'refused', reason: expect.stringContaining(reason) })
   })

@@ -32,8 +32,8 @@ function messageIn(deadLetter: DeadLetter): ErrorMessage {
 
 const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)])
 
-describe('the message', () => {
-  test('has the shape that the platform reads', () => {
+describe('the message of a dead letter', () => {
+  test('has the format of the platform', () => {
     const sent = validatedOutput()
     expect(JSON.parse(deadLetterFor(sourceRecord(sent)).value)).toEqual({
       request_id: 'b1946ac9-2492-4d23-8b3f-3a4c8d2f9f00',
@@ -44,7 +44,7 @@ describe('the message', () => {
     })
   })
 
-  test('carries the record as it was read, with null for NaN', () => {
+  test('contains the record as parsed, with null for NaN', () => {
     const record = sourceRecord('{"device_id":7,"values":[NaN],"__proto__":{"a":1}}')
     expect(deadLetterFor(record).value).toContain(
       '"original_message":{"device_id":7,"values":[null],"__proto__":{"a":1}}',
@@ -52,38 +52,38 @@ describe('the message', () => {
   })
 
   test.each<[string, SourceRecord, Partial<Rejection>]>([
-    ['no JSON', sourceRecord('{'), { reason: 'not_json' }],
+    ['not JSON', sourceRecord('{'), { reason: 'not_json' }],
     ['not UTF-8', sourceRecord(Buffer.from([0xff])), { reason: 'not_utf8' }],
-    ['a list', sourceRecord('[1]'), { reason: 'not_an_object' }],
+    ['an array', sourceRecord('[1]'), { reason: 'not_an_object' }],
     ['a string', sourceRecord('"x"'), { reason: 'not_an_object' }],
     ['the JSON null', sourceRecord('null'), { reason: 'not_an_object' }],
-    ['of no bytes', sourceRecord(''), { reason: 'empty_value' }],
+    ['empty', sourceRecord(''), { reason: 'empty_value' }],
     ['a tombstone', sourceRecord(null), { reason: 'bad_key' }],
-    ['nested 65 deep', sourceRecord({ device_id: 'a', values: nested(64) }), { reason: 'too_deep' }],
+    ['nested 65 levels deep', sourceRecord({ device_id: 'a', values: nested(64) }), { reason: 'too_deep' }],
     [
-      'nested 100,000 deep',
+      'nested 100,000 levels deep',
       sourceRecord(`${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`),
       { reason: 'too_deep' },
     ],
     ['too large to be decoded', sourceRecord(validatedOutput()), { reason: 'value_too_large' }],
-  ])('has no original_message where the record is %s', (_, record, rejection) => {
+  ])('has no original_message if the record is %s', (_, record, rejection) => {
     expect(messageIn(deadLetterFor(record, rejection)).original_message).toBeNull()
   })
 
-  test('has one where the record is nested exactly 64 deep', () => {
+  test('has an original_message if the record is nested exactly 64 levels deep', () => {
     const sent = { device_id: 7, values: nested(63) }
     expect(messageIn(deadLetterFor(sourceRecord(sent))).original_message).toEqual(sent)
   })
 
-  test('bounds the error, and never cuts a character in two', () => {
+  test('limits the length of the error, without splitting a character', () => {
     const { error } = messageIn(deadLetterFor(sourceRecord('{'), { detail: '🚪'.repeat(5_000) }))
     expect(error.length).toBe(4_096)
     expect(error.isWellFormed()).toBe(true)
   })
 })
 
-describe('the id', () => {
-  test('is the request_id of the record, and the key', () => {
+describe('the id of a dead letter', () => {
+  test('is the request_id of the record, and also the message key', () => {
     const deadLetter = deadLetterFor(sourceRecord(validatedOutput({ request_id: 'r-1' })))
     expect(deadLetter.key).toBe('r-1')
     expect(messageIn(deadLetter).request_id).toBe('r-1')
@@ -93,21 +93,21 @@ describe('the id', () => {
     ['null', sourceRecord(validatedOutput({ request_id: null }))],
     ['a number', sourceRecord(validatedOutput({ request_id: 7 }))],
     ['empty', sourceRecord(validatedOutput({ request_id: '' }))],
-    ['in a record that cannot be read', sourceRecord('{"request_id":"r-1"')],
-    ['in a tombstone, which has none', sourceRecord(null)],
-  ])('is made from the coordinates where the request_id is %s', (_, record) => {
+    ['in an unreadable record', sourceRecord('{"request_id":"r-1"')],
+    ['missing, as in a tombstone', sourceRecord(null)],
+  ])('is derived from the coordinates if the request_id is %s', (_, record) => {
     const deadLetter = deadLetterFor(record)
     expect(validate(deadLetter.key) && version(deadLetter.key)).toBe(5)
     expect(messageIn(deadLetter).request_id).toBe(deadLetter.key)
   })
 
-  test('of one record is the same every time, on every release', () => {
+  test('is always the same for the same record, in every release', () => {
     expect(deadLetterFor(sourceRecord('{', { offset: '42' })).key).toBe(
       'a61a6fab-f4c6-5140-a263-e6ec89005802',
     )
   })
 
-  test('of another record is another', () => {
+  test('differs between records', () => {
     const ids = [
       deadLetterFor(sourceRecord('{', { offset: '1' })),
       deadLetterFor(sourceRecord('{', { offset: '2' })),
@@ -132,8 +132,8 @@ describe('the id', () => {
   const rejection: Rejection = { index: 0, reason: 'not_json', detail: '' }
 })
 
-describe('the headers', () => {
-  test('say where the record is, why it was refused, by whom, and what its bytes were', () => {
+describe('the headers of a dead letter', () => {
+  test('contain the coordinates, the reason, the service version and the bytes of the record', () => {
     const bytes = Buffer.from('{"device_id":')
     const record = sourceRecord(bytes, { offset: '9007199254740993', key: Buffer.from('sensor-1') })
     expect(deadLetterFor(record, { reason: 'not_json' }).headers).toEqual({
@@ -148,7 +148,7 @@ describe('the headers', () => {
     })
   })
 
-  test('carry bytes that are no text exactly', () => {
+  test('contain binary bytes unchanged', () => {
     const bytes = Buffer.from([0x00, 0xff, 0xfe, 0x0a])
     expect(deadLetterFor(sourceRecord(bytes, { key: Buffer.from([0xff, 0x00]) })).headers).toMatchObject({
       original_value: bytes,
@@ -156,14 +156,14 @@ describe('the headers', () => {
     })
   })
 
-  test('have no key and no value where there was none', () => {
+  test('have no key and no value if the record has none', () => {
     const { headers } = deadLetterFor(sourceRecord(null), { reason: 'bad_key' })
     expect(headers).not.toHaveProperty('source_key')
     expect(headers).not.toHaveProperty('original_value')
     expect(headers).not.toHaveProperty('original_value_truncated')
   })
 
-  test('have an empty value where it was empty: that is not none', () => {
+  test('have an empty value if the record has an empty value', () => {
     expect(deadLetterFor(sourceRecord('')).headers['original_value']).toEqual(Buffer.alloc(0))
   })
 
@@ -172,36 +172,36 @@ describe('the headers', () => {
     [256 * KIB, 256 * KIB, undefined],
     [256 * KIB + 1, 256 * KIB, 'true'],
     [900 * KIB, 256 * KIB, 'true'],
-  ])('carry of %d bytes %d, truncated: %s', (length, carried, truncated) => {
+  ])('contain of %d bytes the first %d, truncated: %s', (length, carried, truncated) => {
     const bytes = Buffer.alloc(length, 'abcdefg')
     const { headers } = deadLetterFor(sourceRecord(bytes), { reason: 'value_too_large' })
     expect(bytes.subarray(0, carried).equals(Buffer.from(headers['original_value'] ?? ''))).toBe(true)
     expect(headers['original_value_truncated']).toBe(truncated)
   })
 
-  test('bound the key', () => {
+  test('limit the length of the key', () => {
     const { headers } = deadLetterFor(sourceRecord('{', { key: Buffer.alloc(5_000, 'k') }))
     expect(headers['source_key']?.length).toBe(1_024)
   })
 
   test.each([
     ['text', '2', '2'],
-    ['bytes, as Kafka hands them over', Buffer.from('2'), '2'],
-    ['something endless', 'x'.repeat(1_000), 'x'.repeat(16)],
-  ])('carry the replay_count on: %s', (_, given, expected) => {
+    ['bytes, as Kafka delivers it', Buffer.from('2'), '2'],
+    ['overlong text, which is cut', 'x'.repeat(1_000), 'x'.repeat(16)],
+  ])('keep the replay_count given as %s', (_, given, expected) => {
     const record = sourceRecord('{', { headers: { replay_count: given, other: 'dropped' } })
     const { headers } = deadLetterFor(record)
     expect(headers['replay_count']).toBe(expected)
     expect(headers).not.toHaveProperty('other')
   })
 
-  test('have no replay_count for a record that was never replayed', () => {
+  test('have no replay_count if the record was never replayed', () => {
     expect(deadLetterFor(sourceRecord('{')).headers).not.toHaveProperty('replay_count')
   })
 })
 
-describe('a dead letter that was too large, without its original', () => {
-  test('keeps everything by which the record is found', () => {
+describe('a dead letter without the original record', () => {
+  test('keeps everything that is needed to find the record', () => {
     const deadLetter = deadLetterFor(sourceRecord(validatedOutput(), { key: Buffer.from('sensor-1') }))
     const shortened = withoutOriginal(deadLetter, ORIGIN)
     const { original_value: _gone, ...kept } = deadLetter.headers
@@ -210,7 +210,7 @@ describe('a dead letter that was too large, without its original', () => {
     expect(messageIn(shortened)).toEqual({ ...messageIn(deadLetter), original_message: null })
   })
 
-  test('is small, however large the record, its id and its key were', () => {
+  test('is small, however large the record, its id and its key are', () => {
     const record = sourceRecord(
       validatedOutput({ request_id: 'r'.repeat(300_000), values: 'x'.repeat(300_000) }),
       {
@@ -227,21 +227,21 @@ describe('a dead letter that was too large, without its original', () => {
     expect(messageIn(shortened).request_id).toBe(shortened.key)
   })
 
-  test('shortened again is the same: it cannot go round in circles', () => {
+  test('does not change when it is shortened again', () => {
     const once = withoutOriginal(deadLetterFor(sourceRecord(validatedOutput())), ORIGIN)
     expect(withoutOriginal(once, ORIGIN)).toEqual(once)
   })
 })
 
-test('a dead letter holds enough to parse the record again, to the same refusal', () => {
+test('a dead letter contains enough to parse the record again, with the same rejection', () => {
   for (const value of ['', '{', '[]', '{"device_id":7}', Buffer.from([0xff])]) {
     const record = sourceRecord(value)
-    const refusal = parseRecord(record, NOW_MS, SETTINGS)
+    const rejection = parseRecord(record, NOW_MS, SETTINGS)
     const { headers } = deadLetterFor(record)
     const again = sourceRecord(Buffer.from(headers['original_value'] ?? 'none'), {
       timestamp: String(headers['source_timestamp']),
     })
-    expect(parseRecord(again, NOW_MS, SETTINGS)).toEqual(refusal)
-    expect(refusal.kind).toBe('rejected')
+    expect(parseRecord(again, NOW_MS, SETTINGS)).toEqual(rejection)
+    expect(rejection.kind).toBe('rejected')
   }
 })

@@ -5,18 +5,18 @@ const DAY_MS = 86_400_000
 
 test.each([
   [
-    'the oldest dead letter of a segment outlives the retention',
+    'is the retention plus the time span of a segment',
     { 'retention.ms': '3600000', 'segment.ms': '7200000' },
     10_800_000 + DAY_MS,
   ],
-  ['a topic without settings has those that Kafka gives it', {}, 15 * DAY_MS],
-  ['what is kept for ever is never forgotten', { 'retention.ms': '-1' }, undefined],
-  ['nor is what is compacted', { 'cleanup.policy': 'compact', 'retention.ms': '1' }, undefined],
+  ["uses Kafka's defaults for missing settings", {}, 15 * DAY_MS],
+  ['is unlimited without a retention', { 'retention.ms': '-1' }, undefined],
+  ['is unlimited in a compacted topic', { 'cleanup.policy': 'compact', 'retention.ms': '1' }, undefined],
   [
-    'compacted and deleted is deleted',
+    'is limited in a topic that is both compacted and deleted',
     { 'cleanup.policy': 'compact,delete', 'retention.ms': '0', 'segment.ms': '0' },
     DAY_MS,
   ],
-])('%s', (_, settings, lifetimeMs) => {
+])('the lifetime of a dead letter %s', (_, settings, lifetimeMs) => {
   expect(deadLetterLifetimeMs(new Map(Object.entries(settings)))).toBe(lifetimeMs)
 })

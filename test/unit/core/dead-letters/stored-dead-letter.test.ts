@@ -23,7 +23,7 @@ function deadLetterOf(record: SourceRecord): DeadLetter {
   return buildDeadLetter(record, ORIGIN, { index: 0, reason: 'bad_metadata', detail: 'x' }, NOW_MS, '1.2.3')
 }
 
-/** As Kafka hands it back. */
+/** As Kafka delivers it. */
 function asRecord({ value, headers }: DeadLetter): SourceRecord {
   const bytes = Object.entries(headers).map(([name, text]) => [name, Buffer.from(text)])
   return {
@@ -43,7 +43,7 @@ function readBack(deadLetter: DeadLetter): StoredDeadLetter {
 
 const RECORD = sourceRecord(validatedOutput({ metadata: 'none' }), { key: Buffer.from('sensor-1') })
 
-describe('a dead letter that is read back', () => {
+describe('a stored dead letter', () => {
   test('has everything that was written', () => {
     expect(readBack(deadLetterOf(RECORD))).toEqual({
       partition: 1,
@@ -62,7 +62,7 @@ describe('a dead letter that is read back', () => {
     })
   })
 
-  test('knows a tombstone from a record that was cut', () => {
+  test('distinguishes a tombstone from a record that was cut', () => {
     expect(readBack(deadLetterOf(sourceRecord(null))).original).toEqual({ kind: 'tombstone' })
     expect(readBack(withoutOriginal(deadLetterOf(RECORD), ORIGIN)).original).toEqual({
       kind: 'cut',
@@ -72,14 +72,14 @@ describe('a dead letter that is read back', () => {
     expect(readBack(deadLetterOf(large)).original).toMatchObject({ kind: 'cut' })
   })
 
-  test('carries on the count of replays, and does not trust one that is no number', () => {
+  test('has the replay count of the record, or infinity if that is not a number', () => {
     const again = (count: string) =>
       readBack(deadLetterOf({ ...RECORD, headers: { replay_count: Buffer.from(count) } }))
     expect(again('2').replayCount).toBe(2)
     expect(again('-1').replayCount).toBe(Infinity)
   })
 
-  test('takes its device from the key if the record names none', () => {
+  test('takes the device from the key if the record has no device id', () => {
     const noJson = sourceRecord('{', { key: Buffer.from('by-key') })
     expect(readBack(deadLetterOf(noJson)).deviceId).toBe('by-key')
     expect(readBack(deadLetterOf(sourceRecord('{'))).deviceId).toBeUndefined()
@@ -87,14 +87,14 @@ describe('a dead letter that is read back', () => {
 
   test.each([
     [
-      'of another service',
+      'from another service',
       {
         value: Buffer.from(
           '{"request_id":"1","timestamp":"t","service":"normalizer","error":"e","original_message":null}',
         ),
       },
     ],
-    ['that is no JSON', { value: Buffer.from('x') }],
+    ['that is not JSON', { value: Buffer.from('x') }],
     ['that is null', { value: null }],
     ['without coordinates', { headers: {} }],
   ])('a message %s is foreign', (_what, overrides) => {
@@ -104,7 +104,7 @@ describe('a dead letter that is read back', () => {
   })
 })
 
-describe('a filter', () => {
+describe('a dead-letter filter', () => {
   const ALL: DeadLetterFilter = {
     reasons: [],
     devices: [],
@@ -137,7 +137,7 @@ describe('a filter', () => {
     [true, { deadLetters: [{ partition: 1, from: 0, to: 41 }] }],
     [false, { deadLetters: [{ partition: 2, from: 0, to: Infinity }] }],
     [false, { reasons: ['bad_metadata'], devices: ['sensor-2'] }],
-  ])('says %s to %o', (matches, filter) => {
+  ])('returns %s for %o', (matches, filter) => {
     expect(matchesFilter(deadLetter, { ...ALL, ...filter })).toBe(matches)
   })
 
@@ -152,7 +152,7 @@ describe('a filter', () => {
     ['2:40-17', undefined],
     ['-1', undefined],
     ['2:1,3', undefined],
-  ])('reads the offsets %s', (text, span) => {
+  ])('parses the offsets %s', (text, span) => {
     expect(parseOffsetSpan(text)).toEqual(span)
   })
 })

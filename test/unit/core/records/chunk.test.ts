@@ -4,7 +4,7 @@ import { splitIntoChunks, type ChunkLimits } from '../../../../cache-service/cor
 import type { SourceRecord } from '../../../../cache-service/core/records/source-record.ts'
 import { sourceRecord } from '../../../support/records/record-builder.ts'
 
-/** Of the given sizes in bytes; null is a tombstone. */
+/** Records whose values have the given sizes in bytes; null is a tombstone. */
 function records(sizesOfRecords: readonly (number | null)[]): SourceRecord[] {
   return sizesOfRecords.map((size, i) =>
     sourceRecord(size === null ? null : Buffer.alloc(size), { offset: String(i), key: Buffer.from('a') }),
@@ -18,18 +18,23 @@ function sizes(sizesOfRecords: readonly (number | null)[], limits: ChunkLimits):
 }
 
 test.each<[what: string, given: (number | null)[], limits: ChunkLimits, expected: number[][]]>([
-  ['nothing', [], { maxRecords: 2, maxBytes: 10 }, []],
-  ['one record', [3], { maxRecords: 2, maxBytes: 10 }, [[3]]],
-  ['as many as fit by count', [1, 1, 1], { maxRecords: 2, maxBytes: 10 }, [[1, 1], [1]]],
-  ['as many as fit by bytes', [4, 6, 1], { maxRecords: 9, maxBytes: 10 }, [[4, 6], [1]]],
-  ['a record that alone is too large', [3, 99, 3], { maxRecords: 9, maxBytes: 10 }, [[3], [99], [3]]],
-  ['tombstones, which weigh nothing', [10, null, null], { maxRecords: 9, maxBytes: 10 }, [[10, 0, 0]]],
-  ['one at a time', [1, 1], { maxRecords: 1, maxBytes: 10 }, [[1], [1]]],
-])('a chunk is %s', (_, given, limits, expected) => {
+  ['returns no chunk for no records', [], { maxRecords: 2, maxBytes: 10 }, []],
+  ['returns one chunk for one record', [3], { maxRecords: 2, maxBytes: 10 }, [[3]]],
+  ['limits the number of records', [1, 1, 1], { maxRecords: 2, maxBytes: 10 }, [[1, 1], [1]]],
+  ['limits the number of bytes', [4, 6, 1], { maxRecords: 9, maxBytes: 10 }, [[4, 6], [1]]],
+  [
+    'gives an oversized record a chunk of its own',
+    [3, 99, 3],
+    { maxRecords: 9, maxBytes: 10 },
+    [[3], [99], [3]],
+  ],
+  ['counts a tombstone as 0 bytes', [10, null, null], { maxRecords: 9, maxBytes: 10 }, [[10, 0, 0]]],
+  ['makes single-record chunks if the limit is 1', [1, 1], { maxRecords: 1, maxBytes: 10 }, [[1], [1]]],
+])('splitIntoChunks %s', (_, given, limits, expected) => {
   expect(sizes(given, limits)).toEqual(expected)
 })
 
-test('chunks put together are what was fetched, and each is as long as the limits allow', () => {
+test('splitIntoChunks keeps all records in order and makes each chunk as long as the limits allow', () => {
   const size = fc.oneof(fc.integer({ min: 0, max: 30 }), fc.constant(null))
   const limits = fc.record({
     maxRecords: fc.integer({ min: 1, max: 6 }),

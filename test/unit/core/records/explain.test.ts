@@ -33,8 +33,8 @@ const STORED = {
   persist: 'true',
 }
 
-describe('the verdict', () => {
-  test('of a good record is an update: the planned hash, the times, the expiry', () => {
+describe('explainRecord', () => {
+  test('explains a valid record as an update, with the planned hash, the times and the expiry', () => {
     const explanation = explain(validatedOutput())
     const { verdict } = explanation
     if (verdict.kind !== 'update') throw new Error(verdict.kind)
@@ -49,7 +49,7 @@ describe('the verdict', () => {
     expect(changedDevice(explanation)).toBe(deviceId('sensor-1'))
   })
 
-  test('names a clamped time, and a record time that is now', () => {
+  test('reports a clamped event time and a record time that is read as now', () => {
     const future = explain(validatedOutput({ timestamp: '2031-01-01T00:00:00Z' }), { timestamp: '-1' })
     expect(future.isRecordTimeNow).toBe(true)
     expect(future.verdict).toMatchObject({
@@ -59,7 +59,7 @@ describe('the verdict', () => {
     })
   })
 
-  test('of a record that has outlived its hash is expired, and says when', () => {
+  test('explains a record older than the TTL as expired, with the time of expiry', () => {
     const explanation = explain(validatedOutput(), { timestamp: String(NOW_MS - 2 * SETTINGS.metadataTtlMs) })
     expect(explanation.verdict).toEqual({ kind: 'expired' })
     expect(explanation.expiresAtMs).toBe(NOW_MS - SETTINGS.metadataTtlMs)
@@ -77,7 +77,7 @@ describe('the verdict', () => {
     ['bad_request_id', validatedOutput({ request_id: 7 })],
     ['bad_key', null],
     ['value_too_large', Buffer.alloc(SETTINGS.maxRecordBytes + 1)],
-  ])('of an invalid record is its reason: %s', (reason, value) => {
+  ])('explains an invalid record as rejected with the reason %s', (reason, value) => {
     const explanation = explain(value)
     expect(explanation.verdict).toMatchObject({
       kind: 'rejected',
@@ -88,15 +88,15 @@ describe('the verdict', () => {
     expect(explainChange(explanation, ABSENT).outcome).toBe('dead_lettered')
   })
 
-  test('of a record without metadata is skipped', () => {
+  test('explains a record without metadata as skipped', () => {
     const explanation = explain(validatedOutput({ metadata: null }))
     expect(explanation.verdict).toEqual({ kind: 'skipped', reason: 'no_metadata' })
     expect(explainChange(explanation, ABSENT).outcome).toBe('skipped')
   })
 })
 
-describe('the difference to what Redis holds', () => {
-  test('names every field of either', () => {
+describe('explainChange', () => {
+  test('lists all fields of the stored and of the planned hash', () => {
     const explanation = explain(validatedOutput())
     const { outcome, fields } = explainChange(
       explanation,
@@ -124,7 +124,7 @@ describe('the difference to what Redis holds', () => {
     ['stale', present({ ...STORED, datatype_id: '8' })],
     ['changed', present({ ...STORED, datatype_id: '6' })],
     ['wrong_type', { kind: 'other_type', type: 'string' } as const],
-  ])('an update is %s', (outcome, found) => {
+  ])('reports the outcome %s for an update', (outcome, found) => {
     expect(explainChange(explain(validatedOutput()), found)).toMatchObject({
       outcome,
       isPresentDoubted: false,
@@ -132,7 +132,7 @@ describe('the difference to what Redis holds', () => {
   })
 
   test.each(['yesterday', '2031-01-01T00:00:00.000000+00:00'])(
-    'a stored time that is not believed (%s) loses',
+    'replaces a stored event time that is not trusted (%s)',
     (last_updated) => {
       expect(explainChange(explain(validatedOutput()), present({ ...STORED, last_updated }))).toMatchObject({
         outcome: 'changed',
@@ -146,7 +146,7 @@ describe('the difference to what Redis holds', () => {
     ['deleted', present(STORED)],
     ['kept', present({ ...STORED, last_updated: '2025-06-08T18:40:00.000000+00:00' })],
     ['wrong_type', { kind: 'other_type', type: 'set' } as const],
-  ])('a tombstone finds the hash %s', (outcome, found) => {
+  ])('reports the outcome %s for a tombstone', (outcome, found) => {
     const explanation = explain(null, { key: Buffer.from('sensor-1') })
     expect(explanation.namedDevice).toBe('sensor-1')
     expect(explainChange(explanation, found)).toMatchObject({ outcome, fields: [] })

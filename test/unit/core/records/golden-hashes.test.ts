@@ -5,11 +5,12 @@ import { z } from 'zod'
 import { planChunk } from '../../../../cache-service/core/records/plan.ts'
 import type { ParseSettings } from '../../../../cache-service/core/records/parse-record.ts'
 import { SETTINGS, sourceRecord } from '../../../support/records/record-builder.ts'
+import { repository } from '../../../support/repository.ts'
 
-// Records that the normalizer really wrote, and the hash that each must become. The golden file was read
-// against the promise of the README; a change of it is a change of what every reader of Redis sees.
+// Records written by the real normalizer, and the hash that each must produce. The golden file was checked against
+// the README; any change of it changes what every reader of Redis sees.
 
-const fixtures = join(import.meta.dirname, '../../..', 'fixtures')
+const fixtures = join(repository, 'test', 'fixtures')
 const lines = readFileSync(join(fixtures, 'validated-output.jsonl'), 'utf8').trimEnd().split('\n')
 const NOW_MS = Date.parse('2025-06-08T18:28:30Z')
 
@@ -39,13 +40,13 @@ function planned(line: string, extraFields: ParseSettings['extraFields']) {
   return { deviceId, hash: Object.fromEntries([['last_updated', lastUpdated], ...pairs]) }
 }
 
-test('there is a golden hash for every line', () => {
+test('every line has a golden hash', () => {
   expect(golden).toHaveLength(lines.length)
   expect(lines.length).toBeGreaterThan(40)
 })
 
 test.each(lines.map((line, i) => ({ number: i + 1, line, expected: golden[i] })))(
-  'line $number becomes exactly its golden hash',
+  'line $number produces exactly its golden hash',
   ({ line, expected }) => {
     if (expected === undefined || 'skipped' in expected) {
       expect(planned(line, 'all').deviceId).toBeUndefined()
@@ -54,7 +55,7 @@ test.each(lines.map((line, i) => ({ number: i + 1, line, expected: golden[i] }))
     const usual = planned(line, [])
     const full = planned(line, 'all')
     expect(usual.deviceId).toBe(expected.device_id)
-    // As text, for the order of the fields counts, too.
+    // Compared as text, because the order of the fields matters, too.
     expect(JSON.stringify(usual.hash)).toBe(JSON.stringify(expected.hash))
     expect(JSON.stringify(full.hash)).toBe(JSON.stringify(expected.hash_with_all_fields ?? expected.hash))
   },

@@ -9,7 +9,7 @@ import {
 import { metadataSchema } from '../../../../shared/contract/messages.ts'
 import { anyCharacter, anyUnits } from '../../../support/records/arbitrary-text.ts'
 
-/** The fields of a metadata object as it was sent. */
+/** The fields of a metadata object, given as the JSON that was sent. */
 function fieldsOf(json: string, extra: ExtraFields = []): readonly string[] {
   const raw: unknown = JSON.parse(json)
   return metadataFields(metadataSchema.parse(raw), raw, extra)
@@ -21,36 +21,36 @@ function named(fields: readonly string[]): Record<string, string> {
   )
 }
 
-describe('a value in a hash', () => {
+describe('fieldText', () => {
   test.each([
-    ['a string as it is', 'état "x"', 'état "x"'],
-    ['a string that looks like JSON', '["°C"]', '["°C"]'],
-    ['an empty string', '', ''],
-    ['true', true, 'true'],
-    ['false', false, 'false'],
-    ['a whole number', 3, '3'],
-    ['a fraction', -40.25, '-40.25'],
-    ['nought, whatever its sign', -0, '0'],
-    ['a number that needs an exponent', 1e21, '1e+21'],
-    ['a list, compact', ['°C', '%', null], '["°C","%",null]'],
-    ['an empty list', [], '[]'],
-    ['an object, compact', { a: [1, { b: null }] }, '{"a":[1,{"b":null}]}'],
-    ['an infinity inside a list, as null', [1, JSON.parse('1e999')], '[1,null]'],
-    ['lone surrogates, as they would be on the wire', 'a\ud800b', 'a\ufffdb'],
-  ])('is %s', (_, value, expected) => {
+    ['leaves a string unchanged', 'état "x"', 'état "x"'],
+    ['leaves a string that looks like JSON unchanged', '["°C"]', '["°C"]'],
+    ['leaves an empty string unchanged', '', ''],
+    ['writes true', true, 'true'],
+    ['writes false', false, 'false'],
+    ['writes an integer', 3, '3'],
+    ['writes a fraction', -40.25, '-40.25'],
+    ['writes negative zero as 0', -0, '0'],
+    ['writes a number that needs an exponent', 1e21, '1e+21'],
+    ['writes an array as compact JSON', ['°C', '%', null], '["°C","%",null]'],
+    ['writes an empty array', [], '[]'],
+    ['writes an object as compact JSON', { a: [1, { b: null }] }, '{"a":[1,{"b":null}]}'],
+    ['writes Infinity inside an array as null', [1, JSON.parse('1e999')], '[1,null]'],
+    ['replaces lone surrogates with U+FFFD', 'a\ud800b', 'a\ufffdb'],
+  ])('%s', (_, value, expected) => {
     expect(fieldText(value)).toBe(expected)
   })
 
   test.each([
     ['null', null],
-    ['an infinity', JSON.parse('1e999')],
-    ['a minus infinity', JSON.parse('-1e999')],
-    ['absent', undefined],
-  ])('is not there for %s', (_, value) => {
+    ['Infinity', JSON.parse('1e999')],
+    ['-Infinity', JSON.parse('-1e999')],
+    ['undefined', undefined],
+  ])('returns undefined for %s', (_, value) => {
     expect(fieldText(value)).toBeUndefined()
   })
 
-  test('is the same bytes after the way to Redis and back', () => {
+  test('returns text that survives encoding as UTF-8 unchanged', () => {
     fc.assert(
       fc.property(
         fc.oneof(fc.string({ unit: anyCharacter }), anyUnits, fc.jsonValue({ maxDepth: 2 })),
@@ -63,8 +63,8 @@ describe('a value in a hash', () => {
   })
 })
 
-describe('the four fields', () => {
-  test('are those of the origin, in the order of their names', () => {
+describe('the known fields', () => {
+  test('are copied and ordered by name', () => {
     expect(
       fieldsOf('{"persist":false,"datatype_unit":"°C","datatype_name":"temperature","datatype_id":"7"}'),
     ).toEqual([
@@ -75,19 +75,19 @@ describe('the four fields', () => {
     ])
   })
 
-  test('of nothing are a persist of true', () => {
+  test('of empty metadata are only persist=true', () => {
     expect(fieldsOf('{}')).toEqual(['persist', 'true'])
     expect(fieldsOf('{"persist":null}')).toEqual(['persist', 'true'])
   })
 
-  test('are absent where they are null', () => {
+  test('are omitted if they are null', () => {
     expect(fieldsOf('{"datatype_id":null,"datatype_name":"x","datatype_unit":null,"persist":true}')).toEqual([
       ...['datatype_name', 'x'],
       ...['persist', 'true'],
     ])
   })
 
-  test('may be lists, and numbers where strings are meant', () => {
+  test('accept arrays, and numbers in place of strings', () => {
     expect(
       named(
         fieldsOf('{"datatype_id":7,"datatype_name":1.5,"datatype_unit":["°C","%"],"persist":[true,false]}'),
@@ -105,11 +105,11 @@ describe('extra fields', () => {
   const sent = `{"battery_ok":true,"datatype_id":"7","channel_number":3,"gone":null,"parameter_names":["a","b"],
     "nested":{"a":[1]},"Zone":"north","persist":true}`
 
-  test('are left out by default', () => {
+  test('are omitted by default', () => {
     expect(named(fieldsOf(sent))).toEqual({ datatype_id: '7', persist: 'true' })
   })
 
-  test('are all there with *, in the order of all names', () => {
+  test('are all included with "all", and ordered by name together with the known fields', () => {
     expect(fieldsOf(sent, 'all')).toEqual([
       ...['Zone', 'north'],
       ...['battery_ok', 'true'],
@@ -121,7 +121,7 @@ describe('extra fields', () => {
     ])
   })
 
-  test('are those of the list, if they are there', () => {
+  test('are included if they are listed and present', () => {
     expect(named(fieldsOf(sent, ['battery_ok', 'gone', 'missing', 'persist']))).toEqual({
       battery_ok: 'true',
       datatype_id: '7',
@@ -149,19 +149,19 @@ describe('extra fields', () => {
     ])
   })
 
-  test('called __proto__ change no known field', () => {
+  test('called __proto__ do not change known fields', () => {
     expect(fieldsOf('{"__proto__":{"datatype_id":"x","persist":false}}')).toEqual(['persist', 'true'])
   })
 
-  test('may have an empty name, and a NUL in it', () => {
+  test('may have an empty name or a name that contains a NUL', () => {
     expect(fieldsOf('{"":"e","\\u0000":"n"}', 'all')).toEqual(['', 'e', '\0', 'n', 'persist', 'true'])
   })
 
-  test('whose name is no well-formed Unicode are left out', () => {
+  test('whose names are not well-formed Unicode are omitted', () => {
     expect(fieldsOf('{"a\\ud800":"lone","b":"\\udc00"}', 'all')).toEqual(['b', '\ufffd', 'persist', 'true'])
   })
 
-  test('stand in the order of UTF-8 bytes: U+E000 before U+10000, unlike in UTF-16', () => {
+  test('are ordered by UTF-8 bytes: U+E000 before U+10000, unlike in UTF-16', () => {
     const fields = fieldsOf(
       '{"\\ud800\\udc00":"linear b","\\ue000":"private","\\uffff":"last of the plane"}',
       'all',
@@ -169,7 +169,7 @@ describe('extra fields', () => {
     expect(fields.filter((_, i) => i % 2 === 0)).toEqual(['persist', '\ue000', '\uffff', '\u{10000}'])
   })
 
-  test('stand in the order of the bytes whatever they are called', () => {
+  test('are ordered by UTF-8 bytes for any names', () => {
     const names = fc.uniqueArray(fc.string({ unit: anyCharacter, maxLength: 6 }), { maxLength: 12 })
     fc.assert(
       fc.property(names, (extra) => {
@@ -186,7 +186,7 @@ describe('extra fields', () => {
   })
 })
 
-test('compareUtf8 compares as the bytes do', () => {
+test('compareUtf8 orders any texts as their UTF-8 bytes', () => {
   const text = fc.oneof(
     fc.string({ unit: anyCharacter, maxLength: 4 }),
     fc.constantFrom('', 'a', 'a\0', '\ue000', '\u{10000}'),

@@ -38,7 +38,7 @@ const withMetadata = (metadata: unknown) => validatedOutput({ metadata })
 const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)])
 const fields = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, i]))
 
-test('a record of the normalizer is an update of its device', () => {
+test('a record of the normalizer is parsed as an update of its device', () => {
   expect(parse(validatedOutput())).toEqual({
     kind: 'update',
     clamped: false,
@@ -58,22 +58,30 @@ test('a record of the normalizer is an update of its device', () => {
 
 describe('a record that can never be applied', () => {
   const cases: [what: string, value: unknown, reason: string][] = [
-    ['of no bytes', '', 'empty_value'],
-    ['not UTF-8', Buffer.from([0x7b, 0xff, 0x7d]), 'not_utf8'],
+    ['that is empty', '', 'empty_value'],
+    ['that is not UTF-8', Buffer.from([0x7b, 0xff, 0x7d]), 'not_utf8'],
     ['in Latin-1', Buffer.from('{"device_id":"é"}', 'latin1'), 'not_utf8'],
-    ['not JSON', '{"device_id":', 'not_json'],
-    ['not JSON, with NaN', '{"values":[NaN],}', 'not_json'],
-    ['behind a byte order mark', '\ufeff{}', 'not_json'],
-    ['a list', [validatedOutput()], 'not_an_object'],
-    ['a string', '"text"', 'not_an_object'],
-    ['a number', '1', 'not_an_object'],
-    ['a bare NaN', 'NaN', 'not_an_object'],
-    ['the JSON null, which is no tombstone', 'null', 'not_an_object'],
-    ['nested 65 deep', validatedOutput({ values: nested(64) }), 'too_deep'],
-    ['nested 65 deep in a field nobody knows', validatedOutput({ new: nested(64) }), 'too_deep'],
-    ['nested 65 deep in the metadata', withMetadata({ extra: nested(63) }), 'too_deep'],
-    ['nested 100,000 deep', '['.repeat(100_000) + ']'.repeat(100_000), 'not_an_object'],
-    ['an object nested 100,000 deep', '{"a":'.repeat(100_000) + '1' + '}'.repeat(100_000), 'too_deep'],
+    ['that is not JSON', '{"device_id":', 'not_json'],
+    ['that is not JSON and contains NaN', '{"values":[NaN],}', 'not_json'],
+    ['with a byte order mark', '\ufeff{}', 'not_json'],
+    ['that is an array', [validatedOutput()], 'not_an_object'],
+    ['that is a string', '"text"', 'not_an_object'],
+    ['that is a number', '1', 'not_an_object'],
+    ['that is NaN', 'NaN', 'not_an_object'],
+    ['that is the JSON null, not a tombstone', 'null', 'not_an_object'],
+    ['nested 65 levels deep', validatedOutput({ values: nested(64) }), 'too_deep'],
+    ['nested 65 levels deep in an unknown field', validatedOutput({ new: nested(64) }), 'too_deep'],
+    ['nested 65 levels deep in the metadata', withMetadata({ extra: nested(63) }), 'too_deep'],
+    [
+      'that is an array nested 100,000 levels deep',
+      '['.repeat(100_000) + ']'.repeat(100_000),
+      'not_an_object',
+    ],
+    [
+      'that is an object nested 100,000 levels deep',
+      '{"a":'.repeat(100_000) + '1' + '}'.repeat(100_000),
+      'too_deep',
+    ],
     ['with a number as request_id', validatedOutput({ request_id: 7 }), 'bad_request_id'],
     ['without device_id', without('device_id'), 'missing_device_id'],
     ['with a null device_id', validatedOutput({ device_id: null }), 'missing_device_id'],
@@ -81,34 +89,38 @@ describe('a record that can never be applied', () => {
     ['with an empty device_id', validatedOutput({ device_id: '' }), 'bad_device_id'],
     ['with a device_id of 257 bytes', validatedOutput({ device_id: 'x'.repeat(257) }), 'bad_device_id'],
     [
-      'with a device_id of 258 bytes, 129 letters',
+      'with a device_id of 129 characters that has 258 bytes',
       validatedOutput({ device_id: 'é'.repeat(129) }),
       'bad_device_id',
     ],
-    ['with a control character', validatedOutput({ device_id: 'a\u0000b' }), 'bad_device_id'],
-    ['with a line break', validatedOutput({ device_id: 'a\n' }), 'bad_device_id'],
-    ['with a lone surrogate', JSON.stringify(validatedOutput({ device_id: 'a\ud800' })), 'bad_device_id'],
+    ['with a control character in device_id', validatedOutput({ device_id: 'a\u0000b' }), 'bad_device_id'],
+    ['with a line break in device_id', validatedOutput({ device_id: 'a\n' }), 'bad_device_id'],
+    [
+      'with a lone surrogate in device_id',
+      JSON.stringify(validatedOutput({ device_id: 'a\ud800' })),
+      'bad_device_id',
+    ],
     ['with words as timestamp', validatedOutput({ timestamp: 'yesterday' }), 'bad_timestamp'],
     ['with an empty timestamp', validatedOutput({ timestamp: '' }), 'bad_timestamp'],
     ['with a number as timestamp', validatedOutput({ timestamp: 1749407237 }), 'bad_timestamp'],
-    ['of 1969', validatedOutput({ timestamp: '1969-12-31T23:59:59' }), 'bad_timestamp'],
-    ['with a list as metadata', withMetadata([]), 'bad_metadata'],
+    ['with a timestamp in 1969', validatedOutput({ timestamp: '1969-12-31T23:59:59' }), 'bad_timestamp'],
+    ['with an array as metadata', withMetadata([]), 'bad_metadata'],
     ['with a string as metadata', withMetadata('{}'), 'bad_metadata'],
     ['with an object as datatype_id', withMetadata({ datatype_id: { id: '7' } }), 'bad_metadata'],
     ['with a boolean as datatype_id', withMetadata({ datatype_id: true }), 'bad_metadata'],
-    ['with a list as datatype_name', withMetadata({ datatype_name: ['temperature'] }), 'bad_metadata'],
+    ['with an array as datatype_name', withMetadata({ datatype_name: ['temperature'] }), 'bad_metadata'],
     ['with an object as datatype_unit', withMetadata({ datatype_unit: { unit: '°C' } }), 'bad_metadata'],
     ['with a string as persist', withMetadata({ persist: 'true' }), 'bad_metadata'],
     ['with a number as persist', withMetadata({ persist: 1 }), 'bad_metadata'],
-    ['with a null among persist', withMetadata({ persist: [true, null] }), 'bad_metadata'],
+    ['with null in an array as persist', withMetadata({ persist: [true, null] }), 'bad_metadata'],
     ['with 257 metadata fields', withMetadata(fields(257)), 'too_many_fields'],
   ]
 
-  test.each(cases)('%s', (_, value, reason) => {
+  test.each(cases)('%s is rejected', (_, value, reason) => {
     expect(parse(value)).toEqual({ kind: 'rejected', reason, detail: expect.stringMatching(/./) })
   })
 
-  test('is one that a tombstone cannot name its device by', () => {
+  test('may be a tombstone without a valid device id as its key', () => {
     const keys = [null, '', 'a\tb', 'x'.repeat(257), Buffer.from([0xff])]
     for (const key of keys) {
       const given = key === null ? null : Buffer.from(key)
@@ -116,20 +128,20 @@ describe('a record that can never be applied', () => {
     }
   })
 
-  test('is one above MAX_RECORD_BYTES, which is not even decoded', () => {
+  test('may be larger than MAX_RECORD_BYTES, and is then not decoded', () => {
     const limit = { maxRecordBytes: 16 }
     expect(parse('x'.repeat(16), {}, limit)).toMatchObject({ reason: 'not_json' })
     expect(parse('x'.repeat(17), {}, limit)).toMatchObject({
       reason: 'value_too_large',
-      detail: expect.stringMatching(/17 bytes.*16.*MAX_RECORD_BYTES/),
+      detail: expect.stringMatching(/17 bytes.*MAX_RECORD_BYTES.*16/),
     })
   })
 
-  test('has one reason of a closed set', () => {
+  test('is rejected with a reason of the closed set', () => {
     for (const [, , reason] of cases) expect(REJECT_REASONS).toContain(reason)
   })
 
-  test('says path, code and message of each thing that is wrong with it', () => {
+  test('is rejected with the path, code and message of each schema violation', () => {
     const detail = (parsed: ParsedRecord) => (parsed.kind === 'rejected' ? parsed.detail : '')
     expect(detail(parse(withMetadata({ datatype_name: {}, persist: 1 })))).toMatch(
       /^metadata\.datatype_name \(\w+\): .+; metadata\.persist \(\w+\): ./,
@@ -140,11 +152,11 @@ describe('a record that can never be applied', () => {
   })
 })
 
-describe('a record is fine', () => {
+describe('a record is accepted', () => {
   test.each([
-    ['nested exactly 64 deep', validatedOutput({ values: nested(63) })],
+    ['nested exactly 64 levels deep', validatedOutput({ values: nested(63) })],
     ['with 256 metadata fields', withMetadata(fields(256))],
-    ['with fields that nobody knows', validatedOutput({ upstream_grew: { a: 1 } })],
+    ['with unknown fields', validatedOutput({ upstream_grew: { a: 1 } })],
     ['with values of any type', validatedOutput({ values: 'x', labels: {}, display_names: 1, index: null })],
     ['without request_id', without('request_id')],
     ['with a null request_id', validatedOutput({ request_id: null })],
@@ -154,14 +166,14 @@ describe('a record is fine', () => {
     ['with NaN among its values', '{"device_id":"a","values":[NaN,-Infinity],"metadata":{}}'],
     ['with NaN as datatype_id', '{"device_id":"a","metadata":{"datatype_id":NaN}}'],
     [
-      'with a __proto__ of its own',
+      'with a field called __proto__',
       '{"device_id":"a","__proto__":{"device_id":1},"metadata":{"__proto__":1}}',
     ],
   ])('%s', (_, value) => {
     expect(parse(value)).toMatchObject({ kind: 'update' })
   })
 
-  test('with numbers where strings are meant', () => {
+  test('with numbers in place of strings', () => {
     const { fields: found } = update(
       parse(withMetadata({ datatype_id: 7, datatype_name: 1.5, datatype_unit: 0 })),
     ).update
@@ -177,7 +189,7 @@ describe('a record is fine', () => {
     ])
   })
 
-  test('with extra fields when they are wanted', () => {
+  test('with the configured extra fields', () => {
     const sent = withMetadata({ battery_ok: true, other: 1 })
     expect(update(parse(sent, {}, { extraFields: ['battery_ok'] })).update.fields).toEqual([
       ...['battery_ok', 'true'],
@@ -186,16 +198,16 @@ describe('a record is fine', () => {
   })
 })
 
-describe('a record without metadata is skipped', () => {
+describe('a record without metadata', () => {
   test.each([
     ['absent', without('metadata')],
     ['null', withMetadata(null)],
     ['NaN', '{"device_id":"a","metadata":NaN}'],
-  ])('%s', (_, value) => {
+  ])('is skipped if metadata is %s', (_, value) => {
     expect(parse(value)).toEqual({ kind: 'skipped', reason: 'no_metadata' })
   })
 
-  test('unless something else is wrong with it', () => {
+  test('is rejected if it is invalid in another way', () => {
     expect(parse(validatedOutput({ metadata: null, timestamp: 'x' }))).toMatchObject({
       reason: 'bad_timestamp',
     })
@@ -206,7 +218,7 @@ describe('the event time', () => {
   test.each([
     ['absent', without('timestamp')],
     ['null', validatedOutput({ timestamp: null })],
-  ])('is the record time when it is %s', (_, value) => {
+  ])('is the record time if the timestamp is %s', (_, value) => {
     expect(update(parse(value))).toMatchObject({
       clamped: false,
       update: { lastUpdated: eventTimeFromMs(RECORD_MS).text },
@@ -218,7 +230,7 @@ describe('the event time', () => {
     [300_000, false],
     [300_001, true],
     [86_400_000, true],
-  ])('of %d ms after the record time becomes it: %s', (aheadMs, clamped) => {
+  ])('%d ms after the record time is clamped to it: %s', (aheadMs, clamped) => {
     const timestamp = eventTimeFromMs(RECORD_MS + aheadMs).text
     expect(update(parse(validatedOutput({ timestamp })))).toMatchObject({
       clamped,
@@ -226,14 +238,14 @@ describe('the event time', () => {
     })
   })
 
-  test('counts from the record time, not from now: a replay gives the same', () => {
+  test('is limited relative to the record time, not to now, so that a replay gives the same result', () => {
     const value = validatedOutput({ timestamp: eventTimeFromMs(RECORD_MS + 400_000).text })
     const first = parseRecord(sourceRecord(value), NOW_MS, SETTINGS)
     const replayed = parseRecord(sourceRecord(value), NOW_MS + 3_600_000, SETTINGS)
     expect(replayed).toEqual(first)
   })
 
-  test('long ago is no reason to doubt it', () => {
+  test('is accepted however long ago it is', () => {
     expect(update(parse(validatedOutput({ timestamp: '1970-01-01T00:00:00' }))).update).toMatchObject({
       lastUpdated: '1970-01-01T00:00:00.000000+00:00',
       expiresAtMs: RECORD_MS + DAY_MS,
@@ -241,15 +253,18 @@ describe('the event time', () => {
   })
 })
 
-describe('a record time that is none counts as now', () => {
-  test.each(['-1', '0', '', 'x', 'NaN', String(NOW_MS + 1), '99999999999999999'])('%j', (timestamp) => {
-    const { update: found } = update(parse(without('timestamp'), { timestamp }))
-    expect(found).toMatchObject({ lastUpdated: eventTimeFromMs(NOW_MS).text, expiresAtMs: NOW_MS + DAY_MS })
-  })
+describe('an invalid or future record time', () => {
+  test.each(['-1', '0', '', 'x', 'NaN', String(NOW_MS + 1), '99999999999999999'])(
+    '%j is read as now',
+    (timestamp) => {
+      const { update: found } = update(parse(without('timestamp'), { timestamp }))
+      expect(found).toMatchObject({ lastUpdated: eventTimeFromMs(NOW_MS).text, expiresAtMs: NOW_MS + DAY_MS })
+    },
+  )
 })
 
 describe('expiry', () => {
-  test('counts from the record time', () => {
+  test('is counted from the record time', () => {
     const recordMs = NOW_MS - 3_600_000
     expect(update(parse(validatedOutput(), { timestamp: String(recordMs) })).update.expiresAtMs).toBe(
       recordMs + DAY_MS,
@@ -260,11 +275,11 @@ describe('expiry', () => {
     [DAY_MS - 1, 'update'],
     [DAY_MS, 'expired'],
     [DAY_MS + 1, 'expired'],
-  ])('of a record %d ms old makes it: %s', (ageMs, kind) => {
+  ])('makes a record that is %d ms old: %s', (ageMs, kind) => {
     expect(parse(validatedOutput(), { timestamp: String(NOW_MS - ageMs) }).kind).toBe(kind)
   })
 
-  test('never comes without a TTL, however old the record', () => {
+  test('never happens without a TTL, however old the record is', () => {
     expect(
       update(parse(validatedOutput(), { timestamp: '1' }, { metadataTtlMs: 0 })).update.expiresAtMs,
     ).toBe(0)
@@ -276,14 +291,14 @@ describe('expiry', () => {
 })
 
 describe('a tombstone', () => {
-  test('deletes what is not later than its record time and the allowed skew', () => {
+  test('deletes updates up to its record time plus the allowed skew', () => {
     expect(parse(null, { key: Buffer.from('gw1:é') })).toEqual({
       kind: 'tombstone',
       tombstone: { deviceId: 'gw1:é', deletesUpTo: eventTimeFromMs(RECORD_MS + 300_000).text },
     })
   })
 
-  test('however old is one', () => {
+  test('never expires', () => {
     expect(parse(null, { key: Buffer.from('a'), timestamp: '1' })).toMatchObject({
       kind: 'tombstone',
       tombstone: { deletesUpTo: '1970-01-01T00:05:00.001000+00:00' },
@@ -291,7 +306,7 @@ describe('a tombstone', () => {
   })
 })
 
-test('no value and no key make it throw, and its answer is always one of the five', () => {
+test('parseRecord never throws, and always returns one of the five kinds', () => {
   const json = fc.oneof(
     fc.record(
       {

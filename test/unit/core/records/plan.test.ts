@@ -44,7 +44,7 @@ const anyRecord = fc.oneof(
 )
 
 describe('the plan of a chunk', () => {
-  test('of one record of every kind says what is to be done with each', () => {
+  test('contains what to do with a record of every kind', () => {
     const planned = plan([
       sourceRecord(validatedOutput()),
       sourceRecord(validatedOutput({ device_id: 'late', timestamp: '2025-06-08T19:00:00' })),
@@ -72,11 +72,11 @@ describe('the plan of a chunk', () => {
     expect([...planned.recordTimesMs]).toEqual([RECORD_MS, RECORD_MS, RECORD_MS, RECORD_MS, 1, RECORD_MS])
   })
 
-  test('of nothing is nothing', () => {
+  test('is empty for an empty chunk', () => {
     expect(plan([])).toMatchObject({ deletes: [], updates: [], rejections: [], superseded: 0 })
   })
 
-  test('names a device once among the updates, and once among the deletes', () => {
+  test('contains each device at most once among the updates and at most once among the deletes', () => {
     fc.assert(
       fc.property(fc.array(anyRecord, { maxLength: 30 }), (records) => {
         const { deletes, updates } = plan(records, { settings: ALL_FIELDS })
@@ -90,7 +90,7 @@ describe('the plan of a chunk', () => {
   })
 })
 
-/** Chunk by chunk, as the worker does it. */
+/** Applies the chunks one by one, as the worker does. */
 function run(chunks: readonly (readonly SourceRecord[])[]) {
   const redis = new RedisModel()
   const counted: number[] = []
@@ -103,8 +103,8 @@ function run(chunks: readonly (readonly SourceRecord[])[]) {
   return { state: redis.snapshot(), counted }
 }
 
-describe('whatever was delivered how often, in what order and in what chunks', () => {
-  test('Redis ends with the greatest update of each device, and its latest expiry', () => {
+describe('for any order, repetition and chunking of the records,', () => {
+  test('Redis ends with the greatest update and the latest expiry of each device', () => {
     const deliveries = fc
       .array(fc.oneof({ weight: 6, arbitrary: update }, { weight: 1, arbitrary: idle }), { maxLength: 14 })
       .chain((records) => fc.tuple(fc.constant(records), anyDelivery(records), chunkLengths))
@@ -118,7 +118,7 @@ describe('whatever was delivered how often, in what order and in what chunks', (
     )
   })
 
-  test('tombstones among records in order end in one state, however they are cut into chunks', () => {
+  test('records in order of time with tombstones end in one state, however they are chunked', () => {
     fc.assert(
       fc.property(fc.array(anyRecord, { maxLength: 20 }), chunkLengths, (given, lengths) => {
         const records = inOrderOfTime(given)
@@ -130,8 +130,8 @@ describe('whatever was delivered how often, in what order and in what chunks', (
     )
   })
 
-  test('tombstones among records of any record times leave the same devices with the same content', () => {
-    // But not the same expiry: a tombstone that deletes nothing may be older than what it spares.
+  test('records of any record times with tombstones end in the same devices and contents', () => {
+    // Not in the same expiry: a tombstone that deletes nothing may be older than the update that it keeps.
     const contents = (chunks: readonly (readonly SourceRecord[])[]) => {
       const { hashes, index } = run(chunks).state
       const found = Object.entries(hashes).map(([id, { lastUpdated, fields }]) => [id, lastUpdated, fields])
@@ -147,7 +147,7 @@ describe('whatever was delivered how often, in what order and in what chunks', (
     )
   })
 
-  test('the index names exactly the devices that there are', () => {
+  test('the index contains exactly the existing devices', () => {
     fc.assert(
       fc.property(fc.array(anyRecord, { maxLength: 20 }), chunkLengths, (records, lengths) => {
         const { hashes, index } = run(cut(records, lengths)).state
@@ -167,7 +167,7 @@ describe('whatever was delivered how often, in what order and in what chunks', (
     )
   })
 
-  test('the same records again change nothing', () => {
+  test('applying the same records again changes nothing', () => {
     fc.assert(
       fc.property(fc.array(update, { maxLength: 12 }), chunkLengths, (records, lengths) => {
         const redis = new RedisModel()
@@ -184,8 +184,8 @@ describe('whatever was delivered how often, in what order and in what chunks', (
   })
 })
 
-describe('an exception of ours', () => {
-  /** Parses, but throws for the records whose offset is listed. */
+describe('an exception in our own code', () => {
+  /** A parser that throws for the records with the given offsets. */
   function failingFor(...offsets: number[]): typeof parseRecord {
     return (record, nowMs, settings): ParsedRecord => {
       if (offsets.includes(Number(record.offset))) throw new TypeError('x is not a function')
@@ -195,7 +195,7 @@ describe('an exception of ours', () => {
   const good = (count: number) =>
     asPartition(Array.from({ length: count }, () => sourceRecord(validatedOutput())))
 
-  test('costs the one record, which becomes a dead letter', () => {
+  test('affects only its record, which becomes a dead letter', () => {
     expect(plan(good(3), {}, failingFor(1))).toMatchObject({
       rejections: [{ index: 1, reason: 'internal_error', detail: 'x is not a function' }],
       updates: [{ index: 0 }],
@@ -205,14 +205,14 @@ describe('an exception of ours', () => {
     })
   })
 
-  test('is counted in runs, which a record that could be handled ends', () => {
+  test('is counted in runs, which end with a record that our code handles', () => {
     expect(plan(good(7), {}, failingFor(1, 2, 3, 5, 6))).toMatchObject({
       internalErrorsInARow: 2,
       mostInternalErrorsInARow: 3,
     })
   })
 
-  test('is counted over chunks', () => {
+  test('is counted across chunks', () => {
     expect(plan(good(3), { internalErrorsInARow: 48 }, failingFor(0, 1))).toMatchObject({
       internalErrorsInARow: 0,
       mostInternalErrorsInARow: 50,
@@ -223,7 +223,7 @@ describe('an exception of ours', () => {
     })
   })
 
-  test('is not what makes an invalid record, which ends a run as well', () => {
+  test('is distinct from an invalid record, which ends a run as well', () => {
     const records = asPartition([sourceRecord('a'), sourceRecord('b'), sourceRecord('c')])
     expect(plan(records, { internalErrorsInARow: 9 }, failingFor(2))).toMatchObject({
       internalErrorsInARow: 1,
@@ -231,7 +231,7 @@ describe('an exception of ours', () => {
     })
   })
 
-  test('is counted as the record that it is: none is missing from the sum', () => {
+  test('counts as a dead-lettered record, so that the counts add up to the records', () => {
     const planned = plan(good(3), {}, failingFor(0, 2))
     expect(settle(planned, { deletes: [], updates: ['changed'] }).counts).toMatchObject({
       applied: 1,
@@ -240,7 +240,7 @@ describe('an exception of ours', () => {
   })
 })
 
-test('a plan is plain data: it survives being written down', () => {
+test('a plan is plain data that survives serialisation', () => {
   const planned: ChunkPlan = plan([sourceRecord(validatedOutput()), sourceRecord('{')])
   const { recordTimesMs: _times, ...rest } = planned
   expect(JSON.parse(JSON.stringify(rest))).toEqual(rest)

@@ -23,12 +23,12 @@ const tombstone = (id: string) => sourceRecord(null, { key: Buffer.from(id) })
 const plan = (...records: SourceRecord[]): ChunkPlan =>
   planChunk(records, { nowMs: NOW_MS, settings: SETTINGS, internalErrorsInARow: 0 })
 
-describe('what Redis answered', () => {
+describe('settle', () => {
   test.each<[WriteStatus & string, string]>([
     ['changed', 'applied'],
     ['unchanged', 'unchanged'],
     ['stale', 'stale'],
-  ])('of an update that was %s counts as %s, and the device belongs in the index', (status, result) => {
+  ])('counts an update with the status %s as %s and adds the device to the index', (status, result) => {
     const settled = settle(plan(update('a')), { deletes: [], updates: [status] })
     expect(settled.counts).toMatchObject({ [result]: 1, dead_lettered: 0 })
     expect(settled).toMatchObject({ indexed: ['a'], unindexed: [], rejections: [] })
@@ -38,19 +38,19 @@ describe('what Redis answered', () => {
     ['deleted', ['a']],
     ['absent', ['a']],
     ['kept', []],
-  ])('of a tombstone whose device was %s takes out of the index: %j', (status, unindexed) => {
+  ])('for a delete with the status %s removes from the index: %j', (status, unindexed) => {
     const settled = settle(plan(tombstone('a')), { deletes: [status], updates: [] })
     expect(settled.counts).toMatchObject({ tombstone: 1 })
     expect(settled).toMatchObject({ indexed: [], unindexed, rejections: [] })
   })
 
-  test('of a device that was deleted and came back leaves it in the index', () => {
+  test('keeps a device in the index that was deleted and updated again', () => {
     const settled = settle(plan(tombstone('a'), update('a')), { deletes: ['deleted'], updates: ['changed'] })
     expect(settled).toMatchObject({ indexed: ['a'], unindexed: [] })
     expect(settled.counts).toMatchObject({ applied: 1, tombstone: 1 })
   })
 
-  test('of a key of the wrong type makes dead letters of the records that wanted it', () => {
+  test('rejects the records whose key has the wrong type', () => {
     const settled = settle(plan(update('x'), tombstone('a'), update('a')), {
       deletes: [wrongType],
       updates: ['changed', wrongType],
@@ -63,17 +63,17 @@ describe('what Redis answered', () => {
     expect(settled).toMatchObject({ indexed: ['x'], unindexed: [] })
   })
 
-  test('of a value that it refuses is called so', () => {
+  test('rejects a record whose value Redis refused', () => {
     const settled = settle(plan(update('a')), { deletes: [], updates: [tooLarge] })
     expect(settled.rejections).toMatchObject([{ index: 0, reason: 'refused_by_redis' }])
   })
 
-  test('must be complete: a device without an answer is a bug', () => {
-    expect(() => settle(plan(update('a')), { deletes: [], updates: [] })).toThrow('has no answer')
+  test('throws if the status of an update is missing', () => {
+    expect(() => settle(plan(update('a')), { deletes: [], updates: [] })).toThrow('returned no status')
   })
 })
 
-test('dead letters stand in the order of the records, whoever refused them', () => {
+test('settle returns the rejections of the plan and of Redis in record order', () => {
   const settled = settle(plan(sourceRecord('{'), update('a'), sourceRecord('['), update('b')), {
     deletes: [],
     updates: [wrongType, tooLarge],
@@ -86,7 +86,7 @@ test('dead letters stand in the order of the records, whoever refused them', () 
   ])
 })
 
-test('whatever Redis answers, the counts sum up to the records, and no name is missing', () => {
+test('for any reply of Redis the counts add up to the records and include every result', () => {
   const record = fc.oneof(arbitraryUpdate(NOW_MS), arbitraryTombstone(NOW_MS), arbitraryIdleRecord(NOW_MS))
   const updateStatus = fc.constantFrom<WriteStatus>('changed', 'unchanged', 'stale', wrongType, tooLarge)
   const deleteStatus = fc.constantFrom<DeleteStatus>('deleted', 'absent', 'kept', wrongType)

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import kafkajs, { type Admin } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
-import { patiently } from '../../../../support/patiently.ts'
+import { patiently } from '../../../../support/eventually.ts'
 import { readTopic } from '../../../../support/records/read-topic.ts'
 import { runCliHere } from '../../../../support/processes/run-cli-here.ts'
 import {
@@ -16,7 +16,7 @@ import { openWorkerScenario, type ScenarioContext } from '../../../../support/pr
 
 type Finding = { verdict: string; area: string; check: string; detail: string; fix: string | null }
 
-async function examine(env: Readonly<Record<string, string>>, ...args: string[]) {
+async function runDoctor(env: Readonly<Record<string, string>>, ...args: string[]) {
   const { code, errors, output } = await runCliHere(['doctor', '-f', 'json', ...args], {
     METRICS_PORT: '0',
     ...env,
@@ -31,9 +31,9 @@ async function examine(env: Readonly<Record<string, string>>, ...args: string[])
   return { code, output, errors, findings, failed: of('failed'), warnings: of('warning'), find }
 }
 
-/** Without Kafka, which these tests are not about. */
+/** The role that does not need Kafka. */
 const asUpdater = (env: Readonly<Record<string, string>>, ...args: string[]) =>
-  examine(env, '--role', 'kv-updater', ...args)
+  runDoctor(env, '--role', 'kv-updater', ...args)
 
 async function openRedis(options: Parameters<typeof startOwnRedis>[0] = {}): Promise<OwnRedis> {
   const redis = await startOwnRedis(options)
@@ -41,15 +41,15 @@ async function openRedis(options: Parameters<typeof startOwnRedis>[0] = {}): Pro
   return redis
 }
 
-test('finds nothing where all is well, writes nothing, and says so in a table too', async (context) => {
+test('the doctor reports no problem in a working setup, and writes nothing', async (context) => {
   const ownRedis = { args: ['--appendonly', 'yes'] }
   const scenario = await openWorkerScenario(context, { ownRedis })
   const { admin, env, errorTopic, kafka, redis, topic } = scenario
   await scenario.send([update({ deviceId: 'one' })])
-  const { code, errors, findings, find } = await examine(env, '--role', 'all')
+  const { code, errors, findings, find } = await runDoctor(env, '--role', 'all')
   expect(findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
   expect(code).toBe(0)
-  expect(errors).toMatch(/^0 failed, 0 to look at, \d+ ok, 0 skipped\n$/)
+  expect(errors).toMatch(/^failed: 0, warnings: 0, ok: \d+, skipped: 0\n$/)
   expect(find(`reading ${topic}`)?.detail).toBe('allowed')
   expect(find(`writing ${errorTopic}`)?.detail).toBe('allowed')
   expect(find('commands of the worker')?.detail).toContain('by ACL DRYRUN, as default')
@@ -58,17 +58,17 @@ test('finds nothing where all is well, writes nothing, and says so in a table to
   expect((await admin.fetchTopicOffsets(topic)).reduce((sum, { high }) => sum + Number(high), 0)).toBe(1)
 
   const table = await runCliHere(['doctor'], { ...env, METRICS_PORT: '0' })
-  expect(table.output).toMatch(/^ok {7}settings environment: every setting can be used\nok {7}kafka /)
+  expect(table.output).toMatch(/^ok {7}settings environment: all settings are valid\nok {7}kafka /)
 })
 
-test('tells of every setting that cannot be used, and of nothing else', async () => {
-  const { code, failed, findings } = await examine({ REDIS_PORT: 'x', KAFKA_SSL: 'perhaps' })
+test('the doctor reports every invalid setting and skips the other checks', async () => {
+  const { code, failed, findings } = await runDoctor({ REDIS_PORT: 'x', KAFKA_SSL: 'perhaps' })
   expect(code).toBe(1)
   expect(failed.map(({ check }) => check).sort()).toEqual(['KAFKA_SSL', 'REDIS_PORT'])
   expect(findings.filter(({ verdict }) => verdict === 'skipped')).toHaveLength(3)
 })
 
-test('tells a port that is in use', async () => {
+test('the doctor warns of a port that is in use', async () => {
   const redis = await openRedis()
   const { find } = await asUpdater({ REDIS_URL: redis.url, METRICS_PORT: String(redis.port) })
   expect(find('METRICS_PORT')).toMatchObject({
@@ -77,8 +77,8 @@ test('tells a port that is in use', async () => {
   })
 })
 
-describe('of Redis', () => {
-  test('a wrong password, or none, names the setting and never the password', async () => {
+describe('the doctor on Redis', () => {
+  test('names the setting, and never the password, if the password is wrong or missing', async () => {
     const redis = await openRedis({ password: 'correct-horse' })
     const address = { REDIS_HOST: redis.host, REDIS_PORT: String(redis.port) }
     for (const env of [address, { ...address, REDIS_PASSWORD: 'wrong-horse' }]) {
@@ -90,7 +90,7 @@ describe('of Redis', () => {
     expect(await asUpdater({ ...address, REDIS_PASSWORD: 'correct-horse' })).toMatchObject({ code: 0 })
   })
 
-  test('an eviction policy that loses devices is a warning', async () => {
+  test('warns of an eviction policy that loses devices', async () => {
     const redis = await openRedis({ args: ['--maxmemory-policy', 'allkeys-lru'] })
     const { code, find } = await asUpdater({ REDIS_URL: redis.url })
     expect(code).toBe(0)
@@ -101,27 +101,27 @@ describe('of Redis', () => {
     })
   })
 
-  test('a replica is no place to write to', async () => {
+  test('fails on a replica', async () => {
     const redis = await openRedis({ args: ['--replicaof', '127.0.0.1', '1'] })
     const { code, find } = await asUpdater({ REDIS_URL: redis.url })
     expect(code).toBe(1)
     expect(find('mode')).toMatchObject({ verdict: 'failed', fix: expect.stringContaining('primary') })
   })
 
-  test('a name that nobody knows, and a port on which nobody listens, are unreachable', async () => {
+  test('exits with 4 for an unknown host name and for a closed port', async () => {
     const { code, failed } = await asUpdater({ REDIS_HOST: 'no-such-host.invalid' })
     expect(code).toBe(4)
     expect(failed).toMatchObject([
       { check: 'name no-such-host.invalid:6379', fix: expect.stringContaining('REDIS_HOST') },
     ])
-    const nobody = await asUpdater({ REDIS_HOST: '127.0.0.1', REDIS_PORT: '1' })
-    expect(nobody.code).toBe(4)
-    expect(nobody.failed).toMatchObject([
-      { check: 'connection 127.0.0.1:1', detail: 'nothing answers (ECONNREFUSED)' },
+    const closed = await asUpdater({ REDIS_HOST: '127.0.0.1', REDIS_PORT: '1' })
+    expect(closed.code).toBe(4)
+    expect(closed.failed).toMatchObject([
+      { check: 'connection 127.0.0.1:1', detail: "can't connect (ECONNREFUSED)" },
     ])
   })
 
-  test('a certificate is checked', async () => {
+  test('checks the certificate', async () => {
     const redis = await openRedis({ tls: true })
     const env = { REDIS_URL: redis.url }
     const untrusted = await asUpdater(env)
@@ -130,10 +130,10 @@ describe('of Redis', () => {
     ])
     const trusted = await asUpdater({ ...env, REDIS_TLS_CA_FILE: redis.tls?.caPath ?? '' })
     expect(trusted.code).toBe(0)
-    // The one that the tests make lives for two days.
+    // The test certificate is valid for two days.
     expect(trusted.find('TLS')).toMatchObject({
       verdict: 'warning',
-      detail: expect.stringContaining('certificate ends on'),
+      detail: expect.stringContaining('certificate expires on'),
     })
   })
 
@@ -145,7 +145,7 @@ describe('of Redis', () => {
     ['ACL DRYRUN', '+acl'],
     ['MULTI and DISCARD', '+multi +discard'],
     ['harmless calls', ''],
-  ])('a missing permission is found by %s', async (way, means) => {
+  ])('finds a missing permission by %s', async (way, means) => {
     const redis = await openRedis({
       aclUsers: {
         whole: `on >secret ${KEYS} ${NEEDED} ${means}`,
@@ -172,22 +172,22 @@ describe('of Redis', () => {
       },
     ])
     expect((await as('deaf')).failed).toMatchObject([
-      { detail: 'deaf may not: subscribe on update', fix: 'redis-cli ACL SETUSER deaf &update' },
+      { detail: 'deaf lacks permission for subscribe on update', fix: 'redis-cli ACL SETUSER deaf &update' },
     ])
     const left = (await admin.keys('*')).filter((key) => !key.startsWith('cache_service:doctor:'))
     expect(left).toEqual([])
   })
 })
 
-describe('of Kafka', () => {
+describe('the doctor on Kafka', () => {
   const withoutRedis = (findings: readonly Finding[]) => findings.filter(({ area }) => area === 'kafka')
 
-  test('a topic that is missing is named, with its setting', async (context) => {
+  test('names each missing topic with its setting', async (context) => {
     const { createErrorTopic, env, errorTopic, topic } = await openWorkerScenario(context, {
       topic: false,
       errorTopic: false,
     })
-    const { code, failed } = await examine(env)
+    const { code, failed } = await runDoctor(env)
     expect(code).toBe(1)
     expect(failed).toMatchObject([
       {
@@ -198,31 +198,31 @@ describe('of Kafka', () => {
       { check: `topic ${errorTopic}`, fix: expect.stringContaining('KAFKA_ERROR_TOPIC') },
     ])
     await createErrorTopic()
-    expect((await examine(env)).failed.map(({ check }) => check)).toEqual([`topic ${topic}`])
+    expect((await runDoctor(env)).failed.map(({ check }) => check)).toEqual([`topic ${topic}`])
   })
 
-  test('topics that keep too little are warnings', async (context) => {
+  test('warns of topics with a short retention or a small message size', async (context) => {
     const { env } = await openWorkerScenario(context, {
       topic: false,
       errorTopic: { 'max.message.bytes': '10000' },
     })
     const topic = uniqueName('short')
     await createTopic(inject('kafkaBrokers'), topic, { config: { 'retention.ms': '3600000' } })
-    const { code, find } = await examine({ ...env, KAFKA_VALIDATED_DATA_TOPIC: topic })
+    const { code, find } = await runDoctor({ ...env, KAFKA_VALIDATED_DATA_TOPIC: topic })
     expect(code).toBe(0)
     expect(find('retention')).toMatchObject({ verdict: 'warning', detail: expect.stringContaining('1 hour') })
     expect(find('max.message.bytes')).toMatchObject({ verdict: 'warning' })
   })
 
-  test('brokers that are not there: one is a warning, all are unreachable', async (context) => {
+  test('warns if one broker is unreachable, and exits with 4 if all are', async (context) => {
     const { env } = await openWorkerScenario(context)
     const brokers = env['KAFKA_BOOTSTRAP_SERVERS'] ?? ''
-    const all = await examine({ ...env, KAFKA_BOOTSTRAP_SERVERS: 'no-such-host.invalid:9092' })
+    const all = await runDoctor({ ...env, KAFKA_BOOTSTRAP_SERVERS: 'no-such-host.invalid:9092' })
     expect(all.code).toBe(4)
     expect(all.failed).toMatchObject([
       { check: 'name no-such-host.invalid:9092', fix: expect.stringContaining('KAFKA_BOOTSTRAP_SERVERS') },
     ])
-    const one = await examine({ ...env, KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:1,${brokers}` })
+    const one = await runDoctor({ ...env, KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:1,${brokers}` })
     expect(one.code).toBe(0)
     expect(one.find('connection 127.0.0.1:1')).toMatchObject({ verdict: 'warning' })
   })
@@ -235,7 +235,7 @@ describe('of Kafka', () => {
         security: 'sasl_plain',
         properties: {
           'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
-          // The side entrance, and the broker itself.
+          // The internal listener of the tests, and the broker itself.
           'super.users': 'User:ANONYMOUS',
         },
       })
@@ -287,9 +287,9 @@ describe('of Kafka', () => {
       })
     }
 
-    test('a wrong password names the setting and never the password', async (context) => {
+    test('names the setting, and never the password, if the password is wrong', async (context) => {
       const { env } = await open(context)
-      const { code, failed, output } = await examine({ ...env, KAFKA_SASL_PASSWORD: 'wrong-secret' })
+      const { code, failed, output } = await runDoctor({ ...env, KAFKA_SASL_PASSWORD: 'wrong-secret' })
       expect(code).toBe(1)
       expect(failed).toMatchObject([
         { area: 'kafka', check: 'login', fix: expect.stringContaining('KAFKA_SASL_PASSWORD') },
@@ -297,10 +297,10 @@ describe('of Kafka', () => {
       expect(output).not.toContain('secret')
     })
 
-    test('each missing permission is found, until there is none', async (context) => {
+    test('finds each missing permission until none is missing', async (context) => {
       const { env, errorTopic, group, topic } = await open(context)
       const state = async () => {
-        const { findings } = await examine(env)
+        const { findings } = await runDoctor(env)
         return Object.fromEntries(
           withoutRedis(findings)
             .filter(({ verdict }) => verdict !== 'ok')
@@ -327,7 +327,7 @@ describe('of Kafka', () => {
 
       await allow('TOPIC', topic, 'READ')
       await allow('TOPIC', errorTopic, 'WRITE')
-      // What the topics keep, only those may know who may describe their settings.
+      // Reading the topic settings needs a further permission (DescribeConfigs).
       await patiently(async () =>
         expect(await state()).toEqual({
           'retention against REDIS_METADATA_TTL': 'skipped',

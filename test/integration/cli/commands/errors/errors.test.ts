@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { validDeadLetters, writeDeadLetters } from '../../../../support/processes/dead-letter-scenario.ts'
-import { patiently } from '../../../../support/patiently.ts'
-import { redisAclOf } from '../../../../support/docs/readme.ts'
+import { patiently } from '../../../../support/eventually.ts'
+import { redisAclOf } from '../../../../support/docs/redis-acl.ts'
 import { readTopic } from '../../../../support/records/read-topic.ts'
 import { readEverything } from '../../../../support/servers/redis-connection.ts'
 import { runCliHere, startCliHere } from '../../../../support/processes/run-cli-here.ts'
@@ -16,7 +16,7 @@ import {
 
 const FURTHER_PERMISSIONS = '+getbit +setbit +mget +zrevrange'
 
-/** Dead letters that a real worker wrote: of a blocked key, of text that is no JSON, of a record for nobody. */
+/** Dead letters of a real worker: for a blocked key, for invalid JSON, and for a record without a device id. */
 async function openWithDeadLetters(context: ScenarioContext): Promise<WorkerScenario> {
   const scenario = await openWorkerScenario(context, { partitions: 1 })
   const { redis } = scenario
@@ -34,7 +34,7 @@ async function openWithDeadLetters(context: ScenarioContext): Promise<WorkerScen
 }
 
 describe('cache-cli errors', () => {
-  test('list, stats and show tell of the dead letters in every format', async (context) => {
+  test('list, stats and show print the dead letters in every format', async (context) => {
     const { env, errorTopic, topic } = await openWithDeadLetters(context)
     const list = await runCliHere(['errors', 'list'], env)
     expect(list.code).toBe(0)
@@ -81,7 +81,7 @@ describe('cache-cli errors', () => {
     })
   })
 
-  test('a list of the newest dead letters reads the end of the topic, and the rest only if it must', async (context) => {
+  test('list reads only the end of the topic unless it needs more', async (context) => {
     const scenario = await openWorkerScenario(context, { partitions: 1 })
     await writeDeadLetters(scenario, validDeadLetters(300))
     const { env } = scenario
@@ -92,15 +92,15 @@ describe('cache-cli errors', () => {
     }
     const newest = await list('-n', '3')
     expect(newest.deadLetters).toEqual(['0:299', '0:298', '0:297'])
-    expect(newest.errors).toBe('the newest 3: --limit shows more, and errors stats counts them all\n')
+    expect(newest.errors).toBe('showing the newest 3: use --limit for more, or errors stats to count all\n')
     const first = await list('--device', 'd-1')
     expect(first).toEqual({ errors: '', deadLetters: ['0:1'] })
     const all = await list('-n', '200')
     expect(all.deadLetters).toHaveLength(200)
-    expect(all.errors).toBe('the newest 200 of 300: --limit shows more\n')
+    expect(all.errors).toBe('showing the newest 200 of 300: use --limit for more\n')
   })
 
-  test('replay applies a dead letter when its cause is gone, once, and its exit code tells whether all is well', async (context) => {
+  test('replay applies a dead letter once after its cause is fixed, and exits with 1 while any remains invalid', async (context) => {
     const { admin, env, errorTopic, kafka, redis } = await openWithDeadLetters(context)
     const before = await readEverything(redis)
     const dry = await runCliHere(['errors', 'replay', '--dry-run'], env)
@@ -128,7 +128,7 @@ describe('cache-cli errors', () => {
     expect(await readTopic(kafka, admin, errorTopic)).toHaveLength(3)
   })
 
-  test('replay --to topic is read by the worker as any other record', async (context) => {
+  test('the worker reads what replay --to topic sends like any other record', async (context) => {
     const scenario = await openWithDeadLetters(context)
     const { env, redis } = scenario
     await redis.del('device:blocked:metadata')
@@ -140,7 +140,7 @@ describe('cache-cli errors', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('the operators need no more of Redis than the documents say', async (context) => {
+  test('operators need exactly the Redis permissions that the documentation lists', async (context) => {
     expect(readFileSync('docs/cli-operations.md', 'utf8')).toContain(`\`${FURTHER_PERMISSIONS}\``)
     const scenario = await openWorkerScenario(context, {
       partitions: 1,
@@ -167,14 +167,14 @@ describe('cache-cli errors', () => {
     expect(await redis.acl('LOG')).toEqual([])
   })
 
-  test('show and explain work together', async (context) => {
+  test('explain reads the output of show --original', async (context) => {
     const { env } = await openWithDeadLetters(context)
     const { output } = await runCliHere(['errors', 'show', '0:0', '--original'], env)
     const explained = await runCliHere(['explain', '-', '-f', 'json'], env, { stdin: output })
     expect(JSON.parse(explained.output)).toMatchObject({ verdict: 'update', outcome: 'wrong_type' })
   })
 
-  test('a filter that makes no sense is a matter of usage', async () => {
+  test('an invalid filter exits with 2', async () => {
     for (const args of [
       ['--since', 'yesterday'],
       ['--reason', 'bad_luck'],
@@ -189,7 +189,7 @@ describe('cache-cli errors', () => {
 })
 
 describe('cache-cli explain', () => {
-  test('of a record of the topic shows its verdict, its hash and the difference to Redis', async (context) => {
+  test('shows the verdict and the hash of a record of the topic, and the difference to Redis', async (context) => {
     const scenario = await openWorkerScenario(context, { partitions: 1 })
     const { env, redis } = scenario
     await scenario.send([update({ deviceId: 'one', metadata: { datatype_name: 'new' } })])
@@ -203,7 +203,7 @@ describe('cache-cli explain', () => {
     const { code, output } = await runCliHere(at, env)
     expect(code).toBe(0)
     expect(output).toContain('record 0:0, device one')
-    expect(output).toContain('valid: it is to be stored')
+    expect(output).toContain('valid: an update of the device')
     expect(output).toContain('changed: it would be stored')
     expect(output).toContain('~ datatype_name = "new", was "old"')
     expect(output).toContain('+ persist = "true"')
@@ -225,7 +225,7 @@ describe('cache-cli explain', () => {
   const offline = (stdin: string | Buffer, ...args: string[]) =>
     runCliHere(['explain', '--no-redis', '-f', 'json', ...args], {}, { stdin })
 
-  test('reads one record of several lines, or one a line, from stdin or a file', async (context) => {
+  test('reads one record of several lines, or one record per line, from stdin or a file', async (context) => {
     const pretty = await offline('{\n "device_id": "a",\n "metadata": {}\n}\n')
     expect(JSON.parse(pretty.output)).toMatchObject({ record: '1', verdict: 'update', device_id: 'a' })
     const lines = await offline('{"device_id":"a","metadata":{}}\r\n\n{"device_id":"b"}\n{')
@@ -240,7 +240,7 @@ describe('cache-cli explain', () => {
     expect(JSON.parse((await offline('', path)).output)).toMatchObject({ reason: 'not_utf8' })
   })
 
-  test('of every sample of the normalizer says what the worker does with it', async () => {
+  test('accepts every sample of the normalizer', async () => {
     const { code, output } = await runCliHere(
       ['explain', '--no-redis', '-f', 'json', 'test/fixtures/validated-output.jsonl'],
       { METADATA_EXTRA_FIELDS: '*' },
@@ -251,7 +251,7 @@ describe('cache-cli explain', () => {
     expect(new Set(rows.map(({ verdict }) => verdict))).toEqual(new Set(['update', 'skipped']))
   })
 
-  test('takes the key and the time of a record', async () => {
+  test('uses the given key and timestamp of a record', async () => {
     const tombstone = await offline('', '--tombstone', '--key', 'one', '--timestamp', '2025-06-08T18:00:00Z')
     expect(JSON.parse(tombstone.output)).toMatchObject({
       verdict: 'tombstone',
@@ -267,18 +267,18 @@ describe('cache-cli explain', () => {
   })
 
   test.each([
-    [['--partition', '0'], 'go together'],
+    [['--partition', '0'], 'must be used together'],
     [['--partition', '0', '--offset', '1', 'file'], 'not both'],
     [['/nowhere/at/all'], "can't be read"],
     [['-'], 'the input is empty'],
     [['--timestamp', 'noon'], 'ISO 8601'],
-  ])('used as %j ends with 2', async (args, message) => {
+  ])('exits with 2 for the arguments %j', async (args, message) => {
     const { code, errors } = await runCliHere(['explain', ...args, '--no-redis'])
     expect(errors).toContain(message)
     expect(code).toBe(2)
   })
 
-  test('waits for nobody who types when nothing was said of it', async () => {
+  test('exits with 2 instead of waiting for input on a terminal', async () => {
     const { code, errors } = await startCliHere(['explain'], {}, { isTerminal: true }).ended
     expect(code).toBe(2)
     expect(errors).toContain('name a file')

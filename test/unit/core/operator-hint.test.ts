@@ -1,0 +1,38 @@
+import { describe, expect, test } from 'vitest'
+import { optionNames } from '../../../cache-service/config/options.ts'
+import { hintFor, operatorHint } from '../../../cache-service/core/operator-hint.ts'
+import { internalErrorsInARow, kafkaError, redisError } from '../../../shared/errors.ts'
+
+const oom = redisError(new Error("OOM command not allowed when used memory > 'maxmemory'."))
+
+describe('the operator hint', () => {
+  const errors = [
+    redisError(new Error('NOAUTH Authentication required.')),
+    redisError(new Error('WRONGPASS invalid username-password pair or user is disabled.')),
+    redisError(new Error("NOPERM User worker has no permissions to run the 'evalsha' command")),
+    redisError(new Error('connect ECONNREFUSED 127.0.0.1:6379')),
+    kafkaError(Object.assign(new Error('no'), { type: 'SASL_AUTHENTICATION_FAILED' })),
+    kafkaError(Object.assign(new Error('no'), { type: 'TOPIC_AUTHORIZATION_FAILED' })),
+    kafkaError(Object.assign(new Error('no'), { type: 'UNKNOWN_TOPIC_OR_PARTITION' })),
+    kafkaError(new Error('Connection timeout')),
+  ]
+
+  test.each(errors)('for $side $code names settings that exist', (error) => {
+    const named = operatorHint(error).match(/\b(?:REDIS|KAFKA)_[A-Z_]+/g) ?? []
+    expect(named.length).toBeGreaterThan(0)
+    const existing: readonly string[] = optionNames
+    expect(named.filter((name) => !existing.includes(name))).toEqual([])
+    expect(named.filter((name) => !name.startsWith(error.side.toUpperCase()))).toEqual([])
+  })
+
+  test('for a Redis that is too old names the version that is needed', () => {
+    expect(operatorHint(redisError(new Error("ERR unknown command 'EVALSHA'")))).toMatch(/Redis 7/)
+  })
+
+  test('for any other code is the message of the error', () => {
+    expect(hintFor(oom)).toBeUndefined()
+    expect(operatorHint(oom)).toBe(`redis: ${oom.message}`)
+    const internal = internalErrorsInARow(3)
+    expect(operatorHint(internal)).toBe(`own: ${internal.message}`)
+  })
+})
