@@ -39,8 +39,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * writes.
  *
  * Every method except isAlive and close throws RedisConnectionError (not connected, connection lost, or no reply in
- * time; a write may still be applied later) and RedisOperationError (Redis replied with an error). The methods name the
- * errors that they throw besides.
+ * time; a write may still be applied later) and RedisOperationError (Redis replied with an error). The methods that
+ * throw other errors name them.
  */
 export class RedisService {
   readonly #connection: RedisConnection

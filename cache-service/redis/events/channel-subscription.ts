@@ -85,7 +85,8 @@ export class ChannelSubscription {
     redis.removeAllListeners('messageBuffer')
     const wasSubscribed = this.#isSubscribed
     this.#isSubscribed = false
-    if (wasSubscribed) await redis.unsubscribe(channel).catch(() => undefined) // a lost connection ends the subscription as well
+    // Without a connection there is no subscription either.
+    if (wasSubscribed) await redis.unsubscribe(channel).catch(() => undefined)
   }
 
   async #subscribe(): Promise<void> {

@@ -3,7 +3,7 @@ import { WORKERS_KEY, workerReportKey } from '../../../shared/contract/keys.ts'
 import { parseWorkerReport, type WorkerReport } from '../../core/workers/worker-report.ts'
 import { redisReply } from '../reply.ts'
 
-/** Several reports in a row may fail before a worker counts as gone. */
+/** Several reports in a row may fail before a worker counts as stopped. */
 const REPORT_TTL_MS = 20_000
 /** A worker that has not reported for this long is forgotten. The limit is generous because workers' clocks may differ. */
 const FORGOTTEN_AFTER_MS = 3_600_000

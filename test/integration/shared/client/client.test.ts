@@ -90,7 +90,7 @@ describe('get', () => {
   test('returns undefined for an unknown device, and rejects an invalid id without a request', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url)
-    expect(await client.get('nobody')).toBeUndefined()
+    expect(await client.get('unknown')).toBeUndefined()
     for (const id of ['', 'a\n', 'x'.repeat(257), '\ud800']) {
       expect(await failureOf(client.get(id))).toBeInstanceOf(InvalidRequestError)
     }

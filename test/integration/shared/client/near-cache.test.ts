@@ -170,12 +170,14 @@ describe('the near cache', () => {
     const plain = clientOf(api.url)
     onTestFinished(async () => {
       await reportRebuilding(database.client, false)
-      await patiently(() => plain.get('nobody'))
+      await patiently(() => plain.get('unknown'))
     })
     await store('d', 'held')
     await client.get('d')
     await reportRebuilding(database.client, true)
-    await patiently(() => expect(plain.get('nobody')).rejects.toMatchObject({ name: 'CacheRebuildingError' }))
+    await patiently(() =>
+      expect(plain.get('unknown')).rejects.toMatchObject({ name: 'CacheRebuildingError' }),
+    )
     await client.get('d')
     await database.client.del(deviceKey(deviceId('d')))
     await patiently(async () => {
