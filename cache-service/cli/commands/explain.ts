@@ -31,11 +31,7 @@ export function registerExplainCommand({ program, perform }: Cli): void {
       'explain what happens to a record and why: its verdict, its hash, and what would change in Redis',
     )
     .argument('[file]', 'one record, or one per line; - for stdin (the default, unless --offset is given)')
-    .option(
-      '--partition <number>',
-      'partition of a record in the topic, with --offset',
-      wholeNumber(0),
-    )
+    .option('--partition <number>', 'partition of a record in the topic, with --offset', wholeNumber(0))
     .option('--offset <number>', 'offset of that record', wholeNumber(0))
     .option('--key <text>', 'Kafka key of the record in the file')
     .option(

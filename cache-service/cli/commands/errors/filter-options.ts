@@ -23,7 +23,10 @@ export function addDeadLetterOptions(command: Command): Command {
       ),
     )
     .option('--device <id>', 'only dead letters of this device (repeatable)', collect)
-    .option('--since <time>', 'only dead letters written since this time: 2025-06-08T18:00:00Z, or 30m, 2h, 7d ago')
+    .option(
+      '--since <time>',
+      'only dead letters written since this time: 2025-06-08T18:00:00Z, or 30m, 2h, 7d ago',
+    )
     .option('--until <time>', 'only dead letters written before this time')
     .option('--source <range>', 'only records of this source partition, or P:FROM-TO (repeatable)', span)
     .option('--dead-letter <range>', 'only dead letters in this partition, or P:FROM-TO (repeatable)', span)
