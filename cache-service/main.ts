@@ -12,15 +12,15 @@ import type { OpenRole } from './roles/process-parts.ts'
 import { createLogger, type Logger } from './telemetry/logger.ts'
 
 /**
- * The program: `cache-service <role>`. The only file that touches `process`.
+ * The program: `cache-service <role>`. Besides cli/main.ts, the only file that touches `process`.
  *
- * Exit codes: 0 stopped as told · 1 failure, or the shutdown took too long · 2 a setting is wrong.
+ * Exit codes: 0 stopped by a signal · 1 failure, or the shutdown took too long · 2 invalid configuration.
  */
 const EXIT_OK = 0
 const EXIT_FAILURE = 1
 const EXIT_CONFIGURATION = 2
 
-/** Lines that a blocked stdout cannot take: more than this is dropped rather than kept in memory. */
+/** While stdout is blocked, log lines beyond this limit are dropped rather than kept in memory. */
 const MAX_UNWRITTEN_LOG_BYTES = 4 * 1024 * 1024
 
 const version = readPackageVersion()
@@ -31,41 +31,41 @@ const openWorker = async () => (await import('./roles/worker.ts')).openWorker
 const openApi = async () => (await import('./roles/api.ts')).openApi
 const openKvUpdater = async () => (await import('./roles/kv-updater.ts')).openKvUpdater
 
-/** Loaded only when they run: a signal that comes meanwhile finds its handler, and `healthcheck` stays quick. */
+/** Loaded only to run: a signal during loading already has its handler, and `healthcheck` stays fast. */
 const roles: Readonly<Record<string, Role>> = {
   worker: {
     description: 'read records from Kafka and keep the newest metadata of each device in Redis',
     load: async () => [await openWorker()],
   },
   api: {
-    description: 'serve the devices, the state, its events and the page for people over HTTP',
+    description: 'serve devices, state, events and the web page over HTTP',
     load: async () => [await openApi()],
   },
   'kv-updater': {
-    description: 'set the key-values that are published on the update channel of Redis',
+    description: 'store in Redis the key-values that are published on the update channel',
     load: async () => [await openKvUpdater()],
   },
   all: {
-    description: 'worker, api and kv-updater in one process, for small sites',
+    description: 'run worker, api and kv-updater in one process, for small installations',
     load: async () => [await openWorker(), await openKvUpdater(), await openApi()],
   },
 }
 
 const program = new Command('cache-service')
-  .description('Device metadata, always the newest, in Redis, from Kafka.')
+  .description('Keeps the newest metadata of every IoT device in Redis, fed from Kafka.')
   .version(version)
   .addHelpText(
     'after',
     `
-Everything is configured by environment variables; the README lists them. The everyday ones:
-  KAFKA_BOOTSTRAP_SERVERS  where Kafka is (kafka:9092)
-  REDIS_HOST, REDIS_PORT   where Redis is (redis, 6379)
-  REDIS_METADATA_TTL       seconds that a device lives without news (86400)
-  PORT                     the API and the page for people (5011)
-  METRICS_PORT             /livez, /readyz and /metrics (9464)
-  LOG_LEVEL                debug, info, warn, error (INFO)
+All settings are environment variables; docs/configuration.md lists them. The most common ones:
+  KAFKA_BOOTSTRAP_SERVERS  addresses of the Kafka brokers (kafka:9092)
+  REDIS_HOST, REDIS_PORT   address of the Redis server (redis, 6379)
+  REDIS_METADATA_TTL       seconds until a device without new records expires (86400)
+  PORT                     port of the API and the web page (5011)
+  METRICS_PORT             port of /livez, /readyz and /metrics (9464)
+  LOG_LEVEL                debug, info, warn or error (INFO)
 
-Exit codes: 0 stopped as told; 1 failure; 2 a setting is wrong.`,
+Exit codes: 0 stopped by a signal; 1 failure; 2 invalid configuration.`,
   )
   .exitOverride()
 
@@ -78,8 +78,8 @@ for (const [name, { description, load }] of Object.entries(roles)) {
 
 program
   .command('healthcheck')
-  .description('exit 0 if the service on METRICS_PORT of this machine is ready (for Docker)')
-  .option('--live', 'ask only whether it is alive')
+  .description('exit with 0 if the service on METRICS_PORT of this machine is ready (for Docker)')
+  .option('--live', 'check whether it is alive rather than ready')
   .action(({ live }: { live?: true }) => healthcheck(live === true ? '/livez' : '/readyz'))
 
 try {
@@ -109,12 +109,12 @@ async function runRole(name: string, load: Role['load']): Promise<void> {
     try {
       output.flushSync()
     } catch {
-      // a stdout that takes nothing must not keep us from ending
+      // a blocked stdout must not prevent the exit
     }
     process.exit(code)
   }
   process.on('uncaughtException', (error) => {
-    log.fatal({ err: error }, 'a bug: nobody caught this')
+    log.fatal({ err: error }, 'uncaught exception: this is a bug')
     exit(EXIT_FAILURE)
   })
   const stop = stopOnSignals(log, config.process.shutdownTimeoutMs, exit)
@@ -134,20 +134,20 @@ async function runRole(name: string, load: Role['load']): Promise<void> {
   }
 }
 
-/** The first SIGTERM or SIGINT asks to end; the second, or the deadline, ends at once. */
+/** The first SIGTERM or SIGINT stops the roles; the second, or the deadline, ends the process immediately. */
 function stopOnSignals(log: Logger, deadlineMs: number, exit: (code: number) => never): AbortSignal {
   const stop = new AbortController()
   const onSignal = (signal: NodeJS.Signals) => {
     if (stop.signal.aborted) {
-      log.warn({ signal }, 'told twice: ending at once')
+      log.warn({ signal }, 'second signal received: exiting immediately')
       exit(EXIT_FAILURE)
     }
-    log.info({ signal, deadlineMs }, 'stopping: finishing the chunk in hand')
+    log.info({ signal, deadlineMs }, 'stopping: finishing the work in progress')
     stop.abort()
     setTimeout(() => {
       log.error(
         { deadlineMs },
-        'not finished within SHUTDOWN_TIMEOUT_S: ending; what was not committed comes again',
+        'not finished within SHUTDOWN_TIMEOUT_S: exiting; records that were not committed will be read again',
       )
       exit(EXIT_FAILURE)
     }, deadlineMs).unref()
@@ -169,7 +169,7 @@ async function healthcheck(path: '/livez' | '/readyz'): Promise<void> {
     process.stdout.write(`${await response.text()}\n`)
     process.exitCode = response.ok ? EXIT_OK : EXIT_FAILURE
   } catch (error) {
-    process.stderr.write(`no answer from ${host}:${metricsPort}: ${messageOf(error)}\n`)
+    process.stderr.write(`no response from ${host}:${metricsPort}: ${messageOf(error)}\n`)
     process.exitCode = EXIT_FAILURE
   }
 }

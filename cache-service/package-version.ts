@@ -4,7 +4,7 @@ import { z } from 'zod'
 
 const manifestSchema = z.object({ version: z.string() })
 
-/** The release that runs, whether from a checkout, the image or the npm package, where the folders differ. */
+/** The version of this release. Works in a checkout, the image and the npm package, whose folders differ. */
 export function readPackageVersion(): string {
   const path = findPackageJSON(import.meta.url)
   return path === undefined ? 'unknown' : manifestSchema.parse(JSON.parse(readFileSync(path, 'utf8'))).version

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** What Redis says of itself, as `/stats` answers it. */
+/** Statistics of the Redis server, as `/stats` returns them. */
 export const serverStatsSchema = z.object({
   redis_version: z.string(),
   uptime_in_seconds: z.number(),
@@ -11,13 +11,13 @@ export const serverStatsSchema = z.object({
   keyspace_hits: z.number(),
   keyspace_misses: z.number(),
   /** Two decimals. */
-  hit_rate: z.number().describe('Percent of the lookups that found their key; 0 while there was none.'),
+  hit_rate: z.number().describe('Percentage of key lookups that were hits; 0 if there were none.'),
   total_keys: z.number(),
 })
 
 export type ServerStats = z.infer<typeof serverStatsSchema>
 
-/** Both reject with a ServiceError. */
+/** Both calls reject with a ServiceError if Redis fails. */
 export type ServerStatsReader = {
   /** Resolves if Redis answers. */
   ping(): Promise<void>

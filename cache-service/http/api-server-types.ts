@@ -2,16 +2,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 
-/** Who may call a route; `public` asks for no token. */
+/** What a token must allow for a route; `public` needs no token. */
 export type Scope = 'public' | 'read' | 'write' | 'admin'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Absent: `admin`. */
     scope?: Scope
-    /** Answers however busy we are, and by whatever name we are called. */
+    /** Answered under overload, too, and for any Host header. */
     probe?: boolean
-    /** Stays open: it is not counted among the requests in work, and its time says nothing. */
+    /** Stays open: not counted as a concurrent request, and its duration is not measured. */
     stream?: boolean
   }
 }

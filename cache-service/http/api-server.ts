@@ -17,7 +17,7 @@ import { endUnusedConnections } from './hooks/unused-connections.ts'
 
 export type ApiServerDependencies = ProbePorts & {
   readonly version: string
-  /** For what routes of others log; requests are not logged. */
+  /** For what the framework and its plugins log; requests are not logged. */
   readonly log: FastifyBaseLogger
   readonly access: Access
   readonly limits: {
@@ -25,20 +25,20 @@ export type ApiServerDependencies = ProbePorts & {
     /** 0: no limit. */
     readonly requestsPerMinute: number
   }
-  /** Empty: no web page of another origin may call. */
+  /** Empty: web pages of other origins may not call the API. */
   readonly corsOrigins: readonly string[]
   readonly telemetry: RequestTelemetry
 }
 
 const MAX_BODY_BYTES = 256 * 1024
-/** Of a part of a path, decoded: an id has 256 bytes, a key of Redis perhaps more. Beyond: 414. */
+/** Of a decoded path segment: a device id has up to 256 bytes, a Redis key may have more. Beyond: 414. */
 const MAX_PARAM_CHARACTERS = 1024
-/** For the whole request to arrive. */
+/** Within which the complete request must arrive. */
 const REQUEST_TIMEOUT_MS = 15_000
 
 /**
- * Everything that the routes have in common; they are registered on what this resolves with. Ports of theirs
- * that keep connections open must end them in a `preClose` hook.
+ * A server with everything that the routes have in common; register the routes on it. A route that keeps connections
+ * open must close them in a `preClose` hook.
  */
 export async function createApiServer(dependencies: ApiServerDependencies): Promise<ApiServer> {
   const { access, corsOrigins, limits, telemetry } = dependencies
@@ -50,7 +50,7 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
     requestTimeout: REQUEST_TIMEOUT_MS,
     http: { headersTimeout: REQUEST_TIMEOUT_MS },
     routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
-    // While closing, requests that are here already are answered as ever.
+    // Requests that have arrived before the server closes are still answered.
     return503OnClosing: false,
     clientErrorHandler: answerBadHttp,
     frameworkErrors: (error, request, reply) =>
@@ -60,7 +60,7 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
   }).withTypeProvider<ZodTypeProvider>()
   server.setValidatorCompiler(validatorCompiler)
   server.setSerializerCompiler(serializerCompiler)
-  // JSON only: what a form of another origin can send is not JSON by its content type.
+  // JSON only: a form of another origin cannot send the content type application/json.
   server.removeContentTypeParser('text/plain')
 
   const routes = watchRoutes(server)
@@ -83,10 +83,10 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
       timeWindow: 60_000,
       keyGenerator: ({ caller, ip }) => (caller === '' ? ip : `token ${caller}`),
       allowList: (request) => request.routeOptions.config.probe === true,
-      errorResponseBuilder: () => new ProblemError(429, 'too_many_requests', 'Too many requests in a minute'),
+      errorResponseBuilder: () => new ProblemError('too_many_requests'),
     })
   }
-  await describeRoutes(server, { version: dependencies.version, asksForTokens: access.kind === 'tokens' })
+  await describeRoutes(server, { version: dependencies.version, needsTokens: access.kind === 'tokens' })
 
   server.setErrorHandler(async (error, request, reply) => {
     const problem = toProblem(error)

@@ -1,8 +1,7 @@
 import { fastify } from 'fastify'
-import { messageOf } from '../../shared/errors.ts'
 import type { LoopMonitor } from '../lifecycle/loops.ts'
-import { OperatorError } from '../lifecycle/service.ts'
 import { readiness, type ReadinessCheck } from '../lifecycle/readiness.ts'
+import { listen } from './listen.ts'
 
 export type MetricsSource = { readonly contentType: string; metrics(): Promise<string> }
 
@@ -13,14 +12,14 @@ export type HealthServerDependencies = {
 }
 
 export type HealthServer = {
-  /** Where it listens, e.g. `http://127.0.0.1:9464`. */
+  /** Its address, such as `http://127.0.0.1:9464`. */
   readonly url: string
   close(): Promise<void>
 }
 
 /**
- * `/livez`, `/readyz` and `/metrics`: for the orchestrator and Prometheus, in every role.
- * Rejects with an OperatorError if it cannot listen there.
+ * Serves `/livez`, `/readyz` and `/metrics` to the orchestrator and Prometheus, in every role.
+ * Rejects with an OperatorError if it cannot listen on the address.
  */
 export async function openHealthServer(
   host: string,
@@ -44,9 +43,6 @@ export async function openHealthServer(
     reply.code(404).send({ error: 'not found', routes: ['/livez', '/readyz', '/metrics'] }),
   )
 
-  const url = await server.listen({ host, port }).catch((error: unknown) => {
-    // In use, not allowed, not an address of this machine: nothing that waiting would fix.
-    throw new OperatorError(`cannot listen on METRICS_HOST:METRICS_PORT ${host}:${port}: ${messageOf(error)}`)
-  })
+  const url = await listen(server, 'METRICS_HOST:METRICS_PORT', { host, port })
   return { url, close: () => server.close() }
 }

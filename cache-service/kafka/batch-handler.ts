@@ -12,26 +12,26 @@ export type BatchHandlerDependencies = {
   /** Pauses the topic until a probe succeeds. Must not be awaited by the handler. */
   readonly pause: () => void
   readonly fatal: (error: unknown) => void
-  /** A sign of life, for the watchdog. */
+  /** Tells the watchdog that the handler makes progress. */
   readonly alive: () => void
   readonly stop: AbortSignal
 }
 
 /**
- * The rules of KafkaJS, kept in one place:
- * - heartbeat first: it alone keeps us from handling batches that were queued before a rebalance;
- * - resolve once a chunk, with its last offset, after everything up to it is durable; never while a seek is
- *   pending, never after a lost generation (heartbeat throws then, and nothing below it runs);
- * - throw nothing but what heartbeat threw: an outage thrown at KafkaJS uses up its retries and ends it.
+ * Obeys the rules of KafkaJS in one place:
+ * - Heartbeat first: only this keeps the handler from batches that were queued before a rebalance.
+ * - Resolve once per chunk, with its last offset, after everything up to it is durable; never while a seek is
+ *   pending, and never in a generation that is over (heartbeat throws then, and nothing after it runs).
+ * - Throw only what heartbeat threw: an outage that is thrown at KafkaJS uses up its retries and ends the consumer.
  */
 export function createBatchHandler(dependencies: BatchHandlerDependencies) {
   const { hold, limits, alive, stop } = dependencies
 
   return async function handleBatch(payload: EachBatchPayload): Promise<void> {
     const { batch, heartbeat, resolveOffset, isRunning, isStale } = payload
-    const mayGoOn = () => isRunning() && !isStale() && !hold.isPaused && !stop.aborted
+    const mayGoOn = () => isRunning() && !isStale() && hold.kind !== 'paused' && !stop.aborted
     await heartbeat()
-    // The last offset that was fetched: control records and the like after the last record count as read.
+    // The end of what was fetched: offsets without a record (control records, say) after the last one count as read.
     const end = Number(batch.lastOffset()) + 1
     let position = fetchedOffset(payload)
     let remaining = batch.messages.length
@@ -52,7 +52,7 @@ export function createBatchHandler(dependencies: BatchHandlerDependencies) {
     }
   }
 
-  /** False: given up for now; nothing may be resolved. */
+  /** False: the handler has to return without resolving the chunk. */
   async function applyUntilDurable(chunk: Chunk, { heartbeat, isRunning, isStale }: EachBatchPayload) {
     const sinceMs = dependencies.now()
     for (;;) {
@@ -74,13 +74,13 @@ export function createBatchHandler(dependencies: BatchHandlerDependencies) {
         return false
       }
       await hold.backOff(stop)
-      if (stop.aborted || !isRunning() || isStale() || hold.isPaused) return false
+      if (stop.aborted || !isRunning() || isStale() || hold.kind === 'paused') return false
       await heartbeat()
     }
   }
 }
 
-/** KafkaJS keeps what it asked for, without declaring it; the first record may lie beyond (compaction). */
+/** KafkaJS keeps the offset that it asked for, but does not declare it. The first record may be later (compaction). */
 function fetchedOffset({ batch }: EachBatchPayload): number {
   return 'fetchedOffset' in batch ? Number(batch.fetchedOffset) : Number(batch.firstOffset())
 }

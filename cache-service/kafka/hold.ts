@@ -2,7 +2,7 @@ import { backoffMs } from '../core/backoff.ts'
 import { sleep } from '../lifecycle/sleep.ts'
 import type { ServiceError } from '../../shared/errors.ts'
 
-/** Longer than this in one handler, and the consumption is paused instead: its heartbeats are not ours then. */
+/** A handler that has retried for longer pauses the consumption instead: heartbeats are then KafkaJS's own. */
 const LONGEST_HOLD_IN_HANDLER_MS = 8_000
 
 export type HoldTelemetry = {
@@ -15,97 +15,103 @@ export type HoldDependencies = {
   readonly telemetry: HoldTelemetry
   readonly now: () => number
   readonly random: () => number
-  /** Rejects as long as what failed would fail again. */
+  /** Rejects as long as the operation that failed would fail again. */
   readonly probe: (failure: ServiceError) => Promise<void>
 }
 
+export type HoldState =
+  | { readonly kind: 'open' }
+  | {
+      readonly kind: 'holding' | 'paused'
+      readonly sinceMs: number
+      /** Counted from `open` on, over all partitions and pauses, so that the backoff keeps growing. */
+      readonly attempt: number
+      readonly failure: ServiceError
+    }
+
 /**
- * What stands in the way of applying, and how long it has.
+ * What keeps chunks from being applied, and for how long it has. One for all partitions, as a state machine:
  *
- * open → holding: a chunk failed. Its handler backs off and tries the same chunk again, heartbeating.
- * holding → paused: that lasted too long. The whole topic is paused (partitions gained later, too), handlers
- *   return with nothing resolved, and a probe is tried until it succeeds.
- * paused → holding: the probe succeeded, consumption goes on; the next chunk that becomes durable opens.
- * holding → open: a chunk became durable.
- *
- * Attempts count over the whole of it, so that the backoff keeps growing.
+ * open → holding     A chunk failed. Its handler backs off and tries the same chunk again, with heartbeats.
+ * holding → paused   That took too long. The whole topic is paused (also partitions that are assigned later),
+ *                    handlers return without having resolved anything, and a probe is repeated until it succeeds.
+ * paused → holding   The probe succeeded and consumption is resumed; or the consumer has ended, and the next one
+ *                    has to find out for itself.
+ * holding → open     A chunk became durable.
  */
 export class Hold {
   readonly #dependencies: HoldDependencies
-  #state: 'open' | 'holding' | 'paused' = 'open'
-  #attempt = 0
-  #sinceMs = 0
-  #failure: ServiceError | undefined
+  #state: HoldState = { kind: 'open' }
 
   constructor(dependencies: HoldDependencies) {
     this.#dependencies = dependencies
   }
 
-  get isPaused(): boolean {
-    return this.#state === 'paused'
+  get kind(): HoldState['kind'] {
+    return this.#state.kind
   }
 
-  get isOpen(): boolean {
-    return this.#state === 'open'
-  }
-
-  /** Why nothing is applied at present; undefined when open. */
+  /** Why nothing is being applied; undefined when open. */
   get reason(): string | undefined {
-    if (this.#failure === undefined) return undefined
-    const { side, code, message } = this.#failure
-    return `${side} ${code}: ${message}`
+    return this.#state.kind === 'open' ? undefined : reasonOf(this.#state.failure)
   }
 
-  failed(partition: number, error: ServiceError): void {
+  failed(partition: number, failure: ServiceError): void {
     const { telemetry, now } = this.#dependencies
-    if (this.#state === 'open') {
-      this.#state = 'holding'
-      this.#sinceMs = now()
-      this.#attempt = 0
-    }
-    this.#attempt++
-    this.#failure = error
-    telemetry.held(partition, error, this.#attempt)
+    const state = this.#state
+    this.#state =
+      state.kind === 'open'
+        ? { kind: 'holding', sinceMs: now(), attempt: 1, failure }
+        : { ...state, attempt: state.attempt + 1, failure }
+    telemetry.held(partition, failure, this.#state.attempt)
   }
 
+  /** Waits before the next attempt, but never so long that heartbeats or a rebalance would have to wait, too. */
   backOff(stop: AbortSignal): Promise<void> {
-    // Within a handler there must be room for heartbeats, and for a rebalance to be noticed.
-    const longest = LONGEST_HOLD_IN_HANDLER_MS / 4
-    return sleep(Math.min(longest, backoffMs(this.#attempt, this.#dependencies.random())), stop)
+    const longestMs = LONGEST_HOLD_IN_HANDLER_MS / 4
+    return sleep(Math.min(longestMs, this.#backoffMs()), stop)
   }
 
-  /** Has it lasted so long since `sinceMs` that the topic must be paused? */
+  /** Has a handler that began at `sinceMs` retried for so long that the topic must be paused? */
   isTooLong(sinceMs: number): boolean {
     return this.#dependencies.now() - sinceMs >= LONGEST_HOLD_IN_HANDLER_MS
   }
 
   succeeded(): void {
-    if (this.#state !== 'holding') return
-    this.#dependencies.telemetry.resumed(this.#dependencies.now() - this.#sinceMs)
-    this.#state = 'open'
-    this.#failure = undefined
+    if (this.#state.kind !== 'holding') return
+    const heldMs = this.#dependencies.now() - this.#state.sinceMs
+    this.#state = { kind: 'open' }
+    this.#dependencies.telemetry.resumed(heldMs)
   }
 
-  /** Pauses, and probes until it succeeds or we stop. Called again while paused it does nothing. */
+  /** Pauses, and repeats the probe until it succeeds or `stop` aborts. Does nothing unless holding. */
   async pauseUntilProbeSucceeds(pause: () => void, resume: () => void, stop: AbortSignal): Promise<void> {
-    const { telemetry, probe, random } = this.#dependencies
-    const failure = this.#failure
-    if (this.#state !== 'holding' || failure === undefined) return
-    this.#state = 'paused'
-    telemetry.paused(this.reason ?? '')
+    if (this.#state.kind !== 'holding') return
+    const { failure } = this.#state
+    this.#state = { ...this.#state, kind: 'paused' }
+    this.#dependencies.telemetry.paused(reasonOf(failure))
     pause()
     while (!stop.aborted) {
-      await sleep(backoffMs(this.#attempt, random()), stop)
+      await sleep(this.#backoffMs(), stop)
       if (stop.aborted) break
       try {
-        await probe(failure)
+        await this.#dependencies.probe(failure)
         break
       } catch {
-        this.#attempt++
+        this.#state = { ...this.#state, attempt: this.#state.attempt + 1 }
       }
     }
-    // A consumer that ended meanwhile has forgotten the pause: the next one tries for itself.
-    this.#state = 'holding'
+    this.#state = { ...this.#state, kind: 'holding' }
+    // A consumer that has ended meanwhile took the pause with it.
     if (!stop.aborted) resume()
   }
+
+  #backoffMs(): number {
+    const attempt = this.#state.kind === 'open' ? 0 : this.#state.attempt
+    return backoffMs(attempt, this.#dependencies.random())
+  }
+}
+
+function reasonOf({ side, code, message }: ServiceError): string {
+  return `${side} ${code}: ${message}`
 }

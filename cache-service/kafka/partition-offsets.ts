@@ -1,7 +1,7 @@
 import type { Kafka } from 'kafkajs'
 import { createAdminConnection } from './admin-connection.ts'
 
-export type PartitionOffsetRange = {
+export type GroupPosition = {
   /** The group's committed offset, which is the next to read; undefined if none (Kafka returns -1 or -2). */
   readonly committed: number | undefined
   readonly earliest: number
@@ -14,7 +14,7 @@ export type PartitionOffsets = {
    * Rejects with a ServiceError. Committed offsets are read before end offsets, so that lag can be too high, but
    * hardly ever negative.
    */
-  read(): Promise<Map<number, PartitionOffsetRange>>
+  read(): Promise<Map<number, GroupPosition>>
   disconnect(): Promise<void>
 }
 

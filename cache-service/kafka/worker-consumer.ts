@@ -7,20 +7,13 @@ import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { aborted, settledWithin, sleep } from '../lifecycle/sleep.ts'
 import { operatorHint } from '../core/operator-hint.ts'
 import type { WorkerTelemetry } from '../telemetry/worker-telemetry.ts'
-import type { RestartReason } from '../telemetry/worker-metrics.ts'
+import type { ConsumerState, RestartReason } from '../telemetry/worker-metrics.ts'
 import { kafkaError } from '../../shared/errors.ts'
 import { createBatchHandler } from './batch-handler.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
+import { INITIAL_STATUS, isJoined, nextStatus, type ConsumerEvent } from './consumer-status.ts'
 import { Hold, type HoldDependencies } from './hold.ts'
 
-/**
- * Keeps one KafkaJS consumer alive: builds it, watches it, and builds it anew when it has crashed or stalled.
- *
- * waiting (no connection, or no topic) → joining → consuming ⇄ holding ⇄ paused; and back to waiting.
- *
- * KafkaJS restarts by itself only after some errors, forgetting pauses and seeks; and a crash that it takes for
- * final leaves a live process that consumes nothing. So its own restart is off, and this is the only one.
- */
 const HEARTBEAT_INTERVAL_MS = 3_000
 const REBALANCE_TIMEOUT_MS = 60_000
 const WATCH_INTERVAL_MS = 1_000
@@ -32,7 +25,7 @@ export type WorkerConsumerDependencies = {
   readonly limits: ChunkLimits
   readonly apply: ApplyChunk
   readonly probe: HoldDependencies['probe']
-  /** A new generation: these partitions are ours now, and what was known of the old ones is void. */
+  /** Called for each new generation of the group, with the partitions that this worker owns in it. */
   readonly assigned: (partitions: readonly number[]) => void
   readonly telemetry: WorkerTelemetry
   readonly monitor: LoopMonitor
@@ -40,22 +33,29 @@ export type WorkerConsumerDependencies = {
   readonly random: () => number
 }
 
-/** Why one life of the consumer ended. */
+/** Why a KafkaJS consumer has ended. */
 type Ending =
   | { readonly kind: 'stopped' }
   | { readonly kind: 'restart'; readonly reason: RestartReason; readonly error: unknown }
   | { readonly kind: 'bug'; readonly error: unknown }
 
+/**
+ * Keeps one KafkaJS consumer alive: creates it, watches it, and replaces it when it has crashed or stalled. What it is
+ * doing is told in consumer-status.ts.
+ *
+ * KafkaJS restarts by itself only after some errors, and forgets pauses and seeks then; after a crash that it considers
+ * final, the process would live on without consuming. Therefore its own restart is off, and this is the only one.
+ */
 export class WorkerConsumer implements Service {
   readonly name = 'consumer'
   readonly #dependencies: WorkerConsumerDependencies
   readonly #hold: Hold
   #consumer: Consumer | undefined
   #partitions: readonly number[] = []
-  #isJoined = false
+  #status = INITIAL_STATUS
+  /** An operator error is fatal only before the settings have ever worked. */
   #hasEverJoined = false
   #lastSignOfLifeMs = 0
-  #waitingFor = 'Kafka has not been reached yet'
 
   constructor(dependencies: WorkerConsumerDependencies) {
     this.#dependencies = dependencies
@@ -66,19 +66,23 @@ export class WorkerConsumer implements Service {
       probe,
       telemetry: {
         held: (partition, error, attempt) => {
-          telemetry.consumerState('holding', { reason: error.message })
+          this.#followHold(error.message)
           telemetry.held(partition, error, attempt)
         },
         paused: (reason) => {
-          telemetry.consumerState('paused', { reason })
+          this.#followHold(reason)
           telemetry.paused(reason)
         },
         resumed: (heldMs) => {
-          telemetry.consumerState('consuming')
+          this.#followHold()
           telemetry.resumed(heldMs)
         },
       },
     })
+  }
+
+  get state(): ConsumerState {
+    return this.#status.kind
   }
 
   get partitions(): readonly number[] {
@@ -87,12 +91,12 @@ export class WorkerConsumer implements Service {
 
   notReadyReasons(): string[] {
     const reasons: string[] = []
-    if (!this.#isJoined) reasons.push(`not in the consumer group: ${this.#waitingFor}`)
+    if ('reason' in this.#status) reasons.push(`not in the consumer group: ${this.#status.reason}`)
     if (this.#hold.reason !== undefined) reasons.push(`holding: ${this.#hold.reason}`)
     return reasons
   }
 
-  /** Takes effect at the next fetch; ignored if the partition is no longer ours. */
+  /** Takes effect at the next fetch; ignored if the partition is no longer assigned to this worker. */
   seek(partition: number, offset: number): void {
     if (!this.#partitions.includes(partition)) return
     const topic = this.#dependencies.config.validatedDataTopic
@@ -102,7 +106,7 @@ export class WorkerConsumer implements Service {
   async run(stop: AbortSignal): Promise<void> {
     const { telemetry, monitor, random } = this.#dependencies
     for (let failures = 0; !stop.aborted;) {
-      const ending = await this.#live(stop)
+      const ending = await this.#runConsumer(stop)
       if (ending.kind === 'stopped') break
       if (ending.kind === 'bug') throw ending.error
       const topic = this.#dependencies.config.validatedDataTopic
@@ -110,22 +114,19 @@ export class WorkerConsumer implements Service {
       if (failure.code === 'TOPIC_MISSING') telemetry.waitingForTopic(topic)
       if (failure.failureClass === 'operator' && !this.#hasEverJoined)
         throw new OperatorError(operatorHint(failure))
-      failures = this.#isJoined ? 1 : failures + 1
-      this.#isJoined = false
-      this.#waitingFor = failure.message
+      failures = isJoined(this.#status) ? 1 : failures + 1
       const delayMs = backoffMs(failures, random())
-      telemetry.consumerState('waiting', { reason: failure.message })
+      this.#move({ kind: 'ended', reason: failure.message }, failure.message)
       telemetry.consumerRestart(ending.reason, failure, delayMs)
       monitor.turned(this.name, delayMs)
       await sleep(delayMs, stop)
     }
-    this.#isJoined = false
     monitor.ended(this.name)
-    telemetry.consumerState('stopped')
+    this.#move({ kind: 'stopped' })
   }
 
-  /** One consumer, from its making to its end. */
-  async #live(stop: AbortSignal): Promise<Ending> {
+  /** Runs one KafkaJS consumer until it ends or `stop` aborts. */
+  async #runConsumer(stop: AbortSignal): Promise<Ending> {
     const { config, telemetry, kafka } = this.#dependencies
     const life = new AbortController()
     const ended = AbortSignal.any([stop, life.signal])
@@ -147,7 +148,7 @@ export class WorkerConsumer implements Service {
     this.#listen(consumer, end)
     this.#watch(ended, end)
     try {
-      telemetry.consumerState('joining')
+      this.#move({ kind: 'started' })
       const started = this.#start(consumer, end, ended).catch((error: unknown) =>
         end({ kind: 'restart', reason: 'connect_failed', error }),
       )
@@ -191,6 +192,7 @@ export class WorkerConsumer implements Service {
       .pauseUntilProbeSucceeds(
         () => consumer.pause([{ topic }]),
         () => {
+          this.#followHold()
           this.#showLife()
           consumer.resume([{ topic }])
         },
@@ -203,25 +205,20 @@ export class WorkerConsumer implements Service {
     const { assigned, config, telemetry } = this.#dependencies
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       this.#partitions = payload.memberAssignment[config.validatedDataTopic] ?? []
-      this.#isJoined = true
       this.#hasEverJoined = true
       this.#showLife()
       assigned(this.#partitions)
       telemetry.joined(this.#partitions, payload.memberId)
-      telemetry.consumerState(this.#hold.isOpen ? 'consuming' : this.#hold.isPaused ? 'paused' : 'holding')
+      this.#move({ kind: 'joined', hold: this.#hold.kind })
     })
-    consumer.on(consumer.events.REBALANCING, () => {
-      this.#isJoined = false
-      this.#waitingFor = 'the group is rebalancing'
-      telemetry.consumerState('joining')
-    })
+    consumer.on(consumer.events.REBALANCING, () => this.#move({ kind: 'rebalancing' }))
     consumer.on(consumer.events.FETCH, () => this.#showLife())
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       end({ kind: 'restart', reason: 'crash', error: payload.error })
     })
   }
 
-  /** The loop that is always there: it shows `/livez` that we live, and notices a consumer that does not. */
+  /** Shows `/livez` that this service is alive, and ends a consumer that has stalled. */
   #watch(ended: AbortSignal, end: (ending: Ending) => void): void {
     const { config, monitor, now } = this.#dependencies
     const watch = async () => {
@@ -229,9 +226,9 @@ export class WorkerConsumer implements Service {
         monitor.turned(this.name, WATCH_INTERVAL_MS)
         const silentMs = now() - this.#lastSignOfLifeMs
         if (
-          this.#isJoined &&
+          isJoined(this.#status) &&
           this.#partitions.length > 0 &&
-          !this.#hold.isPaused &&
+          this.#hold.kind !== 'paused' &&
           silentMs > config.stallTimeoutMs
         ) {
           end({
@@ -244,6 +241,16 @@ export class WorkerConsumer implements Service {
       }
     }
     watch().catch((error: unknown) => end({ kind: 'bug', error }))
+  }
+
+  #followHold(reason?: string): void {
+    this.#move({ kind: 'hold_changed', hold: this.#hold.kind }, reason)
+  }
+
+  #move(event: ConsumerEvent, reason?: string): void {
+    const from = this.#status
+    this.#status = nextStatus(from, event)
+    this.#dependencies.telemetry.consumerState(from.kind, this.#status.kind, reason)
   }
 
   #showLife(): void {

@@ -1,4 +1,4 @@
-/** An answer that is not the one asked for, in words for people. */
+/** A failed request; the message is shown to the user. */
 export class ApiError extends Error {
   constructor(status, message) {
     super(message)
@@ -10,20 +10,20 @@ const TOKEN_KEY = 'api-token'
 const TIMEOUT_MS = 10_000
 
 /**
- * The API of this origin. Without a token, or with one that is refused, `askForToken` is asked, once for all
- * requests that wait for it, and each of them is sent again.
+ * A client for the API of this origin. If a token is missing or rejected, it calls `askForToken` once for all waiting
+ * requests and then repeats them.
  */
 export function createApi(askForToken) {
   let token = readToken()
-  let asking
+  let pendingToken
 
   async function newToken(wasRefused) {
     token = await askForToken(wasRefused)
     storeToken(token)
-    asking = undefined
+    pendingToken = undefined
   }
 
-  /** The reply, if its status is 2xx or one of `accepted`. */
+  /** Resolves with the reply if its status is 2xx or in `accepted`. */
   async function open(path, { method = 'GET', body, headers = {}, accepted = [], signal } = {}) {
     for (;;) {
       const sent = token
@@ -40,14 +40,14 @@ export function createApi(askForToken) {
       })
       if (reply.ok || accepted.includes(reply.status)) return reply
       if (reply.status !== 401) throw await errorOf(reply)
-      // Another request may have brought a token meanwhile.
-      if (token === sent) await (asking ??= newToken(sent !== undefined))
+      // Another request may have obtained a new token in the meantime.
+      if (token === sent) await (pendingToken ??= newToken(sent !== undefined))
     }
   }
 
   return {
     open,
-    /** The JSON of the reply. */
+    /** Resolves with the JSON of the reply. */
     async ask(path, options = {}) {
       const reply = await open(path, { signal: AbortSignal.timeout(TIMEOUT_MS), ...options })
       return await reply.json()
@@ -65,7 +65,7 @@ async function send(path, init) {
     return await fetch(path, init)
   } catch (error) {
     if (error.name === 'AbortError') throw error
-    throw new ApiError(0, 'The service does not answer.')
+    throw new ApiError(0, 'The service is not responding.')
   }
 }
 
@@ -89,6 +89,6 @@ function storeToken(token) {
     if (token === undefined) sessionStorage.removeItem(TOKEN_KEY)
     else sessionStorage.setItem(TOKEN_KEY, token)
   } catch {
-    // Then it lasts as long as this page.
+    // Without storage the token lasts until the page is reloaded.
   }
 }

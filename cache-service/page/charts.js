@@ -2,19 +2,19 @@ import uPlot from './vendor/uplot/uPlot.esm.js'
 import { number } from './time.js'
 
 const KEPT_S = 15 * 60
-/** At first the charts show less, so that something is to be seen. */
+/** The charts begin with a shorter span, so that the first samples are visible. */
 const SHOWN_AT_LEAST_S = 2 * 60
 const HEIGHT = 132
 
 const CHARTS = [
-  { name: 'records', title: 'Messages', unit: 'a second', digits: 1 },
+  { name: 'records', title: 'Records', unit: 'per second', digits: 1 },
   { name: 'lag', title: 'Lag', unit: 'records behind', digits: 0 },
-  { name: 'deadLetters', title: 'Dead letters', unit: 'a minute', digits: 1 },
+  { name: 'deadLetters', title: 'Dead letters', unit: 'per minute', digits: 1 },
 ]
 
 /**
- * Three charts of the last minutes, in `container`. A sample is `{ records, lag, deadLetters }`, each a number,
- * or null if it is not known: then there is a gap.
+ * Three charts of the last minutes, in `container`. A sample is `{ records, lag, deadLetters }`: each a number, or null
+ * for a gap if it is unknown.
  */
 export function createCharts(container) {
   const times = []
@@ -54,7 +54,7 @@ export function createCharts(container) {
         describe(chart)
       }
     },
-    /** After the theme has changed: a canvas does not follow CSS. */
+    /** To call when the theme changes: a canvas does not follow CSS. */
     recolour: build,
   }
 }
@@ -85,7 +85,7 @@ function describe({ title, unit, digits, values, current, canvas }) {
   current.textContent = latest === null ? 'unknown' : number(latest, digits)
   canvas.ariaLabel =
     known.length === 0
-      ? `${title}: not known`
+      ? `${title}: unknown`
       : `${title}, ${unit}: ${current.textContent} now, between ${number(Math.min(...known), digits)} and ${number(Math.max(...known), digits)} since this page was opened`
 }
 

@@ -2,7 +2,7 @@ import { html, nothing, render } from './vendor/lit-html/lit-html.js'
 import { expiry, text } from './devices-view.js'
 import { ago, localTime } from './time.js'
 
-/** One device, in a dialog of the browser's own: it keeps the focus, gives it back, and closes by Escape. */
+/** One device in a native dialog, which traps the focus, restores it, and closes on Escape. */
 export function createDeviceDialog(dialog, { api, live, announce }) {
   let shown
   let copied = ''
@@ -17,7 +17,7 @@ export function createDeviceDialog(dialog, { api, live, announce }) {
 
   async function load(id) {
     const path = `/api/devices/${encodeURIComponent(id)}`
-    // Of a damaged device the hash is all that there is to see.
+    // For a corrupt device the hash is all there is to show.
     const [device, hash] = await Promise.allSettled([api.ask(path), api.ask(`${path}/hash`)])
     if (shown?.id === id) {
       const error = device.reason === undefined ? undefined : reasonText(device.reason)
@@ -27,7 +27,7 @@ export function createDeviceDialog(dialog, { api, live, announce }) {
   }
 
   async function copy(json) {
-    copied = (await toClipboard(json, dialog)) ? 'Copied' : 'Copying is not allowed here'
+    copied = (await toClipboard(json, dialog)) ? 'Copied' : 'The browser does not allow copying'
     announce(copied)
     draw(Date.now())
   }
@@ -49,7 +49,7 @@ export function createDeviceDialog(dialog, { api, live, announce }) {
       history.replaceState(null, '', `#device=${encodeURIComponent(id)}`)
       return load(id)
     },
-    /** After a change: as it is now. */
+    /** Loads the shown device again, after a change. */
     reload: () => (shown === undefined ? Promise.resolve() : load(shown.id)),
   }
 }
@@ -69,7 +69,7 @@ function deviceView(shown, { mark, nowMs, copied, copy, close }) {
 }
 
 function reasonText(error) {
-  return error.status === 404 ? 'There is no such device (any more).' : error.message
+  return error.status === 404 ? 'This device is not in the cache.' : error.message
 }
 
 function deviceFacts(device, fetchedMs, { mark, nowMs }) {
@@ -90,7 +90,7 @@ function deviceFacts(device, fetchedMs, { mark, nowMs }) {
         <tr>
           <th scope="col">Field</th>
           <th scope="col">Value</th>
-          <th scope="col">Kind</th>
+          <th scope="col">Type</th>
         </tr>
       </thead>
       <tbody>
@@ -118,7 +118,7 @@ function deviceFacts(device, fetchedMs, { mark, nowMs }) {
   `
 }
 
-/** As Redis holds it. */
+/** The hash exactly as Redis holds it. */
 function rawHash(hash, { copied, copy }) {
   const json = JSON.stringify(hash, null, 2)
   return html`
@@ -137,14 +137,14 @@ function typeOf(value) {
   return typeof value === 'string' ? 'text' : typeof value
 }
 
-/** Browsers allow the clipboard only to pages of https or localhost; elsewhere the old way still works. */
+/** Browsers allow the clipboard API only on https and localhost; elsewhere execCommand still works. */
 async function toClipboard(value, within) {
   if (navigator.clipboard !== undefined) {
     try {
       await navigator.clipboard.writeText(value)
       return true
     } catch {
-      // Not allowed: the old way.
+      // Not allowed: fall back to execCommand.
     }
   }
   const field = document.createElement('textarea')

@@ -1,23 +1,23 @@
 const MAX_REQUESTS = 20
 
 /**
- * The devices that the table shows: a page of those whose id begins with `match`. Pages of the API may be short,
- * and empty where few ids match: it asks on until something is found, the end is reached, or it took long.
+ * The devices in the table: a page of those whose id begins with `match`. Pages of the API may be short, or empty where
+ * few ids match: it requests further pages until it has a device, reaches the end, or has sent MAX_REQUESTS.
  */
 export function createDeviceList(api, changed) {
   const list = {
     match: '',
     limit: 25,
     rows: [],
-    /** By id: what is wrong with devices that can't be shown. */
-    damaged: new Map(),
-    /** Of the pages from the first to this one; undefined: the first. */
+    /** By id: why the device can't be shown. */
+    corrupt: new Map(),
+    /** Of the pages from the first to the current one; undefined: the first page. */
     cursors: [undefined],
     next: undefined,
     isLoading: false,
     error: undefined,
-    /** False: it gave up before it found anything. */
-    isWhole: true,
+    /** False: it stopped before it found a device or reached the end. */
+    isComplete: true,
   }
   let latest = 0
 
@@ -36,7 +36,7 @@ export function createDeviceList(api, changed) {
         isLoading: false,
         error: error.message,
         rows: [],
-        damaged: new Map(),
+        corrupt: new Map(),
         next: undefined,
       })
     }
@@ -45,7 +45,7 @@ export function createDeviceList(api, changed) {
 
   async function collect({ match, limit, cursors }) {
     const rows = []
-    const damaged = new Map()
+    const corrupt = new Map()
     let cursor = cursors.at(-1)
     for (let requests = 0; requests < MAX_REQUESTS; requests++) {
       const query = new URLSearchParams({ limit: String(limit) })
@@ -53,14 +53,14 @@ export function createDeviceList(api, changed) {
       if (cursor !== undefined) query.set('cursor', cursor)
       const page = await api.ask(`/api/devices?${query}`)
       rows.push(...page.devices.map((device) => ({ device, fetchedMs: Date.now() })))
-      for (const [id, { detail }] of Object.entries(page.errors ?? {})) damaged.set(id, detail)
+      for (const [id, { detail }] of Object.entries(page.errors ?? {})) corrupt.set(id, detail)
       cursor = page.next_cursor ?? undefined
       if (cursor === undefined || rows.length > 0) {
         rows.sort((a, b) => (a.device.device_id < b.device.device_id ? -1 : 1))
-        return { rows, damaged, next: cursor, isWhole: true }
+        return { rows, corrupt, next: cursor, isComplete: true }
       }
     }
-    return { rows, damaged, next: cursor, isWhole: false }
+    return { rows, corrupt, next: cursor, isComplete: false }
   }
 
   return {
@@ -82,7 +82,7 @@ export function createDeviceList(api, changed) {
       list.cursors.pop()
       return load()
     },
-    /** What a lookup found of the devices shown. */
+    /** @param found the result of a lookup of the shown devices, by id. */
     refresh(found, nowMs) {
       list.rows = list.rows.map((row) => {
         const device = found[row.device.device_id]

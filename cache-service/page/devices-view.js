@@ -26,7 +26,8 @@ export function devicesView({ list, live, nowMs, actions }) {
         ${PAGE_SIZES.map((size) => html`<option value=${size} ?selected=${size === list.limit}>${size}</option>`)}
       </select>
     </form>
-    ${latestChanges(live.latest(), nowMs, actions)} ${content(list, live, nowMs, actions)} ${damaged(list)}
+    ${latestChanges(live.latest(), nowMs, actions)} ${content(list, live, nowMs, actions)}
+    ${corruptNotice(list)}
     <div class="pager">
       <button type="button" ?disabled=${list.cursors.length === 1 || list.isLoading} @click=${actions.back}>
         Previous
@@ -70,7 +71,7 @@ function content(list, live, nowMs, actions) {
   if (list.error !== undefined) {
     return html`
       <div class="notice" role="alert">
-        <p>The devices can’t be shown. ${list.error}</p>
+        <p>The devices could not be loaded. ${list.error}</p>
         <button type="button" @click=${actions.reload}>Try again</button>
       </div>
     `
@@ -106,13 +107,13 @@ function content(list, live, nowMs, actions) {
   `
 }
 
-function damaged(list) {
-  if (list.damaged.size === 0) return nothing
+function corruptNotice(list) {
+  if (list.corrupt.size === 0) return nothing
   return html`
     <div class="notice">
-      <p>What Redis holds of these is damaged:</p>
+      <p>Redis holds corrupt data for these devices:</p>
       <ul>
-        ${[...list.damaged].map(([id, detail]) => html`<li><span class="id">${id}</span>: ${detail}</li>`)}
+        ${[...list.corrupt].map(([id, detail]) => html`<li><span class="id">${id}</span>: ${detail}</li>`)}
       </ul>
     </div>
   `
@@ -120,7 +121,7 @@ function damaged(list) {
 
 function whyEmpty(list) {
   if (list.isLoading) return 'Loading…'
-  if (!list.isWhole) return 'No match so far. Next looks further.'
+  if (!list.isComplete) return 'No match so far. Next continues the search.'
   if (list.match !== '') return `No device has an id that begins with “${list.match}”.`
   return list.cursors.length === 1 ? 'There are no devices yet.' : 'There are no more devices.'
 }

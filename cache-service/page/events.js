@@ -3,8 +3,8 @@ const FIRST_RETRY_MS = 500
 const LONGEST_RETRY_MS = 15_000
 
 /**
- * Follows server-sent events for ever, and resumes where it was after a loss. Not by EventSource: that can't
- * send a token.
+ * Follows server-sent events indefinitely and resumes after a lost connection. EventSource would not do: it cannot send
+ * a token.
  *
  * @param api see api.js
  * @param received called with each `{ type, data }`
@@ -16,25 +16,25 @@ export async function followEvents(api, path, { received, stateChanged }) {
   for (;;) {
     const connection = new AbortController()
     let watchdog
-    const sign = () => {
+    const restartWatchdog = () => {
       clearTimeout(watchdog)
       watchdog = setTimeout(() => connection.abort(), SILENCE_MS)
     }
     try {
-      sign()
+      restartWatchdog()
       const reply = await api.open(path, {
         signal: connection.signal,
         headers: { accept: 'text/event-stream', ...(lastId !== undefined && { 'last-event-id': lastId }) },
       })
       stateChanged('live')
       await readEvents(reply.body, (event) => {
-        sign()
+        restartWatchdog()
         retryMs = FIRST_RETRY_MS
         if (event.id !== undefined) lastId = event.id
         received(event)
       })
     } catch {
-      // Said by the state; the rest of the page says why.
+      // The Live changes tile shows the loss; the API tile and the notices show its cause.
     } finally {
       clearTimeout(watchdog)
     }
@@ -44,7 +44,7 @@ export async function followEvents(api, path, { received, stateChanged }) {
   }
 }
 
-/** Every event of a stream of text/event-stream, until it ends. */
+/** Calls `received` with every event of a text/event-stream body until the body ends. */
 export async function readEvents(body, received) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   let rest = ''

@@ -3,8 +3,9 @@ import { ago, localTime, number, span } from './time.js'
 
 const WORDS = { good: 'OK', bad: 'Problem', unknown: 'Unknown' }
 
-/** `health` is what poll-health.js collected. */
-export function healthView({ api, redis, workers, error, live }, nowMs) {
+/** @param health as page.js collects it. */
+export function healthView(health, nowMs) {
+  const { api, redis, workers, error, live } = health
   return html`
     <ul class="tiles">
       ${apiTile(api)} ${redisTile(redis)} ${workersTile(workers, error)} ${cacheTile(workers)}
@@ -26,8 +27,8 @@ function tile(title, grade, value, details = []) {
 }
 
 function apiTile(api) {
-  if (api === undefined) return tile('API', 'unknown', 'Asking…')
-  if (api === 'away') return tile('API', 'bad', 'Does not answer')
+  if (api === undefined) return tile('API', 'unknown', 'Checking…')
+  if (api === 'unreachable') return tile('API', 'bad', 'Not responding')
   return api.ready ? tile('API', 'good', 'Ready') : tile('API', 'bad', 'Not ready', api.reasons)
 }
 
@@ -38,7 +39,8 @@ function redisTile(redis) {
 
 function workersTile(workers, error) {
   if (workers === undefined) return tile('Workers', 'unknown', 'Unknown', error === undefined ? [] : [error])
-  if (workers.length === 0) return tile('Workers', 'bad', 'None reports', ['Nothing fills the cache now.'])
+  if (workers.length === 0)
+    return tile('Workers', 'bad', 'None reporting', ['Nothing is updating the cache.'])
   const ready = workers.filter((worker) => worker.ready).length
   const reasons = new Set(workers.flatMap((worker) => worker.reasons))
   const grade = ready === workers.length ? 'good' : 'bad'
@@ -50,7 +52,10 @@ function cacheTile(workers) {
   const counts = workers.map(({ devices }) => devices).filter((devices) => devices !== null)
   const details = counts.length === 0 ? [] : [`${number(Math.max(...counts))} devices`]
   if (workers.some(({ rebuilding }) => rebuilding))
-    return tile('Cache', 'bad', 'Rebuilding', [...details, 'Devices may be missing until it is done.'])
+    return tile('Cache', 'bad', 'Rebuilding', [
+      ...details,
+      'Devices may be missing until the rebuild is complete.',
+    ])
   return workers.length === 0
     ? tile('Cache', 'unknown', 'Unknown')
     : tile('Cache', 'good', 'Complete', details)
@@ -66,32 +71,32 @@ function lagTile(workers) {
     'Lag',
     oldest > 60 ? 'bad' : 'good',
     value,
-    oldest < 1 ? [] : [`The oldest waits since ${span(oldest)}`],
+    oldest < 1 ? [] : [`The oldest has been waiting for ${span(oldest)}`],
   )
 }
 
 function liveTile(live) {
   if (live === 'live') return tile('Live changes', 'good', 'Following')
   return live === 'lost'
-    ? tile('Live changes', 'bad', 'Connection lost', ['Trying again.'])
+    ? tile('Live changes', 'bad', 'Connection lost', ['Reconnecting…'])
     : tile('Live changes', 'unknown', 'Connecting…')
 }
 
 function workersTable(workers, nowMs) {
   return html`
     <details class="workers">
-      <summary>${workers.length === 1 ? 'The worker' : `The ${workers.length} workers`}</summary>
+      <summary>${workers.length === 1 ? '1 worker' : `${workers.length} workers`}</summary>
       <div class="scroll" role="region" aria-label="Workers" tabindex="0">
         <table>
           <caption class="hidden">
-            Workers that reported in the last seconds
+            Workers that reported recently
           </caption>
           <thead>
             <tr>
               <th scope="col">Worker</th>
               <th scope="col">State</th>
               <th scope="col">Version</th>
-              <th scope="col" class="number">Messages/s</th>
+              <th scope="col" class="number">Records/s</th>
               <th scope="col" class="number">Lag</th>
               <th scope="col" class="number">Partitions</th>
               <th scope="col">Started</th>

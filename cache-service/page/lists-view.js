@@ -2,11 +2,12 @@ import { html } from './vendor/lit-html/lit-html.js'
 import { repeat } from './vendor/lit-html/directives/repeat.js'
 import { ago, localTime } from './time.js'
 
-/** @param view `{ latest, error }`, newest first */
+/** @param view `{ latest, error }`, the newest dead letter first */
 export function deadLettersView({ latest, error }, nowMs) {
-  if (error !== undefined) return html`<p class="notice" role="alert">They can’t be shown. ${error}</p>`
+  if (error !== undefined)
+    return html`<p class="notice" role="alert">The dead letters could not be loaded. ${error}</p>`
   if (latest === undefined) return html`<p class="empty">Loading…</p>`
-  if (latest.length === 0) return html`<p class="empty">None. Every record could be applied.</p>`
+  if (latest.length === 0) return html`<p class="empty">The running workers report no dead letters.</p>`
   return html`
     <div class="scroll" role="region" aria-label="Dead letters" tabindex="0">
       <table class="stacked" role="table">
@@ -36,9 +37,10 @@ export function deadLettersView({ latest, error }, nowMs) {
   `
 }
 
-/** @param state `{ entries, error }`: `[type, { updated, valid, values }]`, by type */
+/** @param state `{ entries, error, marks }`; an entry is `[type, { updated, valid, values }]`, sorted by type */
 export function stateView({ entries, error, marks }, nowMs) {
-  if (error !== undefined) return html`<p class="notice" role="alert">It can’t be shown. ${error}</p>`
+  if (error !== undefined)
+    return html`<p class="notice" role="alert">The state could not be loaded. ${error}</p>`
   if (entries === undefined) return html`<p class="empty">Loading…</p>`
   if (entries.length === 0) return html`<p class="empty">Nothing has been published yet.</p>`
   return html`
@@ -68,6 +70,6 @@ function facts(value, nowMs) {
   const { updated, valid } = value
   const when =
     typeof updated === 'string' && !Number.isNaN(Date.parse(updated)) ? `updated ${ago(updated, nowMs)}` : ''
-  const validity = valid === true ? 'valid' : valid === false ? 'not valid' : ''
+  const validity = valid === true ? 'valid' : valid === false ? 'invalid' : ''
   return [when, validity].filter((part) => part !== '').join(', ')
 }

@@ -4,19 +4,19 @@ const LATEST_KEPT = 6
 const LOOKUP_MAX = 1_000
 
 /**
- * Turns hints about devices into news: which changed, which are gone, and, of those that are shown, their new
- * metadata. Hints come many at a time and say only ids, and of a busy fleet not all of them: they are collected,
- * and looked up together.
+ * Turns hints about devices into visible changes: marks the changed and deleted devices, and loads the new metadata of
+ * those on the screen. Hints arrive in bursts and carry only ids, in a busy fleet not even all of them, so they are
+ * collected and looked up together.
  *
- * @param shownIds the ids on the screen
- * @param updatedOf the `last_updated` of one of them, as it is shown
- * @param refreshed called with what a lookup found, by id
+ * @param shownIds returns the ids on the screen
+ * @param updatedOf returns the displayed `last_updated` of such an id
+ * @param refreshed called with the devices that a lookup found, by id
  */
 export function createLiveChanges(api, { shownIds, updatedOf, refreshed, changed, announce }) {
   const marks = new Map()
   let latest = []
   let hints = new Map()
-  let areSomeUnnamed = false
+  let hasUnnamedChanges = false
   let timer
 
   async function settle() {
@@ -24,10 +24,10 @@ export function createLiveChanges(api, { shownIds, updatedOf, refreshed, changed
     const named = hints
     const shown = shownIds()
     const toLookUp = shown.filter((id) =>
-      areSomeUnnamed ? named.get(id) !== 'deleted' : named.get(id) === 'changed',
+      hasUnnamedChanges ? named.get(id) !== 'deleted' : named.get(id) === 'changed',
     )
     hints = new Map()
-    areSomeUnnamed = false
+    hasUnnamedChanges = false
     mark(named)
     const marked = shown.filter((id) => named.has(id))
     if (marked.length === 1) announce(`${marked[0]} ${named.get(marked[0])}`)
@@ -51,25 +51,25 @@ export function createLiveChanges(api, { shownIds, updatedOf, refreshed, changed
         method: 'POST',
         body: { ids: ids.slice(0, LOOKUP_MAX) },
       })
-      const changedToo = ids.filter((id) => {
+      const lateChanges = ids.filter((id) => {
         const before = updatedOf(id)
         return before !== undefined && found[id] !== undefined && found[id].last_updated !== before
       })
-      mark(new Map(changedToo.map((id) => [id, 'changed'])))
+      mark(new Map(lateChanges.map((id) => [id, 'changed'])))
       refreshed(found, Date.now())
     } catch {
-      // The mark stays; the next change, or loading the page again, brings the rest.
+      // The mark stays; the next change or a reload brings the metadata.
     }
   }
 
   return {
-    /** @param more how many changes besides those of `ids` there were */
+    /** @param more the number of further changes, whose ids are not in `ids` */
     hint(kind, ids, more) {
       for (const id of ids) hints.set(id, kind)
-      if (more > 0) areSomeUnnamed = true
+      if (more > 0) hasUnnamedChanges = true
       timer ??= setTimeout(settle, COLLECT_MS)
     },
-    /** 'changed' or 'deleted' for some seconds after it was. */
+    /** 'changed' or 'deleted', for a few seconds after the hint. */
     markOf(id, nowMs) {
       const found = marks.get(id)
       return found !== undefined && nowMs - found.atMs <= SHOWN_MS ? found.kind : undefined

@@ -82,7 +82,7 @@ function draw() {
 
 let announcement = ''
 let announcing
-/** Tells who listens instead of looking: the latest, at once or in some seconds; not every one of a busy fleet. */
+/** For screen readers: announces the latest message, at most one every few seconds. */
 function announce(message) {
   announcement = message
   if (announcing !== undefined) return
@@ -104,7 +104,7 @@ async function pollHealth() {
     api.ask('/readyz', { accepted: [503] }),
     api.ask('/health', { accepted: [503] }),
   ])
-  health.api = ready.status === 'fulfilled' ? ready.value : 'away'
+  health.api = ready.status === 'fulfilled' ? ready.value : 'unreachable'
   health.redis = redis.status === 'fulfilled' ? redis.value.redis : undefined
 }
 
@@ -151,7 +151,7 @@ async function loadState() {
   draw()
 }
 
-/** Again and again, each time `everyMs` after the last has ended. */
+/** Repeats `turn` indefinitely, `everyMs` after the previous one has ended. */
 async function poll(everyMs, turn) {
   for (;;) {
     await turn()
@@ -168,7 +168,7 @@ function received({ type, data: json }) {
     loadState()
   }
   if (type === 'reset') {
-    announce('Some changes were missed: they are loaded again')
+    announce('Some changes were missed; reloading')
     if (data.streams.includes('update')) loadState()
     if (data.streams.includes('device')) {
       list.load()
@@ -200,7 +200,7 @@ poll(SAMPLE_MS, pollDeadLetters)
 followEvents(api, '/api/events?events=device,update', {
   received,
   stateChanged(now) {
-    // A change while nobody listened may have gone by: the resume brings it, or a reset.
+    // Changes during a lost connection are not missed: the resumed stream sends them, or a reset.
     health.live = now
     draw()
   },

@@ -1,7 +1,7 @@
 const root = document.documentElement
 const systemIsDark = matchMedia('(prefers-color-scheme: dark)')
 
-/** The button says whether it is dark. Until it is pressed the system decides. */
+/** The button shows whether the theme is dark. Until it is pressed, the system decides. */
 export function startThemeToggle(button, changed) {
   const isDark = () =>
     root.dataset.theme === undefined ? systemIsDark.matches : root.dataset.theme === 'dark'
@@ -12,7 +12,7 @@ export function startThemeToggle(button, changed) {
     try {
       localStorage.setItem('theme', root.dataset.theme)
     } catch {
-      // Then it lasts as long as this page.
+      // Without storage the choice lasts until the page is reloaded.
     }
     show()
     changed()

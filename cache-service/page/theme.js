@@ -1,7 +1,7 @@
-// Before the first paint, hence no module: the theme that was chosen here last.
+// Applies the stored theme before the first paint, so this script is not a module.
 try {
   const theme = localStorage.getItem('theme')
   if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme
 } catch {
-  // Storage may be forbidden; then it is the system's theme.
+  // Storage may be forbidden; then the system's theme applies.
 }

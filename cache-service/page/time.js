@@ -2,7 +2,7 @@ const MINUTE = 60
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-/** Seconds in words that fit a table: `12 s`, `3 min`, `5 h`, `2 days`. */
+/** A duration that fits a table cell: `12 s`, `3 min`, `5 h`, `2 days`. */
 export function span(seconds) {
   const s = Math.max(0, Math.floor(seconds))
   if (s < MINUTE) return `${s} s`
@@ -12,7 +12,7 @@ export function span(seconds) {
   return days === 1 ? '1 day' : `${number(days)} days`
 }
 
-/** How long ago; a clock that is ahead of ours is `now`. */
+/** How long ago a time was; a time in the future is `now`. */
 export function ago(time, nowMs) {
   const ms = Date.parse(time)
   if (Number.isNaN(ms)) return 'unknown'
@@ -20,7 +20,7 @@ export function ago(time, nowMs) {
   return seconds < 1 ? 'now' : `${span(seconds)} ago`
 }
 
-/** In the reader's zone, to the second. */
+/** In the time zone of the browser, to the second. */
 export function localTime(time) {
   const ms = Date.parse(time)
   return Number.isNaN(ms) ? time : new Date(ms).toLocaleString(undefined, { timeZoneName: 'short' })

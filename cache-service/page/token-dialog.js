@@ -1,12 +1,12 @@
-/** Asks a person for a token until there is one; resolves with it. */
+/** Shows the dialog until a token is entered; resolves with the token. */
 export function askForToken(dialog, wasRefused) {
   const form = dialog.querySelector('form')
   const input = form.elements.namedItem('token')
   const reason = dialog.querySelector('#token-reason')
-  if (wasRefused) reason.textContent = 'The service does not accept this token. Another one, please.'
+  if (wasRefused) reason.textContent = 'The service rejected this token. Enter another one.'
   input.value = ''
   return new Promise((resolve) => {
-    const cancel = (event) => event.preventDefault() // without a token there is nothing to see
+    const cancel = (event) => event.preventDefault() // without a token the page has nothing to show
     const submit = () => {
       dialog.removeEventListener('cancel', cancel)
       form.removeEventListener('submit', submit)

@@ -26,40 +26,40 @@ export type UpdateApplierTelemetry = {
 export type UpdateApplierDependencies = {
   readonly writer: StateWriter
   readonly lease: Lease
-  /** Without a subscription we have nothing to append, and must leave it to others. */
+  /** Without a subscription this process receives no updates, and must not hold the lease. */
   readonly isSubscribed: () => boolean
   readonly isProtected: (key: string) => boolean
-  /** Read every value back and compare. */
+  /** Reads every value back and compares it. */
   readonly validate: boolean
   readonly telemetry: UpdateApplierTelemetry
   readonly monitor: LoopMonitor
 }
 
-/** A dead holder is noticed after this at the latest; it renews three times as often. */
+/** The time after which the lease of a dead holder expires. A live holder extends it three times as often. */
 export const UPDATER_LEASE_MS = 9_000
 const RENEW_INTERVAL_MS = UPDATER_LEASE_MS / 3
 
-/** What waits while Redis is slow: beyond it the newest is dropped, as if it had never been received. */
+/** Bounds for the messages that wait while Redis is slow. Beyond them, new messages are dropped. */
 const MAX_PENDING = 10_000
 const MAX_PENDING_BYTES = 64 * 1024 * 1024
 
 /**
- * Messages of the update channel → values in Redis, one after the other, in the order in which they came.
+ * Writes the messages of the update channel to Redis as values, one at a time, in the order in which they arrived.
  *
- * Every updater sets every value. Only the holder of the lease appends to the stream, in the same step, so that
- * each update is there once. Whenever an update may have been missed by the stream (another held the lease, the
- * subscription was lost, Redis failed) a gap is *owed*: it goes into the stream before anything else does.
+ * Every updater sets every value. Only the holder of the lease appends the update to the stream, in the same atomic
+ * step, so that each update is in the stream once. Whenever the stream may have missed an update (another process held
+ * the lease, the subscription was lost, Redis failed), a gap is *owed*: it is appended before anything else.
  */
 export class UpdateApplier {
   readonly #dependencies: UpdateApplierDependencies
-  /** The last of the tasks, which run one at a time. It never rejects. */
+  /** The last task. Tasks run one at a time. It never rejects. */
   #tail: Promise<void> = Promise.resolve()
   #pending = 0
   #pendingBytes = 0
   #isHolder = false
   #gapOwed: GapReason | undefined
   #isClosing = false
-  /** Redis failed while we were closing: what still waits would only wait longer. */
+  /** Redis failed while this was closing: the remaining messages are dropped rather than waited for. */
   #hasGivenUp = false
 
   constructor(dependencies: UpdateApplierDependencies) {
@@ -75,7 +75,7 @@ export class UpdateApplier {
     }
     this.#pending++
     this.#pendingBytes += message.length
-    void this.#inTurn(async () => {
+    void this.#enqueue(async () => {
       try {
         if (this.#hasGivenUp) telemetry.updateDropped(this.#pending)
         else await this.#apply(message)
@@ -90,31 +90,31 @@ export class UpdateApplier {
     this.#gapOwed ??= 'subscription_lost'
   }
 
-  /** At once, instead of when the lease is next renewed. */
+  /** Tries to take the lease immediately rather than at the next interval. */
   subscribed(): void {
-    void this.#inTurn(() => this.#keepLease())
+    void this.#enqueue(() => this.#keepLease())
   }
 
-  /** Keeps the lease, or waits for it. */
+  /** Extends the lease, or takes it when it becomes free. */
   service(): Service {
     return createLoop({
       name: 'updater lease',
       everyMs: RENEW_INTERVAL_MS,
       monitor: this.#dependencies.monitor,
-      turn: () => this.#inTurn(() => this.#keepLease()),
+      turn: () => this.#enqueue(() => this.#keepLease()),
       failed: (error) => this.#dependencies.telemetry.loopFailed('updater lease', error),
     })
   }
 
-  /** Applies what has been received, or as much of it as Redis takes; then lets another have the lease. */
+  /** Applies the messages received so far, unless Redis fails, and then releases the lease. */
   async close(): Promise<void> {
     this.#isClosing = true
     await this.#tail
-    // Best effort: without Redis it runs out by itself.
+    // Best effort: without Redis, the lease expires by itself.
     if (this.#isHolder) await this.#dependencies.lease.release().catch(() => undefined)
   }
 
-  #inTurn(task: () => Promise<void>): Promise<void> {
+  #enqueue(task: () => Promise<void>): Promise<void> {
     const done = this.#tail.then(task)
     this.#tail = done.catch((error: unknown) => this.#dependencies.telemetry.loopFailed('updates', error))
     return this.#tail
@@ -150,7 +150,7 @@ export class UpdateApplier {
       telemetry.updateApplied(update.type, written.isAppended)
       if (validate) telemetry.updateValidated(update.type)
     } catch (error) {
-      // It may be set and appended, or not.
+      // The value may have been set and the update appended, or not.
       this.#gapOwed ??= 'redis_failed'
       this.#hasGivenUp = this.#isClosing
       telemetry.updateFailed(update.type, redisError(error))
@@ -168,7 +168,7 @@ export class UpdateApplier {
     }
     if (!this.#isHolder) telemetry.leaseTaken()
     this.#isHolder = true
-    // Also if it was ours once and ran out: another may have held it in between.
+    // Also if our own lease had expired: another process may have held it in between.
     if (!wasHolder) this.#gapOwed ??= 'takeover'
     const gap = this.#gapOwed
     if (gap !== undefined && (await writer.appendGap(gap))) this.#settleGap(gap)

@@ -12,11 +12,13 @@ const LONGEST_RECONNECT_MS = 2_000
 const FIRST_RECONNECT_MS = 50
 
 /**
- * A connection that never hangs and never gives up: a command is answered or rejected within
- * `config.timeoutMs`, at once if there is no connection, and ioredis reconnects in the background for ever.
+ * A connection that never hangs and never gives up: a command is answered or rejected within `config.timeoutMs`, and
+ * immediately if there is no connection; ioredis reconnects in the background without limit.
  *
- * A rejected write may still be applied later (the server may have had it). Only because applying is taking a
- * maximum may it be sent again.
+ * A rejected write may still be applied later, because the server may have received it. It may be sent again only
+ * because applying a record takes a maximum.
+ *
+ * @param name shown by CLIENT LIST.
  */
 export function createRedis(
   config: RedisConfig,
@@ -25,17 +27,17 @@ export function createRedis(
   random: () => number,
 ): Redis {
   const redis = new Redis({ ...connectionOptions(config, random), connectionName: name, lazyConnect: true })
-  let isRefused = false
-  redis.on('connect', () => (isRefused = false))
+  let isDatabaseRefused = false
+  redis.on('connect', () => (isDatabaseRefused = false))
   redis.on('error', (error) => {
     telemetry.redisFailed(redisError(error))
     if (!isRefusedDatabase(error)) return
-    // ioredis would go on in database 0, and says that it is ready all the same.
-    isRefused = true
+    // ioredis would continue with database 0, and report that it is ready.
+    isDatabaseRefused = true
     redis.disconnect(true)
   })
   redis.on('ready', () => {
-    if (!isRefused) telemetry.redisConnected(`${config.host}:${config.port}/${config.db}`)
+    if (!isDatabaseRefused) telemetry.redisConnected(`${config.host}:${config.port}/${config.db}`)
   })
   return redis
 }
@@ -64,20 +66,20 @@ function connectionOptions(config: RedisConfig, random: () => number) {
     socketTimeout: config.timeoutMs,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
-    // LOADING is an answer like others; the check would need the right to call INFO besides.
+    // LOADING is handled like any other error reply, and the check would need the permission for INFO.
     enableReadyCheck: false,
     retryStrategy: (attempt: number) =>
       FIRST_RECONNECT_MS + Math.min(LONGEST_RECONNECT_MS, backoffMs(Math.min(attempt, 10), random())),
-    // The primary has moved: close, and look for it again.
+    // The primary has moved: reconnect to find it.
     reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 1 : false),
   } satisfies RedisOptions
 }
 
 /**
- * Starts connecting; resolves when the first attempt has ended, well or not. Whether Redis is there, and takes
- * writes, is seen by the first write.
+ * Starts connecting. Resolves when the first attempt has ended, successful or not; the first command shows whether Redis
+ * works.
  */
 export async function startConnecting(redis: Redis): Promise<void> {
-  // A failure also reaches the 'error' listener, which speaks of it.
+  // A failure also reaches the 'error' listener, which logs it.
   await redis.connect().catch(() => undefined)
 }

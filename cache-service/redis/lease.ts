@@ -1,25 +1,21 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../shared/errors.ts'
-import { createScriptRunner, readScript } from './script.ts'
+import { redisReply } from './reply.ts'
+import { createScriptRunner } from './script.ts'
 
-/** Something that one process at a time may do. It ends by itself if its holder dies. */
+/** Lets one process at a time do something. It expires by itself if its holder dies. Rejects with a ServiceError. */
 export type Lease = {
-  /** True if it is ours now: taken, or held already and prolonged. */
+  /** Takes the lease, or extends it if we already hold it. Resolves with true if we now hold it. */
   acquire(): Promise<boolean>
   release(): Promise<void>
 }
 
 export function createLease(redis: Redis, key: string, holder: string, ttlMs: number): Lease {
-  const releaseLease = createScriptRunner(redis, readScript(new URL('./release-lease.lua', import.meta.url)))
+  const releaseLease = createScriptRunner(redis, new URL('./release-lease.lua', import.meta.url))
   return {
     async acquire() {
-      try {
-        if ((await redis.set(key, holder, 'PX', ttlMs, 'NX')) === 'OK') return true
-        if ((await redis.get(key)) !== holder) return false
-        return (await redis.pexpire(key, ttlMs)) === 1
-      } catch (error) {
-        throw redisError(error)
-      }
+      if ((await redisReply(redis.set(key, holder, 'PX', ttlMs, 'NX'))) === 'OK') return true
+      if ((await redisReply(redis.get(key))) !== holder) return false
+      return (await redisReply(redis.pexpire(key, ttlMs))) === 1
     },
     async release() {
       await releaseLease([{ keys: [key], args: [holder] }])

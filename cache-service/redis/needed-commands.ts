@@ -11,7 +11,7 @@ import {
   UPDATER_LEASE_KEY,
   WORKERS_KEY,
 } from '../../shared/contract/keys.ts'
-import { answered } from './answered.ts'
+import { redisReply } from './reply.ts'
 
 export type CommandRole = 'worker' | 'api' | 'kv-updater'
 
@@ -149,7 +149,7 @@ export async function askPermissions(
       const answer = await redis.acl('DRYRUN', user, ...command.call)
       return answer === 'OK' ? permission(command, true) : permission(command, false, String(answer))
     })
-    return { user, way: 'ACL DRYRUN', permissions: await answered(Promise.all(answers)) }
+    return { user, way: 'ACL DRYRUN', permissions: await redisReply(Promise.all(answers)) }
   }
   const name = user ?? redis.options.username ?? 'default'
   const isQueueing = await isPermitted(() => redis.call('MULTI'))
@@ -159,7 +159,7 @@ export async function askPermissions(
       ? await trySending(redis, command)
       : permission(command, undefined)
   })
-  const tried = await answered(Promise.all(permissions))
+  const tried = await redisReply(Promise.all(permissions))
   // A denied command aborts the transaction, which is discarded in any case.
   if (isQueueing) await redis.call('DISCARD').catch(() => undefined)
   const all = []

@@ -1,57 +1,46 @@
 import { readFileSync } from 'node:fs'
 import type { Redis } from 'ioredis'
 import { redisError } from '../../shared/errors.ts'
+import { pipelineReplies, redisReply } from './reply.ts'
 
 export type ScriptInvocation = {
   readonly keys: readonly string[]
   readonly args: readonly (string | number)[]
 }
 
-/** A Lua script; each lies beside its caller. */
-export type Script = { readonly source: string }
-
-/** @param url of the `.lua` file. */
-export function readScript(url: URL): Script {
-  return { source: readFileSync(url, 'utf8') }
-}
-
 /**
- * Runs a script, any number of invocations in one round trip. The server forgets scripts (restart, failover,
- * SCRIPT FLUSH): then it is loaded, and everything is sent again, which every script here allows.
+ * Runs a Lua script: any number of invocations in one round trip, one reply each.
  *
- * @throws ServiceError for the first invocation that failed; others may have been applied.
+ * The server forgets its scripts at a restart, a failover and SCRIPT FLUSH. The script is then loaded again and all
+ * invocations are repeated, so every script here must tolerate being run twice.
+ *
+ * @param url of the `.lua` file, which lies beside its caller.
+ * @returns a function that rejects with a ServiceError for the first invocation that failed; the others may have
+ * been applied.
  */
-export function createScriptRunner(redis: Redis, script: Script) {
+export function createScriptRunner(redis: Redis, url: URL) {
+  const source = readFileSync(url, 'utf8')
   let sha: string | undefined
 
   async function load(): Promise<string> {
-    return String(await redis.script('LOAD', script.source))
+    return String(await redisReply(redis.script('LOAD', source)))
   }
 
   async function attempt(invocations: readonly ScriptInvocation[], digest: string): Promise<unknown[]> {
     const pipeline = redis.pipeline()
     for (const { keys, args } of invocations) pipeline.evalsha(digest, keys.length, ...keys, ...args)
-    const replies = await pipeline.exec()
-    // A pipeline resolves even if every command in it failed.
-    return (replies ?? []).map(([error, reply]) => {
-      if (error !== null) throw redisError(error)
-      return reply
-    })
+    return await pipelineReplies(pipeline)
   }
 
   return async function run(invocations: readonly ScriptInvocation[]): Promise<unknown[]> {
     if (invocations.length === 0) return []
+    sha ??= await load()
     try {
-      sha ??= await load()
-      try {
-        return await attempt(invocations, sha)
-      } catch (error) {
-        if (redisError(error).code !== 'NOSCRIPT') throw error
-        sha = await load()
-        return await attempt(invocations, sha)
-      }
+      return await attempt(invocations, sha)
     } catch (error) {
-      throw redisError(error)
+      if (redisError(error).code !== 'NOSCRIPT') throw error
+      sha = await load()
+      return await attempt(invocations, sha)
     }
   }
 }

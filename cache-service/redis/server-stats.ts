@@ -1,38 +1,30 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../shared/errors.ts'
 import type { ServerStatsReader } from '../core/server-stats.ts'
+import { redisReply } from './reply.ts'
 
-/** What Redis says of itself, by INFO and DBSIZE. */
+/** The server's own statistics, from INFO and DBSIZE. Rejects with a ServiceError. */
 export function createServerStatsReader(redis: Redis): ServerStatsReader {
   return {
     async ping() {
-      try {
-        await redis.ping()
-      } catch (error) {
-        throw redisError(error)
-      }
+      await redisReply(redis.ping())
     },
     async read() {
-      try {
-        const [info, keys] = await Promise.all([redis.info(), redis.dbsize()])
-        const text = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
-        const number = (name: string) => Number(text(name)) || 0
-        const hits = number('keyspace_hits')
-        const misses = number('keyspace_misses')
-        return {
-          redis_version: text('redis_version'),
-          uptime_in_seconds: number('uptime_in_seconds'),
-          connected_clients: number('connected_clients'),
-          used_memory: number('used_memory'),
-          used_memory_human: text('used_memory_human'),
-          total_commands_processed: number('total_commands_processed'),
-          keyspace_hits: hits,
-          keyspace_misses: misses,
-          hit_rate: hits + misses === 0 ? 0 : Math.round((hits / (hits + misses)) * 10_000) / 100,
-          total_keys: keys,
-        }
-      } catch (error) {
-        throw redisError(error)
+      const [info, keys] = await redisReply(Promise.all([redis.info(), redis.dbsize()]))
+      const text = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
+      const number = (name: string) => Number(text(name)) || 0
+      const hits = number('keyspace_hits')
+      const misses = number('keyspace_misses')
+      return {
+        redis_version: text('redis_version'),
+        uptime_in_seconds: number('uptime_in_seconds'),
+        connected_clients: number('connected_clients'),
+        used_memory: number('used_memory'),
+        used_memory_human: text('used_memory_human'),
+        total_commands_processed: number('total_commands_processed'),
+        keyspace_hits: hits,
+        keyspace_misses: misses,
+        hit_rate: hits + misses === 0 ? 0 : Math.round((hits / (hits + misses)) * 10_000) / 100,
+        total_keys: keys,
       }
     },
   }

@@ -1,18 +1,19 @@
 import type { ApiConfig } from '../config/config.ts'
-import { messageOf, type ServiceError } from '../../shared/errors.ts'
+import type { ServiceError } from '../../shared/errors.ts'
 import { isProtectedKey } from '../core/cache-queue/protected-keys.ts'
-import { isLoopbackName, type Access } from '../http/hooks/access.ts'
+import { createAccess } from '../http/hooks/access.ts'
 import { createApiServer } from '../http/api-server.ts'
 import type { ApiServer } from '../http/api-server-types.ts'
+import { listen } from '../http/listen.ts'
 import { registerDeviceRoutes } from '../http/routes/devices.ts'
 import { EVENT_HUB_LIMITS } from '../http/routes/event-hub.ts'
 import { registerEventRoutes } from '../http/routes/events.ts'
 import { registerPageRoutes } from '../http/routes/page.ts'
 import { registerCacheQueueRoutes } from '../http/cache-queue/routes.ts'
 import { registerStateRoutes } from '../http/routes/state.ts'
-import { openTokenFile, type TokenFile } from '../http/token-file.ts'
+import { openTokenFile } from '../http/tokens.ts'
 import { registerWorkerRoutes } from '../http/routes/workers.ts'
-import { OperatorError, type Service } from '../lifecycle/service.ts'
+import type { Service } from '../lifecycle/service.ts'
 import { settledWithin } from '../lifecycle/sleep.ts'
 import { createCacheValues } from '../redis/cache-queue/cache-values.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
@@ -20,15 +21,16 @@ import { createDeviceReader } from '../redis/devices/device-reader.ts'
 import { EventFollower } from '../redis/events/event-follower.ts'
 import { announceListening, createEventStreams } from '../redis/events/event-streams.ts'
 import { createPubsubAdmin } from '../redis/cache-queue/pubsub-admin.ts'
-import { ReadProbe } from '../redis/read-probe.ts'
+import { createReadProbe } from '../redis/probe.ts'
 import { createServerStatsReader } from '../redis/server-stats.ts'
 import { createStateStore } from '../redis/events/state-store.ts'
 import { createWorkerReports } from '../redis/workers/worker-reports.ts'
-import { createApiTelemetry } from '../telemetry/api-telemetry.ts'
+import { createApiTelemetry, type ApiTelemetry } from '../telemetry/api-telemetry.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 
 const FIRST_CONNECT_MS = 1_000
+const PROBE_INTERVAL_MS = 1_000
 const TOKENS_INTERVAL_MS = 2_000
 const LISTENING_TTL_MS = 15_000
 const LONGEST_BLOCK_MS = 5_000
@@ -39,7 +41,8 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   const { metrics, monitor, now, random, releases } = parts
   const telemetry = createApiTelemetry(log, metrics, now)
   releases.push('api', () => telemetry.stopped())
-  const tokens = config.api.auth === 'token' ? await openTokens(config.api, telemetry) : undefined
+  const { auth, tokensFile = '' } = config.api
+  const tokens = auth === 'token' ? await openTokenFile(tokensFile, telemetry) : undefined
 
   const connect = (connection: string) => {
     const redisTelemetry = {
@@ -50,15 +53,15 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     releases.push(`Redis for ${connection}`, () => redis.disconnect())
     return redis
   }
-  // Apart, so that what is slow in one of them (a scan, a blocked read) is not waited for in the others.
+  // Separate connections, so that a slow command on one of them (a scan, a blocking read) does not delay the others.
   const reading = connect('api')
   const cacheRedis = connect('cache')
   const following = connect('events')
   const connecting = Promise.all([reading, cacheRedis, following].map(startConnecting))
 
-  const probe = new ReadProbe(
+  const probe = createReadProbe(
     reading,
-    { redisWorks: telemetry.redisWorks, probeFailed: (error) => telemetry.redisFailed('api', error) },
+    { redisWorks: telemetry.redisWorks, redisFailed: (error) => telemetry.redisFailed('api', error) },
     now,
   )
   const follower = new EventFollower({
@@ -75,9 +78,9 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   ]
   const server = await createApiServer({
     version: context.version,
-    // What the framework itself tells of is not for people.
+    // The framework's own info and debug lines are of no use to operators.
     log: log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level }),
-    access: accessOf(config.api, tokens, now),
+    access: createAccess(config.api, tokens, now),
     limits: {
       maxConcurrentRequests: config.api.maxConcurrentRequests,
       requestsPerMinute: config.api.rateLimitPerMinute,
@@ -85,16 +88,45 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     corsOrigins: config.api.corsOrigins,
     monitor,
     checks,
-    telemetry: telemetry,
+    telemetry,
   })
+  registerRoutes(server, { api: config.api, reading, cacheRedis, follower, telemetry, now })
+  releases.push('api server', () => server.close())
+
+  // A healthy start is quiet and quick, and the first request finds its connection open.
+  await settledWithin(connecting, FIRST_CONNECT_MS)
+  telemetry.started({
+    version: context.version,
+    url: await listen(server, 'API_HOST:PORT', config.api),
+    auth: auth ?? 'off',
+    redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
+  })
+  const services: Service[] = [probe.service(PROBE_INTERVAL_MS, monitor), follower]
+  if (tokens !== undefined) services.push(tokens.service(TOKENS_INTERVAL_MS, monitor))
+  return { services, checks }
+}
+
+type RouteParts = {
+  readonly api: ApiConfig
+  readonly reading: ReturnType<typeof createRedis>
+  readonly cacheRedis: ReturnType<typeof createRedis>
+  readonly follower: EventFollower
+  readonly telemetry: ApiTelemetry
+  readonly now: () => number
+}
+
+function registerRoutes(
+  server: ApiServer,
+  { api, cacheRedis, follower, now, reading, telemetry }: RouteParts,
+): void {
   const reports = createWorkerReports(reading, now)
-  const state = createStateStore(reading, config.api.stateTypes)
+  const state = createStateStore(reading, api.stateTypes)
   const streams = createEventStreams(reading)
-  const isProtected = (key: string) => isProtectedKey(key, config.api.protectedPrefixes)
+  const isProtected = (key: string) => isProtectedKey(key, api.protectedPrefixes)
   registerDeviceRoutes(server, {
     devices: createDeviceReader(reading),
     isRebuilding: () => reports.isRebuilding(),
-    telemetry: telemetry,
+    telemetry,
   })
   registerStateRoutes(server, { readState: (type) => state.read(type) })
   registerEventRoutes(
@@ -104,62 +136,18 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
       follow: (listener) => follower.follow(listener),
       read: streams.read,
       announceListening: () => announceListening(reading, LISTENING_TTL_MS),
-      telemetry: telemetry,
+      telemetry,
     },
-    { ...EVENT_HUB_LIMITS, maxClients: config.api.maxEventClients },
+    { ...EVENT_HUB_LIMITS, maxClients: api.maxEventClients },
   )
   registerWorkerRoutes(server, { readReports: () => reports.read() })
   registerCacheQueueRoutes(server, {
     cache: createCacheValues(cacheRedis, isProtected),
     pubsub: createPubsubAdmin(cacheRedis),
     stats: createServerStatsReader(cacheRedis),
-    telemetry: telemetry,
+    telemetry,
     isProtectedKey: isProtected,
-    settings: {
-      port: config.api.port,
-      defaultTtlS: config.api.cacheDefaultTtlS,
-      defaultChannel: config.api.queueChannel,
-    },
+    settings: { port: api.port, defaultTtlS: api.cacheDefaultTtlS, defaultChannel: api.queueChannel },
   })
   registerPageRoutes(server)
-  releases.push('api server', () => server.close())
-
-  // So that a healthy start is quiet and quick: the first request finds its connection.
-  await settledWithin(connecting, FIRST_CONNECT_MS)
-  telemetry.started({
-    version: context.version,
-    url: await listen(server, config.api),
-    auth: config.api.auth ?? 'off',
-    redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
-  })
-  const services: Service[] = [probe.service(monitor), follower]
-  if (tokens !== undefined) services.push(tokens.service(TOKENS_INTERVAL_MS, monitor))
-  return { services, checks }
-}
-
-async function openTokens(
-  api: ApiConfig,
-  telemetry: Parameters<typeof openTokenFile>[1],
-): Promise<TokenFile> {
-  return await openTokenFile(api.tokensFile ?? '', telemetry)
-}
-
-/** @throws OperatorError if the API would be open to the world and nobody has said so. */
-function accessOf(api: ApiConfig, tokens: TokenFile | undefined, now: () => number): Access {
-  if (tokens !== undefined) return { kind: 'tokens', tokens: () => tokens.tokens, now }
-  if (api.auth === undefined && !isLoopbackName(api.host)) {
-    throw new OperatorError(
-      `API_AUTH is not set, and API_HOST ${api.host} is open to others: set API_AUTH=token and API_TOKENS_FILE, or API_AUTH=off if everyone who can reach it may use it`,
-    )
-  }
-  return { kind: 'hosts', allowed: [api.host, ...api.allowedHosts] }
-}
-
-async function listen(server: ApiServer, { host, port }: ApiConfig): Promise<string> {
-  try {
-    return await server.listen({ host, port })
-  } catch (error) {
-    // In use, not allowed, not an address of this machine: nothing that waiting would fix.
-    throw new OperatorError(`cannot listen on API_HOST:PORT ${host}:${port}: ${messageOf(error)}`)
-  }
 }

@@ -3,7 +3,7 @@ import { UPDATER_LEASE_KEY } from '../../shared/contract/keys.ts'
 import { isProtectedKey } from '../core/cache-queue/protected-keys.ts'
 import { settledWithin } from '../lifecycle/sleep.ts'
 import { UpdateApplier, UPDATER_LEASE_MS } from '../pipeline/update-applier.ts'
-import { ChannelSubscription } from '../redis/events/channels.ts'
+import { ChannelSubscription } from '../redis/events/channel-subscription.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
 import { createLease } from '../redis/lease.ts'
 import { createStateWriter } from '../redis/events/state-writer.ts'
@@ -13,7 +13,7 @@ import type { RoleContext } from './role-context.ts'
 
 const FIRST_CONNECT_MS = 1_000
 
-/** The update channel → values in Redis and entries of the stream, as a part of a process. */
+/** The kv-updater as a part of a process: update channel → values in Redis and entries of the event stream. */
 export async function openKvUpdater(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
   const { config, log, processId } = context
   const { metrics, monitor, now, random, releases } = parts
@@ -39,7 +39,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
     telemetry,
     monitor,
   })
-  releases.push('updates in hand', () => applier.close())
+  releases.push('pending updates', () => applier.close())
 
   const subscriber = connect('subscriber')
   releases.push('subscriber of the kv-updater', () => subscriber.disconnect())
@@ -69,7 +69,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
     validate,
     redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
   })
-  // So that a healthy start is quiet and quick.
+  // With healthy servers, the first commands find a connection, and nothing is logged as failed.
   await settledWithin(Promise.all([startConnecting(redis), startConnecting(subscriber)]), FIRST_CONNECT_MS)
   return {
     services: [subscription.service(), applier.service()],

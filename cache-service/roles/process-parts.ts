@@ -5,11 +5,11 @@ import type { Service } from '../lifecycle/service.ts'
 import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
 import type { RoleContext } from './role-context.ts'
 
-/** What a process has once, whatever roles it plays. */
+/** What the roles of a process share. */
 export type ProcessParts = {
   readonly metrics: ProcessMetrics
   readonly monitor: LoopMonitor
-  /** What a role has opened is released from here. */
+  /** Releases what the roles have opened. */
   readonly releases: ReleaseStack
   readonly now: () => number
   readonly random: () => number
@@ -20,5 +20,5 @@ export type OpenedRole = {
   readonly checks: readonly ReadinessCheck[]
 }
 
-/** A role as a part of a process. Rejects with an OperatorError if a setting keeps it from ever working. */
+/** Opens a role as a part of a process. Rejects with an OperatorError if a setting prevents it from ever working. */
 export type OpenRole = (context: RoleContext, parts: ProcessParts) => Promise<OpenedRole>

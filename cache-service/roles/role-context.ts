@@ -1,14 +1,14 @@
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
-/** What every role is given by main.ts, which alone touches the process. */
+/** What main.ts, the only file that touches `process`, passes to every role. */
 export type RoleContext = {
   readonly config: Config
   readonly log: Logger
   readonly version: string
   readonly nodeVersion: string
-  /** Tells this process from others that share its client id. */
+  /** Distinguishes this process from others with the same client id. */
   readonly processId: string
-  /** Aborts when the process is told to end. */
+  /** Aborts when the process receives a signal to stop. */
   readonly stop: AbortSignal
 }

@@ -11,11 +11,11 @@ import type { RoleContext } from './role-context.ts'
 const READINESS_INTERVAL_MS = 250
 
 /**
- * A process that plays these roles, until it is told to stop: one health server and one set of metrics for all
- * of them, and what ends one of them ends all. Rejects with an OperatorError if a setting keeps one from ever
- * working, or for a bug.
+ * Runs these roles in one process until `context.stop` aborts. They share one health server and one set of metrics, and
+ * the failure of one role stops all of them. Rejects with an OperatorError if a setting prevents a role from ever
+ * working, and with any other error for a bug.
  *
- * @param name of the roles together.
+ * @param name of the roles as a whole.
  */
 export async function runRoles(
   context: RoleContext,

@@ -2,48 +2,48 @@ import { Counter, Gauge, Histogram } from 'prom-client'
 import { SSE_DROP_REASONS } from '../core/events/event-frames.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 
-/** `invalid`: an id that no device can have. */
+/** `invalid`: the id cannot be a device id. */
 export const LOOKUP_RESULTS = ['found', 'missing', 'corrupt', 'invalid'] as const
 export type LookupOutcome = (typeof LOOKUP_RESULTS)[number]
 
 const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
-/** Routes by their patterns: never a device id, a key or a token. */
+/** Labels name routes by their patterns: never a device id, a key or a token. */
 export function createApiMetrics({ registry }: ProcessMetrics) {
   const registers = [registry]
   const requests = new Counter({
     name: 'cache_service_http_requests_total',
-    help: 'Requests answered, by the pattern of their route.',
+    help: 'HTTP requests answered, by method, route pattern and status.',
     labelNames: ['method', 'route', 'status'],
     registers,
   })
   const requestDuration = new Histogram({
     name: 'cache_service_http_request_duration_seconds',
-    help: 'Time to answer a request; open streams are not in it.',
+    help: 'Time to answer an HTTP request, without event streams.',
     labelNames: ['method', 'route'],
     buckets: DURATIONS_S,
     registers,
   })
   const lookups = new Counter({
     name: 'cache_service_cache_lookups_total',
-    help: 'Devices asked for, by what there was.',
+    help: 'Device lookups by result.',
     labelNames: ['result'],
     registers,
   })
   for (const result of LOOKUP_RESULTS) lookups.inc({ result }, 0)
   const sseClients = new Gauge({
     name: 'cache_service_sse_clients',
-    help: 'Open streams of events.',
+    help: 'Event streams (SSE) that are open.',
     registers,
   })
   const sseEventsSent = new Counter({
     name: 'cache_service_sse_events_sent_total',
-    help: 'Events sent, once for each client.',
+    help: 'Events sent over SSE, counted once per client.',
     registers,
   })
   const sseDropped = new Counter({
     name: 'cache_service_sse_dropped_total',
-    help: 'Streams that we ended or refused.',
+    help: 'Event streams (SSE) that the server closed or refused, by reason.',
     labelNames: ['reason'],
     registers,
   })

@@ -12,15 +12,15 @@ const TROUBLE_LINES_PER_SECOND = 1
 
 type RequestMetrics = { count(): void; time(seconds: number): void }
 
-/** One function per thing that happens; it logs and counts together. Never an id, a key, a value or a token. */
+/** One function per thing that happens: it logs and counts together, but never an id, a key, a value or a token. */
 export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
   const metrics = createApiMetrics(processMetrics)
   const redis = createRedisTelemetry(log, processMetrics, now, {
-    fails: 'Redis does not answer',
-    works: 'Redis answers again',
+    fails: 'Redis is unavailable',
+    works: 'Redis is available again',
   })
   const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
-  // The series of a route, found once: its labels cost more than its count.
+  // Cached per route and status: finding a series by its labels costs more than counting.
   const series = new Map<string, RequestMetrics>()
 
   function seriesOf(method: string, route: string, status: number): RequestMetrics {
@@ -38,7 +38,7 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
     started: (facts: Record<string, unknown>) => log.info(facts, 'api started'),
     stopped: () => log.info('api stopped'),
     loopFailed: (loop: string, error: unknown) =>
-      log.warn({ loop, error: messageOf(error) }, 'will try again'),
+      log.warn({ loop, error: messageOf(error) }, 'background loop failed; it will retry'),
 
     // ---- requests
 
@@ -51,7 +51,10 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
       const heldBack = failureLines.pass()
       if (heldBack === undefined) return
       const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined }
-      log.error({ method, route, error: message, stack, linesHeldBack: heldBack }, 'a request failed: a bug')
+      log.error(
+        { method, route, error: message, stack, linesHeldBack: heldBack },
+        'request failed unexpectedly',
+      )
     },
     lookedUp(result: LookupOutcome, count: number) {
       if (count > 0) metrics.lookups.inc({ result }, count)
@@ -61,15 +64,15 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
 
     tokensLoaded: (names: readonly string[]) => log.info({ names }, 'tokens loaded'),
     tokensRefused: (reason: string) =>
-      log.error({ reason }, 'API_TOKENS_FILE can not be used: the tokens of before stay good'),
+      log.error({ reason }, 'API_TOKENS_FILE cannot be used; keeping the previously loaded tokens'),
 
-    // ---- streams of events
+    // ---- event streams
 
     sseClients: (count: number) => metrics.sseClients.set(count),
     sseEventsSent: (count: number) => metrics.sseEventsSent.inc(count),
     sseDropped(reason: SseDropReason) {
       metrics.sseDropped.inc({ reason })
-      log.debug({ reason }, 'stream of events ended')
+      log.debug({ reason }, 'event stream closed or refused')
     },
 
     // ---- Redis

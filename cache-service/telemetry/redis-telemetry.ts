@@ -9,8 +9,9 @@ export type RedisTelemetry = ReturnType<typeof createRedisTelemetry>
 const TROUBLE_LINES_PER_SECOND = 1
 
 /**
- * What a role says and counts of Redis.
- * @param words what it is to this role that Redis fails, and works again.
+ * Logs and counts what happens to a role's connections to Redis.
+ *
+ * @param words what the role logs when Redis fails, and when it works again.
  */
 export function createRedisTelemetry(
   log: Logger,
@@ -23,7 +24,7 @@ export function createRedisTelemetry(
   const setUp = metrics.claimRedisUp()
   let isUp: boolean | undefined
 
-  /** Only counted: somebody else speaks of it. */
+  /** Counts an error that is logged elsewhere. */
   function count({ code }: ServiceError): void {
     metrics.redisErrors.inc({ code })
     setUp(false)
@@ -31,7 +32,7 @@ export function createRedisTelemetry(
 
   return {
     count,
-    /** @param connection which of ours, where there are several. */
+    /** @param connection names the connection if the role has several. */
     connected(where: string, connection?: string) {
       const made = (connectionsMade.get(connection ?? '') ?? 0) + 1
       connectionsMade.set(connection ?? '', made)

@@ -7,7 +7,7 @@ export type SummaryFacts = {
   readonly state: string
 }
 
-/** One line every few seconds: what happened since the last one. */
+/** Collects what happened between two lines of the log. */
 export function createSummary(log: Logger, now: () => number) {
   let sinceMs = now()
   let records = 0

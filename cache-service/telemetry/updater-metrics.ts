@@ -1,7 +1,7 @@
 import { Counter } from 'prom-client'
 import type { ProcessMetrics } from './process-metrics.ts'
 
-/** What became of a message. A closed set; its sum is what was received. */
+/** The results of a message. A closed set: their sum is the number of received messages. */
 export const UPDATE_RESULTS = [
   'applied',
   'mismatched',
@@ -13,19 +13,19 @@ export const UPDATE_RESULTS = [
 ] as const
 export type UpdateOutcome = (typeof UPDATE_RESULTS)[number]
 
-/** Counters with a closed set of labels start at 0, so that a rate sees their first increment. */
+/** Counters with a closed set of labels start at 0, so that a rate includes their first increment. */
 export function createUpdaterMetrics({ registry }: ProcessMetrics) {
   const registers = [registry]
   const updates = new Counter({
     name: 'cache_service_updates_total',
-    help: 'Messages of the update channel, by what became of them.',
+    help: 'Messages received on the update channel, by result.',
     labelNames: ['result'],
     registers,
   })
   for (const result of UPDATE_RESULTS) updates.inc({ result }, 0)
   const pubsubGaps = new Counter({
     name: 'cache_service_pubsub_gaps_total',
-    help: 'Times that the subscription was lost: what was published until the next was missed.',
+    help: 'Lost subscriptions. Messages published until the next subscription were missed.',
     registers,
   })
   return { updates, pubsubGaps }

@@ -11,7 +11,7 @@ export type UpdaterTelemetry = ReturnType<typeof createUpdaterTelemetry>
 
 const TROUBLE_LINES_PER_SECOND = 1
 
-/** One function per thing that happens; it logs and counts together. Never a value, only its type. */
+/** One function per thing that happens; it logs and counts it. Values are never logged, only their types. */
 export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
   const droppedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
   const subscribeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
@@ -26,23 +26,23 @@ export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetri
     started: (facts: Record<string, unknown>) => log.info(facts, 'kv-updater started'),
     stopped: () => log.info('kv-updater stopped'),
     loopFailed: (loop: string, error: unknown) =>
-      log.warn({ loop, error: messageOf(error) }, 'will try again'),
+      log.warn({ loop, error: messageOf(error) }, 'failed, will retry'),
 
     // ---- messages
 
     updateApplied(type: string, isAppended: boolean) {
       count('applied')
       redis.works()
-      log.debug({ type, isAppended }, 'updated')
+      log.debug({ type, isAppended }, 'update applied')
     },
-    updateValidated: (type: string) => log.info({ type }, 'validated: Redis holds what was sent'),
+    updateValidated: (type: string) => log.info({ type }, 'validated: Redis holds the published value'),
     updateMismatched(type: string) {
       count('mismatched')
-      log.error({ type }, 'validation failed: Redis does not hold what was sent')
+      log.error({ type }, 'validation failed: Redis does not hold the published value')
     },
     notJson(bytes: number) {
       count('not_json')
-      log.error({ bytes }, 'a message of the update channel is not JSON')
+      log.error({ bytes }, 'message on the update channel is not JSON')
     },
     invalidUpdate(type: string | undefined, detail: string) {
       count('invalid')
@@ -50,19 +50,22 @@ export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetri
     },
     protectedUpdate(type: string) {
       count('protected')
-      log.warn({ type }, 'update refused: its type is a key of the platform')
+      log.warn({ type }, 'update rejected: its type is a key of the platform')
     },
     updateFailed(type: string, error: ServiceError) {
       count('failed')
       redis.count(error)
       const fields = { type, code: error.code, error: error.message }
-      log.error(fields, error.failureClass === 'operator' ? operatorHint(error) : 'update failed: Redis')
+      log.error(fields, error.failureClass === 'operator' ? operatorHint(error) : 'update failed')
     },
     updateDropped(pending: number) {
       count('dropped')
       const heldBack = droppedLines.pass()
       if (heldBack !== undefined)
-        log.error({ pending, linesHeldBack: heldBack }, 'update dropped: too many wait for Redis')
+        log.error(
+          { pending, linesHeldBack: heldBack },
+          'update dropped: too many updates are waiting for Redis',
+        )
     },
 
     // ---- the subscription
@@ -73,7 +76,7 @@ export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetri
       else
         log.warn(
           { channel, gapMs: Math.round(gapMs) },
-          'subscribed again: what was published meanwhile is missed',
+          'subscribed again: messages published in the meantime were missed',
         )
     },
     subscriptionLost(channel: string) {
@@ -85,21 +88,21 @@ export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetri
       if (heldBack === undefined) return
       const fields = { channel, code: error.code, error: error.message }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
-      else log.warn(fields, 'not subscribed: will try again')
+      else log.warn(fields, 'could not subscribe, will retry')
     },
 
     // ---- Redis
 
-    /** @param connection which of ours. */
+    /** @param connection names one of the role's connections. */
     redisConnected: (connection: string, where: string) => redis.connected(where, connection),
     redisFailed: (connection: string, error: ServiceError) => redis.failed(error, connection),
 
-    // ---- the stream of events
+    // ---- the event stream
 
     eventRefused: (type: string, error: string) =>
-      log.error({ type, error }, 'updated, but the stream of events refused it'),
-    leaseTaken: () => log.info('appending the updates to the stream of events'),
-    leaseLost: () => log.info('another updater appends the updates to the stream of events'),
-    gapAppended: (reason: GapReason) => log.info({ reason }, 'gap appended to the stream of events'),
+      log.error({ type, error }, 'update applied, but not appended to the event stream'),
+    leaseTaken: () => log.info('lease taken: appending updates to the event stream'),
+    leaseLost: () => log.info('lease lost: another kv-updater appends updates to the event stream'),
+    gapAppended: (reason: GapReason) => log.info({ reason }, 'gap appended to the event stream'),
   }
 }

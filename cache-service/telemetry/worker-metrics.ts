@@ -19,7 +19,7 @@ const AGES_S = [
 const BATCH_SIZES = [1, 10, 100, 500, 1000, 2500, 5000, 10_000]
 
 /**
- * The worker's metrics. Never a device id, a key or an error's text as a label. Counters with a closed set of
+ * The worker's metrics. A label is never a device id, a key or the text of an error. Counters with a closed set of
  * labels start at 0, so that a rate sees their first increment; a gauge is absent until its value is known.
  */
 export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string) {
@@ -34,7 +34,7 @@ export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string)
       labelNames: [...labelNames],
       registers,
     })
-    if (labelNames.length === 0) created.remove() // prom-client starts it at 0, which would be a claim
+    if (labelNames.length === 0) created.remove() // prom-client sets it to 0, which would claim a value that is not known
     return created
   }
   const histogram = (name: string, help: string, buckets: number[]) =>
@@ -42,53 +42,62 @@ export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string)
 
   const partitionLabels = ['consumergroup', 'topic', 'partition'] as const
   const metrics = {
-    messages: counter('messages_total', 'Records consumed, by what became of them.', ['topic', 'result']),
+    messages: counter('messages_total', 'Records consumed, by result.', ['topic', 'result']),
     messageAge: histogram(
       'message_age_seconds',
-      'From a record’s time to its being durable in Redis.',
+      'Time from a record’s timestamp until it is durable in Redis.',
       AGES_S,
     ),
-    batchDuration: histogram('batch_duration_seconds', 'Time to make one chunk durable.', DURATIONS_S),
-    batchMessages: histogram('batch_messages', 'Records in one chunk.', BATCH_SIZES),
-    lastApplied: gauge('last_applied_timestamp_seconds', 'When a chunk last became durable.'),
+    batchDuration: histogram('batch_duration_seconds', 'Time to make a chunk durable.', DURATIONS_S),
+    batchMessages: histogram('batch_messages', 'Records per chunk.', BATCH_SIZES),
+    lastApplied: gauge('last_applied_timestamp_seconds', 'Unix time at which a chunk last became durable.'),
     clockSkew: counter(
       'clock_skew_total',
-      'Event times too far ahead of their record time, and so replaced by it.',
+      'Event times replaced by the record time because they were too far ahead of it.',
     ),
     deadLetters: counter('dead_letters_total', 'Records sent to the error topic.', ['reason']),
     decodeErrors: counter('decode_errors_total', 'Batches that could not be decompressed.', ['codec']),
     offsetOutOfRange: counter(
       'offset_out_of_range_total',
-      'Times that Kafka had deleted records not yet read.',
+      'Times that Kafka deleted records before they were read.',
     ),
-    rebalances: counter('rebalances_total', 'Times that the consumer group shared out its partitions anew.'),
+    rebalances: counter('rebalances_total', 'Consumer group rebalances.'),
     assignedPartitions: gauge('assigned_partitions', 'Partitions that this worker owns.'),
-    consumerRestarts: counter('consumer_restarts_total', 'Times that the consumer was rebuilt.', ['reason']),
-    consumerState: gauge('consumer_state', '1 for the state that the consumer is in, else 0.', ['state']),
-    cacheLoss: counter('cache_loss_total', 'Partitions read again because Redis had lost their data.'),
+    consumerRestarts: counter('consumer_restarts_total', 'Consumer restarts, by reason.', ['reason']),
+    consumerState: gauge('consumer_state', '1 for the current state of the consumer, 0 for the others.', [
+      'state',
+    ]),
+    cacheLoss: counter('cache_loss_total', 'Partitions read again because Redis lost their data.'),
     rebuildInProgress: gauge(
       'rebuild_in_progress',
-      '1 while data that Redis lost are being read again, else 0.',
+      '1 while records that Redis does not hold are read again, else 0.',
     ),
     sweeperRemoved: counter(
       'sweeper_removed_total',
-      'Ids removed from the device index: their hash had expired.',
+      'Ids removed from the device index because their hash had expired.',
     ),
     sweeperLastSuccess: gauge(
       'sweeper_last_success_timestamp_seconds',
-      'When the index was last swept from here.',
+      'Unix time at which this worker last swept the device index.',
     ),
     devices: gauge('devices', 'Ids in the device index.'),
-    lag: gauge('consumer_lag', 'Records between the committed offset and the end.', partitionLabels),
-    lagSeconds: gauge(
-      'consumer_lag_seconds',
-      'Age of the first record not yet durable; 0 at lag 0.',
+    lag: gauge(
+      'consumer_lag',
+      'Records between the committed offset and the end of the partition.',
       partitionLabels,
     ),
-    lagLastSuccess: gauge('lag_last_success_timestamp_seconds', 'When the lag was last measured.'),
+    lagSeconds: gauge(
+      'consumer_lag_seconds',
+      'Age of the first record that is not durable yet; 0 if the lag is 0.',
+      partitionLabels,
+    ),
+    lagLastSuccess: gauge(
+      'lag_last_success_timestamp_seconds',
+      'Unix time at which the lag was last measured.',
+    ),
     redisWriteDuration: histogram(
       'redis_write_duration_seconds',
-      'Time to write one chunk to Redis.',
+      'Time to write a chunk to Redis.',
       DURATIONS_S,
     ),
   }

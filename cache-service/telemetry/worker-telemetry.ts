@@ -13,7 +13,7 @@ import {
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { createRedisTelemetry } from './redis-telemetry.ts'
-import { createSummary } from './summary.ts'
+import { createSummary, type SummaryFacts } from './summary.ts'
 
 export type WorkerTelemetry = ReturnType<typeof createWorkerTelemetry>
 
@@ -39,7 +39,7 @@ export type DeadLettered = {
 const DEAD_LETTER_LINES_PER_SECOND = 3
 const TROUBLE_LINES_PER_SECOND = 1
 
-/** One function per thing that happens; it logs and counts together. */
+/** One function per thing that happens, which both logs and counts it. Output only: nothing reads it back. */
 export function createWorkerTelemetry(
   log: Logger,
   processMetrics: ProcessMetrics,
@@ -50,12 +50,10 @@ export function createWorkerTelemetry(
   const metrics = createWorkerMetrics(processMetrics, topic)
   const deadLetterLines = createRateLimit(DEAD_LETTER_LINES_PER_SECOND, now)
   const redis = createRedisTelemetry(log, processMetrics, now, {
-    fails: 'Redis does not take writes',
-    works: 'Redis takes writes again',
+    fails: 'Redis does not accept writes',
+    works: 'Redis accepts writes again',
   })
   const kafkaLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
-  let state: ConsumerState | undefined
-  let deviceCount: number | undefined
   const summary = createSummary(log, now)
   const seconds = () => now() / 1000
   const partitionLabels = (partition: number) => ({
@@ -68,7 +66,7 @@ export function createWorkerTelemetry(
     started: (facts: Record<string, unknown>) => log.info(facts, 'worker started'),
     stopped: () => log.info('worker stopped'),
     loopFailed: (loop: string, error: unknown) =>
-      log.warn({ loop, error: messageOf(error) }, 'will try again'),
+      log.warn({ loop, error: messageOf(error) }, 'loop failed: will try again'),
 
     // ---- records
 
@@ -88,10 +86,8 @@ export function createWorkerTelemetry(
       const { partition, firstOffset, lastOffset, records, counts, writeMs, totalMs } = chunk
       log.debug({ partition, firstOffset, lastOffset, records, ...counts, writeMs, totalMs }, 'batch applied')
     },
-    summary(lag: number | undefined) {
-      summary.write({ lag, devices: deviceCount, state: state ?? 'waiting' })
-    },
-    /** Only the line; deadLettersSent counts. */
+    summary: (facts: SummaryFacts) => summary.write(facts),
+    /** Only logs; deadLettersSent counts. */
     deadLetter(deadLetter: DeadLettered) {
       const heldBack = deadLetter.reason === 'internal_error' ? 0 : deadLetterLines.pass()
       if (heldBack === undefined) return
@@ -104,7 +100,7 @@ export function createWorkerTelemetry(
       for (const reason of reasons) metrics.deadLetters.inc({ reason })
     },
     deadLetterShortened: (offset: string) =>
-      log.warn({ offset }, 'dead letter too large for the error topic: sent without the original bytes'),
+      log.warn({ offset }, 'dead letter is too large for the error topic: sent without the original bytes'),
 
     // ---- holding
 
@@ -116,10 +112,13 @@ export function createWorkerTelemetry(
       const fields = { partition, side, code, attempt, error: error.message }
       if (error.failureClass === 'operator') log.error(fields, `holding: ${operatorHint(error)}`)
       else if (error.side === 'own')
-        log.error(fields, 'holding: a release that can read these records is needed')
+        log.error(
+          fields,
+          'holding: our own code fails on these records, a release that can read them is needed',
+        )
       else log.warn(fields, 'holding: the chunk will be tried again')
     },
-    paused: (reason: string) => log.warn({ reason }, 'consumption paused until a write succeeds again'),
+    paused: (reason: string) => log.warn({ reason }, 'consumption paused until a probe succeeds'),
     resumed: (heldMs: number) => log.info({ heldMs }, 'consumption resumed'),
 
     // ---- cache loss
@@ -131,23 +130,23 @@ export function createWorkerTelemetry(
         'Redis lost data that Kafka still has: reading it again',
       )
     },
-    firstFill: (partition: number, until: number) => log.info({ partition, until }, 'filling an empty cache'),
-    rebuilding: (yes: boolean) => metrics.rebuildInProgress.set(yes ? 1 : 0),
+    firstFill: (partition: number, until: number) =>
+      log.info({ partition, until }, 'filling an empty cache: the topic is read from its earliest record'),
+    rebuilding: (isRebuilding: boolean) => metrics.rebuildInProgress.set(isRebuilding ? 1 : 0),
     rebuilt: (partition: number, offset: number) =>
-      log.info({ partition, offset }, 'rebuild of the partition complete'),
+      log.info({ partition, offset }, 'the rebuild of the partition is complete'),
     progressOverwritten: (partition: number, stored: number | undefined, position: number) =>
       log.warn(
         { partition, stored, position },
-        'progress in Redis is beyond the end of the topic, which was created again: overwritten',
+        'overwrote the progress in Redis: it is beyond the end of the topic, which was deleted and created again',
       ),
 
     // ---- the consumer
 
-    consumerState(next: ConsumerState, detail: Record<string, unknown> = {}) {
-      if (next === state) return
-      for (const name of CONSUMER_STATES) metrics.consumerState.set({ state: name }, name === next ? 1 : 0)
-      log.info({ from: state, to: next, ...detail }, `consumer ${next}`)
-      state = next
+    consumerState(from: ConsumerState, to: ConsumerState, reason?: string) {
+      if (from === to) return
+      for (const state of CONSUMER_STATES) metrics.consumerState.set({ state }, state === to ? 1 : 0)
+      log.info({ from, to, reason }, `consumer ${to}`)
     },
     joined(partitions: readonly number[], memberId: string) {
       metrics.rebalances.inc()
@@ -159,15 +158,15 @@ export function createWorkerTelemetry(
       metrics.consumerRestarts.inc({ reason })
       const fields = { reason, error: error.message, delayMs: Math.round(delayMs) }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
-      else log.warn(fields, 'consumer will be rebuilt')
+      else log.warn(fields, 'consumer ended: a new one will be created')
     },
     consumerAbandoned: () =>
-      log.warn('the consumer did not leave the group in time: its session will run out'),
+      log.warn('the consumer did not leave the group in time: the group removes it when its session expires'),
     waitingForTopic: (name: string) =>
       log.warn({ topic: name }, `waiting for the topic ${name}: it does not exist yet`),
     offsetOutOfRange() {
       metrics.offsetOutOfRange.inc()
-      log.warn('Kafka deleted records before they were read: continuing at the earliest that is left')
+      log.warn('Kafka deleted records before they were read: continuing at the earliest record that is left')
     },
     decodeFailed(codec: CodecName, error: unknown) {
       metrics.decodeErrors.inc({ codec })
@@ -195,15 +194,12 @@ export function createWorkerTelemetry(
     unsafeEviction: (policy: string) =>
       log.warn(
         { policy },
-        'maxmemory-policy evicts keys: devices will vanish before their time; set noeviction',
+        'maxmemory-policy evicts keys, so devices may vanish before they expire: set it to noeviction',
       ),
 
     // ---- the device index
 
-    devicesCounted(devices: number) {
-      deviceCount = devices
-      metrics.devices.set(devices)
-    },
+    devicesCounted: (devices: number) => metrics.devices.set(devices),
     swept(removed: number, ms: number) {
       metrics.sweeperRemoved.inc(removed)
       metrics.sweeperLastSuccess.set(seconds())

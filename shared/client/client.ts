@@ -19,13 +19,13 @@ import { isDeviceId } from '../contract/device-id.ts'
 import { followEvents } from './event-stream.ts'
 import { linkAbort } from './retry.ts'
 
-// One door for who imports the package.
+// The package exports these types from the same module as the client.
 export type * from './types.ts'
 
 /**
- * The API of the device cache. One instance a process, shared by all that ask: those of one turn of the event
- * loop share a request. Creating it sends nothing. Everything rejects with a DeviceCacheError
- * (client-errors.ts) or with the reason of the caller's signal.
+ * A client of the device cache's API. Create one per process and share it: lookups made in one turn of the event loop
+ * share one request. The constructor sends nothing. Every call rejects with a DeviceCacheError
+ * (`iot-device-cache/client-errors`), or with the reason of the caller's signal.
  */
 export class DeviceCacheClient {
   readonly #settings: ClientSettings
@@ -33,7 +33,7 @@ export class DeviceCacheClient {
   readonly #finder: DeviceFinder
   readonly #closing = new AbortController()
 
-  /** @throws TypeError for options that can't be meant. */
+  /** @throws TypeError for an invalid option. */
   constructor(options: DeviceCacheClientOptions) {
     this.#settings = readClientOptions(options)
     this.#transport = new ApiTransport(this.#settings)
@@ -46,9 +46,11 @@ export class DeviceCacheClient {
   }
 
   /**
-   * @returns undefined: there is no such device.
-   * @throws CacheRebuildingError if it may yet come; CorruptDeviceError; InvalidRequestError for an id that no
-   * device can have; what every call throws.
+   * Gets one device.
+   *
+   * @returns the device, or undefined if it does not exist.
+   * @throws CacheRebuildingError if the cache is being rebuilt and may not contain the device yet; CorruptDeviceError;
+   * InvalidRequestError for an invalid device id; the errors of every call.
    */
   async get(id: string, { signal }: CallOptions = {}): Promise<Device | undefined> {
     const outcome = await this.#finder.find(id, signal)
@@ -58,15 +60,15 @@ export class DeviceCacheClient {
       case 'missing':
         return undefined
       case 'rebuilding':
-        throw new CacheRebuildingError('the cache is being filled, and this device has not come yet')
+        throw new CacheRebuildingError('The cache is being rebuilt and does not contain this device yet')
       case 'failed':
         throw outcome.error
     }
   }
 
   /**
-   * Any number of ids, in requests of at most 1000; duplicates collapse. Rejects if one of the requests fails
-   * after all tries: an outage is not a property of some ids.
+   * Gets any number of devices, in requests of at most 1000 ids; duplicate ids are merged. Rejects if one of the requests
+   * still fails after all retries. Errors that concern a single id are in the result instead.
    */
   async lookup(ids: Iterable<string>, { signal }: CallOptions = {}): Promise<LookupResult> {
     const found = new Map<string, Device>()
@@ -86,12 +88,15 @@ export class DeviceCacheClient {
     return { found, missing, errors, complete }
   }
 
-  /** Every device, in no order; one that comes, changes or goes meanwhile may be in it or not. Skips damaged ones. */
+  /**
+   * Iterates over all devices, in no particular order, without damaged ones. A device that is added or removed meanwhile
+   * may be included or not.
+   */
   async *list(options: ListOptions = {}): AsyncGenerator<Device, void> {
     for await (const { devices } of this.pages(options)) yield* devices
   }
 
-  /** The same page by page, with what is wrong with the damaged ones. A page may be empty. */
+  /** Like `list`, page by page, with the problems of damaged devices. A page may be empty. */
   async *pages({ match, pageSize = MAX_PAGE_SIZE, signal }: ListOptions = {}): AsyncGenerator<
     DevicePage,
     void
@@ -101,7 +106,10 @@ export class DeviceCacheClient {
     for (let cursor: string | null = ''; cursor !== null;) {
       if (cursor !== '') query.set('cursor', cursor)
       const page = await this.#linked(signal, (linked) =>
-        this.#transport.ask({ method: 'GET', path: 'api/devices', query, signal: linked }, pageSchema),
+        this.#transport.requestJson(
+          { method: 'GET', path: 'api/devices', query, signal: linked },
+          pageSchema,
+        ),
       )
       cursor = page?.next_cursor ?? null
       yield { devices: page?.devices ?? [], errors: new Map(Object.entries(page?.errors ?? {})) }
@@ -109,58 +117,62 @@ export class DeviceCacheClient {
   }
 
   /**
-   * Forgets a device until its next record.
+   * Removes a device until its next record.
    *
-   * @returns false: there was none. After a try whose answer was lost it is true, though another may have been
-   * quicker: what counts is that the device is gone.
-   * @throws CacheRebuildingError if it may yet come; what every call throws.
+   * @returns whether the device existed. If the response to an earlier attempt was lost, the result is true even if
+   * another client removed the device: it is gone in any case.
+   * @throws CacheRebuildingError if the cache is being rebuilt and may not contain the device yet; InvalidRequestError for
+   * an invalid device id; the errors of every call.
    */
   async remove(id: string, { signal }: CallOptions = {}): Promise<boolean> {
     if (!isDeviceId(id)) throw invalidId()
-    // In a path these two mean other paths, however they are written.
-    if (id === '.' || id === '..') throw new InvalidRequestError('an id of dots alone fits into no URL')
-    let isAnswerLost = false
+    // URLs normalise these two path segments, even if they are percent-encoded.
+    if (id === '.' || id === '..') {
+      throw new InvalidRequestError(`Cannot remove the device "${id}": its id cannot be part of a URL`)
+    }
+    let isResponseLost = false
     this.#finder.outdate([id])
     try {
-      const wasThere = await this.#linked(signal, (linked) =>
-        this.#transport.tell({
+      const existed = await this.#linked(signal, (linked) =>
+        this.#transport.request({
           method: 'DELETE',
           path: `api/devices/${encodeURIComponent(id)}`,
           mayBeMissing: true,
           signal: linked,
           attemptFailed: ({ status }) => {
-            // 429 is said before anything is done.
-            if (status !== 429) isAnswerLost = true
+            // 429 is sent before anything is done.
+            if (status !== 429) isResponseLost = true
           },
         }),
       )
-      return wasThere || isAnswerLost
+      return existed || isResponseLost
     } finally {
       this.#finder.outdate([id])
     }
   }
 
-  /** The key-values of the kv-updater; of one type, undefined if there is none. */
+  /** Gets the key-values of the kv-updater: all of them, or one type (undefined if it does not exist). */
   state(options?: CallOptions): Promise<StateSnapshot>
   state(type: string, options?: CallOptions): Promise<StateSnapshot | undefined>
   async state(given?: string | CallOptions, options: CallOptions = {}): Promise<StateSnapshot | undefined> {
     const isOne = typeof given === 'string'
     const { signal } = isOne ? options : (given ?? {})
     if (isOne && /^\.{0,2}$/.test(given))
-      throw new InvalidRequestError('no type, or one that fits into no URL')
+      throw new InvalidRequestError('The type is empty, or cannot be part of a URL')
     const path = isOne ? `api/state/${encodeURIComponent(given)}` : 'api/state'
-    const answer = await this.#linked(signal, (linked) =>
-      this.#transport.ask({ method: 'GET', path, mayBeMissing: isOne, signal: linked }, stateSchema),
+    const response = await this.#linked(signal, (linked) =>
+      this.#transport.requestJson({ method: 'GET', path, mayBeMissing: isOne, signal: linked }, stateSchema),
     )
-    if (answer === undefined) return undefined
-    return { values: new Map(Object.entries(answer.state)), lastEventId: answer.last_event_id }
+    if (response === undefined) return undefined
+    return { values: new Map(Object.entries(response.state)), lastEventId: response.last_event_id }
   }
 
   /**
-   * Events as they come, for ever: a connection that breaks is made again, and goes on where it was; what can't
-   * be caught up is a `reset`. Ends when the client is closed; rejects with the signal's reason.
+   * Iterates over events as they happen, without end. After a lost connection it reconnects and resumes where it was;
+   * events that can no longer be delivered are replaced by a `reset`. Ends when the client is closed, and rejects with the
+   * reason of the signal.
    *
-   * A `get` after an event is never answered by what was read before it.
+   * A `get` that is made after an event never returns data that was read before the event.
    */
   async *watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent, void> {
     const query = new URLSearchParams()
@@ -171,7 +183,7 @@ export class DeviceCacheClient {
     try {
       const events = followEvents({
         open: (lastEventId, signal) =>
-          this.#transport.open({
+          this.#transport.openStream({
             method: 'GET',
             path: 'api/events',
             query,
@@ -188,7 +200,7 @@ export class DeviceCacheClient {
         random: this.#settings.random,
       })
       for await (const event of events) {
-        this.#finder.heed(event)
+        this.#finder.applyEvent(event)
         yield event
       }
     } catch (error) {
@@ -198,14 +210,15 @@ export class DeviceCacheClient {
     }
   }
 
+  /** Counts since the client was created. */
   get stats(): ClientStats {
     return { ...this.#transport.counts, ...this.#finder.counts }
   }
 
-  /** Ends the streams and timers; calls under way reject with ClientClosedError, and so do later ones. */
+  /** Ends event streams and timers. Pending and later calls reject with ClientClosedError. */
   close(): void {
     if (this.#closing.signal.aborted) return
-    this.#closing.abort(new ClientClosedError('the client is closed'))
+    this.#closing.abort(new ClientClosedError('The client is closed'))
     this.#finder.close()
   }
 
@@ -213,7 +226,7 @@ export class DeviceCacheClient {
     this.close()
   }
 
-  /** A call ends with the caller's signal, or with the client. */
+  /** Aborts a call with the caller's signal, or when the client is closed. */
   async #linked<T>(signal: AbortSignal | undefined, call: (linked: AbortSignal) => Promise<T>): Promise<T> {
     const link = linkAbort(signal, this.#closing.signal)
     try {

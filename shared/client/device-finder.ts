@@ -13,17 +13,17 @@ import { linkAbort, waitFor } from './retry.ts'
 export type FinderParts = {
   readonly transport: ApiTransport
   readonly settings: ClientSettings
-  /** The events of devices, each heeded (see `heed`) before it is given; ends when the client is closed. */
+  /** Follows the device events until the client is closed. Each is passed to `applyEvent` before it is yielded. */
   readonly follow: (onConnection: (connection: WatchConnection) => void) => AsyncIterable<WatchEvent>
   readonly closing: AbortSignal
 }
 
-/** The server takes 256 KiB. */
+/** The server accepts 256 KiB. */
 const MAX_BODY_BYTES = 250_000
-/** After a failure of the events that trying again does not fix, such as an expired token. */
+/** Wait after a failure of the event stream that an immediate retry would not fix, such as an expired token. */
 const FOLLOW_AGAIN_MS = 30_000
 
-/** Finds devices by their ids: near by, on a flight that is under way, or by a request. */
+/** Finds devices by id: in the near cache, by joining a pending lookup, or by a new request. */
 export class DeviceFinder {
   readonly #parts: FinderParts
   readonly #flights: LookupFlights
@@ -46,8 +46,8 @@ export class DeviceFinder {
             link.release()
           }
         },
-        standIn: (id) => this.#stale(id),
-        landed: (id, outcome, sentAtMs) => this.#keep(id, outcome, sentAtMs),
+        staleOutcome: (id) => this.#stale(id),
+        settled: (id, outcome, sentAtMs) => this.#keep(id, outcome, sentAtMs),
         now: () => performance.now(),
       },
       { maxIds: MAX_LOOKUP_IDS, maxBytes: MAX_BODY_BYTES, concurrency: settings.maxConcurrency },
@@ -73,8 +73,8 @@ export class DeviceFinder {
     return outcome.kind === 'rebuilding' ? (this.#stale(id) ?? outcome) : outcome
   }
 
-  /** What is asked for after an event is not answered by what was read before it. */
-  heed(event: WatchEvent): void {
+  /** Makes sure that later lookups do not return data that was read before the event. */
+  applyEvent(event: WatchEvent): void {
     switch (event.kind) {
       case 'device':
         if (event.more > 0) this.#outdateAll()
@@ -95,7 +95,7 @@ export class DeviceFinder {
     }
   }
 
-  /** The parts' signal `closing` has aborted. */
+  /** Called after `parts.closing` has aborted. */
   close(): void {
     this.#flights.close(this.#parts.closing.reason)
     this.#near?.clear()
@@ -113,7 +113,7 @@ export class DeviceFinder {
     return { kind: 'found', device }
   }
 
-  /** What is missing is not kept: a device that has just come must not be unknown for a while. */
+  /** The absence of a device is not cached, so that a new device is visible immediately. */
   #keep(id: string, outcome: LookupOutcome, sentAtMs: number): void {
     if (outcome.kind === 'missing') this.#near?.forget(id)
     if (outcome.kind !== 'found') return
@@ -132,15 +132,15 @@ export class DeviceFinder {
     while (!closing.aborted) {
       let isNew = true
       const onConnection = ({ kind }: WatchConnection) => {
-        // What was read before has perhaps changed before we could hear of it.
+        // What was read before this connection may have changed without an event reaching us.
         if (kind === 'live' && isNew) this.#outdateAll()
         if (kind === 'live') isNew = false
         near.isWatched = kind === 'live'
       }
       try {
-        for await (const event of follow(onConnection)) this.heed(event)
+        for await (const event of follow(onConnection)) this.applyEvent(event)
       } catch {
-        // Whoever asks for a device learns of it there.
+        // Lookups report the failure to their callers.
         near.isWatched = false
         await waitFor(FOLLOW_AGAIN_MS, closing).catch(() => undefined)
       }
@@ -149,5 +149,7 @@ export class DeviceFinder {
 }
 
 export function invalidId(): InvalidRequestError {
-  return new InvalidRequestError('no device can have this id: 1 to 256 bytes of UTF-8, no control characters')
+  return new InvalidRequestError(
+    'Invalid device id: it must be 1 to 256 bytes of UTF-8 without control characters',
+  )
 }

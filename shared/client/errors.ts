@@ -1,26 +1,28 @@
 import type { ApiProblem } from '../contract/api-schemas.ts'
+import { isProblem } from '../contract/problems.ts'
 
-/** What is known of a failed call, as far as it is known. */
+/** What is known about a failed call. */
 export type FailureFacts = {
-  /** Of the HTTP answer. */
+  /** Status of the HTTP response; undefined: there was no response. */
   readonly status?: number | undefined
   readonly problem?: ApiProblem | undefined
-  /** The server asks not to be asked again before: milliseconds from when it answered. */
+  /** Milliseconds, from the response, for which the server asks clients to wait before a retry. */
   readonly retryAfterMs?: number | undefined
   readonly cause?: unknown
 }
 
 /**
- * Everything that DeviceCacheClient throws, but for the reason of a caller's own AbortSignal. Callers switch on
- * the subclass; `name` is the same word. No message quotes a token.
+ * Base class of all errors of DeviceCacheClient, except the reason of a caller's own AbortSignal. Callers distinguish
+ * them by subclass, or by `name`, which equals the name of the subclass. No message contains a token.
  */
 export abstract class DeviceCacheError extends Error {
-  /** undefined: there was no answer. */
+  /** Status of the HTTP response; undefined: there was no response. */
   readonly status: number | undefined
-  /** What the server said (RFC 9457), if it was one of ours that answered. */
+  /** The problem details (RFC 9457) of the response, if it came from the API. */
   readonly problem: ApiProblem | undefined
+  /** Milliseconds, from the response, for which the server asks clients to wait before a retry. */
   readonly retryAfterMs: number | undefined
-  /** The same call may succeed later. The client has already tried that, as often as it was told to. */
+  /** True if the same call may succeed later. The client has then already used up its `retries`. */
   readonly isTransient: boolean = false
 
   constructor(message: string, { cause, problem, retryAfterMs, status }: FailureFacts = {}) {
@@ -31,59 +33,59 @@ export abstract class DeviceCacheError extends Error {
   }
 }
 
-/** Nobody answers, or the server can't: no connection, Redis is away, overload, a proxy without a server. */
+/** No connection, or the server is unavailable: Redis is down, an overload, or a proxy without a backend. */
 export class CacheUnavailableError extends DeviceCacheError {
   override readonly name = 'CacheUnavailableError'
   override readonly isTransient: boolean
 
   constructor(message: string, facts: FailureFacts = {}) {
     super(message, facts)
-    // 500 is a bug over there, which asking again meets again.
+    // 500 is a bug in the server, which a retry would only repeat.
     this.isTransient = facts.status === undefined || [408, 502, 503, 504].includes(facts.status)
   }
 }
 
-/** No answer within `timeoutMs`. */
+/** No response within `timeoutMs`. */
 export class TimeoutError extends DeviceCacheError {
   override readonly name = 'TimeoutError'
   override readonly isTransient = true
 }
 
-/** 429. */
+/** 429: the rate limit is exceeded. */
 export class RateLimitedError extends DeviceCacheError {
   override readonly name = 'RateLimitedError'
   override readonly isTransient = true
 }
 
 /**
- * The cache is being filled, and this device has not come yet: it may exist. Not tried again, since that takes
- * as long as it takes.
+ * The cache is being rebuilt and does not contain the device yet, so it is unknown whether the device exists. Not retried,
+ * because a rebuild may take long.
  */
 export class CacheRebuildingError extends DeviceCacheError {
   override readonly name = 'CacheRebuildingError'
 }
 
-/** 401: no token, or one that is unknown or has expired. */
+/** 401: no token, or a token that is unknown or has expired. */
 export class UnauthorizedError extends DeviceCacheError {
   override readonly name = 'UnauthorizedError'
 }
 
-/** 403: the token's scope does not allow it, or the API is called by a host name that is not its own. */
+/** 403: the token lacks the required scope, or the API does not allow the host name in the URL. */
 export class ForbiddenError extends DeviceCacheError {
   override readonly name = 'ForbiddenError'
 }
 
-/** Such as an id that no device can have. */
+/** The request is invalid, for example because of an invalid device id. */
 export class InvalidRequestError extends DeviceCacheError {
   override readonly name = 'InvalidRequestError'
 }
 
-/** Somebody else has damaged what Redis holds of this device. Its next record mends it. */
+/** Another program has damaged what Redis holds for this device. The device's next record repairs it. */
 export class CorruptDeviceError extends DeviceCacheError {
   override readonly name = 'CorruptDeviceError'
 }
 
-/** An answer, but not one of this API: as a rule `baseUrl` is another server's. */
+/** The response did not come from this API; usually `baseUrl` points at a different server. */
 export class UnexpectedAnswerError extends DeviceCacheError {
   override readonly name = 'UnexpectedAnswerError'
 }
@@ -93,20 +95,19 @@ export class ClientClosedError extends DeviceCacheError {
   override readonly name = 'ClientClosedError'
 }
 
-/** The error for an answer that is not the one asked for. */
+/** The error for a response that reports a failure. */
 export function errorOfAnswer(status: number, facts: Omit<FailureFacts, 'status'>): DeviceCacheError {
   const { problem } = facts
   const said = problem === undefined ? `HTTP ${status}` : `${problem.title} (${problem.type})`
   const message = problem?.detail === undefined ? said : `${said}: ${problem.detail}`
-  return new (classOf(status, problem?.type))(message, { ...facts, status })
+  return new (classOf(status, problem))(message, { ...facts, status })
 }
 
 const BAD_REQUESTS = [400, 405, 413, 414, 415, 431]
 
-function classOf(status: number, type: string | undefined) {
-  if (type === 'cache_rebuilding') return CacheRebuildingError
-  if (type === 'corrupt_device') return CorruptDeviceError
-  if (type === 'invalid_device_id') return InvalidRequestError
+function classOf(status: number, problem: ApiProblem | undefined) {
+  if (isProblem(problem, 'cache_rebuilding')) return CacheRebuildingError
+  if (isProblem(problem, 'corrupt_device')) return CorruptDeviceError
   if (status === 401) return UnauthorizedError
   if (status === 403) return ForbiddenError
   if (status === 429) return RateLimitedError

@@ -5,12 +5,12 @@ import { fullJitterMs } from '../backoff.ts'
 import { CacheUnavailableError, DeviceCacheError, TimeoutError, UnexpectedAnswerError } from './errors.ts'
 import { linkAbort, waitFor } from './retry.ts'
 
-/** Which of the two streams of events. */
+/** The two event streams. */
 export type EventStreamName = 'device' | 'update'
 
-/** `id` is the place in the streams after the event: whoever goes on from there gets the next one. */
+/** `id` is the position in the streams after the event: a watch that resumes there receives the next event. */
 export type WatchEvent =
-  /** Some devices have changed, or were deleted; `more` of them are not named. A hint: ask for what they are. */
+  /** A hint that devices have changed or were deleted; `more` is the number of further ones that are not named. */
   | {
       readonly kind: 'device'
       readonly change: 'changed' | 'deleted'
@@ -18,7 +18,7 @@ export type WatchEvent =
       readonly more: number
       readonly id: string
     }
-  /** A key-value was set. Too large to be sent to everyone: `values` is undefined, ask `state(type)`. */
+  /** A key-value was set. If `isTooLarge`, `values` is undefined: call `state(type)`. */
   | {
       readonly kind: 'update'
       readonly type: string
@@ -28,7 +28,7 @@ export type WatchEvent =
       readonly isTooLarge: boolean
       readonly id: string
     }
-  /** Something may have been missed in these streams: read the devices, or the state, anew. */
+  /** Events of these streams may have been missed: read the devices or the state again. */
   | {
       readonly kind: 'reset'
       readonly streams: readonly string[]
@@ -36,18 +36,19 @@ export type WatchEvent =
       readonly id: string
     }
 
-/** How it stands with the connection; the events themselves do not show it. */
+/** The state of a watch's connection, which its events do not show. */
 export type WatchConnection =
-  /** From here on events come as they happen; those since the place that was asked for have come. */
+  /** All earlier events have been delivered; from now on, events arrive as they happen. */
   | { readonly kind: 'live' }
+  /** The connection was lost; the watch reconnects after `retryInMs`. */
   | { readonly kind: 'interrupted'; readonly error: DeviceCacheError; readonly retryInMs: number }
 
 export type EventStreamOptions = {
-  /** One connection. */
+  /** Opens one connection. */
   readonly open: (lastEventId: string | undefined, signal: AbortSignal) => Promise<ReadableStream<Uint8Array>>
-  /** undefined: from now on. */
+  /** undefined: only future events. */
   readonly lastEventId: string | undefined
-  /** Nothing for so long, not even a ping: the connection is dead. */
+  /** Time without data, not even a ping, after which the connection counts as lost. */
   readonly silenceMs: number
   readonly onConnection: (connection: WatchConnection) => void
   readonly signal: AbortSignal
@@ -55,16 +56,16 @@ export type EventStreamOptions = {
 }
 
 const LONGEST_WAIT_MS = 30_000
-/** Until the server has said how long its clients should wait. */
+/** Used until the server sends a `retry` field. */
 const FIRST_WAIT_MS = 1_000
 const MAX_EVENT_CHARACTERS = 1024 * 1024
 
 /**
- * The events, over as many connections as it takes: each goes on where the one before ended, so that nothing is
- * lost unless a `reset` says so. While nobody asks for the next event nothing is read, and the server drops a
- * reader that is too slow; that is an interruption like any other.
+ * Iterates over events across any number of connections. Each connection resumes where the previous one ended, so that
+ * nothing is lost unless a `reset` says so. Nothing is read while the consumer does not request the next event; the server
+ * disconnects a reader that is too slow, which is handled like any other interruption.
  *
- * Rejects with the signal's reason, or a DeviceCacheError that trying again would not fix.
+ * Rejects with the signal's reason, or with a DeviceCacheError that a retry would not fix.
  */
 export async function* followEvents(options: EventStreamOptions): AsyncGenerator<WatchEvent, never> {
   const { onConnection, open, random, signal, silenceMs } = options
@@ -72,7 +73,7 @@ export async function* followEvents(options: EventStreamOptions): AsyncGenerator
   let firstWaitMs = FIRST_WAIT_MS
   for (let failures = 1; ; failures++) {
     const connection = linkAbort(signal)
-    let interruption: DeviceCacheError = new CacheUnavailableError('the server has ended the stream')
+    let interruption: DeviceCacheError = new CacheUnavailableError('The server closed the event stream')
     try {
       const body = await open(lastEventId, connection.signal)
       const messages = readMessages(body, silenceMs, connection.abort, (ms) => (firstWaitMs = ms))
@@ -81,7 +82,7 @@ export async function* followEvents(options: EventStreamOptions): AsyncGenerator
         const id = message.id ?? lastEventId ?? ''
         const event = parseWatchEvent(message, id)
         lastEventId = id
-        // The server sends one as soon as all that came before has been sent.
+        // The server sends the first ping as soon as it has sent all earlier events.
         if (message.event === 'ping') onConnection({ kind: 'live' })
         if (event !== undefined) yield event
       }
@@ -105,7 +106,7 @@ export async function* followEvents(options: EventStreamOptions): AsyncGenerator
 
 function asInterruption(thrown: unknown): DeviceCacheError {
   if (thrown instanceof DeviceCacheError) return thrown
-  return new CacheUnavailableError('the stream of events broke', { cause: thrown })
+  return new CacheUnavailableError('The event stream was interrupted', { cause: thrown })
 }
 
 async function* readMessages(
@@ -123,7 +124,10 @@ async function* readMessages(
   const decoder = new TextDecoder()
   const reader = body.getReader()
   while (true) {
-    const timer = setTimeout(() => abort(new TimeoutError(`no event for ${silenceMs} ms`)), silenceMs)
+    const timer = setTimeout(
+      () => abort(new TimeoutError(`No data on the event stream for ${silenceMs} ms`)),
+      silenceMs,
+    )
     const { done, value } = await reader.read().finally(() => clearTimeout(timer))
     if (done) return
     parser.feed(decoder.decode(value, { stream: true }))
@@ -160,5 +164,7 @@ function parseData<T>(schema: z.ZodType<T>, event: string, data: string): T {
   }
   const checked = schema.safeParse(json)
   if (checked.success) return checked.data
-  throw new UnexpectedAnswerError(`an event ${event} is not what the API says`, { cause: checked.error })
+  throw new UnexpectedAnswerError(`Unexpected ${event} event: it does not match the API's schema`, {
+    cause: checked.error,
+  })
 }

@@ -1,41 +1,41 @@
 import type { Device } from '../contract/api-schemas.ts'
 import type { DeviceCacheError } from './errors.ts'
 
-/** What asking for one device came to. */
+/** The result of looking up one device. */
 export type LookupOutcome =
   | { readonly kind: 'found'; readonly device: Device }
   | { readonly kind: 'missing' }
-  /** Missing, but the cache is being filled. */
+  /** Missing while the cache is being rebuilt. */
   | { readonly kind: 'rebuilding' }
-  /** `isOwn`: of this device alone, such as a damaged one; the others of its request were answered. */
+  /** `isOwn`: the error concerns this device only, for example damaged data; the rest of its request succeeded. */
   | { readonly kind: 'failed'; readonly error: unknown; readonly isOwn: boolean }
 
 export type LookupPorts = {
-  /** One request; an outcome for each id. */
+  /** Sends one request. Resolves with an outcome for each id. */
   send(
     ids: readonly string[],
     signal: AbortSignal,
     attemptFailed: (error: DeviceCacheError) => void,
   ): Promise<ReadonlyMap<string, LookupOutcome>>
-  /** Instead of waiting for another try. undefined: wait. */
-  standIn(id: string): LookupOutcome | undefined
-  /** What came for an id that nothing has changed since it was asked for. */
-  landed(id: string, outcome: LookupOutcome, sentAtMs: number): void
+  /** A stale result to return after a failed attempt instead of waiting for the retry; undefined: wait. */
+  staleOutcome(id: string): LookupOutcome | undefined
+  /** Called with an outcome that is not outdated. */
+  settled(id: string, outcome: LookupOutcome, sentAtMs: number): void
   now(): number
 }
 
 export type LookupBounds = {
   readonly maxIds: number
-  /** Of a request's body, about. */
+  /** Approximate limit of a request's body. */
   readonly maxBytes: number
   readonly concurrency: number
 }
 
 type Flight = {
   readonly id: string
-  readonly landing: Promise<LookupOutcome>
-  readonly land: (outcome: LookupOutcome) => void
-  waiting: number
+  readonly result: Promise<LookupOutcome>
+  readonly settle: (outcome: LookupOutcome) => void
+  callers: number
   request: LookupRequest | undefined
   isOutdated: boolean
 }
@@ -43,52 +43,53 @@ type Flight = {
 type LookupRequest = { readonly abort: AbortController; readonly flights: Set<Flight> }
 
 /**
- * Everybody who asks for a device joins the flight that is on its way to it; those of one turn of the event loop
- * travel in one request, and while enough requests are under way the next ones gather.
+ * Combines lookups. A *flight* is the pending lookup of one device, which all callers that want the device join. The
+ * flights of one turn of the event loop share one request; while the maximum number of requests is pending, new flights
+ * wait for the next one.
  *
- * A flight goes on while anybody waits for it, and is dropped when the last one has gone; a request is aborted
- * when all of its flights have been. A flight that may bring what has since changed is outdated: who was waiting
- * gets it, nobody joins it any more, and it is not kept.
+ * A flight is dropped when its last caller has left, and a request is aborted when all of its flights have been dropped. A
+ * flight whose device has changed since the request was sent is outdated: its callers still receive the result, but no
+ * further caller joins it, and the result is not cached.
  */
 export class LookupFlights {
   readonly #ports: LookupPorts
   readonly #bounds: LookupBounds
-  /** Those that may be joined. */
+  /** The flights that callers may join, by id. */
   readonly #flights = new Map<string, Flight>()
-  #waiting = new Set<Flight>()
-  #underWay = 0
-  #isDepartureSet = false
+  #unsent = new Set<Flight>()
+  #pendingRequests = 0
+  #isSendScheduled = false
 
   constructor(ports: LookupPorts, bounds: LookupBounds) {
     this.#ports = ports
     this.#bounds = bounds
   }
 
-  /** Rejects with the reason of the caller's own signal, and for nothing else. */
+  /** Rejects only with the reason of the caller's own signal. */
   async join(id: string, signal: AbortSignal | undefined): Promise<LookupOutcome> {
     signal?.throwIfAborted()
-    const flight = this.#flights.get(id) ?? this.#book(id)
-    flight.waiting++
-    if (signal === undefined) return await flight.landing
+    const flight = this.#flights.get(id) ?? this.#start(id)
+    flight.callers++
+    if (signal === undefined) return await flight.result
     let leave: () => void = () => undefined
     const left = new Promise<never>((_, reject) => {
       leave = () => {
         reject(signal.reason)
-        if (--flight.waiting === 0) this.#drop(flight)
+        if (--flight.callers === 0) this.#drop(flight)
       }
     })
     signal.addEventListener('abort', leave, { once: true })
     try {
-      return await Promise.race([flight.landing, left])
+      return await Promise.race([flight.result, left])
     } finally {
       signal.removeEventListener('abort', leave)
     }
   }
 
-  /** The device has changed. */
+  /** Called when the device has changed. */
   outdate(id: string): void {
     const flight = this.#flights.get(id)
-    // What has not been sent yet will bring the change.
+    // A request that has not been sent yet will return the changed device.
     if (flight?.request === undefined) return
     flight.isOutdated = true
     this.#flights.delete(id)
@@ -98,43 +99,44 @@ export class LookupFlights {
     for (const id of this.#flights.keys()) this.outdate(id)
   }
 
-  /** Everybody who waits gets this. */
+  /** Fails all flights with this error. */
   close(error: unknown): void {
-    for (const flight of this.#flights.values()) this.#land(flight, { kind: 'failed', error, isOwn: false })
-    this.#waiting.clear()
+    for (const flight of this.#flights.values()) this.#settle(flight, { kind: 'failed', error, isOwn: false })
+    this.#unsent.clear()
   }
 
-  #book(id: string): Flight {
-    let land: Flight['land'] = () => undefined
-    const landing = new Promise<LookupOutcome>((resolve) => (land = resolve))
-    const flight: Flight = { id, landing, land, waiting: 0, request: undefined, isOutdated: false }
+  #start(id: string): Flight {
+    let settle: Flight['settle'] = () => undefined
+    const result = new Promise<LookupOutcome>((resolve) => (settle = resolve))
+    const flight: Flight = { id, result, settle, callers: 0, request: undefined, isOutdated: false }
     this.#flights.set(id, flight)
-    this.#waiting.add(flight)
-    this.#setDeparture()
+    this.#unsent.add(flight)
+    this.#scheduleSend()
     return flight
   }
 
-  #setDeparture(): void {
-    if (this.#isDepartureSet) return
-    this.#isDepartureSet = true
+  #scheduleSend(): void {
+    if (this.#isSendScheduled) return
+    this.#isSendScheduled = true
     afterThisTurn(() => {
-      this.#isDepartureSet = false
-      this.#depart()
+      this.#isSendScheduled = false
+      this.#sendUnsent()
     })
   }
 
-  #depart(): void {
-    while (this.#waiting.size > 0 && this.#underWay < this.#bounds.concurrency) void this.#send(this.#board())
+  #sendUnsent(): void {
+    while (this.#unsent.size > 0 && this.#pendingRequests < this.#bounds.concurrency)
+      void this.#send(this.#nextRequest())
   }
 
-  #board(): LookupRequest {
+  #nextRequest(): LookupRequest {
     const request: LookupRequest = { abort: new AbortController(), flights: new Set() }
     let bytes = 0
-    for (const flight of this.#waiting) {
-      // At most: three bytes of UTF-8 for each of JSON's characters, and a comma.
+    for (const flight of this.#unsent) {
+      // Upper bound: three UTF-8 bytes for each character of the JSON text, and a comma.
       bytes += JSON.stringify(flight.id).length * 3 + 1
       if (request.flights.size > 0 && bytes > this.#bounds.maxBytes) break
-      this.#waiting.delete(flight)
+      this.#unsent.delete(flight)
       flight.request = request
       request.flights.add(flight)
       if (request.flights.size === this.#bounds.maxIds) break
@@ -143,50 +145,53 @@ export class LookupFlights {
   }
 
   async #send(request: LookupRequest): Promise<void> {
-    this.#underWay++
-    const { now, send, standIn } = this.#ports
+    this.#pendingRequests++
+    const { now, send, staleOutcome } = this.#ports
     const sentAtMs = now()
     const ids = Array.from(request.flights, ({ id }) => id)
     try {
       const outcomes = await send(ids, request.abort.signal, () => {
         for (const flight of request.flights) {
-          const outcome = standIn(flight.id)
-          if (outcome !== undefined) this.#land(flight, outcome)
+          const outcome = staleOutcome(flight.id)
+          if (outcome !== undefined) this.#settle(flight, outcome)
         }
       })
       for (const flight of request.flights) {
         const outcome = outcomes.get(flight.id)
-        if (outcome === undefined) throw new Error('a lookup that does not say what came of each id')
-        if (!flight.isOutdated) this.#ports.landed(flight.id, outcome, sentAtMs)
-        this.#land(flight, outcome)
+        if (outcome === undefined) throw new Error('The lookup has no outcome for one of its ids')
+        if (!flight.isOutdated) this.#ports.settled(flight.id, outcome, sentAtMs)
+        this.#settle(flight, outcome)
       }
     } catch (error) {
-      for (const flight of request.flights) this.#land(flight, { kind: 'failed', error, isOwn: false })
+      for (const flight of request.flights) this.#settle(flight, { kind: 'failed', error, isOwn: false })
     } finally {
-      this.#underWay--
-      this.#depart()
+      this.#pendingRequests--
+      this.#sendUnsent()
     }
   }
 
   #drop(flight: Flight): void {
     if (this.#flights.get(flight.id) === flight) this.#flights.delete(flight.id)
-    this.#waiting.delete(flight)
-    this.#leave(flight)
+    this.#unsent.delete(flight)
+    this.#leaveRequest(flight)
   }
 
-  #land(flight: Flight, outcome: LookupOutcome): void {
+  #settle(flight: Flight, outcome: LookupOutcome): void {
     if (this.#flights.get(flight.id) === flight) this.#flights.delete(flight.id)
-    flight.land(outcome)
-    this.#leave(flight)
+    flight.settle(outcome)
+    this.#leaveRequest(flight)
   }
 
-  #leave(flight: Flight): void {
+  #leaveRequest(flight: Flight): void {
     const { request } = flight
     if (request?.flights.delete(flight) === true && request.flights.size === 0) request.abort.abort()
   }
 }
 
-/** After whatever else this turn brings: in Node the other requests of a server, too. Browsers have no such phase. */
+/**
+ * Runs after the current turn of the event loop; in Node.js also after all requests that a server has received in it.
+ * Browsers have no setImmediate.
+ */
 function afterThisTurn(run: () => void): void {
   if (typeof setImmediate === 'function') setImmediate(run)
   else setTimeout(run, 0)

@@ -4,8 +4,8 @@ import type { ApiTransport } from './transport.ts'
 import { errorOfAnswer, UnexpectedAnswerError, type DeviceCacheError } from './errors.ts'
 import type { LookupOutcome } from './lookup-flights.ts'
 
-// As lookupSchema says, but each device is checked by itself: one that is not as it should be harms no other,
-// and an id may be any text, `__proto__` too.
+// Like lookupSchema, but each device is validated by itself, so that one invalid device does not affect the others. An id
+// may be any text, including `__proto__`.
 const envelopeSchema = z.object({
   found: z.custom<object>(isObject),
   missing: z.array(z.string()),
@@ -13,24 +13,24 @@ const envelopeSchema = z.object({
   complete: z.boolean(),
 })
 
-/** One request, for at most 1000 ids. Rejects as ApiTransport does. */
+/** Sends one request for at most 1000 ids. Rejects like ApiTransport. */
 export async function sendLookup(
   transport: ApiTransport,
   ids: readonly string[],
   signal: AbortSignal,
   attemptFailed: (error: DeviceCacheError) => void,
 ): Promise<Map<string, LookupOutcome>> {
-  const answer = await transport.ask(
+  const response = await transport.requestJson(
     { method: 'POST', path: 'api/devices/lookup', body: { ids }, signal, attemptFailed },
     envelopeSchema,
   )
   const outcomes = new Map<string, LookupOutcome>()
-  for (const id of ids) outcomes.set(id, unexpected('the answer does not say what became of this id'))
-  if (answer === undefined) return outcomes
-  const absent: LookupOutcome = { kind: answer.complete ? 'missing' : 'rebuilding' }
-  for (const id of answer.missing) outcomes.set(id, absent)
-  for (const [id, problem] of Object.entries(answer.errors)) outcomes.set(id, refused(problem))
-  for (const [id, device] of Object.entries(answer.found)) outcomes.set(id, found(device))
+  for (const id of ids) outcomes.set(id, unexpected('The response does not contain this id'))
+  if (response === undefined) return outcomes
+  const absent: LookupOutcome = { kind: response.complete ? 'missing' : 'rebuilding' }
+  for (const id of response.missing) outcomes.set(id, absent)
+  for (const [id, problem] of Object.entries(response.errors)) outcomes.set(id, refused(problem))
+  for (const [id, device] of Object.entries(response.found)) outcomes.set(id, found(device))
   return outcomes
 }
 
@@ -38,12 +38,12 @@ function found(json: unknown): LookupOutcome {
   const checked = deviceSchema.safeParse(json)
   return checked.success
     ? { kind: 'found', device: frozen(checked.data) }
-    : unexpected('the device is not what the API says', checked.error)
+    : unexpected("The device does not match the API's schema", checked.error)
 }
 
 function refused(json: unknown): LookupOutcome {
   const checked = problemSchema.safeParse(json)
-  if (!checked.success) return unexpected('the problem is not what the API says', checked.error)
+  if (!checked.success) return unexpected("The problem details do not match the API's schema", checked.error)
   const problem = checked.data
   return { kind: 'failed', error: errorOfAnswer(problem.status, { problem }), isOwn: true }
 }
@@ -52,7 +52,7 @@ function unexpected(message: string, cause?: unknown): LookupOutcome {
   return { kind: 'failed', error: new UnexpectedAnswerError(message, { cause }), isOwn: true }
 }
 
-/** Several callers get the same object. */
+/** Frozen because several callers receive the same object. */
 function frozen(device: Device): Device {
   Object.freeze(device.extra)
   freezeDeeply(device.datatype_unit)

@@ -1,25 +1,25 @@
 export type NearCacheOptions = {
-  /** The least recently used go first. */
+  /** Beyond this number, the least recently used entry is removed. */
   readonly maxEntries: number
-  /** From when a value was read until it is asked for again, whatever the events say. */
+  /** Milliseconds after which a value is read again, even without an event. */
   readonly maxAgeMs: number
-  /** For so long after that it is still given if asking fails. */
+  /** Milliseconds after `maxAgeMs` for which a value is still returned if the request fails. */
   readonly staleIfErrorMs: number
 }
 
 type Entry<V> = { readonly value: V; readonly readAtMs: number; readonly expiresAtMs: number }
 
 /**
- * Values near those who ask for them. What is fresh is given without asking; what is stale only if asking fails.
- * Nothing is fresh while nobody would tell us of changes (`isWatched`).
+ * A cache inside the process. A fresh value is returned without a request, a stale value only if the request fails. While
+ * changes are not being watched (`isWatched`), no value is fresh.
  *
- * Time is an argument: milliseconds, of a clock that does not go back.
+ * Time is an argument: milliseconds of a monotonic clock.
  */
 export class NearCache<V> {
-  /** Changes are told by `forget` and `clear`. */
+  /** True while every change leads to a call of `forget` or `clear`. */
   isWatched = false
   readonly #options: NearCacheOptions
-  /** In the order of use, the latest last. */
+  /** In the order of use, most recently used last. */
   readonly #entries = new Map<string, Entry<V>>()
 
   constructor(options: NearCacheOptions) {
@@ -34,14 +34,14 @@ export class NearCache<V> {
     return this.isWatched ? this.#use(id, nowMs, this.#options.maxAgeMs) : undefined
   }
 
-  /** Fresh or stale. */
+  /** The value if it is fresh or stale. */
   held(id: string, nowMs: number): V | undefined {
     return this.#use(id, nowMs, this.#options.maxAgeMs + this.#options.staleIfErrorMs)
   }
 
   /**
-   * @param readAtMs not after the moment in which it was what it is: when the question was sent.
-   * @param livesForMs after which it is given to nobody, not even stale. undefined: for ever.
+   * @param readAtMs when the request was sent: the value is at least as recent.
+   * @param livesForMs after which the value is not returned, not even as stale. undefined: without limit.
    */
   put(id: string, value: V, readAtMs: number, livesForMs: number | undefined): void {
     this.#entries.delete(id)

@@ -5,16 +5,16 @@ import type { NearCacheOptions } from './near-cache.ts'
 export type ClientSettings = TransportOptions & {
   readonly maxConcurrency: number
   readonly silenceMs: number
-  /** undefined: none. */
+  /** undefined: no near cache. */
   readonly nearCache: NearCacheOptions | undefined
 }
 
 const NEAR_CACHE: NearCacheOptions = { maxEntries: 10_000, maxAgeMs: 60_000, staleIfErrorMs: 300_000 }
 const BACKOFF = { firstMs: 200, longestMs: 5_000 }
-/** Timers take no more: beyond, they run at once. */
+/** A longer timer would fire immediately. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
-/** @throws TypeError for options that can't be meant. */
+/** Applies the defaults and validates the options. @throws TypeError for an invalid option. */
 export function readClientOptions(options: DeviceCacheClientOptions): ClientSettings {
   const { fetch = globalThis.fetch, token } = options
   return {
@@ -27,7 +27,7 @@ export function readClientOptions(options: DeviceCacheClientOptions): ClientSett
     maxConcurrency: readNumber('maxConcurrency', options.maxConcurrency, 4, 1, 1_000),
     silenceMs: readNumber('silenceMs', options.silenceMs, 45_000, 1, LONGEST_TIMER_MS),
     nearCache: readNearCache(options.nearCache),
-    // Browsers want their own fetch called as nobody's method.
+    // Browsers reject a call of their fetch as a method of another object.
     fetch: (input, init) => fetch(input, init),
     random: () => Math.random(),
   }
@@ -38,7 +38,8 @@ function readBaseUrl(given: string | URL): URL {
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
     throw new TypeError('baseUrl must be an http or https URL')
   }
-  if (url.username !== '' || url.password !== '') throw new TypeError('baseUrl must not hold a password')
+  if (url.username !== '' || url.password !== '')
+    throw new TypeError('baseUrl must not contain a user name or a password')
   if (!url.pathname.endsWith('/')) url.pathname += '/'
   url.search = ''
   url.hash = ''
@@ -61,10 +62,10 @@ function readNearCache(given: DeviceCacheClientOptions['nearCache']): NearCacheO
   }
 }
 
-function readNumber(name: string, given: number | undefined, byDefault: number, least: number, most: number) {
+function readNumber(name: string, given: number | undefined, byDefault: number, min: number, max: number) {
   if (given === undefined) return byDefault
-  if (Number.isNaN(given) || given < least || given > most) {
-    throw new TypeError(`${name} must be a number from ${least} to ${most}`)
+  if (Number.isNaN(given) || given < min || given > max) {
+    throw new TypeError(`${name} must be a number from ${min} to ${max}`)
   }
   return given
 }

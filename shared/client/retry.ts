@@ -2,13 +2,13 @@ import { fullJitterMs, type BackoffBounds } from '../backoff.ts'
 import { DeviceCacheError } from './errors.ts'
 
 const SECONDS = /^\d{1,9}$/
-/** IMF-fixdate, the only form of a date that a server may still send. */
+/** IMF-fixdate, the only date format that servers may generate. */
 const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
 
 /**
- * A Retry-After header.
+ * Parses a Retry-After header.
  *
- * @returns milliseconds from now, from 0; undefined: there is none, or it can't be read.
+ * @returns milliseconds from now, at least 0; undefined if the header is absent or invalid.
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
  */
 export function parseRetryAfter(header: string | null, nowMs: number): number | undefined {
@@ -20,17 +20,17 @@ export function parseRetryAfter(header: string | null, nowMs: number): number | 
 }
 
 export type RetryPolicy = BackoffBounds & {
-  /** Tries after the first. */
+  /** Attempts after the first. */
   readonly retries: number
-  /** A server that asks to be left alone for longer is: the call fails at once, and says for how long. */
+  /** Beyond this Retry-After, a call fails immediately instead of waiting. */
   readonly longestRetryAfterMs: number
 }
 
 /**
- * Whether and when to try again.
+ * Decides whether and when to retry.
  *
- * @param attempt failures so far, from 1.
- * @returns milliseconds; undefined: not at all.
+ * @param attempt number of failed attempts so far, at least 1.
+ * @returns milliseconds to wait; undefined: no retry.
  */
 export function retryDelayMs(
   error: unknown,
@@ -41,11 +41,11 @@ export function retryDelayMs(
   if (!(error instanceof DeviceCacheError) || !error.isTransient || attempt > policy.retries) return undefined
   const { retryAfterMs = 0 } = error
   if (retryAfterMs > policy.longestRetryAfterMs) return undefined
-  // Never before the time asked for, and not everybody in the very moment.
+  // Never before the requested time, and with jitter, so that not all clients retry at the same moment.
   return retryAfterMs + fullJitterMs(attempt, random, policy)
 }
 
-/** Resolves after `ms`. Rejects with the signal's reason when that aborts. */
+/** Resolves after `ms`, or rejects with the signal's reason when it aborts. */
 export function waitFor(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason)
@@ -61,14 +61,14 @@ export function waitFor(ms: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-/** A controller that aborts when any of these does, until it is released. */
+/** A controller that aborts when one of its source signals aborts, until it is released. */
 export type LinkedAbort = {
   readonly signal: AbortSignal
   abort(reason?: unknown): void
   release(): void
 }
 
-/** AbortSignal.any keeps what it made alive for as long as its sources; a caller's may live for years. */
+/** Replaces AbortSignal.any, whose result lives as long as its sources: a caller's signal may live for years. */
 export function linkAbort(...sources: readonly (AbortSignal | undefined)[]): LinkedAbort {
   const controller = new AbortController()
   const releases: (() => void)[] = []

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { problemSchema, type ApiProblem } from '../contract/api-schemas.ts'
+import { isProblem } from '../contract/problems.ts'
 import {
   CacheUnavailableError,
   DeviceCacheError,
@@ -18,25 +19,25 @@ import {
 
 export type ApiCall = {
   readonly method: 'GET' | 'POST' | 'DELETE'
-  /** Below the base URL, without a slash before it; its parts percent-encoded. */
+  /** Relative to the base URL, without a leading slash, with percent-encoded segments. */
   readonly path: string
   readonly query?: URLSearchParams
   /** Sent as JSON. */
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
-  /** 404 `not_found` is an answer, not a failure. */
+  /** A 404 `not_found` is a result rather than an error. */
   readonly mayBeMissing?: boolean
-  /** Aborts the call, also while it waits to be tried again; the call rejects with its reason. */
+  /** Aborts the call, even while it waits for a retry. The call rejects with the signal's reason. */
   readonly signal: AbortSignal
-  /** A try has failed in a way that may pass; another may follow. */
+  /** Called when an attempt has failed with a transient error; a retry may follow. */
   readonly attemptFailed?: (error: DeviceCacheError) => void
 }
 
 export type TransportOptions = RetryPolicy & {
   readonly baseUrl: URL
-  /** Asked before each try, so that a token may be replaced while we run. */
+  /** Called before each attempt, so that a token can be replaced at run time. */
   readonly token: () => string | undefined | Promise<string | undefined>
-  /** For one try, its whole body included. */
+  /** Milliseconds for one attempt, including the whole response body. */
   readonly timeoutMs: number
   readonly fetch: typeof globalThis.fetch
   readonly random: () => number
@@ -44,7 +45,7 @@ export type TransportOptions = RetryPolicy & {
 
 export type TransportCounts = { requests: number; retries: number }
 
-/** HTTP with this API: deadlines, tries, and every failure as a DeviceCacheError. */
+/** HTTP requests to the API, with deadlines and retries. Every failure becomes a DeviceCacheError. */
 export class ApiTransport {
   readonly counts: TransportCounts = { requests: 0, retries: 0 }
   readonly #options: TransportOptions
@@ -54,22 +55,25 @@ export class ApiTransport {
   }
 
   /**
-   * @returns the JSON of the answer, checked; undefined: it is missing, as it may be.
+   * @returns the validated JSON of the response; undefined for a 404 if `mayBeMissing`.
    * @throws DeviceCacheError, or the signal's reason.
    */
-  async ask<T>(call: ApiCall, schema: z.ZodType<T>): Promise<T | undefined> {
+  async requestJson<T>(call: ApiCall, schema: z.ZodType<T>): Promise<T | undefined> {
     return await this.#repeatedly(call, async (response) => {
       const checked = schema.safeParse(parseJson(await response.text()))
       if (checked.success) return checked.data
-      throw new UnexpectedAnswerError(`the answer to ${call.path} is not what the API says`, {
-        status: response.status,
-        cause: checked.error,
-      })
+      throw new UnexpectedAnswerError(
+        `Unexpected response to ${call.path}: it does not match the API's schema`,
+        {
+          status: response.status,
+          cause: checked.error,
+        },
+      )
     })
   }
 
-  /** @returns whether it was there. Rejects as `ask` does. */
-  async tell(call: ApiCall): Promise<boolean> {
+  /** @returns false for a 404 if `mayBeMissing`. Rejects like `requestJson`. */
+  async request(call: ApiCall): Promise<boolean> {
     const isDone = await this.#repeatedly(call, async (response) => {
       await response.text()
       return true
@@ -77,16 +81,19 @@ export class ApiTransport {
     return isDone ?? false
   }
 
-  /** An answer without an end, tried once; `timeoutMs` is for its head alone. Rejects as `ask` does. */
-  async open(call: ApiCall): Promise<ReadableStream<Uint8Array>> {
-    // It stays linked: whoever aborts the call ends the stream.
+  /**
+   * Opens an event stream, without retries. `timeoutMs` applies only until the response headers arrive. Rejects like
+   * `requestJson`.
+   */
+  async openStream(call: ApiCall): Promise<ReadableStream<Uint8Array>> {
+    // The signal stays linked, so that an abort of the call ends the stream.
     const body = await this.#inTime(linkAbort(call.signal), async (signal) => {
       const response = await this.#send(call, signal)
       const type = response?.headers.get('content-type') ?? ''
       return type.startsWith('text/event-stream') ? response?.body : undefined
     })
     if (body) return body
-    throw new UnexpectedAnswerError(`the answer to ${call.path} is no stream of events`)
+    throw new UnexpectedAnswerError(`Unexpected response to ${call.path}: it is not an event stream`)
   }
 
   async #repeatedly<T>(call: ApiCall, read: (response: Response) => Promise<T>): Promise<T | undefined> {
@@ -113,7 +120,7 @@ export class ApiTransport {
     const { baseUrl, timeoutMs } = this.#options
     const { signal } = deadline
     const timer = setTimeout(() => {
-      deadline.abort(new TimeoutError(`no answer from ${baseUrl.host} within ${timeoutMs} ms`))
+      deadline.abort(new TimeoutError(`No response from ${baseUrl.host} within ${timeoutMs} ms`))
     }, timeoutMs)
     try {
       signal.throwIfAborted()
@@ -121,16 +128,16 @@ export class ApiTransport {
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (error instanceof DeviceCacheError) throw error
-      throw new CacheUnavailableError(`no answer from ${baseUrl.host}`, { cause: error })
+      throw new CacheUnavailableError(`No response from ${baseUrl.host}`, { cause: error })
     } finally {
       clearTimeout(timer)
     }
   }
 
-  /** undefined: it is missing, as it may be. */
+  /** Resolves with undefined for a 404 if `mayBeMissing`. */
   async #send(call: ApiCall, signal: AbortSignal): Promise<Response | undefined> {
-    const { baseUrl, fetch, token: askToken } = this.#options
-    const token = await askToken()
+    const { baseUrl, fetch, token: getToken } = this.#options
+    const token = await getToken()
     const url = new URL(call.path, baseUrl)
     if (call.query !== undefined) url.search = call.query.toString()
     this.counts.requests++
@@ -148,7 +155,7 @@ export class ApiTransport {
     })
     if (response.ok) return response
     const problem = parseProblem(await response.text())
-    if (call.mayBeMissing === true && response.status === 404 && problem?.type === 'not_found') {
+    if (call.mayBeMissing === true && response.status === 404 && isProblem(problem, 'not_found')) {
       return undefined
     }
     const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), Date.now())
@@ -161,7 +168,7 @@ function parseProblem(text: string): ApiProblem | undefined {
   return checked.success ? checked.data : undefined
 }
 
-/** undefined: it is none. */
+/** Returns undefined for text that is not JSON. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

@@ -7,80 +7,93 @@ export type { Device, EventStreamName, NearCacheOptions, WatchConnection }
 export type { WatchEvent } from './event-stream.ts'
 
 export type DeviceCacheClientOptions = {
-  /** Where the API is, such as `http://cache:5011`; a path before `/api` is kept. */
+  /** URL of the API, such as `http://cache:5011`. A path prefix before `/api` is kept. */
   readonly baseUrl: string | URL
-  /** For APIs that ask for one (scope `read`; `write` for `remove`). A function is asked before each request. */
+  /**
+   * For an API that requires a token (scope `read`; `write` for `remove`). A function is called before each request.
+   * Default: none.
+   */
   readonly token?: string | (() => string | undefined | Promise<string | undefined>) | undefined
-  /** For one try, its whole answer included. Default 5000. */
+  /** Milliseconds for one attempt, including the whole response. Default: 5000. */
   readonly timeoutMs?: number | undefined
-  /** Tries after the first, for failures that may pass. Default 3; 0: none. */
+  /** Maximum number of retries after a transient error. Default: 3. */
   readonly retries?: number | undefined
-  /** A Retry-After beyond this is not waited for: the call fails at once, and says for how long. Default 10000. */
+  /**
+   * Longest Retry-After, in milliseconds, that a call waits for. Beyond it, the call fails immediately, and
+   * `retryAfterMs` of the error has the value. Default: 10000.
+   */
   readonly longestRetryAfterMs?: number | undefined
-  /** Lookups under way at a time; while they are, what is asked for gathers. Default 4. */
+  /** Maximum number of pending lookup requests; meanwhile further ids are collected for the next one. Default: 4. */
   readonly maxConcurrency?: number | undefined
   /**
-   * Keeps answers in this process, and follows the API's events to know when they change. `true`: 10,000
-   * devices, asked for again after a minute, given for 5 minutes more while the API fails. Default: none.
+   * Caches devices in this process, and follows the API's events to learn of changes. `true`: 10,000 devices, which are
+   * read again after a minute, and returned for 5 more minutes while the API is unavailable. Default: no near cache.
    */
   readonly nearCache?: boolean | Partial<NearCacheOptions> | undefined
-  /** A stream of events without a word (the API sends one every 15 s) is connected anew after. Default 45000. */
+  /**
+   * Milliseconds without data after which an event stream reconnects; the API sends a ping every 15 s. Default: 45000.
+   */
   readonly silenceMs?: number | undefined
+  /** Replaces the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch | undefined
 }
 
 export type CallOptions = {
-  /** Ends the call at once, also while it waits to be tried again; it rejects with the signal's reason. */
+  /** Ends the call immediately, even while it waits for a retry. The call rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
 }
 
 export type LookupResult = {
+  /** The devices by id. */
   readonly found: ReadonlyMap<string, Device>
+  /** The ids without a device. */
   readonly missing: readonly string[]
-  /** Of ids that no device can have, and of devices that others have damaged. */
+  /** By id: invalid ids, and devices whose data another program has damaged. */
   readonly errors: ReadonlyMap<string, DeviceCacheError>
-  /** false: the cache is being filled, and what is missing may yet come. */
+  /** False while the cache is being rebuilt: a missing device may still exist. */
   readonly complete: boolean
 }
 
 export type ListOptions = CallOptions & {
-  /** What the ids begin with, literally. */
+  /** Only devices whose ids begin with this text (not a pattern). */
   readonly match?: string | undefined
-  /** 1 to 1000 (the default): devices asked for at a time. */
+  /** Number of devices per request, from 1 to 1000. Default: 1000. */
   readonly pageSize?: number | undefined
 }
 
 export type DevicePage = {
   readonly devices: readonly Device[]
-  /** By id: devices that others have damaged. */
+  /** By id: devices whose data another program has damaged. */
   readonly errors: ReadonlyMap<string, ApiProblem>
 }
 
 export type WatchOptions = CallOptions & {
-  /** Default: both. */
+  /** Which event streams to watch. Default: both. */
   readonly events?: readonly EventStreamName[] | undefined
-  /** Only of these devices; at most 100. */
+  /** Only events of these devices; at most 100. Default: all. */
   readonly devices?: readonly string[] | undefined
-  /** Only updates of these types; at most 100. */
+  /** Only updates of these types; at most 100. Default: all. */
   readonly updateTypes?: readonly string[] | undefined
-  /** `id` of the last event that was handled, or `lastEventId` of `state()`. Default: from now on. */
+  /** Resumes after this event: the `id` of the last handled event, or `lastEventId` of `state()`. Default: from now on. */
   readonly lastEventId?: string | undefined
+  /** Called when the connection is established or lost. */
   readonly onConnection?: ((connection: WatchConnection) => void) | undefined
 }
 
 export type StateSnapshot = {
-  /** By type: as a rule `{updated, valid, values}`. */
+  /** By type; usually `{updated, valid, values}`. */
   readonly values: ReadonlyMap<string, unknown>
-  /** `watch({ lastEventId })` goes on from here: nothing newer is missed. */
+  /** `watch({ lastEventId })` continues from here without missing a newer event. */
   readonly lastEventId: string
 }
 
 export type ClientStats = {
-  /** HTTP requests sent, those of `watch` and further tries included. */
+  /** HTTP requests sent, including those of `watch` and retries. */
   readonly requests: number
   readonly retries: number
-  /** `get`s and ids of `lookup`s that the near cache answered; `stale`: because asking failed. */
+  /** Ids of `get` and `lookup` that the near cache answered; `staleHits`: because the request had failed. */
   readonly nearHits: number
   readonly staleHits: number
+  /** Number of devices in the near cache. */
   readonly nearSize: number
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** What the API answers: the server describes itself by these, and the client (client.ts) checks by them. */
+/** The responses of the API. The server describes itself by these schemas; the client (shared/client) validates with them. */
 
 export const MAX_PAGE_SIZE = 1000
 export const MAX_LOOKUP_IDS = 1000
@@ -11,16 +11,16 @@ export const deviceSchema = z
     datatype_id: z.string().nullable(),
     datatype_name: z.string().nullable(),
     datatype_unit: z.union([z.string(), z.array(z.unknown())]).nullable(),
-    persist: z.unknown().describe('As a rule a boolean, or a list of booleans.'),
-    last_updated: z.string().nullable().describe('ISO 8601, UTC, six fraction digits.'),
-    extra: z.record(z.string(), z.string()).describe('Further fields, as they are stored.'),
-    ttl: z.int().nullable().describe('Seconds until it is forgotten; null: never.'),
+    persist: z.unknown().describe('Usually a boolean or a list of booleans.'),
+    last_updated: z.string().nullable().describe('Event time: ISO 8601, UTC, six fraction digits.'),
+    extra: z.record(z.string(), z.string()).describe('Further fields, unparsed.'),
+    ttl: z.int().nullable().describe('Seconds until the device expires; null: never.'),
   })
   .meta({ id: 'Device' })
 
 type DeviceFields = z.output<typeof deviceSchema>
 
-/** The newest metadata of a device. Shared between those who ask for it, hence not to be changed. */
+/** The newest metadata of a device. Concurrent callers share the object, so it is read-only. */
 export type Device = Readonly<Omit<DeviceFields, 'extra' | 'datatype_unit'>> & {
   readonly datatype_unit: string | readonly unknown[] | null
   readonly extra: Readonly<Record<string, string>>
@@ -28,39 +28,41 @@ export type Device = Readonly<Omit<DeviceFields, 'extra' | 'datatype_unit'>> & {
 
 export const problemSchema = z
   .looseObject({
-    type: z.string().describe('What programs switch on, such as not_found.'),
+    type: z.string().describe('Problem type, such as not_found. Programs should switch on it.'),
     title: z.string(),
     status: z.int(),
     detail: z.string().optional(),
   })
   .meta({ id: 'Problem', description: 'RFC 9457' })
 
-/** An answer that is not the one asked for. */
+/** An error response of the API. */
 export type ApiProblem = Readonly<z.output<typeof problemSchema>>
 
-const corruptDevices = z
+const problemsById = z
   .record(z.string(), problemSchema)
-  .describe('By id: what is wrong with a device that others have damaged.')
+  .describe('By id: the problems of invalid ids (lookup only) and of corrupt devices.')
 
 export const pageSchema = z.object({
   devices: z.array(deviceSchema),
-  next_cursor: z.string().nullable().describe('null: this is the last page. A page may be short, or empty.'),
-  errors: corruptDevices.optional(),
+  next_cursor: z.string().nullable().describe('null: this is the last page. Any page may be short or empty.'),
+  errors: problemsById.optional(),
 })
 
 export const lookupSchema = z.object({
   found: z.record(z.string(), deviceSchema),
   missing: z.array(z.string()),
-  errors: corruptDevices,
-  complete: z.boolean().describe('false: the cache is being filled, and what is missing may yet come.'),
+  errors: problemsById,
+  complete: z.boolean().describe('false: a rebuild is in progress, so missing devices may still appear.'),
 })
 
 export const stateSchema = z.object({
-  state: z.record(z.string(), z.unknown()).describe('By type: as a rule `{updated, valid, values}`.'),
-  last_event_id: z.string().describe('`GET /api/events?last_event_id=` goes on from here.'),
+  state: z.record(z.string(), z.unknown()).describe('By type, usually `{updated, valid, values}`.'),
+  last_event_id: z
+    .string()
+    .describe('Pass it to `GET /api/events?last_event_id=` to follow all later events.'),
 })
 
-/** Data of the events of `GET /api/events`, by the event's name. */
+/** The data of the `device`, `update` and `reset` events of `GET /api/events`. */
 export const deviceEventSchema = z.object({
   change: z.enum(['changed', 'deleted']),
   device_ids: z.array(z.string()),

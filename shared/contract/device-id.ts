@@ -20,7 +20,7 @@ export function isDeviceId(text: string): text is DeviceId {
   )
 }
 
-/** The id as a branded string, or undefined if it is none. */
+/** The id as a branded string; undefined: the text is not a valid id. */
 export function parseDeviceId(text: string): DeviceId | undefined {
   return isDeviceId(text) ? text : undefined
 }

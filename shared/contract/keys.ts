@@ -1,11 +1,11 @@
 import type { DeviceId } from './device-id.ts'
 
-/** Every Redis key that this service reads or writes is named here. */
+/** The names of all Redis keys that this service reads or writes, apart from those that callers choose. */
 
-/** Set of the ids of all devices with metadata. */
+/** Set: the ids of all devices with metadata. */
 export const DEVICE_INDEX_KEY = 'devices'
 
-/** All of our bookkeeping begins with this; devices and their index are the platform's. */
+/** Of this service's own bookkeeping; devices and their index belong to the platform. */
 export const OWN_KEY_PREFIX = 'cache_service:'
 
 export const DEVICE_KEY_PREFIX = 'device:'
@@ -16,14 +16,14 @@ export function deviceKey(deviceId: DeviceId): string {
 }
 
 /**
- * Hash, partition → the next offset whose record is not known to be in this Redis; and
- * `<partition>:until` → the offset at which a rebuild of the partition is complete, while one is under way.
+ * Hash: partition → the next offset whose record is not known to be in this Redis; and `<partition>:until` → the offset
+ * at which the rebuild of the partition is complete, while one is in progress.
  */
 export function progressKey(consumerGroup: string): string {
   return `${OWN_KEY_PREFIX}progress:${consumerGroup}`
 }
 
-/** Written every few seconds to learn whether Redis takes writes (PING succeeds even when it does not). */
+/** Written every few seconds to check that Redis accepts writes (PING succeeds even when it does not). */
 export function probeKey(clientId: string): string {
   return `${OWN_KEY_PREFIX}probe:${clientId}`
 }
@@ -32,31 +32,31 @@ export const SWEEPER_LEASE_KEY = `${OWN_KEY_PREFIX}lease:sweeper`
 
 // ---- state and events
 
-/** Set of the types that the kv-updater has written: each is itself the key of a value. */
+/** Set: the types that the kv-updater has written; each type is itself the key of its value. */
 export const UPDATE_TYPES_KEY = `${OWN_KEY_PREFIX}update_types`
 
-/** Capped streams, apart so that a busy fleet does not evict the updates (core/stream-entry.ts). */
+/** Capped streams (core/events/stream-entry.ts): two, so that a busy fleet does not evict the updates. */
 export const UPDATE_STREAM_KEY = `${OWN_KEY_PREFIX}events:update`
 export const DEVICE_STREAM_KEY = `${OWN_KEY_PREFIX}events:device`
 
-/** Its holder alone appends updates to the stream. */
+/** Only its holder appends updates to the stream. */
 export const UPDATER_LEASE_KEY = `${OWN_KEY_PREFIX}lease:updater`
 
-/** Exists while somebody listens to the events of devices. */
+/** Exists while a client follows device events. */
 export const LISTENING_KEY = `${OWN_KEY_PREFIX}listening`
 
-// ---- what the workers report
+// ---- worker reports
 
-/** Sorted set, worker id → when it last reported (ms since 1970). */
+/** Sorted set: worker id → time of its last report (ms since 1970). */
 export const WORKERS_KEY = `${OWN_KEY_PREFIX}workers`
 
 export function workerReportKey(workerId: string): string {
   return `${OWN_KEY_PREFIX}worker:${workerId}`
 }
 
-// ---- dead letters that were replayed
+// ---- replayed dead letters
 
-/** Bitmap of a run of a partition's dead letters (redis/replay-ledger.ts). */
+/** Bitmap of a run of dead letters of one partition (replay-ledger.ts). */
 export function replayedKey(errorTopic: string, partition: number, run: number): string {
   return `${OWN_KEY_PREFIX}replayed:${errorTopic}:${partition}:${run}`
 }

@@ -1,11 +1,11 @@
 import { z } from 'zod'
 
 /**
- * The messages that the platform's services exchange over Kafka: ValidatedOutput (from the normalizer) and
- * ErrorMessage (dead letters). Unknown fields are fine anywhere: upstream grows.
+ * The messages that the platform's services exchange over Kafka: ValidatedOutput (from the normalizer) and ErrorMessage
+ * (dead letters). Unknown fields are accepted everywhere, as other services may add some.
  */
 
-/** Where a string is meant a number is accepted; an object is not. */
+/** A number is accepted in place of a string; an object is not. */
 const text = z.union([z.string(), z.number()]).nullish()
 
 export const metadataSchema = z.object({
@@ -15,7 +15,7 @@ export const metadataSchema = z.object({
   persist: z.union([z.boolean(), z.array(z.boolean())]).nullish(),
 })
 
-/** `device_id` and `timestamp` are checked further by their own parsers. */
+/** `device_id` and `timestamp` are validated further by their own parsers. */
 export const validatedOutputSchema = z.object({
   request_id: z.string().nullish(),
   timestamp: z.string().nullish(),
@@ -31,7 +31,7 @@ export const errorMessageSchema = z.object({
   timestamp: z.string(),
   service: z.literal('cache_service'),
   error: z.string(),
-  /** The record, or null if it is no object (or one nested too deeply to carry). */
+  /** The record, or null if it is not an object or is nested too deeply to carry. */
   original_message: z.record(z.string(), z.unknown()).nullable(),
 })
 

@@ -1,27 +1,28 @@
 import { z } from 'zod'
 
-// Marks for values that JSON has no form for. They work in both directions: reading as any schema does, writing
-// when the schema is handed to RedisService.set or RedisConfigStore.update.
+// zod codecs for values that JSON cannot represent. They decode like any schema, and encode when the schema is passed
+// to RedisService.set or RedisConfigStore.update.
 
 type Members = Readonly<Record<string, string | number>>
 
 /**
- * An enum that is stored by the name of its member in lower case, as Python's `cledar.redis` stores an Enum.
+ * An enum that is stored by the lower-case name of its member, as Python's `cledar.redis` stores an Enum.
  *
  *     const Mode = { FAST: 1, VERY_FAST: 2 } as const     // or a TypeScript enum
  *     enumName(Mode)                                       // Mode.VERY_FAST <-> "very_fast"
  *
- * Python stores `str` and `int` enums by value instead: a stored value that is no member's name is read as one.
+ * Python stores `str` and `int` enums by value instead, so a stored value that is not the name of a member is decoded
+ * as the value of one.
  *
- * @throws RangeError if two names are the same in lower case, or two members have the same value.
+ * @throws RangeError if two names are equal in lower case, or if two members have the same value.
  */
 export function enumName<const T extends Members>(members: T) {
   const byName = new Map<string, T[keyof T]>()
   const names = new Map<string | number, string>()
   for (const [name, value] of namedMembers(members)) {
     const lower = name.toLowerCase()
-    if (byName.has(lower)) throw new RangeError(`two members of the enum are called ${lower}`)
-    if (names.has(value)) throw new RangeError(`two members of the enum have the value ${value}`)
+    if (byName.has(lower)) throw new RangeError(`Two members of the enum have the lower-case name ${lower}`)
+    if (names.has(value)) throw new RangeError(`Two members of the enum have the value ${value}`)
     byName.set(lower, value)
     names.set(value, lower)
   }
@@ -41,7 +42,7 @@ export function enumName<const T extends Members>(members: T) {
   })
 }
 
-/** A TypeScript enum of numbers holds its names a second time, as values of the numbers. */
+/** A numeric TypeScript enum also maps each number back to its name; those entries are left out. */
 function namedMembers<T extends Members>(members: T): [string, T[keyof T]][] {
   const isName = (name: string): name is keyof T & string => !/^-?\d+(\.\d+)?$/.test(name)
   return Object.keys(members)
@@ -52,8 +53,8 @@ function namedMembers<T extends Members>(members: T): [string, T[keyof T]][] {
 const iso = z.iso.datetime({ offset: true, local: true })
 
 /**
- * A Date that is stored as ISO 8601 in UTC. Python's `isoformat()` is read as well: with an offset, or naive,
- * which is read as UTC; the microseconds that a Date can't hold are cut.
+ * A Date that is stored as ISO 8601 in UTC. It also decodes the output of Python's `isoformat()`, with an offset or
+ * without one (then it is read as UTC). Microseconds are truncated to the milliseconds of a Date.
  */
 export function isoDate() {
   return z.codec(iso, z.date(), {

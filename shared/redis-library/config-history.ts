@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { RedisOperationError } from './errors.ts'
 
-/** A config as Redis holds it: the newest value's JSON (null: there is none), and how many there have been. */
+/** The current state of a config in Redis: the newest value as JSON (null: no config), and the number of versions. */
 export type ConfigSnapshot = { readonly text: string | null; readonly version: number }
 
 export type AppendOutcome =
@@ -10,7 +10,7 @@ export type AppendOutcome =
   | { readonly kind: 'unchanged'; readonly snapshot: ConfigSnapshot }
   | { readonly kind: 'conflict'; readonly actualVersion: number }
 
-// A config is a list of JSON texts, the newest at its end; or a plain string, which counts as version 1.
+// A config is a list of JSON texts with the newest at the end, or a plain string, which counts as version 1.
 const NEWEST = `
 local kind = redis.call('TYPE', KEYS[1]).ok
 local version, newest = 0, false
@@ -19,15 +19,15 @@ if kind == 'string' then
 elseif kind == 'list' then
   version, newest = redis.call('LLEN', KEYS[1]), redis.call('LINDEX', KEYS[1], -1)
 elseif kind ~= 'none' then
-  return redis.error_reply('WRONGTYPE a ' .. kind .. ' is no config')
+  return redis.error_reply('WRONGTYPE a ' .. kind .. ' is not a config')
 end
 `
 
 const READ = `${NEWEST}return { 'read', version, newest }`
 
-// ARGV: the new value's JSON; the version that it must be at now, or ''.
-// Equal means equal as JSON: neither the order of fields nor spaces nor escapes count. cjson reads [] and {} alike,
-// so an empty array gets an element that nobody stores.
+// ARGV: the new value as JSON; the version that the config must have ('': any).
+// Values are compared as JSON, ignoring the order of fields, spaces and escapes. cjson decodes [] and {} to the same
+// value, so before decoding, every empty array gets an element that no real array contains.
 const APPEND = String.raw`${NEWEST}
 local function mark_empty_arrays(text)
   local parts, from = {}, 1
@@ -79,17 +79,17 @@ const reply = z.tuple([
   z.string().nullable(),
 ])
 
-/** @throws what ioredis throws; RedisOperationError */
+/** @throws RedisOperationError if the reply is unexpected; otherwise what ioredis throws. */
 export async function readConfig(redis: Redis, key: string): Promise<ConfigSnapshot> {
   const [, version, text] = parseReply(await redis.eval(READ, 1, key))
   return { text, version }
 }
 
 /**
- * Appends to the history, unless the newest value is the same, in one step that nobody comes between.
+ * Appends to the history in one atomic step, unless the newest value is equal.
  *
- * @param expectedVersion undefined: any.
- * @throws what ioredis throws; RedisOperationError
+ * @param expectedVersion undefined: any version.
+ * @throws RedisOperationError if the reply is unexpected; otherwise what ioredis throws.
  */
 export async function appendConfig(
   redis: Redis,
@@ -105,11 +105,11 @@ export async function appendConfig(
     case 'unchanged':
       return { kind, snapshot: { text, version } }
     case 'read':
-      throw new RedisOperationError('the script answered for another one')
+      throw new RedisOperationError('The script returned the reply of another script')
   }
 }
 
-/** The JSON texts, oldest first: the one at index `i` is version `i + 1`. */
+/** The JSON texts, oldest first: the text at index `i` is version `i + 1`. */
 export async function readHistory(redis: Redis, key: string): Promise<string[]> {
   const kind = await redis.type(key)
   if (kind !== 'string') return await redis.lrange(key, 0, -1)
@@ -117,8 +117,8 @@ export async function readHistory(redis: Redis, key: string): Promise<string[]> 
   return text === null ? [] : [text]
 }
 
-function parseReply(answered: unknown): z.infer<typeof reply> {
-  const result = reply.safeParse(answered)
+function parseReply(returned: unknown): z.infer<typeof reply> {
+  const result = reply.safeParse(returned)
   if (result.success) return result.data
-  throw new RedisOperationError('the script answered something else', { cause: result.error })
+  throw new RedisOperationError('The script returned an unexpected reply', { cause: result.error })
 }

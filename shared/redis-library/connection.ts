@@ -2,7 +2,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import { RedisConnectionError, redisFailure, type RedisServiceError } from './errors.ts'
 import type { RedisSettings } from './settings.ts'
 
-/** Told of what happens in the background, where nobody waits for it: lost connections, failing callbacks. */
+/** Receives problems that happen in the background, such as lost connections and failing callbacks. */
 export type ProblemListener = (problem: RedisServiceError) => void
 
 const DEFAULT_TIMEOUT_MS = 5_000
@@ -10,8 +10,8 @@ const FIRST_RECONNECT_MS = 50
 const LONGEST_RECONNECT_MS = 2_000
 
 /**
- * A connection that never hangs and, once opened, never gives up: a command is answered or rejected within the
- * timeout, at once while there is no connection, and it reconnects in the background until it is closed.
+ * A connection that never hangs and, once opened, never gives up: a command is answered or rejected within the timeout,
+ * and immediately while there is no connection; it reconnects in the background until it is closed.
  */
 export class RedisConnection {
   readonly settings: RedisSettings
@@ -27,10 +27,10 @@ export class RedisConnection {
   }
 
   /**
-   * Resolves when Redis has answered a PING; nothing to do if it is open.
+   * Resolves when Redis has answered a PING, or immediately if the connection is already open.
    *
-   * @param prepare listeners must be added before the first connection.
-   * @throws RedisConnectionError; then nothing stays open, and it may be tried again.
+   * @param prepare adds listeners before the first connection attempt.
+   * @throws RedisConnectionError; then nothing stays open, and the call may be repeated.
    */
   async open(prepare: (redis: Redis) => void = () => undefined): Promise<void> {
     if (this.#redis !== undefined) return
@@ -42,7 +42,7 @@ export class RedisConnection {
     }
   }
 
-  /** Waits for what has been sent, no longer than the timeout; leaves nothing open. */
+  /** Waits for pending commands, at most for the timeout, and closes the connection. */
   async close(): Promise<void> {
     await this.#opening?.catch(() => undefined)
     const redis = this.#redis
@@ -53,29 +53,29 @@ export class RedisConnection {
   }
 
   /**
-   * @param doing for the message of an error.
+   * @param failure begins the message of an error, such as "Cannot get key".
    * @throws RedisConnectionError, RedisOperationError
    */
-  async run<T>(doing: string, command: (redis: Redis) => Promise<T>): Promise<T> {
-    if (this.#redis === undefined) throw new RedisConnectionError(`${doing}: not connected`)
+  async run<T>(failure: string, command: (redis: Redis) => Promise<T>): Promise<T> {
+    if (this.#redis === undefined) throw new RedisConnectionError(`${failure}: not connected`)
     try {
       return await command(this.#redis)
     } catch (thrown) {
-      throw redisFailure(thrown, doing)
+      throw redisFailure(thrown, failure)
     }
   }
 
   async #open(prepare: (redis: Redis) => void): Promise<Redis> {
     const { host, port, db = 0 } = this.settings
-    const where = `Redis at ${host}:${port}/${db}`
+    const failure = `Connection to Redis at ${host}:${port}/${db} failed`
     const redis = new Redis({ ...connectionOptions(this.settings), connectionName: this.#name })
     let firstError: Error | undefined
     let lastMessage: string | undefined
     redis.on('error', (error) => {
       firstError ??= error
-      if (isRefusedDatabase(error)) redis.disconnect(true) // ioredis would go on in database 0
-      if (this.#redis === redis && error.message !== lastMessage) this.#problem(redisFailure(error, where))
-      lastMessage = error.message // once: it is tried again and again
+      if (isRefusedDatabase(error)) redis.disconnect(true) // ioredis would continue with database 0
+      if (this.#redis === redis && error.message !== lastMessage) this.#problem(redisFailure(error, failure))
+      lastMessage = error.message // reported once, although every attempt to reconnect may fail with it
     })
     redis.on('ready', () => (lastMessage = undefined))
     prepare(redis)
@@ -86,7 +86,7 @@ export class RedisConnection {
       return redis
     } catch (thrown) {
       redis.disconnect()
-      const { message } = redisFailure(firstError ?? thrown, where)
+      const { message } = redisFailure(firstError ?? thrown, failure)
       throw new RedisConnectionError(message, { cause: firstError ?? thrown })
     }
   }
@@ -109,13 +109,13 @@ function connectionOptions(settings: RedisSettings) {
     socketTimeout: timeoutMs,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
-    // LOADING is an answer like others; the check would need the right to call INFO besides.
+    // LOADING is handled like any other error reply, and the check would need the permission for INFO.
     enableReadyCheck: false,
-    // It would be silent about what was missed.
+    // ioredis would subscribe again without reporting what was missed.
     autoResubscribe: false,
     retryStrategy: (attempt: number) =>
       Math.min(LONGEST_RECONNECT_MS, FIRST_RECONNECT_MS * 2 ** Math.min(attempt, 10)) * (1 + Math.random()),
-    // The primary has moved: close, and look for it again.
+    // The primary has moved: reconnect to find it.
     reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 1 : false),
   } satisfies RedisOptions
 }

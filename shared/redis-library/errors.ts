@@ -1,36 +1,42 @@
 import { redisError, type RedisErrorCode } from '../errors.ts'
 
-/** Whatever RedisService and RedisConfigStore throw, but for a bad argument (RangeError). `cause`: what led to it. */
+/**
+ * Base class of all errors of RedisService and RedisConfigStore, except RangeError for an invalid argument. `cause` is the
+ * underlying error, if there is one.
+ */
 export class RedisServiceError extends Error {
   override readonly name: string = 'RedisServiceError'
 }
 
-/** Redis can't be reached, does not let us in, or did not answer in time: then a write may still be applied. */
+/**
+ * Redis is unreachable, refused the login, or did not reply within the timeout. A write may still have been applied, or
+ * may be applied later.
+ */
 export class RedisConnectionError extends RedisServiceError {
   override readonly name = 'RedisConnectionError'
 }
 
-/** The value can't be written without losing something. Nothing was sent. */
+/** JSON cannot represent the value without loss. Nothing was sent. */
 export class RedisSerializationError extends RedisServiceError {
   override readonly name = 'RedisSerializationError'
 }
 
-/** What is stored is no JSON, or not what the schema says. */
+/** The stored value is not JSON, or does not match the schema. */
 export class RedisDeserializationError extends RedisServiceError {
   override readonly name = 'RedisDeserializationError'
 }
 
-/** Redis answered, with an error: the key holds another type, the user has no permission, memory is full. */
+/** Redis replied with an error, for example because of the type of the key, a missing permission or full memory. */
 export class RedisOperationError extends RedisServiceError {
   override readonly name = 'RedisOperationError'
 }
 
-/** Redis does not tell of changes to keys, or not of all that matter; the message names the command to run. */
+/** Redis does not report all the key changes that the store needs. The message names the command that enables them. */
 export class RedisNotificationsError extends RedisServiceError {
   override readonly name = 'RedisNotificationsError'
 }
 
-/** Somebody else was faster: the config is at another version than the update expected. Nothing was written. */
+/** The config does not have the version that the update expected, as another client was faster. Nothing was written. */
 export class RedisVersionConflictError extends RedisServiceError {
   override readonly name = 'RedisVersionConflictError'
   readonly key: string
@@ -38,26 +44,27 @@ export class RedisVersionConflictError extends RedisServiceError {
   readonly actualVersion: number
 
   constructor(key: string, expectedVersion: number, actualVersion: number) {
-    super(`${key} is at version ${actualVersion}, not ${expectedVersion}`)
+    super(`${key} has version ${actualVersion}, but version ${expectedVersion} was expected`)
     this.key = key
     this.expectedVersion = expectedVersion
     this.actualVersion = actualVersion
   }
 }
 
-/** Bad settings, all of them at once. */
+/** Lists all invalid settings. */
 export class RedisSettingsError extends RedisServiceError {
   override readonly name = 'RedisSettingsError'
+  /** The names of the invalid environment variables. */
   readonly variables: readonly string[]
 
-  /** @param problems variable → what it must be. No value is quoted: some are secrets. */
+  /** @param problems variable → what it must be. Values are not quoted, because some are secrets. */
   constructor(problems: ReadonlyMap<string, string>) {
     super([...problems].map(([variable, problem]) => `${variable} ${problem}`).join('; '))
     this.variables = [...problems.keys()]
   }
 }
 
-/** Replies that say "not now" or "not you" about the connection, not about the command. */
+/** Error replies that concern the connection rather than the command. */
 const REFUSALS: ReadonlySet<string> = new Set<RedisErrorCode>([
   'LOADING',
   'MAXCLIENTS',
@@ -66,19 +73,19 @@ const REFUSALS: ReadonlySet<string> = new Set<RedisErrorCode>([
 ])
 
 /**
- * The door for whatever ioredis threw.
+ * Converts what ioredis threw.
  *
- * @param doing what was tried, as the beginning of the message.
+ * @param failure begins the message, such as "Cannot get key".
  */
-export function redisFailure(thrown: unknown, doing: string): RedisServiceError {
+export function redisFailure(thrown: unknown, failure: string): RedisServiceError {
   if (thrown instanceof RedisServiceError) return thrown
   const { code, message } = redisError(thrown)
   const isReply = thrown instanceof Error && thrown.name === 'ReplyError'
   const Kind = isReply && !REFUSALS.has(code) ? RedisOperationError : RedisConnectionError
-  return new Kind(`${doing}: ${message}`, { cause: thrown })
+  return new Kind(`${failure}: ${message}`, { cause: thrown })
 }
 
-/** Whether Redis refused a command to this user, or does not have it (as on managed servers, CONFIG). */
+/** Whether Redis denied a command to this user, or does not have it (such as CONFIG on managed servers). */
 export function isForbidden(error: unknown): boolean {
   if (!(error instanceof RedisOperationError)) return false
   const { code } = redisError(error.cause)

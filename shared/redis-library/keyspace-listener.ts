@@ -9,39 +9,39 @@ import { RedisConnection, type ProblemListener } from './connection.ts'
 import { RedisConnectionError, RedisNotificationsError, RedisServiceError } from './errors.ts'
 
 export type KeyspaceListenerOptions = {
-  /** Another connection to the same server: a subscriber can do nothing else on its own. */
+  /** Another connection to the same server: a subscribed connection accepts no other commands. */
   readonly commands: RedisConnection
   readonly name: string
   readonly enableNotifications: boolean
   readonly probePrefix: string
-  /** Something was done to a key that is listened to. */
-  readonly heard: (key: string, event: string) => void
-  /** Listening again after a gap: whatever is known of the keys may be out of date. */
+  /** Called when a key that is listened to has changed. */
+  readonly changed: (key: string, event: string) => void
+  /** Called when the listener receives changes again after a gap: earlier values of all keys may be out of date. */
   readonly resumed: () => void
   readonly problem: ProblemListener
 }
 
 /**
- * How often the connection is asked for a sign of life, and the server for its setting, which anybody may change:
- * nothing else tells quiet keys from a dead peer, or from one that no longer tells.
+ * How often the connection is pinged and the server's setting is read. Nothing else distinguishes keys that do not
+ * change from a dead server, or from one whose notifications another client has turned off.
  */
 const CHECK_INTERVAL_MS = 1_000
 
 /**
- * Keyspace notifications of single keys, on a connection of its own. It is either listening, and hears of every
- * change, or it is not: after a loss of the connection it subscribes anew and checks the server's setting (which
- * a restart may have undone) until both are well, and says that it resumed.
+ * Receives the keyspace notifications of single keys on a dedicated connection. It is either listening, and receives
+ * every change, or it is not. After a loss of the connection it subscribes again and checks the server's setting, which
+ * a restart may have reset, until both succeed; then it calls `resumed`.
  */
 export class KeyspaceListener {
   readonly #options: KeyspaceListenerOptions
   readonly #connection: RedisConnection
-  /** Each key that is wanted → the number of that wish. */
-  readonly #wanted = new Map<string, number>()
+  /** Each key to listen to → the number of the request, which distinguishes it from earlier ones for the same key. */
+  readonly #requests = new Map<string, number>()
   readonly #subscribed = new Set<string>()
-  readonly #overheard = new Map<string, (event: string) => void>()
-  /** Counts the connections: what was learnt on an older one is worth nothing. */
+  readonly #observers = new Map<string, (event: string) => void>()
+  /** Counts the connections: what was found out on an older connection no longer holds. */
   #epoch = 0
-  #wishes = 0
+  #lastRequest = 0
   #isListening = false
   #known: NotificationsKnown = 'unknown'
   #resuming: Promise<void> | undefined
@@ -54,7 +54,7 @@ export class KeyspaceListener {
     this.#connection = new RedisConnection(commands.settings, name, problem)
   }
 
-  /** True: nothing that happens to the keys is missed. */
+  /** If true, no change to the keys is missed. */
   get isListening(): boolean {
     return this.#isListening
   }
@@ -74,48 +74,47 @@ export class KeyspaceListener {
     clearInterval(this.#timer)
     this.#timer = undefined
     this.#lost()
-    this.#wanted.clear()
+    this.#requests.clear()
     await this.#connection.close()
     await this.#resuming?.catch(() => undefined)
   }
 
   /**
-   * Resolves when every later change of the key will be heard.
+   * Resolves when every later change of the key will be received.
    *
-   * @throws RedisConnectionError when the connection is away: the key is listened to as soon as it is back, unless
-   * it is ignored before; RedisOperationError for a user without the right to the channel.
+   * @throws RedisConnectionError without a connection: the key is listened to as soon as there is one, unless `ignore`
+   * is called first; RedisOperationError for a user without the permission for the channel.
    */
   async listen(key: string): Promise<void> {
     if (this.isListeningTo(key)) return
-    const wish = this.#wanted.get(key) ?? ++this.#wishes
-    this.#wanted.set(key, wish)
+    const request = this.#requests.get(key) ?? ++this.#lastRequest
+    this.#requests.set(key, request)
     try {
       await this.#subscribe([key])
     } catch (error) {
-      if (!(error instanceof RedisConnectionError) && this.#wanted.get(key) === wish) this.#wanted.delete(key)
+      if (!(error instanceof RedisConnectionError) && this.#requests.get(key) === request)
+        this.#requests.delete(key)
       throw error
     }
-    if (!this.isListeningTo(key)) throw new RedisConnectionError(`listening to ${key}: not yet`)
+    if (!this.isListeningTo(key)) throw new RedisConnectionError(`Cannot listen to ${key}: not listening yet`)
   }
 
-  /** Resolves when everything that was done before has been heard. */
+  /** Resolves when all earlier changes have been received. */
   async settle(): Promise<void> {
-    await this.#connection.run('ping', (redis) => redis.ping())
+    await this.#connection.run('Cannot ping Redis', (redis) => redis.ping())
   }
 
-  /** Nothing is heard of the key any more. */
+  /** Stops receiving changes of the key. */
   async ignore(key: string): Promise<void> {
-    this.#wanted.delete(key)
-    if (!this.#subscribed.delete(key)) return
-    const channel = this.#channel(key)
-    await this.#connection.run(`ignoring ${key}`, (redis) => redis.unsubscribe(channel))
+    this.#requests.delete(key)
+    if (this.#subscribed.delete(key)) await this.#unsubscribe(key)
   }
 
   #prepare(redis: Redis): void {
     redis.on('message', (channel: string, event: string) => {
       const key = channel.slice(channel.indexOf(':') + 1)
-      this.#overheard.get(key)?.(event)
-      if (this.#wanted.has(key)) this.#options.heard(key, event)
+      this.#observers.get(key)?.(event)
+      if (this.#requests.has(key)) this.#options.changed(key, event)
     })
     redis.on('close', () => this.#lost())
     redis.on('ready', () => {
@@ -131,21 +130,21 @@ export class KeyspaceListener {
 
   async #check(): Promise<void> {
     try {
-      if (this.#isListening) await this.#assertStillTold()
+      if (this.#isListening) await this.#checkStillNotified()
       if (!this.#isListening) await this.#resume()
       this.#lastProblem = undefined
     } catch (error) {
-      // Once: it is tried again and again.
+      // Reported once, although every further attempt may fail with the same message.
       if (!(error instanceof RedisServiceError) || error.message === this.#lastProblem) return
       this.#lastProblem = error.message
       this.#options.problem(error)
     }
   }
 
-  /** A setting that was changed counts as a gap, as a lost connection does. */
-  async #assertStillTold(): Promise<void> {
+  /** A change of the setting counts as a gap, like a lost connection. */
+  async #checkStillNotified(): Promise<void> {
     await this.settle()
-    // Asking without the right to would fill the server's log of refusals.
+    // Without the permission, every attempt to read the setting would add to the server's ACL LOG.
     if (this.#known !== 'by setting' || (await areNotificationsEnabled(this.#options.commands))) return
     this.#isListening = false
   }
@@ -158,13 +157,14 @@ export class KeyspaceListener {
   async #tryResume(): Promise<void> {
     const epoch = this.#epoch
     const { commands, enableNotifications: enable, probePrefix, resumed, problem } = this.#options
-    await this.#subscribe([...this.#wanted.keys()])
-    // Those that join meanwhile subscribe for themselves.
-    const found = await checkNotifications(commands, (key, heard) => this.#overhear(key, heard), {
+    await this.#subscribe([...this.#requests.keys()])
+    // Keys that are added in the meantime are subscribed to by their own `listen`.
+    const found = await checkNotifications(commands, (key, onEvent) => this.#observe(key, onEvent), {
       enable,
       probePrefix,
     })
-    if (epoch !== this.#epoch) throw new RedisConnectionError('subscribing: the connection was lost again')
+    if (epoch !== this.#epoch)
+      throw new RedisConnectionError('Cannot subscribe: the connection was lost again')
     this.#known = found
     if (found === 'unknown') problem(new RedisNotificationsError(UNKNOWN))
     this.#isListening = true
@@ -174,23 +174,29 @@ export class KeyspaceListener {
   async #subscribe(keys: readonly string[]): Promise<void> {
     if (keys.length === 0) return
     const epoch = this.#epoch
-    const wishes = keys.map((key) => this.#wanted.get(key))
+    const requests = keys.map((key) => this.#requests.get(key))
     const channels = keys.map((key) => this.#channel(key))
-    await this.#connection.run('subscribing', (redis) => redis.subscribe(...channels))
-    if (epoch !== this.#epoch) throw new RedisConnectionError('subscribing: the connection was lost again')
+    await this.#connection.run('Cannot subscribe', (redis) => redis.subscribe(...channels))
+    if (epoch !== this.#epoch)
+      throw new RedisConnectionError('Cannot subscribe: the connection was lost again')
     keys.forEach((key, index) => {
-      const wish = wishes[index]
-      if (wish !== undefined && wish === this.#wanted.get(key)) this.#subscribed.add(key)
+      const request = requests[index]
+      if (request !== undefined && request === this.#requests.get(key)) this.#subscribed.add(key)
     })
   }
 
-  async #overhear(key: string, heard: (event: string) => void): Promise<() => Promise<void>> {
-    this.#overheard.set(key, heard)
+  async #observe(key: string, onEvent: (event: string) => void): Promise<() => Promise<void>> {
+    this.#observers.set(key, onEvent)
     await this.#subscribe([key])
     return async () => {
-      this.#overheard.delete(key)
-      await this.#connection.run(`ignoring ${key}`, (redis) => redis.unsubscribe(this.#channel(key)))
+      this.#observers.delete(key)
+      await this.#unsubscribe(key)
     }
+  }
+
+  async #unsubscribe(key: string): Promise<void> {
+    const channel = this.#channel(key)
+    await this.#connection.run(`Cannot unsubscribe from ${key}`, (redis) => redis.unsubscribe(channel))
   }
 
   #channel(key: string): string {
@@ -199,5 +205,5 @@ export class KeyspaceListener {
 }
 
 const UNKNOWN =
-  'whether Redis tells of changes to keys is unknown: this user may neither read the setting ' +
-  'notify-keyspace-events nor write a key to try it. If it does not, changes are not noticed'
+  'It is unknown whether Redis reports changes to keys: this user may neither read the setting ' +
+  'notify-keyspace-events nor write a key to test it. If Redis does not report them, changes go unnoticed'

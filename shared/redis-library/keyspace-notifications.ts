@@ -5,13 +5,13 @@ import { isForbidden, RedisNotificationsError } from './errors.ts'
 
 const SETTING = 'notify-keyspace-events'
 
-/** Keyspace channels, for strings, lists, generic commands (DEL, RENAME) and expiry. */
+/** Keyspace channels (K) for strings, lists, generic commands (DEL, RENAME) and expiry. */
 const NEEDED = 'K$lgx'
 
-/** What the flag `A` stands for, of those. */
+/** The needed flags that the flag `A` includes. */
 const IN_ALL = '$lgx'
 
-/** What must be added to the setting, such as `K$`; '' if nothing. */
+/** The flags that must be added to the setting, such as `K$`; '' if none. */
 export function missingFlags(flags: string): string {
   const present = flags.includes('A') ? flags + IN_ALL : flags
   return [...NEEDED].filter((flag) => !present.includes(flag)).join('')
@@ -21,30 +21,30 @@ export function keyspaceChannel(db: number, key: string): string {
   return `__keyspace@${db}__:${key}`
 }
 
-/** How it is known that Redis tells of changes; `unknown`: it may not. */
+/** How we know that Redis reports changes. `unknown`: it may not report them. */
 export type NotificationsKnown = 'by setting' | 'by trial' | 'unknown'
 
-/** Hears what is said on a key's channel until it is stopped. */
-export type Overhear = (key: string, heard: (event: string) => void) => Promise<() => Promise<void>>
+/** Receives the events of one key. Resolves with a function that stops it. */
+export type ObserveKey = (key: string, onEvent: (event: string) => void) => Promise<() => Promise<void>>
 
 /**
- * Makes sure that Redis tells of changes to keys.
+ * Makes sure that Redis reports changes to keys.
  *
- * A user without the right to CONFIG (always so on many managed servers) can't ask for the setting: then a key is
- * written, read and deleted, and whether Redis tells of it is the answer. Without the right to do that, either,
- * it is unknown.
+ * A user without the permission for CONFIG (the rule on many managed servers) cannot read the setting. Then this writes,
+ * reads and deletes a key of its own, and checks whether Redis reports it. For a user who may not do that either, the
+ * result is `unknown`.
  *
- * @param enable adds what is missing to the setting, if the user may.
- * @param probePrefix of the key that is written.
- * @throws RedisNotificationsError that names what is missing; RedisConnectionError, RedisOperationError
+ * @param enable adds the missing flags to the setting, if the user has the permission.
+ * @param probePrefix begins the name of the key that is written.
+ * @throws RedisNotificationsError that names the missing flags; RedisConnectionError, RedisOperationError
  */
 export async function checkNotifications(
   commands: RedisConnection,
-  overhear: Overhear,
+  observe: ObserveKey,
   { enable, probePrefix }: { readonly enable: boolean; readonly probePrefix: string },
 ): Promise<NotificationsKnown> {
   let flags = await readFlags(commands)
-  if (flags === undefined) return await probe(commands, overhear, probePrefix)
+  if (flags === undefined) return await probe(commands, observe, probePrefix)
   if (enable && missingFlags(flags) !== '') {
     await addFlags(commands, flags)
     flags = (await readFlags(commands)) ?? flags
@@ -54,16 +54,16 @@ export async function checkNotifications(
   return 'by setting'
 }
 
-/** Whether the setting still holds what is needed. @throws RedisConnectionError, RedisOperationError */
+/** Whether the setting still has the needed flags. @throws RedisConnectionError, RedisOperationError */
 export async function areNotificationsEnabled(commands: RedisConnection): Promise<boolean> {
   return missingFlags((await readFlags(commands)) ?? '') === ''
 }
 
-/** Undefined: this user may not ask. */
+/** Resolves with undefined if this user may not read the setting. */
 async function readFlags(commands: RedisConnection): Promise<string | undefined> {
   try {
-    const answered = await commands.run(`reading ${SETTING}`, (redis) => redis.config('GET', SETTING))
-    return Array.isArray(answered) ? String(answered[1] ?? '') : ''
+    const reply = await commands.run(`Cannot read ${SETTING}`, (redis) => redis.config('GET', SETTING))
+    return Array.isArray(reply) ? String(reply[1] ?? '') : ''
   } catch (error) {
     if (isForbidden(error)) return undefined
     throw error
@@ -74,32 +74,32 @@ async function addFlags(commands: RedisConnection, flags: string): Promise<void>
   const missing = missingFlags(flags)
   const merged = flags + missing
   try {
-    await commands.run(`setting ${SETTING}`, (redis) => redis.config('SET', SETTING, merged))
+    await commands.run(`Cannot set ${SETTING}`, (redis) => redis.config('SET', SETTING, merged))
   } catch (error) {
     if (isForbidden(error)) throw notEnabled(missing, merged, error)
     throw error
   }
 }
 
-/** What Redis says of the probe, and the flag that makes it say so. */
+/** The events that the probe causes, and the flag that enables each. */
 const PROBED = { set: '$', rpush: 'l', del: 'g', expired: 'x' } as const
 const PROBE_WAIT_MS = 1_000
 
 async function probe(
   commands: RedisConnection,
-  overhear: Overhear,
+  observe: ObserveKey,
   prefix: string,
 ): Promise<NotificationsKnown> {
   const key = `${prefix}notifications-probe:${randomUUID()}`
-  const silent = new Set<string>(Object.keys(PROBED))
-  const { promise: allHeard, resolve } = Promise.withResolvers<void>()
-  const stop = await overhear(key, (event) => {
-    silent.delete(event)
-    if (silent.size === 0) resolve()
+  const missingEvents = new Set<string>(Object.keys(PROBED))
+  const { promise: allReceived, resolve } = Promise.withResolvers<void>()
+  const stop = await observe(key, (event) => {
+    missingEvents.delete(event)
+    if (missingEvents.size === 0) resolve()
   })
   const waiting = new AbortController()
   try {
-    await commands.run(`probing ${key}`, async (redis) => {
+    await commands.run(`Cannot test the notifications with ${key}`, async (redis) => {
       await redis.set(key, 'probe', 'PX', 1)
       await sleep(5)
       await redis.exists(key)
@@ -107,7 +107,7 @@ async function probe(
       await redis.del(key)
     })
     const timedOut = sleep(PROBE_WAIT_MS, undefined, { signal: waiting.signal }).catch(() => undefined)
-    await Promise.race([allHeard, timedOut])
+    await Promise.race([allReceived, timedOut])
   } catch (error) {
     if (isForbidden(error)) return 'unknown'
     throw error
@@ -115,15 +115,15 @@ async function probe(
     waiting.abort()
     await stop()
   }
-  if (silent.size === 0) return 'by trial'
-  const missing = Object.entries(PROBED).filter(([event]) => silent.has(event))
+  if (missingEvents.size === 0) return 'by trial'
+  const missing = Object.entries(PROBED).filter(([event]) => missingEvents.has(event))
   throw notEnabled(missing.map(([, flag]) => flag).join(''), NEEDED)
 }
 
 function notEnabled(missing: string, wanted: string, cause?: unknown): RedisNotificationsError {
   return new RedisNotificationsError(
-    `Redis does not tell of changes to keys (it lacks the flags ${missing}). Somebody with the right to must run: ` +
-      `redis-cli CONFIG SET ${SETTING} '${wanted}', and put it into redis.conf; or use enableNotifications`,
+    `Redis does not report changes to keys: ${SETTING} lacks the flags ${missing}. As an administrator, run ` +
+      `redis-cli CONFIG SET ${SETTING} '${wanted}' and add the setting to redis.conf, or use the option enableNotifications`,
     { cause },
   )
 }

@@ -2,49 +2,50 @@ import type { z } from 'zod'
 import { appendConfig, readConfig, readHistory, type ConfigSnapshot } from './config-history.ts'
 import { KeyspaceListener } from './keyspace-listener.ts'
 import { RedisConnection, type ProblemListener } from './connection.ts'
-import { assertWellFormed, decodeStoredJson, encodeStoredJson } from './json.ts'
 import { RedisConnectionError, RedisVersionConflictError } from './errors.ts'
+import { assertWellFormed, deserialize, serialize } from './serialization.ts'
 import type { RedisSettings } from './settings.ts'
 import { WatchedConfig, type ConfigListener } from './watched-config.ts'
 
 export type { ConfigChange, ConfigListener } from './watched-config.ts'
 
 export type RedisConfigStoreOptions = {
-  /** Begins every key in Redis; the methods take and give keys without it. Default: none. */
+  /** Prefix of every key in Redis. The methods take and return keys without it. Default: none. */
   readonly prefix?: string
-  /** Adds what is missing to the server's `notify-keyspace-events`, keeping what is there. Default: false. */
+  /** Adds missing flags to the server's `notify-keyspace-events` and keeps the existing ones. Default: false. */
   readonly enableNotifications?: boolean
-  /** How the connections are called in CLIENT LIST. Default: `redis-config-store`. */
+  /** Name of the connections in CLIENT LIST. Default: `redis-config-store`. */
   readonly name?: string
+  /** Called for problems in the background: lost connections, missing notifications, callbacks that failed. */
   readonly onProblem?: ProblemListener
 }
 
 export type UpdateOptions<Schema extends z.ZodType = z.ZodType> = {
-  /** The update fails if the config is not at this version; 0: if there is any. */
+  /** The update fails if the config does not have this version. 0: it must not exist yet. Default: any version. */
   readonly expectedVersion?: number
-  /** Writes the value as the schema says (enumName, isoDate: redis-codecs.ts). */
+  /** Encodes the value, for codecs such as enumName and isoDate (`iot-device-cache/redis-codecs`). */
   readonly schema?: Schema
 }
 
-/** `unchanged`: the newest value was the same already, and nothing was written. */
+/** `unchanged`: the newest value was already equal, and nothing was written. */
 export type UpdateResult = { readonly kind: 'appended' | 'unchanged'; readonly version: number }
 
 export type ConfigVersion = { readonly version: number; readonly text: string }
 
-/** Ends with `stop()`, or with the block when held by `await using`. */
+/** Ends with `stop()`, or at the end of the block if declared with `await using`. */
 export type ConfigWatch = AsyncDisposable & { stop(): Promise<void> }
 
 /**
- * Configs with a history in Redis, and a local copy that keeps itself up to date; shared with Python's
- * `cledar.redis` RedisConfigStore. A config is a list of JSON texts, the newest at its end; its version is the
- * list's length. A plain string, as others may have SET it, is version 1.
+ * Configs with a history in Redis, and a local copy that is kept up to date. It shares its keys with the
+ * RedisConfigStore of Python's `cledar.redis`. A config is a list of JSON texts with the newest at the end, and its
+ * version is the length of the list. A plain string, as another program may have SET it, counts as version 1.
  *
- * What has been fetched once is answered from memory for as long as Redis tells of changes (keyspace
- * notifications, on a connection of its own), is read again after every gap, and is still answered when Redis is
- * away. Each key that was fetched or updated costs a subscription until the store is closed.
+ * A config that has been fetched once is answered from memory while Redis reports changes (by keyspace notifications, on
+ * a dedicated connection). It is read again after every gap, and still answered from memory while Redis is unavailable.
+ * Each key that was fetched or updated costs one subscription until the store is closed.
  *
- * Every method but isReady, cachedVersion and close throws RedisConnectionError (see each for what an outage
- * does) and RedisOperationError (a key that holds another type, no permission).
+ * Every method except isReady, cachedVersion and close throws RedisConnectionError (the methods say what an outage
+ * means for them) and RedisOperationError (the key holds another type, or the user lacks a permission).
  */
 export class RedisConfigStore {
   readonly #prefix: string
@@ -64,17 +65,17 @@ export class RedisConfigStore {
       name: `${name}-listener`,
       enableNotifications,
       probePrefix: prefix,
-      heard: (redisKey, event) => this.#configs.get(redisKey)?.changed(event),
+      changed: (redisKey, event) => this.#configs.get(redisKey)?.changed(event),
       resumed: () => this.#configs.forEach((config) => config.changed('resumed')),
       problem: this.#problem,
     })
   }
 
   /**
-   * Resolves when Redis has answered and is known to tell of changes. If it rejects, nothing stays open, and it
-   * may be called again.
+   * Resolves when Redis has answered and is known to report changes. If it rejects, nothing stays open, and it may be
+   * called again.
    *
-   * @throws RedisNotificationsError if it does not tell, and was not or could not be made to.
+   * @throws RedisNotificationsError if Redis does not report changes, and `enableNotifications` is false or fails.
    */
   async connect(): Promise<void> {
     try {
@@ -86,7 +87,7 @@ export class RedisConfigStore {
     }
   }
 
-  /** Leaves nothing open, and forgets all copies and watches. It may be connected again. */
+  /** Closes both connections, and drops all local copies and watches. The store may be connected again. */
   async close(): Promise<void> {
     for (const config of this.#configs.values()) config.end()
     this.#configs.clear()
@@ -98,11 +99,11 @@ export class RedisConfigStore {
     await this.close()
   }
 
-  /** Whether Redis answers now, and changes are being heard of. */
+  /** Whether Redis answers and changes are being received at this moment. */
   async isReady(): Promise<boolean> {
     if (!this.#listener.isListening) return false
     try {
-      await this.#commands.run('ping', (redis) => redis.ping())
+      await this.#commands.run('Cannot ping Redis', (redis) => redis.ping())
       return true
     } catch {
       return false
@@ -110,23 +111,23 @@ export class RedisConfigStore {
   }
 
   /**
-   * The newest value, or null if there is none. When Redis is away: the last that was seen.
+   * Resolves with the newest value, or null if there is none. While Redis is unavailable: with the last known value.
    *
-   * @throws RedisConnectionError if Redis is away and the config was never seen; RedisDeserializationError
+   * @throws RedisConnectionError if Redis is unavailable and the config has never been read; RedisDeserializationError
    */
   async fetch<Schema extends z.ZodType>(schema: Schema, key: string): Promise<z.output<Schema> | null> {
     const { text } = await this.#current(key)
-    return text === null ? null : decodeStoredJson(text, schema, key)
+    return text === null ? null : deserialize(text, schema, key)
   }
 
   /**
-   * Appends the value to the history, unless the newest one is equal as JSON; a plain string becomes a list of
-   * the old value and the new. One atomic step: of any number of concurrent updates, none is lost.
+   * Appends the value to the history, unless the newest value is equal as JSON. A plain string becomes a list of the old
+   * and the new value. This is one atomic step: concurrent updates are never lost.
    *
-   * After a RedisConnectionError it may have been written, or may be yet: do it again with the same value (the
-   * repetition is skipped), or look first.
+   * After a RedisConnectionError the value may have been written, or may be written later. Repeat the call with the same
+   * value (an equal value is not appended twice), or fetch first.
    *
-   * @throws RedisVersionConflictError, RedisSerializationError
+   * @throws RedisVersionConflictError, RedisSerializationError, or RangeError for an invalid `expectedVersion`
    */
   async update<Schema extends z.ZodType>(
     key: string,
@@ -140,59 +141,59 @@ export class RedisConfigStore {
     { expectedVersion, schema }: UpdateOptions = {},
   ): Promise<UpdateResult> {
     if (expectedVersion !== undefined && !(Number.isSafeInteger(expectedVersion) && expectedVersion >= 0)) {
-      throw new RangeError('expectedVersion must be a whole number from 0')
+      throw new RangeError('expectedVersion must be a whole number of at least 0')
     }
-    const json = encodeStoredJson(value, schema)
+    const json = serialize(value, schema)
     const redisKey = this.#redisKey(key)
     const config = this.#config(redisKey, key)
     await this.#listenIfPossible(config)
     const outcome = await config.write(async () => {
-      const answer = await this.#commands.run(`updating ${key}`, (redis) =>
+      const append = await this.#commands.run(`Cannot update ${key}`, (redis) =>
         appendConfig(redis, redisKey, json, expectedVersion),
       )
-      if (answer.kind !== 'conflict') return answer
-      throw new RedisVersionConflictError(key, expectedVersion ?? 0, answer.actualVersion)
+      if (append.kind !== 'conflict') return append
+      throw new RedisVersionConflictError(key, expectedVersion ?? 0, append.actualVersion)
     })
     return { kind: outcome.kind, version: outcome.snapshot.version }
   }
 
-  /** Deletes the config and its history. Whether there was one. */
+  /** Deletes the config and its history. Resolves with whether it existed. */
   async delete(key: string): Promise<boolean> {
     const redisKey = this.#redisKey(key)
-    const remove = () => this.#commands.run(`deleting ${key}`, (redis) => redis.del(redisKey))
+    const remove = () => this.#commands.run(`Cannot delete ${key}`, (redis) => redis.del(redisKey))
     const config = this.#configs.get(redisKey)
     if (config === undefined) return (await remove()) > 0
     const { deleted } = await config.write(async () => ({ deleted: await remove(), snapshot: ABSENT }))
     return deleted > 0
   }
 
-  /** How many versions there are: 0 for none, 1 for a plain string. When Redis is away: as last seen. */
+  /** The number of versions: 0 for none, 1 for a plain string. While Redis is unavailable: the last known number. */
   async versions(key: string): Promise<number> {
     return (await this.#readOrRemember(key)).version
   }
 
-  /** The version of the local copy; undefined if there is none. */
+  /** The version of the local copy; undefined if there is no copy. */
   cachedVersion(key: string): number | undefined {
     const copy = this.#configs.get(this.#redisKey(key))?.snapshot
     return copy === undefined || copy.text === null ? undefined : copy.version
   }
 
-  /** Every value that the config has had, oldest first. */
+  /** Every version of the config as JSON text, oldest first. */
   async history(key: string): Promise<ConfigVersion[]> {
     const redisKey = this.#redisKey(key)
-    const texts = await this.#commands.run(`reading the history of ${key}`, (redis) =>
+    const texts = await this.#commands.run(`Cannot read the history of ${key}`, (redis) =>
       readHistory(redis, redisKey),
     )
     return texts.map((text, index) => ({ version: index + 1, text }))
   }
 
   /**
-   * Calls back once for each thing that is done to the key, whoever does it (`event`: `set`, `rpush`, `lset`,
-   * `del`, `expired`, `rename_from`, `rename_to`, or what else Redis calls it), with what the key holds then; and
-   * once after an outage (`resumed`) if the config is no longer what it was. When it is called, `fetch` gives the
-   * new value. What a callback throws goes to `onProblem`.
+   * Calls back once for everything that any client does to the key, with the value that the key then holds. `event` is
+   * `set`, `rpush`, `lset`, `del`, `expired`, `rename_from`, `rename_to`, or another name that Redis uses. Calls back once
+   * after an outage (`resumed`) if the config has changed. By the time of the call, `fetch` returns the new value. Errors
+   * of the callback are passed to `onProblem`.
    *
-   * @returns when every later change will be told; none from before is.
+   * Resolves when all later changes will be reported; earlier ones are not.
    */
   async watch(key: string, callback: ConfigListener): Promise<ConfigWatch> {
     const config = this.#config(this.#redisKey(key), key)
@@ -239,7 +240,7 @@ export class RedisConfigStore {
     }
   }
 
-  /** It also works without, but not as fast: then each fetch asks Redis. */
+  /** Without a subscription the store works as well, but every fetch reads from Redis. */
   async #listenIfPossible(config: WatchedConfig): Promise<void> {
     try {
       await this.#listener.listen(config.redisKey)
@@ -248,12 +249,12 @@ export class RedisConfigStore {
     }
   }
 
-  /** Keys that hold nothing are not kept, or asking for names at random would fill the memory. */
+  /** Keys without a value are not kept: otherwise fetching random names would fill the memory. */
   async #forgetIfUnused(config: WatchedConfig): Promise<void> {
     if (config.isWatched || (config.snapshot !== undefined && config.snapshot.text !== null)) return
     if (this.#configs.get(config.redisKey) !== config) return
     this.#configs.delete(config.redisKey)
-    await this.#listener.ignore(config.redisKey).catch(() => undefined) // the connection is away, or closed
+    await this.#listener.ignore(config.redisKey).catch(() => undefined) // there is no connection
   }
 
   #config(redisKey: string, key: string): WatchedConfig {
@@ -263,7 +264,7 @@ export class RedisConfigStore {
       redisKey,
       key,
       read: () => this.#read(redisKey, key),
-      isHeard: () => this.#listener.isListeningTo(redisKey),
+      isObserved: () => this.#listener.isListeningTo(redisKey),
       problem: this.#problem,
     })
     this.#configs.set(redisKey, config)
@@ -271,7 +272,7 @@ export class RedisConfigStore {
   }
 
   #read(redisKey: string, key: string): Promise<ConfigSnapshot> {
-    return this.#commands.run(`reading ${key}`, (redis) => readConfig(redis, redisKey))
+    return this.#commands.run(`Cannot read ${key}`, (redis) => readConfig(redis, redisKey))
   }
 
   #redisKey(key: string): string {

@@ -1,24 +1,24 @@
 import type { z } from 'zod'
 import { RedisConnection, type ProblemListener } from './connection.ts'
-import { assertWellFormed, decodeStoredJson, encodeStoredJson } from './json.ts'
 import { RedisDeserializationError } from './errors.ts'
+import { assertWellFormed, deserialize, serialize } from './serialization.ts'
 import type { RedisSettings } from './settings.ts'
 
 export type RedisServiceOptions = {
-  /** How the connection is called in CLIENT LIST. Default: `redis-service`. */
+  /** Name of the connection in CLIENT LIST. Default: `redis-service`. */
   readonly name?: string
-  /** Told when the connection is lost; it comes back by itself. */
+  /** Called when the connection is lost. It is restored in the background. */
   readonly onProblem?: ProblemListener
 }
 
 export type SetOptions<Schema extends z.ZodType = z.ZodType> = {
-  /** Seconds until the key expires, fractions allowed. Without it, it never does. */
+  /** Seconds until the key expires; fractions are allowed. Default: it never expires. */
   readonly ttlS?: number
-  /** Writes the value as the schema says, always as JSON: what `get` with the same schema reads. */
+  /** Encodes the value, which is then always stored as JSON. `get` with the same schema decodes it. */
   readonly schema?: Schema
 }
 
-/** What `mget` has for a key whose value could not be read. */
+/** The result of `mget` for a key whose value could not be decoded. */
 export class FailedValue {
   readonly key: string
   readonly error: RedisDeserializationError
@@ -29,16 +29,18 @@ export class FailedValue {
   }
 }
 
-/** Bounds how long one call keeps every other client of Redis waiting. */
+/** Bounds the time for which one call blocks all other clients of Redis. */
 const KEYS_PER_CALL = 1_000
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * Typed JSON values in Redis, shared with Python's `cledar.redis.RedisService`: both read what the other writes.
+ * Typed JSON values in Redis. It shares its keys with Python's `cledar.redis.RedisService`: each reads what the other
+ * writes.
  *
- * Every method but isAlive and close throws RedisConnectionError (not connected, lost, no answer in time: a write
- * may still be applied later) and RedisOperationError (Redis answered with an error); others are named there.
+ * Every method except isAlive and close throws RedisConnectionError (not connected, connection lost, or no reply in
+ * time; a write may still be applied later) and RedisOperationError (Redis replied with an error). The methods name the
+ * errors that they throw besides.
  */
 export class RedisService {
   readonly #connection: RedisConnection
@@ -53,7 +55,7 @@ export class RedisService {
     await this.#connection.open()
   }
 
-  /** Leaves nothing open. It may be connected again. */
+  /** Closes the connection. The service may be connected again. */
   async close(): Promise<void> {
     await this.#connection.close()
   }
@@ -62,10 +64,10 @@ export class RedisService {
     await this.close()
   }
 
-  /** Whether Redis answers now. */
+  /** Whether Redis answers at this moment. */
   async isAlive(): Promise<boolean> {
     try {
-      await this.#connection.run('ping', (redis) => redis.ping())
+      await this.#connection.run('Cannot ping Redis', (redis) => redis.ping())
       return true
     } catch {
       return false
@@ -73,9 +75,10 @@ export class RedisService {
   }
 
   /**
-   * Without a schema a string is stored as it is, anything else as JSON; a Date becomes ISO 8601.
+   * Stores a value. Without a schema, a string is stored as it is and anything else as JSON; a Date becomes ISO 8601.
    *
-   * @throws RedisSerializationError for what JSON would lose (see encodeJson); RangeError for a bad `ttlS`.
+   * @throws RedisSerializationError for a value that JSON cannot represent without loss, such as undefined, NaN or a Map;
+   * RangeError for an invalid `ttlS`.
    */
   async set<Schema extends z.ZodType>(
     key: string,
@@ -85,40 +88,41 @@ export class RedisService {
   async set(key: string, value: unknown, options?: Omit<SetOptions, 'schema'>): Promise<void>
   async set(key: string, value: unknown, { ttlS, schema }: SetOptions = {}): Promise<void> {
     assertWellFormed(key)
-    const text = schema === undefined && typeof value === 'string' ? value : encodeStoredJson(value, schema)
+    const text = schema === undefined && typeof value === 'string' ? value : serialize(value, schema)
     assertWellFormed(text)
-    const doing = `setting ${key}`
-    if (ttlS === undefined) await this.#connection.run(doing, (redis) => redis.set(key, text))
+    const failure = `Cannot set ${key}`
+    if (ttlS === undefined) await this.#connection.run(failure, (redis) => redis.set(key, text))
     else {
       const ttlMs = Math.ceil(ttlS * 1000)
-      if (!(ttlMs > 0 && Number.isSafeInteger(ttlMs))) throw new RangeError('ttlS must be more than 0')
-      await this.#connection.run(doing, (redis) => redis.set(key, text, 'PX', ttlMs))
+      if (!(ttlMs > 0 && Number.isSafeInteger(ttlMs)))
+        throw new RangeError('ttlS must be a finite number greater than 0')
+      await this.#connection.run(failure, (redis) => redis.set(key, text, 'PX', ttlMs))
     }
   }
 
   /**
-   * The value, or null if there is no such key.
+   * Resolves with the value, or null if the key does not exist.
    *
-   * @throws RedisDeserializationError if it is no JSON or not what the schema says.
+   * @throws RedisDeserializationError if the value is not JSON or does not match the schema.
    */
   async get<Schema extends z.ZodType>(key: string, schema: Schema): Promise<z.output<Schema> | null> {
     const text = await this.getRaw(key)
-    return text === null ? null : decodeStoredJson(text, schema, key)
+    return text === null ? null : deserialize(text, schema, key)
   }
 
   /**
-   * The text as it is stored, or null if there is no such key.
+   * Resolves with the stored text, or null if the key does not exist.
    *
-   * @throws RedisDeserializationError if it is not UTF-8.
+   * @throws RedisDeserializationError if the value is not UTF-8.
    */
   async getRaw(key: string): Promise<string | null> {
-    const bytes = await this.#connection.run(`getting ${key}`, (redis) => redis.getBuffer(key))
+    const bytes = await this.#connection.run(`Cannot get ${key}`, (redis) => redis.getBuffer(key))
     return bytes === null ? null : decodeText(bytes, key)
   }
 
   /**
-   * One entry per key, in their order: the value, null if there is no such key (or it holds no string), or a
-   * FailedValue. Above 1,000 keys it takes several calls, and is no longer one point in time.
+   * Resolves with one entry per key, in the order of the keys: the value, null if the key does not exist or does not hold
+   * a string, or a FailedValue. More than 1,000 keys take several calls, so the values may be from different moments.
    */
   async mget<Schema extends z.ZodType>(
     keys: readonly string[],
@@ -126,25 +130,25 @@ export class RedisService {
   ): Promise<(z.output<Schema> | null | FailedValue)[]> {
     const values: (z.output<Schema> | null | FailedValue)[] = []
     for (let from = 0; from < keys.length; from += KEYS_PER_CALL) {
-      const asked = keys.slice(from, from + KEYS_PER_CALL)
-      const doing = `getting ${asked.length} keys`
-      const found = await this.#connection.run(doing, (redis) => redis.mgetBuffer(asked))
-      values.push(...asked.map((key, index) => valueOrFailure(found[index] ?? null, schema, key)))
+      const page = keys.slice(from, from + KEYS_PER_CALL)
+      const failure = `Cannot get ${page.length} keys`
+      const found = await this.#connection.run(failure, (redis) => redis.mgetBuffer(page))
+      values.push(...page.map((key, index) => valueOrFailure(found[index] ?? null, schema, key)))
     }
     return values
   }
 
   /**
-   * The keys that match, each once, in no order. By SCAN: Redis goes on serving others; keys that come or go
-   * meanwhile may be in it or not.
+   * Resolves with the matching keys, each once, in no particular order. Uses SCAN, which does not block other clients.
+   * Keys that are created or deleted during the call may be included or not.
    *
-   * @param pattern as for KEYS: `*`, `?`, `[a-z]`, and `\` before one that is meant literally.
+   * @param pattern glob as for KEYS: `*`, `?`, `[a-z]`, and `\` to escape one of these characters.
    */
   async listKeys(pattern: string): Promise<string[]> {
     const keys = new Set<string>()
     let cursor = '0'
     do {
-      const [next, found] = await this.#connection.run(`listing ${pattern}`, (redis) =>
+      const [next, found] = await this.#connection.run(`Cannot list ${pattern}`, (redis) =>
         redis.scan(cursor, 'MATCH', pattern, 'COUNT', 1_000),
       )
       for (const key of found) keys.add(key)
@@ -153,9 +157,9 @@ export class RedisService {
     return [...keys]
   }
 
-  /** Whether there was such a key. */
+  /** Deletes a key. Resolves with whether it existed. */
   async delete(key: string): Promise<boolean> {
-    return (await this.#connection.run(`deleting ${key}`, (redis) => redis.del(key))) > 0
+    return (await this.#connection.run(`Cannot delete ${key}`, (redis) => redis.del(key))) > 0
   }
 }
 
@@ -166,7 +170,7 @@ function valueOrFailure<Schema extends z.ZodType>(
 ): z.output<Schema> | null | FailedValue {
   if (bytes === null) return null
   try {
-    return decodeStoredJson(decodeText(bytes, key), schema, key)
+    return deserialize(decodeText(bytes, key), schema, key)
   } catch (error) {
     if (error instanceof RedisDeserializationError) return new FailedValue(key, error)
     throw error
@@ -177,6 +181,6 @@ function decodeText(bytes: Buffer, key: string): string {
   try {
     return utf8.decode(bytes)
   } catch (cause) {
-    throw new RedisDeserializationError(`${key} holds no UTF-8`, { cause })
+    throw new RedisDeserializationError(`${key} does not hold valid UTF-8`, { cause })
   }
 }

@@ -2,37 +2,39 @@ import { readFileSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
 import { RedisSettingsError } from './errors.ts'
 
-/** Where Redis is, and how to get in. */
+/** Address of the Redis server, credentials and TLS. */
 export type RedisSettings = {
   readonly host: string
   readonly port: number
-  /** Default: 0. */
+  /** Number of the database. Default: 0. */
   readonly db?: number | undefined
   readonly username?: string | undefined
   readonly password?: string | undefined
-  /** `true`: by the authorities that Node trusts. Texts are PEM. */
+  /** `true`: TLS with the certificate authorities that Node.js trusts. Default: no TLS. */
   readonly tls?: boolean | RedisTls | undefined
-  /** Silence after which a command is given up and the connection counts as lost, in ms. Default: 5000. */
+  /** Milliseconds without a reply after which commands fail and the connection counts as lost. Default: 5000. */
   readonly timeoutMs?: number | undefined
 }
 
+/** Certificates and the key are PEM texts. */
 export type RedisTls = {
   readonly ca?: string | undefined
   readonly cert?: string | undefined
   readonly key?: string | undefined
+  /** `false` accepts any server certificate. Default: true. */
   readonly rejectUnauthorized?: boolean | undefined
 }
 
 /**
- * The settings that these variables describe; unset or empty means the default. They are those of the service:
+ * Reads the settings from the same environment variables as the service. An unset or empty variable means its default.
  *
  * - `REDIS_HOST` (redis), `REDIS_PORT` (6379), `REDIS_DB` (0), `REDIS_USERNAME`, `REDIS_PASSWORD`
- * - `REDIS_URL`: `redis://` or `rediss://[user[:password]@]host[:port][/db]`, instead of all these
- * - `REDIS_TLS` (false), `REDIS_TLS_CA_FILE`, `REDIS_TLS_CERT_FILE`, `REDIS_TLS_KEY_FILE`
- * - `REDIS_PASSWORD_FILE`, `REDIS_URL_FILE`: the secret is in a file
+ * - `REDIS_URL`: `redis://` or `rediss://[user[:password]@]host[:port][/db]`, replaces all of the above
+ * - `REDIS_TLS` (false), `REDIS_TLS_CA_FILE`, `REDIS_TLS_CERT_FILE`, `REDIS_TLS_KEY_FILE` (PEM)
+ * - `REDIS_PASSWORD_FILE`, `REDIS_URL_FILE`: name a file that contains the secret
  *
  * @param environment such as `process.env`
- * @throws RedisSettingsError that names every bad variable, and quotes no value.
+ * @throws RedisSettingsError that names every invalid variable, without quoting any value.
  */
 export function redisSettingsFrom(environment: Readonly<Record<string, string | undefined>>): RedisSettings {
   const problems = new Map<string, string>()
@@ -123,12 +125,12 @@ class Variables {
     return host
   }
 
-  #wholeNumber(name: string, otherwise: number, least: number, most: number): number {
+  #wholeNumber(name: string, byDefault: number, min: number, max: number): number {
     const text = this.#text(name)
-    if (text === undefined) return otherwise
+    if (text === undefined) return byDefault
     const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN
-    if (!(value >= least && value <= most)) {
-      this.#problems.set(name, `must be a whole number from ${least} to ${most}`)
+    if (!(value >= min && value <= max)) {
+      this.#problems.set(name, `must be a whole number from ${min} to ${max}`)
     }
     return value
   }
@@ -137,7 +139,7 @@ class Variables {
     const name = `REDIS_TLS_${part}_FILE`
     const text = this.#file(name)
     if (text !== undefined && !text.includes('-----BEGIN ')) {
-      this.#problems.set(name, 'must name a file in PEM form')
+      this.#problems.set(name, 'must name a file in PEM format')
     }
     return text
   }
@@ -148,7 +150,7 @@ class Variables {
     try {
       return readFileSync(path, 'utf8')
     } catch (error) {
-      this.#problems.set(name, `can't be read: ${messageOf(error)}`)
+      this.#problems.set(name, `cannot be read: ${messageOf(error)}`)
       return undefined
     }
   }

@@ -6,11 +6,11 @@ import { RedisConnectionError, redisFailure, RedisServiceError } from './errors.
 
 export type ConfigChange = {
   readonly key: string
-  /** What was done to the key, in Redis's words; or `resumed`. */
+  /** The name that Redis gives to the change, such as `rpush`; or `resumed`, after an outage. */
   readonly event: string
-  /** 0: there is none any more. */
+  /** 0: the config no longer exists. */
   readonly version: number
-  /** The newest value as JSON; null: there is none. */
+  /** The newest value as JSON; null: the config no longer exists. */
   readonly text: string | null
 }
 
@@ -19,39 +19,40 @@ export type ConfigListener = (change: ConfigChange) => void | Promise<void>
 export type WatchedConfigDependencies = {
   readonly redisKey: string
   readonly key: string
-  /** Must send its command before it returns: then later calls see later states. */
+  /** Must send its command before it returns, so that later calls see later states. */
   readonly read: () => Promise<ConfigSnapshot>
-  /** Whether every change to the key is heard of now. */
-  readonly isHeard: () => boolean
+  /** Whether every change to the key is being received at this moment. */
+  readonly isObserved: () => boolean
   readonly problem: ProblemListener
 }
 
-type HeardEvent = { readonly event: string; readonly number: number }
+type NumberedEvent = { readonly event: string; readonly number: number }
 
 const RETRY_MS = 1_000
-const MAX_WAITING_EVENTS = 1_000
+const MAX_PENDING_EVENTS = 1_000
 
 /**
- * The local copy of one config, and who wants to know when it changes.
+ * The local copy of one config, and its listeners.
  *
- * Redis answers one connection in order, so every read and write takes a ticket when it is sent, and an answer
- * never replaces that of a later ticket. The copy is fresh if it was read after the last thing heard of the key.
+ * Redis answers the commands of a connection in order. Every read and write therefore takes a ticket when it is sent,
+ * and its reply never replaces the reply for a later ticket. The copy is fresh if it was read after the last change
+ * that was reported for the key.
  */
 export class WatchedConfig {
   readonly redisKey: string
   readonly #dependencies: WatchedConfigDependencies
-  /** Each with the number of the last event that it is not told of. */
-  readonly #listeners = new Set<{ tell: ConfigListener; after: number }>()
+  /** Each with the number of the last event that is not reported to it. */
+  readonly #listeners = new Set<{ notify: ConfigListener; after: number }>()
   readonly #ended = new AbortController()
   #snapshot: ConfigSnapshot | undefined
-  /** What the listeners heard last. */
-  #told: ConfigSnapshot | undefined
+  /** What was last reported to the listeners. */
+  #lastReported: ConfigSnapshot | undefined
   #lastTicket = 0
   #shownTicket = 0
   #staleUpToTicket = 0
   #lastEvent = 0
-  #waitingEvents: HeardEvent[] = []
-  #isTelling = false
+  #pendingEvents: NumberedEvent[] = []
+  #isNotifying = false
 
   constructor(dependencies: WatchedConfigDependencies) {
     this.redisKey = dependencies.redisKey
@@ -63,99 +64,104 @@ export class WatchedConfig {
   }
 
   get isFresh(): boolean {
-    return this.#shownTicket > this.#staleUpToTicket && this.#dependencies.isHeard()
+    return this.#shownTicket > this.#staleUpToTicket && this.#dependencies.isObserved()
   }
 
   get isWatched(): boolean {
     return this.#listeners.size > 0
   }
 
-  /** Keeps a place for a listener. It is told of what is heard after `start`, until `stop`. */
-  add(tell: ConfigListener): { start(): void; stop(): void } {
-    const listener = { tell, after: Infinity }
+  /** Registers a listener. It receives the changes that are reported after `start` and before `stop`. */
+  add(notify: ConfigListener): { start(): void; stop(): void } {
+    const listener = { notify, after: Infinity }
     this.#listeners.add(listener)
     return {
       start: () => void (listener.after = this.#lastEvent),
       stop: () => {
         this.#listeners.delete(listener)
-        if (this.#listeners.size === 0) this.#told = undefined
+        if (this.#listeners.size === 0) this.#lastReported = undefined
       },
     }
   }
 
-  /** Reads it. Rejects as `read` does. */
+  /** Reads the config. Rejects as `read` does. */
   async refresh(): Promise<ConfigSnapshot> {
     const read = async () => ({ snapshot: await this.#dependencies.read() })
     return (await this.write(read)).snapshot
   }
 
-  /** What the action found, or left, in Redis is the new copy. The action must send its command before it returns. */
+  /**
+   * Runs an action; what it found or left in Redis becomes the new copy. The action must send its command before it
+   * returns.
+   */
   async write<Outcome extends { readonly snapshot: ConfigSnapshot }>(
     action: () => Promise<Outcome>,
   ): Promise<Outcome> {
     const ticket = ++this.#lastTicket
-    const isHeard = this.#dependencies.isHeard()
+    const isObserved = this.#dependencies.isObserved()
     const outcome = await action()
-    if (!isHeard) this.#staleUpToTicket = Math.max(this.#staleUpToTicket, ticket)
+    if (!isObserved) this.#staleUpToTicket = Math.max(this.#staleUpToTicket, ticket)
     if (ticket > this.#shownTicket) {
       this.#shownTicket = ticket
       this.#snapshot = outcome.snapshot
     }
-    if (this.isWatched) this.#told ??= outcome.snapshot
+    if (this.isWatched) this.#lastReported ??= outcome.snapshot
     return outcome
   }
 
-  /** Something was done to the key: it is read again, and the listeners are told. */
+  /** Called when the key has changed: reads it again and notifies the listeners. */
   changed(event: string): void {
     this.#staleUpToTicket = this.#lastTicket
-    this.#waitingEvents.push({ event, number: ++this.#lastEvent })
-    if (this.#waitingEvents.length > MAX_WAITING_EVENTS) this.#waitingEvents.shift()
-    if (!this.#isTelling) void this.#tellAll()
+    this.#pendingEvents.push({ event, number: ++this.#lastEvent })
+    if (this.#pendingEvents.length > MAX_PENDING_EVENTS) this.#pendingEvents.shift()
+    if (!this.#isNotifying) void this.#notifyAll()
   }
 
-  /** Nobody is told anything any more. */
+  /** Removes all listeners. */
   end(): void {
     this.#listeners.clear()
-    this.#waitingEvents = []
+    this.#pendingEvents = []
     this.#ended.abort()
   }
 
-  async #tellAll(): Promise<void> {
-    this.#isTelling = true
-    while (this.#waitingEvents.length > 0) {
-      const events = this.#waitingEvents
-      this.#waitingEvents = []
+  async #notifyAll(): Promise<void> {
+    this.#isNotifying = true
+    while (this.#pendingEvents.length > 0) {
+      const events = this.#pendingEvents
+      this.#pendingEvents = []
       try {
         const snapshot = await this.refresh()
-        for (const event of events) this.#tell(event, this.#snapshot ?? snapshot)
+        for (const event of events) this.#report(event, this.#snapshot ?? snapshot)
       } catch (error) {
         if (this.#ended.signal.aborted) break
-        this.#dependencies.problem(redisFailure(error, `reading ${this.#dependencies.key}`))
-        if (!(error instanceof RedisConnectionError)) continue // a list that has become a hash, say
-        this.#waitingEvents = [...events, ...this.#waitingEvents]
+        this.#dependencies.problem(redisFailure(error, `Cannot read ${this.#dependencies.key}`))
+        if (!(error instanceof RedisConnectionError)) continue // for example, the list has become a hash
+        this.#pendingEvents = [...events, ...this.#pendingEvents]
         await sleep(RETRY_MS, undefined, { signal: this.#ended.signal }).catch(() => undefined)
       }
     }
-    this.#isTelling = false
+    this.#isNotifying = false
   }
 
-  #tell({ event, number }: HeardEvent, snapshot: ConfigSnapshot): void {
+  #report({ event, number }: NumberedEvent, snapshot: ConfigSnapshot): void {
     const isNews =
-      event !== 'resumed' || this.#told?.version !== snapshot.version || this.#told.text !== snapshot.text
+      event !== 'resumed' ||
+      this.#lastReported?.version !== snapshot.version ||
+      this.#lastReported.text !== snapshot.text
     if (!isNews) return
-    this.#told = snapshot
+    this.#lastReported = snapshot
     const change: ConfigChange = { key: this.#dependencies.key, event, ...snapshot }
     for (const listener of [...this.#listeners]) {
-      if (this.#listeners.has(listener) && number > listener.after) void this.#call(listener.tell, change)
+      if (this.#listeners.has(listener) && number > listener.after) void this.#call(listener.notify, change)
     }
   }
 
-  async #call(tell: ConfigListener, change: ConfigChange): Promise<void> {
+  async #call(notify: ConfigListener, change: ConfigChange): Promise<void> {
     try {
-      await tell(change)
+      await notify(change)
     } catch (cause) {
-      const what = `a listener of ${change.key} failed: ${messageOf(cause)}`
-      this.#dependencies.problem(new RedisServiceError(what, { cause }))
+      const message = `A listener for ${change.key} failed: ${messageOf(cause)}`
+      this.#dependencies.problem(new RedisServiceError(message, { cause }))
     }
   }
 }

@@ -31,7 +31,7 @@ afterAll(async () => {
   await platform.stop()
 })
 
-/** A tab of its own. A message of the console, an exception, or a request to elsewhere fails the test. */
+/** A new tab. A console message, an exception, or a request to another origin fails the test. */
 async function openPage(
   path = '/',
   {
@@ -71,7 +71,7 @@ async function search(page: Page, text: string): Promise<void> {
 }
 
 describe('the page', () => {
-  test('says at a glance how the cache is doing', async () => {
+  test('shows the health of the cache at a glance', async () => {
     const page = await openPage()
     const tile = (name: string) =>
       page.getByRole('listitem').filter({ has: page.getByRole('heading', { name, exact: true }) })
@@ -82,12 +82,12 @@ describe('the page', () => {
     await tile('Cache').getByText('61 devices').waitFor()
     await tile('Lag').getByText('17 records').waitFor()
     await tile('Live changes').getByText('Following').waitFor()
-    await page.getByRole('img', { name: 'Messages, a second: 1,234.5 now' }).waitFor()
+    await page.getByRole('img', { name: 'Records, per second: 1,234.5 now' }).waitFor()
     await page.getByRole('img', { name: 'Lag, records behind: 17 now' }).waitFor()
-    await page.getByRole('img', { name: 'Dead letters, a minute: 12 now' }).waitFor()
+    await page.getByRole('img', { name: 'Dead letters, per minute: 12 now' }).waitFor()
   })
 
-  test('says why a worker is not ready, and that the cache is being rebuilt', async () => {
+  test('shows why a worker is not ready, and that the cache is rebuilding', async () => {
     onTestFinished(() => platform.report({}))
     await platform.report({ ready: false, reasons: ['holding: Redis is full'], rebuilding: true })
     const page = await openPage()
@@ -96,7 +96,7 @@ describe('the page', () => {
     await page.getByText('Rebuilding', { exact: true }).waitFor()
   })
 
-  test('shows the latest dead letters, with their reasons and where they were', async () => {
+  test('shows the latest dead letters with their reasons and coordinates', async () => {
     const page = await openPage()
     const row = page.getByRole('table', { name: 'Records that could not be applied' }).getByRole('row').nth(1)
     await row.getByText('bad_timestamp').waitFor()
@@ -111,21 +111,21 @@ describe('the page', () => {
 })
 
 describe('the devices', () => {
-  test('are searched by the beginning of their ids', async () => {
+  test('can be searched by id prefix', async () => {
     const page = await openPage()
     await search(page, 'odd:')
-    // Which of the 30 come first, and whether a page is short, is for Redis to say.
+    // Redis decides which of the 30 come first, and whether a page is short.
     await eventually(async () => {
       const ids = await idsIn(page)
       expect(ids.length).toBeGreaterThan(0)
       expect(ids.length).toBeLessThanOrEqual(25)
       expect(ids.filter((id) => !id.startsWith('odd:'))).toEqual([])
     })
-    await search(page, 'nobody')
-    await page.getByText('No device has an id that begins with “nobody”.').waitFor()
+    await search(page, 'absent')
+    await page.getByText('No device has an id that begins with “absent”.').waitFor()
   })
 
-  test('are paged, each shown once, and back again', async () => {
+  test('can be paged forward and back, each shown once', async () => {
     const page = await openPage()
     const seen: string[] = []
     const pages: string[][] = []
@@ -149,7 +149,7 @@ describe('the devices', () => {
     await eventually(async () => expect(await idsIn(page)).toEqual(pages.at(-2)))
   })
 
-  test('have their age and how long they still live, which the time changes', async () => {
+  test('show their age and remaining lifetime, both kept current', async () => {
     await platform.storeDevice('age:1', { last_updated: pythonTime(Date.now() - 5_000) }, 1800)
     onTestFinished(async () => void (await platform.client.srem('devices', 'age:1')))
     const page = await openPage()
@@ -160,7 +160,7 @@ describe('the devices', () => {
     await row.getByText(/^1\d s ago$/).waitFor()
   })
 
-  test('are only text, whatever they call themselves', async () => {
+  test('are shown as plain text, even with hostile names', async () => {
     const page = await openPage()
     await search(page, 'zz')
     await rowOf(page, HOSTILE_ID).waitFor()
@@ -169,7 +169,7 @@ describe('the devices', () => {
     expect(await page.title()).toBe('Device cache')
   })
 
-  test('are shown in detail, with types, and with the raw hash to be copied', async () => {
+  test('are shown in detail, with types and a raw hash to copy', async () => {
     const page = await openPage('/', { permissions: ['clipboard-read', 'clipboard-write'] })
     await search(page, 'even:000')
     await page.getByRole('button', { name: 'even:000' }).click()
@@ -184,7 +184,7 @@ describe('the devices', () => {
     await page.getByRole('dialog', { name: 'even:000' }).waitFor()
   })
 
-  test('that others have damaged are named, and harm none of the rest', async () => {
+  test('that are corrupt are reported beside the others', async () => {
     await platform.client.set('device:bad:1:metadata', 'no hash')
     await platform.client.sadd('devices', 'bad:1')
     await platform.storeDevice('bad:2', {})
@@ -195,7 +195,7 @@ describe('the devices', () => {
     await page.getByText('bad:1: the key holds another type').waitFor()
   })
 
-  test('that others have damaged show their hash as it is', async () => {
+  test('that are corrupt show their raw hash', async () => {
     await platform.client.hset('device:bad:3:metadata', { persist: '{', datatype_name: 'Door' })
     onTestFinished(async () => void (await platform.client.del('device:bad:3:metadata')))
     const page = await openPage('/#device=bad%3A3', { mayComplain: true })
@@ -204,14 +204,14 @@ describe('the devices', () => {
     await dialog.getByText('"persist": "{"').waitFor()
   })
 
-  test('that are gone are said to be', async () => {
-    const page = await openPage('/#device=nobody%2F1', { mayComplain: true })
-    await page.getByRole('dialog').getByText('There is no such device').waitFor()
+  test('that are not in the cache are reported as missing', async () => {
+    const page = await openPage('/#device=absent%2F1', { mayComplain: true })
+    await page.getByRole('dialog').getByText('This device is not in the cache').waitFor()
   })
 })
 
 describe('a live change', () => {
-  test('is shown and highlighted in the table, and told to who listens', async () => {
+  test('is highlighted in the table and announced to screen readers', async () => {
     await platform.storeDevice('live:1', {
       datatype_name: 'before',
       last_updated: pythonTime(Date.now() - 60_000),
@@ -231,7 +231,7 @@ describe('a live change', () => {
     await rowOf(page, 'live:1').getByText('deleted', { exact: true }).waitFor()
   })
 
-  test('is found even if so much changes that not all of it is named', async () => {
+  test('is shown even if its hint does not name the device', async () => {
     await platform.storeDevice('busy:1', {
       datatype_name: 'before',
       last_updated: pythonTime(Date.now() - 60_000),
@@ -246,7 +246,7 @@ describe('a live change', () => {
     await rowOf(page, 'busy:1').getByText('changed', { exact: true }).waitFor()
   })
 
-  test('is found, too, when the service only knows that something was missed', async () => {
+  test('is shown after a gap in the events', async () => {
     await platform.storeDevice('live:9', {
       datatype_name: 'before',
       last_updated: pythonTime(Date.now() - 60_000),
@@ -260,7 +260,7 @@ describe('a live change', () => {
     await rowOf(page, 'live:9').getByText('after').waitFor()
   })
 
-  test('is shown in the detail', async () => {
+  test('is shown in the open device dialog', async () => {
     await platform.storeDevice('open:1', { datatype_name: 'before' })
     const page = await openPage('/#device=open%3A1')
     const dialog = page.getByRole('dialog', { name: 'open:1' })
@@ -274,7 +274,7 @@ describe('a live change', () => {
 })
 
 describe('the keyboard', () => {
-  test('skips to the content, opens a device, and comes back to it', async () => {
+  test('skips to the content, opens a device, and returns the focus to it', async () => {
     const page = await openPage()
     await rowOf(page, 'e').first().waitFor()
     await page.keyboard.press('Tab')
@@ -301,7 +301,7 @@ describe('the keyboard', () => {
 })
 
 describe('the theme', () => {
-  test('is the system’s until another is chosen, which lasts', async () => {
+  test('follows the system until another is chosen, which then persists', async () => {
     const page = await openPage('/', { colorScheme: 'dark' })
     const toggle = page.getByRole('button', { name: 'Dark theme' })
     const ground = async () => await page.evaluate<string>('getComputedStyle(document.body).backgroundColor')
@@ -318,9 +318,9 @@ describe('the theme', () => {
 })
 
 test.for([
-  ['a telephone', 360],
+  ['a phone', 360],
   ['a large screen', 1600],
-] as const)('on %s nothing sticks out', async ([, width]) => {
+] as const)('the page fits the width of %s', async ([, width]) => {
   const page = await openPage('/', { viewport: { width, height: 740 } })
   await rowOf(page, 'e').first().waitFor()
   expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
@@ -337,8 +337,8 @@ test.for([
   ).toBe(0)
 })
 
-describe('a service that asks for tokens', () => {
-  test('gets one from who has it; it is kept for this tab, until it is forgotten', async () => {
+describe('a service that requires tokens', () => {
+  test('prompts for a token, which is kept for the tab until it is forgotten', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tokens-'))
     onTestFinished(() => rm(folder, { recursive: true, force: true }))
     const tokens = join(folder, 'tokens.json')
@@ -350,10 +350,10 @@ describe('a service that asks for tokens', () => {
     onTestFinished(() => guarded.stop())
 
     const page = await openPage('/', { url: guarded.url, mayComplain: true })
-    const dialog = page.getByRole('dialog', { name: 'A token, please' })
+    const dialog = page.getByRole('dialog', { name: 'Token required' })
     await dialog.getByLabel('Token').fill('wrong-token')
     await page.keyboard.press('Enter')
-    await dialog.getByText('does not accept this token').waitFor()
+    await dialog.getByText('rejected this token').waitFor()
     await dialog.getByLabel('Token').fill('right-token')
     await dialog.getByRole('button', { name: 'Use this token' }).click()
     await rowOf(page, 'e').first().waitFor()
@@ -367,23 +367,23 @@ describe('a service that asks for tokens', () => {
   })
 })
 
-test('a service that goes away and comes back is said to, and the page goes on by itself', async () => {
+test('the page shows that the service has stopped, and resumes by itself when it is back', async () => {
   const first = await startApi(platform.redis)
   const page = await openPage('/', { url: first.url, mayComplain: true })
   await page.getByText('Following').waitFor()
   await first.stop()
-  await page.getByText('Does not answer', { exact: true }).waitFor()
+  await page.getByText('Not responding', { exact: true }).waitFor()
   await page.getByText('Connection lost').waitFor()
   const second = await startApi(platform.redis, { at: first.url })
   onTestFinished(() => second.stop())
   await page.getByText('Following').waitFor()
-  await page.getByText('Does not answer', { exact: true }).waitFor({ state: 'detached' })
+  await page.getByText('Not responding', { exact: true }).waitFor({ state: 'detached' })
   await platform.storeDevice('even:000', { datatype_name: 'new', last_updated: pythonTime(Date.now()) })
   await search(page, 'even:000')
   await rowOf(page, 'even:000').getByText('new').waitFor()
 })
 
-test('the page’s files are kept by the browser, and asked for again only to be told that they are the same', async () => {
+test('the files of the page are revalidated by ETag', async () => {
   const page = await fetch(`${api.url}/`)
   const etag = page.headers.get('etag') ?? ''
   expect(page.headers.get('cache-control')).toBe('no-cache')

@@ -11,13 +11,13 @@ import { reservePort } from '../support/servers/free-port.ts'
 import { startRole } from '../support/processes/role-run.ts'
 import { startOwnRedis, type OwnRedis } from '../support/servers/servers.ts'
 
-/** A Redis with some devices, dead letters and state in it, as the worker and the kv-updater leave them. */
+/** A Redis with devices, dead letters and state, as the worker and the kv-updater write them. */
 export type Platform = {
   readonly redis: OwnRedis
   readonly client: Redis
   readonly hints: HintAppender
   storeDevice(id: string, fields: Readonly<Record<string, string>>, ttlS?: number): Promise<void>
-  /** As the worker does every few seconds. */
+  /** Writes a worker report, as a worker does every few seconds. */
   report(changes?: Partial<WorkerReport>): Promise<void>
   stop(): Promise<void>
 }
@@ -58,7 +58,7 @@ export async function startPlatform(): Promise<Platform> {
 
   async function storeDevice(id: string, fields: Readonly<Record<string, string>>, ttlS = 86_400) {
     const deviceId = parseDeviceId(id)
-    if (deviceId === undefined) throw new Error(`${id} is no device id`)
+    if (deviceId === undefined) throw new Error(`${id} is not a device id`)
     await client.hset(deviceKey(deviceId), { persist: 'true', ...fields })
     await client.expire(deviceKey(deviceId), ttlS)
     await client.sadd(DEVICE_INDEX_KEY, deviceId)
@@ -100,7 +100,7 @@ export async function startPlatform(): Promise<Platform> {
   }
 }
 
-/** Now, in the shape of `last_updated`. */
+/** A time in the format of `last_updated`. */
 export function pythonTime(ms: number): string {
   return new Date(ms).toISOString().replace('Z', '000+00:00')
 }

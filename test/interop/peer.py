@@ -1,4 +1,4 @@
-"""One call a line on stdin: ["name", ...arguments] -> {"result": ...} or {"error": ...} on stdout."""
+"""Serves one call per line on stdin: ["name", ...arguments] -> {"result": ...} or {"error": ...} on stdout."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ def serve(calls: object) -> None:
     for line in sys.stdin:
         name, *args = json.loads(line)
         try:
-            answer = {"result": getattr(calls, name)(*args)}
+            reply = {"result": getattr(calls, name)(*args)}
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), flush=True)

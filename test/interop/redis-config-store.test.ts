@@ -7,8 +7,8 @@ import { startPythonPeer, type PythonPeer } from '../support/processes/python-sd
 import { connectPlainly } from '../support/servers/redis-connection.ts'
 import { startOwnRedis, type OwnRedis } from '../support/servers/servers.ts'
 
-// Python's own RedisConfigStore (cledar-sdk) and ours, on one Redis. A prefix breaks Python's watching (it is added
-// twice), so here only what is written under one is looked at.
+// Python's own RedisConfigStore (cledar-sdk) and ours, on one Redis. Python adds a prefix twice when it watches a key, so
+// with a prefix only the written values are compared.
 
 const config = z.object({
   name: z.string(),
@@ -34,7 +34,7 @@ async function bothStores(prefix = ''): Promise<{ python: PythonPeer; ours: Redi
   return { python, ours }
 }
 
-test('what Python updated we read, with its versions and its history', { timeout: 300_000 }, async () => {
+test('updates by Python are read by us, with their versions and history', { timeout: 300_000 }, async () => {
   const { python, ours } = await bothStores()
   await python.call('update', 'theirs', 'first', [1, 0.5])
   await python.call('update', 'theirs', 'second', [1, 0.5])
@@ -46,11 +46,11 @@ test('what Python updated we read, with its versions and its history', { timeout
     [1, value('first')],
     [2, value('second')],
   ])
-  // The same again, though with other spaces than Python's.
+  // An equal value, although its JSON has other spaces than Python's.
   expect(await ours.update('theirs', value('second'))).toEqual({ kind: 'unchanged', version: 2 })
 })
 
-test('what we updated Python reads, with its versions', async () => {
+test('updates by us are read by Python, with their versions', async () => {
   const { python, ours } = await bothStores()
   await ours.update('ours', value('first'))
   await ours.update('ours', value('second'))
@@ -59,7 +59,7 @@ test('what we updated Python reads, with its versions', async () => {
   expect(await python.call('cached_version', 'ours')).toBe(2)
 })
 
-test('under a prefix both use the same keys', async () => {
+test('both use the same keys with a prefix', async () => {
   const { python, ours } = await bothStores('app:')
   await python.call('update', 'shared', 'first', [1, 0.5])
   await ours.update('shared', value('second'), { expectedVersion: 1 })
@@ -68,7 +68,7 @@ test('under a prefix both use the same keys', async () => {
   await patiently(async () => expect(await ours.fetch(config, 'shared')).toEqual(value('third')))
 })
 
-test('both make a list of the old value and the new from a plain string', async () => {
+test('both turn a plain string into a list of the old and the new value', async () => {
   const { python, ours } = await bothStores()
   const plain = connectPlainly(redis)
   for (const key of ['plain-1', 'plain-2']) await plain.set(key, JSON.stringify(value('by hand')))
@@ -80,39 +80,39 @@ test('both make a list of the old value and the new from a plain string', async 
   expect(await parsed('plain-2')).toEqual(await parsed('plain-1'))
 })
 
-test('we hear of what Python does', async () => {
+test('our watch reports the changes by Python', async () => {
   const { python, ours } = await bothStores()
   const changes: ConfigChange[] = []
-  await ours.watch('heard', (change) => void changes.push(change))
-  const told = (count: number) => patiently(() => expect(changes).toHaveLength(count))
-  await python.call('update', 'heard', 'first', [1, 0.5])
-  await told(1)
-  await python.call('update', 'heard', 'second', [1, 0.5])
-  await told(2)
-  await python.call('delete', 'heard')
-  await told(3)
+  await ours.watch('watched', (change) => void changes.push(change))
+  const reported = (count: number) => patiently(() => expect(changes).toHaveLength(count))
+  await python.call('update', 'watched', 'first', [1, 0.5])
+  await reported(1)
+  await python.call('update', 'watched', 'second', [1, 0.5])
+  await reported(2)
+  await python.call('delete', 'watched')
+  await reported(3)
   expect(changes.map(({ event, version }) => [event, version])).toEqual([
     ['rpush', 1],
     ['rpush', 2],
     ['del', 0],
   ])
-  expect(await ours.fetch(config, 'heard')).toBeNull()
+  expect(await ours.fetch(config, 'watched')).toBeNull()
 })
 
-test('Python hears of what we do, and its copy follows', async () => {
+test('the watch of Python reports our changes, and its local copy follows them', async () => {
   const { python, ours } = await bothStores()
   await ours.update('followed', value('first'))
   expect(await python.call('fetch', 'followed')).toEqual(value('first'))
   await python.call('watch', 'followed')
-  const heardEvents = z.array(z.tuple([z.string(), z.string(), z.string()]))
+  const receivedEvents = z.array(z.tuple([z.string(), z.string(), z.string()]))
   // Python subscribes in the background.
   await patiently(async () => {
     await ours.update('followed', { ...value('probe'), limits: [Math.random()] })
-    expect(heardEvents.parse(await python.call('heard')).length).toBeGreaterThan(0)
+    expect(receivedEvents.parse(await python.call('received_events')).length).toBeGreaterThan(0)
   })
   await ours.update('followed', value('last'))
   await patiently(async () => {
-    const last = heardEvents.parse(await python.call('heard')).at(-1)
+    const last = receivedEvents.parse(await python.call('received_events')).at(-1)
     expect([last?.[0], last?.[1], JSON.parse(last?.[2] ?? '')]).toEqual(['rpush', 'followed', value('last')])
     expect(await python.call('fetch', 'followed')).toEqual(value('last'))
   })

@@ -38,8 +38,8 @@ afterAll(async () => {
   await redis?.stop()
 })
 
-describe('what Python wrote', () => {
-  test('is read: a nested model, enums, dates with and without an offset, any text', async () => {
+describe('a value that Python has written', () => {
+  test('is read with nested models, enums, dates with and without an offset, and any text', async () => {
     await python.call('set_reading', 'from-python')
     expect(await ours.get('from-python', reading)).toEqual({
       id: 'å\u2028😀',
@@ -53,7 +53,7 @@ describe('what Python wrote', () => {
     })
   })
 
-  test('is read: enums in lower case, numbers, and strings as they are', async () => {
+  test('is read with enums by lower-case name, numbers, and strings as they are', async () => {
     await python.call('set_modes', 'modes')
     expect(await ours.getRaw('modes')).toBe('{"modes": ["fast", "very_fast"]}')
     expect(await ours.get('modes', z.object({ modes: z.array(enumName(Mode)) }))).toEqual({
@@ -65,7 +65,7 @@ describe('what Python wrote', () => {
     expect(await ours.get('number', z.number())).toBe(1.5)
   })
 
-  test('is listed, deleted, and read many at once', async () => {
+  test('is listed, deleted, and read by mget', async () => {
     await python.call('set', 'place:1', { name: 'hall', floor: 1 })
     await python.call('set', 'place:2', { name: 'hall', floor: 'first' })
     expect((await ours.listKeys('place:*')).sort()).toEqual(['place:1', 'place:2'])
@@ -76,7 +76,7 @@ describe('what Python wrote', () => {
   })
 })
 
-describe('what we wrote', () => {
+describe('a value that we have written', () => {
   const value: z.output<typeof reading> = {
     id: 'å\u2028😀',
     mode: Mode.VERY_FAST,
@@ -88,7 +88,7 @@ describe('what we wrote', () => {
     ok: true,
   }
 
-  test('is read by Python: a nested model, an enum by name, dates, any text', async () => {
+  test('is read by Python with nested models, enums by name, dates, and any text', async () => {
     // Python reads an IntEnum by value only.
     const asPythonReads = reading.extend({ level: z.literal([1, 2]) })
     await ours.set('from-us', value, { schema: asPythonReads })
@@ -104,14 +104,14 @@ describe('what we wrote', () => {
     })
   })
 
-  test('is the same text as Python’s, but for spaces', async () => {
+  test('has the same text as Python’s, except for spaces', async () => {
     await ours.set('text', 'hello {"')
     expect(await python.call('get_raw', 'text')).toBe('hello {"')
     await ours.set('modes', { modes: [Mode.FAST] }, { schema: z.object({ modes: z.array(enumName(Mode)) }) })
     expect(await python.call('get_raw', 'modes')).toBe('{"modes":["fast"]}')
   })
 
-  test('is listed, deleted, and read many at once by Python', async () => {
+  test('is listed, deleted, and read by mget by Python', async () => {
     await ours.set('spot:1', { name: 'hall', floor: 1 })
     await ours.set('spot:2', { name: 'hall' })
     await ours.set('spot:3', 'no JSON')

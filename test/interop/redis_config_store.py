@@ -48,12 +48,12 @@ class Calls:
         del self.store[key]
 
     def watch(self, key: str) -> None:
-        def heard(db: int, key: str, event: str, value: str) -> None:
+        def receive(db: int, key: str, event: str, value: str) -> None:
             self.events.append([event, key, value])
 
-        self.store.watch(key, heard)
+        self.store.watch(key, receive)
 
-    def heard(self) -> list[list]:
+    def received_events(self) -> list[list]:
         return self.events
 
     def is_ready(self) -> bool:

@@ -25,7 +25,7 @@ test('a worker without Redis and Kafka waits for them, reports what it waits for
 
   await patiently(async () => {
     expect(await reasons()).toMatch(new RegExp(`not in the consumer group: .*ECONNREFUSED.*${kafka.port}`))
-    expect(await reasons()).toMatch(new RegExp(`Redis at 127.0.0.1:${redis.port} has not taken a write`))
+    expect(await reasons()).toMatch(new RegExp(`Redis at 127.0.0.1:${redis.port} has not accepted a write`))
   })
   await redis.start()
   await patiently(async () => expect(await reasons()).not.toContain('Redis'))

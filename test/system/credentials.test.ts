@@ -12,7 +12,7 @@ import {
   type WorkerScenario,
 } from '../support/processes/worker-scenario.ts'
 
-/** The permissions that docs/configuration.md gives the Redis user of the worker. */
+/** The ACL that docs/configuration.md gives for the worker's user. */
 const ACL = redisAclOf('worker')
 
 const PASSWORD = 'correct-horse'
@@ -73,7 +73,7 @@ describe.concurrent('Redis', () => {
     await runWorkerFully(await openWorkerScenario(context, { ownRedis: redis, env }))
   })
 
-  test('with a user who has the permissions of docs/configuration.md: the worker uses all of them and needs no others', async (context) => {
+  test('with the ACL of docs/configuration.md allows exactly the commands that the worker uses', async (context) => {
     const scenario = await openWorkerScenario(context, {
       ownRedis: { aclUsers: { cache: `on >${PASSWORD} ${ACL}` } },
     })

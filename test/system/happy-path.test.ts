@@ -183,7 +183,7 @@ test.concurrent('the exit code of healthcheck tells whether the worker is ready'
   const noAnswer = {
     code: 1,
     output: '',
-    errors: expect.stringContaining(`no answer from 127.0.0.1:${port}`),
+    errors: expect.stringContaining(`no response from 127.0.0.1:${port}`),
   }
   expect(await healthcheck()).toEqual(noAnswer)
   expect(await healthcheck('--live')).toEqual(noAnswer)

@@ -44,7 +44,7 @@ describe.concurrent('a worker holds, reports it, and recovers', () => {
       await sleep(500)
     }
     expect([...statesSeen].toSorted()).toEqual(['holding', 'paused'])
-    expect((await worker.get('/readyz')).body).toMatch(/Redis at 127.0.0.1:\d+ has not taken a write/)
+    expect((await worker.get('/readyz')).body).toMatch(/Redis at 127.0.0.1:\d+ has not accepted a write/)
     expect(worker.logLines().filter(({ level }) => level === 'warn').length).toBeLessThan(60)
 
     // The worker is frozen for a moment, to compare the committed state with what Redis kept.

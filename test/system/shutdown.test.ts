@@ -55,12 +55,15 @@ describe.concurrent('a worker that is stopped', () => {
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: { REDIS_TIMEOUT_S: '5' } })
     const worker = await hangInAChunk(scenario)
     worker.kill('SIGTERM')
-    await patiently(() => expect(worker.output).toContain('stopping: finishing the chunk in hand'))
+    await patiently(() => expect(worker.output).toContain('stopping: finishing the work in progress'))
     worker.kill('SIGINT')
     const killedAt = performance.now()
     expect(await worker.exit).toBe(1)
     expect(performance.now() - killedAt).toBeLessThan(3_000)
-    expect(worker.logLines().at(-1)).toMatchObject({ level: 'warn', msg: 'told twice: ending at once' })
+    expect(worker.logLines().at(-1)).toMatchObject({
+      level: 'warn',
+      msg: 'second signal received: exiting immediately',
+    })
     await scenario.redisServer.kill('SIGCONT')
     assertNone(await scenario.oracle.differencesBelowCommit())
   })

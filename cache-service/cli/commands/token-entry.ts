@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { parseTokens, type TokenScope } from '../../http/api-tokens.ts'
+import { parseTokens, type TokenScope } from '../../http/tokens.ts'
 
 /** A token as stored in the file. */
 export type TokenEntry = {

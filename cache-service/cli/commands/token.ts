@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander'
 import { chmod, chown, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { messageOf } from '../../../shared/errors.ts'
-import { SCOPES, type TokenScope } from '../../http/api-tokens.ts'
+import { SCOPES, type TokenScope } from '../../http/tokens.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'

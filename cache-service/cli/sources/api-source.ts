@@ -49,7 +49,7 @@ export function openApiSource(session: Session, url: string): DeviceSource {
   async function read<T>(path: string, schema: z.ZodType<T>): Promise<T> {
     const attemptFailed = ({ message }: DeviceCacheError) => session.log.debug(`the API: ${message}`)
     const answer = await explainErrors(
-      transport.ask({ method: 'GET', path, signal: stop, attemptFailed }, schema),
+      transport.requestJson({ method: 'GET', path, signal: stop, attemptFailed }, schema),
     )
     if (answer === undefined) throw new Error(`${path} replied 404`)
     return answer

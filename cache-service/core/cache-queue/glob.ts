@@ -1,12 +1,14 @@
 export const GLOB_MAX_LENGTH = 128
 export const GLOB_MAX_STARS = 3
+/** Maximum number of keys or channels in one response. */
+export const LISTED_MAX = 10_000
 
 export type ParsedGlob =
   { kind: 'ok'; glob: string } | { kind: 'refused'; reason: 'empty' | 'too_long' | 'too_many_stars' }
 
 /**
- * A pattern as Redis understands it (`*`, `?`, `[…]`, `\` for the character itself), if it may be asked for:
- * Redis tries every way to share a key out among the stars, and nobody else is served meanwhile.
+ * Checks a pattern of Redis (`*`, `?`, `[…]`, `\` to escape a character). The number of stars is limited because Redis
+ * backtracks over all of them for every key, and serves no other client meanwhile.
  */
 export function parseGlob(text: string): ParsedGlob {
   if (text === '') return { kind: 'refused', reason: 'empty' }

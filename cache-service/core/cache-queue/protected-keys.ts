@@ -1,8 +1,10 @@
 import { DEVICE_INDEX_KEY, DEVICE_KEY_PREFIX, OWN_KEY_PREFIX } from '../../../shared/contract/keys.ts'
 
 /**
- * Is the key the platform's, so that the Redis Service may neither show, write nor delete it as a cache value?
- * `extraPrefixes` are those that the operator protects besides.
+ * Whether a key belongs to the platform: the cache-queue service may then neither read, write nor delete it, and no
+ * update may have it as its type.
+ *
+ * @param extraPrefixes that the operator protects, too (CACHE_PROTECTED_PREFIXES).
  */
 export function isProtectedKey(key: string, extraPrefixes: readonly string[]): boolean {
   return (
@@ -13,7 +15,7 @@ export function isProtectedKey(key: string, extraPrefixes: readonly string[]): b
   )
 }
 
-/** Redis announces its own events on `__keyspace@…` and `__keyevent@…`: nobody may forge them, nor ours. */
+/** Keyspace notifications (`__keyspace@…`, `__keyevent@…`) and our own channels must not be forged. */
 export function mayPublishTo(channel: string): boolean {
   return !channel.startsWith('__key') && !channel.startsWith(OWN_KEY_PREFIX)
 }

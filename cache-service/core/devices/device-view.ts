@@ -1,43 +1,43 @@
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 
-/** What Redis holds of a device, as the JSON text that callers of the API are given. */
+/** What Redis holds for a device, as the JSON text that the API returns. */
 export type DeviceReading =
   | { readonly kind: 'found'; readonly json: string }
   | { readonly kind: 'missing' }
-  /** Somebody else wrote what no worker writes; `reason` never quotes it. */
+  /** Another program wrote something that no worker writes; `reason` never quotes it. */
   | { readonly kind: 'corrupt'; readonly reason: string }
 
 export type DeviceReadingPage = {
   readonly devices: readonly { readonly deviceId: DeviceId; readonly reading: DeviceReading }[]
-  /** Where to go on; undefined at the end. */
+  /** Where the next page begins; undefined: this is the last page. */
   readonly next: PagePosition | undefined
 }
 
 /** Where in the device index a page begins. */
 export type PagePosition = {
   readonly cursor: string
-  /** Of the ids at the cursor only those above this one. */
+  /** Only the ids at the cursor that are greater than this one. */
   readonly above?: string | undefined
 }
 
-/** The devices as the api reads them. Every call rejects with a ServiceError if Redis did not answer. */
+/** The devices as the api reads them. Every call rejects with a ServiceError if Redis fails. */
 export type DeviceReader = {
-  /** Reads of one turn of the event loop travel together. */
+  /** Reads of the same turn of the event loop share a round trip. */
   read(deviceId: DeviceId): Promise<DeviceReading>
-  /** In the order of the ids, in one round trip. */
+  /** Resolves in the order of the ids, after one round trip. */
   readMany(deviceIds: readonly DeviceId[]): Promise<DeviceReading[]>
-  /** The hash as it is, its fields sorted; undefined: there is none. */
+  /** The raw hash, its fields sorted; undefined: there is none. */
   readHash(deviceId: DeviceId): Promise<Readonly<Record<string, string>> | undefined>
-  /** At most `limit` devices; fewer, even none, does not mean the end. */
+  /** At most `limit` devices. A page may be short, or even empty, before the last one. */
   page(position: PagePosition, limit: number, idPrefix: string): Promise<DeviceReadingPage>
-  /** Hash and index. False if there was no hash. */
+  /** Removes the hash and the index entry. Resolves with false if there was no hash. */
   remove(deviceId: DeviceId): Promise<boolean>
 }
 
 const NAMED = ['datatype_id', 'datatype_name', 'datatype_unit', 'persist', 'last_updated'] as const
 
 /**
- * @param fields name, value, name, value, … as the hash holds them: text, all of it (metadata-fields.ts).
+ * @param fields name, value, name, value, … as the hash holds them: all text (metadata-fields.ts).
  * @param ttlS undefined: the hash never expires.
  */
 export function renderDevice(
@@ -70,7 +70,7 @@ export function renderDevice(
   return { kind: 'found', json: `{${members.join()}}` }
 }
 
-/** All but `ttl`, which is the last member: it changes while the hash does not. */
+/** Everything except `ttl`, which is the last member: it changes while the hash stays the same. */
 export function hashTextOf(json: string): string {
   return json.slice(0, json.lastIndexOf(',"ttl":'))
 }

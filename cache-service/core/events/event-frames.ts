@@ -2,14 +2,14 @@ import { clientEventOf } from './client-event.ts'
 import { formatPosition, type EventPosition, type StreamName } from './event-position.ts'
 import type { StreamEvent } from './stream-entry.ts'
 
-/** Which events a client asked for. */
+/** Which events a client wants. */
 export type EventFilter = {
   readonly streams: ReadonlySet<StreamName>
   /** undefined: every device. */
   readonly deviceIds: ReadonlySet<string> | undefined
   /** undefined: every type. */
   readonly updateTypes: ReadonlySet<string> | undefined
-  /** Filters with one key let the same events through. */
+  /** Filters with the same key pass the same events. */
   readonly key: string
 }
 
@@ -27,13 +27,13 @@ export function createEventFilter(
   }
 }
 
-/** Why a stream ended that its client had not ended. */
+/** Why the server closed or refused an event stream. */
 export const SSE_DROP_REASONS = ['slow', 'limit', 'resume_failed', 'shutdown'] as const
 export type SseDropReason = (typeof SSE_DROP_REASONS)[number]
 
 /**
- * One event as a client gets it, in the text/event-stream format.
- * @returns undefined if the filter holds it back.
+ * An event as a client receives it, in the text/event-stream format.
+ * @returns undefined if the filter excludes the event.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 export function eventFrame(
@@ -56,12 +56,12 @@ export function eventFrame(
   }
 }
 
-/** What came in these streams before this may have been missed: the client reads the state, or the devices, anew. */
+/** Earlier events of these streams may have been missed: the client has to read the state, or the devices, again. */
 export function resetFrame(streams: Iterable<StreamName>, reason: string, position: EventPosition): string {
   return frame('reset', JSON.stringify({ streams: [...streams], reason }), position)
 }
 
-/** Says where the client is, so that it finds its place again though nothing came that it asked for. */
+/** Carries the current position, so that a client can resume even if no event has passed its filter. */
 export function pingFrame(position: EventPosition): string {
   return frame('ping', '{}', position)
 }

@@ -1,13 +1,13 @@
 import { isEntryId, type EntryId, type EventPosition, type StreamName } from './event-position.ts'
 
 /**
- * What the streams of events hold.
+ * An entry of the event streams.
  *
- * update   a key-value was set; `json` is `{"type","updated","valid","values"}`, or without `values` if they
- *          are too large to be sent to everyone: then they are read with the state
+ * update   a key-value was set; `json` is `{"type","updated","valid","values"}`, without `values` if they are too large
+ *          to send to every client: clients then read them from the state
  * changed, deleted
- *          hints about devices: some of their ids, and how many changes more there were
- * gap      something may be missing before here
+ *          hints about devices: the ids of some of them, and the number of further changes
+ * gap      entries before this one may be missing
  */
 export type StreamEntry = { readonly id: EntryId } & (
   | { readonly kind: 'update'; readonly type: string; readonly json: string }
@@ -17,18 +17,18 @@ export type StreamEntry = { readonly id: EntryId } & (
 
 export type StreamEvent = { readonly stream: StreamName; readonly entry: StreamEntry }
 
-/** Some consecutive entries of a stream. */
+/** Consecutive entries of a stream. */
 export type EntryPage = {
   readonly entries: readonly StreamEntry[]
-  /** Where to go on; where it began, if nothing follows. */
+  /** The position to continue from; the start of the page if nothing follows. */
   readonly next: EntryId
 }
 
-/** Called in the turn in which the position moves, so that both are always seen together. */
+/** Called in the same turn of the event loop as the position moves, so that events and position always agree. */
 export type FollowListener = {
-  /** At least one, in the order of their stream. `from` lies before them, the position is already after them. */
+  /** At least one event, in stream order. `from` is before them; the position is already after them. */
   events(events: readonly StreamEvent[], from: EventPosition): void
-  /** What came in these streams before the position may have been missed. */
+  /** Events of these streams before the position may have been missed. */
   reset(streams: readonly StreamName[]): void
 }
 
@@ -50,7 +50,7 @@ export function gapFields(reason: GapReason): string[] {
   return ['kind', 'gap', 'reason', reason]
 }
 
-/** An entry as Redis gives it: its id, and names and values in turn. undefined: nobody of us wrote this. */
+/** An entry as Redis returns it: its id, and alternating names and values. undefined: this service did not write it. */
 export function parseEntry(id: string, fields: readonly string[]): StreamEntry | undefined {
   if (!isEntryId(id)) return undefined
   const values = new Map<string, string>()
@@ -60,7 +60,7 @@ export function parseEntry(id: string, fields: readonly string[]): StreamEntry |
     case 'update': {
       const type = values.get('type')
       const json = values.get('json')
-      // A line break would end the line of the event that carries it.
+      // A line break would end the data line of the SSE event.
       if (type === undefined || json === undefined || LINE_BREAK.test(json)) return undefined
       return { id, kind, type, json }
     }

@@ -1,21 +1,21 @@
 /**
  * The worker keeps its progress in Redis beside the data. If Redis comes back without some of the data (wiped,
- * restored from an older snapshot, failed over to a lagging replica), it comes back with older progress, too.
+ * restored from an older snapshot, failed over to a lagging replica), it also comes back with older progress.
  *
  * Offsets are the *next* offset: everything before it is in this Redis.
  */
 export type ProgressVerdict =
   | { readonly kind: 'in_step' }
-  /** It stands behind, or is missing, but there is nothing left to read again: write down where we are. */
-  | { readonly kind: 'behind_nothing' }
-  /** Redis lost what Kafka still has: read again from here. */
+  /** Stored progress is missing or behind, but Kafka has nothing left to read again: store the position. */
+  | { readonly kind: 'nothing_to_reread' }
+  /** Redis lost data that Kafka still has: read again from this offset. */
   | { readonly kind: 'lost'; readonly rewindTo: number }
-  /** It belongs to an earlier life of the topic (deleted and created again): write down where we are. */
+  /** The progress belongs to an earlier topic of the same name, deleted since: store the position. */
   | { readonly kind: 'foreign' }
 
 /**
  * @param stored what Redis holds for the partition.
- * @param position the offset up to which the worker, or its predecessor's commit, believes to have applied.
+ * @param position the offset up to which this worker, or the group's commit, claims to have applied records.
  * @param earliest the first offset that Kafka still has.
  * @param end the partition's end offset.
  */
@@ -28,5 +28,5 @@ export function judgeProgress(
   if (stored !== undefined && stored > Math.max(end, position)) return { kind: 'foreign' }
   if (stored !== undefined && stored >= position) return { kind: 'in_step' }
   const rewindTo = Math.max(stored ?? earliest, earliest)
-  return rewindTo < position ? { kind: 'lost', rewindTo } : { kind: 'behind_nothing' }
+  return rewindTo < position ? { kind: 'lost', rewindTo } : { kind: 'nothing_to_reread' }
 }

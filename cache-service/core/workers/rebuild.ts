@@ -1,4 +1,4 @@
-/** A partition that is to be read again: from the first record that Kafka has, up to the end as it is now. */
+/** A partition that is to be read again: from its earliest record up to its current end. */
 export type RebuildTarget = { readonly partition: number; readonly from: number; readonly until: number }
 
 export type RebuildProgress = {
@@ -8,7 +8,7 @@ export type RebuildProgress = {
   readonly isComplete: boolean
 }
 
-/** @param next what Redis holds of each partition: everything before it has been read. */
+/** @param next the progress of each partition in Redis: everything before it has been read. */
 export function rebuildProgress(
   targets: readonly RebuildTarget[],
   next: ReadonlyMap<number, number | undefined>,

@@ -1,34 +1,39 @@
 import { z } from 'zod'
 
-/** What a worker says of itself every few seconds. Rates are a second's, over the time since the last report. */
+/** What a worker reports about itself every few seconds. Rates are per second, over the time since the last report. */
 export const workerReportSchema = z.object({
   id: z.string(),
   version: z.string(),
   started_at: z.string(),
   reported_at: z.string(),
-  state: z.string().describe('Of its consumer.'),
+  state: z.string().describe('State of its consumer.'),
   ready: z.boolean(),
   reasons: z.array(z.string()).describe('Why it is not ready.'),
-  rebuilding: z.boolean().describe('It reads again what Redis does not hold: an unknown device may exist.'),
+  rebuilding: z
+    .boolean()
+    .describe('It is rereading records that Redis does not hold: a device that is not found may exist.'),
   rates: z.object({
     records: z.number(),
     applied: z.number(),
     dead_letters: z.number(),
   }),
-  totals: z.record(z.string(), z.number()).describe('Records since its start, by what became of them.'),
+  totals: z.record(z.string(), z.number()).describe('Records consumed since its start, by result.'),
   dead_letters_total: z.number(),
   lag: z
     .array(
       z.object({
         partition: z.number(),
         records: z.number(),
-        seconds: z.number().nullable().describe('Age of the first record not yet durable; null: not known.'),
+        seconds: z
+          .number()
+          .nullable()
+          .describe('Age of the first record that is not durable yet; null if unknown.'),
       }),
     )
     .nullable()
-    .describe('Of each partition that it owns; null: not measured yet.'),
+    .describe('Lag of each partition that it owns; null if not measured yet.'),
   lag_records: z.number().nullable(),
-  devices: z.number().nullable().describe('Ids in the device index.'),
+  devices: z.number().nullable().describe('Number of ids in the device index.'),
   dead_letters: z
     .array(
       z.object({
@@ -39,12 +44,12 @@ export const workerReportSchema = z.object({
         offset: z.string(),
       }),
     )
-    .describe('The latest, newest first.'),
+    .describe('The latest dead letters, newest first.'),
 })
 
 export type WorkerReport = z.infer<typeof workerReportSchema>
 
-/** undefined: nobody of us, or another release, wrote this. */
+/** undefined: the text is not a report that this release can read. */
 export function parseWorkerReport(text: string): WorkerReport | undefined {
   try {
     return workerReportSchema.safeParse(JSON.parse(text)).data

@@ -2,9 +2,9 @@ import { z } from 'zod'
 import type { ApiServer } from '../api-server-types.ts'
 import { errorReplies } from './errors.ts'
 import { assertGlob, restOfPath } from './params.ts'
-import { TAG, type CacheQueuePorts } from './ports.ts'
+import { CACHE_QUEUE_TAG, type CacheQueuePorts } from './cache-queue-ports.ts'
 
-/** Under /api/cache: what concerns many keys at once. */
+/** The routes under /api/cache that concern many keys at once. */
 export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueuePorts): void {
   for (const end of ['', '/']) {
     scope.get(
@@ -12,8 +12,8 @@ export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueueP
       {
         config: { scope: 'read' },
         schema: {
-          tags: [TAG],
-          summary: 'The keys that match',
+          tags: [CACHE_QUEUE_TAG],
+          summary: 'List the keys that match a pattern',
           hide: end !== '',
           querystring: z.object({ pattern: z.string('pattern debe aparecer una sola vez').default('*') }),
           response: {
@@ -21,7 +21,7 @@ export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueueP
               pattern: z.string(),
               count: z.number(),
               keys: z.array(z.string()),
-              truncated: z.literal(true).optional().describe('There are more than these.'),
+              truncated: z.literal(true).optional().describe('Present if more keys match than are listed.'),
             }),
             ...errorReplies,
           },
@@ -38,8 +38,8 @@ export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueueP
       {
         config: { scope: 'admin' },
         schema: {
-          tags: [TAG],
-          summary: 'Delete every value; never the platform’s keys',
+          tags: [CACHE_QUEUE_TAG],
+          summary: 'Delete all values; platform keys are kept',
           hide: end !== '',
           body: z.object(
             { confirm: z.literal(true, 'Se requiere {"confirm": true}') },
@@ -58,8 +58,8 @@ export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueueP
       {
         config: { scope: 'admin' },
         schema: {
-          tags: [TAG],
-          summary: 'Delete the values whose keys match; never the platform’s keys',
+          tags: [CACHE_QUEUE_TAG],
+          summary: 'Delete the values whose keys match a pattern; platform keys are kept',
           hide: name === '*',
           ...(name === '*' ? {} : { params: z.object({ pattern: z.string() }) }),
           response: {

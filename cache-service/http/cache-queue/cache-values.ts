@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { ApiServer } from '../api-server-types.ts'
 import { errorReplies, errorSchema, OTHER_TYPE, CacheQueueError } from './errors.ts'
 import { assertKey, keyParams, restOfPath } from './params.ts'
-import { TAG, type CacheQueuePorts } from './ports.ts'
+import { CACHE_QUEUE_TAG, type CacheQueuePorts } from './cache-queue-ports.ts'
 
 const TTL_MAX_S = 3_153_600_000
 
@@ -15,15 +15,15 @@ const storedSchema = z.object(
   {
     key: z.string('key es obligatorio y debe ser texto'),
     value: z.unknown().refine((value) => value !== undefined, 'value es obligatorio'),
-    ttl: ttl.nullish().describe('Seconds. Absent: the default. null: it never expires.'),
+    ttl: ttl.nullish().describe('Seconds. Absent: CACHE_DEFAULT_TTL. null: the value never expires.'),
   },
   'El cuerpo debe ser un objeto JSON',
 )
 
-const forbidden = { 403: errorSchema.describe('The key is the platform’s.') }
-const absent = { 404: errorSchema.extend({ key: z.string() }).describe('There is no such key.') }
+const forbidden = { 403: errorSchema.describe('The key belongs to the platform.') }
+const absent = { 404: errorSchema.extend({ key: z.string() }).describe('The key does not exist.') }
 
-/** Under /api/cache. A key may hold slashes, hence each route of one also as a wildcard. */
+/** The routes under /api/cache for single keys. A key may contain slashes, so each route also exists as a wildcard. */
 export function registerCacheValueRoutes(
   scope: ApiServer,
   { cache, isProtectedKey, settings }: CacheQueuePorts,
@@ -39,7 +39,7 @@ export function registerCacheValueRoutes(
     {
       config: { scope: 'write' },
       schema: {
-        tags: [TAG],
+        tags: [CACHE_QUEUE_TAG],
         summary: 'Store a value',
         body: storedSchema,
         response: {
@@ -64,8 +64,8 @@ export function registerCacheValueRoutes(
       {
         config: { scope: 'read' },
         schema: {
-          tags: [TAG],
-          summary: 'Is there such a key?',
+          tags: [CACHE_QUEUE_TAG],
+          summary: 'Check whether a key exists',
           hide: name === '*',
           ...params,
           response: {
@@ -85,20 +85,20 @@ export function registerCacheValueRoutes(
       {
         config: { scope: 'read' },
         schema: {
-          tags: [TAG],
-          summary: 'A value',
+          tags: [CACHE_QUEUE_TAG],
+          summary: 'Get a value',
           hide: name === '*',
           ...params,
           response: {
             200: z.object({
               key: z.string(),
-              value: z.unknown().describe('What is stored, if it is JSON; else its text.'),
-              ttl: z.number().nullable().describe('Seconds. null: it never expires.'),
+              value: z.unknown().describe('The stored value if it is JSON; otherwise its text.'),
+              ttl: z.number().nullable().describe('Seconds. null: the value never expires.'),
             }),
             ...errorReplies,
             ...forbidden,
             ...absent,
-            409: errorSchema.describe('The key holds another type of Redis than text.'),
+            409: errorSchema.describe('The key holds a Redis type other than string.'),
           },
         },
       },
@@ -109,7 +109,7 @@ export function registerCacheValueRoutes(
         if (value.kind === 'other_type') throw new CacheQueueError(409, OTHER_TYPE)
         const parsed = parseJson(value.text)
         const json = parsed.kind === 'json' ? value.text : JSON.stringify(value.text)
-        // The stored text goes out as it is: numbers beyond 2^53 keep their digits.
+        // The stored text is sent unchanged, so that numbers beyond 2^53 keep their digits.
         const text = `{"key":${JSON.stringify(key)},"value":${json},"ttl":${value.ttlS}}`
         return await reply
           .type('application/json; charset=utf-8')
@@ -122,7 +122,7 @@ export function registerCacheValueRoutes(
       {
         config: { scope: 'write' },
         schema: {
-          tags: [TAG],
+          tags: [CACHE_QUEUE_TAG],
           summary: 'Delete a value',
           hide: name === '*',
           ...params,
@@ -151,7 +151,7 @@ function parseJson(text: string): { kind: 'json'; value: unknown } | { kind: 'te
   }
 }
 
-/** @throws RedisServiceError (400) if it is nested too deeply to be written. */
+/** @throws CacheQueueError (400) if the value is nested too deeply to be serialised. */
 function jsonOf(value: unknown): string {
   try {
     return JSON.stringify(value)

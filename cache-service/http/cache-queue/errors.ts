@@ -4,19 +4,19 @@ import { z } from 'zod'
 import { ServiceError } from '../../../shared/errors.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { ProblemError } from '../problem.ts'
-import type { CacheQueuePorts } from './ports.ts'
+import type { CacheQueuePorts } from './cache-queue-ports.ts'
 
-/** The Redis Service's errors are `{"error": …}` in Spanish, as its callers know them, and no problem documents. */
+/** The cache-queue service sends errors as `{"error": …}` in Spanish, as its callers expect, not as problem documents. */
 export const errorSchema = z.object({ error: z.string(), key: z.string().optional() })
 
 export const errorReplies = {
-  400: errorSchema.describe('The request makes no sense.'),
-  503: errorSchema.describe('Redis does not answer.'),
+  400: errorSchema.describe('Bad request.'),
+  503: errorSchema.describe('Redis is unavailable.'),
 }
 
-/** An answer of the Redis Service other than the one asked for; its error handler sends it. */
+/** An error response of the cache-queue service; its error handler sends it. */
 export class CacheQueueError extends Error {
-  override readonly name = 'RedisServiceError'
+  override readonly name = 'CacheQueueError'
   readonly status: number
   readonly body: Readonly<{ error: string }> & Readonly<Record<string, unknown>>
 
@@ -43,7 +43,7 @@ export function sendInSpanish(reply: FastifyReply, error: unknown): FastifyReply
   return reply.code(status).send(body)
 }
 
-/** For a part of the server that holds none but the Redis Service's routes. */
+/** For a scope of the server that has only routes of the cache-queue service. */
 export function answerErrorsInSpanish(
   scope: ApiServer,
   { requestFailed }: CacheQueuePorts['telemetry'],
@@ -54,8 +54,8 @@ export function answerErrorsInSpanish(
     return reply
   })
 
-  // An empty body is one that is absent: some clients send Content-Type with every DELETE. The rest of the
-  // body is never merged into an object of ours, hence `__proto__` in a value is a name like others.
+  // An empty body counts as absent: some clients send Content-Type with every DELETE. The parsed body is never merged
+  // into another object, so `__proto__` in a value is a harmless name.
   scope.removeContentTypeParser('application/json')
   scope.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
     try {
@@ -66,7 +66,7 @@ export function answerErrorsInSpanish(
   })
 }
 
-/** For paths under a prefix that none of its routes answers. */
+/** Answers the paths under a prefix that have no route for the method. */
 export function answerUnknownMethods(scope: ApiServer, allowed: (path: string) => string | undefined): void {
   scope.setNotFoundHandler(async (request: FastifyRequest, reply: FastifyReply) => {
     const [path = ''] = request.url.split('?')

@@ -3,7 +3,7 @@ import { mayPublishTo } from '../../core/cache-queue/protected-keys.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { errorReplies, errorSchema, CacheQueueError } from './errors.ts'
 import { assertGlob, assertKey, restOfPath } from './params.ts'
-import { TAG, type CacheQueuePorts } from './ports.ts'
+import { CACHE_QUEUE_TAG, type CacheQueuePorts } from './cache-queue-ports.ts'
 
 const publishedSchema = z.object(
   {
@@ -17,7 +17,7 @@ const publishedSchema = z.object(
   'El cuerpo debe ser un objeto JSON',
 )
 
-/** Under /api/queue. */
+/** The routes under /api/queue. */
 export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: CacheQueuePorts): void {
   for (const end of ['', '/']) {
     scope.post(
@@ -25,14 +25,14 @@ export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: Cach
       {
         config: { scope: 'write' },
         schema: {
-          tags: [TAG],
-          summary: 'Publish a message: a text as it is, anything else as JSON',
+          tags: [CACHE_QUEUE_TAG],
+          summary: 'Publish a message: text unchanged, anything else as JSON',
           hide: end !== '',
           body: publishedSchema,
           response: {
             200: z.object({ message: z.string(), channel: z.string(), subscribers: z.number() }),
             ...errorReplies,
-            403: errorSchema.describe('The channel is Redis’s or the platform’s own.'),
+            403: errorSchema.describe('The channel is reserved for Redis or for this service.'),
           },
         },
       },
@@ -48,8 +48,8 @@ export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: Cach
       {
         config: { scope: 'read' },
         schema: {
-          tags: [TAG],
-          summary: 'The channels that have subscribers',
+          tags: [CACHE_QUEUE_TAG],
+          summary: 'List the channels that have subscribers',
           hide: end !== '',
           querystring: z.object({ pattern: z.string('pattern debe aparecer una sola vez').default('*') }),
           response: {
@@ -57,7 +57,10 @@ export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: Cach
               pattern: z.string(),
               count: z.number(),
               channels: z.array(z.object({ channel: z.string(), subscribers: z.number() })),
-              truncated: z.literal(true).optional().describe('There are more than these.'),
+              truncated: z
+                .literal(true)
+                .optional()
+                .describe('Present if more channels match than are listed.'),
             }),
             ...errorReplies,
           },
@@ -77,8 +80,8 @@ export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: Cach
       {
         config: { scope: 'read' },
         schema: {
-          tags: [TAG],
-          summary: 'How many subscribe to a channel',
+          tags: [CACHE_QUEUE_TAG],
+          summary: 'Count the subscribers of a channel',
           hide: name === '*',
           ...(name === '*' ? {} : { params: z.object({ channel: z.string() }) }),
           response: { 200: z.object({ channel: z.string(), subscribers: z.number() }), ...errorReplies },
@@ -92,7 +95,7 @@ export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: Cach
   }
 }
 
-/** @throws RedisServiceError (400) if it is nested too deeply to be written. */
+/** @throws CacheQueueError (400) if the message is nested too deeply to be serialised. */
 function textOf(message: unknown): string {
   try {
     return typeof message === 'string' ? message : JSON.stringify(message)

@@ -5,9 +5,7 @@ import { registerCacheKeysRoutes } from './cache-keys.ts'
 import { registerCacheValueRoutes } from './cache-values.ts'
 import { registerQueueRoutes } from './queue.ts'
 import { answerErrorsInSpanish, answerUnknownMethods, errorReplies } from './errors.ts'
-import { TAG, type CacheQueuePorts } from './ports.ts'
-
-export type { CacheQueuePorts } from './ports.ts'
+import { CACHE_QUEUE_TAG, type CacheQueuePorts } from './cache-queue-ports.ts'
 
 const healthSchema = z.object({
   service: z.literal('redis_service'),
@@ -17,8 +15,8 @@ const healthSchema = z.object({
 })
 
 /**
- * The platform's Redis Service, whose callers know its paths, shapes and Spanish messages by heart: `/health`,
- * `/stats`, `/api/cache/…`, `/api/queue/…`, each with and without a slash at its end.
+ * The older cache-and-queue HTTP service of the platform: `/health`, `/stats`, `/api/cache/…` and `/api/queue/…`, each
+ * with and without a trailing slash. Its callers depend on its exact paths, shapes and Spanish messages.
  */
 export function registerCacheQueueRoutes(server: ApiServer, ports: CacheQueuePorts): void {
   server.register(async (scope: ApiServer) => {
@@ -51,8 +49,8 @@ function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueueP
       {
         config: { scope: 'public', probe: true },
         schema: {
-          tags: [TAG],
-          summary: 'Does Redis answer?',
+          tags: [CACHE_QUEUE_TAG],
+          summary: 'Check whether Redis answers',
           hide: end !== '',
           response: { 200: healthSchema, 503: healthSchema },
         },
@@ -72,8 +70,8 @@ function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueueP
       {
         config: { scope: 'read' },
         schema: {
-          tags: [TAG],
-          summary: 'What Redis says of itself',
+          tags: [CACHE_QUEUE_TAG],
+          summary: 'Get Redis statistics',
           hide: end !== '',
           response: { 200: serverStatsSchema, 503: errorReplies[503] },
         },
@@ -83,7 +81,7 @@ function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueueP
   }
 }
 
-/** Of paths without the slash at their end. */
+/** @param path without a trailing slash. */
 function methodsOfCachePath(path: string): string {
   if (path === '/api/cache' || path === '/api/cache/flush') return 'POST'
   if (path.startsWith('/api/cache/pattern/')) return 'DELETE'

@@ -1,16 +1,29 @@
 import type { FastifyRequest } from 'fastify'
+import type { ApiConfig } from '../../config/config.ts'
+import { OperatorError } from '../../lifecycle/service.ts'
 import type { ApiServer } from '../api-server-types.ts'
-import { findToken, type ApiToken } from '../api-tokens.ts'
+import { findToken, type ApiToken, type TokenFile } from '../tokens.ts'
 import { ProblemError } from '../problem.ts'
 
-/** Who may call: whoever shows a token; or, while nobody is asked, whoever calls us by a name of ours. */
+/** Who may call: callers with a token; or, without tokens, callers whose Host header names this API. */
 export type Access =
   | { readonly kind: 'tokens'; tokens(): readonly ApiToken[]; now(): number }
   | { readonly kind: 'hosts'; readonly allowed: readonly string[] }
 
+/** @throws OperatorError if others can reach the API without a token and API_AUTH does not allow that explicitly. */
+export function createAccess(api: ApiConfig, tokenFile: TokenFile | undefined, now: () => number): Access {
+  if (tokenFile !== undefined) return { kind: 'tokens', tokens: () => tokenFile.tokens, now }
+  if (api.auth === undefined && !isLoopbackName(api.host)) {
+    throw new OperatorError(
+      `API_AUTH is not set, and other machines can reach API_HOST ${api.host}: set API_AUTH=token and API_TOKENS_FILE, or API_AUTH=off if everyone who can reach the API may use it`,
+    )
+  }
+  return { kind: 'hosts', allowed: [api.host, ...api.allowedHosts] }
+}
+
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Name of the token that was shown; empty if none was asked for. */
+    /** Name of the token of the request; empty if the route needs none. */
     caller: string
   }
 }
@@ -29,7 +42,7 @@ export function guardAccess(server: ApiServer, access: Access): void {
 
 function requireToken(request: FastifyRequest, tokens: readonly ApiToken[], nowMs: number): string {
   const { scope } = request.routeOptions.config
-  // A path that is no route has nothing to hide.
+  // A path without a route has nothing to protect.
   if (scope === 'public' || request.is404) return ''
   const presented = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
   const token = presented === undefined ? undefined : findToken(tokens, presented, nowMs)
@@ -37,49 +50,33 @@ function requireToken(request: FastifyRequest, tokens: readonly ApiToken[], nowM
     const detail =
       presented === undefined ? 'Send Authorization: Bearer <token>.' : 'The token is unknown or has expired.'
     const challenge = presented === undefined ? 'Bearer' : 'Bearer error="invalid_token"'
-    throw new ProblemError(
-      401,
-      'unauthorized',
-      'A token is needed',
-      detail,
-      {},
-      { 'www-authenticate': challenge },
-    )
+    throw new ProblemError('unauthorized', { detail, headers: { 'www-authenticate': challenge } })
   }
   const needed = scope ?? 'admin'
   if (!token.scopes.includes(needed)) {
-    throw new ProblemError(
-      403,
-      'insufficient_scope',
-      'The token does not allow this',
-      `It needs the scope ${needed}.`,
-      {},
-      { 'www-authenticate': `Bearer error="insufficient_scope", scope="${needed}"` },
-    )
+    throw new ProblemError('insufficient_scope', {
+      detail: `The token needs the scope ${needed}.`,
+      headers: { 'www-authenticate': `Bearer error="insufficient_scope", scope="${needed}"` },
+    })
   }
   return token.name
 }
 
-/** Without it any web page could reach us from its visitor's browser, by a name that it lets point here. */
+/** Prevents DNS rebinding: a web page could otherwise call this API from its visitor's browser by a name of its own. */
 function requireKnownHost(request: FastifyRequest, allowed: ReadonlySet<string>): void {
   if (request.routeOptions.config.probe === true) return
   const name = hostNameOf(request.headers.host ?? '')
   if (isLoopbackName(name) || allowed.has(name)) return
-  throw new ProblemError(
-    403,
-    'host_not_allowed',
-    'The API is not called by a name of its own',
-    'Name the host in API_ALLOWED_HOSTS, or ask for tokens by API_AUTH=token.',
-  )
+  throw new ProblemError('host_not_allowed')
 }
 
-/** Of a Host header, without the port and without [ ], in lower case. */
+/** The name in a Host header, without the port and without [ ], in lower case. */
 function hostNameOf(header: string): string {
   const match = /^(?:\[([0-9a-f:.]+)\]|([^:]*))(?::\d+)?$/i.exec(header)
   return (match?.[1] ?? match?.[2] ?? '').toLowerCase()
 }
 
-export function isLoopbackName(name: string): boolean {
+function isLoopbackName(name: string): boolean {
   return (
     name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name)
   )

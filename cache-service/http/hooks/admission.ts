@@ -2,31 +2,22 @@ import type { ApiServer } from '../api-server-types.ts'
 import { ProblemError } from '../problem.ts'
 
 /**
- * Lets so many requests be in work at a time; one more is answered at once, with 503, so that an overload
- * costs its callers little and the others nothing. Probes and open streams do not count.
+ * Limits concurrent requests; further ones are rejected immediately with 503, so that an overload costs their callers
+ * little and the others nothing. Probes and event streams do not count.
  */
 export function boundConcurrency(server: ApiServer, maxConcurrent: number): void {
-  let inWork = 0
+  let inProgress = 0
   const done = () => {
-    inWork--
+    inProgress--
   }
   server.addHook('onRequest', (request, reply, next) => {
     const { probe, stream } = request.routeOptions.config
     if (probe === true || stream === true) return next()
-    if (inWork >= maxConcurrent) {
-      return next(
-        new ProblemError(
-          503,
-          'overloaded',
-          'Too many requests at a time',
-          undefined,
-          {},
-          { 'retry-after': '1' },
-        ),
-      )
+    if (inProgress >= maxConcurrent) {
+      return next(new ProblemError('overloaded'))
     }
-    inWork++
-    // Comes once, also for a caller who went away.
+    inProgress++
+    // Emitted once for every request, including those whose caller has disconnected.
     reply.raw.once('close', done)
     return next()
   })

@@ -2,97 +2,91 @@ import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { ServiceError } from '../../../shared/errors.ts'
-import { PROBLEM_TYPE, ProblemError } from '../problem.ts'
+import type { ProblemType } from '../../../shared/contract/problems.ts'
+import { createProblem, PROBLEM_MEDIA_TYPE, ProblemError } from '../problem.ts'
 
-const TITLES: Readonly<Record<number, readonly [type: string, title: string]>> = {
-  400: ['bad_request', 'The request makes no sense'],
-  404: ['not_found', 'There is nothing here'],
-  405: ['method_not_allowed', 'The method is not one of this path'],
-  408: ['request_timeout', 'The request came too slowly'],
-  413: ['body_too_large', 'The body is too large'],
-  414: ['uri_too_long', 'A part of the path is too long'],
-  415: ['unsupported_media_type', 'The body must be application/json'],
-  429: ['too_many_requests', 'Too many requests in a minute'],
-  431: ['headers_too_large', 'The headers are too large'],
-  500: ['internal_error', 'Something went wrong here'],
-  503: ['unavailable', 'Not available now'],
+/** The framework's own errors. */
+const TYPE_BY_STATUS: Readonly<Record<number, ProblemType>> = {
+  413: 'body_too_large',
+  414: 'uri_too_long',
+  415: 'unsupported_media_type',
 }
 
-const DETAILS: Readonly<Record<string, string>> = {
+const DETAIL_BY_CODE: Readonly<Record<string, string>> = {
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not JSON.',
   FST_ERR_CTP_EMPTY_JSON_BODY: 'The body is empty.',
-  FST_ERR_BAD_URL: 'The path is not well-formed.',
+  FST_ERR_BAD_URL: 'The path is malformed.',
+}
+
+/** Node's errors for what is not valid HTTP. */
+const TYPE_BY_CODE: Readonly<Record<string, ProblemType>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
 }
 
 /**
- * Whatever a handler, a hook or the framework threw, as a problem. Messages of others are not passed on:
- * they may quote what was sent, or what is stored.
+ * Anything that a handler, a hook or the framework threw, as a problem. The messages of other errors are not passed
+ * on: they may quote the request, or what is stored.
  */
 export function toProblem(thrown: unknown): ProblemError {
   if (thrown instanceof ProblemError) return thrown
   if (thrown instanceof ServiceError) {
-    return new ProblemError(
-      503,
-      'redis_unavailable',
-      'Redis does not answer as it should',
-      `${thrown.code}: try again.`,
-      {},
-      { 'retry-after': '1' },
-    )
+    return new ProblemError('redis_unavailable', { detail: `Redis failed with ${thrown.code}. Try again.` })
   }
   if (hasZodFastifySchemaValidationErrors(thrown)) {
     const errors = thrown.validation.map(({ instancePath, message }) => ({ path: instancePath, message }))
-    const where = thrown.validationContext ?? 'request'
-    return new ProblemError(
-      400,
-      'invalid_request',
-      'The request is not valid',
-      `See errors: of the ${where}.`,
-      { errors },
-    )
+    const part = thrown.validationContext ?? 'request'
+    return new ProblemError('invalid_request', {
+      detail: `The ${part} does not match the schema: see errors.`,
+      extensions: { errors },
+    })
   }
   const status = statusOf(thrown)
-  const [type, title] = TITLES[status] ?? ['http_error', 'The request cannot be answered']
-  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
-  return new ProblemError(status, type, title, DETAILS[code])
+  const type = TYPE_BY_STATUS[status] ?? (status < 500 ? 'bad_request' : 'internal_error')
+  return new ProblemError(type, { detail: DETAIL_BY_CODE[codeOf(thrown)] })
 }
 
 export function sendProblem(reply: FastifyReply, { problem, headers }: ProblemError): FastifyReply {
   return reply
     .code(problem.status)
     .headers(headers)
-    .type(PROBLEM_TYPE)
+    .type(PROBLEM_MEDIA_TYPE)
     .serializer((payload) => String(payload))
     .send(JSON.stringify(problem))
 }
 
-/** For paths without a route; `methodsOf` knows those that have one for another method. */
+/** Answers paths that have no route for the method; `methodsOf` tells which methods a path has. */
 export function answerUnknownRoute(methodsOf: (path: string) => readonly string[]) {
   return async (request: FastifyRequest, reply: FastifyReply) => {
     const [path = ''] = request.url.split('?')
     const methods = methodsOf(path)
-    const [status, headers] = methods.length === 0 ? [404, {}] : [405, { allow: methods.join(', ') }]
-    const [type, title] = TITLES[status] ?? ['', '']
-    return await sendProblem(reply, new ProblemError(status, type, title, undefined, {}, headers))
+    const problem =
+      methods.length === 0
+        ? new ProblemError('not_found', { detail: 'There is no such route.' })
+        : new ProblemError('method_not_allowed', { headers: { allow: methods.join(', ') } })
+    return await sendProblem(reply, problem)
   }
 }
 
-/** For what is not even HTTP, or came too slowly. */
+/** Answers what is not valid HTTP, or did not arrive in time. */
 export function answerBadHttp(error: Error & { code?: string }, socket: Socket): void {
   if (socket.destroyed || !socket.writable || error.code === 'ECONNRESET') {
     socket.destroy()
     return
   }
-  const status = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_HEADER_OVERFLOW: 431 }[error.code ?? ''] ?? 400
-  const [type, title] = TITLES[status] ?? ['', '']
-  const body = JSON.stringify({ type, title, status })
+  const problem = createProblem(TYPE_BY_CODE[error.code ?? ''] ?? 'bad_request')
+  const body = JSON.stringify(problem)
   const head = [
-    `HTTP/1.1 ${status} Error`,
-    `content-type: ${PROBLEM_TYPE}`,
+    `HTTP/1.1 ${problem.status} Error`,
+    `content-type: ${PROBLEM_MEDIA_TYPE}`,
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}
+
+function codeOf(thrown: unknown): string {
+  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
 }
 
 function statusOf(thrown: unknown): number {

@@ -1,13 +1,13 @@
 import type { ApiServer } from '../api-server-types.ts'
 
 export type RequestTelemetry = {
-  /** @param route its pattern, or `unknown`: never what was asked for. */
+  /** @param route the pattern of the route, or `unknown`; never the path that was requested. */
   requestDone(method: string, route: string, status: number, seconds: number | undefined): void
-  /** Answered with 500: a bug of ours. */
+  /** The request was answered with 500. */
   requestFailed(method: string, route: string, error: unknown): void
 }
 
-/** Methods of which callers can't invent more. */
+/** A closed set: callers must not be able to create new label values. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 export function countRequests(server: ApiServer, telemetry: RequestTelemetry): void {

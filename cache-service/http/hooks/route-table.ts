@@ -1,9 +1,9 @@
 import type { ApiServer } from '../api-server-types.ts'
 
-/** Which methods a path has: the framework says 404 for a wrong one, and HTTP 405. */
+/** Which methods a path has: for a wrong method the framework responds with 404 instead of 405. */
 export type RouteTable = { methodsOf(path: string): readonly string[] }
 
-/** Knows every route that is added to the server after it. */
+/** Records every route that is added to the server after this call. */
 export function watchRoutes(server: ApiServer): RouteTable {
   const methodsByPattern = new Map<string, { matches: RegExp; methods: Set<string> }>()
   server.addHook('onRoute', ({ url, method }) => {
@@ -21,7 +21,7 @@ export function watchRoutes(server: ApiServer): RouteTable {
   }
 }
 
-/** `/api/devices/:id` and `/files/*`, as far as our own routes use them. */
+/** Matches a path. Knows of route patterns only what our own routes use: `/api/devices/:id` and `/files/*`. */
 function patternOf(url: string): RegExp {
   const source = url
     .split('/')

@@ -1,8 +1,8 @@
 import type { ApiServer } from '../api-server-types.ts'
 
 /**
- * Nothing is cached where others share it, nothing is guessed, and a page of ours runs only scripts that we
- * serve. By hand, as they are few: half of what @fastify/helmet sends is for pages with cookies and TLS.
+ * No shared caching, no content sniffing, and our pages run only scripts that we serve. Set by hand because they are
+ * few: half of what @fastify/helmet sends is for pages with cookies and TLS.
  */
 const HEADERS: readonly (readonly [name: string, value: string])[] = [
   [

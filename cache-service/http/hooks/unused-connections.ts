@@ -2,9 +2,9 @@ import type { Socket } from 'node:net'
 import type { ApiServer } from '../api-server-types.ts'
 
 /**
- * Ends connections that have asked for nothing when the server closes. Node ends those that are idle after a
- * request, and waits for the others for ever: for one that a browser, a client's pool or a load balancer has
- * opened in advance, too.
+ * When the server closes, closes the connections that have not sent a request yet. Node closes those that are idle
+ * after a request but waits indefinitely for the others, such as one that a browser, a connection pool or a load
+ * balancer has opened in advance.
  */
 export function endUnusedConnections(server: ApiServer): void {
   const unused = new Set<Socket>()

@@ -10,23 +10,23 @@ export const deviceIdParams = z.object({
   id: z
     .string()
     .refine(isDeviceId, 'must be 1 to 256 bytes of UTF-8 without control characters')
-    .meta({ description: 'Percent-encoded.' }),
+    .meta({ description: 'Device id, percent-encoded.' }),
 })
 
 export const fieldsQuery = z.object({
   fields: z
     .string()
     .optional()
-    .describe(`Only these, with commas: ${DEVICE_FIELDS.join(', ')}. device_id always comes.`)
+    .describe(`Comma-separated fields to return: ${DEVICE_FIELDS.join(', ')}. device_id is always included.`)
     .refine(
       (text) =>
         text === undefined || text.split(',').every((name) => DEVICE_FIELDS.some((field) => field === name)),
-      `must be of ${DEVICE_FIELDS.join(', ')}`,
+      `must be a comma-separated list of ${DEVICE_FIELDS.join(', ')}`,
     ),
 })
 
 export const pageQuery = z.object({
-  cursor: z.string().max(1024).optional().describe('`next_cursor` of the page before.'),
+  cursor: z.string().max(1024).optional().describe('`next_cursor` of the previous page.'),
   limit: z
     .string()
     .regex(/^\d{1,4}$/, `must be a whole number from 1 to ${MAX_PAGE_SIZE}`)
@@ -35,15 +35,15 @@ export const pageQuery = z.object({
       (text) => Number(text) >= 1 && Number(text) <= MAX_PAGE_SIZE,
       `must be a whole number from 1 to ${MAX_PAGE_SIZE}`,
     )
-    .describe(`1 to ${MAX_PAGE_SIZE}`),
+    .describe(`Maximum number of devices in the page: 1 to ${MAX_PAGE_SIZE}.`),
   match: z
     .string()
     .max(256)
-    .refine((text) => text.isWellFormed(), 'must be well-formed')
+    .refine((text) => text.isWellFormed(), 'must be well-formed UTF-8')
     .default('')
-    .describe('What the ids begin with, literally.'),
+    .describe('Prefix of the device ids, taken literally.'),
 })
 
 export const lookupBody = z.object({
-  ids: z.array(z.string()).max(MAX_LOOKUP_IDS, `must be at most ${MAX_LOOKUP_IDS} ids`),
+  ids: z.array(z.string()).max(MAX_LOOKUP_IDS, `must have at most ${MAX_LOOKUP_IDS} ids`),
 })

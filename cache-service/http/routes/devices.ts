@@ -9,23 +9,21 @@ import { decodeCursor, encodeCursor, FIRST_PAGE } from '../../core/devices/page-
 import type { LookupOutcome } from '../../telemetry/api-metrics.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { deviceIdParams, fieldsQuery, lookupBody, pageQuery } from './device-schemas.ts'
-import { ProblemError, type Problem } from '../problem.ts'
-import { problemReply } from '../problem-schema.ts'
+import { createProblem, ProblemError, problemReplies, type Problem } from '../problem.ts'
 
 export type DevicePorts = {
   readonly devices: DeviceReader
-  /** Whether a worker says that it is filling the cache: then what is missing may not be unknown. */
+  /** Whether a rebuild of the cache is in progress: a missing device may then still appear. */
   isRebuilding(): Promise<boolean>
   readonly telemetry: { lookedUp(result: LookupOutcome, count: number): void }
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const tags = ['devices']
-const REBUILDING_RETRY_S = '5'
 
 /**
- * The devices. What Redis holds comes as JSON text (redis/read-devices.lua) and is passed on as it is: parsing
- * and serialising it here would halve the rate.
+ * `/api/devices`. Devices arrive from Redis as JSON text (redis/devices/read-devices.lua) and are passed on unparsed:
+ * parsing and serialising them here would halve the throughput.
  */
 export function registerDeviceRoutes(server: ApiServer, ports: DevicePorts): void {
   registerPage(server, ports)
@@ -43,30 +41,24 @@ function registerPage(server: ApiServer, { devices }: DevicePorts): void {
         config: { scope: 'read' },
         schema: {
           tags,
-          summary: 'The devices, page by page',
+          summary: 'List devices, page by page',
           hide: url.endsWith('/'),
           querystring: pageQuery,
-          response: { 200: pageSchema, 400: problemReply('A bad cursor, limit or match.') },
+          response: { 200: pageSchema, ...problemReplies('invalid_request', 'invalid_cursor') },
         },
       },
       async (request, reply) => {
         const { cursor, limit, match } = request.query
         const position = cursor === undefined ? FIRST_PAGE : decodeCursor(cursor)
-        if (position === undefined) {
-          throw new ProblemError(
-            400,
-            'invalid_cursor',
-            'The cursor is none of ours',
-            'Begin again without one.',
-          )
-        }
+        if (position === undefined) throw new ProblemError('invalid_cursor')
         const page = await devices.page(position, Number(limit), match)
         const found: string[] = []
         const errors: [DeviceId, Problem][] = []
         for (const { deviceId, reading } of page.devices) {
           if (reading.kind === 'found') found.push(reading.json)
-          // An id without its hash has expired, and will be swept from the index.
-          else if (reading.kind === 'corrupt') errors.push([deviceId, corruptProblem(reading.reason)])
+          // An id without a hash belongs to a device that has expired; the sweeper will remove it from the index.
+          else if (reading.kind === 'corrupt')
+            errors.push([deviceId, createProblem('corrupt_device', reading.reason)])
         }
         const next = page.next === undefined ? null : encodeCursor(page.next)
         const errorsText =
@@ -90,16 +82,14 @@ function registerSingle(server: ApiServer, { devices, isRebuilding, telemetry }:
       config: { scope: 'read' },
       schema: {
         tags,
-        summary: 'One device',
-        description: 'ETag, over all but `ttl`, and If-None-Match.',
+        summary: 'Get a device',
+        description: 'The ETag covers everything except `ttl`; If-None-Match is supported.',
         params: deviceIdParams,
         querystring: fieldsQuery,
         response: {
           200: deviceSchema,
-          304: z.null().describe('As it was.'),
-          400: problemReply('No id that a device can have, or unknown fields.'),
-          404: problemReply('No such device.'),
-          503: problemReply('cache_rebuilding: not known yet. redis_unavailable. overloaded.'),
+          304: z.null().describe('Not modified.'),
+          ...problemReplies('invalid_request', 'not_found', 'corrupt_device', 'cache_rebuilding'),
         },
       },
     },
@@ -107,7 +97,7 @@ function registerSingle(server: ApiServer, { devices, isRebuilding, telemetry }:
       const reading = await devices.read(request.params.id)
       telemetry.lookedUp(reading.kind, 1)
       if (reading.kind === 'missing') throw await missingProblem(isRebuilding)
-      if (reading.kind === 'corrupt') throw corruptError(reading.reason)
+      if (reading.kind === 'corrupt') throw new ProblemError('corrupt_device', { detail: reading.reason })
       const etag = `W/"${hash('sha1', hashTextOf(reading.json), 'base64url')}"`
       reply.header('etag', etag)
       if (isOneOf(request.headers['if-none-match'], etag)) return await sendNotModified(reply)
@@ -126,22 +116,19 @@ function registerHash(server: ApiServer, { devices, isRebuilding }: DevicePorts)
       config: { scope: 'read' },
       schema: {
         tags,
-        summary: 'The hash of a device, as Redis holds it',
-        description: 'For people: what a damaged device holds, or what another service wrote.',
+        summary: 'Get the raw Redis hash of a device',
+        description: 'For troubleshooting: shows what a corrupt device holds, or what another program wrote.',
         params: deviceIdParams,
         response: {
           200: z.record(z.string(), z.string()),
-          400: problemReply('No id that a device can have.'),
-          404: problemReply('No such device.'),
-          500: problemReply('corrupt_device: the key holds another type.'),
-          503: problemReply('cache_rebuilding: not known yet. redis_unavailable. overloaded.'),
+          ...problemReplies('invalid_request', 'not_found', 'corrupt_device', 'cache_rebuilding'),
         },
       },
     },
     async (request, reply) => {
       const fields = await devices.readHash(request.params.id).catch((error: unknown) => {
         if (error instanceof ServiceError && error.code === 'WRONGTYPE')
-          throw corruptError('the key holds another type')
+          throw new ProblemError('corrupt_device', { detail: 'the key holds another type' })
         throw error
       })
       if (fields === undefined) throw await missingProblem(isRebuilding)
@@ -157,9 +144,9 @@ function registerLookup(server: ApiServer, { devices, isRebuilding, telemetry }:
       config: { scope: 'read' },
       schema: {
         tags,
-        summary: 'Many devices at once',
+        summary: 'Look up many devices at once',
         body: lookupBody,
-        response: { 200: lookupSchema, 400: problemReply('No list of at most 1000 ids.') },
+        response: { 200: lookupSchema, ...problemReplies('invalid_request') },
       },
     },
     async (request, reply) => {
@@ -167,7 +154,7 @@ function registerLookup(server: ApiServer, { devices, isRebuilding, telemetry }:
       const ids: DeviceId[] = []
       for (const id of new Set(request.body.ids)) {
         if (isDeviceId(id)) ids.push(id)
-        else errors.push([id, INVALID_ID])
+        else errors.push([id, createProblem('invalid_device_id')])
       }
       telemetry.lookedUp('invalid', errors.length)
       const readings = await devices.readMany(ids)
@@ -190,12 +177,11 @@ function registerDelete(server: ApiServer, { devices, isRebuilding }: DevicePort
       config: { scope: 'write' },
       schema: {
         tags,
-        summary: 'Forget a device until its next record',
+        summary: 'Delete a device; its next record brings it back',
         params: deviceIdParams,
         response: {
-          204: z.null().describe('Forgotten.'),
-          404: problemReply('No such device.'),
-          503: problemReply('cache_rebuilding: not known yet.'),
+          204: z.null().describe('Deleted.'),
+          ...problemReplies('invalid_request', 'not_found', 'cache_rebuilding'),
         },
       },
     },
@@ -221,7 +207,7 @@ function sortReadings(
       found += `${found === '' ? '' : ','}${JSON.stringify(id)}:${reading.json}`
     } else if (reading?.kind === 'corrupt') {
       corrupt++
-      errors.push([id, corruptProblem(reading.reason)])
+      errors.push([id, createProblem('corrupt_device', reading.reason)])
     } else {
       missing.push(id)
     }
@@ -232,36 +218,14 @@ function sortReadings(
   return { found, missing }
 }
 
-const INVALID_ID: Problem = {
-  type: 'invalid_device_id',
-  title: 'No device can have this id',
-  status: 400,
-  detail: 'It must be 1 to 256 bytes of UTF-8 without control characters.',
-}
-
-function corruptError(reason: string): ProblemError {
-  return new ProblemError(500, 'corrupt_device', 'What Redis holds of this device is damaged', reason)
-}
-
-function corruptProblem(reason: string): Problem {
-  return corruptError(reason).problem
-}
-
 async function missingProblem(isRebuilding: () => Promise<boolean>): Promise<ProblemError> {
-  if (!(await isRebuilding())) return new ProblemError(404, 'not_found', 'No such device')
-  return new ProblemError(
-    503,
-    'cache_rebuilding',
-    'The cache is being filled: this device may yet come',
-    undefined,
-    {},
-    { 'retry-after': REBUILDING_RETRY_S },
-  )
+  if (await isRebuilding()) return new ProblemError('cache_rebuilding')
+  return new ProblemError('not_found', { detail: 'There is no such device.' })
 }
 
 function selectFields(json: string, fields: string): string {
   const view = deviceSchema.safeParse(JSON.parse(json))
-  if (!view.success) throw new Error('a device is not what our own schema says', { cause: view.error })
+  if (!view.success) throw new Error('a device does not match our own schema', { cause: view.error })
   const wanted = new Set(['device_id', ...fields.split(',')])
   return JSON.stringify(Object.fromEntries(Object.entries(view.data).filter(([name]) => wanted.has(name))))
 }
@@ -270,7 +234,7 @@ function sendNotModified(reply: FastifyReply) {
   return reply.code(304).send()
 }
 
-/** RFC 9110, 13.1.2: weakly compared. */
+/** If-None-Match, by weak comparison (RFC 9110, 13.1.2). */
 function isOneOf(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false
   if (header.trim() === '*') return true

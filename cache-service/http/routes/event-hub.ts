@@ -18,17 +18,17 @@ import type { EntryPage, FollowListener, StreamEvent } from '../../core/events/s
 import { ProblemError } from '../problem.ts'
 
 export type EventPorts = {
-  /** How far this process has followed the streams; undefined: it has not found them yet. */
+  /** How far this process has followed the streams; undefined: it has not reached them yet. */
   readonly position: () => EventPosition | undefined
   readonly follow: (listener: FollowListener) => () => void
-  /** undefined: `after` is no longer in the stream. */
+  /** Resolves with undefined if `after` is no longer in the stream. */
   readonly read: (
     stream: StreamName,
     after: EntryId,
     upTo: EntryId,
     count: number,
   ) => Promise<EntryPage | undefined>
-  /** Somebody here listens to the events of devices. Best effort. */
+  /** Tells the workers that a client here follows device events. Best effort. */
   readonly announceListening: () => Promise<void>
   readonly telemetry: {
     sseClients(count: number): void
@@ -40,7 +40,7 @@ export type EventPorts = {
 export type EventHubLimits = {
   readonly maxClients: number
   readonly pingIntervalMs: number
-  /** Bytes that may wait for one client; who reads more slowly is dropped, and comes back to its place. */
+  /** Bytes that may wait for one client; a client that reads too slowly is dropped and can resume. */
   readonly maxBufferedBytes: number
 }
 
@@ -52,25 +52,24 @@ export const EVENT_HUB_LIMITS: EventHubLimits = {
 
 const ANNOUNCE_INTERVAL_MS = 5_000
 const ENTRIES_PER_PAGE = 200
-/** Of 64 KiB at most: what is written at a time must not make a slow client of one that only catches up. */
+/** An entry has up to 64 KiB: one write must not exceed the buffer limit of a client that is only catching up. */
 const ENTRIES_PER_WRITE = 10
 const LONGEST_DRAIN_MS = 10_000
 const LONGEST_END_MS = 500
-const RETRY_AFTER_S = '2'
 
 type Client = {
   readonly response: ServerResponse
   readonly filter: EventFilter
-  /** It has already seen events that we have not followed yet, from another api: they are not sent again. */
+  /** Events that it has seen through another api but that we have not followed yet: they are not sent again. */
   ahead: EventPosition | undefined
 }
 
 /**
- * Everyone who follows the events here. A client first catches up by itself, from its place to ours, by reading
- * the streams; in the turn in which it has reached us it becomes live, and from then on gets what we follow.
- * So it misses nothing in between, and gets nothing twice.
+ * All clients that follow events through this process. A client first catches up by reading the streams from its
+ * position to ours. In the same turn of the event loop in which it reaches ours it becomes live, and from then on
+ * receives what we follow: nothing is missed in between, and nothing is sent twice.
  *
- * What all live clients of one filter get is serialised once, and they share its bytes.
+ * Events are serialised once per filter; all live clients with that filter share the bytes.
  */
 export class EventHub {
   readonly #ports: EventPorts
@@ -93,23 +92,23 @@ export class EventHub {
     ]
   }
 
-  /** @throws ProblemError if there is no room, or nothing to follow yet. */
+  /** @throws ProblemError if there are too many clients, or nothing to follow yet. */
   assertRoom(): void {
     if (this.#open.size >= this.#limits.maxClients) {
       this.#ports.telemetry.sseDropped('limit')
-      throw unavailable('too_many_streams', 'Too many event streams are open')
+      throw new ProblemError('too_many_streams')
     }
     if (this.#ports.position() === undefined) {
-      throw unavailable('events_unavailable', 'The events can not be followed at present')
+      throw new ProblemError('events_unavailable')
     }
   }
 
   /**
    * @param response whose head has been written.
-   * @param from where the client was; undefined: it is new; 'unknown': it names a place that is none of ours.
+   * @param from where the client was; undefined: it is new; 'unknown': it sent an event id that we can't read.
    */
   async serve(response: ServerResponse, filter: EventFilter, from: EventPosition | 'unknown' | undefined) {
-    // Its 'close' has been and gone.
+    // It has already emitted 'close'.
     if (response.destroyed) return
     const client: Client = { response, filter, ahead: undefined }
     this.#open.add(client)
@@ -120,11 +119,11 @@ export class EventHub {
     const position = this.#ports.position()
     if (position === undefined) return this.#drop(client, 'resume_failed')
     if (from === undefined) return this.#goLive(client, position)
-    if (from === 'unknown') return this.#startAnew(client, position)
+    if (from === 'unknown') return this.#startOver(client, position)
     try {
       await this.#catchUp(client, from)
     } catch {
-      // Redis can't be read: the client comes back, with the id that it has.
+      // Redis can't be read: the client reconnects and resumes from its last event id.
       this.#drop(client, 'resume_failed')
     }
   }
@@ -135,7 +134,7 @@ export class EventHub {
     for (const timer of this.#timers) clearInterval(timer)
     for (const { response } of this.#open) {
       response.end()
-      // Who does not read would hold up our shutdown.
+      // A client that does not read would delay our shutdown.
       setTimeout(() => response.destroy(), LONGEST_END_MS).unref()
       this.#ports.telemetry.sseDropped('shutdown')
     }
@@ -148,7 +147,7 @@ export class EventHub {
     const { position, read } = this.#ports
     const { streams } = client.filter
     let at = from
-    // The first round asks of each stream whether its place is still there, even if nothing is to be read.
+    // The first round checks in each stream that the position still exists, even if there is nothing to read.
     for (let isFirst = true; this.#open.has(client); isFirst = false) {
       const target = position()
       if (target === undefined) return this.#drop(client, 'resume_failed')
@@ -158,15 +157,15 @@ export class EventHub {
       const next = { ...at }
       for (const stream of open) {
         const page = await read(stream, at[stream], target[stream], ENTRIES_PER_PAGE)
-        if (page === undefined) return this.#startAnew(client, position() ?? target)
+        if (page === undefined) return this.#startOver(client, position() ?? target)
         next[stream] = page.next
         events.push(...page.entries.map((entry) => ({ stream, entry })))
       }
       events.sort((a, b) => compareEntryIds(a.entry.id, b.entry.id))
       for (let i = 0; i < events.length; i += ENTRIES_PER_WRITE) {
-        const some = events.slice(i, i + ENTRIES_PER_WRITE)
-        this.#write(client, this.#serialise(some, at, client.filter))
-        for (const { stream, entry } of some) at = { ...at, [stream]: entry.id }
+        const batch = events.slice(i, i + ENTRIES_PER_WRITE)
+        this.#write(client, this.#serialise(batch, at, client.filter))
+        for (const { stream, entry } of batch) at = { ...at, [stream]: entry.id }
         await this.#drained(client)
       }
       at = next
@@ -178,7 +177,7 @@ export class EventHub {
     const position = this.#ports.position()
     if (position === undefined || !this.#open.has(client)) return
     const { streams } = client.filter
-    // In a stream that it did not ask for it is where we are.
+    // In a stream that it does not follow, its position is ours.
     const place = {
       update: streams.has('update') ? at.update : position.update,
       device: streams.has('device') ? at.device : position.device,
@@ -188,7 +187,7 @@ export class EventHub {
     this.#write(client, { bytes: Buffer.from(pingFrame(furthest(position, place))), count: 0 })
   }
 
-  #startAnew(client: Client, at: EventPosition): void {
+  #startOver(client: Client, at: EventPosition): void {
     const bytes = Buffer.from(resetFrame(client.filter.streams, 'position_unknown', at))
     this.#write(client, { bytes, count: 1 })
     this.#goLive(client, at)
@@ -241,12 +240,12 @@ export class EventHub {
   #announce(): void {
     for (const { filter } of this.#open) {
       if (!filter.streams.has('device')) continue
-      this.#ports.announceListening().catch(() => undefined) // in some seconds again
+      this.#ports.announceListening().catch(() => undefined) // repeated every few seconds
       return
     }
   }
 
-  /** @param from where the first of the events begins. */
+  /** @param from the position before the first of the events. */
   #serialise(events: readonly StreamEvent[], from: EventPosition, filter: EventFilter): Chunk {
     let at = from
     let text = ''
@@ -297,7 +296,3 @@ export class EventHub {
 }
 
 type Chunk = { readonly bytes: Buffer; readonly count: number }
-
-function unavailable(type: string, title: string): ProblemError {
-  return new ProblemError(503, type, title, undefined, {}, { 'Retry-After': RETRY_AFTER_S })
-}

@@ -7,6 +7,7 @@ import {
   type StreamName,
 } from '../../core/events/event-position.ts'
 import type { ApiServer } from '../api-server-types.ts'
+import { problemReplies } from '../problem.ts'
 import { EVENT_HUB_LIMITS, EventHub, type EventHubLimits, type EventPorts } from './event-hub.ts'
 
 export type { EventPorts } from './event-hub.ts'
@@ -14,7 +15,7 @@ export type { EventPorts } from './event-hub.ts'
 const MAX_FILTER_VALUES = 100
 const RECONNECT_MS = 2_000
 
-const several = z
+const repeatable = z
   .union([z.string(), z.array(z.string()).max(MAX_FILTER_VALUES)])
   .optional()
   .transform((given) => (given === undefined ? [] : [given].flat()).filter((value) => value !== ''))
@@ -23,7 +24,7 @@ const querySchema = z.object({
   events: z
     .string()
     .optional()
-    .describe('`update`, `device`, or both with a comma (which is also what nothing means).')
+    .describe('Streams to follow: `update`, `device`, or `update,device` (the default).')
     .transform((text, context): readonly StreamName[] => {
       const names = (text ?? '').split(',').filter((name) => name !== '')
       const known = STREAM_NAMES.filter((name) => names.includes(name))
@@ -32,18 +33,19 @@ const querySchema = z.object({
       }
       context.addIssue({
         code: 'custom',
-        message: `must be ${STREAM_NAMES.join(' or ')}, or both with a comma`,
+        message: `must be ${STREAM_NAMES.join(' or ')}, or both, comma-separated`,
       })
       return z.NEVER
     }),
-  device: several.describe('Only hints about this device; may be repeated.'),
-  update_type: several.describe('Only updates of this type; may be repeated.'),
-  last_event_id: z.string().optional().describe('Where to go on, for who can not send `Last-Event-ID`.'),
+  device: repeatable.describe('Only hints about this device. Repeatable.'),
+  update_type: repeatable.describe('Only updates of this type. Repeatable.'),
+  last_event_id: z
+    .string()
+    .optional()
+    .describe('Event id to resume after, for clients that cannot send `Last-Event-ID`.'),
 })
 
-/**
- * `GET /api/events`: server-sent events. Ends all streams when the server closes.
- */
+/** `GET /api/events`: server-sent events. Closes all streams when the server closes. */
 export function registerEventRoutes(
   server: ApiServer,
   ports: EventPorts,
@@ -60,15 +62,16 @@ export function registerEventRoutes(
       schema: {
         summary: 'Follow updates and device changes',
         description: [
-          'Server-sent events. `update`: a key-value was set. `device`: hints that devices have changed or were',
-          'deleted. `reset`: something may have been missed in these streams, read the state (or the devices)',
-          'anew. `ping`: every 15 seconds. Each has an id: with it as `Last-Event-ID` the stream goes on where',
-          'it was, at any api, or begins with a `reset` if that place is gone.',
+          'Server-sent events. `update`: a key-value was set. `device`: a hint that devices have changed or were',
+          'deleted. `reset`: events of these streams may have been missed, so read the state (or the devices)',
+          'again. `ping`: sent every 15 seconds. Every event has an id; sent back as `Last-Event-ID`, it resumes the',
+          'stream on any api process, or yields a `reset` if that position is no longer available.',
         ].join(' '),
         tags: ['events'],
         querystring: querySchema,
         response: {
           200: { description: 'The events.', content: { 'text/event-stream': { schema: z.string() } } },
+          ...problemReplies('invalid_request', 'too_many_streams', 'events_unavailable'),
         },
       },
     },
@@ -76,7 +79,7 @@ export function registerEventRoutes(
       const { device, events, last_event_id, update_type } = request.query
       hub.assertRoom()
       const header = request.headers['last-event-id']
-      const place = parsePlace((Array.isArray(header) ? header[0] : header) ?? last_event_id)
+      const position = parseResumePosition((Array.isArray(header) ? header[0] : header) ?? last_event_id)
       const filter = createEventFilter(events, device, update_type)
       reply.hijack()
       const { socket } = request.raw
@@ -88,21 +91,21 @@ export function registerEventRoutes(
         'Content-Type': 'text/event-stream',
         'Cache-Control': 'no-store, no-transform',
         'X-Accel-Buffering': 'no',
-        // The end of the stream is the end of the connection: kept alive, it would hold up our shutdown.
+        // The connection ends with the stream: kept alive, it would delay our shutdown.
         Connection: 'close',
       })
       reply.raw.write(`retry: ${RECONNECT_MS}\n\n`)
-      await hub.serve(reply.raw, filter, place)
+      await hub.serve(reply.raw, filter, position)
     },
   )
 }
 
-/** A place that we can't read is one that is gone: an error would end the client's attempts for good. */
-function parsePlace(text: string | undefined): EventPosition | 'unknown' | undefined {
+/** An unreadable position counts as one that is gone: an error would make the client stop reconnecting. */
+function parseResumePosition(text: string | undefined): EventPosition | 'unknown' | undefined {
   return text === undefined || text === '' ? undefined : (parsePosition(text) ?? 'unknown')
 }
 
-/** What the hooks before us have set, such as CORS. */
+/** The headers that earlier hooks have set, such as those of CORS. */
 function definedHeaders(headers: Record<string, number | string | string[] | undefined>) {
   return Object.fromEntries(
     Object.entries(headers).flatMap(([name, value]): [string, number | string | string[]][] =>

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 
-// Of the document no more than the page shows.
+// Only the parts of the document that the page shows.
 const documentSchema = z.object({
   info: z.object({ title: z.string(), version: z.string(), description: z.string().optional() }),
+  tags: z.array(z.object({ name: z.string(), description: z.string() })).optional(),
   paths: z.record(
     z.string(),
     z.record(
@@ -40,9 +41,9 @@ const documentSchema = z.object({
 type Document = z.output<typeof documentSchema>
 type Operation = Document['paths'][string][string]
 
-/** The OpenAPI document for people: one page without scripts. */
+/** The OpenAPI document as a web page without scripts. */
 export function openApiPage(openApi: unknown): string {
-  const { components, info, paths } = documentSchema.parse(openApi)
+  const { components, info, paths, tags = [] } = documentSchema.parse(openApi)
   const sections = new Map<string, string[]>()
   for (const [path, operations] of Object.entries(paths)) {
     for (const [method, operation] of Object.entries(operations)) {
@@ -54,18 +55,22 @@ export function openApiPage(openApi: unknown): string {
     ([name, schema]) =>
       `<details><summary><code>${text(name)}</code></summary>${schemaHtml(schema)}</details>`,
   )
-  const body = [...sections].map(([tag, parts]) => `<h2>${text(tag)}</h2>\n${parts.join('\n')}`)
+  const body = [...sections].map(([tag, parts]) => {
+    const description = tags.find(({ name }) => name === tag)?.description
+    const introduction = description === undefined ? '' : `<p>${text(description)}</p>\n`
+    return `<h2>${text(tag)}</h2>\n${introduction}${parts.join('\n')}`
+  })
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${text(info.title)}: the API</title>
+<title>${text(info.title)}: API reference</title>
 <link rel="stylesheet" href="/docs.css">
 </head>
 <body>
 <h1>${text(info.title)} ${text(info.version)}</h1>
-<p>${text(info.description ?? '')} For programs: <a href="/openapi.json">/openapi.json</a>.</p>
+<p>${text(info.description ?? '')} Machine-readable: <a href="/openapi.json">/openapi.json</a>.</p>
 ${body.join('\n')}
 ${schemas.length === 0 ? '' : `<h2>schemas</h2>\n${schemas.join('\n')}`}
 </body>
@@ -91,7 +96,7 @@ function operationHtml(method: string, path: string, operation: Operation): stri
   return `<details>
 <summary><b>${text(method.toUpperCase())}</b> <code>${text(path)}</code> ${text(summary)}</summary>
 ${description === undefined ? '' : `<p>${text(description)}</p>`}
-${rows.length === 0 ? '' : `<table><tr><th>Parameter</th><th>In</th><th>What it is</th></tr>${rows.join('')}</table>`}
+${rows.length === 0 ? '' : `<table><tr><th>Parameter</th><th>In</th><th>Description</th></tr>${rows.join('')}</table>`}
 ${bodies.join('\n')}
 ${replies.join('\n')}
 </details>`
@@ -101,7 +106,7 @@ function schemaHtml(schema: unknown): string {
   return `<pre>${text(JSON.stringify(schema, undefined, 2) ?? '')}</pre>`
 }
 
-/** For what stands between tags, never within one. */
+/** Escapes text between tags. Not for attributes. */
 function text(plain: string): string {
   return plain.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`)
 }

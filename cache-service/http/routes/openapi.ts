@@ -1,52 +1,60 @@
 import swagger from '@fastify/swagger'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
-import { z } from 'zod'
 import type { ApiServer } from '../api-server-types.ts'
 import { OPENAPI_STYLE, openApiPage } from './openapi-page.ts'
-import { problemReply } from '../problem-schema.ts'
+import { anyProblemReply } from '../problem.ts'
+import { CACHE_QUEUE_TAG } from '../cache-queue/cache-queue-ports.ts'
+import { errorSchema } from '../cache-queue/errors.ts'
 
-export type OpenApiFacts = { readonly version: string; readonly asksForTokens: boolean }
+export type OpenApiFacts = { readonly version: string; readonly needsTokens: boolean }
 
-/** Of the routes that are added after it. */
+/** Describes the routes that are added after this call. */
 export async function describeRoutes(
   server: ApiServer,
-  { version, asksForTokens }: OpenApiFacts,
+  { version, needsTokens }: OpenApiFacts,
 ): Promise<void> {
   await server.register(swagger, {
     openapi: {
       openapi: '3.1.0',
       info: {
         title: 'iot-device-cache',
-        description: 'Device metadata, always the newest.',
+        description: 'The newest metadata of every IoT device. Errors are problem documents (RFC 9457).',
         version,
         license: { name: 'MIT', identifier: 'MIT' },
       },
-      ...(asksForTokens && {
+      tags: [
+        {
+          name: CACHE_QUEUE_TAG,
+          description:
+            'The older cache-and-queue HTTP service of the platform. Its errors are `{"error": …}` in Spanish.',
+        },
+      ],
+      ...(needsTokens && {
         components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
       }),
     },
     transformObject: jsonSchemaTransformObject,
     transform: (route) => {
       const { scope } = route.route.config ?? {}
-      const security = asksForTokens && scope !== 'public' ? { security: [{ token: [] }] } : {}
+      const security = needsTokens && scope !== 'public' ? { security: [{ token: [] }] } : {}
       const { response = {}, ...schema } = route.schema ?? { hide: true }
-      const everythingElse = isOfCacheQueue(schema) ? spanishReply : problemReply('Anything else.')
+      const otherReplies = isOfCacheQueue(schema) ? spanishReply : anyProblemReply
       return jsonSchemaTransform({
         ...route,
-        schema: { ...schema, ...security, response: { default: everythingElse, ...Object(response) } },
+        schema: { ...schema, ...security, response: { default: otherReplies, ...Object(response) } },
       })
     },
   })
 }
 
-/** The errors of the Redis Service have a shape of their own. */
+/** The errors of the cache-queue service have a shape of their own. */
 const spanishReply = {
-  description: 'Anything else.',
-  content: { 'application/json': { schema: z.looseObject({ error: z.string() }) } },
+  description: 'Any other error.',
+  content: { 'application/json': { schema: errorSchema } },
 }
 
 function isOfCacheQueue({ tags }: { readonly tags?: readonly string[] }): boolean {
-  return tags?.includes('Redis Service') === true
+  return tags?.includes(CACHE_QUEUE_TAG) === true
 }
 
 export function registerOpenApiRoutes(server: ApiServer): void {

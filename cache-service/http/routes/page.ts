@@ -10,7 +10,7 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 }
 
-/** Nothing from elsewhere, and nothing inline: what a device calls itself can't become code. */
+/** Nothing from other origins and nothing inline, so that the name of a device can't run as code. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -22,11 +22,11 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** The libraries of the page, as their packages bring them; there is no build. */
+/** The page's libraries, served as their packages ship them: there is no build step. */
 const LIBRARIES = [
   ...['lit-html.js', 'directive.js', 'directive-helpers.js', 'directives/repeat.js'].map((file) => ({
     path: `/page/vendor/lit-html/${file}`,
-    // Node is given a file of another folder, for servers.
+    // Node resolves the package to its server build, which lies in a subfolder.
     source: new URL(`../${file}`, import.meta.resolve('lit-html')),
   })),
   ...['uPlot.esm.js', 'uPlot.min.css'].map((file) => ({
@@ -36,9 +36,9 @@ const LIBRARIES = [
 ]
 
 /**
- * `GET /`, the page for people, and its files under `/page/`. They are few and small: read once, at the start.
- * Browsers keep them, and ask each time whether they are still the same (ETag, 304), so that a new release is
- * seen at once. Public: the page itself asks for the token that its data needs.
+ * `GET /`, the web page, and its files under `/page/`. They are few and small, so they are read once at start-up.
+ * Browsers cache them and revalidate every time (ETag, 304), so that a new release shows immediately. Public: the
+ * page itself asks for the token that its data needs.
  */
 export function registerPageRoutes(server: ApiServer): void {
   const folder = new URL('../../page/', import.meta.url)

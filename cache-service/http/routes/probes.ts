@@ -8,7 +8,7 @@ export type ProbePorts = { readonly monitor: LoopMonitor; readonly checks: reado
 const liveSchema = z.object({ alive: z.boolean(), stuck: z.array(z.string()) })
 const readySchema = z.object({ ready: z.boolean(), reasons: z.array(z.string()) })
 
-/** `/livez` and `/readyz` where the callers are, as on METRICS_PORT; of the api alone, whatever else this process does. */
+/** `/livez` and `/readyz` on PORT as well as on METRICS_PORT. Here they cover the api alone, not the other roles of the process. */
 export function registerProbeRoutes(server: ApiServer, { monitor, checks }: ProbePorts): void {
   server.get(
     '/livez',
@@ -16,7 +16,7 @@ export function registerProbeRoutes(server: ApiServer, { monitor, checks }: Prob
       config: { scope: 'public', probe: true },
       schema: {
         tags: ['health'],
-        summary: 'Do our own loops turn?',
+        summary: 'Liveness: are the internal loops of the process running?',
         response: { 200: liveSchema, 503: liveSchema },
       },
     },
@@ -31,7 +31,7 @@ export function registerProbeRoutes(server: ApiServer, { monitor, checks }: Prob
       config: { scope: 'public', probe: true },
       schema: {
         tags: ['health'],
-        summary: 'Should this process be sent requests?',
+        summary: 'Readiness: can the api serve requests?',
         response: { 200: readySchema, 503: readySchema },
       },
     },

@@ -1,25 +1,25 @@
 import { z } from 'zod'
 import { stateSchema } from '../../../shared/contract/api-schemas.ts'
 import type { ApiServer } from '../api-server-types.ts'
-import { ProblemError } from '../problem.ts'
+import { ProblemError, problemReplies } from '../problem.ts'
 
 export type StatePorts = {
   /**
-   * The values, and the place in the events from which everything newer follows.
-   * @param type undefined: all that there are. Of a type without a value there is none.
+   * Resolves with the values by type, and with an event id: following the events from there misses nothing newer.
+   * @param type undefined: all types. A type without a value is absent from the result.
    */
   readonly readState: (
     type: string | undefined,
   ) => Promise<{ readonly values: ReadonlyMap<string, unknown>; readonly lastEventId: string }>
 }
 
-/** `GET /api/state`, `GET /api/state/{type}`: what the kv-updater keeps. */
+/** `GET /api/state`, `GET /api/state/{type}`: the key-values that the kv-updater maintains. */
 export function registerStateRoutes(server: ApiServer, { readState }: StatePorts): void {
   server.get(
     '/api/state',
     {
       config: { scope: 'read' },
-      schema: { summary: 'All key-values', tags: ['state'], response: { 200: stateSchema } },
+      schema: { summary: 'Get all key-values', tags: ['state'], response: { 200: stateSchema } },
     },
     async () => {
       const { values, lastEventId } = await readState(undefined)
@@ -32,15 +32,16 @@ export function registerStateRoutes(server: ApiServer, { readState }: StatePorts
     {
       config: { scope: 'read' },
       schema: {
-        summary: 'One key-value',
+        summary: 'Get a key-value',
         tags: ['state'],
         params: z.object({ type: z.string() }),
-        response: { 200: stateSchema },
+        response: { 200: stateSchema, ...problemReplies('not_found') },
       },
     },
     async ({ params: { type } }) => {
       const { values, lastEventId } = await readState(type)
-      if (!values.has(type)) throw new ProblemError(404, 'not_found', 'There is no value of this type')
+      if (!values.has(type))
+        throw new ProblemError('not_found', { detail: 'There is no value of this type.' })
       return { state: Object.fromEntries(values), last_event_id: lastEventId }
     },
   )

@@ -3,7 +3,7 @@ import { workerReportSchema, type WorkerReport } from '../../core/workers/worker
 import type { ApiServer } from '../api-server-types.ts'
 
 export type WorkerPorts = {
-  /** Of the workers that live. */
+  /** Resolves with the reports of the running workers. */
   readonly readReports: () => Promise<readonly WorkerReport[]>
 }
 
@@ -11,14 +11,14 @@ const MAX_DEAD_LETTERS = 100
 
 const deadLetterSchema = workerReportSchema.shape.dead_letters.element.extend({ worker: z.string() })
 
-/** `GET /api/workers`, `GET /api/dead-letters`: what the workers report, nothing else. */
+/** `GET /api/workers`, `GET /api/dead-letters`: nothing but what the workers report. */
 export function registerWorkerRoutes(server: ApiServer, { readReports }: WorkerPorts): void {
   server.get(
     '/api/workers',
     {
       config: { scope: 'read' },
       schema: {
-        summary: 'What the workers report',
+        summary: 'Get the reports of the running workers',
         tags: ['workers'],
         response: { 200: z.object({ workers: z.array(workerReportSchema) }) },
       },
@@ -31,9 +31,9 @@ export function registerWorkerRoutes(server: ApiServer, { readReports }: WorkerP
     {
       config: { scope: 'read' },
       schema: {
-        summary: 'The latest dead letters',
+        summary: 'List the latest dead letters',
         description:
-          'Of each worker that lives its last 20, newest first. All of them are in the error topic.',
+          'The last 20 dead letters of each running worker, newest first. The error topic has all of them.',
         tags: ['workers'],
         response: { 200: z.object({ dead_letters: z.array(deadLetterSchema) }) },
       },

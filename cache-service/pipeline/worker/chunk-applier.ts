@@ -11,6 +11,7 @@ import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
 import type { DeviceHints } from './device-hints.ts'
 import type { LagMeter } from './lag-meter.ts'
 import type { ProgressGuard } from './progress-guard.ts'
+import type { WorkerFigures } from './worker-figures.ts'
 
 export type ChunkApplierDependencies = {
   readonly topic: string
@@ -22,22 +23,24 @@ export type ChunkApplierDependencies = {
   readonly guard: ProgressGuard
   readonly lag: LagMeter
   readonly hints: Pick<DeviceHints, 'note'>
+  readonly figures: Pick<WorkerFigures, 'chunkApplied' | 'deadLetter' | 'deadLettersSent'>
   readonly telemetry: WorkerTelemetry
   readonly now: () => number
 }
 
-/** A bad release must not drain the topic into dead letters. */
+/** So that a bad release cannot turn the whole topic into dead letters. */
 const MAX_INTERNAL_ERRORS_IN_A_ROW = 50
 
 /**
  * chunk → parse → coalesce → plan → write → dead letters → index and progress.
  *
- * Only when all of it is acknowledged is the chunk durable, and may its last offset be resolved. Whatever fails
- * on the way rejects, and the same chunk comes again: each step may be done twice.
+ * The chunk is durable, and its last offset may be resolved, only when all of this is acknowledged. If a step fails,
+ * the call rejects and the same chunk comes again: every step may be done twice.
  */
 export function createChunkApplier(dependencies: ChunkApplierDependencies): ApplyChunk {
-  const { deadLetters, telemetry, guard, hints, index, lag, now, settings, topic, writer } = dependencies
-  const answered = new WeakSet<Chunk>()
+  const { deadLetters, figures, guard, hints, index, lag, now, settings, telemetry, topic, writer } =
+    dependencies
+  const deadLettersSent = new WeakSet<Chunk>()
   let internalErrors = 0
 
   return async function applyChunk(chunk) {
@@ -69,6 +72,7 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Appl
     internalErrors = plan.internalErrorsInARow
     lag.durable(chunk)
     hints.note(plan, outcome)
+    figures.chunkApplied(settled.counts)
     telemetry.chunkApplied({
       partition: chunk.partition,
       firstOffset: chunk.records[0]?.offset ?? '',
@@ -84,22 +88,21 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Appl
   }
 
   async function sendDeadLetters(chunk: Chunk, { rejections }: Settled): Promise<void> {
-    // When the chunk is tried again within its handler, its dead letters have been sent already.
-    if (rejections.length === 0 || answered.has(chunk)) return
+    // A later step may have failed: then the handler tries the same chunk again.
+    if (rejections.length === 0 || deadLettersSent.has(chunk)) return
     const origin = { topic, partition: chunk.partition }
     const unsent = rejections.flatMap((rejection) => {
       const record = chunk.records[rejection.index]
       if (record === undefined) return []
-      telemetry.deadLetter({
-        ...origin,
-        offset: record.offset,
-        reason: rejection.reason,
-        detail: rejection.detail,
-      })
+      const { detail, reason } = rejection
+      const deadLetter = { ...origin, offset: record.offset, reason, detail }
+      telemetry.deadLetter(deadLetter)
+      figures.deadLetter(deadLetter)
       return [buildDeadLetter(record, origin, rejection, now(), dependencies.serviceVersion)]
     })
     await deadLetters.send(unsent, origin)
-    answered.add(chunk)
+    deadLettersSent.add(chunk)
     telemetry.deadLettersSent(rejections.map(({ reason }) => reason))
+    figures.deadLettersSent(rejections.length)
   }
 }

@@ -5,25 +5,25 @@ import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import type { Service } from '../../lifecycle/service.ts'
 import type { HintAppender } from '../../redis/events/event-streams.ts'
 
-/** Four entries a second of each kind, at most. */
+/** At most four entries a second of each kind. */
 const APPEND_INTERVAL_MS = 250
-const HEARD_INTERVAL_MS = 1_000
+const LISTENERS_INTERVAL_MS = 1_000
 const IDS_PER_ENTRY = 250
 const CHARACTERS_PER_ENTRY = 16 * 1024
 
 type Kind = 'changed' | 'deleted'
 
 /**
- * Tells whoever follows the events which devices have changed. At most once, and never in the way of a chunk:
- * `note` only remembers, for as long as somebody listens; a loop of its own appends.
+ * Appends hints about changed and deleted devices to the event stream, for the clients that follow it. Delivery is at
+ * most once, and never delays a chunk: `note` only collects, while some API listens, and a loop appends.
  *
- * What was not told (nobody listened, a rebuild, too much at once with Redis failing) leaves a gap behind, so
- * that a client that comes back to its old place learns that it missed something.
+ * Hints that are not appended (no API listens, a rebuild, a failure of Redis) leave a gap in the stream, so that a
+ * client that resumes from an earlier position learns that it has missed something.
  */
 export class DeviceHints {
   readonly #appender: HintAppender
   readonly #pending: Record<Kind, PendingIds> = { changed: createPendingIds(), deleted: createPendingIds() }
-  #isHeard = false
+  #hasListeners = false
   #isRebuilding = false
   #gapOwed: 'missed' | 'rebuild' | undefined
 
@@ -31,16 +31,16 @@ export class DeviceHints {
     this.#appender = appender
   }
 
-  /** Data that Redis lost are being read again, or no longer. */
-  rebuilding(yes: boolean): void {
-    if (yes) this.#gapOwed = 'rebuild'
-    this.#isRebuilding = yes
+  /** Call when a rebuild begins or ends. */
+  rebuilding(isRebuilding: boolean): void {
+    if (isRebuilding) this.#gapOwed = 'rebuild'
+    this.#isRebuilding = isRebuilding
   }
 
-  /** A chunk is durable. */
+  /** Call when a chunk has become durable. */
   note(plan: ChunkPlan, outcome: WriteOutcome): void {
-    if (!this.#isHeard) this.#gapOwed ??= 'missed'
-    // The gap that is owed will say it all.
+    if (!this.#hasListeners) this.#gapOwed ??= 'missed'
+    // The gap covers this chunk, too.
     if (this.#gapOwed !== undefined) return
     for (let i = 0; i < plan.deletes.length; i++) {
       const deviceId = plan.deletes[i]?.deviceId
@@ -52,14 +52,14 @@ export class DeviceHints {
     }
   }
 
-  /** Failures are nobody's business: whatever keeps us from Redis keeps the worker from it, which speaks of it. */
+  /** Failures are not logged: whatever fails here fails for the worker's own writes, too, and is logged there. */
   services(monitor: LoopMonitor): Service[] {
     const loop = (name: string, everyMs: number, turn: () => Promise<void>) =>
       createLoop({ name, everyMs, monitor, turn, failed: () => undefined })
     return [
       loop('device hints', APPEND_INTERVAL_MS, () => this.#append()),
-      loop('device hints heard', HEARD_INTERVAL_MS, async () => {
-        this.#isHeard = await this.#appender.isHeard()
+      loop('device hint listeners', LISTENERS_INTERVAL_MS, async () => {
+        this.#hasListeners = await this.#appender.hasListeners()
       }),
     ]
   }
@@ -67,8 +67,8 @@ export class DeviceHints {
   async #append(): Promise<void> {
     if (this.#isRebuilding) return
     const gap = this.#gapOwed
-    // One that nobody hears is kept for those who will; a rebuild's is told as soon as it is over.
-    if (gap === 'rebuild' || (gap === 'missed' && this.#isHeard)) {
+    // A missed gap waits for a listener. A rebuild's is appended as soon as the rebuild is over.
+    if (gap === 'rebuild' || (gap === 'missed' && this.#hasListeners)) {
       this.#gapOwed = undefined
       try {
         await this.#appender.gap(gap)
@@ -92,7 +92,7 @@ export class DeviceHints {
 
   #add(kind: Kind, deviceId: DeviceId): void {
     const pending = this.#pending[kind]
-    // The later one counts: a device is in one of the two entries only.
+    // A device is in one of the two entries only: the later event counts.
     this.#pending[kind === 'changed' ? 'deleted' : 'changed'].ids.delete(deviceId)
     if (pending.ids.has(deviceId)) return
     if (pending.ids.size >= IDS_PER_ENTRY || pending.characters + deviceId.length > CHARACTERS_PER_ENTRY) {

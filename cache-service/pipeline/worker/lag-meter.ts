@@ -1,17 +1,17 @@
 import { recordTimeMs } from '../../core/records/source-record.ts'
 import type { Chunk } from '../../core/records/chunk.ts'
-import type { PartitionOffsetRange } from '../../kafka/partition-offsets.ts'
+import type { GroupPosition } from '../../kafka/partition-offsets.ts'
 
 export type Lag = {
   readonly records: number
-  /** Age of the first record that is not durable yet; undefined: there is one, but we have not seen it. */
+  /** Age of the first record that is not durable yet; undefined: this worker has not fetched it yet. */
   readonly seconds: number | undefined
 }
 
-/** Lag as an operator means it: from Kafka's own offsets, since a consumer that is stuck knows nothing. */
+/** Measures lag by Kafka's own offsets, since a consumer that is stuck does not know how far behind it is. */
 export class LagMeter {
   readonly #now: () => number
-  /** Record time of the first record not yet durable, or, if none is in hand, of the last one that is. */
+  /** Record time of the first record of the current chunk, or of the last durable record if there is none. */
   readonly #oldest = new Map<number, number>()
 
   constructor(now: () => number) {
@@ -26,12 +26,13 @@ export class LagMeter {
     this.#note(partition, records.at(-1))
   }
 
-  measure(ranges: ReadonlyMap<number, PartitionOffsetRange>, owned: readonly number[]): Map<number, Lag> {
+  measure(positions: ReadonlyMap<number, GroupPosition>, owned: readonly number[]): Map<number, Lag> {
     const lags = new Map<number, Lag>()
     for (const partition of owned) {
-      const range = ranges.get(partition)
-      if (range === undefined) continue
-      const records = Math.max(0, range.end - Math.max(range.committed ?? range.earliest, range.earliest))
+      const position = positions.get(partition)
+      if (position === undefined) continue
+      const { committed, earliest, end } = position
+      const records = Math.max(0, end - Math.max(committed ?? earliest, earliest))
       const oldestMs = this.#oldest.get(partition)
       const ageS = oldestMs === undefined ? undefined : Math.max(0, this.#now() - oldestMs) / 1000
       lags.set(partition, { records, seconds: records === 0 ? 0 : ageS })

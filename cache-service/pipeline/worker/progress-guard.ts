@@ -1,231 +1,216 @@
 import { kafkaError } from '../../../shared/errors.ts'
 import type { Chunk } from '../../core/records/chunk.ts'
-import { judgeProgress } from '../../core/workers/progress.ts'
-import type { PartitionOffsetRange, PartitionOffsets } from '../../kafka/partition-offsets.ts'
+import {
+  ABANDONED,
+  compareNothing,
+  compareProgress,
+  IN_STEP,
+  needsComparison,
+  progressOf,
+  stepCursor,
+  UNKNOWN,
+  type CursorEffect,
+  type CursorEvent,
+  type GuardVerdict,
+  type ProgressCursor,
+} from '../../core/workers/progress-cursor.ts'
+import type { GroupPosition, PartitionOffsets } from '../../kafka/partition-offsets.ts'
 import type { ProgressStore } from '../../redis/workers/progress-store.ts'
-
-export type GuardVerdict =
-  | { readonly kind: 'in_step' }
-  /** Read again from there: Redis lost what Kafka still has. */
-  | { readonly kind: 'rewind'; readonly to: number }
-  /** The partition was taken away, or is being rewound: nothing of the chunk counts. */
-  | { readonly kind: 'abandoned' }
 
 export type GuardTelemetry = {
   cacheLost(partition: number, stored: number | undefined, position: number, rewindTo: number): void
   firstFill(partition: number, until: number): void
-  rebuilding(yes: boolean): void
+  rebuilding(isRebuilding: boolean): void
   rebuilt(partition: number, offset: number): void
   progressOverwritten(partition: number, stored: number | undefined, position: number): void
 }
 
-/** What we know of one partition in this generation of the group. */
-type Cursor = {
-  /** What we left in Redis; undefined until it has been compared. */
-  left: number | undefined
-  /** The offset at which the cache is complete again, while it is not. */
-  rebuildUntil: number | undefined
-  /** A comparison under way. */
+type GuardedPartition = {
+  cursor: ProgressCursor
+  /** The comparison in flight, which is possible in every mode. */
   comparing: Promise<GuardVerdict> | undefined
-  /** It is to be read again, and no chunk from there has come yet. */
-  isRewinding: boolean
-  /** It has been compared, or there is nothing to compare. */
-  isKnown: boolean
 }
-
-function createCursor(): Cursor {
-  return {
-    left: undefined,
-    rebuildUntil: undefined,
-    comparing: undefined,
-    isRewinding: false,
-    isKnown: false,
-  }
-}
-
-const IN_STEP: GuardVerdict = { kind: 'in_step' }
-const ABANDONED: GuardVerdict = { kind: 'abandoned' }
 
 /**
- * Notices that Redis lost data (wiped, restored from an older snapshot, failed over), by the progress that is
- * kept beside them (core/progress.ts): before the first chunk of a partition, after every chunk, and in
- * between, for partitions on which nothing happens.
+ * Notices that Redis lost data (wiped, restored from an older snapshot, failed over) by the progress that is stored
+ * beside the data (core/workers/progress.ts). Each partition has a cursor, a state machine: its modes are explained,
+ * and its steps decided, in core/workers/progress-cursor.ts. The guard is the shell that talks to Redis and Kafka:
+ *
+ *               unknown        empty          in_step, rebuilding         rewinding
+ * beforeChunk   compares       compares       lets the chunk through      compares
+ * afterChunk    abandons       abandons       advances, else compares     abandons
+ * check         compares       –              compares if Redis is behind –
+ *
+ * Three rules hold for every step (and docs/reliability.md lists the invariants that follow):
+ * - The cursor moves after the effects of the step have succeeded. If one fails, the cursor stays, the caller gets
+ *   the error, and its next attempt decides again.
+ * - A loss wins: `rewinding` is entered before the effects, and no step that was decided before leaves it, so that a
+ *   chunk that is being written meanwhile advances nothing. If the effects fail, it is left again: nobody would rewind.
+ * - The caller that started a comparison acts on its verdict and handles its error. A chunk that finds a comparison in
+ *   flight waits for it, and is abandoned if that comparison rewinds the partition.
  */
 export class ProgressGuard {
   readonly #store: ProgressStore
   readonly #offsets: PartitionOffsets
   readonly #telemetry: GuardTelemetry
-  #cursors = new Map<number, Cursor>()
+  readonly #rebuildingChanged: (isRebuilding: boolean) => void
+  #partitions: ReadonlyMap<number, GuardedPartition> = new Map()
+  #wasRebuilding = false
 
-  constructor(store: ProgressStore, offsets: PartitionOffsets, telemetry: GuardTelemetry) {
+  /** @param rebuildingChanged called when `isRebuilding` has changed. */
+  constructor(
+    store: ProgressStore,
+    offsets: PartitionOffsets,
+    telemetry: GuardTelemetry,
+    rebuildingChanged: (isRebuilding: boolean) => void,
+  ) {
     this.#store = store
     this.#offsets = offsets
     this.#telemetry = telemetry
+    this.#rebuildingChanged = rebuildingChanged
   }
 
-  /** A new generation: nothing is known of any partition. */
+  /** A new generation of the group: every partition is unknown. */
   assigned(partitions: readonly number[]): void {
-    this.#cursors = new Map(partitions.map((partition) => [partition, createCursor()]))
-    this.#reportRebuild()
+    this.#partitions = new Map(
+      partitions.map((partition) => [partition, { cursor: UNKNOWN, comparing: undefined }]),
+    )
+    this.#reportRebuilding()
   }
 
+  /** Redis lacks records of some partition: a device that it does not hold may exist. */
   get isRebuilding(): boolean {
-    return [...this.#cursors.values()].some(({ rebuildUntil }) => rebuildUntil !== undefined)
+    return this.#some(({ kind }) => kind === 'rebuilding' || kind === 'rewinding')
   }
 
-  /** False until it is known of every partition whether Redis lacks something. */
-  get hasCompared(): boolean {
-    return [...this.#cursors.values()].every(({ isKnown }) => isKnown)
+  notReadyReasons(): string[] {
+    const reasons: string[] = []
+    if (this.#some(({ kind }) => kind === 'unknown'))
+      reasons.push('comparing: checking whether Redis still holds the records that were applied before')
+    if (this.isRebuilding) reasons.push('rebuilding: rereading records that Redis does not hold')
+    return reasons
   }
 
-  /** Before a chunk is written. */
+  /** Before a chunk is written. Rejects with a ServiceError if progress cannot be compared now. */
   async beforeChunk({ partition, position }: Chunk): Promise<GuardVerdict> {
-    const cursor = this.#cursors.get(partition)
-    if (cursor === undefined) return ABANDONED
-    // Its failure is for whoever asked for it; we ask for ourselves. Its rewind is theirs, too.
-    const others = await cursor.comparing?.catch(() => undefined)
-    if (others?.kind === 'rewind') return ABANDONED
-    if (cursor.left !== undefined) return IN_STEP
-    return await this.#compare(partition, cursor, position)
+    const guarded = this.#partitions.get(partition)
+    if (guarded === undefined) return ABANDONED
+    const other = await guarded.comparing?.catch(() => undefined)
+    if (other?.kind === 'rewind') return ABANDONED
+    if (progressOf(guarded.cursor) !== undefined) return IN_STEP
+    return await this.#compare(partition, guarded, position)
   }
 
-  /** After a chunk's data and dead letters are safe: advances, if Redis still stands where we left it. */
+  /** After a chunk's data and dead letters are safe: advances the progress if Redis holds what was stored last. */
   async afterChunk({ partition, next }: Chunk): Promise<GuardVerdict> {
-    const cursor = this.#cursors.get(partition)
-    if (cursor?.left === undefined) return ABANDONED
-    const instead = await this.#store.advance(partition, cursor.left, next)
-    if (instead === undefined) {
-      cursor.left = Math.max(cursor.left, next)
-    } else if (instead.next !== undefined && instead.next > cursor.left) {
-      // Another worker, whose partition this was or is, got further: nothing is lost.
-      cursor.left = Math.max(instead.next, next)
-      await this.#store.overwrite(partition, cursor.left)
-    } else {
-      // What we wrote may be lost with it: the chunk comes again, whatever the comparison says.
-      const verdict = await this.#compare(partition, cursor, next)
-      return verdict.kind === 'rewind' ? verdict : ABANDONED
-    }
-    if (cursor.rebuildUntil !== undefined && next >= cursor.rebuildUntil) {
-      await this.#store.markRebuild(partition, undefined)
-      cursor.rebuildUntil = undefined
-      this.#telemetry.rebuilt(partition, next)
-      this.#reportRebuild()
-    }
-    return IN_STEP
+    const guarded = this.#partitions.get(partition)
+    const progress = guarded && progressOf(guarded.cursor)
+    if (guarded === undefined || progress === undefined) return ABANDONED
+    const instead = await this.#store.advance(partition, progress, next)
+    if (instead === undefined) return await this.#take(partition, guarded, { kind: 'advanced', next })
+    const { next: storedProgress } = instead
+    if (storedProgress !== undefined && storedProgress > progress)
+      return await this.#take(partition, guarded, { kind: 'overtaken', next, storedProgress })
+    // The chunk's data may be lost as well: it has to come again, whatever the comparison says.
+    const verdict = await this.#compare(partition, guarded, next)
+    return verdict.kind === 'rewind' ? verdict : ABANDONED
   }
 
   /**
-   * Compares every partition with Redis, idle ones too.
+   * Compares every partition with Redis, including idle ones.
    * @param rewind called for each partition that must be read again.
    */
   async check(rewind: (partition: number, to: number) => void): Promise<void> {
-    const cursors = this.#cursors
-    const stored = await this.#store.load([...cursors.keys()])
-    const suspects = [...cursors].filter(
-      ([partition, { left, isRewinding, isKnown }]) =>
-        !isRewinding && (left === undefined ? !isKnown : (stored.get(partition)?.next ?? -1) < left),
+    const partitions = this.#partitions
+    const stored = await this.#store.load([...partitions.keys()])
+    const suspects = [...partitions].filter(([partition, { cursor }]) =>
+      needsComparison(cursor, stored.get(partition)?.next),
     )
     if (suspects.length === 0) return
-    const ranges = await this.#offsets.read()
-    for (const [partition, cursor] of suspects) {
-      if (cursor.comparing !== undefined || cursor.isRewinding || this.#cursors !== cursors) continue
-      const verdict = await this.#compare(partition, cursor, cursor.left, ranges)
+    const positions = await this.#offsets.read()
+    for (const [partition, guarded] of suspects) {
+      const { comparing, cursor } = guarded
+      if (comparing !== undefined || cursor.kind === 'rewinding' || this.#partitions !== partitions) continue
+      const verdict = await this.#compare(partition, guarded, progressOf(cursor), positions)
       if (verdict.kind === 'rewind') rewind(partition, verdict.to)
     }
   }
 
   /**
-   * @param position up to where we believe to have applied; undefined: up to the group's commit, if there is one.
-   * @param ranges if they have just been read.
+   * @param position the offset up to which records have been applied; undefined: the group's commit, if there is one.
+   * @param positions given if they have just been read.
    */
   async #compare(
     partition: number,
-    cursor: Cursor,
+    guarded: GuardedPartition,
     position: number | undefined,
-    ranges?: ReadonlyMap<number, PartitionOffsetRange>,
+    positions?: ReadonlyMap<number, GroupPosition>,
   ): Promise<GuardVerdict> {
     const comparing = (async () => {
-      const range = (ranges ?? (await this.#offsets.read())).get(partition)
-      if (range === undefined) throw kafkaError(new Error(`Kafka does not know partition ${partition}`))
-      // Without a commit nothing has been applied: the first chunk begins at the earliest record.
-      const believed = position ?? range.committed
-      const verdict =
-        believed === undefined ? IN_STEP : await this.#compareWith(range, partition, cursor, believed)
-      cursor.isKnown ||= believed !== undefined || range.end === range.earliest
-      return verdict
+      const kafka = (positions ?? (await this.#offsets.read())).get(partition)
+      if (kafka === undefined) throw kafkaError(new Error(`Kafka does not know partition ${partition}`))
+      const believed = position ?? kafka.committed
+      const event =
+        believed === undefined
+          ? compareNothing(kafka)
+          : compareProgress(believed, kafka, (await this.#store.load([partition])).get(partition))
+      return await this.#take(partition, guarded, event)
     })()
-    cursor.comparing = comparing
+    guarded.comparing = comparing
     try {
       return await comparing
     } finally {
-      cursor.comparing = undefined
+      guarded.comparing = undefined
     }
   }
 
-  async #compareWith(
-    range: PartitionOffsetRange,
-    partition: number,
-    cursor: Cursor,
-    position: number,
-  ): Promise<GuardVerdict> {
-    const stored = (await this.#store.load([partition])).get(partition)
-    const rebuildUntil = Math.max(stored?.rebuildUntil ?? 0, cursor.rebuildUntil ?? 0)
-    const verdict = judgeProgress(stored?.next, position, range.earliest, range.end)
-    switch (verdict.kind) {
-      case 'in_step':
-        cursor.left = stored?.next ?? position
-        cursor.rebuildUntil = rebuildUntil > cursor.left ? rebuildUntil : undefined
-        // Whoever completed it may have died before it could say so.
-        if (stored?.rebuildUntil !== undefined && cursor.rebuildUntil === undefined) {
-          await this.#store.markRebuild(partition, undefined)
-        }
-        break
-      case 'behind_nothing':
-        await this.#store.overwrite(partition, position)
-        cursor.rebuildUntil = rebuildUntil > 0 ? rebuildUntil : undefined
-        if (stored?.next === undefined && rebuildUntil === 0 && range.end > position) {
-          await this.#setRebuild(partition, cursor, range.end)
-          this.#telemetry.firstFill(partition, range.end)
-        }
-        cursor.left = position
-        break
-      case 'foreign':
-        await this.#store.overwrite(partition, position)
-        await this.#setRebuild(partition, cursor, undefined)
-        this.#telemetry.progressOverwritten(partition, stored?.next, position)
-        cursor.left = position
-        break
-      case 'lost':
-        await this.#forgetUntilRewound(partition, cursor, Math.max(position, rebuildUntil))
-        this.#telemetry.cacheLost(partition, stored?.next, position, verdict.rewindTo)
-        return { kind: 'rewind', to: verdict.rewindTo }
-    }
-    cursor.isRewinding = false
-    this.#reportRebuild()
-    return IN_STEP
-  }
-
-  /** Until the first chunk from there: what was fetched before must not advance anything. */
-  async #forgetUntilRewound(partition: number, cursor: Cursor, until: number): Promise<void> {
-    const { left } = cursor
-    cursor.left = undefined
+  /** Takes one step of the cursor, by the rules at the head of the class. */
+  async #take(partition: number, guarded: GuardedPartition, event: CursorEvent): Promise<GuardVerdict> {
+    const before = guarded.cursor
+    const { cursor, effects, verdict } = stepCursor(before, event)
+    const isLoss = event.kind === 'lost'
+    if (isLoss) guarded.cursor = cursor
     try {
-      await this.#setRebuild(partition, cursor, until)
+      for (const effect of effects) await this.#perform(partition, effect)
     } catch (error) {
-      // Nobody will rewind: whoever compares next must find it out again.
-      cursor.left = left
+      if (guarded.cursor === cursor) guarded.cursor = before
       throw error
     }
-    cursor.isRewinding = true
+    const lossFoundMeanwhile = guarded.cursor !== before && guarded.cursor.kind === 'rewinding'
+    if (lossFoundMeanwhile && !isLoss) return ABANDONED
+    if (!isLoss) guarded.cursor = cursor
+    this.#reportRebuilding()
+    return verdict
   }
 
-  async #setRebuild(partition: number, cursor: Cursor, until: number | undefined): Promise<void> {
-    await this.#store.markRebuild(partition, until)
-    cursor.rebuildUntil = until
-    this.#reportRebuild()
+  async #perform(partition: number, effect: CursorEffect): Promise<void> {
+    switch (effect.kind) {
+      case 'overwrite_progress':
+        return await this.#store.overwrite(partition, effect.next)
+      case 'mark_rebuild':
+        return await this.#store.markRebuild(partition, effect.until)
+      case 'unmark_rebuild':
+        return await this.#store.markRebuild(partition, undefined)
+      case 'report_first_fill':
+        return this.#telemetry.firstFill(partition, effect.until)
+      case 'report_rebuilt':
+        return this.#telemetry.rebuilt(partition, effect.next)
+      case 'report_overwritten':
+        return this.#telemetry.progressOverwritten(partition, effect.stored, effect.position)
+      case 'report_loss':
+        return this.#telemetry.cacheLost(partition, effect.stored, effect.position, effect.rewindTo)
+    }
   }
 
-  #reportRebuild(): void {
-    this.#telemetry.rebuilding(this.isRebuilding)
+  #some(isSo: (cursor: ProgressCursor) => boolean): boolean {
+    return [...this.#partitions.values()].some(({ cursor }) => isSo(cursor))
+  }
+
+  #reportRebuilding(): void {
+    const { isRebuilding } = this
+    this.#telemetry.rebuilding(isRebuilding)
+    if (isRebuilding === this.#wasRebuilding) return
+    this.#wasRebuilding = isRebuilding
+    this.#rebuildingChanged(isRebuilding)
   }
 }

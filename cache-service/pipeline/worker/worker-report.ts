@@ -1,118 +1,55 @@
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
 import { readiness, type ReadinessCheck } from '../../lifecycle/readiness.ts'
-import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
+import type { WorkerConsumer } from '../../kafka/worker-consumer.ts'
+import type { ProgressGuard } from './progress-guard.ts'
+import type { WorkerFigures } from './worker-figures.ts'
 
-/** What a report says that no event does. */
-export type ReportFacts = { readonly id: string; readonly version: string; readonly topic: string }
+export type ReportSources = {
+  readonly id: string
+  readonly version: string
+  readonly figures: WorkerFigures
+  readonly consumer: Pick<WorkerConsumer, 'state'>
+  readonly guard: Pick<ProgressGuard, 'isRebuilding'>
+  readonly checks: readonly ReadinessCheck[]
+  readonly now: () => number
+}
 
-type DeadLetterCoordinates = WorkerReport['dead_letters'][number]
+/** Returns a function that builds the worker's report; rates are an average over the time since its last call. */
+export function createReportBuilder(sources: ReportSources): () => WorkerReport {
+  const { checks, consumer, figures, guard, id, now, version } = sources
+  const startedMs = now()
+  let last = { ms: startedMs, records: 0, applied: 0, deadLetters: 0 }
 
-const KEPT_DEAD_LETTERS = 20
-
-/** Watches what happens in the worker, and tells it as a report. */
-export class WorkerReportBook {
-  readonly #facts: ReportFacts
-  readonly #now: () => number
-  readonly #startedMs: number
-  readonly #totals = new Map<string, number>()
-  #deadLetters: readonly DeadLetterCoordinates[] = []
-  #deadLettersTotal = 0
-  #state = 'waiting'
-  #isRebuilding = false
-  #lag: WorkerReport['lag'] = null
-  #devices: number | null = null
-  #last: { readonly ms: number; readonly records: number; readonly applied: number; readonly dead: number }
-
-  constructor(facts: ReportFacts, now: () => number) {
-    this.#facts = facts
-    this.#now = now
-    this.#startedMs = now()
-    this.#last = { ms: this.#startedMs, records: 0, applied: 0, dead: 0 }
-  }
-
-  /**
-   * The same events, watched.
-   * @param changed called when something happened of which others should know before the next report.
-   */
-  watch(telemetry: WorkerTelemetry, changed: () => void): WorkerTelemetry {
-    return {
-      ...telemetry,
-      chunkApplied: (chunk) => {
-        telemetry.chunkApplied(chunk)
-        for (const [result, count] of Object.entries(chunk.counts)) this.#add(result, count)
-      },
-      deadLetter: (deadLetter) => {
-        telemetry.deadLetter(deadLetter)
-        const { partition, offset, reason } = deadLetter
-        const at = this.#timeText(this.#now())
-        const coordinates = { at, reason, topic: this.#facts.topic, partition, offset }
-        this.#deadLetters = [coordinates, ...this.#deadLetters].slice(0, KEPT_DEAD_LETTERS)
-      },
-      deadLettersSent: (reasons) => {
-        telemetry.deadLettersSent(reasons)
-        this.#deadLettersTotal += reasons.length
-      },
-      consumerState: (next, detail) => {
-        telemetry.consumerState(next, detail)
-        this.#state = next
-      },
-      rebuilding: (yes) => {
-        telemetry.rebuilding(yes)
-        if (yes === this.#isRebuilding) return
-        this.#isRebuilding = yes
-        changed()
-      },
-      lagMeasured: (lags) => {
-        telemetry.lagMeasured(lags)
-        this.#lag = [...lags]
-          .map(([partition, { records, seconds }]) => ({ partition, records, seconds: seconds ?? null }))
-          .toSorted((a, b) => a.partition - b.partition)
-      },
-      devicesCounted: (devices) => {
-        telemetry.devicesCounted(devices)
-        this.#devices = devices
-      },
+  return function buildReport() {
+    const nowMs = now()
+    const { deadLettersTotal, records, totals } = figures
+    const current = { ms: nowMs, records, applied: totals['applied'] ?? 0, deadLetters: deadLettersTotal }
+    const elapsedS = Math.max(1, nowMs - last.ms) / 1000
+    const perSecond = (figure: 'records' | 'applied' | 'deadLetters') =>
+      Math.round(((current[figure] - last[figure]) / elapsedS) * 10) / 10
+    const rates = {
+      records: perSecond('records'),
+      applied: perSecond('applied'),
+      dead_letters: perSecond('deadLetters'),
     }
-  }
-
-  report(checks: readonly ReadinessCheck[]): WorkerReport {
-    const nowMs = this.#now()
+    last = current
     const { ready, reasons } = readiness(checks)
-    const current = {
-      ms: nowMs,
-      records: [...this.#totals.values()].reduce((sum, count) => sum + count, 0),
-      applied: this.#totals.get('applied') ?? 0,
-      dead: this.#deadLettersTotal,
-    }
-    const elapsedS = Math.max(1, nowMs - this.#last.ms) / 1000
-    const rate = (name: 'records' | 'applied' | 'dead') =>
-      Math.round(((current[name] - this.#last[name]) / elapsedS) * 10) / 10
-    const rates = { records: rate('records'), applied: rate('applied'), dead_letters: rate('dead') }
-    this.#last = current
     return {
-      id: this.#facts.id,
-      version: this.#facts.version,
-      started_at: this.#timeText(this.#startedMs),
-      reported_at: this.#timeText(nowMs),
-      state: this.#state,
+      id,
+      version,
+      started_at: new Date(startedMs).toISOString(),
+      reported_at: new Date(nowMs).toISOString(),
+      state: consumer.state,
       ready,
       reasons: [...reasons],
-      rebuilding: this.#isRebuilding,
+      rebuilding: guard.isRebuilding,
       rates,
-      totals: Object.fromEntries(this.#totals),
-      dead_letters_total: this.#deadLettersTotal,
-      lag: this.#lag,
-      lag_records: this.#lag?.reduce((sum, { records }) => sum + records, 0) ?? null,
-      devices: this.#devices,
-      dead_letters: [...this.#deadLetters],
+      totals: { ...totals },
+      dead_letters_total: deadLettersTotal,
+      lag: figures.lag,
+      lag_records: figures.lagRecords ?? null,
+      devices: figures.devices ?? null,
+      dead_letters: [...figures.deadLetters],
     }
-  }
-
-  #add(result: string, count: number): void {
-    this.#totals.set(result, (this.#totals.get(result) ?? 0) + count)
-  }
-
-  #timeText(ms: number): string {
-    return new Date(ms).toISOString()
   }
 }

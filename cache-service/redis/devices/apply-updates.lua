@@ -1,20 +1,20 @@
--- Takes the maximum of what a device hash holds and an update, for many devices in one call.
+-- Sets each device hash to the maximum of what it holds and an update, for many devices in one call.
 --
 -- KEYS: device hashes, each at most once.
--- ARGV[1]: JSON, one entry a key: [expiry (ms since 1970; 0: none), last_updated, name, value, name, value, ...],
---          the names in byte order, without last_updated.
--- ARGV[2]: a stored last_updated above this is not believed.
--- Returns one status a key: 0 stale, 1 unchanged, 2 changed, or the text of an error that concerns that key
--- alone. Any other error is returned at once, before anything is written to that key.
+-- ARGV[1]: JSON, one entry per key: [expiry (ms since 1970; 0: none), last_updated, name, value, name, value, ...],
+--          sorted by the bytes of the names, without last_updated.
+-- ARGV[2]: a stored last_updated later than this is not trusted and counts as older than anything.
+-- Returns one status per key: 0 stale, 1 unchanged, 2 changed, or the text of an error that concerns only that key.
+-- Any other error is returned immediately, before anything is written to that key.
 --
--- For each key: compare, HSET (it alone can fail: OOM, READONLY), HDEL of the fields that the update lacks,
--- expiry. The order is the one of core/order.ts.
+-- For each key: compare, HSET (the only command that can fail: OOM, READONLY), HDEL of the fields that the update
+-- lacks, expiry. The order is that of core/records/order.ts.
 
 local STALE, UNCHANGED, CHANGED = 0, 1, 2
 local SHAPE = '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%d%d%d%d%+00:00$'
 local MAX_UNPACKED = 7000
 
--- a < b by bytes. Lua's own < follows the server's locale.
+-- a < b by bytes: Lua's own < depends on the server's locale.
 local function bytes_less(a, b)
   local shorter = math.min(#a, #b)
   for from = 1, shorter, 64 do
@@ -37,7 +37,8 @@ local function same_list(a, b)
   return true
 end
 
--- The content of a hash as the update lists it: name, value, ... by the bytes of the names, no last_updated.
+-- The content of a hash in the form of an update: name, value, ..., sorted by the bytes of the names, without
+-- last_updated.
 local function stored_content(key)
   local reply = redis.call('HGETALL', key)
   local names, values = {}, {}
@@ -56,7 +57,8 @@ local function stored_content(key)
   return content
 end
 
--- -1, 0 or 1: the canonical bytes decide; contents that only look alike differ by their first other field.
+-- Returns -1, 0 or 1. The canonical bytes decide. Different contents can have equal bytes (a value may contain \0); then
+-- the first element that differs decides.
 local function compare_contents(a, b)
   if same_list(a, b) then return 0 end
   local x, y = table.concat(a, '\0') .. '\0', table.concat(b, '\0') .. '\0'
@@ -81,8 +83,8 @@ local function delete_other_fields(key, update)
   end
 end
 
--- Never earlier than it was; a hash that had no expiry gets one.
-local function prolong(key, expiry)
+-- Moves the expiry later, never earlier. A hash without an expiry gets one.
+local function extend_expiry(key, expiry)
   if expiry == 0 then
     redis.call('PERSIST', key)
   elseif redis.call('PEXPIREAT', key, expiry, 'GT') == 0 and redis.call('PTTL', key) == -1 then
@@ -91,7 +93,7 @@ local function prolong(key, expiry)
 end
 
 local updates = cjson.decode(ARGV[1])
-local believed_up_to = ARGV[2]
+local trusted_up_to = ARGV[2]
 local statuses = {}
 
 for i, key in ipairs(KEYS) do
@@ -102,7 +104,7 @@ for i, key in ipairs(KEYS) do
 
   if type(stored) == 'table' then
     status = stored.err
-  elseif stored and string.find(stored, SHAPE) and stored <= believed_up_to then
+  elseif stored and string.find(stored, SHAPE) and stored <= trusted_up_to then
     if stored > last_updated then
       status = STALE
     elseif stored == last_updated then
@@ -119,10 +121,10 @@ for i, key in ipairs(KEYS) do
       status = CHANGED
       local fields = #update / 2
       if redis.call('HLEN', key) > fields then delete_other_fields(key, update) end
-      prolong(key, expiry)
+      extend_expiry(key, expiry)
     end
   elseif type(status) == 'number' then
-    prolong(key, expiry)
+    extend_expiry(key, expiry)
   end
 
   if type(status) == 'string' and string.sub(status, 1, 9) ~= 'WRONGTYPE' then

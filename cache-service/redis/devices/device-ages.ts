@@ -1,37 +1,37 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../../shared/errors.ts'
 import { deviceKey } from '../../../shared/contract/keys.ts'
 import { eventTimeFromMs } from '../../core/event-time.ts'
+import { redisReply } from '../reply.ts'
 import type { DeviceIndex } from './device-index.ts'
 
 export type DeviceAges = {
   readonly devices: number
-  /** Of these: without a record since `beforeMs`, as far as can be told. */
+  /** Of these, the devices without a record since `beforeMs`, as far as Redis can tell. */
   readonly older: number
 }
 
-/** The answer is on its way for a while, and two clocks differ. */
+/** Tolerance for the time that a reply takes and for clocks that differ. */
 const SLACK_MS = 5_000
 
 export type DeviceAgeOptions = {
   readonly beforeMs: number
-  /** A hash expires so long after its latest record; 0: never, and `last_updated` must do. */
+  /** A hash expires this long after its latest record. 0: it never expires, and `last_updated` is compared instead. */
   readonly metadataTtlMs: number
   readonly now: () => number
   readonly stop: AbortSignal
   readonly progress: (devices: number) => void
 }
 
-/** Looks at every device. Rejects with a ServiceError, or with the signal's reason. */
+/** Scans every device. Rejects with a ServiceError, or with the signal's reason. */
 export async function countDevicesBefore(
   redis: Redis,
   index: DeviceIndex,
   { beforeMs, metadataTtlMs, now, progress, stop }: DeviceAgeOptions,
 ): Promise<DeviceAges> {
   const before = eventTimeFromMs(beforeMs).text
-  /** undefined: an id without a hash, which has expired, is no device. */
+  /** Resolves with undefined for an id whose hash has expired: it does not count as a device. */
   async function isOlder(key: string): Promise<boolean | undefined> {
-    const ttlMs = await redis.pttl(key)
+    const ttlMs = await redisReply(redis.pttl(key))
     if (ttlMs === -2) return undefined
     if (metadataTtlMs > 0 && ttlMs >= 0) return now() + ttlMs + SLACK_MS - metadataTtlMs < beforeMs
     const lastUpdated = await redis.hget(key, 'last_updated').catch(() => null)
@@ -46,16 +46,17 @@ export async function countDevicesBefore(
       stop.throwIfAborted()
       const page = await index.scan(cursor)
       cursor = page.cursor
-      for (const answer of await Promise.all(page.deviceIds.map((id) => isOlder(deviceKey(id))))) {
-        if (answer === undefined) continue
+      for (const isOld of await Promise.all(page.deviceIds.map((id) => isOlder(deviceKey(id))))) {
+        if (isOld === undefined) continue
         devices++
-        if (answer) older++
+        if (isOld) older++
       }
       progress(devices)
     } while (cursor !== '0')
     return { devices, older }
   } catch (error) {
+    // Closing the connection, as an abort does, also fails the commands under way.
     stop.throwIfAborted()
-    throw redisError(error)
+    throw error
   }
 }

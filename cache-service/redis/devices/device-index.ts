@@ -1,37 +1,29 @@
 import type { Redis } from 'ioredis'
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
-import { redisError } from '../../../shared/errors.ts'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
-import { createScriptRunner, readScript } from '../script.ts'
+import { redisReply } from '../reply.ts'
+import { createScriptRunner } from '../script.ts'
 
-/** The set of the ids of all devices that have metadata. */
+/** The set of the ids of all devices that have metadata. Rejects with a ServiceError. */
 export type DeviceIndex = {
-  /** Resolves when every id is in the index. */
+  /** Resolves when all these ids are in the index. */
   add(deviceIds: readonly DeviceId[]): Promise<void>
-  /** Removes those ids whose hash does not exist; resolves with how many. */
+  /** Removes the ids whose hash does not exist. Resolves with the number of removed ids. */
   removeAbsent(deviceIds: readonly DeviceId[]): Promise<number>
   count(): Promise<number>
-  /** Some ids, and where to go on; the cursor '0' begins and ends. An id may come twice. */
+  /** A page of ids and the cursor of the next page; the cursor '0' begins and ends a scan. An id may occur twice. */
   scan(cursor: string): Promise<{ deviceIds: DeviceId[]; cursor: string }>
 }
 
 const SCAN_COUNT = 500
-/** A script may unpack about 8,000 values; and it holds up every other client while it runs. */
+/** Lua can unpack about 8,000 values, and a running script blocks every other client. */
 const IDS_PER_CALL = 500
 
 export function createDeviceIndex(redis: Redis): DeviceIndex {
-  const unindexAbsent = createScriptRunner(
-    redis,
-    readScript(new URL('./unindex-absent.lua', import.meta.url)),
-  )
+  const unindexAbsent = createScriptRunner(redis, new URL('./unindex-absent.lua', import.meta.url))
   return {
     async add(deviceIds) {
-      if (deviceIds.length === 0) return
-      try {
-        await redis.sadd(DEVICE_INDEX_KEY, ...deviceIds)
-      } catch (error) {
-        throw redisError(error)
-      }
+      if (deviceIds.length > 0) await redisReply(redis.sadd(DEVICE_INDEX_KEY, ...deviceIds))
     },
     async removeAbsent(deviceIds) {
       const invocations = []
@@ -43,20 +35,13 @@ export function createDeviceIndex(redis: Redis): DeviceIndex {
       return removed.reduce<number>((sum, n) => sum + Number(n), 0)
     },
     async count() {
-      try {
-        return await redis.scard(DEVICE_INDEX_KEY)
-      } catch (error) {
-        throw redisError(error)
-      }
+      return await redisReply(redis.scard(DEVICE_INDEX_KEY))
     },
     async scan(cursor) {
-      try {
-        const [next, ids] = await redis.sscan(DEVICE_INDEX_KEY, cursor, 'COUNT', SCAN_COUNT)
-        // Whatever is in the index and is no valid id has no hash of ours either: the sweeper may remove it.
-        return { deviceIds: ids as DeviceId[], cursor: next }
-      } catch (error) {
-        throw redisError(error)
-      }
+      const [next, ids] = await redisReply(redis.sscan(DEVICE_INDEX_KEY, cursor, 'COUNT', SCAN_COUNT))
+      // The index may contain an invalid id that another program added. It has no device hash, so the sweeper may
+      // remove it like any other.
+      return { deviceIds: ids as DeviceId[], cursor: next }
     },
   }
 }

@@ -9,11 +9,12 @@ import {
   type DeviceReading,
   type PagePosition,
 } from '../../core/devices/device-view.ts'
-import { createScriptRunner, readScript } from '../script.ts'
+import { redisReply } from '../reply.ts'
+import { createScriptRunner } from '../script.ts'
 
-/** A script holds up every other client of Redis while it runs: about 5 µs a device. */
+/** A running script blocks every other client of Redis: about 5 µs per device. */
 const KEYS_PER_CALL = 128
-/** Ids that Redis looks at for one page: a rare prefix must not keep one request going for ever. */
+/** Ids examined for one page: with a rare prefix, a single request must not scan the whole index. */
 const SCANNED_PER_PAGE = 20_000
 const SCANNED_PER_CALL = 2_000
 
@@ -24,8 +25,8 @@ type Waiting = {
 }
 
 export function createDeviceReader(redis: Redis): DeviceReader {
-  const readDevices = createScriptRunner(redis, readScript(new URL('./read-devices.lua', import.meta.url)))
-  const removeDevice = createScriptRunner(redis, readScript(new URL('./remove-device.lua', import.meta.url)))
+  const readDevices = createScriptRunner(redis, new URL('./read-devices.lua', import.meta.url))
+  const removeDevice = createScriptRunner(redis, new URL('./remove-device.lua', import.meta.url))
   let waiting: Waiting[] = []
 
   async function readMany(deviceIds: readonly DeviceId[]): Promise<DeviceReading[]> {
@@ -33,8 +34,8 @@ export function createDeviceReader(redis: Redis): DeviceReader {
     for (let from = 0; from < deviceIds.length; from += KEYS_PER_CALL) {
       invocations.push({ keys: deviceIds.slice(from, from + KEYS_PER_CALL).map(deviceKey), args: [] })
     }
-    const answers = (await readDevices(invocations)).flat(1)
-    return deviceIds.map((deviceId, i) => readingOf(deviceId, answers[i]))
+    const replies = (await readDevices(invocations)).flat(1)
+    return deviceIds.map((deviceId, i) => parseReading(deviceId, replies[i]))
   }
 
   async function readWaiting(): Promise<void> {
@@ -44,7 +45,7 @@ export function createDeviceReader(redis: Redis): DeviceReader {
       const readings = await readMany(batch.map(({ deviceId }) => deviceId))
       for (const [i, { resolve, reject }] of batch.entries()) {
         const reading = readings[i]
-        if (reading === undefined) reject(new Error('a reading is missing'))
+        if (reading === undefined) reject(new Error('a device is missing in the batch that was read'))
         else resolve(reading)
       }
     } catch (error) {
@@ -53,23 +54,23 @@ export function createDeviceReader(redis: Redis): DeviceReader {
   }
 
   async function scan({ cursor, above }: PagePosition, prefix: string, count: number) {
-    try {
-      const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`
-      const [next, ids] = await redis.sscan(DEVICE_INDEX_KEY, cursor, 'MATCH', pattern, 'COUNT', count)
-      // Small sets come in one piece, and twice in pieces is allowed.
-      const valid = [...new Set(ids)].filter(isDeviceId)
-      return { next, deviceIds: above === undefined ? valid : valid.filter((id) => id > above) }
-    } catch (error) {
-      throw redisError(error)
-    }
+    const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`
+    const scanned = redis.sscan(DEVICE_INDEX_KEY, cursor, 'MATCH', pattern, 'COUNT', count)
+    const [next, ids] = await redisReply(scanned)
+    // SSCAN may return an id twice.
+    const valid = [...new Set(ids)].filter(isDeviceId)
+    return { next, deviceIds: above === undefined ? valid : valid.filter((id) => id > above) }
   }
 
-  /** SSCAN gives more than it was asked for where the set is small; then the rest is for the next page. */
+  /**
+   * SSCAN may return more ids than COUNT, and a small set as a whole. Then COUNT is reduced, and if even COUNT 1 yields
+   * too many, the page ends within the cursor's ids: `above` says where the next page continues.
+   */
   async function pageOfIds(start: PagePosition, limit: number, prefix: string) {
     const found: DeviceId[] = []
     let position = start
     const usualCount = prefix === '' ? limit : SCANNED_PER_CALL
-    // What is left of one cursor's ids: asked for more, Redis would mix them with those of the next ones.
+    // The rest of one cursor's ids is read with COUNT 1: a greater COUNT would mix in the ids of the next cursors.
     let count = start.above === undefined ? usualCount : 1
     let scanned = 0
     while (found.length < limit && scanned < SCANNED_PER_PAGE) {
@@ -97,19 +98,15 @@ export function createDeviceReader(redis: Redis): DeviceReader {
     readMany,
     read(deviceId) {
       return new Promise((resolve, reject) => {
-        // All that arrived meanwhile is parsed before the loop comes to its immediates.
+        // Requests that arrive in one turn of the event loop are parsed before it runs its immediates.
         if (waiting.length === 0) setImmediate(() => void readWaiting())
         waiting.push({ deviceId, resolve, reject })
       })
     },
     async readHash(deviceId) {
-      try {
-        const fields = Object.entries(await redis.hgetall(deviceKey(deviceId)))
-        if (fields.length === 0) return undefined
-        return Object.fromEntries(fields.toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      } catch (error) {
-        throw redisError(error)
-      }
+      const fields = Object.entries(await redisReply(redis.hgetall(deviceKey(deviceId))))
+      if (fields.length === 0) return undefined
+      return Object.fromEntries(fields.toSorted(([a], [b]) => (a < b ? -1 : 1)))
     },
     async page(start, limit, idPrefix): Promise<DeviceReadingPage> {
       const { found, next } = await pageOfIds(start, limit, idPrefix)
@@ -129,15 +126,15 @@ export function createDeviceReader(redis: Redis): DeviceReader {
   }
 }
 
-/** The answers of read-devices.lua. */
-function readingOf(deviceId: DeviceId, answer: unknown): DeviceReading {
-  if (typeof answer === 'string') return { kind: 'found', json: answer }
-  if (answer === null) return { kind: 'missing' }
-  if (!Array.isArray(answer)) throw redisError(new Error('read-devices answered something else'))
-  const [first, fields]: unknown[] = answer
+/** @param reply of read-devices.lua, for one key. */
+function parseReading(deviceId: DeviceId, reply: unknown): DeviceReading {
+  if (typeof reply === 'string') return { kind: 'found', json: reply }
+  if (reply === null) return { kind: 'missing' }
+  if (!Array.isArray(reply)) throw redisError(new Error('read-devices.lua returned an unexpected reply'))
+  const [first, fields]: unknown[] = reply
   if (typeof first === 'string') return { kind: 'corrupt', reason: 'the key holds another type' }
   if (typeof first !== 'number' || !Array.isArray(fields)) {
-    throw redisError(new Error('read-devices answered something else'))
+    throw redisError(new Error('read-devices.lua returned an unexpected reply'))
   }
   return renderDevice(deviceId, fields.map(String), first < 0 ? undefined : first)
 }

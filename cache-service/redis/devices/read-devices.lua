@@ -1,12 +1,12 @@
--- Reads many devices in one call, each as the JSON text that core/device-view.ts would render.
+-- Reads many devices in one call, each as the JSON text that core/devices/device-view.ts would render.
 --
--- KEYS: device hashes; the same one may come twice.
--- Returns one answer a key: false if there is no such hash; its JSON text; a list {ttl, {name, value, ...}}
--- where deciding what the values mean takes a real JSON parser, which the caller has; or a list {error}.
--- ttl: seconds, -1 for none.
+-- KEYS: device hashes; a hash may occur twice.
+-- Returns one reply per key: false if the hash does not exist; its JSON text; a list {ttl, {name, value, ...}} if the
+-- values must be interpreted by a real JSON parser, which the caller has; or a list {error}.
+-- ttl: seconds; -1: no expiry.
 --
--- Calls cost most, and then patterns: hence HMGET with HLEN (HGETALL: 1.5 µs more a device), and cjson.encode
--- for every string (looking first whether it needs escapes: 0.5 µs more a string).
+-- Redis calls cost the most time, pattern matching comes second. Hence HMGET with HLEN (HGETALL costs 1.5 µs more per
+-- device), and cjson.encode for every string (testing first whether it needs escapes costs 0.5 µs more per string).
 
 local call, pcall, encode, ceil, sub, find, byte, concat =
   redis.call, redis.pcall, cjson.encode, math.ceil, string.sub, string.find, string.byte, table.concat
@@ -14,7 +14,7 @@ local ID_FROM, ID_TO = #'device:' + 1, -#':metadata' - 1
 local OPEN, CLOSE, COMMA = byte('['), byte(']'), byte(',')
 local UNSURE = {}
 
--- Whether s is a JSON list of plain strings and booleans, without spaces: by far the most lists are.
+-- Returns whether s is a JSON list of plain strings and booleans without spaces, as almost all lists are.
 local function is_plain_list(s)
   if s == '[]' then return true end
   if byte(s) ~= OPEN then return false end
@@ -31,7 +31,7 @@ local function is_plain_list(s)
   end
 end
 
--- Devices share their names, types and units: each is looked at once a call. An absent field is false here.
+-- Devices share names, types and units, so each distinct value is examined once per call. An absent field is false here.
 local texts = setmetatable({ [false] = 'null' }, {
   __index = function(known, s)
     local text = encode(s)
@@ -64,27 +64,27 @@ local function extra_of(key)
   return concat(extra, ',')
 end
 
-local answers = {}
+local replies = {}
 for i, key in ipairs(KEYS) do
   local fields = pcall('HMGET', key, 'datatype_id', 'datatype_name', 'datatype_unit', 'persist', 'last_updated')
   if fields.err then
     if sub(fields.err, 1, 9) ~= 'WRONGTYPE' then return redis.error_reply(fields.err) end
-    answers[i] = { fields.err }
+    replies[i] = { fields.err }
   else
     local id, name, unit, persist, updated = fields[1], fields[2], units[fields[3]], persists[fields[4]], fields[5]
     local pttl = call('PTTL', key)
     if pttl == -2 then
-      answers[i] = false
+      replies[i] = false
     else
       local ttl = pttl < 0 and -1 or ceil(pttl / 1000)
       if unit == UNSURE or persist == UNSURE then
-        answers[i] = { ttl, call('HGETALL', key) }
+        replies[i] = { ttl, call('HGETALL', key) }
       else
         local viewed = 0
         for field = 1, 5 do
           if fields[field] then viewed = viewed + 1 end
         end
-        answers[i] = '{"device_id":' .. encode(sub(key, ID_FROM, ID_TO))
+        replies[i] = '{"device_id":' .. encode(sub(key, ID_FROM, ID_TO))
           .. ',"datatype_id":' .. texts[id]
           .. ',"datatype_name":' .. texts[name]
           .. ',"datatype_unit":' .. unit
@@ -96,4 +96,4 @@ for i, key in ipairs(KEYS) do
     end
   end
 end
-return answers
+return replies

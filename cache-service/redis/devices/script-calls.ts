@@ -2,18 +2,18 @@ import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import { deviceKey } from '../../../shared/contract/keys.ts'
 import type { DeviceDelete, DeviceWrite } from '../../core/records/plan.ts'
 
-/** One call of a script: its keys, and one packed argument with an entry a key. */
+/** One call of a script: its keys, and one packed argument with one entry per key. */
 export type ScriptCall = { readonly keys: readonly string[]; readonly packed: string }
 
-/** `maxKeys: 1` is what Redis Cluster needs, where a call's keys must lie in one slot. */
+/** Redis Cluster requires `maxKeys: 1`: there, all keys of a call must belong to one slot. */
 export type ScriptLimits = { readonly maxKeys: number; readonly maxBytes: number }
 
-/** Entry: [expiry, last_updated, name, value, …]. JSON is the cheapest packing that was measured (docs/performance.md). */
+/** Entry: [expiry, last_updated, name, value, …]. JSON is the cheapest encoding that was measured (docs/performance.md). */
 export function updateCalls(updates: readonly DeviceWrite[], limits: ScriptLimits): ScriptCall[] {
   return packCalls(updates, limits, (write) => [write.expiresAtMs, write.lastUpdated, ...write.fields])
 }
 
-/** Entry: the latest `last_updated` that is still to be deleted. */
+/** Entry: the latest `last_updated` that the tombstone deletes. */
 export function deleteCalls(deletes: readonly DeviceDelete[], limits: ScriptLimits): ScriptCall[] {
   return packCalls(deletes, limits, ({ deletesUpTo }) => deletesUpTo)
 }

@@ -8,10 +8,10 @@ export type SweeperTelemetry = {
   loopFailed(loop: string, error: unknown): void
 }
 
-/** Longer than a page of the sweep can take; the lease is renewed at every page. */
+/** Longer than one page of a sweep can take; the lease is extended after every page. */
 export const SWEEP_LEASE_MS = 30_000
 
-/** Removes from the device index the ids whose hash has expired. */
+/** Periodically removes the ids of expired hashes from the device index. */
 export function createSweeper(
   index: DeviceIndex,
   lease: Lease,
@@ -31,7 +31,7 @@ export function createSweeper(
   })
 }
 
-/** @returns how many ids were removed; undefined if another process is at it, or we were told to stop. */
+/** @returns the number of removed ids; undefined if another process is sweeping, or `stop` was aborted. */
 export async function sweepOnce(
   index: DeviceIndex,
   lease: Lease,

@@ -1,8 +1,8 @@
--- Removes ids from the device index if their hash does not exist, in one step, so that a device which comes
--- back meanwhile is not lost from the index.
+-- Removes ids from the device index if their hash does not exist. Checking and removing is one atomic step, so a
+-- device that returns in the meantime stays in the index.
 --
 -- KEYS[1]: the device index.  KEYS[2..]: device hashes.  ARGV: their ids.
--- Returns how many were removed.
+-- Returns the number of removed ids.
 
 local absent = {}
 for i, id in ipairs(ARGV) do

@@ -6,6 +6,7 @@ import type { FollowListener, StreamEvent } from '../../core/events/stream-entry
 import type { LoopMonitor } from '../../lifecycle/loops.ts'
 import type { Service } from '../../lifecycle/service.ts'
 import { sleep } from '../../lifecycle/sleep.ts'
+import { redisReply } from '../reply.ts'
 import {
   createEventStreams,
   isInStream,
@@ -15,9 +16,9 @@ import {
 } from './event-streams.ts'
 
 export type FollowerDependencies = {
-  /** A connection of its own: it is blocked most of the time. */
+  /** A dedicated connection: it is blocked most of the time. */
   readonly redis: Redis
-  /** Shorter than the silence after which the connection counts as lost. */
+  /** Must be shorter than the silence after which the connection counts as lost. */
   readonly blockMs: number
   readonly failed: (error: ServiceError) => void
   readonly monitor: LoopMonitor
@@ -28,10 +29,11 @@ const ENTRIES_PER_READ = 256
 const SLOWEST_RETRY_ATTEMPT = 5
 
 /**
- * Follows both streams from their end, for everyone in this process, by one blocked XREAD.
+ * Follows both streams from their end with one blocking XREAD for all listeners of this process.
  *
- * After a failure, and whenever it has fallen behind, it asks whether its place is still in the streams. If
- * not (trimmed meanwhile, or Redis lost its data) it goes on at their end, and says so.
+ * After a failure it checks whether its position is still in the streams. If it is not (they were trimmed, or Redis
+ * lost its data), it continues at their end and sends a reset to the listeners. It also sends one if entries were
+ * trimmed before it could read them.
  */
 export class EventFollower implements Service {
   readonly name = 'event follower'
@@ -46,12 +48,12 @@ export class EventFollower implements Service {
     this.#streams = createEventStreams(dependencies.redis)
   }
 
-  /** undefined until the streams have been found. */
+  /** undefined until the end of the streams has been read. */
   get position(): EventPosition | undefined {
     return this.#position
   }
 
-  /** @returns how to end it. */
+  /** @returns a function that removes the listener. */
   follow(listener: FollowListener): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
@@ -59,25 +61,26 @@ export class EventFollower implements Service {
 
   notReadyReasons(): string[] {
     if (this.#position !== undefined && this.#lastError === undefined) return []
-    return [`not following the events: ${this.#lastError?.message ?? 'not tried yet'}`]
+    return [`not following the event streams: ${this.#lastError?.message ?? 'no attempt yet'}`]
   }
 
   async run(stop: AbortSignal): Promise<void> {
     const { blockMs, failed, monitor, random, redis } = this.#dependencies
-    // It ends a read that is blocked.
+    // Ends a blocked read.
     stop.addEventListener('abort', () => redis.disconnect(), { once: true })
     let failures = 0
-    let isSure = false
+    let isPositionChecked = false
     while (!stop.aborted) {
       monitor.turned(this.name, blockMs)
       try {
-        if (!isSure) await this.#findPlace()
-        isSure = await this.#read()
+        if (!isPositionChecked) await this.#checkPosition()
+        isPositionChecked = true
+        await this.#read()
         failures = 0
         this.#lastError = undefined
       } catch (error) {
         if (stop.aborted) break
-        isSure = false
+        isPositionChecked = false
         this.#lastError = redisError(error)
         failed(this.#lastError)
         failures = Math.min(failures + 1, SLOWEST_RETRY_ATTEMPT)
@@ -87,14 +90,14 @@ export class EventFollower implements Service {
     monitor.ended(this.name)
   }
 
-  /** One read. False: we may have fallen behind what the streams keep. */
-  async #read(): Promise<boolean> {
+  async #read(): Promise<void> {
     const { blockMs, redis } = this.#dependencies
     const position = this.#position ?? (await this.#streams.end())
     const keys = STREAM_NAMES.map((name) => STREAM_KEYS[name])
     const ids = STREAM_NAMES.map((name) => position[name])
-    const reply = await redis.xread('COUNT', ENTRIES_PER_READ, 'BLOCK', blockMs, 'STREAMS', ...keys, ...ids)
-    if (reply === null) return true
+    const read = redis.xread('COUNT', ENTRIES_PER_READ, 'BLOCK', blockMs, 'STREAMS', ...keys, ...ids)
+    const reply = await redisReply(read)
+    if (reply === null) return
     const next = { ...position }
     const events: StreamEvent[] = []
     const behind: StreamName[] = []
@@ -105,19 +108,18 @@ export class EventFollower implements Service {
       for (const entry of parseEntries(found)) events.push({ stream, entry })
       if (found.length === ENTRIES_PER_READ) behind.push(stream)
     }
-    // Entries leave a stream at its old end only: if our place was still there after the read, none is missing.
+    // A stream loses its oldest entries first: if our position is still there after the read, no entry was missed.
     const lost: StreamName[] = []
     for (const stream of behind) {
       if (!(await isInStream(redis, stream, position[stream]))) lost.push(stream)
     }
     this.#position = next
-    if (lost.length > 0) this.#tell((listener) => listener.reset(lost))
-    if (events.length > 0) this.#tell((listener) => listener.events(events, position))
-    return true
+    if (lost.length > 0) this.#notify((listener) => listener.reset(lost))
+    if (events.length > 0) this.#notify((listener) => listener.events(events, position))
   }
 
-  /** At first the end of the streams; later where we are, or their end again if that is gone. */
-  async #findPlace(): Promise<void> {
+  /** Starts at the end of the streams. Later, moves to the end of every stream that has lost our position. */
+  async #checkPosition(): Promise<void> {
     const position = this.#position
     const end = await this.#streams.end()
     if (position === undefined) {
@@ -133,10 +135,10 @@ export class EventFollower implements Service {
     }
     if (lost.length === 0) return
     this.#position = next
-    this.#tell((listener) => listener.reset(lost))
+    this.#notify((listener) => listener.reset(lost))
   }
 
-  #tell(tell: (listener: FollowListener) => void): void {
-    for (const listener of this.#listeners) tell(listener)
+  #notify(notify: (listener: FollowListener) => void): void {
+    for (const listener of this.#listeners) notify(listener)
   }
 }

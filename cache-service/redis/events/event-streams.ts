@@ -1,5 +1,4 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../../shared/errors.ts'
 import { DEVICE_STREAM_KEY, LISTENING_KEY, UPDATE_STREAM_KEY } from '../../../shared/contract/keys.ts'
 import {
   BEFORE_ALL,
@@ -15,6 +14,7 @@ import {
   type GapReason,
   type StreamEntry,
 } from '../../core/events/stream-entry.ts'
+import { redisReply } from '../reply.ts'
 
 export const STREAM_KEYS: Readonly<Record<StreamName, string>> = {
   update: UPDATE_STREAM_KEY,
@@ -23,39 +23,30 @@ export const STREAM_KEYS: Readonly<Record<StreamName, string>> = {
 
 /** Rejects with a ServiceError. */
 export type EventStreams = {
-  /** The end of both streams: whoever reads on from there misses nothing that comes. */
+  /** The end of both streams: a client that reads from there misses no later entry. */
   end(): Promise<EventPosition>
   /**
-   * Some entries after `after`, up to and with `upTo`. undefined: `after` is no longer in the stream, and with
-   * it what came next may be gone.
+   * At most `count` entries after `after`, up to and including `upTo`. Resolves with undefined if `after` is no longer
+   * in the stream: later entries may be missing as well.
    */
   read(stream: StreamName, after: EntryId, upTo: EntryId, count: number): Promise<EntryPage | undefined>
 }
 
 export function createEventStreams(redis: Redis): EventStreams {
+  const lastEntry = (stream: StreamName) => redis.xrevrange(STREAM_KEYS[stream], '+', '-', 'COUNT', 1)
   return {
     async end() {
-      try {
-        const [update, device] = await Promise.all([
-          redis.xrevrange(STREAM_KEYS.update, '+', '-', 'COUNT', 1),
-          redis.xrevrange(STREAM_KEYS.device, '+', '-', 'COUNT', 1),
-        ])
-        return { update: update[0]?.[0] ?? BEFORE_ALL, device: device[0]?.[0] ?? BEFORE_ALL }
-      } catch (error) {
-        throw redisError(error)
-      }
+      const [update, device] = await redisReply(Promise.all([lastEntry('update'), lastEntry('device')]))
+      return { update: update[0]?.[0] ?? BEFORE_ALL, device: device[0]?.[0] ?? BEFORE_ALL }
     },
     async read(stream, after, upTo, count) {
-      try {
-        const found = await redis.xrange(STREAM_KEYS[stream], `(${after}`, upTo, 'COUNT', count)
-        // Afterwards: streams lose their oldest entries first, so if this one is there nothing after it was lost.
-        if (!(await isInStream(redis, stream, after))) return undefined
-        return {
-          entries: parseEntries(found),
-          next: found.at(-1)?.[0] ?? after,
-        }
-      } catch (error) {
-        throw redisError(error)
+      const found = await redisReply(redis.xrange(STREAM_KEYS[stream], `(${after}`, upTo, 'COUNT', count))
+      // Checked after reading: a stream loses its oldest entries first, so if `after` is still there, nothing after it
+      // was lost.
+      if (!(await isInStream(redis, stream, after))) return undefined
+      return {
+        entries: parseEntries(found),
+        next: found.at(-1)?.[0] ?? after,
       }
     },
   }
@@ -65,55 +56,43 @@ export function parseEntries(found: readonly [id: string, fields: string[]][]): 
   return found.flatMap(([id, fields]) => parseEntry(id, fields) ?? [])
 }
 
-/** True if everything after this entry is still in the stream. */
+/** Whether everything after this entry is still in the stream. Rejects with a ServiceError. */
 export async function isInStream(redis: Redis, stream: StreamName, id: EntryId): Promise<boolean> {
   const key = STREAM_KEYS[stream]
-  if (id !== BEFORE_ALL) return (await redis.xrange(key, id, id, 'COUNT', 1)).length === 1
-  // Before all: true as long as no entry ever left.
-  if ((await redis.exists(key)) === 0) return true
-  const facts: unknown = await redis.xinfo('STREAM', key)
+  if (id !== BEFORE_ALL) return (await redisReply(redis.xrange(key, id, id, 'COUNT', 1))).length === 1
+  // From before the first entry: true if no entry has ever left the stream.
+  if ((await redisReply(redis.exists(key))) === 0) return true
+  const facts: unknown = await redisReply(redis.xinfo('STREAM', key))
   if (!Array.isArray(facts)) return false
   const fact = (name: string): unknown => facts[facts.indexOf(name) + 1]
   return fact('length') === fact('entries-added')
 }
 
-/** Hints about devices. Best effort: who appends does not wait for it, and ignores a failure. */
+/** Appends hints about devices, best effort. Rejects with a ServiceError, which callers may ignore. */
 export type HintAppender = {
   hint(kind: 'changed' | 'deleted', deviceIds: readonly string[], more: number): Promise<void>
   gap(reason: GapReason): Promise<void>
-  /** Does anybody listen? */
-  isHeard(): Promise<boolean>
+  /** Whether anyone is following the events of devices. */
+  hasListeners(): Promise<boolean>
 }
 
-/** Some minutes of a busy fleet: each is 20 KiB at most. */
+/** A few minutes of a busy fleet; an entry is at most 20 KiB. */
 const HINTS_KEPT = 1_000
 
 export function createHintAppender(redis: Redis): HintAppender {
   async function append(fields: readonly string[]): Promise<void> {
-    try {
-      await redis.xadd(DEVICE_STREAM_KEY, 'MAXLEN', '~', HINTS_KEPT, '*', ...fields)
-    } catch (error) {
-      throw redisError(error)
-    }
+    await redisReply(redis.xadd(DEVICE_STREAM_KEY, 'MAXLEN', '~', HINTS_KEPT, '*', ...fields))
   }
   return {
     hint: (kind, deviceIds, more) => append(hintFields(kind, deviceIds, more)),
     gap: (reason) => append(gapFields(reason)),
-    async isHeard() {
-      try {
-        return (await redis.exists(LISTENING_KEY)) === 1
-      } catch (error) {
-        throw redisError(error)
-      }
+    async hasListeners() {
+      return (await redisReply(redis.exists(LISTENING_KEY))) === 1
     },
   }
 }
 
-/** Tells the workers that somebody listens to the events of devices. It is true for `ttlMs`. */
+/** Tells the workers, for `ttlMs`, that someone is following the events of devices. Rejects with a ServiceError. */
 export async function announceListening(redis: Redis, ttlMs: number): Promise<void> {
-  try {
-    await redis.set(LISTENING_KEY, '1', 'PX', ttlMs)
-  } catch (error) {
-    throw redisError(error)
-  }
+  await redisReply(redis.set(LISTENING_KEY, '1', 'PX', ttlMs))
 }

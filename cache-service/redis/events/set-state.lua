@@ -1,12 +1,12 @@
--- Sets the value of one type, and tells those who follow, if we are the one who tells them.
+-- Sets the value of one type and, if the caller holds the lease, appends the update to the stream.
 --
 -- KEYS[1]: the key (the type itself).  KEYS[2]: the set of types.  KEYS[3]: the lease.  KEYS[4]: the stream.
--- ARGV[1]: the value.  ARGV[2]: our name as a holder of the lease.  ARGV[3]: the event, as JSON.
--- ARGV[4]: about how many entries the stream keeps.  ARGV[5]: why a gap goes before the event ('': none).
+-- ARGV[1]: the value.  ARGV[2]: the caller's name as a holder of the lease.  ARGV[3]: the event, as JSON.
+-- ARGV[4]: approximate length of the stream.  ARGV[5]: reason of a gap to append before the event ('': no gap).
 -- ARGV[6]: '1' to read the value back.
--- Returns {status, value read back or nil}; status: 0 set, 1 set and appended, or the error of the stream.
+-- Returns {status, value read back or nil}; status: 0 set, 1 set and appended, or the error of the stream as text.
 --
--- SET comes first: it alone can fail for want of memory, and then nothing has been done.
+-- SET comes first: it is the only command that can fail for lack of memory, and then nothing has been written.
 
 local key, stream = KEYS[1], KEYS[4]
 redis.call('SET', key, ARGV[1])

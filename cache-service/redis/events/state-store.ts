@@ -1,13 +1,13 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../../shared/errors.ts'
 import { UPDATE_TYPES_KEY } from '../../../shared/contract/keys.ts'
 import { formatPosition } from '../../core/events/event-position.ts'
+import { redisReply } from '../reply.ts'
 import { createEventStreams } from './event-streams.ts'
 
 export type StoredState = {
-  /** By type. What is not JSON is there as the text that it is. */
+  /** By type. A value that is not JSON is returned as the text itself. */
   readonly values: ReadonlyMap<string, unknown>
-  /** Whoever follows the events from here misses nothing that is newer than the values. */
+  /** A client that follows the events from here misses nothing newer than the values. */
   readonly lastEventId: string
 }
 
@@ -16,37 +16,35 @@ export type StateStore = { read(type: string | undefined): Promise<StoredState> 
 
 const KEYS_PER_CALL = 500
 
-/** @param furtherTypes those that an older updater wrote, which has kept no list. */
+/** @param furtherTypes written by an older updater, which did not record its types. */
 export function createStateStore(redis: Redis, furtherTypes: readonly string[]): StateStore {
   const streams = createEventStreams(redis)
 
   async function knownTypes(type: string | undefined): Promise<string[]> {
     if (type === undefined) {
-      return [...new Set([...(await redis.smembers(UPDATE_TYPES_KEY)), ...furtherTypes])].sort()
+      const recordedTypes = await redisReply(redis.smembers(UPDATE_TYPES_KEY))
+      return [...new Set([...recordedTypes, ...furtherTypes])].sort()
     }
-    const isKnown = furtherTypes.includes(type) || (await redis.sismember(UPDATE_TYPES_KEY, type)) === 1
+    const isKnown =
+      furtherTypes.includes(type) || (await redisReply(redis.sismember(UPDATE_TYPES_KEY, type))) === 1
     return isKnown ? [type] : []
   }
 
   return {
     async read(type) {
-      try {
-        // The position first: an update that comes in between is in both, never in neither.
-        const lastEventId = formatPosition(await streams.end())
-        const types = await knownTypes(type)
-        const values = new Map<string, unknown>()
-        for (let from = 0; from < types.length; from += KEYS_PER_CALL) {
-          const page = types.slice(from, from + KEYS_PER_CALL)
-          const texts = await redis.mget(page)
-          for (const [i, name] of page.entries()) {
-            const text = texts[i]
-            if (text !== null && text !== undefined) values.set(name, parseValue(text))
-          }
+      // The position is read first: an update that happens in between is in both, rather than in neither.
+      const lastEventId = formatPosition(await streams.end())
+      const types = await knownTypes(type)
+      const values = new Map<string, unknown>()
+      for (let from = 0; from < types.length; from += KEYS_PER_CALL) {
+        const page = types.slice(from, from + KEYS_PER_CALL)
+        const texts = await redisReply(redis.mget(page))
+        for (const [i, name] of page.entries()) {
+          const text = texts[i]
+          if (text !== null && text !== undefined) values.set(name, parseValue(text))
         }
-        return { values, lastEventId }
-      } catch (error) {
-        throw redisError(error)
       }
+      return { values, lastEventId }
     },
   }
 }

@@ -1,47 +1,48 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../../shared/errors.ts'
 import { UPDATE_STREAM_KEY, UPDATE_TYPES_KEY, UPDATER_LEASE_KEY } from '../../../shared/contract/keys.ts'
+import { redisError } from '../../../shared/errors.ts'
 import type { KvUpdate } from '../../core/events/kv-update.ts'
 import type { GapReason } from '../../core/events/stream-entry.ts'
-import { createScriptRunner, readScript } from '../script.ts'
+import { redisReply } from '../reply.ts'
+import { createScriptRunner } from '../script.ts'
 
 export type StateWritten = {
-  /** False: another updater holds the lease, and appends. */
+  /** False: another updater holds the lease and appends the event. */
   readonly isAppended: boolean
-  /** The value is set, but the stream refused the event. */
+  /** The value is set, but appending the event failed. */
   readonly streamError: string | undefined
-  /** What Redis holds after the write; undefined if it was not asked for. */
+  /** What Redis holds after the write; undefined if it was not read back. */
   readonly readBack: string | undefined
 }
 
-/** Sets values and appends to the stream of updates, both or neither. Rejects with a ServiceError. */
+/** Sets values and appends them to the update stream in one atomic step. Rejects with a ServiceError. */
 export type StateWriter = {
-  /** @param gap why a gap has to go before the update. */
+  /** @param gap reason of a gap to append before the update; undefined: no gap. */
   write(update: KvUpdate, gap: GapReason | undefined, isReadBack: boolean): Promise<StateWritten>
-  /** False if the lease is not ours: then whoever holds it has appended one. */
+  /** Resolves with false if another process holds the lease: its holder appended a gap when it took the lease. */
   appendGap(reason: GapReason): Promise<boolean>
-  /** Is the lease ours at this moment? */
+  /** Whether we hold the lease at this moment. */
   isHolder(): Promise<boolean>
 }
 
-/** So that a client finds its place again after some minutes. Each is 64 KiB at most, as a rule below 1 KiB. */
+/** Lets a client resume after some minutes. An entry is at most 64 KiB, and usually below 1 KiB. */
 const UPDATES_KEPT = 2_000
 
 /**
  * @param holder our name as a holder of the lease.
- * @param patienceMs how long a write waits for a connection that is being made: after a restart of Redis the
- *   subscription may be back before this one is, and what comes on it must not be lost for that.
+ * @param patienceMs how long a write waits for the connection. After a restart of Redis the subscription may be back
+ * before this connection, and updates that arrive in between must not be lost.
  */
 export function createStateWriter(redis: Redis, holder: string, patienceMs: number): StateWriter {
-  const setState = createScriptRunner(redis, readScript(new URL('./set-state.lua', import.meta.url)))
-  const append = createScriptRunner(redis, readScript(new URL('./append-gap.lua', import.meta.url)))
+  const setState = createScriptRunner(redis, new URL('./set-state.lua', import.meta.url))
+  const append = createScriptRunner(redis, new URL('./append-gap.lua', import.meta.url))
   return {
     async write({ type, value, event }, gap, isReadBack) {
       const keys = [type, UPDATE_TYPES_KEY, UPDATER_LEASE_KEY, UPDATE_STREAM_KEY]
       const args = [value, holder, event, UPDATES_KEPT, gap ?? '', isReadBack ? '1' : '']
       await connected(redis, patienceMs)
       const [reply] = await setState([{ keys, args }])
-      if (!Array.isArray(reply)) throw redisError(new Error(`a script answered ${String(reply)}`))
+      if (!Array.isArray(reply)) throw redisError(new Error('set-state.lua returned an unexpected reply'))
       const [status, readBack]: unknown[] = reply
       return {
         isAppended: status === 1,
@@ -55,16 +56,12 @@ export function createStateWriter(redis: Redis, holder: string, patienceMs: numb
       return appended === 1
     },
     async isHolder() {
-      try {
-        return (await redis.get(UPDATER_LEASE_KEY)) === holder
-      } catch (error) {
-        throw redisError(error)
-      }
+      return (await redisReply(redis.get(UPDATER_LEASE_KEY))) === holder
     },
   }
 }
 
-/** Resolves when there is a connection, or none has been made in time: the command that follows will say so. */
+/** Resolves when there is a connection or the time is up; in the latter case the next command reports the failure. */
 async function connected(redis: Redis, patienceMs: number): Promise<void> {
   if (redis.status === 'ready') return
   const { promise, resolve } = Promise.withResolvers<void>()

@@ -1,8 +1,8 @@
--- Advances a partition's progress, if it stands where the worker left it.
+-- Advances a partition's progress if it still has the value that the worker last stored.
 --
 -- KEYS[1]: the progress hash.
--- ARGV[1]: partition.  ARGV[2]: what the worker left there ('' for nothing).  ARGV[3]: the next offset.
--- Returns false if it was as expected (it never goes back), else what is stored ('' for nothing).
+-- ARGV[1]: partition.  ARGV[2]: the offset that the worker last stored ('': none).  ARGV[3]: the next offset.
+-- Returns false if the stored offset was as expected (it is never moved back), else the stored offset ('': none).
 
 local stored = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if stored ~= ARGV[2] then return stored end

@@ -1,38 +1,38 @@
 import type { Redis } from 'ioredis'
-import { answered } from '../answered.ts'
-import { createScriptRunner, readScript } from '../script.ts'
+import { redisReply } from '../reply.ts'
+import { createScriptRunner } from '../script.ts'
 
-/** Offsets are the *next* offset: everything before it is in this Redis. undefined: nothing is stored. */
 export type StoredProgress = {
+  /** The next offset: everything before it is in this Redis. undefined: nothing is stored. */
   readonly next: number | undefined
-  /** Where the rebuild of the partition that is under way will be complete. */
+  /** The offset at which the current rebuild of the partition is complete; undefined: there is no rebuild. */
   readonly rebuildUntil: number | undefined
 }
 
-/** The worker's progress, kept beside the data so that it is lost with them (core/progress.ts). */
+/**
+ * The worker's progress, stored beside the data so that a loss of data also loses progress
+ * (core/workers/progress.ts). Rejects with a ServiceError.
+ */
 export type ProgressStore = {
   load(partitions: readonly number[]): Promise<Map<number, StoredProgress>>
   /**
-   * Stores `next` if `left` is what is stored; it never goes back.
-   * @returns undefined if it was so; else what is stored instead.
+   * Stores `next` if the stored offset equals `expected`; it is never moved back.
+   * @returns undefined if it equalled `expected`, else what is stored instead.
    */
-  advance(partition: number, left: number | undefined, next: number): Promise<StoredProgress | undefined>
+  advance(partition: number, expected: number | undefined, next: number): Promise<StoredProgress | undefined>
   overwrite(partition: number, next: number): Promise<void>
   markRebuild(partition: number, until: number | undefined): Promise<void>
 }
 
 export function createProgressStore(redis: Redis, key: string): ProgressStore {
-  const advanceProgress = createScriptRunner(
-    redis,
-    readScript(new URL('./advance-progress.lua', import.meta.url)),
-  )
+  const advanceProgress = createScriptRunner(redis, new URL('./advance-progress.lua', import.meta.url))
   const untilField = (partition: number) => `${partition}:until`
 
   return {
     async load(partitions) {
       if (partitions.length === 0) return new Map()
       const fields = partitions.flatMap((partition) => [String(partition), untilField(partition)])
-      const values = await answered(redis.hmget(key, ...fields))
+      const values = await redisReply(redis.hmget(key, ...fields))
       return new Map(
         partitions.map((partition, i) => [
           partition,
@@ -40,19 +40,22 @@ export function createProgressStore(redis: Redis, key: string): ProgressStore {
         ]),
       )
     },
-    async advance(partition, left, next) {
+    async advance(partition, expected, next) {
       const [instead] = await advanceProgress([
-        { keys: [key], args: [String(partition), left === undefined ? '' : String(left), String(next)] },
+        {
+          keys: [key],
+          args: [String(partition), expected === undefined ? '' : String(expected), String(next)],
+        },
       ])
       if (instead === null || instead === undefined) return undefined
       return { next: parseOffset(String(instead)), rebuildUntil: undefined }
     },
     async overwrite(partition, next) {
-      await answered(redis.hset(key, String(partition), String(next)))
+      await redisReply(redis.hset(key, String(partition), String(next)))
     },
     async markRebuild(partition, until) {
-      if (until === undefined) await answered(redis.hdel(key, untilField(partition)))
-      else await answered(redis.hset(key, untilField(partition), String(until)))
+      if (until === undefined) await redisReply(redis.hdel(key, untilField(partition)))
+      else await redisReply(redis.hset(key, untilField(partition), String(until)))
     },
   }
 }
@@ -62,9 +65,9 @@ function parseOffset(text: string | null | undefined): number | undefined {
 }
 
 /**
- * As if Redis had lost everything: the workers of the group read the topic again.
- * @returns false if there was nothing to forget. Rejects with a ServiceError.
+ * Makes the workers of the group read the topic again, as if Redis had lost everything.
+ * @returns false if no progress was stored. Rejects with a ServiceError.
  */
 export async function forgetProgress(redis: Redis, key: string): Promise<boolean> {
-  return (await answered(redis.del(key))) === 1
+  return (await redisReply(redis.del(key))) === 1
 }

@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parseTokens } from '../../../cache-service/http/api-tokens.ts'
+import { parseTokens } from '../../../cache-service/http/tokens.ts'
 import { parseCsvText } from '../../support/records/cli-fixtures.ts'
 import { runCliHere } from '../../support/processes/run-cli-here.ts'
 

@@ -28,7 +28,7 @@ const problem = (status: number, type: string) =>
 const json = { 'content-type': 'application/json' }
 const post = (body: string, headers: Record<string, string> = json) => ({ method: 'POST', headers, body })
 
-describe('what is wrong is said in a problem document', () => {
+describe('an invalid request', () => {
   test.each([
     ['malformed JSON', '/api/devices/lookup', post('{"ids":["secret",'), 400, 'bad_request'],
     ['no body', '/api/devices/lookup', post(''), 400, 'bad_request'],
@@ -55,22 +55,22 @@ describe('what is wrong is said in a problem document', () => {
       'body_too_large',
     ],
     ['an unknown route', '/api/secret', {}, 404, 'not_found'],
-    ['a path that is not well-formed', '/api/devices/%ZZ', {}, 400, 'bad_request'],
+    ['a malformed path', '/api/devices/%ZZ', {}, 400, 'bad_request'],
     [
-      'a part of a path of more than 1024 characters',
+      'a path segment of more than 1024 characters',
       `/api/devices/${'x'.repeat(1025)}`,
       {},
       414,
       'uri_too_long',
     ],
     [
-      'a body that is no list of ids',
+      'a body that is not a list of ids',
       '/api/devices/lookup',
       post('{"ids":"secret"}'),
       400,
       'invalid_request',
     ],
-  ])('%s', async (_, path, init, status, type) => {
+  ])('with %s is answered with a problem document', async (_, path, init, status, type) => {
     const answer = await api.ask(path, init)
     expect(answer.headers.get('content-type')).toBe('application/problem+json; charset=utf-8')
     expect([answer.status, answer.json]).toEqual([status, problem(status, type)])
@@ -84,14 +84,14 @@ describe('what is wrong is said in a problem document', () => {
     ['PATCH', '/openapi.json', 'GET, HEAD'],
     ['OPTIONS', '/api/devices/lookup', 'DELETE, GET, HEAD, POST'],
     ['DELETE', '/', 'GET, HEAD'],
-  ])('%s %s is not one of its methods: %s', async (method, path, allow) => {
+  ])('with method %s on %s is answered with the allowed methods: %s', async (method, path, allow) => {
     const answer = await api.ask(path, { method })
     if (path === '/api/devices/') return expect(answer.status).toBe(400)
     expect([answer.status, answer.json]).toEqual([405, problem(405, 'method_not_allowed')])
     return expect(answer.headers.get('allow')).toBe(allow)
   })
 
-  test('what is not even HTTP', async () => {
+  test('that is not valid HTTP is answered with a problem document', async () => {
     const answer = await rawHttp(running.url, 'HELLO\r\n\r\n')
     expect([answer.status, JSON.parse(answer.body)]).toEqual([400, problem(400, 'bad_request')])
     expect(answer.head).toContain('content-type: application/problem+json')
@@ -102,13 +102,13 @@ describe('what is wrong is said in a problem document', () => {
     expect([large.status, JSON.parse(large.body)]).toEqual([431, problem(431, 'headers_too_large')])
   })
 
-  test('and nothing of it is logged', async () => {
+  test('is never logged', async () => {
     expect(JSON.stringify(running.lines())).not.toContain('secret')
   })
 })
 
-describe('an overload', () => {
-  test('is told 503 at once, while probes answer, and is over when it is over', async () => {
+describe('an overloaded api', () => {
+  test('rejects further requests immediately with 503, answers probes, and recovers', async () => {
     const redis = await startOwnRedis()
     onTestFinished(() => redis.stop())
     const busy = await startApi({
@@ -129,7 +129,7 @@ describe('an overload', () => {
     expect((await fetch(`${busy.url}/api/devices/x`)).status).toBe(404)
   })
 
-  test('callers who go away make room', async () => {
+  test('admits new requests when callers disconnect', async () => {
     const redis = await startOwnRedis()
     onTestFinished(() => redis.stop())
     const busy = await startApi({
@@ -145,7 +145,7 @@ describe('an overload', () => {
     await eventually(async () => expect((await fetch(`${busy.url}/api/devices/y`)).status).toBe(503))
     socket.destroy()
     await once(socket, 'close')
-    // Admitted, and so waiting for Redis.
+    // The request is admitted: it waits for Redis.
     const admitted = await eventually(async () => {
       const answer = fetch(`${busy.url}/api/devices/y`).then(({ status }) => status)
       expect(await Promise.race([answer, sleep(300, 'waiting')])).toBe('waiting')
@@ -155,14 +155,14 @@ describe('an overload', () => {
     expect(await admitted.answer).toBe(404)
   })
 
-  test('streams that stay open are no requests in work', async () => {
+  test('does not count open event streams as concurrent requests', async () => {
     const busy = await startApi({ REDIS_URL: database.url, API_MAX_CONCURRENT_REQUESTS: '1' })
     onTestFinished(() => busy.stop())
     for (let i = 0; i < 3; i++) expect((await fetch(`${busy.url}/api/events`)).status).toBe(200)
     expect((await fetch(`${busy.url}/api/devices/x`)).status).toBe(404)
   })
 
-  test('of one caller is told 429, where a limit is set; probes are not limited', async () => {
+  test('limits the requests of a caller per minute with 429 if configured, but not its probes', async () => {
     const limited = await startApi({ REDIS_URL: database.url, API_RATE_LIMIT_PER_MINUTE: '3' })
     onTestFinished(() => limited.stop())
     const statuses: number[] = []
@@ -176,7 +176,7 @@ describe('an overload', () => {
 })
 
 describe('without Redis', () => {
-  test('the api is alive, not ready, and says 503; and recovers by itself', async () => {
+  test('the api stays alive but not ready, answers 503, and recovers by itself', async () => {
     const redis = await startOwnRedis()
     onTestFinished(() => redis.stop())
     const own = await startApi({ REDIS_URL: redis.url, REDIS_TIMEOUT_S: '1' })
@@ -216,12 +216,12 @@ describe('without Redis', () => {
     expect((await client.ask('/api/devices/x')).status).toBe(404)
   })
 
-  test('the api starts all the same', async () => {
-    const nobody: Server = createServer((socket) => socket.destroy())
-    nobody.listen(0, '127.0.0.1')
-    await once(nobody, 'listening')
-    onTestFinished(() => void nobody.close())
-    const address = nobody.address()
+  test('the api starts anyway', async () => {
+    const refusing: Server = createServer((socket) => socket.destroy())
+    refusing.listen(0, '127.0.0.1')
+    await once(refusing, 'listening')
+    onTestFinished(() => void refusing.close())
+    const address = refusing.address()
     const port = typeof address === 'object' && address !== null ? address.port : 0
     const own = await startApi({ REDIS_URL: `redis://127.0.0.1:${port}` }, { until: '/livez' })
     onTestFinished(() => own.stop())
@@ -230,8 +230,8 @@ describe('without Redis', () => {
   })
 })
 
-describe('the document of the API', () => {
-  test('is OpenAPI 3.1, with every route and what may come of it', async () => {
+describe('the OpenAPI document', () => {
+  test('describes every route in OpenAPI 3.1', async () => {
     const document = await (await fetch(`${running.url}/openapi.json`)).json()
     expect(document).toMatchObject({ openapi: '3.1.0', components: { schemas: { Device: {}, Problem: {} } } })
     expect(Object.keys(Object(document).paths)).toEqual(
@@ -244,7 +244,7 @@ describe('the document of the API', () => {
     expect(JSON.stringify(document)).not.toContain('securitySchemes')
   })
 
-  test('is there for people too, on a page that needs nothing from elsewhere', async () => {
+  test('is also served as a page without scripts or external resources', async () => {
     const page = await fetch(`${running.url}/docs`)
     const html = await page.text()
     expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')
@@ -254,7 +254,7 @@ describe('the document of the API', () => {
   })
 })
 
-test('it ends with its requests answered and its streams ended', async () => {
+test('the api shuts down after answering its requests and closing its event streams', async () => {
   const own = await startApi({ REDIS_URL: database.url })
   const stream = await fetch(`${own.url}/api/events`)
   expect(stream.status).toBe(200)

@@ -19,7 +19,7 @@ async function ownRedis(options: OwnRedisOptions = {}): Promise<OwnRedis> {
   return server
 }
 
-/** What the promise rejected with, through the door, and how long that took. */
+/** The ServiceError of a promise that rejects, and how long that took. */
 async function failureOf(promise: Promise<unknown>) {
   const startedAt = performance.now()
   try {
@@ -28,7 +28,7 @@ async function failureOf(promise: Promise<unknown>) {
     const { code, failureClass, message } = redisError(thrown)
     return { code, failureClass, message, afterMs: performance.now() - startedAt }
   }
-  throw new Error('it did not reject')
+  throw new Error('the promise did not reject')
 }
 
 const plan = () =>
@@ -42,8 +42,8 @@ const plan = () =>
   ])
 const limits = { maxKeys: 10, maxBytes: 10_000 }
 
-describe('a Redis that is not there', () => {
-  test('is refused at once, not waited for; when it comes it is found', async () => {
+describe('a Redis that is unavailable', () => {
+  test('at the start rejects commands immediately, and is connected to when it starts', async () => {
     const server = await reserveOwnRedis()
     onTestFinished(() => server.stop())
     const { redis, said, connecting } = connectAsService(redisConfigOf(server, { timeoutMs: TIMEOUT_MS }))
@@ -57,7 +57,7 @@ describe('a Redis that is not there', () => {
     expect(said).toContain(`connected 127.0.0.1:${server.port}/0`)
   })
 
-  test('any more is the same', async () => {
+  test('because it was killed rejects commands, and is connected to when it starts again', async () => {
     const server = await ownRedis()
     const { redis, said, connecting } = connectAsService(redisConfigOf(server, { timeoutMs: TIMEOUT_MS }))
     await connecting
@@ -73,7 +73,7 @@ describe('a Redis that is not there', () => {
 })
 
 describe('a Redis that hangs', () => {
-  test('is given up in time, and used again when it goes on', async () => {
+  test('rejects commands within the timeout, and is used again when it continues', async () => {
     const server = await ownRedis()
     onTestFinished(() => server.kill('SIGCONT'))
     const { redis, connecting } = connectAsService(redisConfigOf(server, { timeoutMs: TIMEOUT_MS }))
@@ -88,7 +88,7 @@ describe('a Redis that hangs', () => {
     await eventually(() => writer.write(plan()))
   })
 
-  test('from the beginning is given up in time as well', async () => {
+  test('from the beginning rejects commands within the timeout as well', async () => {
     const server = await ownRedis()
     onTestFinished(() => server.kill('SIGCONT'))
     await server.kill('SIGSTOP')
@@ -104,7 +104,7 @@ describe('a Redis that hangs', () => {
 })
 
 describe('credentials', () => {
-  test('that are wrong are an operator’s business, and said so', async () => {
+  test('that are wrong are reported, and no command succeeds', async () => {
     const server = await ownRedis({ password: 'secret' })
     for (const [password, code] of [
       ['wrong', 'WRONGPASS'],
@@ -118,7 +118,7 @@ describe('credentials', () => {
     }
   })
 
-  test('that are right, by password or as a user, let us in', async () => {
+  test('that are right grant access, by password or as a user', async () => {
     const server = await ownRedis({ password: 'secret', aclUsers: { worker: 'on >pass ~* +@all' } })
     const overrides = [{}, { username: 'worker', password: 'pass' }]
     for (const override of overrides) {
@@ -128,7 +128,7 @@ describe('credentials', () => {
     }
   })
 
-  test('of a user who may not run scripts are an operator’s business', async () => {
+  test('of a user who may not run scripts cause an operator error', async () => {
     const server = await ownRedis({ aclUsers: { worker: 'on >pass ~* +@all -evalsha' } })
     const config = redisConfigOf(server, { username: 'worker', password: 'pass' })
     const { redis, connecting } = connectAsService(config)
@@ -139,7 +139,7 @@ describe('credentials', () => {
     })
   })
 
-  test('of a user who may not do in a script what it does are an operator’s business', async () => {
+  test('of a user who may not run a command of a script cause an operator error', async () => {
     const server = await ownRedis({ aclUsers: { worker: 'on >pass ~* +@all -hset' } })
     const config = redisConfigOf(server, { username: 'worker', password: 'pass' })
     const { redis, connecting } = connectAsService(config)
@@ -150,7 +150,7 @@ describe('credentials', () => {
     })
   })
 
-  test('of a user who may not touch a device’s key are an operator’s business', async () => {
+  test('of a user who may not access the keys of devices cause an operator error', async () => {
     const server = await ownRedis({ aclUsers: { worker: 'on >pass ~other* +@all' } })
     const config = redisConfigOf(server, { username: 'worker', password: 'pass' })
     const { redis, connecting } = connectAsService(config)
@@ -185,7 +185,7 @@ describe('a database', () => {
     for (let attempt = 0; attempt < 20; attempt++) {
       expect(await failureOf(redis.set('key', 'value'))).toMatchObject({ code: 'CONNECTION' })
     }
-    // It is tried again and again, and never called connected.
+    // Attempts continue, but the connection is never reported as established.
     await eventually(() => expect(said.filter((line) => line.startsWith('failed')).length).toBeGreaterThan(2))
     expect(said.filter((line) => line.startsWith('connected'))).toEqual([])
     expect(await connectPlainly(server).dbsize()).toBe(0)
@@ -194,13 +194,13 @@ describe('a database', () => {
 
 describe('TLS', () => {
   const pem = (server: OwnRedis) => {
-    if (server.tls === undefined) throw new Error('a TLS server was asked for')
+    if (server.tls === undefined) throw new Error('the server has no TLS')
     const { ca, clientCertificate: cert, clientKey: key } = server.tls
     return { ca, cert, key }
   }
   const none = { ca: undefined, cert: undefined, key: undefined, rejectUnauthorized: true }
 
-  test('by its authority, with a certificate of our own where it is asked for, lets us in', async () => {
+  test('with the server’s certificate authority and a client certificate grants access', async () => {
     const server = await ownRedis({ tls: 'mutual' })
     const tls = { ...pem(server), rejectUnauthorized: true }
     const { redis, connecting } = connectAsService(redisConfigOf(server, { tls }))
@@ -212,18 +212,18 @@ describe('TLS', () => {
     })
   })
 
-  test('by an authority that we do not know is refused, unless we were told not to care', async () => {
+  test('with an unknown certificate authority is rejected, unless rejectUnauthorized is false', async () => {
     const server = await ownRedis({ tls: true })
     const strict = connectAsService(redisConfigOf(server, { tls: none }))
     await strict.connecting
     expect(await failureOf(strict.redis.set('key', 'value'))).toMatchObject({ failureClass: 'transient' })
     expect(strict.said.filter((line) => line.startsWith('connected'))).toEqual([])
-    const careless = connectAsService(redisConfigOf(server, { tls: { ...none, rejectUnauthorized: false } }))
-    await careless.connecting
-    expect(await careless.redis.set('key', 'value')).toBe('OK')
+    const lenient = connectAsService(redisConfigOf(server, { tls: { ...none, rejectUnauthorized: false } }))
+    await lenient.connecting
+    expect(await lenient.redis.set('key', 'value')).toBe('OK')
   })
 
-  test('against a server that speaks plainly fails in time, and so does the other way round', async () => {
+  test('to a server without TLS fails within the timeout, and so does the reverse', async () => {
     const [plain, secure] = [await ownRedis(), await ownRedis({ tls: true })]
     for (const config of [redisConfigOf(plain, { tls: none }), redisConfigOf(secure)]) {
       const { redis, connecting } = connectAsService({ ...config, timeoutMs: TIMEOUT_MS })
@@ -233,7 +233,7 @@ describe('TLS', () => {
   })
 })
 
-test('a connection says whose it is', async () => {
+test('a connection has its name in CLIENT LIST', async () => {
   const server = await ownRedis()
   const { redis, connecting } = connectAsService(redisConfigOf(server))
   await connecting

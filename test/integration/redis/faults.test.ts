@@ -21,7 +21,7 @@ const NOW_MS = Date.now()
 const HOUR_MS = 3_600_000
 const LIMITS = { maxKeys: 1_000, maxBytes: 1_000_000 }
 
-/** A server that the test may hurt, the service's connection to it, and one to hurt it by. */
+/** A server that the test may disturb, the service's connection to it, and a plain connection to disturb it. */
 async function setUp(options: OwnRedisOptions = {}) {
   const server = await startOwnRedis(options)
   onTestFinished(() => server.stop())
@@ -45,7 +45,7 @@ const outOfMemory = { side: 'redis', code: 'OOM', failureClass: 'transient' }
 describe('a Redis that is out of memory', () => {
   const noeviction = { args: ['--maxmemory-policy', 'noeviction'] }
 
-  test('refuses the plan; afterwards the same plan is applied', async () => {
+  test('rejects a plan, which can be applied afterwards', async () => {
     const { writer, plain } = await setUp(noeviction)
     await fillMemory(plain)
     const plan = writePlan([update('a'), update('b')])
@@ -55,11 +55,11 @@ describe('a Redis that is out of memory', () => {
     expect((await writer.write(plan)).updates).toEqual(['changed', 'changed'])
   })
 
-  test('keeps what it had as it was: neither content nor expiry nor missing expiry changes', async () => {
+  test('changes neither the content nor the expiry of existing hashes', async () => {
     const { writer, plain } = await setUp(noeviction)
     await writer.write(writePlan([update('a'), update('b'), update('c')]))
     await plain.persist('device:c:metadata')
-    await plain.hset('device:d:metadata', 'last_updated', 'of another writer', 'more', 'x')
+    await plain.hset('device:d:metadata', 'last_updated', 'by another program', 'more', 'x')
     const before = await readEverything(plain)
     await fillMemory(plain)
     const plan = writePlan(['a', 'b', 'c', 'd'].map((id) => update(id, 5_000)))
@@ -67,7 +67,7 @@ describe('a Redis that is out of memory', () => {
     expect(await readEverything(plain)).toEqual(before)
   })
 
-  test('does not prolong what comes after the update that it could not take', async () => {
+  test('does not extend the expiry of hashes after the update that failed', async () => {
     const { writer, plain } = await setUp(noeviction)
     await writer.write(writePlan([update('old'), update('same')]))
     const before = await readEverything(plain)
@@ -81,7 +81,7 @@ describe('a Redis that is out of memory', () => {
     expect(await readEverything(plain)).toEqual(before)
   })
 
-  test('still takes tombstones, and says that the updates were not taken', async () => {
+  test('still applies tombstones, and rejects the updates', async () => {
     const { writer, plain } = await setUp(noeviction)
     await writer.write(writePlan([update('gone')]))
     await fillMemory(plain)
@@ -92,7 +92,7 @@ describe('a Redis that is out of memory', () => {
     expect(await writer.write(plan)).toEqual({ deletes: ['absent'], updates: ['changed'] })
   })
 
-  test('takes neither ids into the index nor progress', async () => {
+  test('accepts neither new ids in the index nor progress', async () => {
     const { redis, plain } = await setUp(noeviction)
     const [index, store] = [createDeviceIndex(redis), createProgressStore(redis, progressKey('group'))]
     await store.overwrite(0, 5)
@@ -103,8 +103,8 @@ describe('a Redis that is out of memory', () => {
   })
 })
 
-describe('a Redis that takes no writes', () => {
-  test('because it has become a replica, is left and found again', async () => {
+describe('a Redis that accepts no writes', () => {
+  test('because it has become a replica is disconnected from and found again', async () => {
     const { writer, plain, said } = await setUp()
     await writer.write(writePlan([update('a')]))
     await plain.replicaof('127.0.0.1', 1)
@@ -118,7 +118,7 @@ describe('a Redis that takes no writes', () => {
     expect(said.filter((line) => line.startsWith('connected')).length).toBeGreaterThan(1)
   })
 
-  test('not even an expiry, of a replica is refused as such', async () => {
+  test('because it has become a replica does not extend an expiry either', async () => {
     const { writer, plain } = await setUp()
     await writer.write(writePlan([update('a')]))
     await plain.replicaof('127.0.0.1', 1)
@@ -127,7 +127,7 @@ describe('a Redis that takes no writes', () => {
     expect((await readHash(plain, 'device:a:metadata'))?.expiresAtMs).toBe(NOW_MS + HOUR_MS)
   })
 
-  test('because its primary is gone, is waited for', async () => {
+  test('because its primary is gone causes a transient error', async () => {
     const { writer, plain } = await setUp()
     await writer.write(writePlan([update('a')]))
     await plain.config('SET', 'replica-serve-stale-data', 'no')
@@ -140,7 +140,7 @@ describe('a Redis that takes no writes', () => {
     expect((await eventually(() => writer.write(writePlan([update('b')])))).updates).toEqual(['changed'])
   })
 
-  test('because it has too few replicas, is waited for', async () => {
+  test('because it has too few replicas causes a transient error', async () => {
     const { writer, plain } = await setUp()
     await plain.config('SET', 'min-replicas-to-write', '1')
     await expect(writer.write(writePlan([update('a')]))).rejects.toMatchObject({
@@ -151,7 +151,7 @@ describe('a Redis that takes no writes', () => {
     expect((await writer.write(writePlan([update('a')]))).updates).toEqual(['changed'])
   })
 
-  test('because it cannot save, is waited for', async () => {
+  test('because it cannot save causes a transient error', async () => {
     const { writer, plain, server } = await setUp()
     await writer.write(writePlan([update('a')]))
     await plain.config('SET', 'save', '3600 1000000')
@@ -169,7 +169,7 @@ describe('a Redis that takes no writes', () => {
     expect((await writer.write(writePlan([update('b')]))).updates).toEqual(['changed'])
   })
 
-  test('because it is busy with somebody’s script, is waited for', async () => {
+  test('because it is busy with another script causes a transient error', async () => {
     const { writer, plain, server } = await setUp({ args: ['--busy-reply-threshold', '50'] })
     await writer.write(writePlan([update('a')]))
     const endless = connectPlainly(server)
@@ -187,7 +187,7 @@ describe('a Redis that takes no writes', () => {
   })
 })
 
-test('a Redis that restarts has forgotten scripts and data, and takes the plan all the same', async () => {
+test('a Redis that has lost its scripts and data by a restart accepts the plan again', async () => {
   const { writer, plain, server } = await setUp()
   await writer.write(writePlan([update('a')]))
   await server.restart()

@@ -8,7 +8,7 @@ import { reservePort } from '../../support/servers/free-port.ts'
 import { createTopic, uniqueName, useRedisDatabase } from '../../support/test-scope.ts'
 import { createSimulatedProducer } from '../../simulator/produce.ts'
 
-// The roles as processes, as an operator starts them.
+// Roles run as separate processes, as an operator starts them.
 
 async function startProcess(role: string, env: Record<string, string>) {
   const ports = [await reservePort(), await reservePort()] as const
@@ -53,14 +53,14 @@ async function ownDatabase() {
 }
 
 describe('cache-service api', () => {
-  test('exits with 2 where it would be open to the world and nobody has said so', async () => {
+  test('exits with 2 if others could reach it and API_AUTH is not set', async () => {
     const database = await ownDatabase()
     const api = await startProcess('api', { REDIS_URL: database.url, API_HOST: '0.0.0.0' })
     expect(await api.exit()).toBe(2)
     expect(api.output).toContain('API_AUTH is not set')
   })
 
-  test('exits with 2 where its port is taken, and names the settings', async () => {
+  test('exits with 2 if its port is in use, and names the settings', async () => {
     const database = await ownDatabase()
     const first = await startProcess('api', { REDIS_URL: database.url })
     await eventually(async () => expect((await fetch(`${first.url}/livez`)).status).toBe(200))
@@ -69,7 +69,7 @@ describe('cache-service api', () => {
     expect(second.output).toContain('cannot listen on API_HOST:PORT')
   })
 
-  test('exits with 0 when it is told to end, with a stream of events open', async () => {
+  test('exits with 0 on SIGTERM while an event stream is open', async () => {
     const database = await ownDatabase()
     const api = await startProcess('api', { REDIS_URL: database.url })
     await eventually(async () => expect((await fetch(`${api.url}/readyz`)).status).toBe(200))
@@ -83,7 +83,7 @@ describe('cache-service api', () => {
     expect(api.output).not.toContain('Deprecation')
   })
 
-  test('exits with 0, in time, while a connection is open that has asked for nothing', async () => {
+  test('exits with 0 in time while a connection without a request is open', async () => {
     const database = await ownDatabase()
     const api = await startProcess('api', { REDIS_URL: database.url, SHUTDOWN_TIMEOUT_S: '10' })
     await eventually(async () => expect((await fetch(`${api.url}/readyz`)).status).toBe(200))
@@ -91,7 +91,7 @@ describe('cache-service api', () => {
     const unused = connect({ host: hostname, port: Number(port) })
     onTestFinished(() => void unused.destroy())
     await once(unused, 'connect')
-    // Accepted by now: it came before this one.
+    // The earlier connection has been accepted once this later one is answered.
     expect((await fetch(`${api.url}/livez`, { headers: { connection: 'close' } })).status).toBe(200)
     api.stop()
     expect(await api.exit()).toBe(0)
@@ -99,7 +99,7 @@ describe('cache-service api', () => {
 })
 
 describe('cache-service all', () => {
-  test('is worker, api and kv-updater at once, with one set of metrics', async () => {
+  test('runs worker, api and kv-updater in one process with one set of metrics', async () => {
     const database = await ownDatabase()
     const topic = uniqueName('all')
     const errors = uniqueName('all-errors')
@@ -150,7 +150,7 @@ describe('cache-service all', () => {
     expect(await all.exit()).toBe(0)
   })
 
-  test('exits with 2 for what keeps one of its roles from ever working', async () => {
+  test('exits with 2 if a setting keeps one of its roles from working', async () => {
     const database = await ownDatabase()
     const all = await startProcess('all', { REDIS_URL: database.url, API_HOST: '0.0.0.0' })
     expect(await all.exit()).toBe(2)

@@ -23,7 +23,7 @@ async function startAsUser(user: string) {
     const stats = await admin.info('commandstats')
     return [...stats.matchAll(/^cmdstat_([\w|]+):/gm)].map(([, name = '']) => name)
   }
-  /** Nothing was refused, and nothing that is allowed was never asked for. */
+  /** No command was denied, and every permitted command was used. */
   async function assertFits(): Promise<void> {
     expect(await admin.acl('LOG')).toEqual([])
     const asked = new Set(await used())
@@ -92,7 +92,7 @@ test('the kv-updater needs exactly the Redis permissions of docs/configuration.m
   await eventually(async () => expect(await updater.isReady()).toBe(true))
   await admin.publish('update', JSON.stringify({ type: 'prices', values: [1] }))
   await eventually(async () => expect(await admin.get('prices')).toContain('[1]'))
-  // The subscription is asked for a sign of life every second, and the lease is renewed.
+  // The subscription is pinged every second, and the lease is extended.
   await eventually(async () => expect(await used()).toEqual(expect.arrayContaining(['ping', 'pexpire'])))
   await updater.stop()
   await assertFits()

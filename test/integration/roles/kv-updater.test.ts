@@ -20,7 +20,7 @@ beforeEach(async () => {
 })
 
 describe('one kv-updater', () => {
-  test('sets the value under its type, without the type, and keeps the type', async () => {
+  test('stores the value without its type under the type as key, and records the type', async () => {
     const updater = await startUpdater()
     await publish({ type: 'inventory', updated: 1749407237.5, valid: true, values: [{ id: 1 }] })
     await eventually(async () => {
@@ -37,7 +37,7 @@ describe('one kv-updater', () => {
     expect(await updater.metric('updates_total', { result: 'applied' })).toBe(1)
   })
 
-  test('stores null for what is absent, and reads what Python writes for a number that is none', async () => {
+  test('stores null for absent fields, and reads the NaN that Python writes as null', async () => {
     await startUpdater()
     await database.client.publish(channel, '{"type": "readings", "values": [1.5, NaN], "more": 1}')
     await eventually(async () => {
@@ -45,7 +45,7 @@ describe('one kv-updater', () => {
     })
   })
 
-  test('warns of a message without a type or values, writes nothing, and goes on', async () => {
+  test('warns about a message without a type or values, writes nothing, and continues', async () => {
     const updater = await startUpdater()
     const invalid = [
       { values: [1] },
@@ -67,7 +67,7 @@ describe('one kv-updater', () => {
     expect(updater.lines().filter(({ level }) => level === 'warn')).toHaveLength(invalid.length)
   })
 
-  test('calls what is not JSON an error, does not quote it, and goes on', async () => {
+  test('logs an error for a message that is not JSON without quoting it, and continues', async () => {
     const updater = await startUpdater()
     await database.client.publish(channel, 'secret-token')
     await database.client.publish(channel, Buffer.from([0xff, 0xfe]))
@@ -78,7 +78,7 @@ describe('one kv-updater', () => {
     expect(JSON.stringify(updater.lines())).not.toContain('secret-token')
   })
 
-  test('refuses a type that is a key of the platform, or that the operator protects', async () => {
+  test('rejects a type that is a platform key, or that has a protected prefix', async () => {
     const updater = await startUpdater({ CACHE_PROTECTED_PREFIXES: 'session:' })
     const types = ['devices', 'device:a:metadata', 'cache_service:lease:updater', 'session:1']
     for (const type of types) await publish({ type, values: [1] })
@@ -90,14 +90,14 @@ describe('one kv-updater', () => {
     expect(updater.lines().filter(({ level }) => level === 'warn')).toHaveLength(types.length)
   })
 
-  test('replaces a key of another kind', async () => {
+  test('replaces a key of another Redis type', async () => {
     await startUpdater()
     await database.client.hset('inventory', 'a', 'b')
     await publish({ type: 'inventory', values: [1] })
     await eventually(async () => expect(await database.client.type('inventory')).toBe('string'))
   })
 
-  test('applies a burst in the order in which it was published, each once in the stream', async () => {
+  test('applies a burst in the order of publication, with each update once in the stream', async () => {
     await startUpdater()
     const pipeline = database.client.pipeline()
     for (let n = 0; n < 1_500; n++) {
@@ -111,7 +111,7 @@ describe('one kv-updater', () => {
     expect(await database.client.get('type-2')).toContain('[1499]')
   })
 
-  test('keeps too large values out of the stream, not out of Redis', async () => {
+  test('omits values that are too large from the stream, but not from Redis', async () => {
     await startUpdater()
     await publish({ type: 'large', updated: 5, values: 'x'.repeat(100_000) })
     await eventually(async () => expect(await database.client.strlen('large')).toBeGreaterThan(100_000))
@@ -123,14 +123,14 @@ describe('one kv-updater', () => {
     })
   })
 
-  test('does not read back when it need not', async () => {
+  test('does not read values back without UPDATE_VALIDATE', async () => {
     const updater = await startUpdater({ UPDATE_VALIDATE: 'false' })
     await publish({ type: 'inventory', values: [1] })
-    await eventually(() => expect(updater.lines().map(({ msg }) => msg)).toContain('updated'))
+    await eventually(() => expect(updater.lines().map(({ msg }) => msg)).toContain('update applied'))
     expect(updater.lines().some(({ msg }) => msg.startsWith('validated'))).toBe(false)
   })
 
-  test('speaks at its start and its end, is ready while subscribed, and leaves the lease behind', async () => {
+  test('logs its start and its end, is ready while subscribed, and releases the lease', async () => {
     const updater = await startUpdater()
     await updater.stop()
     const messages = updater.lines().filter(({ level }) => level === 'info')
@@ -142,7 +142,7 @@ describe('one kv-updater', () => {
     expect(updater.lines().filter(({ level }) => level === 'warn' || level === 'error')).toEqual([])
   })
 
-  test('applies what it has received before it ends', async () => {
+  test('applies what it has received before it stops', async () => {
     const updater = await startUpdater()
     for (let n = 0; n < 300; n++) void publish({ type: 'inventory', values: [n] })
     await eventually(async () => expect(await database.client.exists('inventory')).toBe(1), { everyMs: 1 })
@@ -154,7 +154,7 @@ describe('one kv-updater', () => {
 })
 
 describe('two kv-updaters', () => {
-  test('write each update once to the stream, in order', async () => {
+  test('append each update to the stream once and in order', async () => {
     const updaters = [await startUpdater(), await startUpdater()]
     for (let n = 0; n < 400; n++) await publish({ type: 'inventory', values: [n] })
     await eventually(async () => {
@@ -167,7 +167,7 @@ describe('two kv-updaters', () => {
     expect(entries.slice(1).map(valueOf)).toEqual(Array.from({ length: 400 }, (_, n) => n))
   })
 
-  test('when the one that appends ends, the other appends a gap and goes on', async () => {
+  test('hand over when the one that appends stops: the other appends a gap and continues', async () => {
     const first = await startUpdater()
     const second = await startUpdater()
     await publish({ type: 'inventory', values: [1] })
@@ -185,10 +185,10 @@ describe('two kv-updaters', () => {
     )
   })
 
-  test('a holder whose lease ran out does not append, and appends a gap when it has it again', async () => {
+  test('stop appending when their lease has expired, and append a gap when they hold it again', async () => {
     await startUpdater()
     await eventually(async () => expect(await streamed()).toHaveLength(1))
-    await database.client.set(UPDATER_LEASE_KEY, 'somebody else', 'PX', 4_000)
+    await database.client.set(UPDATER_LEASE_KEY, 'another process', 'PX', 4_000)
     await publish({ type: 'inventory', values: [1] })
     await eventually(async () => expect(await database.client.exists('inventory')).toBe(1))
     expect(await streamed()).toHaveLength(1)
@@ -209,10 +209,10 @@ async function startUpdater(env: Readonly<Record<string, string>> = {}): Promise
   await eventually(async () => expect(await updater.isReady()).toBe(true))
   await eventually(() =>
     expect(
-      updater.lines().some(({ msg }) => msg.includes('stream of events') || msg.includes('subscribed')),
+      updater.lines().some(({ msg }) => msg.includes('event stream') || msg.includes('subscribed')),
     ).toBe(true),
   )
-  // The lease is somebody's: what is published from now on is appended.
+  // The lease is held: what is published from now on is appended.
   await eventually(async () => expect(await database.client.exists(UPDATER_LEASE_KEY)).toBe(1))
   return updater
 }

@@ -2,8 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { withAllTables, withEverydayTable } from '../../../cache-service/config/docs.ts'
-
-const repository = join(import.meta.dirname, '../../..')
+import { repository } from '../repository.ts'
 
 /** A document with tables that are generated from the options. */
 export type ConfigDocument = {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { repository } from '../repository.ts'
 
-const documentPath = join(import.meta.dirname, '../../../docs/configuration.md')
+const documentPath = join(repository, 'docs/configuration.md')
 
 /** The ACL rules that docs/configuration.md gives the Redis user of a role. */
 export function redisAclOf(user: string): string {

@@ -6,7 +6,7 @@ import { redisError, type ServiceError } from '../../../shared/errors.ts'
 const oom = redisError(new Error("OOM command not allowed when used memory > 'maxmemory'."))
 const refused = redisError(new Error('connect ECONNREFUSED 127.0.0.1:6379'))
 
-/** What it says and does, in words; a clock and dice that the test holds. */
+/** Collects what the hold reports and does; the test controls the clock and the random number. */
 function setUp(probe: HoldDependencies['probe'] = () => Promise.resolve()) {
   const log: string[] = []
   const world = { nowMs: 1_000, random: 0 }
@@ -30,35 +30,34 @@ function setUp(probe: HoldDependencies['probe'] = () => Promise.resolve()) {
   return { hold, log, world, stop, pause }
 }
 
-describe('open', () => {
-  test('is how it begins: nothing stands in the way', () => {
+describe('an open hold', () => {
+  test('is the initial state', () => {
     const { hold, log } = setUp()
-    expect(hold).toMatchObject({ isOpen: true, isPaused: false, reason: undefined })
+    expect(hold).toMatchObject({ kind: 'open', reason: undefined })
     expect(log).toEqual([])
   })
 
-  test('says nothing of chunks that become durable, and does not pause', async () => {
+  test('reports no chunk that becomes durable, and does not pause', async () => {
     const { hold, log, pause } = setUp()
     hold.succeeded()
     await pause()
-    expect(hold.isOpen).toBe(true)
+    expect(hold.kind).toBe('open')
     expect(log).toEqual([])
   })
 })
 
-describe('holding', () => {
-  test('begins with a failure, and says why', () => {
+describe('a hold', () => {
+  test('begins with a failure, and gives the reason', () => {
     const { hold, log } = setUp()
     hold.failed(3, oom)
     expect(hold).toMatchObject({
-      isOpen: false,
-      isPaused: false,
+      kind: 'holding',
       reason: "redis OOM: OOM command not allowed when used memory > 'maxmemory'.",
     })
     expect(log).toEqual(['held 3 OOM 1'])
   })
 
-  test('counts attempts over all partitions, and names the last failure', () => {
+  test('counts attempts over all partitions, and gives the last failure as its reason', () => {
     const { hold, log } = setUp()
     hold.failed(3, oom)
     hold.failed(4, oom)
@@ -67,18 +66,18 @@ describe('holding', () => {
     expect(hold.reason).toBe('redis CONNECTION: connect ECONNREFUSED 127.0.0.1:6379')
   })
 
-  test('ends with a chunk that becomes durable, and says how long it was', () => {
+  test('ends with a chunk that becomes durable, and reports how long it lasted', () => {
     const { hold, log, world } = setUp()
     hold.failed(0, oom)
     world.nowMs += 700
     hold.failed(0, oom)
     world.nowMs += 300
     hold.succeeded()
-    expect(hold).toMatchObject({ isOpen: true, reason: undefined })
+    expect(hold).toMatchObject({ kind: 'open', reason: undefined })
     expect(log.at(-1)).toBe('resumed after 1000')
   })
 
-  test('that comes again begins anew', () => {
+  test('counts attempts from one again after it has ended', () => {
     const { hold, log } = setUp()
     hold.failed(0, oom)
     hold.failed(0, oom)
@@ -87,7 +86,7 @@ describe('holding', () => {
     expect(log.at(-1)).toBe('held 0 OOM 1')
   })
 
-  test('lasts too long for a handler from 8 s on', () => {
+  test('is too long for a handler after 8 s', () => {
     const { hold, world } = setUp()
     const sinceMs = world.nowMs
     hold.failed(0, oom)
@@ -98,8 +97,8 @@ describe('holding', () => {
   })
 })
 
-describe('backing off', () => {
-  test('is over at once when the process stops', async () => {
+describe('the backoff', () => {
+  test('ends immediately when the process stops', async () => {
     const { hold, world, stop } = setUp()
     world.random = 0.999
     for (let i = 0; i < 20; i++) hold.failed(0, oom)
@@ -108,7 +107,7 @@ describe('backing off', () => {
     await waiting
   })
 
-  test('takes 2 s at most within a handler, whose heartbeats must go on', async () => {
+  test('takes at most 2 s, since the handler has to send heartbeats', async () => {
     const { hold, world, stop } = setUp()
     world.random = 0.999
     for (let i = 0; i < 20; i++) hold.failed(0, oom)
@@ -118,8 +117,8 @@ describe('backing off', () => {
   })
 })
 
-describe('paused', () => {
-  test('lasts until the probe succeeds; then consumption goes on, but nothing is open yet', async () => {
+describe('a paused hold', () => {
+  test('resumes consumption when the probe succeeds, but is not open yet', async () => {
     const answers = [false, false, true]
     const probed: ServiceError[] = []
     const { hold, log, pause } = setUp(async (failure) => {
@@ -129,15 +128,13 @@ describe('paused', () => {
     hold.failed(0, oom)
     const pausing = pause()
     expect(hold).toMatchObject({
-      isPaused: true,
-      isOpen: false,
+      kind: 'paused',
       reason: expect.stringContaining('redis OOM'),
     })
     await pausing
     expect(probed).toEqual([oom, oom, oom])
     expect(hold).toMatchObject({
-      isPaused: false,
-      isOpen: false,
+      kind: 'holding',
       reason: expect.stringContaining('redis OOM'),
     })
     expect(log).toEqual([
@@ -148,32 +145,32 @@ describe('paused', () => {
     ])
   })
 
-  test('is entered once, however many handlers ask for it', async () => {
+  test('pauses once, however many handlers ask for it', async () => {
     const { promise: answer, resolve: succeed } = Promise.withResolvers<void>()
     const { hold, log, pause } = setUp(() => answer)
     hold.failed(0, oom)
     const first = pause()
     await pause()
     expect(log.filter((line) => line === 'pause')).toHaveLength(1)
-    expect(hold.isPaused).toBe(true)
+    expect(hold.kind).toBe('paused')
     succeed()
     await first
     expect(log.filter((line) => line === 'resume')).toHaveLength(1)
   })
 
-  test('is not ended by a chunk of another partition that was under way', async () => {
+  test('is not ended by a chunk of another partition that becomes durable', async () => {
     const { promise: answer, resolve: succeed } = Promise.withResolvers<void>()
     const { hold, log, pause } = setUp(() => answer)
     hold.failed(0, oom)
     const pausing = pause()
     hold.succeeded()
-    expect(hold.isPaused).toBe(true)
+    expect(hold.kind).toBe('paused')
     succeed()
     await pausing
     expect(log).not.toContainEqual(expect.stringMatching(/^resumed/))
   })
 
-  test('and failed again counts on: the backoff keeps growing', async () => {
+  test('that fails again keeps counting attempts, so that the backoff keeps growing', async () => {
     const answers = [false, true]
     const { hold, log, pause } = setUp(async () => {
       if (answers.shift() !== true) throw new Error('still full')
@@ -184,17 +181,17 @@ describe('paused', () => {
     expect(log.at(-1)).toBe('held 0 OOM 3')
   })
 
-  test('opens with the next chunk that becomes durable, and says how long all of it was', async () => {
+  test('opens with the next chunk that becomes durable, and reports how long it lasted in all', async () => {
     const { hold, log, world, pause } = setUp()
     hold.failed(0, oom)
     await pause()
     world.nowMs += 60_000
     hold.succeeded()
-    expect(hold.isOpen).toBe(true)
+    expect(hold.kind).toBe('open')
     expect(log.at(-1)).toBe('resumed after 60000')
   })
 
-  test('ends when the consumer is stopped, without resuming what is no longer there', async () => {
+  test('ends when the consumer stops, without resuming it', async () => {
     const { hold, log, world, stop, pause } = setUp(() => Promise.reject(new Error('still full')))
     world.random = 0.999
     for (let i = 0; i < 20; i++) hold.failed(0, oom)
@@ -202,11 +199,11 @@ describe('paused', () => {
     stop.abort()
     await pausing
     expect(log).not.toContain('resume')
-    // The next consumer has not been told to pause: it tries for itself.
-    expect(hold).toMatchObject({ isPaused: false, isOpen: false })
+    // The next consumer is not paused: it has to find out for itself.
+    expect(hold.kind).toBe('holding')
   })
 
-  test('asks no probe before it has waited', async () => {
+  test('waits before the first probe', async () => {
     let probes = 0
     const { hold, world, stop, pause } = setUp(async () => {
       probes++

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { KvUpdate } from '../../../cache-service/core/events/kv-update.ts'
 import type { GapReason } from '../../../cache-service/core/events/stream-entry.ts'
 import { LoopMonitor } from '../../../cache-service/lifecycle/loops.ts'
@@ -6,57 +6,59 @@ import { UpdateApplier } from '../../../cache-service/pipeline/update-applier.ts
 import type { StateWritten } from '../../../cache-service/redis/events/state-writer.ts'
 import { eventually } from '../../support/eventually.ts'
 
-// What a real Redis does not do when asked: lie about a value, or fail in a certain moment.
+// Cases that a real Redis cannot be made to produce: a wrong value, or a failure at a certain moment.
 
-test('a value that is read back as something else is an error, and counted as that alone', async () => {
-  const { applier, happened } = openApplier(async () => ({ ...APPENDED, readBack: '{"values":[2]}' }))
-  applier.received(message(1))
-  await applier.close()
-  expect(happened).toEqual(['mismatched x'])
-})
-
-test('a value that is read back with other spaces or order is the same', async () => {
-  const readBack = '{ "values": [1], "valid": null, "updated": null }'
-  const { applier, happened } = openApplier(async () => ({ ...APPENDED, readBack }))
-  applier.received(message(1))
-  await applier.close()
-  expect(happened).toEqual(['applied x', 'validated x'])
-})
-
-test('after a failure the next update has a gap before it, once', async () => {
-  const gaps: (GapReason | undefined)[] = []
-  const { applier, happened } = openApplier(async (update, gap) => {
-    gaps.push(gap)
-    if (gaps.length === 2) throw new Error('OOM command not allowed')
-    return { ...APPENDED, readBack: update.value }
+describe('the update applier', () => {
+  test('reports a different value that is read back as a mismatch, and counts nothing else', async () => {
+    const { applier, happened } = openApplier(async () => ({ ...APPENDED, readBack: '{"values":[2]}' }))
+    applier.received(message(1))
+    await applier.close()
+    expect(happened).toEqual(['mismatched x'])
   })
-  for (let n = 0; n < 4; n++) applier.received(message(n))
-  await eventually(() => expect(gaps).toHaveLength(4))
-  await applier.close()
-  expect(gaps).toEqual([undefined, undefined, 'redis_failed', undefined])
-  expect(happened.filter((what) => what.startsWith('failed') || what.startsWith('gap'))).toEqual([
-    'failed x',
-    'gap redis_failed',
-  ])
-})
 
-test('what waits for a Redis that fails while we close is given up', async () => {
-  const { promise, reject } = Promise.withResolvers<StateWritten>()
-  const { applier, happened } = openApplier(() => promise)
-  for (let n = 0; n < 3; n++) applier.received(message(n))
-  const closed = applier.close()
-  reject(new Error('Connection is closed.'))
-  await closed
-  expect(happened).toEqual(['failed x', 'dropped', 'dropped'])
-})
+  test('accepts a value that is read back with other spaces or field order', async () => {
+    const readBack = '{ "values": [1], "valid": null, "updated": null }'
+    const { applier, happened } = openApplier(async () => ({ ...APPENDED, readBack }))
+    applier.received(message(1))
+    await applier.close()
+    expect(happened).toEqual(['applied x', 'validated x'])
+  })
 
-test('no more than a bounded number waits', async () => {
-  const { promise, resolve } = Promise.withResolvers<StateWritten>()
-  const { applier, happened } = openApplier(() => promise)
-  for (let n = 0; n < 10_010; n++) applier.received(message(n))
-  expect(happened).toHaveLength(10)
-  resolve({ ...APPENDED, readBack: undefined })
-  await applier.close()
+  test('puts one gap before the next update after a failure', async () => {
+    const gaps: (GapReason | undefined)[] = []
+    const { applier, happened } = openApplier(async (update, gap) => {
+      gaps.push(gap)
+      if (gaps.length === 2) throw new Error('OOM command not allowed')
+      return { ...APPENDED, readBack: update.value }
+    })
+    for (let n = 0; n < 4; n++) applier.received(message(n))
+    await eventually(() => expect(gaps).toHaveLength(4))
+    await applier.close()
+    expect(gaps).toEqual([undefined, undefined, 'redis_failed', undefined])
+    expect(happened.filter((what) => what.startsWith('failed') || what.startsWith('gap'))).toEqual([
+      'failed x',
+      'gap redis_failed',
+    ])
+  })
+
+  test('drops the updates that still wait if Redis fails while it closes', async () => {
+    const { promise, reject } = Promise.withResolvers<StateWritten>()
+    const { applier, happened } = openApplier(() => promise)
+    for (let n = 0; n < 3; n++) applier.received(message(n))
+    const closed = applier.close()
+    reject(new Error('Connection is closed.'))
+    await closed
+    expect(happened).toEqual(['failed x', 'dropped', 'dropped'])
+  })
+
+  test('drops updates beyond the maximum number that may wait', async () => {
+    const { promise, resolve } = Promise.withResolvers<StateWritten>()
+    const { applier, happened } = openApplier(() => promise)
+    for (let n = 0; n < 10_010; n++) applier.received(message(n))
+    expect(happened).toHaveLength(10)
+    resolve({ ...APPENDED, readBack: undefined })
+    await applier.close()
+  })
 })
 
 const APPENDED: StateWritten = { isAppended: true, streamError: undefined, readBack: undefined }

@@ -32,7 +32,7 @@ function setUp(level: 'debug' | 'info' = 'debug') {
     const all = parseMetrics(await metrics.registry.metrics())
     return all.filter((sample) => sample.name === PREFIX + name)
   }
-  /** The values of one metric, by one of its labels. */
+  /** The values of a metric, by one of its labels. */
   async function byLabel(name: string, label: string): Promise<Record<string, number>> {
     return Object.fromEntries(
       (await samples(name)).map((sample) => [sample.labels[label] ?? '', sample.value]),
@@ -69,8 +69,8 @@ const chunk = (overrides: Partial<ChunkApplied> = {}): ChunkApplied => ({
   ...overrides,
 })
 
-describe('a line of the log', () => {
-  test('is JSON with a time, a level in words and the service', () => {
+describe('a log line', () => {
+  test('is JSON with the time, the name of the level and the service', () => {
     const { telemetry, lines } = setUp()
     telemetry.stopped()
     expect(lines()).toEqual([
@@ -84,8 +84,8 @@ describe('a line of the log', () => {
   })
 })
 
-describe('before anything has happened', () => {
-  test('counters with a closed set of labels stand at 0, all of them', async () => {
+describe('before the first event', () => {
+  test('every counter with a closed set of labels is 0 for each label', async () => {
     const { byLabel } = setUp()
     const zero = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, 0]))
     expect(await byLabel('messages_total', 'result')).toEqual(zero(RECORD_RESULTS))
@@ -105,7 +105,7 @@ describe('before anything has happened', () => {
     'message_age_seconds_count',
     'batch_duration_seconds_count',
     'redis_write_duration_seconds_count',
-  ])('%s stands at 0', async (name) => {
+  ])('%s is 0', async (name) => {
     expect(await setUp().value(name)).toBe(0)
   })
 
@@ -120,11 +120,11 @@ describe('before anything has happened', () => {
     'consumer_lag_seconds',
     'lag_last_success_timestamp_seconds',
     'redis_up',
-  ])('%s is absent: it is not known', async (name) => {
+  ])('%s is absent, since its value is not known', async (name) => {
     expect(await setUp().samples(name)).toEqual([])
   })
 
-  test('build_info says what this is', async () => {
+  test('build_info has the version, the Node.js version and the role', async () => {
     expect(await setUp().samples('build_info')).toEqual([
       {
         name: 'cache_service_build_info',
@@ -135,8 +135,8 @@ describe('before anything has happened', () => {
   })
 })
 
-describe('a chunk that was applied', () => {
-  test('is counted by what became of its records, and measured', async () => {
+describe('an applied chunk', () => {
+  test('is measured, and its records are counted by result', async () => {
     const { telemetry, byLabel, value, samples } = setUp()
     telemetry.chunkApplied(chunk({ clockSkews: 2 }))
     telemetry.chunkApplied(
@@ -157,13 +157,13 @@ describe('a chunk that was applied', () => {
     expect(await value('last_applied_timestamp_seconds')).toBe(1_749_407_237)
   })
 
-  test('is aged from the records’ times to now', async () => {
+  test('counts the age of its records from their record times', async () => {
     const { telemetry, value } = setUp()
     telemetry.chunkApplied(chunk())
     expect(await value('message_age_seconds_sum')).toBe(1 + 2 + 3 + 4 + 5)
   })
 
-  test('has a line at debug, and none at info', () => {
+  test('is logged at level debug only', () => {
     const verbose = setUp('debug')
     verbose.telemetry.chunkApplied(chunk())
     expect(verbose.lines()).toMatchObject([
@@ -178,7 +178,7 @@ describe('a chunk that was applied', () => {
 describe('dead letters', () => {
   const deadLetter = { partition: 1, offset: '7', reason: 'not_json', detail: 'x' } as const
 
-  test('are counted when they have been sent, each by its reason', async () => {
+  test('are counted by reason once they have been sent', async () => {
     const { telemetry, byLabel } = setUp()
     telemetry.deadLetter(deadLetter)
     expect((await byLabel('dead_letters_total', 'reason'))['not_json']).toBe(0)
@@ -186,7 +186,7 @@ describe('dead letters', () => {
     expect(await byLabel('dead_letters_total', 'reason')).toMatchObject({ not_json: 2, bad_key: 1 })
   })
 
-  test('have three lines a second, and the next one says how many were held back', () => {
+  test('are limited to three lines a second, and the next line says how many were held back', () => {
     const { telemetry, take, world } = setUp()
     for (let i = 0; i < 100; i++) telemetry.deadLetter(deadLetter)
     expect(take()).toHaveLength(3)
@@ -204,14 +204,14 @@ describe('dead letters', () => {
     expect(second).not.toHaveProperty('linesHeldBack')
   })
 
-  test('for an exception of ours are errors, and none of them is held back', () => {
+  test('for an exception of our own code are all logged, as errors', () => {
     const { telemetry, lines } = setUp()
     for (let i = 0; i < 10; i++) telemetry.deadLetter({ ...deadLetter, reason: 'internal_error' })
     expect(lines()).toHaveLength(10)
     expect(lines()[0]).toMatchObject({ level: 'error', msg: expect.stringContaining('our own code') })
   })
 
-  test('that were too large are warned of', () => {
+  test('that were too large for the error topic are logged as warnings', () => {
     const { telemetry, lines } = setUp()
     telemetry.deadLetterShortened('7')
     expect(lines()).toMatchObject([{ level: 'warn', offset: '7' }])
@@ -219,7 +219,7 @@ describe('dead letters', () => {
 })
 
 describe('holding', () => {
-  test('for an outage is a warning, and counted', async () => {
+  test('because of an outage is logged as a warning and counted', async () => {
     const { telemetry, lines, byLabel, value } = setUp()
     telemetry.held(1, oom, 3)
     expect(lines()).toMatchObject([
@@ -229,19 +229,19 @@ describe('holding', () => {
     expect(await value('redis_up')).toBe(0)
   })
 
-  test('for a setting is an error that names it', () => {
+  test('because of a wrong setting is logged as an error that names the setting', () => {
     const { telemetry, lines } = setUp()
     telemetry.held(1, noPermission, 1)
     expect(lines()).toMatchObject([{ level: 'error', msg: expect.stringContaining('REDIS_USERNAME') }])
   })
 
-  test('for our own code is an error', () => {
+  test('because of our own code is logged as an error', () => {
     const { telemetry, lines } = setUp()
     telemetry.held(1, internalErrorsInARow(50), 1)
     expect(lines()).toMatchObject([{ level: 'error', msg: expect.stringContaining('release') }])
   })
 
-  test('has one line a second, but everything is counted', async () => {
+  test('is logged once a second, and counted each time', async () => {
     const { telemetry, lines, byLabel, world } = setUp()
     for (let i = 0; i < 20; i++) {
       telemetry.held(1, oom, i)
@@ -251,13 +251,13 @@ describe('holding', () => {
     expect((await byLabel('redis_errors_total', 'code'))['OOM']).toBe(20)
   })
 
-  test('that is Kafka’s says nothing about Redis', async () => {
+  test('because of Kafka leaves redis_up alone', async () => {
     const { telemetry, samples } = setUp()
-    telemetry.held(1, kafkaError(new Error('who knows')), 1)
+    telemetry.held(1, kafkaError(new Error('unknown')), 1)
     expect(await samples('redis_up')).toEqual([])
   })
 
-  test('that becomes a pause, and ends, says so', () => {
+  test('is logged when it becomes a pause and when it ends', () => {
     const { telemetry, lines } = setUp()
     telemetry.paused('redis OOM: full')
     telemetry.resumed(9_000)
@@ -269,7 +269,7 @@ describe('holding', () => {
 })
 
 describe('Redis', () => {
-  test('that fails is spoken of once a second, and counted each time', async () => {
+  test('failing repeatedly is logged once a second, and counted each time', async () => {
     const { telemetry, take, world, byLabel, value } = setUp()
     for (let i = 0; i < 5; i++) telemetry.redisFailed(oom)
     expect(take()).toMatchObject([{ level: 'warn', code: 'OOM' }])
@@ -280,7 +280,7 @@ describe('Redis', () => {
     expect(await value('redis_up')).toBe(0)
   })
 
-  test('that fails after it worked is always spoken of, and so is that it works again', async () => {
+  test('failing after it worked, and working again, are always logged', async () => {
     const { telemetry, take, value } = setUp()
     telemetry.redisWorks()
     expect(await value('redis_up')).toBe(1)
@@ -289,15 +289,15 @@ describe('Redis', () => {
       telemetry.redisWorks()
     }
     expect(take().map(({ msg }) => msg)).toEqual([
-      ...['Redis does not take writes', 'Redis takes writes again'],
-      ...['Redis does not take writes', 'Redis takes writes again'],
-      ...['Redis does not take writes', 'Redis takes writes again'],
+      ...['Redis does not accept writes', 'Redis accepts writes again'],
+      ...['Redis does not accept writes', 'Redis accepts writes again'],
+      ...['Redis does not accept writes', 'Redis accepts writes again'],
     ])
     telemetry.redisWorks()
     expect(take()).toEqual([])
   })
 
-  test('that refuses us is an error that names the setting', () => {
+  test('refusing the credentials is logged as an error that names the setting', () => {
     const { telemetry, lines } = setUp()
     telemetry.redisFailed(
       redisError(new Error('WRONGPASS invalid username-password pair or user is disabled.')),
@@ -305,7 +305,7 @@ describe('Redis', () => {
     expect(lines()).toMatchObject([{ level: 'error', msg: expect.stringContaining('REDIS_PASSWORD') }])
   })
 
-  test('connected again is a reconnect; connected first is not', async () => {
+  test('connecting again counts as a reconnect, connecting first does not', async () => {
     const { telemetry, lines, value } = setUp()
     telemetry.redisConnected('redis:6379/0')
     expect(await value('redis_reconnects_total')).toBe(0)
@@ -314,7 +314,7 @@ describe('Redis', () => {
     expect(lines().map(({ msg }) => msg)).toEqual(['connected to Redis', 'reconnected to Redis'])
   })
 
-  test('that may evict is warned of', () => {
+  test('with an eviction policy is logged as a warning', () => {
     const { telemetry, lines } = setUp()
     telemetry.unsafeEviction('allkeys-lru')
     expect(lines()).toMatchObject([
@@ -323,8 +323,8 @@ describe('Redis', () => {
   })
 })
 
-describe('a cache that was lost', () => {
-  test('is counted and warned of; that it is being rebuilt is known until it is', async () => {
+describe('a cache loss', () => {
+  test('is counted and logged as a warning, and its rebuild is a gauge and a log line', async () => {
     const { telemetry, lines, value } = setUp()
     telemetry.rebuilding(false)
     expect(await value('rebuild_in_progress')).toBe(0)
@@ -339,7 +339,7 @@ describe('a cache that was lost', () => {
     ])
   })
 
-  test('is not what an empty cache is called that is filled for the first time', async () => {
+  test('is not what the first fill of an empty cache counts as', async () => {
     const { telemetry, lines, value } = setUp()
     telemetry.firstFill(0, 100)
     expect(await value('cache_loss_total')).toBe(0)
@@ -348,17 +348,20 @@ describe('a cache that was lost', () => {
 })
 
 describe('the consumer', () => {
-  test('is in one state at a time, and a change of it is a line', async () => {
+  test('is in one state at a time, and each change of its state is logged once', async () => {
     const { telemetry, lines, byLabel } = setUp()
-    telemetry.consumerState('waiting')
-    telemetry.consumerState('joining')
-    telemetry.consumerState('joining')
-    const expected = Object.fromEntries(CONSUMER_STATES.map((name) => [name, name === 'joining' ? 1 : 0]))
+    telemetry.consumerState('waiting', 'joining')
+    telemetry.consumerState('joining', 'waiting', 'no broker')
+    telemetry.consumerState('waiting', 'waiting', 'no broker')
+    const expected = Object.fromEntries(CONSUMER_STATES.map((name) => [name, name === 'waiting' ? 1 : 0]))
     expect(await byLabel('consumer_state', 'state')).toEqual(expected)
-    expect(lines()).toMatchObject([{ to: 'waiting' }, { from: 'waiting', to: 'joining' }])
+    expect(lines()).toMatchObject([
+      { msg: 'consumer joining', from: 'waiting', to: 'joining' },
+      { msg: 'consumer waiting', from: 'joining', to: 'waiting', reason: 'no broker' },
+    ])
   })
 
-  test('that joined and left has partitions, and none', async () => {
+  test('has assigned partitions after it has joined, and none after it has left', async () => {
     const { telemetry, value } = setUp()
     telemetry.joined([0, 1, 5], 'member')
     expect(await value('assigned_partitions')).toBe(3)
@@ -367,7 +370,7 @@ describe('the consumer', () => {
     expect(await value('assigned_partitions')).toBe(0)
   })
 
-  test('that is rebuilt says why; what an operator must do is an error', async () => {
+  test('is restarted with its reason, as an error if an operator has to act', async () => {
     const { telemetry, lines, byLabel } = setUp()
     telemetry.consumerRestart('stalled', kafkaError(new Error('nothing fetched')), 99.6)
     const denied = Object.assign(new Error('no'), { type: 'TOPIC_AUTHORIZATION_FAILED' })
@@ -383,7 +386,7 @@ describe('the consumer', () => {
     ])
   })
 
-  test('that was out of range, or could not decompress, says so and counts', async () => {
+  test('logs and counts an offset out of range, and a batch that cannot be decompressed', async () => {
     const { telemetry, lines, value, byLabel } = setUp()
     telemetry.offsetOutOfRange()
     for (let i = 0; i < 5; i++) telemetry.decodeFailed('snappy', new Error('corrupt'))
@@ -394,7 +397,7 @@ describe('the consumer', () => {
 })
 
 describe('lag', () => {
-  test('is known for the partitions that were measured, and for no others', async () => {
+  test('has a series for each measured partition, and for no other', async () => {
     const { telemetry, byLabel, samples, value } = setUp()
     telemetry.lagMeasured(
       new Map([
@@ -418,29 +421,29 @@ describe('lag', () => {
 })
 
 describe('readiness', () => {
-  test('is a line when it changes, or why, but not for a reason in other words', () => {
+  test('is logged when it or the kind of its reasons changes, but not when only the details do', () => {
     const { log, lines } = createCollectedLog('debug')
     const telemetry = createProcessTelemetry(log)
     let reasons: string[] = []
     const checks = [() => reasons]
     telemetry.readiness(checks)
     telemetry.readiness(checks)
-    reasons = ['Redis has not taken a write: not tried yet']
+    reasons = ['Redis has not accepted a write: no attempt yet']
     telemetry.readiness(checks)
-    reasons = ['Redis has not taken a write: CONNECTION: Connection is closed.']
+    reasons = ['Redis has not accepted a write: CONNECTION: Connection is closed.']
     telemetry.readiness(checks)
     reasons = ['stopping']
     telemetry.readiness(checks)
     expect(lines()).toMatchObject([
       { msg: 'ready', ready: true, reasons: [] },
-      { msg: 'not ready', ready: false, reasons: ['Redis has not taken a write: not tried yet'] },
+      { msg: 'not ready', ready: false, reasons: ['Redis has not accepted a write: no attempt yet'] },
       { msg: 'not ready', ready: false, reasons: ['stopping'] },
     ])
   })
 })
 
-describe('other happenings', () => {
-  test('are lines, and counted where there is something to count', async () => {
+describe('other events', () => {
+  test('are logged, and counted where there is a metric', async () => {
     const { telemetry, lines, value } = setUp()
     telemetry.started({ version: '1.2.3' })
     telemetry.loopFailed('lag', new Error('no broker'))
@@ -449,7 +452,7 @@ describe('other happenings', () => {
     telemetry.progressOverwritten(1, 500, 3)
     telemetry.swept(4, 12.6)
     telemetry.devicesCounted(2)
-    telemetry.summary(1)
+    telemetry.summary({ lag: 1, devices: 2, state: 'waiting' })
     expect(lines().map(({ level }) => level)).toEqual([
       'info',
       'warn',
@@ -466,7 +469,7 @@ describe('other happenings', () => {
   })
 })
 
-test('no metric has a label that could be a device, a key or an error’s text', async () => {
+test('no metric has a label that could hold a device id, a key or the text of an error', async () => {
   const { metrics } = setUp()
   const text = await metrics.registry.metrics()
   const ours = parseMetrics(text).filter(({ name }) => name.startsWith(PREFIX))
@@ -493,7 +496,7 @@ test('every metric has a help text', async () => {
 })
 
 describe('a rate limit', () => {
-  test('lets so many pass in a second, and says how many it held back', () => {
+  test('passes its number a second, and returns how many it held back', () => {
     let nowMs = 5_000
     const { pass } = createRateLimit(2, () => nowMs)
     expect([pass(), pass(), pass(), pass()]).toEqual([0, 0, undefined, undefined])
@@ -507,7 +510,7 @@ describe('a rate limit', () => {
 })
 
 describe('the summary', () => {
-  test('tells what happened since the last one', () => {
+  test('covers what happened since the last one', () => {
     const { log, lines } = createCollectedLog()
     let nowMs = 0
     const summary = createSummary(log, () => nowMs)

@@ -25,7 +25,8 @@ export class ReplayHints {
     if (changed.size + deleted.size === 0) return
     try {
       // Without hints, a client that resumes at an older position must learn that events are missing.
-      if (this.#isIncomplete || !(await this.#appender.isHeard())) return await this.#appender.gap('missed')
+      if (this.#isIncomplete || !(await this.#appender.hasListeners()))
+        return await this.#appender.gap('missed')
       for (const [kind, ids] of [['changed', [...changed]] as const, ['deleted', [...deleted]] as const]) {
         for (let from = 0; from < ids.length; from += IDS_PER_HINT) {
           await this.#appender.hint(kind, ids.slice(from, from + IDS_PER_HINT), 0)

@@ -77,7 +77,7 @@ describe('with an API that requires tokens,', () => {
     })
     expect(await get('--token-file', writer)).toMatchObject({
       code: 5,
-      errors: expect.stringContaining('It needs the scope read.'),
+      errors: expect.stringContaining('The token needs the scope read.'),
     })
     const commands = [['list'], ['info'], ['watch'], ['lag'], ['batch', '--file', reader]]
     const refused = await Promise.all(commands.map((args) => runCliHere([...args, '--api', url])))
@@ -160,7 +160,7 @@ describe('when the API', () => {
     expect(await runCliHere(['list', '--api', proxy.url])).toMatchObject({
       code: 1,
       errors: expect.stringContaining(
-        'does not reply as the device cache API (the answer to api/devices is not what the API says): check --api',
+        "does not reply as the device cache API (Unexpected response to api/devices: it does not match the API's schema): check --api",
       ),
     })
     proxy.treat = () => ({ status: 404, body: 'Not found' })

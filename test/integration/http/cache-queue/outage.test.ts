@@ -21,7 +21,7 @@ async function openService(options: OwnRedisOptions = {}) {
   return { server, service }
 }
 
-test('without Redis everything is 503 at once, health says so, and it ends with the outage', async () => {
+test('without Redis the cache-queue service answers 503 immediately, and recovers with Redis', async () => {
   const { server, service } = await openService()
   expect(await service.get('/health')).toMatchObject({ status: 200 })
   await server.kill('SIGKILL')
@@ -59,7 +59,7 @@ test('without Redis everything is 503 at once, health says so, and it ends with 
   expect(await service.get('/api/cache/k')).toMatchObject({ status: 404 })
 })
 
-test('a Redis that hangs is unhealthy, and nobody waits for it for ever', async () => {
+test('the cache-queue service reports a Redis that hangs as unhealthy, and times out', async () => {
   const { server, service } = await openService()
   const { pid } = server
   if (pid === undefined) throw new Error('the server has no process')
@@ -73,7 +73,7 @@ test('a Redis that hangs is unhealthy, and nobody waits for it for ever', async 
   await eventually(async () => expect(await service.get('/health')).toMatchObject({ status: 200 }))
 })
 
-test('a Redis without memory refuses to store, and still answers', async () => {
+test('the cache-queue service refuses to store values when Redis is out of memory, but still reads', async () => {
   const { service } = await openService({ args: ['--maxmemory', '1', '--maxmemory-policy', 'noeviction'] })
   expect(await service.send('POST', '/api/cache/', { key: 'k', value: 1 })).toMatchObject({
     status: 503,

@@ -33,14 +33,14 @@ async function fill(): Promise<void> {
 }
 
 describe('health and statistics', () => {
-  test.for(['/health', '/health/'])('%s says that Redis answers', async (path) => {
+  test.for(['/health', '/health/'])('%s reports that Redis is connected', async (path) => {
     expect(await service.get(path)).toMatchObject({
       status: 200,
       body: { service: 'redis_service', status: 'healthy', port: 5011, redis: 'connected' },
     })
   })
 
-  test.for(['/stats', '/stats/'])('%s says what Redis says of itself', async (path) => {
+  test.for(['/stats', '/stats/'])('%s returns the statistics of Redis', async (path) => {
     await fill()
     const { status, body } = await service.get(path)
     expect(status).toBe(200)
@@ -60,7 +60,7 @@ describe('health and statistics', () => {
 })
 
 describe('a value', () => {
-  test.for(['/api/cache/', '/api/cache'])('is stored by POST %s, for as long as it says', async (path) => {
+  test.for(['/api/cache/', '/api/cache'])('is stored by POST %s for the given ttl', async (path) => {
     const stored = await service.send('POST', path, { key: 'user:1', value: { name: 'Ana' }, ttl: 60 })
     expect(stored).toMatchObject({
       status: 200,
@@ -73,16 +73,16 @@ describe('a value', () => {
     expect(body).toEqual({ key: 'user:1', value: { name: 'Ana' }, ttl: expect.any(Number) })
   })
 
-  test('lives for the default time unless it says otherwise, and for ever with null', async () => {
+  test('gets the default ttl without one, and never expires with null', async () => {
     const usual = await service.send('POST', '/api/cache/', { key: 'a', value: 1 })
     expect(usual.body).toEqual({ message: 'Valor guardado en cache', key: 'a', ttl: 3600 })
-    const forEver = await service.send('POST', '/api/cache/', { key: 'b', value: 1, ttl: null })
-    expect(forEver.body).toEqual({ message: 'Valor guardado en cache', key: 'b', ttl: null })
+    const permanent = await service.send('POST', '/api/cache/', { key: 'b', value: 1, ttl: null })
+    expect(permanent.body).toEqual({ message: 'Valor guardado en cache', key: 'b', ttl: null })
     expect(await service.get('/api/cache/b')).toMatchObject({ body: { key: 'b', value: 1, ttl: null } })
   })
 
   test.for([null, false, 0, '', 'texto', [1, 'dos', null], { a: { b: [] } }, 'ñ 🙂 "'])(
-    'comes back as it was: %j',
+    'is returned as it was stored: %j',
     async (value) => {
       expect(await service.send('POST', '/api/cache/', { key: 'k', value })).toMatchObject({ status: 200 })
       const { body } = await service.get('/api/cache/k')
@@ -90,14 +90,14 @@ describe('a value', () => {
     },
   )
 
-  test('that another service stored as text that is no JSON comes back as that text', async () => {
+  test('that another service stored as text other than JSON is returned as that text', async () => {
     await database.client.set('k', 'not "json" NaN')
     expect(await service.get('/api/cache/k')).toMatchObject({
       body: { key: 'k', value: 'not "json" NaN', ttl: null },
     })
   })
 
-  test('keeps the digits of its numbers, and names that mean something to JavaScript', async () => {
+  test('keeps all digits of its numbers, and names such as __proto__', async () => {
     await database.client.set('k', '{"n":12345678901234567890,"__proto__":1}')
     const reply = await fetch(`${service.url}/api/cache/k`)
     expect(reply.headers.get('content-type')).toContain('application/json')
@@ -106,7 +106,7 @@ describe('a value', () => {
     expect(await database.client.get('p')).toBe('{"__proto__":{"a":1}}')
   })
 
-  test('is deleted once', async () => {
+  test('can be deleted once', async () => {
     await database.client.set('k', '1')
     expect(await service.send('DELETE', '/api/cache/k')).toMatchObject({
       status: 200,
@@ -118,25 +118,25 @@ describe('a value', () => {
     })
   })
 
-  test('is deleted by clients that say application/json of a body that they do not send', async () => {
+  test('can be deleted by a client that sends Content-Type without a body', async () => {
     await database.client.set('k', '1')
     const headers = { 'content-type': 'application/json' }
     const reply = await fetch(`${service.url}/api/cache/k`, { method: 'DELETE', headers })
     expect(reply.status).toBe(200)
   })
 
-  test('that is absent is 404, and does not exist', async () => {
-    expect(await service.get('/api/cache/nobody')).toMatchObject({
+  test('that is absent is answered with 404, and does not exist', async () => {
+    expect(await service.get('/api/cache/absent')).toMatchObject({
       status: 404,
-      body: { error: 'Clave no encontrada', key: 'nobody' },
+      body: { error: 'Clave no encontrada', key: 'absent' },
     })
-    expect(await service.get('/api/cache/exists/nobody')).toMatchObject({
+    expect(await service.get('/api/cache/exists/absent')).toMatchObject({
       status: 200,
-      body: { key: 'nobody', exists: false },
+      body: { key: 'absent', exists: false },
     })
   })
 
-  test('of another type is 409, though it exists', async () => {
+  test('of another Redis type is answered with 409, although it exists', async () => {
     await database.client.rpush('list', '1')
     const { status, body } = await service.get('/api/cache/list')
     expect({ status, body }).toEqual({
@@ -157,14 +157,14 @@ describe('a value', () => {
     ['a?b#c', 'a%3Fb%23c'],
     ['exists/a', 'exists%2Fa'],
     ['exists', 'exists'],
-  ])('may have the key %s, written %s', async ([key = '', path = '']) => {
+  ])('can have the key %s, written as %s', async ([key = '', path = '']) => {
     await expectRoundTrip(key, path)
   })
 
   test.for([
     ['slashes', 'long/'.repeat(100) + 'x'],
-    ['no slash', 'x'.repeat(1024)],
-  ])('may have a long key with %s', async ([, key = '']) => {
+    ['no slashes', 'x'.repeat(1024)],
+  ])('can have a long key with %s', async ([, key = '']) => {
     await expectRoundTrip(key, key)
   })
 
@@ -180,9 +180,9 @@ describe('a value', () => {
   }
 })
 
-describe('many keys', () => {
+describe('keys', () => {
   test.for(['/api/cache/keys', '/api/cache/keys/'])(
-    '%s lists those that match, not the platform’s',
+    'that match are listed by %s, without platform keys',
     async (path) => {
       await fill()
       const some = await service.get(`${path}?pattern=user:*`)
@@ -197,7 +197,7 @@ describe('many keys', () => {
     },
   )
 
-  test('are listed up to ten thousand, and said to be more', async () => {
+  test('are listed up to ten thousand, with truncated=true if there are more', async () => {
     const many = Array.from({ length: 10_001 }, (_, i) => [`k:${i}`, '1']).flat()
     await database.client.mset(...many)
     const { body } = await service.get('/api/cache/keys?pattern=k:*')
@@ -208,7 +208,7 @@ describe('many keys', () => {
     expect(whole.body).not.toHaveProperty('truncated')
   })
 
-  test('are deleted by pattern, without the platform’s', async () => {
+  test('are deleted by pattern, except for platform keys', async () => {
     await fill()
     expect(await service.send('DELETE', '/api/cache/pattern/user:*')).toMatchObject({
       status: 200,
@@ -221,7 +221,7 @@ describe('many keys', () => {
   })
 
   test.for(['/api/cache/flush', '/api/cache/flush/'])(
-    'are all deleted by %s but for the platform’s',
+    'are all deleted by %s, except for platform keys',
     async (path) => {
       await fill()
       await database.client.set(Buffer.from([0xff, 0xfe]), 'a key that is not UTF-8')
@@ -233,7 +233,7 @@ describe('many keys', () => {
     },
   )
 
-  test('are not deleted by a flush that is not confirmed', async () => {
+  test('are not deleted by an unconfirmed flush', async () => {
     await fill()
     for (const body of [{}, { confirm: false }, { confirm: 'true' }, { confirm: 1 }, []]) {
       expect(await service.send('POST', '/api/cache/flush', body)).toMatchObject({
@@ -246,7 +246,7 @@ describe('many keys', () => {
 })
 
 describe('a platform key', () => {
-  test.for(protectedKeys)('is neither read, written nor deleted: %s', async (key) => {
+  test.for(protectedKeys)('can be neither read, written nor deleted: %s', async (key) => {
     await fill()
     const refused = { status: 403, body: { error: 'La clave está protegida' } }
     expect(await service.get(`/api/cache/${key}`)).toMatchObject(refused)
@@ -259,54 +259,57 @@ describe('a platform key', () => {
   })
 })
 
-describe('messages', () => {
-  test.for(['/api/queue/publish', '/api/queue/publish/'])('%s reach who listens', async (path) => {
-    const received: string[] = []
-    const subscriber = database.client.duplicate()
-    subscriber.on('message', (channel, message) => received.push(`${channel} ${message}`))
-    await subscriber.subscribe('inventarios_updates', 'a/b')
-    try {
-      expect(await service.send('POST', path, { message: { tipo: 'alta' } })).toMatchObject({
-        status: 200,
-        body: { message: 'Mensaje publicado', channel: 'inventarios_updates', subscribers: 1 },
-      })
-      await service.send('POST', path, { channel: 'a/b', message: 'texto' })
-      await service.send('POST', path, { channel: 'a/b', message: [1, null] })
-      await eventually(() =>
-        expect(received).toEqual(['inventarios_updates {"tipo":"alta"}', 'a/b texto', 'a/b [1,null]']),
-      )
-      const channels = await service.get('/api/queue/channels/?pattern=inventarios*')
-      expect(channels).toMatchObject({
-        status: 200,
-        body: {
-          pattern: 'inventarios*',
-          count: 1,
-          channels: [{ channel: 'inventarios_updates', subscribers: 1 }],
-        },
-      })
-      expect((await service.get('/api/queue/channels')).body).toMatchObject({
-        pattern: '*',
-        channels: expect.arrayContaining([{ channel: 'a/b', subscribers: 1 }]),
-      })
-      for (const written of ['a%2Fb', 'a/b', 'a/b/']) {
-        expect(await service.get(`/api/queue/subscribers/${written}`)).toMatchObject({
+describe('a message', () => {
+  test.for(['/api/queue/publish', '/api/queue/publish/'])(
+    'published by %s reaches the subscribers',
+    async (path) => {
+      const received: string[] = []
+      const subscriber = database.client.duplicate()
+      subscriber.on('message', (channel, message) => received.push(`${channel} ${message}`))
+      await subscriber.subscribe('inventarios_updates', 'a/b')
+      try {
+        expect(await service.send('POST', path, { message: { tipo: 'alta' } })).toMatchObject({
           status: 200,
-          body: { channel: 'a/b', subscribers: 1 },
+          body: { message: 'Mensaje publicado', channel: 'inventarios_updates', subscribers: 1 },
         })
+        await service.send('POST', path, { channel: 'a/b', message: 'texto' })
+        await service.send('POST', path, { channel: 'a/b', message: [1, null] })
+        await eventually(() =>
+          expect(received).toEqual(['inventarios_updates {"tipo":"alta"}', 'a/b texto', 'a/b [1,null]']),
+        )
+        const channels = await service.get('/api/queue/channels/?pattern=inventarios*')
+        expect(channels).toMatchObject({
+          status: 200,
+          body: {
+            pattern: 'inventarios*',
+            count: 1,
+            channels: [{ channel: 'inventarios_updates', subscribers: 1 }],
+          },
+        })
+        expect((await service.get('/api/queue/channels')).body).toMatchObject({
+          pattern: '*',
+          channels: expect.arrayContaining([{ channel: 'a/b', subscribers: 1 }]),
+        })
+        for (const written of ['a%2Fb', 'a/b', 'a/b/']) {
+          expect(await service.get(`/api/queue/subscribers/${written}`)).toMatchObject({
+            status: 200,
+            body: { channel: 'a/b', subscribers: 1 },
+          })
+        }
+      } finally {
+        subscriber.disconnect()
       }
-    } finally {
-      subscriber.disconnect()
-    }
-  })
+    },
+  )
 
-  test('to nobody are published all the same', async () => {
+  test('without subscribers is published anyway', async () => {
     expect(await service.send('POST', '/api/queue/publish', { channel: 'c', message: 1 })).toMatchObject({
       body: { message: 'Mensaje publicado', channel: 'c', subscribers: 0 },
     })
     expect((await service.get('/api/queue/subscribers/c')).body).toEqual({ channel: 'c', subscribers: 0 })
   })
 
-  test.for(['__keyspace@0__:devices', 'cache_service:x'])('are not published to %s', async (channel) => {
+  test.for(['__keyspace@0__:devices', 'cache_service:x'])('cannot be published to %s', async (channel) => {
     expect(await service.send('POST', '/api/queue/publish', { channel, message: 1 })).toMatchObject({
       status: 403,
       body: { error: 'El canal está protegido' },
@@ -314,7 +317,7 @@ describe('messages', () => {
   })
 })
 
-describe('a request that makes no sense', () => {
+describe('a bad request', () => {
   test.for<[string, unknown, RegExp]>([
     ['/api/cache/', {}, /key es obligatorio.*value es obligatorio/],
     ['/api/cache/', { key: 'k' }, /^value es obligatorio$/],
@@ -328,7 +331,7 @@ describe('a request that makes no sense', () => {
     ['/api/queue/publish', {}, /^message es obligatorio$/],
     ['/api/queue/publish', { channel: '', message: 1 }, /channel/],
     ['/api/queue/publish', { channel: 5, message: 1 }, /channel/],
-  ])('is 400, says why, and does nothing: POST %s %j', async ([path, body, error]) => {
+  ])('is answered with 400 and the reason, without effect: POST %s %j', async ([path, body, error]) => {
     const answer = await service.send('POST', path, body)
     expect(answer.body).toEqual({ error: expect.stringMatching(error) })
     expect(answer.status).toBe(400)
@@ -346,13 +349,16 @@ describe('a request that makes no sense', () => {
       400,
     ],
     ['a huge value', `{"key":"k","value":"${'x'.repeat(2_000_000)}"}`, 'application/json', 413],
-  ] as const)('has %s', async ([, text, contentType, status]) => {
-    const answer = await service.sendText('POST', '/api/cache/', text, contentType)
-    expect(answer.status).toBe(status)
-    expect(answer.body).toEqual({ error: expect.any(String) })
-    expect(answer.headers.get('content-type')).toContain('application/json')
-    expect(await database.client.dbsize()).toBe(0)
-  })
+  ] as const)(
+    'with %s is answered with its status, without effect',
+    async ([, text, contentType, status]) => {
+      const answer = await service.sendText('POST', '/api/cache/', text, contentType)
+      expect(answer.status).toBe(status)
+      expect(answer.body).toEqual({ error: expect.any(String) })
+      expect(answer.headers.get('content-type')).toContain('application/json')
+      expect(await database.client.dbsize()).toBe(0)
+    },
+  )
 
   test.for([
     ['GET', '/api/cache/keys?pattern=*a*b*c*'],
@@ -366,7 +372,7 @@ describe('a request that makes no sense', () => {
     ['GET', '/api/queue/subscribers/'],
     ['GET', '/api/cache/%ZZ'],
     ['GET', '/api/queue/subscribers/%ZZ'],
-  ])('is 400: %s %s', async ([method = '', path = '']) => {
+  ])('is answered with 400: %s %s', async ([method = '', path = '']) => {
     await database.client.set('k', '1')
     const answer = await service.send(method, path)
     expect(answer.body).toEqual({ error: expect.any(String) })
@@ -374,7 +380,7 @@ describe('a request that makes no sense', () => {
     expect(await database.client.exists('k')).toBe(1)
   })
 
-  test('names a key or a pattern that is too long', async () => {
+  test('with a key or pattern that is too long is answered with the limit', async () => {
     const key = 'x'.repeat(1025)
     const error = expect.stringContaining('como máximo 1024 caracteres')
     expect(await service.send('POST', '/api/cache/', { key, value: 1 })).toMatchObject({
@@ -388,7 +394,7 @@ describe('a request that makes no sense', () => {
     })
   })
 
-  test('by a name that is not ours is refused in the same shape, but for its health', async () => {
+  test('with an unknown Host header is refused in the same shape, except on /health', async () => {
     const { port } = new URL(service.url)
     const statusOf = (path: string) =>
       new Promise<[number | undefined, string]>((resolve, reject) => {
@@ -403,7 +409,7 @@ describe('a request that makes no sense', () => {
     expect((await statusOf('/health'))[0]).toBe(200)
   })
 
-  test('with another method is 405 and names those that there are', async () => {
+  test('with another method is answered with 405 and the allowed methods', async () => {
     const answer = await service.send('PUT', '/api/cache/k', { value: 1 })
     expect(answer).toMatchObject({ status: 405, body: { error: 'Método no permitido' } })
     expect(answer.headers.get('allow')).toBe('GET, HEAD, DELETE')

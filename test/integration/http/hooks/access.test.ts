@@ -28,7 +28,7 @@ function entry(name: string, token: string, scopes: readonly string[], expires?:
   return { name, sha256, scopes, ...(expires !== undefined && { expires }) }
 }
 
-/** As a mounted secret is replaced: at once. */
+/** Atomically, as a mounted secret is replaced. */
 async function writeTokens(path: string, entries: readonly object[] | string): Promise<void> {
   await writeFile(`${path}.new`, typeof entries === 'string' ? entries : JSON.stringify(entries))
   await rename(`${path}.new`, path)
@@ -43,7 +43,7 @@ async function startedApi(env: Record<string, string>) {
 const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } })
 
 describe('API_AUTH=token', () => {
-  test('asks for a token of the right scope, everywhere but at probes, page and document', async () => {
+  test('requires a token with the right scope on every route except probes, the page and the API documents', async () => {
     const path = join(folder, 'scopes.json')
     const [reading, writing, admin, expired] = [newToken(), newToken(), newToken(), newToken()]
     await writeTokens(path, [
@@ -56,10 +56,10 @@ describe('API_AUTH=token', () => {
     const api = await describedApi(running.url)
     const status = async (route: string, init: RequestInit = {}) => (await api.ask(route, init)).status
 
-    for (const open of ['/livez', '/readyz', '/openapi.json', '/docs', '/', '/health']) {
-      expect([open, (await fetch(running.url + open)).status]).toEqual([open, 200])
+    for (const route of ['/livez', '/readyz', '/openapi.json', '/docs', '/', '/health']) {
+      expect([route, (await fetch(running.url + route)).status]).toEqual([route, 200])
     }
-    for (const asked of [
+    for (const route of [
       '/api/devices',
       '/api/devices/x',
       '/api/state',
@@ -67,7 +67,7 @@ describe('API_AUTH=token', () => {
       '/api/cache/x',
       '/stats',
     ]) {
-      expect([asked, await status(asked)]).toEqual([asked, 401])
+      expect([route, await status(route)]).toEqual([route, 401])
     }
     const missing = await api.ask('/api/devices')
     expect(missing.json).toMatchObject({ type: 'unauthorized', status: 401 })
@@ -100,7 +100,7 @@ describe('API_AUTH=token', () => {
     for (const token of [reading, writing, admin, expired]) expect(log).not.toContain(token)
   })
 
-  test('any Host will do', async () => {
+  test('accepts any Host header', async () => {
     const path = join(folder, 'host.json')
     const token = newToken()
     await writeTokens(path, [entry('a', token, ['read'])])
@@ -109,7 +109,7 @@ describe('API_AUTH=token', () => {
     expect((await rawHttp(url, `${head}\r\n\r\n`)).status).toBe(200)
   })
 
-  test('reads the file again when it changes, and keeps to the tokens it has when it is broken', async () => {
+  test('reloads the token file when it changes, and keeps the previous tokens while it is invalid', async () => {
     const path = join(folder, 'changing.json')
     const [first, second] = [newToken(), newToken()]
     await writeTokens(path, [entry('a', first, ['read'])])
@@ -119,7 +119,8 @@ describe('API_AUTH=token', () => {
     await writeTokens(path, [entry('b', second, ['read'])])
     await eventually(async () => expect([await status(first), await status(second)]).toEqual([401, 200]))
     await writeTokens(path, 'not JSON')
-    await eventually(() => expect(lines().some(({ msg }) => msg.includes('tokens of before'))).toBe(true))
+    const message = 'keeping the previously loaded tokens'
+    await eventually(() => expect(lines().some(({ msg }) => msg.includes(message))).toBe(true))
     expect(await status(second)).toBe(200)
     await writeTokens(path, [entry('a', first, ['read'])])
     await eventually(async () => expect([await status(first), await status(second)]).toEqual([200, 401]))
@@ -127,7 +128,7 @@ describe('API_AUTH=token', () => {
 
   test.each([
     ['is missing', undefined],
-    ['is no list of tokens', '{}'],
+    ['is not a list of tokens', '{}'],
     ['is empty', ''],
   ])('refuses to start when the file %s, and names the setting', async (_, text) => {
     const path = join(folder, 'bad.json')
@@ -142,7 +143,7 @@ describe('API_AUTH=token', () => {
 })
 
 describe('without API_AUTH', () => {
-  test('the api does not start where others can reach it, and names the setting', async () => {
+  test('the api refuses to start on an address that others can reach, and names the setting', async () => {
     const starting = startApi({ REDIS_URL: database.url, API_HOST: '0.0.0.0' })
     await expect(starting).rejects.toMatchObject({
       name: 'OperatorError',
@@ -150,15 +151,15 @@ describe('without API_AUTH', () => {
     })
   })
 
-  test('it does on a loopback address, and where somebody has said off', async () => {
+  test('the api starts on a loopback address; with API_AUTH=off, it starts on any address', async () => {
     expect((await fetch(`${(await startedApi({})).url}/api/devices`)).status).toBe(200)
     const open = await startedApi({ API_HOST: '0.0.0.0', API_AUTH: 'off' })
     expect((await fetch(`${open.url}/api/devices`)).status).toBe(200)
   })
 })
 
-describe('while nobody is asked for a token', () => {
-  test('the API answers to its own names alone; probes to any', async () => {
+describe('without tokens', () => {
+  test('the api accepts only allowed Host headers, except for probes', async () => {
     const { url } = await startedApi({ API_ALLOWED_HOSTS: 'cache_service,Cache.Example.org' })
     const statusOf = async (host: string, path = '/api/devices') => {
       const reply = await rawHttp(url, `GET ${path} HTTP/1.1\r\nconnection: close\r\nhost: ${host}\r\n\r\n`)
@@ -188,8 +189,8 @@ describe('while nobody is asked for a token', () => {
   })
 })
 
-describe('browsers', () => {
-  test('are told to run nothing of others, guess nothing and keep nothing', async () => {
+describe('a browser', () => {
+  test('is told to run only our scripts, not to sniff content types, and not to send referrers', async () => {
     const { url } = await startedApi({})
     for (const path of ['/api/devices', '/nowhere', '/']) {
       const { headers } = await fetch(url + path)
@@ -202,7 +203,7 @@ describe('browsers', () => {
     }
   })
 
-  test('of other origins may call where API_CORS_ORIGINS names them, without a token for the preflight', async () => {
+  test('may call from the origins in API_CORS_ORIGINS, without a token for the preflight', async () => {
     const path = join(folder, 'cors.json')
     await writeTokens(path, [entry('a', newToken(), ['read'])])
     const { url } = await startedApi({

@@ -34,7 +34,7 @@ beforeEach(async () => {
 
 function idOf(text: string): DeviceId {
   const id = parseDeviceId(text)
-  if (id === undefined) throw new Error(`${text} is no device id`)
+  if (id === undefined) throw new Error(`${text} is not a device id`)
   return id
 }
 
@@ -50,7 +50,7 @@ async function getDevice(id: string, query = '', init: RequestInit = {}) {
 }
 
 describe('GET /api/devices/{id}', () => {
-  test('gives the real types back', async () => {
+  test('returns the fields with their original types', async () => {
     const fields = {
       datatype_id: '7',
       datatype_name: 'Temperature',
@@ -74,7 +74,7 @@ describe('GET /api/devices/{id}', () => {
     })
   })
 
-  test('gives null for what the hash lacks, and for a ttl that there is none', async () => {
+  test('returns null for absent fields and for the ttl of a device that never expires', async () => {
     await database.client.hset(deviceKey(idOf('d')), { persist: 'false' })
     expect((await getDevice('d')).json).toEqual({
       device_id: 'd',
@@ -101,7 +101,7 @@ describe('GET /api/devices/{id}', () => {
     'x'.repeat(256),
     '🌡'.repeat(64),
     '%'.repeat(256),
-  ])('finds the id %j, whatever it contains', async (id) => {
+  ])('finds, looks up and deletes the id %j', async (id) => {
     await store(id)
     const { json, status } = await getDevice(id)
     expect(status).toBe(200)
@@ -113,17 +113,22 @@ describe('GET /api/devices/{id}', () => {
     expect((await getDevice(id)).status).toBe(404)
   })
 
-  test('says 404 of an unknown device, and 400 of an id that no device can have', async () => {
+  test('answers 404 for an unknown device, and 400 for an invalid id', async () => {
     const unknown = await getDevice('d')
     expect(unknown.status).toBe(404)
-    expect(unknown.json).toEqual({ type: 'not_found', title: 'No such device', status: 404 })
+    expect(unknown.json).toEqual({
+      type: 'not_found',
+      title: 'Not found',
+      status: 404,
+      detail: 'There is no such device.',
+    })
     for (const id of ['x'.repeat(257), '🌡'.repeat(65), 'a\u0007b', 'a\nb']) {
       const { json, status } = await getDevice(id)
       expect([id, status, json]).toEqual([id, 400, expect.objectContaining({ type: 'invalid_request' })])
     }
   })
 
-  test('says 304 while the hash is the same, whatever its ttl, and 200 when it has changed', async () => {
+  test('answers 304 while the hash is the same, regardless of its ttl, and 200 once it has changed', async () => {
     await store('d', {}, 90_000)
     const etag = (await getDevice('d')).headers.get('etag') ?? ''
     expect(etag).toMatch(/^W\/".+"$/)
@@ -139,7 +144,7 @@ describe('GET /api/devices/{id}', () => {
     expect(changed.headers.get('etag')).not.toBe(etag)
   })
 
-  test('answers HEAD as GET, without the body', async () => {
+  test('answers HEAD like GET, without the body', async () => {
     await store('d')
     const get = await getDevice('d')
     const head = await getDevice('d', '', { method: 'HEAD' })
@@ -150,7 +155,7 @@ describe('GET /api/devices/{id}', () => {
     expect((await getDevice('e', '', { method: 'HEAD' })).status).toBe(404)
   })
 
-  test('gives only the fields that are asked for, and always the id', async () => {
+  test('returns only the requested fields, and always the id', async () => {
     await store('d', { datatype_unit: '°C', battery: '1' })
     const url = `${running.url}/api/devices/d?fields=`
     expect(await (await fetch(`${url}datatype_unit,ttl`)).json()).toEqual({
@@ -169,7 +174,7 @@ describe('GET /api/devices/{id}', () => {
     }
   })
 
-  test('says of a damaged hash that it is damaged, without quoting it', async () => {
+  test('answers corrupt_device for a corrupt hash, without quoting it', async () => {
     await store('broken', { persist: 'maybe secret' })
     await database.client.set(deviceKey(idOf('string')), 'secret')
     for (const id of ['broken', 'string']) {
@@ -179,7 +184,7 @@ describe('GET /api/devices/{id}', () => {
     }
   })
 
-  test('renders as core/device-view.ts does, whatever is in the hash', async () => {
+  test('renders any hash exactly like core/devices/device-view.ts', async () => {
     const reader = createDeviceReader(database.client)
     const word = fc.oneof(
       fc.string({ unit: 'binary', maxLength: 12 }),
@@ -235,7 +240,7 @@ function parsed(reading: { kind: string; json?: string }): unknown {
 }
 
 describe('GET /api/devices/{id}/hash', () => {
-  test('gives the hash as Redis holds it, damaged or not', async () => {
+  test('returns the hash as Redis holds it, corrupt or not', async () => {
     const fields = { datatype_unit: '["°C", "%"]', persist: '{', extra: '' }
     await store('a/b:c', fields)
     const { json, status } = await api.ask(`/api/devices/${encodeURIComponent('a/b:c')}/hash`)
@@ -243,13 +248,13 @@ describe('GET /api/devices/{id}/hash', () => {
     expect(json).toEqual({ ...fields, last_updated: NEWEST })
   })
 
-  test('says what there is instead of a hash', async () => {
+  test('answers corrupt_device for a key of another type, and 404 for no key', async () => {
     await database.client.set('device:text:metadata', 'no hash')
     expect(await api.ask('/api/devices/text/hash')).toMatchObject({
       status: 500,
       json: { type: 'corrupt_device' },
     })
-    expect(await api.ask('/api/devices/nobody/hash')).toMatchObject({
+    expect(await api.ask('/api/devices/absent/hash')).toMatchObject({
       status: 404,
       json: { type: 'not_found' },
     })
@@ -257,7 +262,7 @@ describe('GET /api/devices/{id}/hash', () => {
 })
 
 describe('POST /api/devices/lookup', () => {
-  test('sorts what it is asked for, each id once', async () => {
+  test('sorts each distinct id into found, missing or errors', async () => {
     await store('a', { datatype_name: 'A' })
     await store('b', { persist: 'broken' })
     const { json, status } = await api.ask(
@@ -277,7 +282,7 @@ describe('POST /api/devices/lookup', () => {
     })
   })
 
-  test('looks a thousand ids up, the longest ones, and refuses more', async () => {
+  test('looks up a thousand ids of maximum length, and refuses more', async () => {
     const ids = Array.from({ length: 1000 }, (_, i) => `${'°'.repeat(126)}${String(i).padStart(4, '0')}`)
     await Promise.all(ids.slice(0, 600).map((id) => store(id)))
     const { json, status } = await api.ask('/api/devices/lookup', postJson({ ids }))
@@ -287,7 +292,7 @@ describe('POST /api/devices/lookup', () => {
     expect([more.status, more.json]).toEqual([400, expect.objectContaining({ type: 'invalid_request' })])
   })
 
-  test('asks Redis in one go: scripts of one pipeline, nothing else', async () => {
+  test('reads from Redis by scripts in one pipeline and nothing else', async () => {
     const server = await startOwnRedis()
     onTestFinished(() => server.stop())
     const alone = await startApi({ REDIS_URL: server.url })
@@ -304,9 +309,9 @@ describe('POST /api/devices/lookup', () => {
   })
 
   test.each([
-    ['no list', { ids: 'a' }],
+    ['ids that are not a list', { ids: 'a' }],
     ['no ids', {}],
-    ['a number among them', { ids: ['a', 1] }],
+    ['a number among the ids', { ids: ['a', 1] }],
     ['null', null],
   ])('refuses %s', async (_, body) => {
     const { json, status } = await api.ask('/api/devices/lookup', postJson(body))
@@ -346,7 +351,7 @@ describe('GET /api/devices', () => {
       if (page.next_cursor === null) return { ids, sizes }
       cursor = `&cursor=${encodeURIComponent(page.next_cursor)}`
     }
-    throw new Error('it never ends')
+    throw new Error('the pages never end')
   }
 
   async function storeMany(count: number): Promise<string[]> {
@@ -367,7 +372,7 @@ describe('GET /api/devices', () => {
     [2000, 3],
     [2000, 100],
     [2000, 1000],
-  ])('gives each of %i devices once, in pages of at most %i', async (count, limit) => {
+  ])('lists each of %i devices once, in pages of at most %i', async (count, limit) => {
     const expected = await storeMany(count)
     const { ids, sizes } = await allPages(`limit=${limit}`)
     expect(Math.max(...sizes)).toBeLessThanOrEqual(limit)
@@ -375,14 +380,14 @@ describe('GET /api/devices', () => {
     expect(ids).toHaveLength(count)
   })
 
-  test('gives each device once, too, when the size of the pages changes on the way', async () => {
+  test('lists each device once even if the page size changes on the way', async () => {
     const expected = await storeMany(2000)
     const { ids } = await allPages('', [1, 50, 2, 7, 300])
     expect(new Set(ids)).toEqual(new Set(expected))
     expect(ids).toHaveLength(expected.length)
   })
 
-  test('gives those whose id begins with what is asked for, literally', async () => {
+  test('matches id prefixes literally', async () => {
     for (const id of ['a*b', 'a*c', 'axb', 'a[1]', 'a?', 'a\\', '°a', 'b']) await store(id)
     const idsOf = async (match: string) =>
       (await allPages(`limit=2&match=${encodeURIComponent(match)}`)).ids.sort()
@@ -391,11 +396,11 @@ describe('GET /api/devices', () => {
     expect(await idsOf('a?')).toEqual(['a?'])
     expect(await idsOf('a\\')).toEqual(['a\\'])
     expect(await idsOf('°')).toEqual(['°a'])
-    expect(await idsOf('nobody')).toEqual([])
+    expect(await idsOf('absent')).toEqual([])
     expect(await idsOf('')).toHaveLength(8)
   })
 
-  test('finds the one of many whose id begins so, in few pages', async () => {
+  test('finds the one matching device among many ids in few pages', async () => {
     const pipeline = database.client.pipeline()
     for (let i = 0; i < 30_000; i++) pipeline.sadd('devices', `d:${i}`)
     await pipeline.exec()
@@ -405,7 +410,7 @@ describe('GET /api/devices', () => {
     expect(sizes.length).toBeLessThan(6)
   })
 
-  test('leaves out expired devices, and names damaged ones', async () => {
+  test('omits expired devices and reports corrupt ones', async () => {
     await store('good')
     await store('broken', { persist: '{' })
     await database.client.sadd('devices', 'expired', 'x'.repeat(300))
@@ -442,8 +447,8 @@ describe('DELETE /api/devices/{id}', () => {
   })
 })
 
-describe('while a worker says that it is filling the cache', () => {
-  test('a hit is a hit, and a miss is not known yet', async () => {
+describe('while a worker reports a rebuild', () => {
+  test('a present device is found, and a missing one is answered with 503 cache_rebuilding', async () => {
     const reporter = createWorkerReporter(database.client, 'w1', () => Date.now())
     const report = {
       ...{ id: 'w1', version: '1', started_at: NEWEST, reported_at: NEWEST, state: 'consuming', ready: true },
@@ -476,11 +481,11 @@ describe('while a worker says that it is filling the cache', () => {
   })
 })
 
-test('lookups are counted by what there was, requests by their route, and no id is a label', async () => {
+test('metrics count lookups by result and requests by route, and no label is an id', async () => {
   await store('counted')
   const before = await running.metric('cache_lookups_total', { result: 'found' })
   await getDevice('counted')
-  await api.ask('/api/devices/lookup', postJson({ ids: ['counted', 'nobody', ''] }))
+  await api.ask('/api/devices/lookup', postJson({ ids: ['counted', 'absent', ''] }))
   expect(await running.metric('cache_lookups_total', { result: 'found' })).toBe((before ?? 0) + 2)
   const labels = { method: 'GET', route: '/api/devices/:id', status: '200' }
   expect(await running.metric('http_requests_total', labels)).toBeGreaterThan(0)

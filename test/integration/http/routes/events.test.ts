@@ -23,7 +23,7 @@ beforeEach(async () => {
 })
 
 describe('GET /api/events', () => {
-  test('sends updates and hints as they come, each with an id, and who gets them first a ping', async () => {
+  test('sends a ping first, then updates and hints as they occur, each with an id', async () => {
     const api = await startApi()
     const client = await follow(api)
     expect(client.headers.get('content-type')).toBe('text/event-stream')
@@ -41,7 +41,7 @@ describe('GET /api/events', () => {
     expect(api.counts.sent).toBe(3)
   })
 
-  test('sends only what the client asked for', async () => {
+  test('sends only the events that pass the filter', async () => {
     const api = await startApi()
     const devices = await follow(api, '?events=device')
     const one = await follow(api, '?device=b&device=z')
@@ -59,7 +59,7 @@ describe('GET /api/events', () => {
     expect(types.news().map(valueOf)).toEqual([1, 3])
   })
 
-  test('a gap is a reset, for those who follow that stream', async () => {
+  test('sends a reset for a gap, to the followers of that stream only', async () => {
     const api = await startApi()
     const updates = await follow(api, '?events=update')
     const devices = await follow(api, '?events=device')
@@ -71,7 +71,7 @@ describe('GET /api/events', () => {
     expect((await devices.waitForNews(1)).map(({ event }) => event)).toEqual(['device'])
   })
 
-  test('resumes by Last-Event-ID or last_event_id at another api, each event once and in order', async () => {
+  test('resumes after Last-Event-ID or last_event_id on another api, with each event once and in order', async () => {
     const [first, second] = [await startApi(), await startApi()]
     const client = await follow(first)
     for (let n = 0; n < 10; n++) await appendUpdate('inventory', n)
@@ -93,7 +93,7 @@ describe('GET /api/events', () => {
     }
   })
 
-  test('a client that reconnects again and again between two apis gets each update once and in order', async () => {
+  test('sends each update once and in order to a client that keeps reconnecting to alternating apis', async () => {
     const apis = [await startApi(), await startApi()]
     const got: (number | undefined)[] = []
     let appended = 0
@@ -121,7 +121,7 @@ describe('GET /api/events', () => {
     expect(got).toEqual(Array.from({ length: 600 }, (_, n) => n))
   })
 
-  test('says reset when the place is gone, and goes on from there', async () => {
+  test('sends a reset when the position is no longer in the stream, and continues from the end', async () => {
     const api = await startApi()
     await appendUpdate('inventory', 0)
     const before = await follow(api)
@@ -134,13 +134,13 @@ describe('GET /api/events', () => {
     const news = await client.waitForNews(2)
     expect(news[0]).toMatchObject({ event: 'reset', data: { streams: ['update', 'device'] } })
     expect(valueOf(news[1])).toBe(300)
-    // Who does not follow that stream has lost nothing.
+    // A client that does not follow the trimmed stream has missed nothing.
     const devices = await follow(api, '?events=device', place)
     expect(devices.news()).toEqual([])
   })
 
   test.each(['yesterday', '1-1', '1-1.1-1', '9999999999999-0.0-0', '0-0.0-0x'])(
-    'says reset for %s, which is no place in the streams',
+    'sends a reset for %s, which is not a position in the streams',
     async (place) => {
       const api = await startApi()
       await appendUpdate('inventory', 0)
@@ -151,7 +151,7 @@ describe('GET /api/events', () => {
     },
   )
 
-  test('a filtered client keeps its place by pings', async () => {
+  test('keeps the position of a filtered client current by pings', async () => {
     const api = await startApi({ pingIntervalMs: 100 })
     const quiet = await follow(api, '?events=update&update_type=rare')
     for (let n = 0; n < 50; n++) await appendUpdate('often', n)
@@ -166,7 +166,7 @@ describe('GET /api/events', () => {
     expect((await resumed.waitForNews(1)).map(valueOf)).toEqual([1])
   })
 
-  test('drops a client that does not read, with bounded memory, and not the others', async () => {
+  test('drops only a client that does not read, and bounds its memory', async () => {
     const api = await startApi({ maxBufferedBytes: 64 * 1024 })
     const good = await follow(api)
     const { hostname, port } = new URL(api.url)
@@ -188,7 +188,7 @@ describe('GET /api/events', () => {
     expect(api.counts.clients).toBe(1)
   })
 
-  test('refuses one client too many, and takes it when another has gone', async () => {
+  test('refuses clients beyond the limit, and accepts one when another has left', async () => {
     const api = await startApi({ maxClients: 2 })
     const first = await follow(api)
     await follow(api)
@@ -203,21 +203,21 @@ describe('GET /api/events', () => {
     })
   })
 
-  test('refuses a filter that it does not know, and HEAD', async () => {
+  test('refuses an unknown filter, and HEAD', async () => {
     const api = await startApi()
     expect((await fetch(`${api.url}/api/events?events=update,other`)).status).toBe(400)
     expect((await fetch(`${api.url}/api/events`, { method: 'HEAD' })).status).toBe(404)
     expect(api.counts.clients).toBe(0)
   })
 
-  test('ends the streams when the server closes, at once', async () => {
+  test('closes the streams immediately when the server closes', async () => {
     const api = await startEventApi(database.url)
     const client = await openSse(`${api.url}/api/events`)
     await api.stop()
     await eventually(() => expect(client.isEnded).toBe(true))
   })
 
-  test('says that somebody listens only while a client follows devices', async () => {
+  test('announces a listener only while a client follows devices', async () => {
     const api = await startApi()
     await follow(api, '?events=update')
     expect(await database.client.exists(LISTENING_KEY)).toBe(0)
@@ -225,7 +225,7 @@ describe('GET /api/events', () => {
     await eventually(async () => expect(await database.client.pttl(LISTENING_KEY)).toBeGreaterThan(0))
   })
 
-  test('a thousand idle clients cost little, and each gets the next update', async () => {
+  test('serves a thousand idle clients with little memory, and sends each the next update', async () => {
     const api = await startApi()
     const heapBefore = process.memoryUsage().heapUsed
     const clients: SseClient[] = []
@@ -238,13 +238,13 @@ describe('GET /api/events', () => {
     await appendUpdate('inventory', 1)
     await eventually(() => expect(clients.every((client) => client.news().length === 1)).toBe(true))
     expect(api.counts.sent).toBe(1_000)
-    // The clients of the test included.
+    // This includes the clients of the test.
     expect((process.memoryUsage().heapUsed - heapBefore) / 1_000).toBeLessThan(200_000)
   })
 })
 
 describe('GET /api/state', () => {
-  test('shows the values, and the place in the events from which everything newer follows', async () => {
+  test('returns the values, and an event id after which all newer events follow', async () => {
     const api = await startApi({}, ['older', 'absent', 'text', 'hash'])
     await database.client.sadd(UPDATE_TYPES_KEY, 'inventory', 'deleted')
     await database.client.mset({
@@ -266,7 +266,7 @@ describe('GET /api/state', () => {
     expect((await client.waitForNews(1)).map(valueOf)).toEqual([2])
   })
 
-  test('shows one value, and is honest about an unknown type', async () => {
+  test('returns one value, and 404 for an unknown type', async () => {
     const api = await startApi({}, ['older'])
     await database.client.sadd(UPDATE_TYPES_KEY, 'a/ü:1')
     await database.client.set('a/ü:1', '{"values":[1]}')

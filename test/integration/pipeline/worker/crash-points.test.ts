@@ -9,6 +9,7 @@ import type { PartitionOffsets } from '../../../../cache-service/kafka/partition
 import { createChunkApplier } from '../../../../cache-service/pipeline/worker/chunk-applier.ts'
 import { LagMeter } from '../../../../cache-service/pipeline/worker/lag-meter.ts'
 import { ProgressGuard } from '../../../../cache-service/pipeline/worker/progress-guard.ts'
+import { WorkerFigures } from '../../../../cache-service/pipeline/worker/worker-figures.ts'
 import { createDeviceIndex, type DeviceIndex } from '../../../../cache-service/redis/devices/device-index.ts'
 import {
   createDeviceWriter,
@@ -35,8 +36,8 @@ import { createCollectedLog } from '../../../support/collected-log.ts'
 import { readEverything } from '../../../support/servers/redis-connection.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
-// The worker's own pipeline on a real Redis, but that it dies at a step: no port does anything from then on.
-// Another one takes over from an offset that had been committed. A repeat is possible, a hole never.
+// The worker's own pipeline on a real Redis, except that it dies at some step: from then on nothing is written.
+// Another worker takes over from an offset that was committed before. A repeat is possible, a hole never.
 
 const NOW_MS = Date.now()
 const TOPIC = 'iot_validated_data'
@@ -55,7 +56,7 @@ const telemetry = createWorkerTelemetry(createCollectedLog('info').log, metrics,
 
 class Crash extends Error {}
 
-/** Burns a step at a time; when it is used up, nothing happens any more. */
+/** Burns one step at a time; once it is used up, nothing happens any more. */
 class Fuse {
   #left: number
 
@@ -63,7 +64,7 @@ class Fuse {
     this.#left = steps
   }
 
-  /** How many of the next steps may still be taken. */
+  /** How many of these steps may still be taken. */
   allow(steps: number): number {
     const allowed = Math.min(steps, Math.max(0, this.#left))
     this.#left = allowed < steps ? 0 : this.#left - steps
@@ -127,7 +128,7 @@ function mortalStore(store: ProgressStore, fuse: Fuse): ProgressStore {
 function mortalDeadLetters(sent: DeadLetter[], fuse: Fuse): DeadLetterProducer {
   return {
     async send(deadLetters) {
-      // One after the other: it may have sent some of them.
+      // One after the other, since a real producer may have sent some of them.
       for (const deadLetter of deadLetters) {
         fuse.burn()
         sent.push(deadLetter)
@@ -139,7 +140,7 @@ function mortalDeadLetters(sent: DeadLetter[], fuse: Fuse): DeadLetterProducer {
 
 type Life = { readonly from: number; readonly lengths: readonly number[]; readonly steps: number }
 
-/** From the committed offset on; resolves with the offset up to which everything was resolved. */
+/** One worker, from the committed offset on. Returns the offset up to which it has resolved records. */
 async function live(records: readonly SourceRecord[], { from, lengths, steps }: Life, sent: DeadLetter[]) {
   const fuse = new Fuse(steps)
   const offsets: PartitionOffsets = {
@@ -151,6 +152,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
     mortalStore(createProgressStore(redis, progressKey('group')), fuse),
     offsets,
     telemetry,
+    () => undefined,
   )
   guard.assigned([0])
   const apply = createChunkApplier({
@@ -163,6 +165,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
     guard,
     lag: new LagMeter(() => NOW_MS),
     hints: { note: () => undefined },
+    figures: new WorkerFigures(TOPIC, () => NOW_MS),
     telemetry,
     now: () => NOW_MS,
   })
@@ -184,7 +187,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
 
 const ofOneLife = (lengths: readonly number[]): Life => ({ from: 0, lengths, steps: Infinity })
 
-/** In the order of their record times, as one producer of a partition writes them. */
+/** In the order of the record times, as the only producer of a partition writes them. */
 const partition = fc
   .array(
     fc.oneof(
@@ -199,12 +202,12 @@ const partition = fc
 const offsetsOf = (deadLetters: readonly DeadLetter[]) =>
   new Set(deadLetters.map(({ headers }) => headers['source_offset']))
 
-test('wherever the worker dies, redelivery from what was committed ends in the same state', async () => {
+test('redelivery from the committed offset ends in the same state, wherever the worker dies (G11)', async () => {
   const crashes = fc.array(
     fc.record({
       steps: fc.integer({ min: 0, max: 60 }),
       lengths: chunkLengths,
-      // Commits lag behind what is resolved.
+      // The commit lags behind the resolved offset.
       committedOfResolved: fc.constantFrom(1, 1, 0.5, 0),
     }),
     { minLength: 1, maxLength: 4 },
@@ -232,7 +235,7 @@ test('wherever the worker dies, redelivery from what was committed ends in the s
   )
 })
 
-test('at every single step of one chunk that has everything in it', async () => {
+test('redelivery ends in the same state after a crash at any step of a chunk with every kind of record', async () => {
   const records = asPartition(
     inOrderOfTime([
       ...fc.sample(arbitraryUpdate(NOW_MS), { seed: 1, numRuns: 6 }),
@@ -251,6 +254,6 @@ test('at every single step of one chunk that has everything in it', async () => 
     await live(records, ofOneLife([100]), [])
     expect({ steps, state: await readEverything(redis) }).toEqual({ steps, state: expected })
   }
-  // The last life was long enough for all of it.
+  // The last worker lived long enough to apply everything.
   expect(steps).toBeGreaterThan(10)
 })

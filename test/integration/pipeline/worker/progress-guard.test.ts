@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import type {
-  PartitionOffsetRange,
-  PartitionOffsets,
-} from '../../../../cache-service/kafka/partition-offsets.ts'
-import { ProgressGuard } from '../../../../cache-service/pipeline/worker/progress-guard.ts'
+import type { GroupPosition, PartitionOffsets } from '../../../../cache-service/kafka/partition-offsets.ts'
+import {
+  ProgressGuard,
+  type GuardTelemetry,
+} from '../../../../cache-service/pipeline/worker/progress-guard.ts'
 import {
   createProgressStore,
   type ProgressStore,
@@ -25,17 +25,18 @@ beforeAll(async () => {
 beforeEach(() => redis.flushdb())
 afterAll(() => database.release())
 
-/** Where Kafka's partitions stand, for the test to change. */
-type Kafka = Record<number, Partial<PartitionOffsetRange>>
+/** Kafka's partitions and the group's commits, for the test to change. */
+type Kafka = Record<number, Partial<GroupPosition>>
 
 function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore = (store) => store) {
   const said: string[] = []
+  const rebuildingChanges: boolean[] = []
   const world = { kafka, kafkaReads: 0, isKafkaDown: false, saidRebuilding: undefined as boolean | undefined }
   const offsets: PartitionOffsets = {
     async read() {
       world.kafkaReads++
       if (world.isKafkaDown) throw kafkaError(new Error('Connection error: connect ECONNREFUSED'))
-      const ranges = Object.entries(world.kafka).map(([partition, range]): [number, PartitionOffsetRange] => [
+      const ranges = Object.entries(world.kafka).map(([partition, range]): [number, GroupPosition] => [
         Number(partition),
         { committed: undefined, earliest: 0, end: 0, ...range },
       ])
@@ -43,7 +44,7 @@ function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore =
     },
     disconnect: async () => undefined,
   }
-  const guard = new ProgressGuard(decorate(createProgressStore(redis, KEY)), offsets, {
+  const telemetry: GuardTelemetry = {
     cacheLost: (partition, stored, position, rewindTo) =>
       said.push(`${partition} lost: stored ${stored}, at ${position}, from ${rewindTo}`),
     firstFill: (partition, until) => said.push(`${partition} first fill until ${until}`),
@@ -51,7 +52,9 @@ function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore =
     progressOverwritten: (partition, stored, position) =>
       said.push(`${partition} overwritten: stored ${stored}, at ${position}`),
     rebuilding: (yes) => (world.saidRebuilding = yes),
-  })
+  }
+  const store = decorate(createProgressStore(redis, KEY))
+  const guard = new ProgressGuard(store, offsets, telemetry, (yes) => rebuildingChanges.push(yes))
   guard.assigned(Object.keys(kafka).map(Number))
 
   const chunk = (partition: number, position: number, next: number) => ({
@@ -60,7 +63,7 @@ function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore =
     next,
     records: [],
   })
-  /** As the pipeline does it, with nothing in between. */
+  /** What the pipeline does, without writing the chunk. */
   async function apply(partition: number, position: number, next: number) {
     const before = await guard.beforeChunk(chunk(partition, position, next))
     return before.kind === 'in_step' ? await guard.afterChunk(chunk(partition, position, next)) : before
@@ -70,7 +73,7 @@ function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore =
     await guard.check((partition, to) => rewinds.push([partition, to]))
     return rewinds
   }
-  return { guard, said, world, chunk, apply, check }
+  return { guard, said, rebuildingChanges, world, chunk, apply, check }
 }
 
 const IN_STEP = { kind: 'in_step' }
@@ -79,7 +82,7 @@ const rewind = (to: number) => ({ kind: 'rewind', to })
 const stored = () => redis.hgetall(KEY)
 
 describe('a worker in step with Redis', () => {
-  test('goes on where its predecessor left, and says nothing', async () => {
+  test('continues where its predecessor stopped, and reports nothing', async () => {
     await redis.hset(KEY, '0', '50')
     const { apply, guard, said } = setUp({ 0: { committed: 50, end: 100 } })
     expect(await apply(0, 50, 60)).toEqual(IN_STEP)
@@ -89,7 +92,7 @@ describe('a worker in step with Redis', () => {
     expect(guard.isRebuilding).toBe(false)
   })
 
-  test('asks Kafka once, before its first chunk', async () => {
+  test('reads the offsets from Kafka once, before the first chunk', async () => {
     await redis.hset(KEY, '0', '50')
     const { apply, check, world } = setUp({ 0: { committed: 50, end: 100 } })
     for (let at = 50; at < 100; at += 10) await apply(0, at, at + 10)
@@ -97,7 +100,7 @@ describe('a worker in step with Redis', () => {
     expect(world.kafkaReads).toBe(1)
   })
 
-  test('whose commit lags behind repeats some records, and progress does not go back', async () => {
+  test('repeats records if its commit lags behind, without taking progress back (G5)', async () => {
     await redis.hset(KEY, '0', '80')
     const { apply, said } = setUp({ 0: { committed: 50, end: 100 } })
     expect(await apply(0, 50, 60)).toEqual(IN_STEP)
@@ -107,7 +110,7 @@ describe('a worker in step with Redis', () => {
     expect(said).toEqual([])
   })
 
-  test('keeps its partitions apart', async () => {
+  test('keeps the progress of each partition apart', async () => {
     await redis.hset(KEY, '0', '50', '1', '7')
     const { apply } = setUp({ 0: { committed: 50, end: 100 }, 1: { committed: 7, end: 9 } })
     expect(await apply(1, 7, 9)).toEqual(IN_STEP)
@@ -116,8 +119,8 @@ describe('a worker in step with Redis', () => {
   })
 })
 
-describe('a first fill', () => {
-  test('of a topic with records is a rebuild until its present end', async () => {
+describe('the first fill of a cache', () => {
+  test('is a rebuild up to the end that the partition had at its start', async () => {
     const { apply, guard, said, world } = setUp({ 0: { end: 100 } })
     expect(await apply(0, 0, 40)).toEqual(IN_STEP)
     expect(guard.isRebuilding).toBe(true)
@@ -133,13 +136,13 @@ describe('a first fill', () => {
     expect(said).toEqual(['0 first fill until 100', '0 rebuilt at 120'])
   })
 
-  test('begins at the earliest record that there is', async () => {
+  test('starts at the earliest record that Kafka has', async () => {
     const { apply, said } = setUp({ 0: { earliest: 30, end: 100 } })
     expect(await apply(0, 30, 100)).toEqual(IN_STEP)
     expect(said).toEqual(['0 first fill until 100', '0 rebuilt at 100'])
   })
 
-  test('of an empty topic is none', async () => {
+  test('is no rebuild if the topic is empty', async () => {
     const { apply, guard, said, check, world } = setUp({ 0: { end: 0 } })
     expect(await check()).toEqual([])
     world.kafka[0] = { end: 1 }
@@ -150,8 +153,8 @@ describe('a first fill', () => {
   })
 })
 
-describe('a Redis that had lost everything when the partition was assigned', () => {
-  test('is filled again from the earliest record, before anything else counts', async () => {
+describe('a Redis that is empty when the partition is assigned', () => {
+  test('is filled again from the earliest record before any other chunk counts', async () => {
     const { apply, guard, said } = setUp({ 0: { committed: 100, earliest: 20, end: 150 } })
     expect(await apply(0, 100, 110)).toEqual(rewind(20))
     expect(guard.isRebuilding).toBe(true)
@@ -163,7 +166,7 @@ describe('a Redis that had lost everything when the partition was assigned', () 
     expect(said).toEqual(['0 lost: stored undefined, at 100, from 20', '0 rebuilt at 100'])
   })
 
-  test('is found out by a check where no chunk comes', async () => {
+  test('is noticed by the periodic check if no chunk comes', async () => {
     const { check, guard, said, apply } = setUp({ 0: { committed: 100, end: 100 }, 1: { end: 0 } })
     expect(await check()).toEqual([[0, 0]])
     expect(guard.isRebuilding).toBe(true)
@@ -172,7 +175,7 @@ describe('a Redis that had lost everything when the partition was assigned', () 
     expect(guard.isRebuilding).toBe(false)
   })
 
-  test('but has nothing to be filled with, is left as it is', async () => {
+  test('is left alone if Kafka has no records to fill it with', async () => {
     const { check, guard, said } = setUp({ 0: { committed: 100, earliest: 100, end: 100 } })
     expect(await check()).toEqual([])
     expect(await stored()).toEqual({ '0': '100' })
@@ -181,11 +184,11 @@ describe('a Redis that had lost everything when the partition was assigned', () 
   })
 })
 
-describe('a Redis that came back with an older snapshot', () => {
+describe('a Redis restored from an older snapshot', () => {
   test.each([
-    ['where it stands', 0, 40],
-    ['at the earliest record, if that is later', 70, 70],
-  ])('is read again from %s', async (_, earliest, to) => {
+    ['its stored progress', 0, 40],
+    ['the earliest record, if that is later', 70, 70],
+  ])('is refilled from %s', async (_, earliest, to) => {
     await redis.hset(KEY, '0', '40')
     const { apply, said } = setUp({ 0: { committed: 100, earliest, end: 150 } })
     expect(await apply(0, 100, 110)).toEqual(rewind(to))
@@ -196,7 +199,7 @@ describe('a Redis that came back with an older snapshot', () => {
 })
 
 describe('a Redis that loses data between two chunks', () => {
-  test('everything: the chunk does not count, and the partition is read again', async () => {
+  test('rewinds the partition to its start if everything is lost, and the chunk does not count (G2)', async () => {
     const { apply, guard, said } = setUp({ 0: { end: 100 } })
     await apply(0, 0, 100)
     await redis.flushdb()
@@ -208,7 +211,7 @@ describe('a Redis that loses data between two chunks', () => {
     expect(said.slice(2)).toEqual(['0 lost: stored undefined, at 110, from 0', '0 rebuilt at 110'])
   })
 
-  test('some: it is read again from what is left', async () => {
+  test('rewinds the partition to the progress that is left', async () => {
     const { apply } = setUp({ 0: { end: 100 } })
     await apply(0, 0, 100)
     await redis.hset(KEY, '0', '60')
@@ -217,7 +220,7 @@ describe('a Redis that loses data between two chunks', () => {
     expect(await stored()).toEqual({ '0': '110' })
   })
 
-  test('and whose chunks were fetched before: none of them advances anything', async () => {
+  test('ignores chunks that were fetched before the rewind (G3)', async () => {
     const { apply } = setUp({ 0: { end: 300 } })
     await apply(0, 0, 100)
     await redis.flushdb()
@@ -228,7 +231,7 @@ describe('a Redis that loses data between two chunks', () => {
     expect(await stored()).toEqual({ '0': '50', '0:until': expect.any(String) })
   })
 
-  test('that Kafka has deleted: the chunk comes again, and then counts', async () => {
+  test('accepts the chunk at its second attempt if Kafka no longer has the lost records', async () => {
     const { apply, said, world } = setUp({ 0: { end: 100 } })
     await apply(0, 0, 100)
     await redis.flushdb()
@@ -238,7 +241,7 @@ describe('a Redis that loses data between two chunks', () => {
     expect(said.filter((line) => line.includes('lost'))).toEqual([])
   })
 
-  test('where nothing happens: a check tells which partitions must be read again, once', async () => {
+  test('is noticed by the periodic check for idle partitions, once (G10)', async () => {
     const { apply, check, said } = setUp({ 0: { end: 100 }, 1: { end: 50 }, 2: { end: 0 } })
     await apply(0, 0, 100)
     await apply(1, 0, 50)
@@ -255,7 +258,7 @@ describe('a Redis that loses data between two chunks', () => {
     expect(await check()).toEqual([[0, 0]])
   })
 
-  test('of one partition: the check leaves the other alone', async () => {
+  test('leaves the other partitions alone', async () => {
     const { apply, check } = setUp({ 0: { end: 100 }, 1: { end: 50 } })
     await apply(0, 0, 100)
     await apply(1, 0, 50)
@@ -263,7 +266,7 @@ describe('a Redis that loses data between two chunks', () => {
     expect(await check()).toEqual([[1, 20]])
   })
 
-  test('while the check itself is refused: the next check finds it out', async () => {
+  test('is noticed by the next check if Redis refuses the mark of the rebuild (G8)', async () => {
     let refusals = 1
     const refusingOnce = (store: ProgressStore): ProgressStore => ({
       ...store,
@@ -281,8 +284,35 @@ describe('a Redis that loses data between two chunks', () => {
   })
 })
 
-describe('progress of an earlier life of the topic', () => {
-  test('is overwritten: nothing was lost', async () => {
+describe('a loss that a check finds while a chunk is being written', () => {
+  test('lets that chunk advance nothing, and rewinds the partition once (G3)', async () => {
+    const { promise: marking, resolve: beginMark } = Promise.withResolvers<void>()
+    const { promise: mayMark, resolve: allowMark } = Promise.withResolvers<void>()
+    const markingSlowly = (store: ProgressStore): ProgressStore => ({
+      ...store,
+      async markRebuild(...args) {
+        beginMark()
+        await mayMark
+        await store.markRebuild(...args)
+      },
+    })
+    await redis.hset(KEY, '0', '100')
+    const { guard, chunk, check, said } = setUp({ 0: { committed: 100, end: 110 } }, markingSlowly)
+    const written = chunk(0, 100, 110)
+    expect(await guard.beforeChunk(written)).toEqual(IN_STEP)
+    await redis.flushdb()
+    const checking = check()
+    await marking
+    expect(await guard.afterChunk(written)).toEqual(ABANDONED)
+    expect(await redis.hget(KEY, '0')).toBeNull()
+    allowMark()
+    expect(await checking).toEqual([[0, 0]])
+    expect(said).toEqual(['0 lost: stored undefined, at 100, from 0'])
+  })
+})
+
+describe('progress of an earlier topic of the same name', () => {
+  test('is overwritten, and does not count as a loss', async () => {
     await redis.hset(KEY, '0', '500', '0:until', '600')
     const { apply, guard, said } = setUp({ 0: { end: 10 } })
     expect(await apply(0, 0, 3)).toEqual(IN_STEP)
@@ -292,8 +322,8 @@ describe('progress of an earlier life of the topic', () => {
   })
 })
 
-describe('another worker that is ahead', () => {
-  test('has lost nothing, and is not put back', async () => {
+describe('progress that another worker has advanced further', () => {
+  test('is no loss, and is not taken back', async () => {
     const { apply, said } = setUp({ 0: { end: 10 } })
     await apply(0, 0, 10)
     await redis.hset(KEY, '0', '30')
@@ -305,8 +335,8 @@ describe('another worker that is ahead', () => {
   })
 })
 
-describe('a partition that was taken away', () => {
-  test('while a chunk was written: the chunk does not count', async () => {
+describe('a partition that is assigned to another worker', () => {
+  test('while a chunk is written makes that chunk count for nothing', async () => {
     await redis.hset(KEY, '0', '50')
     const { guard, chunk } = setUp({ 0: { committed: 50, end: 100 } })
     const written = chunk(0, 50, 60)
@@ -316,7 +346,7 @@ describe('a partition that was taken away', () => {
     expect(await stored()).toEqual({ '0': '50' })
   })
 
-  test('and given back: a chunk from before does not count either', async () => {
+  test('and then to this one again makes a chunk of the earlier generation count for nothing (G1)', async () => {
     await redis.hset(KEY, '0', '50')
     const { guard, chunk, apply } = setUp({ 0: { committed: 50, end: 100 } })
     const written = chunk(0, 50, 60)
@@ -327,13 +357,13 @@ describe('a partition that was taken away', () => {
     expect(await apply(0, 50, 60)).toEqual(IN_STEP)
   })
 
-  test('is written for by nobody', async () => {
+  test('accepts no chunk from this one', async () => {
     const { apply, check } = setUp({ 0: { committed: 50, end: 100 } })
     expect(await apply(7, 0, 10)).toEqual(ABANDONED)
     expect(await check()).toEqual([[0, 0]])
   })
 
-  test('takes its rebuild along', async () => {
+  test('no longer makes this one report a rebuild', async () => {
     const { apply, guard, world } = setUp({ 0: { end: 100 } })
     await apply(0, 0, 10)
     expect(guard.isRebuilding).toBe(true)
@@ -344,7 +374,7 @@ describe('a partition that was taken away', () => {
 })
 
 describe('a rebuild', () => {
-  test('outlives the worker that began it, and ends with the one that completes it', async () => {
+  test('outlives the worker that started it, and ends with the worker that completes it (G6)', async () => {
     const first = setUp({ 0: { committed: 100, end: 100 } })
     expect(await first.apply(0, 100, 101)).toEqual(rewind(0))
     await first.apply(0, 0, 40)
@@ -363,21 +393,21 @@ describe('a rebuild', () => {
     expect(await stored()).toEqual({ '0': '110' })
   })
 
-  test('of a partition that is idle is known to the next worker by its check', async () => {
+  test('of an idle partition is found by the first check of the next worker', async () => {
     await redis.hset(KEY, '0', '40', '0:until', '100')
     const { check, guard } = setUp({ 0: { committed: 40, end: 100 } })
     expect(await check()).toEqual([])
     expect(guard.isRebuilding).toBe(true)
   })
 
-  test('that was complete when its worker died is over', async () => {
+  test('is over if its worker died after completing it', async () => {
     await redis.hset(KEY, '0', '100', '0:until', '100')
     const { check, guard } = setUp({ 0: { committed: 100, end: 100 } })
     expect(await check()).toEqual([])
     expect(guard.isRebuilding).toBe(false)
   })
 
-  test('that loses its data again goes as far as it was to go', async () => {
+  test('keeps its end if its data is lost again (G7)', async () => {
     const { apply, guard } = setUp({ 0: { committed: 100, end: 100 } })
     await apply(0, 100, 101)
     await apply(0, 0, 40)
@@ -389,7 +419,7 @@ describe('a rebuild', () => {
     expect(guard.isRebuilding).toBe(false)
   })
 
-  test('is over when every partition’s is', async () => {
+  test('is over when it is over in every partition', async () => {
     const { apply, guard } = setUp({ 0: { end: 10 }, 1: { end: 10 } })
     await apply(0, 0, 5)
     await apply(1, 0, 10)
@@ -399,8 +429,54 @@ describe('a rebuild', () => {
   })
 })
 
-describe('what cannot be compared now', () => {
-  test('for lack of Kafka is compared by the next attempt', async () => {
+describe('what a worker says of its readiness', () => {
+  const kinds = (reasons: readonly string[]) => reasons.map((reason) => reason.split(':')[0])
+
+  test('is that it compares, until every partition has been compared', async () => {
+    await redis.hset(KEY, '0', '50')
+    const { guard, apply, check } = setUp({ 0: { committed: 50, end: 100 }, 1: { end: 0 } })
+    expect(kinds(guard.notReadyReasons())).toEqual(['comparing'])
+    await apply(0, 50, 60)
+    expect(kinds(guard.notReadyReasons())).toEqual(['comparing'])
+    await check()
+    expect(guard.notReadyReasons()).toEqual([])
+    guard.assigned([0])
+    expect(kinds(guard.notReadyReasons())).toEqual(['comparing'])
+  })
+
+  test('is that it rebuilds, for as long as a rebuild lasts, and others hear of both changes once', async () => {
+    const { guard, apply, rebuildingChanges } = setUp({ 0: { end: 10 }, 1: { end: 10 } })
+    await apply(0, 0, 5)
+    await apply(1, 0, 5)
+    expect(kinds(guard.notReadyReasons())).toEqual(['rebuilding'])
+    expect(rebuildingChanges).toEqual([true])
+    await apply(1, 5, 10)
+    await apply(0, 5, 10)
+    expect(guard.notReadyReasons()).toEqual([])
+    expect(rebuildingChanges).toEqual([true, false])
+  })
+
+  test('is that it compares, after a comparison whose outcome Redis refused to store', async () => {
+    let refusals = 1
+    const refusingOnce = (store: ProgressStore): ProgressStore => ({
+      ...store,
+      async markRebuild(...args) {
+        if (refusals-- > 0) throw redisError(new Error('LOADING Redis is loading the dataset in memory'))
+        await store.markRebuild(...args)
+      },
+    })
+    await redis.hset(KEY, '0', '100', '0:until', '100')
+    const { guard, check } = setUp({ 0: { committed: 100, end: 100 } }, refusingOnce)
+    await expect(check()).rejects.toMatchObject({ code: 'LOADING' })
+    expect(kinds(guard.notReadyReasons())).toEqual(['comparing'])
+    expect(await check()).toEqual([])
+    expect(guard.notReadyReasons()).toEqual([])
+    expect(await stored()).toEqual({ '0': '100' })
+  })
+})
+
+describe('a comparison', () => {
+  test('that fails because Kafka is unavailable is made by the next attempt', async () => {
     await redis.hset(KEY, '0', '50')
     const { apply, check, world } = setUp({ 0: { committed: 50, end: 100 } })
     world.isKafkaDown = true
@@ -410,16 +486,16 @@ describe('what cannot be compared now', () => {
     expect(await apply(0, 50, 60)).toEqual(IN_STEP)
   })
 
-  test('because Kafka does not know the partition yet is an error to wait for', async () => {
+  test('of a partition that Kafka does not know yet fails with a transient error', async () => {
     const { apply, world } = setUp({ 0: { end: 10 } })
     world.kafka = {}
     await expect(apply(0, 0, 10)).rejects.toMatchObject({ side: 'kafka', failureClass: 'transient' })
   })
 
-  test('is compared once by a check and a chunk that come together', async () => {
+  test('wanted by a check and a chunk at once rewinds the partition once (G9)', async () => {
     const { guard, chunk, check } = setUp({ 0: { committed: 100, end: 110 } })
     const [rewinds, verdict] = await Promise.all([check(), guard.beforeChunk(chunk(0, 100, 110))])
-    // One of the two rewinds; the chunk counts in no case.
+    // Either the check or the chunk rewinds; the chunk never counts.
     expect(verdict.kind === 'rewind' ? [[0, verdict.to]] : rewinds).toEqual([[0, 0]])
     expect(verdict.kind).not.toBe('in_step')
   })

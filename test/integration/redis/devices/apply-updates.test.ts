@@ -34,7 +34,7 @@ async function write(...updates: PlannedUpdate[]) {
 }
 
 describe('an update', () => {
-  test('of a device that nobody knew is written, with its expiry', async () => {
+  test('of an unknown device is written with its expiry', async () => {
     expect(await write(update())).toEqual(['changed'])
     expect(await readHash(redis, KEY)).toEqual({
       fields: { datatype_id: '7', persist: 'true', last_updated: timeText(NOW_MS) },
@@ -42,7 +42,7 @@ describe('an update', () => {
     })
   })
 
-  test('that is later replaces the hash, and takes away the fields that it lacks', async () => {
+  test('that is later replaces the hash and deletes the fields that it lacks', async () => {
     await write(
       update({ fields: ['datatype_id', '7', 'datatype_unit', '°C', 'extra', 'x', 'persist', 'true'] }),
     )
@@ -65,7 +65,7 @@ describe('an update', () => {
     expect(await readHash(redis, KEY)).toEqual(before)
   })
 
-  test('that is the same is unchanged, and that is later with the same content is not', async () => {
+  test('that is equal changes nothing, unlike a later one with the same content', async () => {
     await write(update())
     expect(await write(update())).toEqual(['unchanged'])
     const lastUpdated = timeText(NOW_MS, 1)
@@ -73,7 +73,7 @@ describe('an update', () => {
     expect((await readHash(redis, KEY))?.fields['last_updated']).toBe(lastUpdated)
   })
 
-  test('at an equal time wins by the greater content, from both sides', async () => {
+  test('at an equal time wins if its content is greater, in either order', async () => {
     const [less, greater] = [
       update({ fields: ['datatype_id', '1'] }),
       update({ fields: ['datatype_id', '2'] }),
@@ -84,13 +84,13 @@ describe('an update', () => {
     expect((await readHash(redis, KEY))?.fields['datatype_id']).toBe('2')
   })
 
-  test('of no fields at all is a hash of its time alone', async () => {
+  test('without fields results in a hash with only last_updated', async () => {
     expect(await write(update({ fields: [] }))).toEqual(['changed'])
     expect(await write(update({ fields: [] }))).toEqual(['unchanged'])
     expect((await readHash(redis, KEY))?.fields).toEqual({ last_updated: timeText(NOW_MS) })
   })
 
-  test('carries any characters there and back', async () => {
+  test('preserves any characters', async () => {
     const fields = ['', 'empty', '\0', '\0\x01', 'a', '"\\\n\u2028', 'é', '🚪', '\u{10000}', '[1,{"a":null}]']
     await write(update({ fields }))
     expect((await readHash(redis, KEY))?.fields).toEqual({
@@ -104,7 +104,7 @@ describe('an update', () => {
     expect(await write(update({ fields }))).toEqual(['unchanged'])
   })
 
-  test('of 256 fields takes the place of one of 256 others', async () => {
+  test('with 256 fields replaces one with 256 other fields', async () => {
     const fields = (prefix: string) =>
       Array.from({ length: 256 }, (_, i) => [`${prefix}${String(i).padStart(3, '0')}`, 'x']).flat()
     await write(update({ fields: fields('a') }))
@@ -114,7 +114,7 @@ describe('an update', () => {
     expect(Object.keys(stored).filter((name) => name.startsWith('a'))).toEqual([])
   })
 
-  test('clears away more fields of a foreign hash than Lua can unpack at once', async () => {
+  test('deletes more fields of another program’s hash than Lua can unpack at once', async () => {
     const surplus = Array.from({ length: 15_001 }, (_, i) => [`surplus${i}`, 'x']).flat()
     await redis.hset(KEY, ...surplus)
     expect(await write(update())).toEqual(['changed'])
@@ -126,8 +126,8 @@ describe('an update', () => {
   })
 })
 
-describe('many updates of one call', () => {
-  test('are answered in their order, each for itself', async () => {
+describe('several updates in one call', () => {
+  test('have individual statuses, in their order', async () => {
     await write(update({ id: 'stale', lastUpdated: timeText(NOW_MS, 5) }), update({ id: 'same' }))
     expect(
       await write(
@@ -145,7 +145,7 @@ describe('many updates of one call', () => {
     { maxKeys: 7, maxBytes: 1_000_000 },
     { maxKeys: 1_000, maxBytes: 500 },
     { maxKeys: 1_000, maxBytes: 1 },
-  ])('may be cut into calls of any size: %j', async (limits) => {
+  ])('may be split into calls with the limits %j', async (limits) => {
     const updates = Array.from({ length: 50 }, (_, i) =>
       update({ id: `d${i}`, fields: ['datatype_id', `${i}`] }),
     )
@@ -157,12 +157,12 @@ describe('many updates of one call', () => {
     expect(await redis.dbsize()).toBe(50)
   })
 
-  test('of none send nothing', async () => {
+  test('send nothing if there are none', async () => {
     expect(await write()).toEqual([])
     expect(await redis.dbsize()).toBe(0)
   })
 
-  test('harm no neighbour of a key of another type, and that key stays as it is', async () => {
+  test('are not affected by a key of another type, which is not changed', async () => {
     await redis.lpush('device:list:metadata', 'mine')
     await redis.set('device:text:metadata', 'mine')
     const ids = ['before', 'list', 'between', 'text', 'after']
@@ -189,7 +189,7 @@ describe('the expiry', () => {
     ['a later record', at(5_000, later), 'changed'],
     ['the same record', at(5_000), 'unchanged'],
     ['a stale record', at(5_000, earlier), 'stale'],
-  ])('is prolonged by %s', async (_, second, status) => {
+  ])('is extended by %s', async (_, second, status) => {
     await write(at(0))
     expect(await write(second)).toEqual([status])
     expect(await expiry()).toBe(NOW_MS + HOUR_MS + 5_000)
@@ -209,7 +209,7 @@ describe('the expiry', () => {
     ['a later record', at(0, later)],
     ['the same record', at(0)],
     ['a stale record', at(0, earlier)],
-  ])('is given to a hash that had none by %s', async (_, second) => {
+  ])('is added to a hash without one by %s', async (_, second) => {
     await write(at(0))
     await redis.persist(KEY)
     await write(second)
@@ -220,28 +220,28 @@ describe('the expiry', () => {
     ['a later record', later],
     ['the same record', {}],
     ['a stale record', earlier],
-  ])('is taken away by %s that never expires', async (_, second) => {
+  ])('is removed by %s that never expires', async (_, second) => {
     await write(at(0))
     await write(update({ ...second, expiresAtMs: 0 }))
     expect(await expiry()).toBe(-1)
   })
 
-  test('that has passed meanwhile leaves no hash', async () => {
+  test('that has already passed leaves no hash', async () => {
     expect(await write(update({ expiresAtMs: Date.now() - 1 }))).toEqual(['changed'])
     expect(await redis.exists(KEY)).toBe(0)
   })
 })
 
-describe('a stored last_updated that cannot be believed counts as older than anything', () => {
-  const believable = timeText(NOW_MS)
+describe('a stored last_updated that is not trusted counts as older than anything:', () => {
+  const trusted = timeText(NOW_MS)
 
   test.each([
-    ['of another shape: Z', '2099-06-08T18:27:17.476623Z'],
-    ['of another shape: a space', '2099-06-08 18:27:17.476623+00:00'],
-    ['of another shape: milliseconds', '2099-06-08T18:27:17.476+00:00'],
-    ['of another shape: an offset', '2099-06-08T18:27:17.476623+02:00'],
-    ['of another shape: a line break', `${believable}\n`],
-    ['of another shape: something before', ` ${believable}`],
+    ['in another format: Z', '2099-06-08T18:27:17.476623Z'],
+    ['in another format: a space', '2099-06-08 18:27:17.476623+00:00'],
+    ['in another format: milliseconds', '2099-06-08T18:27:17.476+00:00'],
+    ['in another format: an offset', '2099-06-08T18:27:17.476623+02:00'],
+    ['in another format: a line break', `${trusted}\n`],
+    ['in another format: a leading space', ` ${trusted}`],
     ['a number', '9999999999'],
     ['empty', ''],
     ['text that sorts last', 'zzz'],
@@ -263,13 +263,13 @@ describe('a stored last_updated that cannot be believed counts as older than any
     expect(await redis.hexists(KEY, 'other')).toBe(0)
   })
 
-  test('but not one that is less than a day ahead', async () => {
+  test('not if it is less than a day ahead', async () => {
     await redis.hset(KEY, 'last_updated', timeText(NOW_MS, 24 * HOUR_MS - 1_000))
     expect(await write(update())).toEqual(['stale'])
   })
 })
 
-test('a server that has forgotten its scripts is given them again', async () => {
+test('scripts that the server has forgotten are loaded again', async () => {
   const writer = createDeviceWriter(redis, { maxKeys: 1, maxBytes: 1_000 })
   const plan = (afterMs: number) =>
     writePlan(

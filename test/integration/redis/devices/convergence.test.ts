@@ -21,7 +21,7 @@ import { readEverything } from '../../../support/servers/redis-connection.ts'
 import type { ModelHash } from '../../../support/oracle/redis-model.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
-// Redis expires keys by its own clock: the records are of today.
+// Redis expires keys by its own clock, so the records are from today.
 const NOW_MS = Date.now()
 
 let database: RedisDatabase
@@ -33,7 +33,7 @@ beforeAll(async () => {
 })
 afterAll(() => database.release())
 
-/** Chunk by chunk into an empty Redis, as the worker does it. */
+/** Applies the chunks one by one to an empty Redis, as the worker does. */
 async function apply(chunks: readonly (readonly SourceRecord[])[], maxKeys: number) {
   await redis.flushdb()
   const writer = createDeviceWriter(redis, { maxKeys, maxBytes: 2_000 })
@@ -70,7 +70,7 @@ const anyRecord = fc.oneof(
 )
 const maxKeys = fc.constantFrom(1, 2, 1_000)
 
-test('any order, grouping and repetition of the records leaves the greatest of each device, and the latest expiry', async () => {
+test('any order, grouping and repetition of the records results in the greatest update and the latest expiry of each device', async () => {
   const deliveries = fc
     .array(update, { maxLength: 14 })
     .chain((records) => fc.tuple(fc.constant(records), anyDelivery(records), chunkLengths, maxKeys))
@@ -83,7 +83,7 @@ test('any order, grouping and repetition of the records leaves the greatest of e
   )
 })
 
-test('with tombstones any grouping of the records, in their order, leaves what one by one leaves', async () => {
+test('with tombstones, any grouping of the records in their order has the same result as one by one', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(anyRecord, { maxLength: 16 }).map(inOrderOfTime),
@@ -97,7 +97,7 @@ test('with tombstones any grouping of the records, in their order, leaves what o
   )
 })
 
-test('two writers at once leave what one after the other leaves', async () => {
+test('two concurrent writers have the same result as one after the other', async () => {
   const deliveries = fc
     .array(update, { minLength: 4, maxLength: 14 })
     .chain((records) =>

@@ -44,16 +44,16 @@ const update = (id: string, lastUpdated: string): PlannedUpdate => ({
 
 describe('a tombstone', () => {
   test.each([
-    ['earlier than it may delete', -1, 'deleted'],
-    ['exactly as late as it may delete', 0, 'deleted'],
-    ['later than it may delete', 1, 'kept'],
-  ] as const)('of a device that is %s: %d ms, %s', async (_, afterMs, status) => {
+    ['earlier than the limit', -1, 'deleted'],
+    ['exactly at the limit', 0, 'deleted'],
+    ['later than the limit', 1, 'kept'],
+  ] as const)('for a device that is %s (by %d ms) results in %s', async (_, afterMs, status) => {
     await store('a', timeText(NOW_MS, afterMs))
     expect((await apply([{ id: 'a', deletesUpTo: timeText(NOW_MS) }])).deletes).toEqual([status])
     expect(await stored('a')).toBe(status === 'kept' ? timeText(NOW_MS, afterMs) : null)
   })
 
-  test('of a device that nobody knows finds it absent, and once more does no harm', async () => {
+  test('for an absent device results in absent, and may be repeated', async () => {
     await store('a', timeText(NOW_MS))
     const tombstone = { id: 'a', deletesUpTo: timeText(NOW_MS) }
     expect((await apply([tombstone])).deletes).toEqual(['deleted'])
@@ -61,10 +61,10 @@ describe('a tombstone', () => {
   })
 
   test.each([
-    ['of another shape', '2099-06-08T18:27:17Z'],
+    ['in another format', '2099-06-08T18:27:17Z'],
     ['that sorts last', 'zzz'],
     ['more than a day ahead', timeText(NOW_MS, DAY_MS + 1_000)],
-  ])('deletes a hash whose last_updated cannot be believed: %s', async (_, lastUpdated) => {
+  ])('deletes a hash whose last_updated is not trusted: %s', async (_, lastUpdated) => {
     await store('a', lastUpdated)
     expect((await apply([{ id: 'a', deletesUpTo: timeText(NOW_MS) }])).deletes).toEqual(['deleted'])
   })
@@ -74,7 +74,7 @@ describe('a tombstone', () => {
     expect((await apply([{ id: 'a', deletesUpTo: timeText(NOW_MS) }])).deletes).toEqual(['deleted'])
   })
 
-  test('leaves a key of another type alone, and harms no neighbour', async () => {
+  test('does not change a key of another type or affect other keys', async () => {
     await redis.lpush('device:list:metadata', 'mine')
     await store('a', timeText(NOW_MS))
     await store('b', timeText(NOW_MS))
@@ -88,8 +88,8 @@ describe('a tombstone', () => {
   })
 })
 
-describe('tombstones and updates of one plan', () => {
-  test.each([1, 2, 1_000])('are applied in this order, %d keys a call', async (maxKeys) => {
+describe('the tombstones of a plan', () => {
+  test.each([1, 2, 1_000])('are applied before its updates, with %d keys per call', async (maxKeys) => {
     await store('gone', timeText(NOW_MS))
     await store('back', timeText(NOW_MS))
     await redis.hset('device:back:metadata', 'extra', 'x')
@@ -104,7 +104,7 @@ describe('tombstones and updates of one plan', () => {
       updates: ['changed', 'changed'],
     })
     expect(await stored('gone')).toBeNull()
-    // Later than the update, but it had been deleted.
+    // The stored state was later than the update, but the tombstone had deleted it.
     expect(await redis.hgetall('device:back:metadata')).toEqual({
       last_updated: timeText(NOW_MS, -60_000),
       persist: 'true',
@@ -112,7 +112,7 @@ describe('tombstones and updates of one plan', () => {
     expect(await stored('kept')).toBe(timeText(NOW_MS, 60_000))
   })
 
-  test('take the old expiry with them: the device that comes back has its own', async () => {
+  test('delete the old expiry: a device that returns has its own', async () => {
     await store('a', timeText(NOW_MS))
     await redis.pexpireat('device:a:metadata', NOW_MS + 9 * DAY_MS)
     await apply([{ id: 'a', deletesUpTo: timeText(NOW_MS) }], [update('a', timeText(NOW_MS))])

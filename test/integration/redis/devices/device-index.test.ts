@@ -39,21 +39,21 @@ async function scanAll(): Promise<Set<string>> {
 }
 
 describe('the device index', () => {
-  test('takes ids, as often as they come', async () => {
+  test('adds each id once, however often it is added', async () => {
     await index.add([deviceId('a'), deviceId('gw1:node:7')])
     await index.add([deviceId('a'), deviceId('é')])
     expect(await members()).toEqual(['a', 'gw1:node:7', 'é'].sort())
     expect(await index.count()).toBe(3)
   })
 
-  test('does not come to be by adding nothing', async () => {
+  test('is not created by adding nothing', async () => {
     await index.add([])
     expect(await index.removeAbsent([])).toBe(0)
     expect(await redis.exists('devices')).toBe(0)
     expect(await index.count()).toBe(0)
   })
 
-  test('lets those go whose hash does not exist, and keeps the others', async () => {
+  test('removes ids without a hash, and keeps the others', async () => {
     const all = ids(1_700)
     await index.add(all)
     const alive = all.filter((_, i) => i % 7 === 0)
@@ -63,13 +63,13 @@ describe('the device index', () => {
     expect(await index.removeAbsent(all)).toBe(0)
   })
 
-  test('lets only those go that were asked about', async () => {
+  test('removes only the given ids', async () => {
     await index.add(ids(3))
     expect(await index.removeAbsent([deviceId('d1')])).toBe(1)
     expect(await members()).toEqual(['d0', 'd2'])
   })
 
-  test('is scanned whole, page by page, and whoever is in it all the time is seen', async () => {
+  test('is scanned page by page, and completely', async () => {
     const all = ids(3_000)
     await index.add(all)
     const first = await index.scan('0')
@@ -78,7 +78,7 @@ describe('the device index', () => {
     expect(await scanAll()).toEqual(new Set(all))
   })
 
-  test('of another type is an error that says so', async () => {
+  test('of another Redis type causes a WRONGTYPE error', async () => {
     await redis.set('devices', 'mine')
     await expect(index.add([deviceId('a')])).rejects.toMatchObject({ side: 'redis', code: 'WRONGTYPE' })
     await expect(index.count()).rejects.toMatchObject({ code: 'WRONGTYPE' })
@@ -86,7 +86,7 @@ describe('the device index', () => {
   })
 })
 
-test('any id finds its way into hash and index, out of the index again, and never into another’s', async () => {
+test('any id is written to its own hash and the index, and removed from the index, without affecting other ids', async () => {
   const writer = createDeviceWriter(redis, { maxKeys: 3, maxBytes: 100_000 })
   const anyId = fc
     .oneof(

@@ -14,8 +14,8 @@ import { useRedisDatabase } from '../../../support/test-scope.ts'
 const ID = deviceId('sensor-1')
 const KEY = 'device:sensor-1:metadata'
 
-// What is written in 2025 would be gone at once.
-const FOR_EVER = { ...SETTINGS, metadataTtlMs: 0 }
+// With an expiry, a record from 2025 would expire immediately.
+const WITHOUT_EXPIRY = { ...SETTINGS, metadataTtlMs: 0 }
 
 const TIMES = [
   undefined,
@@ -39,7 +39,7 @@ const CONTENTS: readonly Record<string, string>[] = [
   { datatype_id: '7', datatype_name: 'temperature', datatype_unit: '°C', persist: 'true', '\ufb01': '1' },
 ]
 
-test('an explanation foretells what the scripts then do, whatever Redis holds', async () => {
+test('an explanation predicts what the scripts do, whatever Redis holds', async () => {
   const database = await useRedisDatabase(inject('redisUrl'))
   onTestFinished(() => database.release())
   const { client: redis } = database
@@ -56,7 +56,7 @@ test('an explanation foretells what the scripts then do, whatever Redis holds', 
         await redis.del(KEY)
         const fields = { ...content, ...(time !== undefined && { last_updated: time }) }
         if (Object.keys(fields).length > 0) await redis.hset(KEY, fields)
-        const explanation = explainRecord(record, NOW_MS, FOR_EVER)
+        const explanation = explainRecord(record, NOW_MS, WITHOUT_EXPIRY)
         const change = explainChange(explanation, await readStoredHash(redis, ID, NOW_MS))
         const { deletes, updates } = await writer.write(explanation.plan)
         const done = updates[0] ?? deletes[0]
@@ -73,7 +73,7 @@ test('an explanation foretells what the scripts then do, whatever Redis holds', 
   expect([...seen].sort()).toEqual(['absent', 'changed', 'deleted', 'kept', 'stale', 'unchanged'])
 })
 
-test('a key of another type is named', async () => {
+test('readStoredHash names the type of a key of another type', async () => {
   const database = await useRedisDatabase(inject('redisUrl'))
   onTestFinished(() => database.release())
   await database.client.sadd(KEY, 'x')

@@ -29,14 +29,14 @@ async function write(states: Readonly<Record<string, DeviceState>>) {
   return (await writer.write(writePlan(updates))).updates
 }
 
-/** What Redis holds of a state: pairs, of no particular order. */
+/** The state as Redis holds it: pairs in no particular order. */
 function asHash({ lastUpdated, fields }: DeviceState) {
   const pairs: [string, string][] = [['last_updated', lastUpdated]]
   for (let i = 0; i < fields.length; i += 2) pairs.push([fields[i] ?? '', fields[i + 1] ?? ''])
   return { fields: Object.fromEntries(pairs), expiresAtMs: EXPIRES_AT_MS }
 }
 
-test('of any two states Redis takes for the greater the one that the core takes for it, whichever comes first', async () => {
+test('of any two states, the script and the core take the same one for the greater, in either order', async () => {
   await fc.assert(
     fc.asyncProperty(awkwardPair, async ([a, b]) => {
       await redis.flushdb()
@@ -52,7 +52,7 @@ test('of any two states Redis takes for the greater the one that the core takes 
   )
 })
 
-test('the order does not depend on how, and by whom, the hash was written', async () => {
+test('the order does not depend on how the hash was written', async () => {
   await fc.assert(
     fc.asyncProperty(awkwardPair, fc.boolean(), async ([stored, update], isReversed) => {
       await redis.flushdb()

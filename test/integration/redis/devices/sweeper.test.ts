@@ -34,8 +34,8 @@ async function fill(alive: readonly string[], expired: readonly string[]): Promi
   for (const id of alive) await redis.hset(deviceKey(deviceId(id)), 'persist', 'true')
 }
 
-/** The real index, with something done between the look at a page and its clearing. */
-function meddling(between: () => Promise<void>): DeviceIndex {
+/** The real index, with something that happens between reading a page and removing its ids. */
+function interrupted(between: () => Promise<void>): DeviceIndex {
   return {
     ...index,
     async scan(cursor) {
@@ -47,13 +47,13 @@ function meddling(between: () => Promise<void>): DeviceIndex {
 }
 
 describe('a sweep', () => {
-  test('takes those out of the index whose hash has expired, and no others', async () => {
+  test('removes the ids whose hash has expired from the index, and no others', async () => {
     await fill(['alive', 'gw:é'], ['dead', 'dead:too'])
     expect(await sweep('one')).toBe(2)
     expect((await redis.smembers('devices')).sort()).toEqual(['alive', 'gw:é'])
   })
 
-  test('of thousands goes page by page', async () => {
+  test('of thousands of ids proceeds page by page', async () => {
     const dead = Array.from({ length: 2_500 }, (_, i) => `dead${i}`)
     await fill(['alive'], dead)
     let pages = 0
@@ -62,43 +62,43 @@ describe('a sweep', () => {
     expect(await redis.smembers('devices')).toEqual(['alive'])
   })
 
-  test('of nothing finds nothing', async () => {
+  test('of an empty index removes nothing', async () => {
     expect(await sweep('one')).toBe(0)
   })
 
-  test('removes what is in the index and can be no device', async () => {
+  test('removes invalid ids from the index', async () => {
     await redis.sadd('devices', 'a\nb', '')
     expect(await sweep('one')).toBe(2)
   })
 
-  test('leaves a device alone that comes back while it is at it', async () => {
+  test('does not remove a device that returns during the sweep', async () => {
     await fill([], ['back', 'dead'])
     const comeBack = async () => void (await redis.hset('device:back:metadata', 'persist', 'true'))
-    expect(await sweep('one', meddling(comeBack))).toBe(1)
+    expect(await sweep('one', interrupted(comeBack))).toBe(1)
     expect(await redis.smembers('devices')).toEqual(['back'])
   })
 
-  test('is done by one at a time', async () => {
+  test('is done by one process at a time', async () => {
     await fill([], ['dead'])
     const others: (number | undefined)[] = []
     const another = async () => void others.push(await sweep('two'))
-    expect(await sweep('one', meddling(another))).toBe(1)
+    expect(await sweep('one', interrupted(another))).toBe(1)
     expect(others).toEqual([undefined])
     expect(await sweep('two')).toBe(0)
   })
 
-  test('gives its lease back, even when it fails', async () => {
+  test('releases its lease even when it fails', async () => {
     await fill([], ['dead'])
-    const failing = meddling(() => Promise.reject(new Error('cut off')))
-    await expect(sweep('one', failing)).rejects.toThrow('cut off')
+    const failing = interrupted(() => Promise.reject(new Error('interrupted')))
+    await expect(sweep('one', failing)).rejects.toThrow('interrupted')
     expect(await redis.exists(SWEEPER_LEASE_KEY)).toBe(0)
   })
 
-  test('ends when it has lost its lease to another', async () => {
+  test('ends when it has lost its lease to another process', async () => {
     const dead = Array.from({ length: 2_500 }, (_, i) => `dead${i}`)
     await fill([], dead)
     const lose = async () => void (await redis.set(SWEEPER_LEASE_KEY, 'two'))
-    expect(await sweep('one', meddling(lose))).toBeUndefined()
+    expect(await sweep('one', interrupted(lose))).toBeUndefined()
     expect(await redis.get(SWEEPER_LEASE_KEY)).toBe('two')
     expect(await redis.scard('devices')).toBeGreaterThan(0)
   })
@@ -114,28 +114,28 @@ describe('a sweep', () => {
 })
 
 describe('a lease', () => {
-  test('belongs to the first who takes it, who may take it again', async () => {
+  test('belongs to the first holder that acquires it, who may acquire it again', async () => {
     expect(await leaseOf('one').acquire()).toBe(true)
     expect(await leaseOf('two').acquire()).toBe(false)
     expect(await leaseOf('one').acquire()).toBe(true)
     expect(await leaseOf('two').acquire()).toBe(false)
   })
 
-  test('taken again is prolonged', async () => {
+  test('is extended when its holder acquires it again', async () => {
     await leaseOf('one', LONG_MS).acquire()
     await redis.pexpire(SWEEPER_LEASE_KEY, 1_000)
     await leaseOf('one', LONG_MS).acquire()
     expect(await redis.pttl(SWEEPER_LEASE_KEY)).toBeGreaterThan(LONG_MS / 2)
   })
 
-  test('asked for in vain is not prolonged', async () => {
+  test('is not extended by another process', async () => {
     await leaseOf('one', LONG_MS).acquire()
     await redis.pexpire(SWEEPER_LEASE_KEY, 1_000)
     await leaseOf('two', LONG_MS).acquire()
     expect(await redis.pttl(SWEEPER_LEASE_KEY)).toBeLessThanOrEqual(1_000)
   })
 
-  test('of a holder who died runs out by itself', async () => {
+  test('expires after its holder has died', async () => {
     expect(await leaseOf('dead', 150).acquire()).toBe(true)
     await eventually(async () => expect(await leaseOf('two').acquire()).toBe(true), {
       timeoutMs: 5_000,
@@ -143,7 +143,7 @@ describe('a lease', () => {
     })
   })
 
-  test('is given up by its holder alone', async () => {
+  test('is released only by its holder', async () => {
     const [one, two] = [leaseOf('one'), leaseOf('two')]
     await one.acquire()
     await two.release()
@@ -156,7 +156,7 @@ describe('a lease', () => {
 })
 
 describe('the sweeper', () => {
-  test('sweeps again and again, says what it did, and stops when it is told to', async () => {
+  test('sweeps repeatedly, reports the removed ids, and stops on a signal', async () => {
     await fill(['alive'], ['dead'])
     const swept: number[] = []
     const stop = new AbortController()
@@ -179,7 +179,7 @@ describe('the sweeper', () => {
     expect(await redis.exists(SWEEPER_LEASE_KEY)).toBe(0)
   })
 
-  test('says nothing while another is at it, and goes on after a failure', async () => {
+  test('reports nothing while another process sweeps, and continues after a failure', async () => {
     await leaseOf('another').acquire()
     const happened: string[] = []
     let turns = 0
@@ -196,7 +196,7 @@ describe('the sweeper', () => {
     const running = sweeper.run(stop.signal)
     await eventually(() => expect(turns).toBeGreaterThan(3))
     expect(happened).toEqual([])
-    // A key of another type: the lease cannot even be looked at.
+    // With a key of another type, reading the lease fails.
     await redis.multi().del(SWEEPER_LEASE_KEY).lpush(SWEEPER_LEASE_KEY, 'mine').exec()
     await eventually(() => expect(happened).toContain('sweeper failed'))
     await redis.del(SWEEPER_LEASE_KEY)

@@ -21,7 +21,7 @@ import { eventually } from '../../../support/eventually.ts'
 import { startOwnRedis, type OwnRedis, type OwnRedisOptions } from '../../../support/servers/servers.ts'
 
 describe('the follower', () => {
-  test('follows both streams from their end, and its position is that of what it told last', async () => {
+  test('follows both streams from their end, and its position is that of the last reported event', async () => {
     const { redis, server } = await ownRedis()
     await appendUpdate(redis, 0)
     const followed = await follow(server)
@@ -37,7 +37,7 @@ describe('the follower', () => {
     })
   })
 
-  test('passes over what nobody of us wrote', async () => {
+  test('ignores entries that the service did not write', async () => {
     const { redis, server } = await ownRedis()
     const followed = await follow(server)
     await redis.xadd(UPDATE_STREAM_KEY, '*', 'something', 'else')
@@ -47,7 +47,7 @@ describe('the follower', () => {
     await eventually(() => expect(followed.events).toMatchObject([{ entry: { kind: 'gap' } }]))
   })
 
-  test('is told everything once when the connection is lost and the streams are still there', async () => {
+  test('reports every event once across lost connections if the streams still exist', async () => {
     const { redis, server } = await ownRedis()
     const followed = await follow(server)
     for (let n = 0; n < 200; n++) {
@@ -58,7 +58,7 @@ describe('the follower', () => {
     expect(followed.resets).toEqual([])
   })
 
-  test('says reset when it comes back and its place is gone', async () => {
+  test('reports a reset after an outage if its position is no longer in the stream', async () => {
     const { redis, server } = await ownRedis()
     const followed = await follow(server)
     await appendUpdate(redis, 0)
@@ -72,7 +72,7 @@ describe('the follower', () => {
     await eventually(() => expect(followed.updates()).toEqual([0, 1]))
   })
 
-  test('starts while Redis is away, and follows once it is there', async () => {
+  test('starts without Redis, and follows as soon as Redis is available', async () => {
     const { redis, server } = await ownRedis()
     await server.kill('SIGKILL')
     const followed = await follow(server, false)
@@ -87,11 +87,12 @@ describe('the follower', () => {
     expect(followed.resets).toEqual([])
   })
 
-  test('says reset if it fell behind what the stream keeps', async () => {
+  test('reports a reset if entries were trimmed before it read them', async () => {
     const { redis, server } = await ownRedis()
     await appendUpdate(redis, 0)
     const followed = await follow(server)
-    // In one step, so that it can't read in between: more than one read, and the beginning already gone.
+    // One transaction, so that the follower cannot read in between: more entries than one read returns, and the oldest
+    // ones are already trimmed.
     const transaction = redis.multi()
     for (let n = 1; n <= 1_000; n++) transaction.xadd(UPDATE_STREAM_KEY, '*', ...updateFields(n))
     transaction.xtrim(UPDATE_STREAM_KEY, 'MAXLEN', 600)
@@ -102,8 +103,8 @@ describe('the follower', () => {
   })
 })
 
-describe('reading on from a place', () => {
-  test('goes page by page, and knows when the place is gone', async () => {
+describe('reading from a position', () => {
+  test('proceeds page by page, and detects that the position is no longer in the stream', async () => {
     const { redis } = await ownRedis()
     const streams = createEventStreams(redis)
     expect(await streams.end()).toEqual({ update: BEFORE_ALL, device: BEFORE_ALL })
@@ -123,7 +124,7 @@ describe('reading on from a place', () => {
     expect(await streams.read('update', ids[24] ?? '', '+', 10)).toBeUndefined()
   })
 
-  test('the stream of devices keeps a bounded number of hints', async () => {
+  test('is bounded by the length of the device stream', async () => {
     const { redis } = await ownRedis()
     const appender = createHintAppender(redis)
     for (let n = 0; n < 2_000; n++) void appender.hint('changed', [`device-${n}`], 0)
@@ -141,7 +142,7 @@ async function ownRedis(options: OwnRedisOptions = {}) {
   return { server, redis }
 }
 
-async function follow(server: OwnRedis, isThere = true) {
+async function follow(server: OwnRedis, isAvailable = true) {
   const redis = new Redis(server.url, {
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
@@ -160,11 +161,11 @@ async function follow(server: OwnRedis, isThere = true) {
   })
   const events: StreamEvent[] = []
   const resets: StreamName[][] = []
-  let place: EventPosition | undefined
+  let position: EventPosition | undefined
   follower.follow({
     events(some, from) {
-      if (resets.length === 0 && place !== undefined) expect(from).toEqual(place)
-      place = follower.position
+      if (resets.length === 0 && position !== undefined) expect(from).toEqual(position)
+      position = follower.position
       events.push(...some)
     },
     reset: (streams) => resets.push([...streams]),
@@ -174,7 +175,7 @@ async function follow(server: OwnRedis, isThere = true) {
     stop.abort()
     await ended
   })
-  if (isThere) await eventually(() => expect(follower.position).toBeDefined())
+  if (isAvailable) await eventually(() => expect(follower.position).toBeDefined())
   const updates = () => events.flatMap(({ entry }) => (entry.kind === 'update' ? [Number(entry.json)] : []))
   return { follower, events, resets, updates }
 }

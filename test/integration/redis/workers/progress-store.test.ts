@@ -24,8 +24,8 @@ afterAll(() => database.release())
 
 const nothing: StoredProgress = { next: undefined, rebuildUntil: undefined }
 
-describe('loading', () => {
-  test('says nothing of what is not stored', async () => {
+describe('loading progress', () => {
+  test('returns undefined offsets for partitions without progress', async () => {
     expect(await store.load([0, 7])).toEqual(
       new Map([
         [0, nothing],
@@ -35,7 +35,7 @@ describe('loading', () => {
     expect(await store.load([])).toEqual(new Map())
   })
 
-  test('says what was left, of each partition that was asked about', async () => {
+  test('returns what is stored for each requested partition', async () => {
     await store.overwrite(0, 12)
     await store.overwrite(1, 9_007_199_254_740_991)
     await store.markRebuild(1, 50)
@@ -50,7 +50,7 @@ describe('loading', () => {
   })
 
   test.each(['', 'x', '-1', '1.5', '1e3', ' 1', '99999999999999999'])(
-    'takes %j for nothing',
+    'ignores the invalid offset %j',
     async (text) => {
       await redis.hset(KEY, '0', text, '0:until', text)
       expect((await store.load([0])).get(0)).toEqual(nothing)
@@ -58,65 +58,65 @@ describe('loading', () => {
   )
 })
 
-describe('advancing', () => {
+describe('advancing progress', () => {
   test.each<
-    [what: string, stored: number | undefined, left: number | undefined, next: number, after: string]
+    [what: string, stored: number | undefined, expected: number | undefined, next: number, after: string]
   >([
-    ['a first time', undefined, undefined, 5, '5'],
-    ['from where it was left', 5, 5, 9, '9'],
-    ['to where it is', 5, 5, 5, '5'],
-    ['to nought', undefined, undefined, 0, '0'],
-    ['over more digits', 9, 9, 10, '10'],
-  ])('%s', async (_, stored, left, next, after) => {
+    ['without stored progress', undefined, undefined, 5, '5'],
+    ['from the expected offset', 5, 5, 9, '9'],
+    ['to the same offset', 5, 5, 5, '5'],
+    ['to 0', undefined, undefined, 0, '0'],
+    ['to an offset with more digits', 9, 9, 10, '10'],
+  ])('%s stores the next offset', async (_, stored, expected, next, after) => {
     if (stored !== undefined) await store.overwrite(0, stored)
-    expect(await store.advance(0, left, next)).toBeUndefined()
+    expect(await store.advance(0, expected, next)).toBeUndefined()
     expect(await redis.hget(KEY, '0')).toBe(after)
   })
 
-  test('never goes back', async () => {
+  test('never moves the offset back', async () => {
     await store.overwrite(0, 100)
     expect(await store.advance(0, 100, 99)).toBeUndefined()
     expect(await redis.hget(KEY, '0')).toBe('100')
   })
 
-  test.each<[what: string, stored: number | undefined, left: number | undefined]>([
+  test.each<[what: string, stored: number | undefined, expected: number | undefined]>([
     ['gone', undefined, 5],
     ['behind', 3, 5],
     ['ahead', 8, 5],
-    ['there although nothing was left', 8, undefined],
-  ])('is refused where it is %s, and says what there is', async (_, stored, left) => {
+    ['present although none was expected', 8, undefined],
+  ])('returns the stored offset and changes nothing if it is %s', async (_, stored, expected) => {
     if (stored !== undefined) await store.overwrite(0, stored)
-    expect(await store.advance(0, left, 9)).toEqual({ next: stored, rebuildUntil: undefined })
+    expect(await store.advance(0, expected, 9)).toEqual({ next: stored, rebuildUntil: undefined })
     expect(await redis.hget(KEY, '0')).toBe(stored === undefined ? null : String(stored))
   })
 
-  test('over what is no offset is refused', async () => {
+  test('does not overwrite an invalid offset', async () => {
     await redis.hset(KEY, '0', 'x')
     expect(await store.advance(0, undefined, 9)).toEqual(nothing)
     expect(await redis.hget(KEY, '0')).toBe('x')
   })
 
-  test('of one partition is nothing to another, and leaves its mark alone', async () => {
+  test('affects neither other partitions nor the mark of a rebuild', async () => {
     await store.overwrite(1, 7)
     await store.markRebuild(0, 50)
     await store.advance(0, undefined, 5)
     expect(await redis.hgetall(KEY)).toEqual({ '0': '5', '0:until': '50', '1': '7' })
   })
 
-  test('by two at once: one of them is told', async () => {
+  test('succeeds for one of two concurrent workers', async () => {
     await store.overwrite(0, 5)
-    const answers = await Promise.all([store.advance(0, 5, 6), store.advance(0, 5, 7)])
-    expect(answers).toEqual([undefined, { next: 6, rebuildUntil: undefined }])
+    const outcomes = await Promise.all([store.advance(0, 5, 6), store.advance(0, 5, 7)])
+    expect(outcomes).toEqual([undefined, { next: 6, rebuildUntil: undefined }])
   })
 })
 
-test('overwriting may go back', async () => {
+test('overwriting progress may move the offset back', async () => {
   await store.overwrite(0, 9)
   await store.overwrite(0, 4)
   expect(await redis.hget(KEY, '0')).toBe('4')
 })
 
-test('a mark is set, moved and taken away', async () => {
+test('the mark of a rebuild is set, moved and removed', async () => {
   await store.overwrite(0, 9)
   await store.markRebuild(0, 20)
   await store.markRebuild(0, 30)
@@ -126,12 +126,12 @@ test('a mark is set, moved and taken away', async () => {
   expect((await store.load([0])).get(0)).toEqual({ next: 9, rebuildUntil: undefined })
 })
 
-test('progress of another group is another one', async () => {
+test('each consumer group has its own progress', async () => {
   await createProgressStore(redis, progressKey('other')).overwrite(0, 9)
   expect((await store.load([0])).get(0)).toEqual(nothing)
 })
 
-test('a key of another type is an error that says so', async () => {
+test('a progress key of another Redis type causes a WRONGTYPE error', async () => {
   await redis.lpush(KEY, 'mine')
   const wrongType = { side: 'redis', code: 'WRONGTYPE' }
   await expect(store.load([0])).rejects.toMatchObject(wrongType)

@@ -3,11 +3,15 @@ import { parseDeviceId, type DeviceId } from '../../../../shared/contract/device
 import { LISTENING_KEY, WORKERS_KEY, workerReportKey } from '../../../../shared/contract/keys.ts'
 import { BEFORE_ALL } from '../../../../cache-service/core/events/event-position.ts'
 import { planChunk, type ChunkPlan } from '../../../../cache-service/core/records/plan.ts'
+import type { ResultCounts } from '../../../../cache-service/core/records/settle.ts'
 import type { WriteOutcome } from '../../../../cache-service/core/records/write-outcome.ts'
 import { LoopMonitor } from '../../../../cache-service/lifecycle/loops.ts'
+import type { ReadinessCheck } from '../../../../cache-service/lifecycle/readiness.ts'
 import { runServices } from '../../../../cache-service/lifecycle/service.ts'
 import { DeviceHints } from '../../../../cache-service/pipeline/worker/device-hints.ts'
-import { WorkerReportBook } from '../../../../cache-service/pipeline/worker/worker-report.ts'
+import { ReportSchedule } from '../../../../cache-service/pipeline/worker/report-schedule.ts'
+import { WorkerFigures } from '../../../../cache-service/pipeline/worker/worker-figures.ts'
+import { createReportBuilder } from '../../../../cache-service/pipeline/worker/worker-report.ts'
 import {
   createEventStreams,
   createHintAppender,
@@ -16,13 +20,21 @@ import {
   createWorkerReporter,
   createWorkerReports,
 } from '../../../../cache-service/redis/workers/worker-reports.ts'
-import { createWorkerTelemetry } from '../../../../cache-service/telemetry/worker-telemetry.ts'
-import { createLogger } from '../../../../cache-service/telemetry/logger.ts'
-import { createProcessMetrics } from '../../../../cache-service/telemetry/process-metrics.ts'
 import { startEventApi } from '../../../support/processes/event-api.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 import { workerReport } from '../../../support/records/worker-report.ts'
+
+const NO_RECORDS: ResultCounts = {
+  applied: 0,
+  unchanged: 0,
+  stale: 0,
+  superseded: 0,
+  expired: 0,
+  tombstone: 0,
+  skipped: 0,
+  dead_lettered: 0,
+}
 
 let database: RedisDatabase
 
@@ -34,8 +46,8 @@ beforeEach(async () => {
   await database.client.flushdb()
 })
 
-describe('reports', () => {
-  test('are read as they were written, by the ids of the workers, until they run out', async () => {
+describe('worker reports', () => {
+  test('are read as they were written, in the order of the worker ids, until they expire', async () => {
     const { client } = database
     const now = () => Date.now()
     const [a, b] = ['a', 'b'].map((id) => createWorkerReporter(client, id, now))
@@ -44,14 +56,14 @@ describe('reports', () => {
     const reports = createWorkerReports(client, now)
     expect(await reports.read()).toEqual([workerReport({ id: 'a' }), workerReport({ id: 'b' })])
     expect(await client.pttl(workerReportKey('a'))).toBeGreaterThan(10_000)
-    await client.del(workerReportKey('a')) // as if it had run out
+    await client.del(workerReportKey('a')) // as if it had expired
     expect((await reports.read()).map(({ id }) => id)).toEqual(['b'])
     await b?.remove()
     expect(await reports.read()).toEqual([])
     expect(await client.zrange(WORKERS_KEY, '0', '-1')).toEqual(['a'])
   })
 
-  test('of another shape are left out', async () => {
+  test('of another shape are skipped', async () => {
     const { client } = database
     await createWorkerReporter(client, 'a', () => Date.now()).write(workerReport({ id: 'a' }))
     await client.zadd(WORKERS_KEY, String(Date.now()), 'other', String(Date.now()), 'text')
@@ -61,14 +73,14 @@ describe('reports', () => {
     expect((await reports.read()).map(({ id }) => id)).toEqual(['a'])
   })
 
-  test('workers that are long gone leave the index', async () => {
+  test('drop workers that have long been gone from the index', async () => {
     const { client } = database
     await client.zadd(WORKERS_KEY, String(Date.now() - 7_200_000), 'gone')
     await createWorkerReporter(client, 'a', () => Date.now()).write(workerReport({ id: 'a' }))
     expect(await client.zrange(WORKERS_KEY, '0', '-1')).toEqual(['a'])
   })
 
-  test('tell that the cache is rebuilt, asked at most once a second', async () => {
+  test('say whether the cache is being rebuilt, and are read at most once a second for that', async () => {
     const { client } = database
     let nowMs = Date.now()
     const reporter = createWorkerReporter(client, 'a', () => nowMs)
@@ -80,39 +92,39 @@ describe('reports', () => {
     expect(await reports.isRebuilding()).toBe(true)
   })
 
-  test('say what happened in the worker, and are served', async () => {
+  test('say what happened in the worker, and are served by the API', async () => {
     let nowMs = Date.parse('2026-01-01T00:00:00Z')
     const now = () => nowMs
-    let changes = 0
-    const book = new WorkerReportBook({ id: 'worker-1', version: '1.2.3', topic: 'validated' }, now)
-    const log = createLogger('fatal', { write: () => undefined })
-    const metrics = createProcessMetrics('1.2.3', 'v24', 'worker')
-    const telemetry = book.watch(
-      createWorkerTelemetry(log, metrics, 'validated', 'group', now),
-      () => changes++,
-    )
-    telemetry.consumerState('consuming')
-    telemetry.rebuilding(true)
-    telemetry.rebuilding(true)
-    telemetry.chunkApplied(chunkApplied({ applied: 15, stale: 5 }))
+    const figures = new WorkerFigures('validated', now)
+    const checks: ReadinessCheck[] = [() => ['rebuilding: rereading']]
+    const buildReport = createReportBuilder({
+      id: 'worker-1',
+      version: '1.2.3',
+      figures,
+      consumer: { state: 'consuming' },
+      guard: { isRebuilding: true },
+      checks,
+      now,
+    })
+    figures.chunkApplied({ ...NO_RECORDS, applied: 15, stale: 5 })
     for (let n = 0; n < 25; n++) {
       nowMs += 10
-      telemetry.deadLetter({ partition: 1, offset: String(n), reason: 'not_json', detail: 'secret' })
+      figures.deadLetter({ partition: 1, offset: String(n), reason: 'not_json', detail: 'secret' })
     }
-    telemetry.deadLettersSent(Array.from({ length: 25 }, () => 'not_json' as const))
-    telemetry.lagMeasured(
+    figures.deadLettersSent(25)
+    figures.lagMeasured(
       new Map([
         [2, { records: 7, seconds: undefined }],
         [0, { records: 3, seconds: 1.5 }],
       ]),
     )
     nowMs = Date.parse('2026-01-01T00:00:05Z')
-    const written = book.report([() => ['rebuilding: reading again']])
-    expect(changes).toBe(1)
+    const written = buildReport()
     expect(written).toMatchObject({
       id: 'worker-1',
       state: 'consuming',
       ready: false,
+      reasons: ['rebuilding: rereading'],
       rebuilding: true,
       rates: { records: 4, applied: 3, dead_letters: 5 },
       totals: { applied: 15, stale: 5 },
@@ -127,7 +139,12 @@ describe('reports', () => {
     expect(written.dead_letters).toHaveLength(20)
     expect(JSON.stringify(written)).not.toContain('secret')
     nowMs += 5_000
-    expect(book.report([]).rates).toEqual({ records: 0, applied: 0, dead_letters: 0 })
+    checks.length = 0
+    expect(buildReport()).toMatchObject({
+      ready: true,
+      reasons: [],
+      rates: { records: 0, applied: 0, dead_letters: 0 },
+    })
 
     await createWorkerReporter(database.client, 'worker-1', () => Date.now()).write(written)
     const api = await startEventApi(database.url)
@@ -149,8 +166,48 @@ describe('reports', () => {
   })
 })
 
+describe('the report schedule', () => {
+  test('reports every 5 s, soon after a change, and again after a failure', async () => {
+    let nowMs = 1_000
+    let failures = 0
+    let turns = 0
+    const reportedAt: number[] = []
+    // The schedule asks for the time at every turn.
+    const schedule = new ReportSchedule(() => {
+      turns++
+      return nowMs
+    })
+    const service = schedule.service(
+      async () => {
+        reportedAt.push(nowMs)
+        if (failures-- > 0) throw new Error('no connection')
+      },
+      new LoopMonitor(() => Date.now()),
+    )
+    const stop = new AbortController()
+    const ended = runServices([service], stop.signal)
+    onTestFinished(async () => {
+      stop.abort()
+      await ended
+    })
+    await eventually(() => expect(reportedAt).toEqual([1_000]))
+    nowMs += 5_000
+    await eventually(() => expect(reportedAt).toEqual([1_000, 6_000]))
+    nowMs += 100
+    schedule.changed()
+    await eventually(() => expect(reportedAt).toEqual([1_000, 6_000, 6_100]))
+    failures = 1
+    nowMs += 5_000
+    await eventually(() => expect(reportedAt).toEqual([1_000, 6_000, 6_100, 11_100, 11_100]))
+    nowMs += 4_999
+    const turnsBefore = turns
+    await eventually(() => expect(turns).toBeGreaterThan(turnsBefore + 1))
+    expect(reportedAt).toHaveLength(5)
+  })
+})
+
 describe('hints about devices', () => {
-  test('name the devices that changed or were deleted, at most four entries a second of each kind', async () => {
+  test('name the changed and the deleted devices, with at most four entries a second of each kind', async () => {
     await database.client.set(LISTENING_KEY, '1')
     const hints = startHints()
     await heard(hints)
@@ -176,7 +233,7 @@ describe('hints about devices', () => {
     expect(changed.length).toBeLessThanOrEqual(Math.ceil(seconds * 4) + 2)
   })
 
-  test('list a bounded number of ids, and say how many more there were', async () => {
+  test('list a limited number of ids, and say how many more there were', async () => {
     await database.client.set(LISTENING_KEY, '1')
     const hints = startHints()
     await heard(hints)
@@ -192,7 +249,7 @@ describe('hints about devices', () => {
     })
   })
 
-  test('are not given while nobody listens; a gap tells those who come later', async () => {
+  test('are not appended while no API listens, and leave a gap for those that listen later', async () => {
     const hints = startHints()
     hints.note(...chunk(['a'], []))
     expect(await hinted()).toEqual([])
@@ -204,7 +261,7 @@ describe('hints about devices', () => {
     })
   })
 
-  test('are not given during a rebuild, but one gap is when it is over', async () => {
+  test('are not appended during a rebuild, and leave one gap when it is over', async () => {
     await database.client.set(LISTENING_KEY, '1')
     const hints = startHints()
     await heard(hints)
@@ -234,7 +291,7 @@ function startHints(): DeviceHints {
   return hints
 }
 
-/** Until it has noticed that somebody listens: then it says what was missed. */
+/** Resolves when the hints have noticed the listener: then they append the gap of what was missed before. */
 async function heard(hints: DeviceHints): Promise<void> {
   hints.note(...chunk(['missed'], []))
   await eventually(async () => expect(await hinted()).toMatchObject([{ kind: 'gap', reason: 'missed' }]))
@@ -272,28 +329,6 @@ function chunk(
     deletes: deleted.map((name, index) => ({ index, deviceId: deviceIdOf(name), deletesUpTo: '' })),
   }
   return [plan, { updates: updated.map(status), deletes: deleted.map(() => 'deleted' as const) }]
-}
-
-function chunkApplied(counts: { applied: number; stale: number }) {
-  return {
-    partition: 0,
-    firstOffset: '0',
-    lastOffset: '19',
-    records: 20,
-    counts: {
-      unchanged: 0,
-      superseded: 0,
-      expired: 0,
-      tombstone: 0,
-      skipped: 0,
-      dead_lettered: 0,
-      ...counts,
-    },
-    clockSkews: 0,
-    recordTimesMs: new Float64Array(0),
-    writeMs: 1,
-    totalMs: 2,
-  }
 }
 
 async function getJson(url: string): Promise<unknown> {

@@ -32,7 +32,7 @@ import { startOwnRedis } from '../../../support/servers/native-redis.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
-// The client against the api as it is wired; a proxy of ours between them counts, and does what networks do.
+// The client against a real api. A proxy between them counts the requests and simulates network failures.
 
 let database: RedisDatabase
 let api: RunningApi
@@ -51,7 +51,7 @@ beforeEach(async () => {
 
 const store = (id: string, fields: Record<string, string> = {}) => storeDevice(database.client, id, fields)
 
-/** What it rejected with; fails if it did not. */
+/** The error with which a call rejects; fails if it resolves. */
 async function failureOf(call: Promise<unknown>): Promise<unknown> {
   return await call.then(
     (value) => expect.fail(`it resolved with ${JSON.stringify(value)}`),
@@ -66,7 +66,7 @@ async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe('get', () => {
-  test('gives the device with its types, which nobody can change for the others', async () => {
+  test('returns the device with typed values, frozen because callers share it', async () => {
     await store('d', { datatype_name: 'Temperature', datatype_unit: '["°C","%"]', battery_ok: 'true' })
     const device = await clientOf(api.url).get('d')
     expect(device).toMatchObject({
@@ -87,7 +87,7 @@ describe('get', () => {
     expect(await clientOf(api.url).get(id)).toMatchObject({ device_id: id })
   })
 
-  test('is undefined for what is not there, and refuses what can not be without asking', async () => {
+  test('returns undefined for an unknown device, and rejects an invalid id without a request', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url)
     expect(await client.get('nobody')).toBeUndefined()
@@ -97,7 +97,7 @@ describe('get', () => {
     expect(proxy.seen).toHaveLength(1)
   })
 
-  test('tells "not yet" from "not": CacheRebuildingError for a miss while the cache is filled', async () => {
+  test('rejects with CacheRebuildingError for a missing device while the cache is being rebuilt', async () => {
     const client = clientOf(api.url)
     await store('here')
     await reportRebuilding(database.client, true)
@@ -115,7 +115,7 @@ describe('get', () => {
     await patiently(async () => expect(await client.get('there')).toBeUndefined())
   })
 
-  test('of a device that others have damaged fails, and harms no other', async () => {
+  test('rejects for a damaged device without affecting other devices', async () => {
     const client = clientOf(api.url)
     await Promise.all([store('whole'), store('damaged', { persist: 'perhaps' })])
     const [whole, damaged] = await Promise.all([client.get('whole'), failureOf(client.get('damaged'))])
@@ -125,8 +125,8 @@ describe('get', () => {
   })
 })
 
-describe('gets of one turn', () => {
-  test('share one request, each with its own outcome, and one flight an id', async () => {
+describe('concurrent gets', () => {
+  test('of one turn share one request with one lookup per id, each with its own outcome', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url)
     await Promise.all(['a', 'b'].map((id) => store(id)))
@@ -140,7 +140,7 @@ describe('gets of one turn', () => {
     expect(client.stats.requests).toBe(1)
   })
 
-  test('that come while enough requests are under way gather for the next', async () => {
+  test('are collected for the next request while maxConcurrency requests are pending', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url, { maxConcurrency: 1 })
     const { promise: gate, resolve: open } = Promise.withResolvers<Treatment>()
@@ -157,7 +157,7 @@ describe('gets of one turn', () => {
     expect(lookupsOf(proxy).map((ids) => ids.length)).toEqual([1, 20])
   })
 
-  test('are told apart by their signals: one that is aborted does not end the others', async () => {
+  test('continue when the signal of another caller is aborted', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url)
     await store('d')
@@ -167,14 +167,14 @@ describe('gets of one turn', () => {
     const left = failureOf(client.get('d', { signal: abort.signal }))
     const stays = client.get('d', { signal: new AbortController().signal })
     await eventually(() => expect(proxy.seen).toHaveLength(1))
-    abort.abort(new Error('enough'))
-    expect(await left).toEqual(new Error('enough'))
+    abort.abort(new Error('aborted'))
+    expect(await left).toEqual(new Error('aborted'))
     open('pass')
     expect(await stays).toMatchObject({ device_id: 'd' })
     expect(proxy.seen).toHaveLength(1)
   })
 
-  test('end their request when the last of them is aborted', async () => {
+  test('abort their request when the last of them is aborted', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url, { timeoutMs: 60_000, maxConcurrency: 1 })
     proxy.treat = ({ body }) => (body.includes('slow') ? 'hang' : 'pass')
@@ -183,13 +183,13 @@ describe('gets of one turn', () => {
     await eventually(() => expect(proxy.seen).toHaveLength(1))
     abort.abort()
     for (const call of calls) expect(await call).toMatchObject({ name: 'AbortError' })
-    // It would wait for its turn for a minute otherwise.
+    // Otherwise it would wait for the pending request for a minute.
     expect(await client.get('quick')).toBeUndefined()
   })
 })
 
 describe('lookup', () => {
-  test('of more than a thousand ids, duplicates among them, tells each apart', async () => {
+  test('of more than 1,000 ids with duplicates has an outcome for each id', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url)
     const present = Array.from({ length: 1_500 }, (_, i) => `present-${i}`)
@@ -210,7 +210,7 @@ describe('lookup', () => {
     expect(lookupsOf(proxy).map((ids) => ids.length)).toEqual([1_000, 1_000, 401])
   })
 
-  test('of long ids stays below what the server takes', async () => {
+  test('of long ids stays below the maximum body size of the server', async () => {
     const client = clientOf(api.url)
     const ids = Array.from({ length: 1_000 }, (_, i) => `${i}-`.padEnd(256, '"'))
     expect((await client.lookup(ids)).missing).toHaveLength(1_000)
@@ -219,7 +219,7 @@ describe('lookup', () => {
 })
 
 describe('list', () => {
-  test('goes through all pages, or those that begin with the same', async () => {
+  test('yields the devices of all pages, or those with the same prefix', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url)
     const ids = Array.from({ length: 950 }, (_, i) => `${i % 2 === 0 ? 'even' : 'odd'}-${i}`)
@@ -232,7 +232,7 @@ describe('list', () => {
     expect(even).toBe(475)
   })
 
-  test('skips what is damaged, and its pages name it', async () => {
+  test('skips damaged devices, which the pages name', async () => {
     await store('whole')
     await store('damaged', { persist: 'perhaps' })
     const client = clientOf(api.url)
@@ -242,22 +242,22 @@ describe('list', () => {
     expect(pages.flatMap(({ errors }) => [...errors.keys()])).toEqual(['damaged'])
   })
 
-  test('can be left, aborted, and asked for nonsense', async () => {
+  test('can be left early or aborted, and rejects an invalid page size', async () => {
     for (let i = 0; i < 30; i++) await store(`d-${i}`)
     const client = clientOf(api.url)
     for await (const device of client.list({ pageSize: 10 })) {
       expect(device.device_id).toMatch(/^d-/)
       break
     }
-    const signal = AbortSignal.abort(new Error('enough'))
-    expect(await failureOf(client.list({ signal }).next())).toEqual(new Error('enough'))
+    const signal = AbortSignal.abort(new Error('aborted'))
+    expect(await failureOf(client.list({ signal }).next())).toEqual(new Error('aborted'))
     const error = await failureOf(client.list({ pageSize: 5_000 }).next())
     expect(error).toMatchObject({ name: 'InvalidRequestError', status: 400 })
   })
 })
 
 describe('remove', () => {
-  test('takes a device away, and says whether there was one', async () => {
+  test('removes a device and returns whether it existed', async () => {
     const client = clientOf(api.url)
     await store('a/b')
     expect(await client.remove('a/b')).toBe(true)
@@ -266,13 +266,13 @@ describe('remove', () => {
     expect(await failureOf(client.remove(''))).toBeInstanceOf(InvalidRequestError)
   })
 
-  test.each(['.', '..'])('of %s, which would be another path, is refused', async (id) => {
+  test.each(['.', '..'])('rejects the id %s, which would change the path of the URL', async (id) => {
     const proxy = await proxyTo(api.url)
     expect(await failureOf(clientOf(proxy.url).remove(id))).toBeInstanceOf(InvalidRequestError)
     expect(proxy.seen).toEqual([])
   })
 
-  test('whose answer is lost is tried again: that it is gone then is a success', async () => {
+  test('is retried after a lost response, and returns true although the device is then gone', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url)
     await store('d')
@@ -283,7 +283,7 @@ describe('remove', () => {
 })
 
 describe('state', () => {
-  test('gives all values, or one, and the place from which watch goes on', async () => {
+  test('returns all values or one, and the event id from which a watch continues', async () => {
     await database.client.sadd(UPDATE_TYPES_KEY, 'a/ü', 'b')
     await database.client.mset({ 'a/ü': '{"values":[1]}', b: '{"values":[2]}' })
     const client = clientOf(api.url)
@@ -301,8 +301,8 @@ describe('state', () => {
   })
 })
 
-describe('failures', () => {
-  test('that may pass are tried again, after the time that the server asks for', async () => {
+describe('a call that fails', () => {
+  test('transiently is retried after the time of Retry-After', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url)
     await store('d')
@@ -318,7 +318,7 @@ describe('failures', () => {
     expect(client.stats).toMatchObject({ requests: 3, retries: 2 })
   })
 
-  test('that would pass too late are not: 429 says for how long', async () => {
+  test('with a Retry-After that is too long is not retried, and the error has the time', async () => {
     const limited = await startApi({ REDIS_URL: database.url, API_RATE_LIMIT_PER_MINUTE: '2' })
     onTestFinished(() => limited.stop())
     const client = clientOf(limited.url)
@@ -331,7 +331,7 @@ describe('failures', () => {
     expect(client.stats).toMatchObject({ requests: 3, retries: 0 })
   })
 
-  test('end after the last try, with the first cause at hand', async () => {
+  test('at every attempt rejects after the last retry, with the cause', async () => {
     const proxy = await proxyTo(api.url)
     const { url } = proxy
     const client = clientOf(url, { retries: 2 })
@@ -342,7 +342,7 @@ describe('failures', () => {
     expect(proxy.seen).toHaveLength(3)
   })
 
-  test('a request that hangs ends in time', async () => {
+  test('to get a response rejects within the timeout', async () => {
     const proxy = await proxyTo(api.url)
     proxy.treat = () => 'hang'
     const client = clientOf(proxy.url, { timeoutMs: 100, retries: 1 })
@@ -350,17 +350,17 @@ describe('failures', () => {
     expect(proxy.seen).toHaveLength(2)
   })
 
-  test('a wait between two tries can be aborted', async () => {
+  test('can be aborted while it waits for a retry', async () => {
     const proxy = await proxyTo(api.url)
     proxy.treat = () => ({ status: 503, headers: { 'retry-after': '9' } })
     const abort = new AbortController()
     const call = failureOf(clientOf(proxy.url).state({ signal: abort.signal }))
     await eventually(() => expect(proxy.seen).toHaveLength(1))
-    abort.abort(new Error('enough'))
-    expect(await call).toEqual(new Error('enough'))
+    abort.abort(new Error('aborted'))
+    expect(await call).toEqual(new Error('aborted'))
   })
 
-  test('an answer of some other server is not taken for one of ours', async () => {
+  test('because another server responds rejects with UnexpectedAnswerError', async () => {
     const proxy = await proxyTo(api.url)
     const client = clientOf(proxy.url)
     for (const treatment of [
@@ -375,7 +375,7 @@ describe('failures', () => {
     expect(proxy.seen).toHaveLength(6)
   })
 
-  test('an outage of Redis is waited out', async () => {
+  test('because of an outage of Redis is retried until Redis is back', async () => {
     const redis = await startOwnRedis()
     onTestFinished(() => redis.stop())
     const own = await startApi({ REDIS_URL: redis.url })
@@ -396,7 +396,7 @@ describe('failures', () => {
 })
 
 describe('API_AUTH=token', () => {
-  test('asks for the token, which may be replaced, and for its scope', async () => {
+  test('requires a token with the right scope, which may be replaced at run time', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'client-tokens-'))
     onTestFinished(() => rm(folder, { recursive: true }))
     const path = join(folder, 'tokens.json')
@@ -426,7 +426,7 @@ describe('API_AUTH=token', () => {
 })
 
 describe('close', () => {
-  test('ends what is under way, and all that comes after', async () => {
+  test('rejects pending and later calls', async () => {
     const proxy = await proxyTo(api.url)
     proxy.treat = () => 'hang'
     const client = clientOf(proxy.url)
@@ -448,11 +448,11 @@ test.each([
   [{ baseUrl: 'http://cache', timeoutMs: 0 }],
   [{ baseUrl: 'http://cache', retries: NaN }],
   [{ baseUrl: 'http://cache', nearCache: { maxEntries: 0 } }],
-])('refuses options that can not be meant: %j', ({ baseUrl, ...options }) => {
+])('the client rejects the invalid options %j', ({ baseUrl, ...options }) => {
   expect(() => clientOf(baseUrl, options)).toThrow(TypeError)
 })
 
-test('keeps the path of its base URL', async () => {
+test('the client keeps the path of its base URL', async () => {
   const proxy = await proxyTo(api.url)
   proxy.treat = () => ({ status: 404 })
   await failureOf(clientOf(`${proxy.url}/cache`).state())

@@ -37,7 +37,7 @@ const store = (id: string, name: string) =>
 
 const nameOf = async (client: DeviceCacheClient, id: string) => (await client.get(id))?.datatype_name
 
-/** A client with a near cache that is fresh: it hears of changes. */
+/** A client whose near cache is fresh because it receives the events. */
 async function watching(proxy: ApiProxy, nearCache: object = {}, options: object = {}) {
   const client = clientOf(proxy.url, { retries: 0, nearCache, ...options })
   await store('probe', 'probe')
@@ -50,7 +50,7 @@ async function watching(proxy: ApiProxy, nearCache: object = {}, options: object
 }
 
 describe('the near cache', () => {
-  test('answers without asking, until an event says that the device has changed', async () => {
+  test('answers without a request until an event names the device', async () => {
     const proxy = await proxyTo(api.url)
     const client = await watching(proxy)
     await store('d', 'old')
@@ -81,18 +81,18 @@ describe('the near cache', () => {
     await patiently(async () => expect(await nameOf(client, 'd')).toBe('new'))
   })
 
-  test('does not keep what was read before a change and came after its event', async () => {
+  test('does not keep a response that was read before a change and arrived after its event', async () => {
     const proxy = await proxyTo(api.url)
     const client = await watching(proxy)
     await store('d', 'old')
     const { promise: gate, resolve: open } = Promise.withResolvers<Treatment>()
-    // The api has read the old value when its answer is held back.
+    // The api has read the old value before its response is held back.
     const held = await fetch(`${api.url}/api/devices/lookup`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: '{"ids":["d"]}',
     })
-    const oldAnswer: Treatment = {
+    const oldResponse: Treatment = {
       status: 200,
       headers: { 'content-type': 'application/json' },
       body: await held.text(),
@@ -104,17 +104,17 @@ describe('the near cache', () => {
     proxy.treat = () => 'pass'
     await store('d', 'new')
     await hint(database.client, 'changed', ['d'])
-    // Whoever asks after the event does not join the flight that began before it.
+    // A call after the event does not join the lookup that began before it.
     await patiently(async () => {
       const device = await client.get('d', { signal: AbortSignal.timeout(200) })
       expect(device?.datatype_name).toBe('new')
     })
-    open(oldAnswer)
+    open(oldResponse)
     expect(await first).toBe('old')
     expect(await nameOf(client, 'd')).toBe('new')
   })
 
-  test('keeps no more than it may, and nothing beyond its age or the life of the device', async () => {
+  test('is limited to maxEntries, and keeps nothing beyond maxAgeMs or the ttl of the device', async () => {
     const proxy = await proxyTo(api.url)
     const small = await watching(proxy, { maxEntries: 3 })
     for (const id of ['a', 'b', 'c', 'd']) await store(id, id)
@@ -130,14 +130,14 @@ describe('the near cache', () => {
     await patiently(async () => expect(await small.get('short')).toBeUndefined())
   })
 
-  test('does not keep that a device is missing', async () => {
+  test('does not cache that a device is missing', async () => {
     const client = await watching(await proxyTo(api.url))
     expect(await client.get('soon')).toBeUndefined()
     await store('soon', 'here')
     expect(await nameOf(client, 'soon')).toBe('here')
   })
 
-  test('while the events are cut off asks each time, and gives what it held if that fails', async () => {
+  test('sends a request for every get while the event stream is disconnected, and returns stale data if it fails', async () => {
     const proxy = await proxyTo(api.url)
     const client = await watching(proxy, {}, { timeoutMs: 2_000 })
     await store('d', 'held')
@@ -164,7 +164,7 @@ describe('the near cache', () => {
     })
   })
 
-  test('gives what it held while the cache is filled again', async () => {
+  test('returns stale data while the cache is being rebuilt', async () => {
     const proxy = await proxyTo(api.url)
     const client = await watching(proxy, { maxAgeMs: 500 })
     const plain = clientOf(api.url)
@@ -184,7 +184,7 @@ describe('the near cache', () => {
     })
   })
 
-  test('sees what this client removes', async () => {
+  test('drops a device that this client removes', async () => {
     const client = await watching(await proxyTo(api.url))
     await store('d', 'old')
     await client.get('d')
@@ -192,7 +192,7 @@ describe('the near cache', () => {
     expect(await client.get('d')).toBeUndefined()
   })
 
-  test('follows the events on one connection, which ends with the client', async () => {
+  test('follows the events on one connection, which is closed with the client', async () => {
     const proxy = await proxyTo(api.url)
     const client = await watching(proxy)
     await Promise.all(['a', 'b', 'c'].map((id) => client.get(id)))

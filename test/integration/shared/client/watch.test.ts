@@ -20,7 +20,7 @@ beforeEach(async () => {
   return () => api.stop()
 })
 
-/** Keeps what a watch gives, until it ends. */
+/** Collects the events of a watch until it ends. */
 function collect(client: DeviceCacheClient, options: WatchOptions = {}) {
   const events: WatchEvent[] = []
   const connections: WatchConnection['kind'][] = []
@@ -28,7 +28,7 @@ function collect(client: DeviceCacheClient, options: WatchOptions = {}) {
     const onConnection = ({ kind }: WatchConnection) => void connections.push(kind)
     for await (const event of client.watch({ ...options, onConnection })) events.push(event)
   })()
-  ended.catch(() => undefined) // whoever waits for it learns of it
+  ended.catch(() => undefined) // reported to the test that awaits it
   return {
     events,
     connections,
@@ -45,7 +45,7 @@ function firstOf(values: unknown): unknown {
 const setValue = (value: number) => appendUpdate(database.client, 'inventory', value)
 
 describe('watch', () => {
-  test('gives each kind of event, typed, with its place', async () => {
+  test('yields each kind of event, typed, with its id', async () => {
     const watch = collect(clientOf(api.url))
     await watch.isLive()
     await setValue(1)
@@ -66,7 +66,7 @@ describe('watch', () => {
     expect(new Set(watch.events.map((event) => event.id)).size).toBe(4)
   })
 
-  test('gives only what was asked for', async () => {
+  test('yields only the requested events', async () => {
     const client = clientOf(api.url)
     const devices = collect(client, { devices: ['b & c'], events: ['device'] })
     const types = collect(client, { updateTypes: ['x', 'inventory'] })
@@ -78,7 +78,7 @@ describe('watch', () => {
     await patiently(() => expect(devices.events).toMatchObject([{ deviceIds: ['b & c'], more: 0 }]))
   })
 
-  test('goes on from the place of an event, or from that of the state', async () => {
+  test('resumes after the id of an event, or the lastEventId of the state', async () => {
     const client = clientOf(api.url)
     const first = collect(client)
     await first.isLive()
@@ -92,7 +92,7 @@ describe('watch', () => {
     await patiently(() => expect(fromState.values()).toEqual([5]))
   })
 
-  test('loses nothing and repeats nothing while its connections break, again and again', async () => {
+  test('loses and repeats nothing when its connection breaks several times', async () => {
     const proxy = await proxyTo(api.url)
     const watch = collect(clientOf(proxy.url))
     await watch.isLive()
@@ -108,7 +108,7 @@ describe('watch', () => {
     expect(watch.events.filter(({ kind }) => kind === 'reset')).toEqual([])
   })
 
-  test('outlives a restart of the api, and misses nothing of what came meanwhile', async () => {
+  test('survives a restart of the api, and misses no event from the meantime', async () => {
     const proxy = await proxyTo(api.url)
     const watch = collect(clientOf(proxy.url))
     await watch.isLive()
@@ -123,7 +123,7 @@ describe('watch', () => {
     await watch.isLive()
   })
 
-  test('says reset when what came meanwhile is gone', async () => {
+  test('yields a reset when events from the meantime are no longer in the stream', async () => {
     const proxy = await proxyTo(api.url)
     const watch = collect(clientOf(proxy.url))
     await watch.isLive()
@@ -140,7 +140,7 @@ describe('watch', () => {
     await patiently(() => expect(watch.values().at(-1)).toBe(300))
   })
 
-  test('takes silence for a dead connection', async () => {
+  test('reconnects when the connection is silent', async () => {
     const proxy = await proxyTo(api.url)
     const watch = collect(clientOf(proxy.url, { silenceMs: 300 }))
     await patiently(() => expect(watch.connections).toContain('interrupted'))
@@ -150,7 +150,7 @@ describe('watch', () => {
     expect(proxy.seen.at(-1)?.headers['last-event-id']).toBe('0-0.0-0')
   })
 
-  test('waits as long as the server asks for, and its wait can be aborted', async () => {
+  test('waits as long as Retry-After says, and can be aborted meanwhile', async () => {
     const proxy = await proxyTo(api.url)
     proxy.treat = () => ({ status: 503, headers: { 'retry-after': '60' } })
     const abort = new AbortController()
@@ -159,15 +159,15 @@ describe('watch', () => {
       signal: abort.signal,
       onConnection: (connection) => {
         if (connection.kind === 'interrupted') waits.push(connection.retryInMs)
-        abort.abort(new Error('enough'))
+        abort.abort(new Error('aborted'))
       },
     })
-    await expect(events.next()).rejects.toThrow('enough')
+    await expect(events.next()).rejects.toThrow('aborted')
     expect(waits).toEqual([expect.any(Number)])
     expect(waits[0]).toBeGreaterThanOrEqual(60_000)
   })
 
-  test('is over when it is left, aborted or its client closed: the api sees it go', async () => {
+  test('closes its connection when it is left or aborted, or when its client is closed', async () => {
     const clients = async () => api.metric('sse_clients')
     const client = clientOf(api.url)
     const abort = new AbortController()
@@ -181,19 +181,19 @@ describe('watch', () => {
     await setValue(1)
     expect(await left).toMatchObject({ kind: 'update' })
     await patiently(async () => expect(await clients()).toBe(2))
-    abort.abort(new Error('enough'))
-    await expect(aborted.ended).rejects.toThrow('enough')
+    abort.abort(new Error('aborted'))
+    await expect(aborted.ended).rejects.toThrow('aborted')
     client.close()
     await closed.ended
     await patiently(async () => expect(await clients()).toBe(0))
   })
 
-  test('ends for what trying again does not cure', async () => {
+  test('rejects with an error that a retry would not fix', async () => {
     const watch = collect(clientOf(api.url), { devices: Array.from({ length: 101 }, (_, i) => `${i}`) })
     await expect(watch.ended).rejects.toMatchObject({ name: 'InvalidRequestError', status: 400 })
   })
 
-  test('a reader that is slow is dropped by the server, and catches up without a loss', async () => {
+  test('catches up without a loss after the server has disconnected it as too slow', async () => {
     const watch = clientOf(api.url).watch({ events: ['update'] })
     const waiting = watch.next()
     await patiently(async () => expect(await api.metric('sse_clients')).toBe(1))

@@ -12,10 +12,10 @@ import { reserveOwnRedis, startOwnRedis } from '../../../support/servers/servers
 
 const schema = z.object({ n: z.number() })
 const ENABLED = ['--notify-keyspace-events', 'K$lgx']
-/** Nothing is lost when it is killed. */
+/** Keeps its data when it is killed. */
 const DURABLE = [...ENABLED, '--appendonly', 'yes', '--appendfsync', 'always']
 
-/** @param flags set by hand: they last until Redis is restarted. */
+/** @param flags of the notifications, set at run time: they last until Redis is restarted. */
 async function setUp(
   args: readonly string[] = DURABLE,
   options: RedisConfigStoreOptions = {},
@@ -42,7 +42,7 @@ async function failureOf(promise: Promise<unknown>): Promise<unknown> {
   )
 }
 
-test('when Redis is away fetch gives what was seen last; what was never seen is an error, not null', async () => {
+test('during an outage fetch returns the last known value, and throws for a config that was never read', async () => {
   const { server, store } = await setUp()
   await store.update('key', { n: 1 })
   await store.update('key', { n: 2 })
@@ -65,7 +65,7 @@ test('when Redis is away fetch gives what was seen last; what was never seen is 
   expect(await store.update('key', { n: 3 })).toEqual({ kind: 'appended', version: 3 })
 })
 
-test('what happened while nobody could hear is found out after the outage, and told once', async () => {
+test('a change during an outage is reported once, after the outage', async () => {
   const { server, store, redis } = await setUp()
   await store.update('changed', { n: 1 })
   await store.update('same', { n: 1 })
@@ -88,7 +88,7 @@ test('what happened while nobody could hear is found out after the outage, and t
   await patiently(() => expect(changes.map(({ event, version }) => [event, version])).toEqual([['rpush', 3]]))
 })
 
-test('a listener that was cut off alone reads again what it missed', async () => {
+test('a change that is missed because only the listener lost its connection is reported', async () => {
   const { store, redis } = await setUp()
   await store.update('key', { n: 1 })
   const changes: ConfigChange[] = []
@@ -96,7 +96,7 @@ test('a listener that was cut off alone reads again what it missed', async () =>
   const listener = /id=(\d+) [^\n]*name=redis-config-store-listener/.exec(
     String(await redis.client('LIST')),
   )?.[1]
-  // In one step: nobody can subscribe between the two.
+  // In one step: the listener cannot subscribe between the two.
   await redis.multi().client('KILL', 'ID', String(listener)).rpush('app:key', '{"n":2}').exec()
   await patiently(() =>
     expect(changes).toEqual([{ key: 'key', event: 'resumed', version: 2, text: '{"n":2}' }]),
@@ -104,7 +104,7 @@ test('a listener that was cut off alone reads again what it missed', async () =>
   expect(await store.fetch(schema, 'key')).toEqual({ n: 2 })
 })
 
-test('a wiped Redis is noticed: the configs are gone', async () => {
+test('the loss of all data is reported as a deletion', async () => {
   const { server, store } = await setUp(ENABLED)
   await store.update('key', { n: 1 })
   const changes: ConfigChange[] = []
@@ -115,7 +115,7 @@ test('a wiped Redis is noticed: the configs are gone', async () => {
   expect(await store.fetch(schema, 'key')).toBeNull()
 })
 
-test('a Redis that hangs is noticed, though nobody asks it anything', async () => {
+test('a Redis that hangs is noticed, even if no method is called', async () => {
   const { server, store } = await setUp()
   onTestFinished(() => server.kill('SIGCONT'))
   await store.update('key', { n: 1 })
@@ -126,20 +126,20 @@ test('a Redis that hangs is noticed, though nobody asks it anything', async () =
   await patiently(async () => expect(await store.isReady()).toBe(true))
 })
 
-test('a Redis that comes back without notifications is not trusted until they are on again', async () => {
+test('after a restart without notifications, every fetch reads from Redis until they are enabled again', async () => {
   const { server, store, problems, redis } = await setUp(['--appendonly', 'yes'], {}, 'K$lgx')
   await store.update('key', { n: 1 })
   await server.restart()
   await patiently(() => expect(problems.map(({ name }) => name)).toContain('RedisNotificationsError'))
   expect(await store.isReady()).toBe(false)
-  // It asks each time instead.
+  // Every fetch reads from Redis.
   await patiently(() => redis.rpush('app:key', '{"n":2}'))
   expect(await store.fetch(schema, 'key')).toEqual({ n: 2 })
   await redis.config('SET', 'notify-keyspace-events', 'K$lgx')
   await patiently(async () => expect(await store.isReady()).toBe(true))
 })
 
-test('a Redis whose notifications somebody turns off is no longer trusted', async () => {
+test('after another client has turned the notifications off, every fetch reads from Redis', async () => {
   const { store, redis, problems } = await setUp()
   const changes: ConfigChange[] = []
   await store.watch('key', (change) => void changes.push(change))
@@ -149,7 +149,7 @@ test('a Redis whose notifications somebody turns off is no longer trusted', asyn
   await redis.rpush('app:key', '{"n":2}')
   await patiently(async () => expect(await store.fetch(schema, 'key')).toEqual({ n: 2 }))
   await patiently(() =>
-    expect(problems.map(({ message }) => message).join()).toContain('Redis does not tell of changes'),
+    expect(problems.map(({ message }) => message).join()).toContain('Redis does not report changes'),
   )
   await redis.rpush('app:key', '{"n":3}')
   expect([await store.isReady(), await store.fetch(schema, 'key')]).toEqual([false, { n: 3 }])
@@ -158,36 +158,38 @@ test('a Redis whose notifications somebody turns off is no longer trusted', asyn
   await patiently(() => expect(changes).toMatchObject([{ version: 1 }, { event: 'resumed', version: 3 }]))
 })
 
-test('asked to, it enables them again when somebody turns them off', async () => {
+test('with enableNotifications, the store enables them again when another client turns them off', async () => {
   const { redis } = await setUp(DURABLE, { enableNotifications: true })
   await redis.config('SET', 'notify-keyspace-events', 'Kg')
   const flags = async () => String((await redis.config('GET', 'notify-keyspace-events'))[1])
   await patiently(async () => expect([...(await flags())].sort().join('')).toBe('$Kglx'))
 })
 
-test('asked to, it enables them again when Redis comes back without', async () => {
+test('with enableNotifications, the store enables them again after a restart without them', async () => {
   const { server, store, redis } = await setUp(['--appendonly', 'yes'], { enableNotifications: true })
   await server.restart()
   await patiently(async () => expect(await store.isReady()).toBe(true))
-  const heard: string[] = []
-  await store.watch('key', ({ event }) => void heard.push(event))
+  const events: string[] = []
+  await store.watch('key', ({ event }) => void events.push(event))
   await redis.set('app:key', '1')
-  await patiently(() => expect(heard).toEqual(['set']))
+  await patiently(() => expect(events).toEqual(['set']))
 })
 
-test('connecting without Redis fails, leaves nothing open, and may be tried again', async () => {
+test('connecting without Redis fails, leaves nothing open, and may be repeated', async () => {
   const server = await reserveOwnRedis({ args: ENABLED })
   onTestFinished(() => server.stop())
   const store = new RedisConfigStore({ host: server.host, port: server.port, timeoutMs: 500 })
   onTestFinished(() => store.close())
   expect(await failureOf(store.connect())).toBeInstanceOf(RedisConnectionError)
-  expect(await failureOf(store.fetch(schema, 'key'))).toMatchObject({ message: 'reading key: not connected' })
+  expect(await failureOf(store.fetch(schema, 'key'))).toMatchObject({
+    message: 'Cannot read key: not connected',
+  })
   await server.start()
   await store.connect()
   expect(await store.isReady()).toBe(true)
 })
 
-test('closing closes both connections, also while Redis is away', async () => {
+test('close closes both connections, also during an outage', async () => {
   const { server, store, redis } = await setUp()
   const clients = async () => String(await redis.client('LIST')).split('name=redis-config-store').length - 1
   await store.watch('key', () => undefined)

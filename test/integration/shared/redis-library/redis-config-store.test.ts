@@ -49,8 +49,8 @@ async function failureOf(promise: Promise<unknown>): Promise<unknown> {
   )
 }
 
-describe('a history', () => {
-  test('grows by each update, the newest at its end', async () => {
+describe('the history of a config', () => {
+  test('grows with each update, with the newest value at its end', async () => {
     const { store, redis } = await setUp()
     expect(await store.fetch(schema, 'key')).toBeNull()
     expect([await store.versions('key'), store.cachedVersion('key')]).toEqual([0, undefined])
@@ -65,7 +65,7 @@ describe('a history', () => {
     expect([await store.versions('key'), store.cachedVersion('key')]).toEqual([2, 2])
   })
 
-  test('of a plain string is one version, and becomes a list of the old and the new', async () => {
+  test('of a plain string is one version, and becomes a list of the old and the new value by an update', async () => {
     const { store, redis } = await setUp()
     await redis.set('app:key', '{"n": 1}')
     expect(await store.history('key')).toEqual([{ version: 1, text: '{"n": 1}' }])
@@ -77,7 +77,7 @@ describe('a history', () => {
     expect(await redis.lrange('app:key', 0, -1)).toEqual(['{"n": 1}', '{"n":2}'])
   })
 
-  test('ends with delete', async () => {
+  test('is deleted with the config', async () => {
     const { store, redis } = await setUp()
     await store.update('key', { n: 1 })
     expect(await store.delete('key')).toBe(true)
@@ -103,20 +103,20 @@ describe('a history', () => {
     ['1', '1', false],
     ['0', false, false],
     ['no JSON', 'no JSON', false],
-  ])('holding %s is the same as %j: %s', async (stored, value, isSame) => {
+  ])('with the newest value %s takes %j for equal: %s', async (stored, value, isSame) => {
     const { store, redis } = await setUp()
     await redis.rpush('app:key', stored)
     const { kind } = await store.update('key', value)
     expect(kind).toBe(isSame ? 'unchanged' : 'appended')
   })
 
-  test('is compared with its newest entry only', async () => {
+  test('may repeat an earlier value that is not the newest', async () => {
     const { store } = await setUp()
     for (const n of [1, 2, 1]) await store.update('key', { n })
     expect(await store.versions('key')).toBe(3)
   })
 
-  test('of values with an enum holds its names', async () => {
+  test('stores enums by name', async () => {
     const { store, redis } = await setUp()
     const mode = z.object({ mode: enumName({ FAST: 1, SLOW: 2 }) })
     await store.update('key', { mode: 2 }, { schema: mode })
@@ -126,7 +126,7 @@ describe('a history', () => {
 })
 
 describe('an update that expects a version', () => {
-  test('is refused at another one, and says which', async () => {
+  test('is rejected at another version, and the error names both', async () => {
     const { store, redis } = await setUp()
     await store.update('key', { n: 1 }, { expectedVersion: 0 })
     const failure = await failureOf(store.update('key', { n: 2 }, { expectedVersion: 0 }))
@@ -140,7 +140,7 @@ describe('an update that expects a version', () => {
     expect(await failureOf(store.update('key', { n: 3 }, { expectedVersion: -1 }))).toBeInstanceOf(RangeError)
   })
 
-  test('of many at once lets one win', async () => {
+  test('succeeds once if many clients try it at the same time', async () => {
     const { settings, redis } = await setUp()
     const stores = await Promise.all(Array.from({ length: 8 }, () => openStore(settings)))
     const outcomes = await Promise.allSettled(
@@ -151,7 +151,7 @@ describe('an update that expects a version', () => {
   })
 })
 
-test('of concurrent updates by many clients none is lost', async () => {
+test('concurrent updates by many clients are never lost', async () => {
   const { settings, redis } = await setUp()
   await redis.set('app:key', '{"n":-1}')
   const stores = await Promise.all(Array.from({ length: 8 }, () => openStore(settings)))
@@ -172,7 +172,7 @@ test('of concurrent updates by many clients none is lost', async () => {
 })
 
 describe('the local copy', () => {
-  test('answers without Redis, and follows what others do', async () => {
+  test('answers without asking Redis, and follows the changes of other clients', async () => {
     const { store, redis } = await setUp()
     await redis.rpush('app:key', '{"n":1}')
     expect(await store.fetch(schema, 'key')).toEqual({ n: 1 })
@@ -189,13 +189,13 @@ describe('the local copy', () => {
     await patiently(async () => expect(await store.fetch(schema, 'key')).toBeNull())
   })
 
-  test('is not kept of keys that do not exist', async () => {
+  test('is not kept for keys that do not exist', async () => {
     const { store, redis } = await setUp()
     for (let count = 0; count < 20; count++) expect(await store.fetch(schema, `none-${count}`)).toBeNull()
     await patiently(async () => expect(await redis.pubsub('CHANNELS', '*')).toEqual([]))
   })
 
-  test('is never handed out itself', async () => {
+  test('is not modified by changes to a fetched value', async () => {
     const { store } = await setUp()
     await store.update('key', { n: 1 })
     const first = await store.fetch(schema, 'key')
@@ -214,7 +214,7 @@ describe('a watch', () => {
     ['rpush', (redis) => redis.rpush('app:key', '{"n":1}'), { version: 1, text: '{"n":1}' }],
   ]
 
-  test.each(everything)('hears %s by anybody', async (event, act, expected) => {
+  test.each(everything)('reports %s by any client', async (event, act, expected) => {
     const { store, redis } = await setUp()
     const changes: ConfigChange[] = []
     await store.watch('key', (change) => void changes.push(change))
@@ -222,10 +222,10 @@ describe('a watch', () => {
     await patiently(() => expect(changes).toEqual([{ key: 'key', event, ...expected }]))
   })
 
-  test('hears lset, del, expired and both ends of a rename', async () => {
+  test('reports lset, del, expired and both ends of a rename', async () => {
     const { store, redis } = await setUp()
     const changes: ConfigChange[] = []
-    const hear = async (act: () => Promise<unknown>, event: string, version: number) => {
+    const expectEvent = async (act: () => Promise<unknown>, event: string, version: number) => {
       changes.length = 0
       await act()
       await patiently(() =>
@@ -234,14 +234,14 @@ describe('a watch', () => {
     }
     await redis.rpush('app:key', '{"n":1}')
     await store.watch('key', (change) => void changes.push(change))
-    await hear(() => redis.lset('app:key', 0, '{"n":2}'), 'lset', 1)
-    await hear(() => redis.rename('app:key', 'app:elsewhere'), 'rename_from', 0)
-    await hear(() => redis.rename('app:elsewhere', 'app:key'), 'rename_to', 1)
-    await hear(() => redis.del('app:key'), 'del', 0)
-    await hear(() => redis.set('app:key', '1', 'PX', 20), 'expired', 0)
+    await expectEvent(() => redis.lset('app:key', 0, '{"n":2}'), 'lset', 1)
+    await expectEvent(() => redis.rename('app:key', 'app:elsewhere'), 'rename_from', 0)
+    await expectEvent(() => redis.rename('app:elsewhere', 'app:key'), 'rename_to', 1)
+    await expectEvent(() => redis.del('app:key'), 'del', 0)
+    await expectEvent(() => redis.set('app:key', '1', 'PX', 20), 'expired', 0)
   })
 
-  test('finds the new value in fetch, also what this store itself did', async () => {
+  test('is called when fetch already returns the new value, also for updates by the same store', async () => {
     const { store } = await setUp()
     const fetched: unknown[] = []
     await store.watch('key', async () => void fetched.push(await store.fetch(schema, 'key')))
@@ -249,7 +249,7 @@ describe('a watch', () => {
     await patiently(() => expect(fetched).toEqual([{ n: 1 }]))
   })
 
-  test('is of this key alone, though it look like a pattern, and of this database', async () => {
+  test('reports only this key in this database, even if the key looks like a pattern', async () => {
     const { store, redis } = await setUp()
     const changes: ConfigChange[] = []
     await store.watch('[ab]*:?', (change) => void changes.push(change))
@@ -262,7 +262,7 @@ describe('a watch', () => {
     expect(changes).toEqual([{ key: '[ab]*:?', event: 'set', version: 1, text: '2' }])
   })
 
-  test('ends when it is stopped, and others go on', async () => {
+  test('ends when it is stopped, while other watches continue', async () => {
     const { store, redis } = await setUp()
     const [first, second]: [string[], string[]] = [[], []]
     const watch = await store.watch('key', ({ event }) => void first.push(event))
@@ -275,7 +275,7 @@ describe('a watch', () => {
     expect(first).toEqual(['set'])
   })
 
-  test('that ends with its block leaves no subscription to a key without a value', async () => {
+  test('that ends with its block leaves no subscription for a key without a value', async () => {
     const { store, redis } = await setUp()
     {
       await using watch = await store.watch('key', () => undefined)
@@ -285,7 +285,7 @@ describe('a watch', () => {
     await patiently(async () => expect(await redis.pubsub('CHANNELS', '*')).toEqual([]))
   })
 
-  test('whose callback throws or rejects tells of it, and goes on', async () => {
+  test('whose callback throws or rejects reports the error, and continues', async () => {
     const { settings, redis } = await ownServer()
     const problems: RedisServiceError[] = []
     const store = await openStore(settings, { onProblem: (problem) => void problems.push(problem) })
@@ -298,12 +298,12 @@ describe('a watch', () => {
     await redis.set('app:key', '1')
     await redis.set('app:key', '2')
     await patiently(() => expect([calls, problems.length]).toEqual([2, 4]))
-    expect(problems[0]).toMatchObject({ message: 'a listener of key failed: broken' })
+    expect(problems[0]).toMatchObject({ message: 'A listener for key failed: broken' })
   })
 })
 
-describe('what can’t be a config', () => {
-  test('a key of another type is an error everywhere, and stays as it is', async () => {
+describe('an invalid config', () => {
+  test('of another Redis type is an error for every method, and is not changed', async () => {
     const { store, redis } = await setUp()
     await redis.hset('app:key', 'n', '1')
     for (const attempt of [
@@ -320,7 +320,7 @@ describe('what can’t be a config', () => {
     expect(await redis.hgetall('app:key')).toEqual({ n: '1' })
   })
 
-  test('a value that is no JSON, or another one, is an error of reading', async () => {
+  test('that is not JSON or does not match the schema is a RedisDeserializationError', async () => {
     const { store, redis } = await setUp()
     await redis.mset('app:a', 'hello', 'app:b', '{"n":"1"}')
     for (const key of ['a', 'b']) {
@@ -328,7 +328,7 @@ describe('what can’t be a config', () => {
     }
   })
 
-  test('a value that JSON has no form for is refused', async () => {
+  test('that JSON cannot represent is not written', async () => {
     const { store, redis } = await setUp()
     expect(await failureOf(store.update('key', { n: NaN }))).toBeInstanceOf(RedisSerializationError)
     expect(await redis.dbsize()).toBe(0)
@@ -341,7 +341,7 @@ describe('keyspace notifications', () => {
     ['KA', undefined],
     ['Kl', 'lK$gx'],
     ['Eh', 'hEK$lgx'],
-  ])('set to %j: refused with the command to run, or well', async (flags, wanted) => {
+  ])('that are set to %j are accepted, or rejected with the command to run', async (flags, wanted) => {
     const { settings, redis } = await ownServer({})
     await redis.config('SET', 'notify-keyspace-events', flags)
     const connecting = openStore(settings)
@@ -353,23 +353,23 @@ describe('keyspace notifications', () => {
     })
   })
 
-  test('are enabled on request, and what was there stays', async () => {
+  test('are enabled on request, and the existing flags are kept', async () => {
     const { settings, redis } = await ownServer({ args: ['--notify-keyspace-events', 'Eh'] })
     const store = await openStore(settings, { enableNotifications: true })
     const [, flags] = z
       .tuple([z.string(), z.string()])
       .parse(await redis.config('GET', 'notify-keyspace-events'))
     expect([...flags].sort().join('')).toBe('$EKghlx')
-    const heard: string[] = []
-    await store.watch('key', ({ event }) => void heard.push(event))
+    const events: string[] = []
+    await store.watch('key', ({ event }) => void events.push(event))
     await redis.set('app:key', '1')
-    await patiently(() => expect(heard).toEqual(['set']))
+    await patiently(() => expect(events).toEqual(['set']))
   })
 
   const users = (rules: string) => ({ aclUsers: { app: `on >pass ~app:* &* +@all ${rules}` } })
   const asUser = { username: 'app', password: 'pass' }
 
-  test('are tried where the user may not ask for the setting', async () => {
+  test('are tested on a key if the user may not read the setting', async () => {
     const { settings, redis } = await ownServer({ args: ENABLED, ...users('-config') })
     const store = await openStore({ ...settings, ...asUser })
     expect(await store.isReady()).toBe(true)
@@ -378,18 +378,18 @@ describe('keyspace notifications', () => {
     for (const enableNotifications of [false, true]) {
       expect(await failureOf(openStore({ ...settings, ...asUser }, { enableNotifications }))).toMatchObject({
         name: 'RedisNotificationsError',
-        message: expect.stringContaining('it lacks the flags $l)'),
+        message: expect.stringContaining('lacks the flags $l.'),
       })
     }
   })
 
-  test('that the user may read but not set are an error that says so', async () => {
+  test('that the user may read but not set cause an error with the refusal as its cause', async () => {
     const { settings } = await ownServer({ args: [], ...users('-config|set') })
     const failure = await failureOf(openStore({ ...settings, ...asUser }, { enableNotifications: true }))
     expect(failure).toMatchObject({ name: 'RedisNotificationsError', cause: expect.any(RedisOperationError) })
   })
 
-  test('are taken on trust, and it is told, where the user may not even write', async () => {
+  test('are assumed to work, with a report to onProblem, if the user may not even write', async () => {
     const { settings, redis } = await ownServer({ args: ENABLED, ...users('-config -@write') })
     const problems: RedisServiceError[] = []
     const store = await openStore(
@@ -403,14 +403,14 @@ describe('keyspace notifications', () => {
     await patiently(async () => expect(await store.fetch(schema, 'key')).toEqual({ n: 2 }))
   })
 
-  test('whose channels the user may not subscribe to are an error, of that key alone', async () => {
+  test('whose channels the user may not subscribe to cause an error for that key only', async () => {
     const options = { args: ENABLED, aclUsers: { app: 'on >pass ~app:* &*:app:open* +@all' } }
     const { settings, redis } = await ownServer(options)
     const store = await openStore({ ...settings, ...asUser })
     expect(await failureOf(store.watch('closed', () => undefined))).toBeInstanceOf(RedisOperationError)
-    const heard: string[] = []
-    await store.watch('open', ({ event }) => void heard.push(event))
+    const events: string[] = []
+    await store.watch('open', ({ event }) => void events.push(event))
     await redis.set('app:open', '1')
-    await patiently(() => expect(heard).toEqual(['set']))
+    await patiently(() => expect(events).toEqual(['set']))
   })
 })

@@ -26,7 +26,7 @@ async function connected(settings: RedisSettings): Promise<RedisService> {
   return service
 }
 
-/** On the shared server, in a database of its own. */
+/** On the shared server, in a dedicated database. */
 async function openService() {
   const database = await useRedisDatabase(inject('redisUrl'))
   onTestFinished(() => database.release())
@@ -50,7 +50,7 @@ async function failureOf(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe('values', () => {
-  test('of any kind are stored as JSON, strings as they are', async () => {
+  test('of any kind are stored as JSON, except strings, which are stored as they are', async () => {
     const { service, redis } = await openService()
     const stored = async (value: unknown) => {
       await service.set('key', value)
@@ -67,7 +67,7 @@ describe('values', () => {
     expect(await service.getRaw('key')).toBe('{"not": touched')
   })
 
-  test('come back as their schema says, null where there is none', async () => {
+  test('are decoded by their schema, with null for an absent key', async () => {
     const { service } = await openService()
     const Mode = { FAST: 1, SLOW: 2 } as const
     const schema = z.object({ mode: enumName(Mode), at: isoDate(), names: z.array(z.string()) })
@@ -78,11 +78,11 @@ describe('values', () => {
     expect(await service.getRaw('absent')).toBeNull()
   })
 
-  test('written with a schema come back with it, whatever they are', async () => {
+  test('that are written with a schema are read with it unchanged', async () => {
     const { service } = await openService()
     const text = fc.array(anyCharacter).map((characters) => characters.join(''))
     const key = text.filter((name) => name !== '')
-    // zod leaves out a field of this name, whichever the schema.
+    // zod omits a field with this name, whatever the schema.
     const json = fc.jsonValue().filter((value) => !JSON.stringify(value).includes('"__proto__":'))
     await fc.assert(
       fc.asyncProperty(key, fc.oneof(text, json), async (name, value) => {
@@ -93,7 +93,7 @@ describe('values', () => {
     )
   })
 
-  test('that would lose something are refused, and nothing is sent', async () => {
+  test('that JSON cannot represent are rejected, and nothing is sent', async () => {
     const { service, redis } = await openService()
     for (const value of [NaN, undefined, 1n, { a: undefined }, 'half: \ud800']) {
       expect(await failureOf(service.set('key', value))).toBeInstanceOf(RedisSerializationError)
@@ -102,7 +102,7 @@ describe('values', () => {
     expect(await redis.dbsize()).toBe(0)
   })
 
-  test('that are no JSON, something else or no UTF-8 are refused, with the cause', async () => {
+  test('that are not JSON, not UTF-8 or do not match the schema cause an error with its cause', async () => {
     const { service, redis } = await openService()
     await redis.mset('text', 'hello', 'other', '{"n":"1"}', 'bytes', Buffer.from([0x22, 0xff, 0x22]))
     for (const [key, cause] of [
@@ -116,7 +116,7 @@ describe('values', () => {
     }
   })
 
-  test('expire when they are told to', async () => {
+  test('expire after ttlS, or never without it', async () => {
     const { service, redis } = await openService()
     await service.set('key', 1, { ttlS: 100 })
     expect(await redis.ttl('key')).toBeGreaterThan(90)
@@ -132,7 +132,7 @@ describe('values', () => {
 })
 
 describe('keys', () => {
-  test('are listed by pattern, each once, also when they are many, and without KEYS', async () => {
+  test('are listed by pattern, each once, without KEYS, even if there are many', async () => {
     const { server, settings } = await ownServer({ aclUsers: { app: 'on >pass ~* +@all -keys' } })
     const service = await connected({ ...settings, username: 'app', password: 'pass' })
     const names = Array.from({ length: 5_000 }, (_, index) => `many:${index}`)
@@ -142,7 +142,7 @@ describe('keys', () => {
     expect(await service.listKeys('none')).toEqual([])
   })
 
-  test('are deleted, and it is said whether there was one', async () => {
+  test('are deleted, with whether the key existed as the result', async () => {
     const { service } = await openService()
     await service.set('key', 1)
     expect(await service.delete('key')).toBe(true)
@@ -150,10 +150,10 @@ describe('keys', () => {
   })
 })
 
-describe('many at once', () => {
+describe('mget', () => {
   const schema = z.object({ n: z.number() })
 
-  test('are values, nulls and failures, in the order of the keys', async () => {
+  test('returns values, nulls and failures in the order of the keys', async () => {
     const { service, redis } = await openService()
     await redis.mset('a', '{"n":1}', 'text', 'hello', 'other', '[]')
     await redis.hset('hash', 'n', '1')
@@ -163,7 +163,7 @@ describe('many at once', () => {
     expect(await service.mget([], schema)).toEqual([])
   })
 
-  test('may be more than one call takes', async () => {
+  test('reads more keys than fit into one call', async () => {
     const { service, redis } = await openService()
     const keys = Array.from({ length: 2_500 }, (_, index) => `key:${index}`)
     await redis.mset(keys.flatMap((key, index) => [key, `{"n":${index}}`]))
@@ -171,8 +171,8 @@ describe('many at once', () => {
   })
 })
 
-describe('an error of Redis', () => {
-  test('is an operation’s: another type, no permission, no memory', async () => {
+describe('an error reply of Redis', () => {
+  test('is a RedisOperationError for another type, a missing permission and full memory', async () => {
     const { server, settings } = await ownServer({ aclUsers: { app: 'on >pass ~* +@all -set' } })
     const redis = connectPlainly(server)
     await redis.hset('hash', 'a', '1')
@@ -191,8 +191,8 @@ describe('an error of Redis', () => {
   })
 })
 
-describe('without Redis', () => {
-  test('connecting fails in time, leaves nothing open, and may be tried again', async () => {
+describe('connections that fail', () => {
+  test('connecting without Redis fails within the timeout, leaves nothing open, and may be repeated', async () => {
     const server = await reserveOwnRedis()
     onTestFinished(() => server.stop())
     const service = new RedisService({ host: server.host, port: server.port, timeoutMs: TIMEOUT_MS })
@@ -209,17 +209,17 @@ describe('without Redis', () => {
   })
 
   test.each([
-    ['a password that is wrong', { password: 'wrong' }, 'WRONGPASS'],
+    ['a wrong password', { password: 'wrong' }, 'WRONGPASS'],
     ['no password', {}, 'NOAUTH'],
     ['a database that does not exist', { password: 'secret', db: 99 }, 'out of range'],
-  ])('that lets us in, for %s, connecting says so', async (_, wrong, message) => {
+  ])('connecting with %s fails with the reason', async (_, wrong, message) => {
     const { settings } = await ownServer({ password: 'secret' })
     const failure = await failureOf(new RedisService({ ...settings, ...wrong }).connect())
     expect(failure).toBeInstanceOf(RedisConnectionError)
     expect(failure).toMatchObject({ message: expect.stringContaining(message) })
   })
 
-  test('commands fail at once, it is told once, and all is well when it is back', async () => {
+  test('commands fail during an outage, onProblem is called once, and commands succeed afterwards', async () => {
     const { server, settings } = await ownServer()
     const problems: RedisServiceError[] = []
     const service = new RedisService(settings, { onProblem: (problem) => void problems.push(problem) })
@@ -241,7 +241,7 @@ describe('without Redis', () => {
     expect(problems).toEqual([expect.any(RedisConnectionError)])
   })
 
-  test('that answers, a command is given up in time', async () => {
+  test('a command to a Redis that hangs fails within the timeout', async () => {
     const { server, settings } = await ownServer()
     onTestFinished(() => server.kill('SIGCONT'))
     const service = await connected(settings)
@@ -253,18 +253,18 @@ describe('without Redis', () => {
     await patiently(() => service.getRaw('key'))
   })
 
-  test('to begin with, or any more after close, nothing is done', async () => {
+  test('commands before connect and after close fail', async () => {
     const { settings } = await ownServer()
     const service = new RedisService(settings)
     expect(await failureOf(service.getRaw('key'))).toBeInstanceOf(RedisConnectionError)
     await Promise.all([service.connect(), service.connect()])
     await service.close()
     await service.close()
-    expect(await failureOf(service.getRaw('key'))).toMatchObject({ message: 'getting key: not connected' })
+    expect(await failureOf(service.getRaw('key'))).toMatchObject({ message: 'Cannot get key: not connected' })
   })
 })
 
-test('TLS is used when it is asked for', async () => {
+test('TLS is used if the settings ask for it', async () => {
   const { server, settings } = await ownServer({ tls: 'mutual' })
   if (server.tls === undefined) throw new Error('a TLS server was asked for')
   const { ca, clientCertificate: cert, clientKey: key } = server.tls
@@ -275,7 +275,7 @@ test('TLS is used when it is asked for', async () => {
   )
 })
 
-test('closing closes the connection', async () => {
+test('the end of an await using block closes the connection', async () => {
   const { server, settings } = await ownServer()
   const redis = connectPlainly(server)
   const clients = async () => String(await redis.client('LIST')).split('name=redis-service').length - 1

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { entryOf, withEntry } from '../../../../cache-service/cli/commands/token-entry.ts'
-import { findToken, parseTokens } from '../../../../cache-service/http/api-tokens.ts'
+import { findToken, parseTokens } from '../../../../cache-service/http/tokens.ts'
 
 const a = entryOf('token-a', 'a', ['read'], undefined)
 const b = entryOf('token-b', 'b', ['read', 'write'], '2030-01-01T00:00:00.000Z')

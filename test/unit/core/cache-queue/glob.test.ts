@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { parseGlob } from '../../../../cache-service/core/cache-queue/glob.ts'
 
 describe('a glob', () => {
-  test.for(['*', 'a*b*c*', 'a?c', '[ab]*', 'ñandú:*', 'x'.repeat(128)])('may be %s', (text) => {
+  test.for(['*', 'a*b*c*', 'a?c', '[ab]*', 'ñandú:*', 'x'.repeat(128)])('can be %s', (text) => {
     expect(parseGlob(text)).toEqual({ kind: 'ok', glob: text })
   })
 
-  test('may hold any number of stars that stand for themselves', () => {
+  test('can have any number of escaped stars', () => {
     expect(parseGlob(String.raw`\*\*\*\*\**`)).toMatchObject({ kind: 'ok' })
     expect(parseGlob(String.raw`\\*\\*\\*\\*`)).toEqual({ kind: 'refused', reason: 'too_many_stars' })
   })

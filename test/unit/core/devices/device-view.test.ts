@@ -5,17 +5,17 @@ import { parseDeviceId, type DeviceId } from '../../../../shared/contract/device
 
 function id(text: string): DeviceId {
   const parsed = parseDeviceId(text)
-  if (parsed === undefined) throw new Error(`${text} is no device id`)
+  if (parsed === undefined) throw new Error(`${text} is not a device id`)
   return parsed
 }
 
-function view(fields: Record<string, string>, ttlS?: number): unknown {
+function render(fields: Record<string, string>, ttlS?: number): unknown {
   const reading = renderDevice(id('d:1'), Object.entries(fields).flat(), ttlS)
   return reading.kind === 'found' ? JSON.parse(reading.json) : reading
 }
 
-describe('a device hash becomes', () => {
-  it('real types', () => {
+describe('a device hash is rendered', () => {
+  it('with real types', () => {
     const fields = {
       datatype_id: '7',
       datatype_name: 'Temperature "in" °C',
@@ -25,7 +25,7 @@ describe('a device hash becomes', () => {
       battery: 'true',
       __proto__x: '{"a":1}',
     }
-    expect(view(fields, 12)).toEqual({
+    expect(render(fields, 12)).toEqual({
       device_id: 'd:1',
       datatype_id: '7',
       datatype_name: 'Temperature "in" °C',
@@ -37,8 +37,8 @@ describe('a device hash becomes', () => {
     })
   })
 
-  it('null where a field is absent, and true for persist', () => {
-    expect(view({ x: 'y' })).toEqual({
+  it('with null for absent fields, but with true for an absent persist', () => {
+    expect(render({ x: 'y' })).toEqual({
       device_id: 'd:1',
       datatype_id: null,
       datatype_name: null,
@@ -57,21 +57,21 @@ describe('a device hash becomes', () => {
     ['12', '12'],
     [' [1]', [1]],
     ['[]', []],
-  ])('the unit %j as %j', (text, unit) => {
-    expect(view({ datatype_unit: text })).toMatchObject({ datatype_unit: unit })
+  ])('with the unit %j as %j', (text, unit) => {
+    expect(render({ datatype_unit: text })).toMatchObject({ datatype_unit: unit })
   })
 
-  it('numbers as they are written, however large', () => {
+  it('with all digits of large numbers', () => {
     const reading = renderDevice(id('d'), ['datatype_unit', '[12345678901234567890]'], undefined)
     expect(reading).toMatchObject({ json: expect.stringContaining('[12345678901234567890]') })
   })
 
-  it.each(['', 'True', '{', 'undefined', '[true,]'])('damaged, by the persist %j', (persist) => {
-    expect(view({ persist })).toEqual({ kind: 'corrupt', reason: 'persist is not JSON' })
+  it.each(['', 'True', '{', 'undefined', '[true,]'])('as corrupt if persist is %j', (persist) => {
+    expect(render({ persist })).toEqual({ kind: 'corrupt', reason: 'persist is not JSON' })
   })
 })
 
-it('what an ETag covers is all but the ttl', () => {
+it('hashTextOf returns everything except the ttl', () => {
   const texts = [1, 2].map((ttl) => {
     const reading = renderDevice(id('d'), ['x', ',"ttl":3'], ttl)
     return reading.kind === 'found' ? hashTextOf(reading.json) : ''
@@ -82,7 +82,7 @@ it('what an ETag covers is all but the ttl', () => {
 
 describe('a cursor', () => {
   it.each([FIRST_PAGE, { cursor: '18446744073709551615' }, { cursor: '12', above: 'gerät:1/ü' }])(
-    'comes back as it went: %j',
+    'survives encoding and decoding: %j',
     (position) => {
       expect(decodeCursor(encodeCursor(position))).toEqual({ above: undefined, ...position })
       expect(encodeCursor(position)).toMatch(/^[\w-]+$/)
@@ -96,5 +96,5 @@ describe('a cursor', () => {
     '%',
     Buffer.from('["-1"]').toString('base64url'),
     Buffer.from('{}').toString('base64url'),
-  ])('is none of ours: %j', (text) => expect(decodeCursor(text)).toBeUndefined())
+  ])('is not decoded from %j', (text) => expect(decodeCursor(text)).toBeUndefined())
 })

@@ -7,7 +7,7 @@ import {
   parsePosition,
 } from '../../../../cache-service/core/events/event-position.ts'
 
-test('a position survives being an id of an event', () => {
+test('a position survives formatting and parsing', () => {
   const position = { update: '1749407237476-0', device: '0-0' }
   expect(parsePosition(formatPosition(position))).toEqual(position)
 })
@@ -25,17 +25,17 @@ test.each([
   '1.1',
   '$.$',
   '1-1234567890123456.0-0',
-])('%j is no position', (text) => {
+])('%j is not a position', (text) => {
   expect(parsePosition(text)).toBeUndefined()
 })
 
-test('entries are compared as numbers: first the milliseconds, then the sequence', () => {
+test('entry ids are compared numerically: first the milliseconds, then the sequence', () => {
   const inOrder = ['0-0', '0-1', '9-0', '9-2', '9-10', '10-0', '1749407237476-0']
   expect(inOrder.toReversed().toSorted(compareEntryIds)).toEqual(inOrder)
   expect(compareEntryIds('5-5', '5-5')).toBe(0)
 })
 
-test('a position has reached another if it has in each of the streams that count', () => {
+test('a position has reached another if it has done so in each of the given streams', () => {
   const a = { update: '5-0', device: '1-0' }
   const b = { update: '4-0', device: '2-0' }
   expect(hasReached(a, b, ['update'])).toBe(true)

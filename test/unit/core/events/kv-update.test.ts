@@ -8,7 +8,7 @@ const parse = (message: string | Uint8Array) =>
   )
 
 describe('a message of the update channel', () => {
-  test('becomes a value without its type, and an event with it', () => {
+  test('yields a value without its type, and an event with it', () => {
     expect(parse('{"type": "x", "updated": 1.5, "valid": false, "values": {"a": [1]}, "more": 2}')).toEqual({
       kind: 'update',
       update: {
@@ -19,40 +19,40 @@ describe('a message of the update channel', () => {
     })
   })
 
-  test.each(['0', 'false', '"x"', '[0]', '{"a":null}'])('may have the values %s', (values) => {
+  test.each(['0', 'false', '"x"', '[0]', '{"a":null}'])('can have the values %s', (values) => {
     expect(parse(`{"type":"x","values":${values}}`)).toMatchObject({
       kind: 'update',
       update: { value: `{"updated":null,"valid":null,"values":${values}}` },
     })
   })
 
-  test.each(['null', '""', '[]', '{}'])('may not have the values %s', (values) => {
+  test.each(['null', '""', '[]', '{}'])('cannot have the values %s', (values) => {
     expect(parse(`{"type":"x","values":${values}}`)).toMatchObject({ kind: 'invalid', type: 'x' })
   })
 
   test.each(['1', 'null', '""', '["x"]', '"\\ud800"', `"${'x'.repeat(1_025)}"`])(
-    'may not have the type %s',
+    'cannot have the type %s',
     (type) => {
       expect(parse(`{"type":${type},"values":[1]}`)).toMatchObject({ kind: 'invalid', type: undefined })
     },
   )
 
-  test('that is no object, or none at all, is no update', () => {
+  test('that is not a JSON object is not an update', () => {
     for (const text of ['[]', '1', 'null', '"x"']) expect(parse(text).kind).toBe('invalid')
     for (const text of ['', '{', 'x']) expect(parse(text)).toEqual({ kind: 'not_json' })
     expect(parse(new Uint8Array([0x22, 0xff, 0x22]))).toEqual({ kind: 'not_json' })
   })
 
-  test('may not touch a key of the platform', () => {
+  test('cannot have a platform key as its type', () => {
     expect(parse('{"type":"devices","values":[1]}')).toEqual({ kind: 'protected', type: 'devices' })
   })
 
-  test('nested too deeply is refused, not a crash', () => {
+  test('that is nested too deeply is refused without a crash', () => {
     const deep = '['.repeat(20_000) + ']'.repeat(20_000)
     expect(parse(`{"type":"x","values":${deep}}`)).toMatchObject({ kind: 'invalid' })
   })
 
-  test('too large for everyone is told without its values', () => {
+  test('that is too large for the event stream yields an event without its values', () => {
     const parsed = parse(JSON.stringify({ type: 'x', updated: 'y'.repeat(200), values: 'z'.repeat(70_000) }))
     expect(parsed).toMatchObject({
       kind: 'update',

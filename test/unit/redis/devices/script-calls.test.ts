@@ -14,7 +14,7 @@ describe('the calls of a script', () => {
   })
   const roomy = { maxKeys: 1_000, maxBytes: 1_000_000 }
 
-  test('pack an entry a key: expiry, last_updated, names and values', () => {
+  test('pack one entry per key: expiry, last_updated, names and values', () => {
     expect(updateCalls([write('gw:1'), write('é', '"\0\u{1f6aa}')], roomy)).toEqual([
       {
         keys: ['device:gw:1:metadata', 'device:é:metadata'],
@@ -25,7 +25,7 @@ describe('the calls of a script', () => {
     ])
   })
 
-  test('that delete pack how far they may', () => {
+  test('for deletes pack the latest last_updated that is deleted', () => {
     const deletes: DeviceDelete[] = [
       { index: 0, deviceId: deviceId('a'), deletesUpTo: '2025-06-08T18:32:18.000000+00:00' },
     ]
@@ -43,18 +43,18 @@ describe('the calls of a script', () => {
     ])
   })
 
-  test('are none for nothing', () => {
+  test('are none for an empty plan', () => {
     expect(updateCalls([], roomy)).toEqual([])
   })
 
-  test('give a large one a call of its own, and lose nothing', () => {
+  test('send an entry beyond the limit in a call of its own', () => {
     const large = 'x'.repeat(500)
     const calls = updateCalls([write('a'), write('b', large), write('c')], { maxKeys: 9, maxBytes: 300 })
     expect(calls.map(({ keys }) => keys.length)).toEqual([1, 1, 1])
     expect(calls[1]?.packed).toContain(large)
   })
 
-  test('put together are the plan, and each is within the limits', () => {
+  test('together contain the whole plan, and each is within the limits', () => {
     const limits = fc.record({
       maxKeys: fc.integer({ min: 1, max: 4 }),
       maxBytes: fc.integer({ min: 1, max: 400 }),

@@ -36,7 +36,7 @@ const steps = fc.array(
 
 type Known = { id: string; value: number; readAt: number; livesForMs: number | undefined }
 
-/** The same, as slowly and as plainly as can be: a list, the latest used last. */
+/** The same behaviour implemented as simply as possible: a list with the most recently used entry last. */
 function createModel({ maxAgeMs, maxEntries, staleIfErrorMs }: NearCacheOptions) {
   let known: Known[] = []
   let isWatched = false
@@ -97,7 +97,7 @@ function run(cache: NearCache<number>, step: Step, now: number): number | undefi
   }
 }
 
-test('the near cache answers as a plain list does: bounded, the least recently used gone first, aged', () => {
+test('the near cache behaves like a list that is bounded, drops the least recently used entry, and ages', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 4 }),
@@ -120,7 +120,7 @@ test('the near cache answers as a plain list does: bounded, the least recently u
   )
 })
 
-test('nothing is fresh until somebody watches', () => {
+test('nothing in the near cache is fresh until changes are watched', () => {
   const cache = new NearCache<number>({ maxEntries: 2, maxAgeMs: 10, staleIfErrorMs: 10 })
   cache.put('a', 1, 0, undefined)
   expect([cache.fresh('a', 0), cache.held('a', 0)]).toEqual([undefined, 1])

@@ -11,7 +11,7 @@ import { linkAbort, parseRetryAfter, retryDelayMs, waitFor } from '../../../../s
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5)
 
 describe('Retry-After', () => {
-  test('in seconds is read', () => {
+  test('is parsed as seconds', () => {
     fc.assert(
       fc.property(fc.nat(999_999_999), fc.constantFrom('', ' '), (seconds, space) => {
         expect(parseRetryAfter(`${space}${seconds}${space}`, NOW)).toBe(seconds * 1_000)
@@ -19,7 +19,7 @@ describe('Retry-After', () => {
     )
   })
 
-  test('as a date is read, and is never in the past', () => {
+  test('is parsed as a date, and is never in the past', () => {
     fc.assert(
       fc.property(fc.integer({ min: -1e9, max: 1e9 }), (seconds) => {
         const date = new Date(NOW + seconds * 1_000).toUTCString()
@@ -38,15 +38,15 @@ describe('Retry-After', () => {
     '10000000000',
     '2026-01-02',
     'Fri, 99 Foo 2026 03:04:05 GMT',
-  ])('that says %j says nothing', (header) => {
+  ])('is ignored if it is %j', (header) => {
     expect(parseRetryAfter(header, NOW)).toBeUndefined()
   })
 })
 
-describe('the delay before another try', () => {
+describe('the delay before a retry', () => {
   const policy = { retries: 5, firstMs: 100, longestMs: 1_000, longestRetryAfterMs: 10_000 }
 
-  test('is never shorter than asked for, and never longer than that and the backoff', () => {
+  test('is at least Retry-After, and at most Retry-After plus the backoff', () => {
     fc.assert(
       fc.property(
         fc.nat(10_000),
@@ -61,13 +61,13 @@ describe('the delay before another try', () => {
     )
   })
 
-  test('is none: for the last failure, for what does not pass, for who asks to be left alone too long', () => {
+  test('is undefined after the last attempt, for permanent errors, and for a Retry-After that is too long', () => {
     const delay = (error: unknown, attempt = 1) => retryDelayMs(error, attempt, 0.5, policy)
     expect(delay(new CacheUnavailableError(''), 5)).toBe(500)
     expect(delay(new CacheUnavailableError(''), 6)).toBeUndefined()
     expect(delay(new RateLimitedError('', { retryAfterMs: 10_001 }))).toBeUndefined()
     expect(delay(new CacheRebuildingError('', { status: 503 }))).toBeUndefined()
-    expect(delay(new Error('an abort'))).toBeUndefined()
+    expect(delay(new Error('aborted'))).toBeUndefined()
   })
 })
 
@@ -85,7 +85,7 @@ test.each([
   [503, 'overloaded', 'CacheUnavailableError', true],
   [503, 'cache_rebuilding', 'CacheRebuildingError', false],
   [302, undefined, 'UnexpectedAnswerError', false],
-])('%i %s is a %s', (status, type, name, isTransient) => {
+])('the status %i with the problem type %s is a %s', (status, type, name, isTransient) => {
   const problem = type === undefined ? undefined : { type, title: 'Title', status }
   const error = errorOfAnswer(status, { problem })
   expect(error).toMatchObject({ name, isTransient, status, problem })
@@ -93,7 +93,7 @@ test.each([
 })
 
 describe('signals', () => {
-  test('a linked one aborts with any of its sources, for their reason, until it is released', () => {
+  test('that are linked abort with the reason of the first source that aborts, until they are released', () => {
     const [first, second] = [new AbortController(), new AbortController()]
     const link = linkAbort(first.signal, undefined, second.signal)
     const released = linkAbort(second.signal)
@@ -104,12 +104,12 @@ describe('signals', () => {
     expect(linkAbort(first.signal).signal.reason).toBe('too late')
   })
 
-  test('a wait ends in time, or with the signal', async () => {
+  test('end a wait before its time', async () => {
     const abort = new AbortController()
     await waitFor(1, abort.signal)
     const long = waitFor(600_000, abort.signal)
-    abort.abort(new Error('enough'))
-    await expect(long).rejects.toThrow('enough')
-    await expect(waitFor(1, abort.signal)).rejects.toThrow('enough')
+    abort.abort(new Error('aborted'))
+    await expect(long).rejects.toThrow('aborted')
+    await expect(waitFor(1, abort.signal)).rejects.toThrow('aborted')
   })
 })

@@ -11,38 +11,38 @@ test.each([
   ['256 bytes, 128 characters', 'é'.repeat(128)],
   ['256 bytes, 64 characters', '🚪'.repeat(64)],
   ['colons', 'gw1:node:7'],
-  ['nothing but colons', ':::'],
-  ['what looks like our own key', 'device:x:metadata'],
+  ['only colons', ':::'],
+  ['text that looks like one of our keys', 'device:x:metadata'],
   ['spaces', ' a b '],
   ['slashes, percents and braces', '../%2F/{a}'],
   ['other alphabets', 'Датчик-температуры-七'],
   ['a character beyond the first plane', '\u{10ffff}'],
-  ['a no-break space, which is no control character', 'a\u00a0b'],
-  ['JavaScript’s own names', '__proto__'],
-])('an id may be %s', (_, text) => {
+  ['a no-break space, which is not a control character', 'a\u00a0b'],
+  ['a name that is special in JavaScript', '__proto__'],
+])('a device id can be %s', (_, text) => {
   expect(isDeviceId(text)).toBe(true)
   expect(parseDeviceId(text)).toBe(text)
 })
 
 test.each([
-  ['nothing', ''],
+  ['an empty text', ''],
   ['257 bytes of ASCII', 'x'.repeat(257)],
   ['257 bytes, 129 characters', `${'é'.repeat(128)}x`],
   ['260 bytes, 65 characters', '🚪'.repeat(65)],
-  ['256 characters that are 512 bytes', 'é'.repeat(256)],
+  ['256 characters in 512 bytes', 'é'.repeat(256)],
   ['a NUL', 'a\0b'],
   ['a line break', 'a\n'],
   ['a tab', 'a\tb'],
   ['a delete', 'a\x7f'],
   ['a control character of Latin-1', 'a\u0085b'],
-  ['half a character', 'a\ud83d'],
-  ['the other half', '\udeaaa'],
-])('an id is not %s', (_, text) => {
+  ['a lone high surrogate', 'a\ud83d'],
+  ['a lone low surrogate', '\udeaaa'],
+])('a device id cannot be %s', (_, text) => {
   expect(isDeviceId(text)).toBe(false)
   expect(parseDeviceId(text)).toBeUndefined()
 })
 
-test('what is an id is decided by its bytes and its characters alone', () => {
+test('a device id is any well-formed text of 1 to 256 bytes without control characters', () => {
   const text = fc.oneof(
     fc.string({ unit: anyCharacter, maxLength: 300 }),
     fc.string({ unit: 'grapheme-ascii', minLength: 250, maxLength: 260 }),
@@ -66,11 +66,11 @@ test('what is an id is decided by its bytes and its characters alone', () => {
 })
 
 describe('the key of a device', () => {
-  test('holds the id as it is', () => {
+  test('contains the id unchanged', () => {
     expect(deviceKey(deviceId('gw1:node:7'))).toBe('device:gw1:node:7:metadata')
   })
 
-  test('is another one for every other id', () => {
+  test('is different for every id', () => {
     const id = fc.string({
       unit: fc.constantFrom(':', 'a', 'device', 'metadata'),
       minLength: 1,

@@ -22,14 +22,14 @@ function file(name: string, text: string): string {
 }
 
 describe('settings from the environment', () => {
-  test('are the defaults where a variable is unset or empty', () => {
+  test('have the default where a variable is unset or empty', () => {
     expect(redisSettingsFrom({})).toEqual(defaults)
     expect(redisSettingsFrom({ REDIS_HOST: '', REDIS_PORT: '', REDIS_DB: '', REDIS_PASSWORD: '' })).toEqual(
       defaults,
     )
   })
 
-  test('are what the variables say', () => {
+  test('have the values of the variables', () => {
     const environment = {
       REDIS_HOST: '::1',
       REDIS_PORT: '7000',
@@ -44,7 +44,7 @@ describe('settings from the environment', () => {
     })
   })
 
-  test('come from a URL instead, with TLS if it says so', () => {
+  test('come from REDIS_URL instead if it is set, with TLS for rediss', () => {
     const settings = redisSettingsFrom({
       REDIS_URL: 'rediss://me:p%2F%40@cache.local:7000/3',
       REDIS_HOST: 'other',
@@ -60,7 +60,7 @@ describe('settings from the environment', () => {
     expect(redisSettingsFrom({ REDIS_URL: 'redis://[::1]' })).toEqual({ ...defaults, host: '::1' })
   })
 
-  test('read secrets and certificates from files', () => {
+  test('include secrets and certificates from files', () => {
     const settings = redisSettingsFrom({
       REDIS_PASSWORD_FILE: file('password', 'secret\n'),
       REDIS_TLS: 'yes',
@@ -69,7 +69,7 @@ describe('settings from the environment', () => {
     expect(settings).toMatchObject({ password: 'secret', tls: { ca: '-----BEGIN CERTIFICATE-----\n' } })
   })
 
-  test('that are bad are named, all at once, and never quoted', () => {
+  test('that are invalid are all named in one error, which quotes no value', () => {
     const bad = {
       REDIS_HOST: 'hunter2:6379',
       REDIS_PORT: '65536',
@@ -91,7 +91,7 @@ describe('settings from the environment', () => {
     'redis://%zz@redis',
     'redis://redis?db=1',
     'redis:6379',
-  ])('refuse the URL %s without quoting it', (url) => {
+  ])('reject the URL %s without quoting it', (url) => {
     expect(() => redisSettingsFrom({ REDIS_URL: url })).toThrow(
       'REDIS_URL must be redis:// or rediss://[user[:password]@]host[:port][/db]',
     )
@@ -106,6 +106,6 @@ test.each([
   ['AE', 'K'],
   ['Exe', 'K$lg'],
   ['Kgh', '$lx'],
-])('of the flags needed, %j lacks %j', (flags, missing) => {
+])('of the needed notification flags, %j lacks %j', (flags, missing) => {
   expect(missingFlags(flags)).toBe(missing)
 })

@@ -5,15 +5,15 @@ import { OperatorError, type Service } from '../../lifecycle/service.ts'
 import { operatorHint } from '../../core/operator-hint.ts'
 
 export type SubscriptionTelemetry = {
-  /** @param gapMs since the last subscription was lost; undefined: it is the first. */
+  /** @param gapMs time since the previous subscription was lost; undefined: this is the first one. */
   subscribed(channel: string, gapMs: number | undefined): void
-  /** From now on messages are missed. */
+  /** Messages that are published from now on are missed. */
   subscriptionLost(channel: string): void
   subscribeFailed(channel: string, error: ServiceError): void
 }
 
 export type SubscriptionDependencies = {
-  /** A connection of its own: whoever subscribes can do nothing else on it. */
+  /** A dedicated connection: a subscribed connection accepts no other commands. */
   readonly redis: Redis
   readonly channel: string
   readonly received: (message: Uint8Array) => void
@@ -22,12 +22,12 @@ export type SubscriptionDependencies = {
   readonly now: () => number
 }
 
-/** How often the connection is asked for a sign of life: nothing else tells a silent channel from a dead peer. */
+/** How often the connection is pinged: nothing else distinguishes a silent channel from a dead server. */
 const CHECK_INTERVAL_MS = 1_000
 
 /**
- * One channel, for ever: after every loss of the connection it subscribes anew, at once when there is a new
- * one. What is published in between is lost to it, and it says so, once a loss.
+ * Stays subscribed to one channel: after the connection is lost, it subscribes again as soon as there is a new one.
+ * Messages published in between are missed; this is reported once per loss.
  */
 export class ChannelSubscription {
   readonly #dependencies: SubscriptionDependencies
@@ -40,13 +40,13 @@ export class ChannelSubscription {
   constructor(dependencies: SubscriptionDependencies) {
     this.#dependencies = dependencies
     const { redis, received } = dependencies
-    // It would be silent about the gap.
+    // ioredis would subscribe again without reporting the gap.
     redis.options.autoResubscribe = false
     redis.on('messageBuffer', (_channel: Buffer, message: Buffer) => received(message))
     redis.on('close', () => this.#lost())
-    // It has been spoken of; here it is the reason why we are not ready.
+    // Already logged by the client; kept as the reason for not being ready.
     redis.on('error', (error) => (this.#lastError = redisError(error)))
-    redis.on('ready', () => void this.#subscribe().catch(() => undefined)) // the loop speaks of it
+    redis.on('ready', () => void this.#subscribe().catch(() => undefined)) // the loop retries and reports it
   }
 
   get isSubscribed(): boolean {
@@ -56,11 +56,11 @@ export class ChannelSubscription {
   notReadyReasons(): string[] {
     if (this.#isSubscribed) return []
     const { channel } = this.#dependencies
-    const why = this.#lastError === undefined ? 'not tried yet' : this.#lastError.message
+    const why = this.#lastError === undefined ? 'no attempt yet' : this.#lastError.message
     return [`not subscribed to ${channel}: ${why}`]
   }
 
-  /** Rejects with an OperatorError if Redis refuses us before it ever let us subscribe. */
+  /** Rejects with an OperatorError if Redis denies access before the first subscription has succeeded. */
   service(): Service {
     const { monitor, redis } = this.#dependencies
     return createLoop({
@@ -70,7 +70,7 @@ export class ChannelSubscription {
       turn: async () => {
         if (this.#isSubscribed) await redis.ping()
         else if (redis.status === 'ready') await this.#subscribe()
-        else this.#assertMayWork()
+        else this.#assertMayRetry()
       },
       failed: (error) => {
         if (error instanceof OperatorError) throw error
@@ -79,13 +79,13 @@ export class ChannelSubscription {
     })
   }
 
-  /** No message is received after it. */
+  /** After this, no message is received. */
   async close(): Promise<void> {
     const { channel, redis } = this.#dependencies
     redis.removeAllListeners('messageBuffer')
     const wasSubscribed = this.#isSubscribed
     this.#isSubscribed = false
-    if (wasSubscribed) await redis.unsubscribe(channel).catch(() => undefined) // then it is gone anyway
+    if (wasSubscribed) await redis.unsubscribe(channel).catch(() => undefined) // a lost connection ends the subscription as well
   }
 
   async #subscribe(): Promise<void> {
@@ -114,11 +114,11 @@ export class ChannelSubscription {
 
   #failed(error: ServiceError): void {
     this.#lastError = error
-    this.#assertMayWork()
+    this.#assertMayRetry()
     this.#dependencies.telemetry.subscribeFailed(this.#dependencies.channel, error)
   }
 
-  #assertMayWork(): void {
+  #assertMayRetry(): void {
     const error = this.#lastError
     if (error?.failureClass === 'operator' && !this.#hasEverSubscribed)
       throw new OperatorError(operatorHint(error))

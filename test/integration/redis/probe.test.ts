@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { LoopMonitor } from '../../../cache-service/lifecycle/loops.ts'
-import { WriteProbe } from '../../../cache-service/redis/write-probe.ts'
+import { createReadProbe, createWriteProbe } from '../../../cache-service/redis/probe.ts'
 import { probeKey } from '../../../shared/contract/keys.ts'
 import { eventually } from '../../support/eventually.ts'
 import { connectAsService, connectPlainly, redisConfigOf } from '../../support/servers/redis-connection.ts'
@@ -19,7 +19,9 @@ async function ownRedis(options: OwnRedisOptions = {}): Promise<OwnRedis> {
   return server
 }
 
-function probeOf(server: OwnRedis, credentials: { username?: string; password?: string } = {}) {
+type Credentials = { username?: string; password?: string }
+
+function writeProbeOf(server: OwnRedis, credentials: Credentials = {}) {
   const said: string[] = []
   const world = { nowMs: 1_000_000 }
   const { redis, connecting } = connectAsService(redisConfigOf(server, { timeoutMs: 300, ...credentials }))
@@ -28,50 +30,50 @@ function probeOf(server: OwnRedis, credentials: { username?: string; password?: 
     redisFailed: ({ code }: { code: string }) => void said.push(`failed ${code}`),
     unsafeEviction: (policy: string) => void said.push(`evicts: ${policy}`),
   }
-  const probe = new WriteProbe(redis, KEY, telemetry, () => world.nowMs)
+  const probe = createWriteProbe(redis, KEY, telemetry, () => world.nowMs)
   return { probe, redis, connecting, said, world }
 }
 
-describe('readiness', () => {
-  test('is not there before the first write', async () => {
-    const { probe, connecting } = probeOf(await ownRedis())
+describe('readiness by the write probe', () => {
+  test('is false before the first write', async () => {
+    const { probe, connecting } = writeProbeOf(await ownRedis())
     await connecting
-    expect(probe.notReadyReasons()).toEqual([expect.stringMatching(/not tried yet/)])
+    expect(probe.notReadyReasons()).toEqual([expect.stringMatching(/no attempt yet/)])
   })
 
-  test('is there after a write, for ten seconds', async () => {
-    const { probe, connecting, said, world } = probeOf(await ownRedis())
+  test('is true for ten seconds after a write', async () => {
+    const { probe, connecting, said, world } = writeProbeOf(await ownRedis())
     await connecting
-    await probe.write()
+    await probe.attempt()
     expect(said).toEqual(['works'])
     expect(probe.notReadyReasons()).toEqual([])
     world.nowMs += 9_999
     expect(probe.notReadyReasons()).toEqual([])
     world.nowMs += 1
     expect(probe.notReadyReasons()).toHaveLength(1)
-    await probe.write()
+    await probe.attempt()
     expect(probe.notReadyReasons()).toEqual([])
   })
 
-  test('is not there without a Redis, and says where it was looked for', async () => {
+  test('is false without a Redis, and the reason names its address', async () => {
     const server = await reserveOwnRedis()
     onTestFinished(() => server.stop())
-    const { probe, connecting, said } = probeOf(server)
+    const { probe, connecting, said } = writeProbeOf(server)
     await connecting
-    await expect(probe.write()).rejects.toMatchObject({ code: 'CONNECTION', failureClass: 'transient' })
+    await expect(probe.attempt()).rejects.toMatchObject({ code: 'CONNECTION', failureClass: 'transient' })
     expect(said).toContain('failed CONNECTION')
     const [reason = ''] = probe.notReadyReasons()
     expect(reason).toContain(`127.0.0.1:${server.port}`)
     expect(reason).toContain('ECONNREFUSED')
   })
 
-  test('outlasts a failure of a moment, and then says which it was', async () => {
+  test('survives a short failure, and after a longer one the reason names it', async () => {
     const server = await ownRedis({ args: ['--maxmemory-policy', 'noeviction'] })
-    const { probe, connecting, world } = probeOf(server)
+    const { probe, connecting, world } = writeProbeOf(server)
     await connecting
-    await probe.write()
+    await probe.attempt()
     await connectPlainly(server).config('SET', 'maxmemory', '1')
-    await expect(probe.write()).rejects.toMatchObject({ code: 'OOM' })
+    await expect(probe.attempt()).rejects.toMatchObject({ code: 'OOM' })
     expect(probe.notReadyReasons()).toEqual([])
     world.nowMs += 10_000
     expect(probe.notReadyReasons()).toEqual([expect.stringContaining('OOM')])
@@ -80,85 +82,104 @@ describe('readiness', () => {
   test.each([
     ['WRONGPASS', { password: 'wrong' }],
     ['NOAUTH', {}],
-  ])('says %s where that is why there is no connection', async (code, credentials) => {
-    const { probe, connecting } = probeOf(
+  ])('has the reason %s if that is why there is no connection', async (code, credentials) => {
+    const { probe, connecting } = writeProbeOf(
       { ...(await ownRedis({ password: 'secret' })), password: undefined },
       credentials,
     )
     await connecting
-    await expect(probe.write()).rejects.toMatchObject({ code, failureClass: 'operator' })
+    await expect(probe.attempt()).rejects.toMatchObject({ code, failureClass: 'operator' })
     expect(probe.notReadyReasons()).toEqual([expect.stringContaining(code)])
   })
 
-  test('does not speak of an old trouble', async () => {
+  test('has no reason left over from a failure that has ended', async () => {
     const server = await ownRedis()
-    const { probe, connecting, world } = probeOf(server)
+    const { probe, connecting, world } = writeProbeOf(server)
     await connecting
-    await probe.write()
+    await probe.attempt()
     await server.kill('SIGKILL')
-    await eventually(() => expect(probe.write()).rejects.toMatchObject({ failureClass: 'transient' }))
+    await eventually(() => expect(probe.attempt()).rejects.toMatchObject({ failureClass: 'transient' }))
     await server.start()
-    await eventually(() => probe.write())
+    await eventually(() => probe.attempt())
     expect(probe.notReadyReasons()).toEqual([])
     world.nowMs += 10_000
     expect(probe.notReadyReasons()).toEqual([expect.not.stringMatching(/CONNECTION|TIMEOUT/)])
   })
 })
 
-describe('the probe', () => {
-  test('writes a key of its own, which goes by itself', async () => {
+describe('the write probe', () => {
+  test('writes only its own key, which expires', async () => {
     const server = await ownRedis()
-    const { probe, connecting } = probeOf(server)
+    const { probe, connecting } = writeProbeOf(server)
     await connecting
-    await probe.write()
+    await probe.attempt()
     const plain = connectPlainly(server)
     expect(await plain.keys('*')).toEqual([KEY])
     expect(await plain.pttl(KEY)).toBeGreaterThan(0)
   })
 
-  test('fails on a replica, where a ping would not', async () => {
+  test('fails on a replica, where a ping succeeds', async () => {
     const server = await ownRedis()
-    const { probe, redis, connecting } = probeOf(server)
+    const { probe, redis, connecting } = writeProbeOf(server)
     await connecting
     const plain = connectPlainly(server)
     await plain.replicaof('127.0.0.1', 1)
     expect(await redis.ping()).toBe('PONG')
-    await expect(probe.write()).rejects.toMatchObject({ code: 'READONLY', failureClass: 'transient' })
+    await expect(probe.attempt()).rejects.toMatchObject({ code: 'READONLY', failureClass: 'transient' })
   })
 
   test.each([
     ['allkeys-lru', ['evicts: allkeys-lru', 'works']],
     ['volatile-ttl', ['evicts: volatile-ttl', 'works']],
     ['noeviction', ['works']],
-  ])('warns once of the policy %s', async (policy, expected) => {
-    const { probe, connecting, said } = probeOf(await ownRedis({ args: ['--maxmemory-policy', policy] }))
+  ])('warns at most once about the eviction policy %s', async (policy, expected) => {
+    const { probe, connecting, said } = writeProbeOf(await ownRedis({ args: ['--maxmemory-policy', policy] }))
     await connecting
-    await probe.write()
+    await probe.attempt()
     expect(said).toEqual(expected)
-    await probe.write()
+    await probe.attempt()
     expect(said).toEqual([...expected, 'works'])
   })
 
-  test('works for a user who may not ask for the policy', async () => {
+  test('works for a user who may not read the eviction policy', async () => {
     const server = await ownRedis({ aclUsers: { worker: 'on >pass ~* +@all -info' } })
-    const { probe, connecting, said } = probeOf(server, { username: 'worker', password: 'pass' })
+    const { probe, connecting, said } = writeProbeOf(server, { username: 'worker', password: 'pass' })
     await connecting
-    await probe.write()
+    await probe.attempt()
     expect(said).toEqual(['works'])
   })
 })
 
-describe('the probe as a service', () => {
+test('the read probe fails for a user who may not read, where a ping succeeds', async () => {
+  const server = await ownRedis({ aclUsers: { api: 'on >pass ~* +@all -exists' } })
+  const config = redisConfigOf(server, { username: 'api', password: 'pass', timeoutMs: 300 })
+  const { redis, connecting } = connectAsService(config)
+  await connecting
+  const world = { nowMs: 1_000_000 }
+  const telemetry = { redisWorks: () => undefined, redisFailed: () => undefined }
+  const probe = createReadProbe(redis, telemetry, () => world.nowMs)
+  expect(await redis.ping()).toBe('PONG')
+  await expect(probe.attempt()).rejects.toMatchObject({ code: 'NOPERM', failureClass: 'operator' })
+  expect(probe.notReadyReasons()).toEqual([expect.stringMatching(/has not answered a read: NOPERM/)])
+  await connectPlainly(server).acl('SETUSER', 'api', '+exists')
+  await probe.attempt()
+  world.nowMs += 4_999
+  expect(probe.notReadyReasons()).toEqual([])
+  world.nowMs += 1
+  expect(probe.notReadyReasons()).toHaveLength(1)
+})
+
+describe('the service of a probe', () => {
   const monitor = new LoopMonitor(() => 0)
 
   test.each([
     ['a wrong password', { password: 'wrong' }, /REDIS_PASSWORD/],
     ['no password', {}, /REDIS_PASSWORD/],
     ['a user who may not write', { username: 'reader', password: 'pass' }, /REDIS_USERNAME/],
-  ])('ends with an error that names the setting for %s at start', async (_, credentials, named) => {
+  ])('fails at start with an error that names the setting for %s', async (_, credentials, named) => {
     const aclUsers = { reader: 'on >pass ~* +@read +@connection' }
     const server = { ...(await ownRedis({ password: 'secret', aclUsers })), password: undefined }
-    const { probe } = probeOf(server, credentials)
+    const { probe } = writeProbeOf(server, credentials)
     const failure: unknown = await probe
       .service(20, monitor)
       .run(AbortSignal.timeout(20_000))
@@ -166,9 +187,9 @@ describe('the probe as a service', () => {
     expect(failure).toMatchObject({ name: 'OperatorError', message: expect.stringMatching(named) })
   })
 
-  test('goes on through an outage, and through a refusal after it has worked', async () => {
+  test('continues during an outage, and when access is denied after it has worked', async () => {
     const server = await ownRedis({ aclUsers: { worker: 'on >pass ~* +@all' } })
-    const { probe, said } = probeOf(server, { username: 'worker', password: 'pass' })
+    const { probe, said } = writeProbeOf(server, { username: 'worker', password: 'pass' })
     const stop = new AbortController()
     const running = probe.service(20, monitor).run(stop.signal)
     const plain = connectPlainly(server)

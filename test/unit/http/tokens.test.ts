@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { findToken, parseTokens, type ApiToken } from '../../../cache-service/http/api-tokens.ts'
+import { findToken, parseTokens, type ApiToken } from '../../../cache-service/http/tokens.ts'
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const entry = (name: string, more: object = {}) => ({ name, sha256: sha256(name), scopes: ['read'], ...more })
@@ -16,18 +16,18 @@ function reasonOf(text: string): string {
   return parsed.kind === 'invalid' ? parsed.reason : ''
 }
 
-describe('a file of tokens', () => {
+describe('a token file', () => {
   const both = [entry('a'), entry('b')]
   it.each([
     ['a JSON list', JSON.stringify(both)],
     ['an object with a list', JSON.stringify({ tokens: both })],
-    ['one token a line', both.map((token) => JSON.stringify(token)).join('\n')],
+    ['one token per line', both.map((token) => JSON.stringify(token)).join('\n')],
     ['lines with comments', `# who\n${both.map((token) => JSON.stringify(token)).join('\n\n  # and\n')}\n`],
-  ])('may be %s', (_, text) => {
+  ])('can be %s', (_, text) => {
     expect(tokensOf(text).map(({ name }) => name)).toEqual(['a', 'b'])
   })
 
-  it('may hold a single token, hashes in capitals, and when a token ends', () => {
+  it('can have a single token, with an upper-case hash and an expiry', () => {
     const token = { ...entry('a'), sha256: sha256('a').toUpperCase(), expires: '2030-01-01T00:00:00Z' }
     expect(tokensOf(JSON.stringify(token))).toEqual([
       { name: 'a', sha256: sha256('a'), scopes: ['read'], expiresAtMs: Date.UTC(2030, 0, 1) },
@@ -36,19 +36,19 @@ describe('a file of tokens', () => {
 
   it.each([
     ['nothing', '', /no token/],
-    ['no JSON', 'name: a', /neither JSON/],
+    ['text other than JSON', 'name: a', /neither JSON/],
     ['an empty list', '[]', /no token/],
     ['a token twice', JSON.stringify([entry('a'), entry('a')]), /same name/],
-    ['a token itself', JSON.stringify([entry('a', { token: 'secret' })]), /token/],
+    ['a token instead of its hash', JSON.stringify([entry('a', { token: 'secret' })]), /token/],
     ['a short hash', JSON.stringify([entry('a', { sha256: 'abc' })]), /64 hexadecimal/],
     ['an unknown scope', JSON.stringify([entry('a', { scopes: ['all'] })]), /0\.scopes/],
     ['no scope', JSON.stringify([entry('a', { scopes: [] })]), /0\.scopes/],
-    ['an end that is no time', JSON.stringify([entry('a', { expires: 'soon' })]), /0\.expires/],
+    ['an expiry that is not a time', JSON.stringify([entry('a', { expires: 'soon' })]), /0\.expires/],
   ])('with %s is refused with a reason', (_, text, reason) => {
     expect(reasonOf(text)).toMatch(reason)
   })
 
-  it('is refused without a word of what it holds', () => {
+  it('is refused without quoting its content', () => {
     expect(reasonOf(JSON.stringify([entry('a', { sha256: 'my-password' })]))).not.toContain('my-password')
   })
 })
@@ -56,13 +56,13 @@ describe('a file of tokens', () => {
 describe('a token', () => {
   const tokens = tokensOf(JSON.stringify([entry('a'), entry('b', { expires: '2030-01-01T00:00:00Z' })]))
 
-  it('is found by itself, not by its hash', () => {
+  it('is found by its text, not by its hash', () => {
     expect(findToken(tokens, 'a', 0)?.name).toBe('a')
     expect(findToken(tokens, sha256('a'), 0)).toBeUndefined()
     expect(findToken(tokens, '', 0)).toBeUndefined()
   })
 
-  it('is good until it expires', () => {
+  it('is valid until it expires', () => {
     const end = Date.UTC(2030, 0, 1)
     expect(findToken(tokens, 'b', end - 1)?.name).toBe('b')
     expect(findToken(tokens, 'b', end)).toBeUndefined()

@@ -1,0 +1,215 @@
+import { judgeProgress, type ProgressVerdict } from './progress.ts'
+
+/**
+ * What the worker knows about one partition during one generation of the consumer group, as a state machine.
+ * All offsets are the *next* offset.
+ *
+ * unknown (→ empty) → in_step ⇄ rebuilding. A loss leads from each of them to rewinding, and from there back.
+ *
+ * unknown     The partition has not been compared with Redis yet.
+ *             Entered: by an assignment.
+ *             Left: by the first comparison that has something to compare.
+ * empty       The group has no commit and Kafka has no record: nothing can be lost.
+ *             Entered: from unknown, by a comparison.
+ *             Left: by the comparison before the first chunk, as from unknown.
+ * in_step     Redis holds everything before `progress`, the offset that this worker has stored or found there.
+ *             Entered: by a comparison that finds nothing lost; from rebuilding, by the chunk that reaches `until`.
+ *             Left: by a comparison that finds a loss, or a cache that has yet to be filled.
+ * rebuilding  As in_step, but the cache is complete again only at `until`: it is filled for the first time, or
+ *             read again after a loss.
+ *             Entered: by a comparison that finds this out, or finds the mark of an earlier worker in Redis.
+ *             Left: by the chunk that reaches `until`; by a comparison that finds another loss.
+ * rewinding   Redis lost data. The partition is to be read again, and no chunk from there has come yet. There
+ *             is no `progress`, so that chunks fetched before the rewind advance nothing.
+ *             Entered: by a comparison that finds a loss.
+ *             Left: by the comparison before the first chunk from there, for rebuilding (or in_step, if another
+ *             worker has completed the rebuild).
+ */
+export type ProgressCursor =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'empty' }
+  | { readonly kind: 'in_step'; readonly progress: number }
+  | { readonly kind: 'rebuilding'; readonly progress: number; readonly until: number }
+  | { readonly kind: 'rewinding'; readonly until: number }
+
+type Comparison = {
+  /** The offset up to which this worker, or the group's commit, claims to have applied records. */
+  readonly position: number
+  readonly storedProgress: number | undefined
+  /** The mark of a rebuild in Redis: the offset at which the cache will be complete. */
+  readonly storedUntil: number | undefined
+  readonly end: number
+}
+
+export type CursorEvent =
+  /** Compared: there is no commit, and no record. */
+  | { readonly kind: 'no_records' }
+  /** Compared: there are records but no commit, so the first chunk will begin at the earliest record. */
+  | { readonly kind: 'no_commit' }
+  /** Compared with the progress in Redis. */
+  | (ProgressVerdict & Comparison)
+  /** A chunk that ends at `next` is written, and the progress in Redis was the cursor's. */
+  | { readonly kind: 'advanced'; readonly next: number }
+  /** A chunk that ends at `next` is written, but another worker, which owns or owned the partition, got further. */
+  | { readonly kind: 'overtaken'; readonly next: number; readonly storedProgress: number }
+
+/** What the guard has to do, in the order of the list, to take a step. */
+export type CursorEffect =
+  | { readonly kind: 'overwrite_progress'; readonly next: number }
+  | { readonly kind: 'mark_rebuild'; readonly until: number }
+  | { readonly kind: 'unmark_rebuild' }
+  | { readonly kind: 'report_first_fill'; readonly until: number }
+  | { readonly kind: 'report_rebuilt'; readonly next: number }
+  | { readonly kind: 'report_overwritten'; readonly stored: number | undefined; readonly position: number }
+  | {
+      readonly kind: 'report_loss'
+      readonly stored: number | undefined
+      readonly position: number
+      readonly rewindTo: number
+    }
+
+export type GuardVerdict =
+  /** Nothing is lost: the chunk counts. */
+  | { readonly kind: 'in_step' }
+  /** Redis lost data that Kafka still has: nothing of the chunk counts, read again from this offset. */
+  | { readonly kind: 'rewind'; readonly to: number }
+  /** The partition is no longer assigned, or is being rewound: nothing of the chunk counts. */
+  | { readonly kind: 'abandoned' }
+
+export type CursorStep = {
+  readonly cursor: ProgressCursor
+  readonly effects: readonly CursorEffect[]
+  readonly verdict: GuardVerdict
+}
+
+export const UNKNOWN: ProgressCursor = { kind: 'unknown' }
+export const IN_STEP: GuardVerdict = { kind: 'in_step' }
+export const ABANDONED: GuardVerdict = { kind: 'abandoned' }
+
+/** The progress that Redis should hold; undefined in the modes in which no chunk may advance it. */
+export function progressOf(cursor: ProgressCursor): number | undefined {
+  return cursor.kind === 'in_step' || cursor.kind === 'rebuilding' ? cursor.progress : undefined
+}
+
+/** Whether the periodic check has to compare the partition, given the progress that it has just loaded. */
+export function needsComparison(cursor: ProgressCursor, storedProgress: number | undefined): boolean {
+  switch (cursor.kind) {
+    case 'unknown':
+      return true
+    case 'empty':
+    case 'rewinding':
+      return false
+    case 'in_step':
+    case 'rebuilding':
+      return storedProgress === undefined || storedProgress < cursor.progress
+  }
+}
+
+type KafkaBounds = { readonly earliest: number; readonly end: number }
+
+/** @param position the offset up to which this worker, or the group's commit, claims to have applied records. */
+export function compareProgress(
+  position: number,
+  { earliest, end }: KafkaBounds,
+  stored: { readonly next: number | undefined; readonly rebuildUntil: number | undefined } | undefined,
+): CursorEvent {
+  const comparison = { position, storedProgress: stored?.next, storedUntil: stored?.rebuildUntil, end }
+  return { ...judgeProgress(stored?.next, position, earliest, end), ...comparison }
+}
+
+/** In place of `compareProgress`, for a partition of which no record has been applied. */
+export function compareNothing({ earliest, end }: KafkaBounds): CursorEvent {
+  return { kind: end === earliest ? 'no_records' : 'no_commit' }
+}
+
+export function stepCursor(cursor: ProgressCursor, event: CursorEvent): CursorStep {
+  switch (event.kind) {
+    case 'no_records':
+      return { cursor: cursor.kind === 'unknown' ? { kind: 'empty' } : cursor, effects: [], verdict: IN_STEP }
+    case 'no_commit':
+      return { cursor, effects: [], verdict: IN_STEP }
+    case 'in_step':
+      return foundInStep(event, furthestUntil(cursor, event))
+    case 'nothing_to_reread':
+      return foundNothingToReread(event, furthestUntil(cursor, event))
+    case 'foreign': {
+      const { position, storedProgress } = event
+      return {
+        cursor: { kind: 'in_step', progress: position },
+        effects: [
+          { kind: 'overwrite_progress', next: position },
+          { kind: 'unmark_rebuild' },
+          { kind: 'report_overwritten', stored: storedProgress, position },
+        ],
+        verdict: IN_STEP,
+      }
+    }
+    case 'lost': {
+      const { position, rewindTo, storedProgress } = event
+      const until = Math.max(position, furthestUntil(cursor, event))
+      return {
+        cursor: { kind: 'rewinding', until },
+        effects: [
+          { kind: 'mark_rebuild', until },
+          { kind: 'report_loss', stored: storedProgress, position, rewindTo },
+        ],
+        verdict: { kind: 'rewind', to: rewindTo },
+      }
+    }
+    case 'advanced':
+      return chunkWritten(cursor, event.next, undefined)
+    case 'overtaken':
+      return chunkWritten(cursor, event.next, event.storedProgress)
+  }
+}
+
+/** Where the rebuild ends that this worker or an earlier one has begun; 0: there is none. */
+function furthestUntil(cursor: ProgressCursor, { storedUntil = 0 }: Comparison): number {
+  const ownUntil = cursor.kind === 'rebuilding' || cursor.kind === 'rewinding' ? cursor.until : 0
+  return Math.max(ownUntil, storedUntil)
+}
+
+function foundInStep({ position, storedProgress, storedUntil }: Comparison, until: number): CursorStep {
+  const progress = storedProgress ?? position
+  if (until > progress)
+    return { cursor: { kind: 'rebuilding', progress, until }, effects: [], verdict: IN_STEP }
+  return {
+    cursor: { kind: 'in_step', progress },
+    // The worker that completed the rebuild may have died before it removed the mark.
+    effects: storedUntil === undefined ? [] : [{ kind: 'unmark_rebuild' }],
+    verdict: IN_STEP,
+  }
+}
+
+function foundNothingToReread({ position, storedProgress, end }: Comparison, until: number): CursorStep {
+  const overwrite = { kind: 'overwrite_progress', next: position } as const
+  if (until > 0)
+    return {
+      cursor: { kind: 'rebuilding', progress: position, until },
+      effects: [overwrite],
+      verdict: IN_STEP,
+    }
+  if (storedProgress === undefined && end > position)
+    return {
+      cursor: { kind: 'rebuilding', progress: position, until: end },
+      effects: [overwrite, { kind: 'mark_rebuild', until: end }, { kind: 'report_first_fill', until: end }],
+      verdict: IN_STEP,
+    }
+  return { cursor: { kind: 'in_step', progress: position }, effects: [overwrite], verdict: IN_STEP }
+}
+
+/** @param ahead the progress of another worker that Redis holds instead of ours. */
+function chunkWritten(cursor: ProgressCursor, next: number, ahead: number | undefined): CursorStep {
+  if (cursor.kind !== 'in_step' && cursor.kind !== 'rebuilding')
+    return { cursor, effects: [], verdict: ABANDONED }
+  const progress = Math.max(ahead ?? cursor.progress, next)
+  const overwrite: readonly CursorEffect[] =
+    ahead === undefined ? [] : [{ kind: 'overwrite_progress', next: progress }]
+  if (cursor.kind === 'rebuilding' && next >= cursor.until)
+    return {
+      cursor: { kind: 'in_step', progress },
+      effects: [...overwrite, { kind: 'unmark_rebuild' }, { kind: 'report_rebuilt', next }],
+      verdict: IN_STEP,
+    }
+  return { cursor: { ...cursor, progress }, effects: overwrite, verdict: IN_STEP }
+}

@@ -1,0 +1,22 @@
+import type { FastifyInstance } from 'fastify'
+import { messageOf } from '../../shared/errors.ts'
+import { OperatorError } from '../lifecycle/service.ts'
+
+/**
+ * Resolves with the server's URL.
+ *
+ * @param settings the variables that name host and port, for the error.
+ * @throws OperatorError if the port is in use or not permitted, or the address is not of this machine: waiting would
+ * not help.
+ */
+export async function listen(
+  server: Pick<FastifyInstance, 'listen'>,
+  settings: string,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<string> {
+  try {
+    return await server.listen({ host, port })
+  } catch (error) {
+    throw new OperatorError(`cannot listen on ${settings} ${host}:${port}: ${messageOf(error)}`)
+  }
+}

@@ -1,0 +1,59 @@
+import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
+import type { Service } from '../../lifecycle/service.ts'
+import type { GroupPosition } from '../../kafka/partition-offsets.ts'
+import type { WorkerConsumer } from '../../kafka/worker-consumer.ts'
+import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
+import type { LagMeter } from './lag-meter.ts'
+import type { WorkerFigures } from './worker-figures.ts'
+
+const DEVICES_INTERVAL_MS = 5_000
+const SUMMARY_INTERVAL_MS = 10_000
+
+export type MeasurementDependencies = {
+  readonly lag: LagMeter
+  readonly lagPollIntervalMs: number
+  readonly readPositions: () => Promise<ReadonlyMap<number, GroupPosition>>
+  readonly countDevices: () => Promise<number>
+  readonly isRedisReady: () => boolean
+  readonly consumer: Pick<WorkerConsumer, 'partitions' | 'state'>
+  readonly figures: WorkerFigures
+  readonly telemetry: WorkerTelemetry
+  readonly monitor: LoopMonitor
+}
+
+/** Measures the lag and the number of devices, and logs a summary line, each in a loop of its own. */
+export function createMeasurements(dependencies: MeasurementDependencies): Service[] {
+  const { consumer, figures, lag, monitor, telemetry } = dependencies
+  const loop = (name: string, everyMs: number, turn: () => Promise<void>, firstAfterMs = 0) =>
+    createLoop({
+      name,
+      everyMs,
+      firstAfterMs,
+      monitor,
+      turn,
+      failed: (error) => telemetry.loopFailed(name, error),
+    })
+
+  return [
+    loop('lag', dependencies.lagPollIntervalMs, async () => {
+      const lags = lag.measure(await dependencies.readPositions(), consumer.partitions)
+      telemetry.lagMeasured(lags)
+      figures.lagMeasured(lags)
+    }),
+    loop('devices', DEVICES_INTERVAL_MS, async () => {
+      if (!dependencies.isRedisReady()) return
+      const devices = await dependencies.countDevices()
+      telemetry.devicesCounted(devices)
+      figures.devicesCounted(devices)
+    }),
+    loop(
+      'summary',
+      SUMMARY_INTERVAL_MS,
+      async () => {
+        const { devices, lagRecords } = figures
+        telemetry.summary({ state: consumer.state, lag: lagRecords, devices })
+      },
+      SUMMARY_INTERVAL_MS,
+    ),
+  ]
+}

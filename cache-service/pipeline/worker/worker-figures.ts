@@ -1,0 +1,83 @@
+import type { ResultCounts } from '../../core/records/settle.ts'
+import type { WorkerReport } from '../../core/workers/worker-report.ts'
+import type { DeadLettered } from '../../telemetry/worker-telemetry.ts'
+import type { Lag } from './lag-meter.ts'
+
+type DeadLetterCoordinates = WorkerReport['dead_letters'][number]
+
+const KEPT_DEAD_LETTERS = 20
+
+/** What this worker has done and measured since its start, for its reports and its summary line. */
+export class WorkerFigures {
+  readonly #topic: string
+  readonly #now: () => number
+  readonly #totals = new Map<string, number>()
+  #deadLetters: readonly DeadLetterCoordinates[] = []
+  #deadLettersTotal = 0
+  #lag: WorkerReport['lag'] = null
+  #devices: number | undefined
+
+  constructor(topic: string, now: () => number) {
+    this.#topic = topic
+    this.#now = now
+  }
+
+  chunkApplied(counts: ResultCounts): void {
+    for (const [result, count] of Object.entries(counts)) {
+      this.#totals.set(result, (this.#totals.get(result) ?? 0) + count)
+    }
+  }
+
+  /** Keeps the coordinates of the latest ones; deadLettersSent counts. */
+  deadLetter({ partition, offset, reason }: DeadLettered): void {
+    const at = new Date(this.#now()).toISOString()
+    const coordinates = { at, reason, topic: this.#topic, partition, offset }
+    this.#deadLetters = [coordinates, ...this.#deadLetters].slice(0, KEPT_DEAD_LETTERS)
+  }
+
+  deadLettersSent(count: number): void {
+    this.#deadLettersTotal += count
+  }
+
+  lagMeasured(lags: ReadonlyMap<number, Lag>): void {
+    this.#lag = [...lags]
+      .map(([partition, { records, seconds }]) => ({ partition, records, seconds: seconds ?? null }))
+      .toSorted((a, b) => a.partition - b.partition)
+  }
+
+  devicesCounted(devices: number): void {
+    this.#devices = devices
+  }
+
+  /** Records consumed since the start. */
+  get records(): number {
+    return [...this.#totals.values()].reduce((sum, count) => sum + count, 0)
+  }
+
+  /** Records since the start, by result. */
+  get totals(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#totals)
+  }
+
+  get deadLettersTotal(): number {
+    return this.#deadLettersTotal
+  }
+
+  /** The latest 20, newest first. */
+  get deadLetters(): readonly DeadLetterCoordinates[] {
+    return this.#deadLetters
+  }
+
+  /** By partition; null: not measured yet. */
+  get lag(): WorkerReport['lag'] {
+    return this.#lag
+  }
+
+  get lagRecords(): number | undefined {
+    return this.#lag?.reduce((sum, { records }) => sum + records, 0)
+  }
+
+  get devices(): number | undefined {
+    return this.#devices
+  }
+}

@@ -1,0 +1,134 @@
+import type { Redis } from 'ioredis'
+import { DEVICE_INDEX_KEY } from '../../shared/contract/keys.ts'
+import { redisError, type ServiceError } from '../../shared/errors.ts'
+import { operatorHint } from '../core/operator-hint.ts'
+import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
+import { OperatorError, type Service } from '../lifecycle/service.ts'
+import { redisReply } from './reply.ts'
+
+export type ProbeTelemetry = {
+  redisWorks(): void
+  redisFailed(error: ServiceError): void
+}
+
+/** What a probe does to find out whether Redis works. */
+type ProbeOperation = {
+  readonly name: string
+  /** A success older than this says nothing about the present. */
+  readonly validMs: number
+  /** What Redis fails to do, to complete "Redis at … has not …". */
+  readonly expected: string
+  /** Rejects with a ServiceError. */
+  readonly run: () => Promise<void>
+}
+
+/** Reads, because PING also succeeds while Redis is loading and for a user who may not read. */
+export function createReadProbe(redis: Redis, telemetry: ProbeTelemetry, now: () => number): RedisProbe {
+  return new RedisProbe(redis, telemetry, now, {
+    name: 'read probe',
+    validMs: 5_000,
+    expected: 'answered a read',
+    run: async () => void (await redisReply(redis.exists(DEVICE_INDEX_KEY))),
+  })
+}
+
+const PROBE_KEY_TTL_MS = 60_000
+
+/**
+ * Writes, because PING also succeeds on a replica and on a server that is out of memory. The first success also checks
+ * the eviction policy.
+ */
+export function createWriteProbe(
+  redis: Redis,
+  key: string,
+  telemetry: ProbeTelemetry & { unsafeEviction(policy: string): void },
+  now: () => number,
+): RedisProbe {
+  let isEvictionChecked = false
+  let connectionError: ServiceError | undefined
+  redis.on('error', (error) => (connectionError = redisError(error)))
+
+  async function write(): Promise<void> {
+    try {
+      await redis.set(key, String(now()), 'PX', PROBE_KEY_TTL_MS)
+    } catch (error) {
+      const failure = redisError(error)
+      // Without a connection, a command reports only that; the connection's own error says why.
+      throw failure.code === 'CONNECTION' ? (connectionError ?? failure) : failure
+    }
+    if (!isEvictionChecked) await warnOfEviction()
+    isEvictionChecked = true
+    connectionError = undefined
+  }
+
+  async function warnOfEviction(): Promise<void> {
+    // A user without the permission for INFO gets no warning, but works.
+    const info = await redis.info('memory').catch(() => '')
+    const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1]
+    if (policy !== undefined && policy !== 'noeviction') telemetry.unsafeEviction(policy)
+  }
+
+  return new RedisProbe(redis, telemetry, now, {
+    name: 'write probe',
+    validMs: 10_000,
+    expected: 'accepted a write',
+    run: write,
+  })
+}
+
+/** Tries one operation on Redis again and again, for telemetry and readiness. */
+export class RedisProbe {
+  readonly #redis: Redis
+  readonly #telemetry: ProbeTelemetry
+  readonly #now: () => number
+  readonly #operation: ProbeOperation
+  #lastSuccessMs: number | undefined
+  #lastError: ServiceError | undefined
+
+  constructor(redis: Redis, telemetry: ProbeTelemetry, now: () => number, operation: ProbeOperation) {
+    this.#redis = redis
+    this.#telemetry = telemetry
+    this.#now = now
+    this.#operation = operation
+  }
+
+  /** One attempt. Rejects with a ServiceError. */
+  async attempt(): Promise<void> {
+    try {
+      await this.#operation.run()
+    } catch (error) {
+      this.#lastError = redisError(error)
+      this.#telemetry.redisFailed(this.#lastError)
+      throw this.#lastError
+    }
+    this.#lastSuccessMs = this.#now()
+    this.#lastError = undefined
+    this.#telemetry.redisWorks()
+  }
+
+  notReadyReasons(): string[] {
+    const { expected, validMs } = this.#operation
+    const ageMs = this.#lastSuccessMs === undefined ? Infinity : this.#now() - this.#lastSuccessMs
+    if (ageMs < validMs) return []
+    const { host, port } = this.#redis.options
+    const error = this.#lastError
+    const why = error === undefined ? 'no attempt yet' : `${error.code}: ${error.message}`
+    return [`Redis at ${host}:${port} has not ${expected}: ${why}`]
+  }
+
+  /** Rejects with an OperatorError if Redis denies access before the first attempt has succeeded. */
+  service(everyMs: number, monitor: LoopMonitor): Service {
+    return createLoop({
+      name: this.#operation.name,
+      everyMs,
+      monitor,
+      turn: () => this.attempt(),
+      failed: (error) => {
+        const failure = redisError(error)
+        if (failure.failureClass === 'operator' && this.#lastSuccessMs === undefined) {
+          throw new OperatorError(operatorHint(failure))
+        }
+      },
+    })
+  }
+}

@@ -1,0 +1,25 @@
+import type { ChainableCommander } from 'ioredis'
+import { redisError } from '../../shared/errors.ts'
+
+/** The reply to a command (or to several, by Promise.all). Rejects with a ServiceError where ioredis rejects. */
+export async function redisReply<T>(reply: Promise<T>): Promise<T> {
+  try {
+    return await reply
+  } catch (error) {
+    throw redisError(error)
+  }
+}
+
+/**
+ * The replies of a pipeline, in the order of its commands.
+ *
+ * ioredis resolves a pipeline even if commands failed. This rejects with a ServiceError for the first command that
+ * failed; the others may have been applied.
+ */
+export async function pipelineReplies(pipeline: ChainableCommander): Promise<unknown[]> {
+  const results = await redisReply(pipeline.exec())
+  return (results ?? []).map(([error, reply]) => {
+    if (error !== null) throw redisError(error)
+    return reply
+  })
+}

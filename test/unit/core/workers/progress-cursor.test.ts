@@ -1,0 +1,333 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  ABANDONED,
+  compareNothing,
+  compareProgress,
+  IN_STEP,
+  needsComparison,
+  progressOf,
+  stepCursor,
+  UNKNOWN,
+  type CursorEvent,
+  type CursorStep,
+  type ProgressCursor,
+} from '../../../../cache-service/core/workers/progress-cursor.ts'
+
+type Mode = ProgressCursor['kind']
+type EventKind = CursorEvent['kind']
+type CursorIn<M extends Mode> = Extract<ProgressCursor, { kind: M }>
+type EventOf<K extends EventKind> = Extract<CursorEvent, { kind: K }>
+
+const cursors: { readonly [M in Mode]: CursorIn<M> } = {
+  unknown: { kind: 'unknown' },
+  empty: { kind: 'empty' },
+  in_step: { kind: 'in_step', progress: 50 },
+  rebuilding: { kind: 'rebuilding', progress: 50, until: 80 },
+  rewinding: { kind: 'rewinding', until: 80 },
+}
+
+const atFifty = { position: 50, storedUntil: undefined, end: 100 }
+const events: { readonly [K in EventKind]: EventOf<K> } = {
+  no_records: { kind: 'no_records' },
+  no_commit: { kind: 'no_commit' },
+  in_step: { kind: 'in_step', ...atFifty, storedProgress: 60 },
+  nothing_to_reread: { kind: 'nothing_to_reread', ...atFifty, storedProgress: undefined },
+  foreign: { kind: 'foreign', ...atFifty, storedProgress: 500 },
+  lost: { kind: 'lost', ...atFifty, storedProgress: 30, rewindTo: 30 },
+  advanced: { kind: 'advanced', next: 60 },
+  overtaken: { kind: 'overtaken', next: 60, storedProgress: 70 },
+}
+
+const inStepAt = (progress: number): ProgressCursor => ({ kind: 'in_step', progress })
+const rebuildingAt = (progress: number, until: number): ProgressCursor => ({
+  kind: 'rebuilding',
+  progress,
+  until,
+})
+
+const stays = (cursor: ProgressCursor): CursorStep => ({ cursor, effects: [], verdict: IN_STEP })
+const abandons = (cursor: ProgressCursor): CursorStep => ({ cursor, effects: [], verdict: ABANDONED })
+const overwrite = (next: number) => ({ kind: 'overwrite_progress', next }) as const
+
+const found: CursorStep = { cursor: inStepAt(60), effects: [], verdict: IN_STEP }
+const stillRebuilding: CursorStep = { cursor: rebuildingAt(60, 80), effects: [], verdict: IN_STEP }
+const firstFill: CursorStep = {
+  cursor: rebuildingAt(50, 100),
+  effects: [overwrite(50), { kind: 'mark_rebuild', until: 100 }, { kind: 'report_first_fill', until: 100 }],
+  verdict: IN_STEP,
+}
+const keepsRebuilding: CursorStep = {
+  cursor: rebuildingAt(50, 80),
+  effects: [overwrite(50)],
+  verdict: IN_STEP,
+}
+const overwritten: CursorStep = {
+  cursor: inStepAt(50),
+  effects: [
+    overwrite(50),
+    { kind: 'unmark_rebuild' },
+    { kind: 'report_overwritten', stored: 500, position: 50 },
+  ],
+  verdict: IN_STEP,
+}
+const rewindsUntil = (until: number): CursorStep => ({
+  cursor: { kind: 'rewinding', until },
+  effects: [
+    { kind: 'mark_rebuild', until },
+    { kind: 'report_loss', stored: 30, position: 50, rewindTo: 30 },
+  ],
+  verdict: { kind: 'rewind', to: 30 },
+})
+
+const truthTable: Record<Mode, Record<EventKind, CursorStep>> = {
+  unknown: {
+    no_records: stays(cursors.empty),
+    no_commit: stays(cursors.unknown),
+    in_step: found,
+    nothing_to_reread: firstFill,
+    foreign: overwritten,
+    lost: rewindsUntil(50),
+    advanced: abandons(cursors.unknown),
+    overtaken: abandons(cursors.unknown),
+  },
+  empty: {
+    no_records: stays(cursors.empty),
+    no_commit: stays(cursors.empty),
+    in_step: found,
+    nothing_to_reread: firstFill,
+    foreign: overwritten,
+    lost: rewindsUntil(50),
+    advanced: abandons(cursors.empty),
+    overtaken: abandons(cursors.empty),
+  },
+  in_step: {
+    no_records: stays(cursors.in_step),
+    no_commit: stays(cursors.in_step),
+    in_step: found,
+    nothing_to_reread: firstFill,
+    foreign: overwritten,
+    lost: rewindsUntil(50),
+    advanced: { cursor: inStepAt(60), effects: [], verdict: IN_STEP },
+    overtaken: { cursor: inStepAt(70), effects: [overwrite(70)], verdict: IN_STEP },
+  },
+  rebuilding: {
+    no_records: stays(cursors.rebuilding),
+    no_commit: stays(cursors.rebuilding),
+    in_step: stillRebuilding,
+    nothing_to_reread: keepsRebuilding,
+    foreign: overwritten,
+    lost: rewindsUntil(80),
+    advanced: { cursor: rebuildingAt(60, 80), effects: [], verdict: IN_STEP },
+    overtaken: { cursor: rebuildingAt(70, 80), effects: [overwrite(70)], verdict: IN_STEP },
+  },
+  rewinding: {
+    no_records: stays(cursors.rewinding),
+    no_commit: stays(cursors.rewinding),
+    in_step: stillRebuilding,
+    nothing_to_reread: keepsRebuilding,
+    foreign: overwritten,
+    lost: rewindsUntil(80),
+    advanced: abandons(cursors.rewinding),
+    overtaken: abandons(cursors.rewinding),
+  },
+}
+
+const cells = Object.values(cursors).flatMap((cursor) =>
+  Object.values(events).map((event) => ({ cursor, event, mode: cursor.kind, kind: event.kind })),
+)
+
+describe('a progress cursor', () => {
+  test.each(cells)('in mode $mode takes the step of the truth table on $kind', ({ cursor, event }) => {
+    expect(stepCursor(cursor, event)).toEqual(truthTable[cursor.kind][event.kind])
+  })
+
+  test('lets a chunk advance progress only after a comparison in its own generation (G1)', () => {
+    for (const cursor of Object.values(cursors)) {
+      const mayAdvance = progressOf(cursor) !== undefined
+      expect(mayAdvance).toBe(cursor.kind === 'in_step' || cursor.kind === 'rebuilding')
+      for (const event of [events.advanced, events.overtaken]) {
+        expect(stepCursor(cursor, event).verdict).toEqual(mayAdvance ? IN_STEP : ABANDONED)
+      }
+    }
+    expect(progressOf(UNKNOWN)).toBeUndefined()
+  })
+})
+
+describe('a rebuild', () => {
+  const unmark = { kind: 'unmark_rebuild' } as const
+
+  test.each([
+    [79, rebuildingAt(79, 80), []],
+    [80, inStepAt(80), [unmark, { kind: 'report_rebuilt', next: 80 }]],
+    [90, inStepAt(90), [unmark, { kind: 'report_rebuilt', next: 90 }]],
+  ])('after a chunk that ends at %i of a rebuild until 80 is %o', (next, cursor, effects) => {
+    expect(stepCursor(cursors.rebuilding, { kind: 'advanced', next })).toEqual({
+      cursor,
+      effects,
+      verdict: IN_STEP,
+    })
+  })
+
+  test('is completed by a chunk of this worker, although another worker is ahead', () => {
+    expect(stepCursor(cursors.rebuilding, { kind: 'overtaken', next: 85, storedProgress: 90 })).toMatchObject(
+      {
+        cursor: inStepAt(90),
+        effects: [overwrite(90), unmark, { kind: 'report_rebuilt', next: 85 }],
+      },
+    )
+    expect(stepCursor(cursors.rebuilding, { kind: 'overtaken', next: 70, storedProgress: 90 })).toMatchObject(
+      { cursor: rebuildingAt(90, 80), effects: [overwrite(90)] },
+    )
+  })
+
+  test.each([
+    [61, rebuildingAt(60, 61), []],
+    [60, inStepAt(60), [unmark]],
+    [59, inStepAt(60), [unmark]],
+  ])(
+    'that an earlier worker marked until %i goes on if progress 60 is before that',
+    (until, cursor, effects) => {
+      expect(stepCursor(UNKNOWN, { ...events.in_step, storedUntil: until })).toEqual({
+        cursor,
+        effects,
+        verdict: IN_STEP,
+      })
+    },
+  )
+
+  test('keeps the later end of the one in Redis and its own', () => {
+    const endOf = ({ cursor }: CursorStep) => ('until' in cursor ? cursor.until : undefined)
+    expect(endOf(stepCursor(cursors.rebuilding, { ...events.in_step, storedUntil: 70 }))).toBe(80)
+    expect(endOf(stepCursor(cursors.rebuilding, { ...events.in_step, storedUntil: 90 }))).toBe(90)
+    expect(endOf(stepCursor(cursors.unknown, { ...events.lost, storedUntil: 90 }))).toBe(90)
+    expect(endOf(stepCursor(cursors.unknown, { ...events.nothing_to_reread, storedUntil: 70 }))).toBe(70)
+  })
+
+  test('does not begin where Redis held progress, or where no record is left', () => {
+    expect(stepCursor(UNKNOWN, { ...events.nothing_to_reread, storedProgress: 30 }).cursor).toEqual(
+      inStepAt(50),
+    )
+    expect(stepCursor(UNKNOWN, { ...events.nothing_to_reread, end: 50 }).cursor).toEqual(inStepAt(50))
+  })
+})
+
+describe('the periodic check', () => {
+  const behindAndAhead: Record<Mode, Record<'missing' | 'behind' | 'equal' | 'ahead', boolean>> = {
+    unknown: { missing: true, behind: true, equal: true, ahead: true },
+    empty: { missing: false, behind: false, equal: false, ahead: false },
+    in_step: { missing: true, behind: true, equal: false, ahead: false },
+    rebuilding: { missing: true, behind: true, equal: false, ahead: false },
+    rewinding: { missing: false, behind: false, equal: false, ahead: false },
+  }
+
+  test.each(Object.values(cursors))('compares a partition in mode $kind only if it has to', (cursor) => {
+    expect({
+      missing: needsComparison(cursor, undefined),
+      behind: needsComparison(cursor, 49),
+      equal: needsComparison(cursor, 50),
+      ahead: needsComparison(cursor, 51),
+    }).toEqual(behindAndAhead[cursor.kind])
+  })
+})
+
+describe('a comparison', () => {
+  test('without a commit asks only whether the partition holds a record', () => {
+    expect(compareNothing({ earliest: 7, end: 7 })).toEqual({ kind: 'no_records' })
+    expect(compareNothing({ earliest: 7, end: 8 })).toEqual({ kind: 'no_commit' })
+  })
+
+  test('carries what was compared', () => {
+    const kafka = { earliest: 0, end: 100 }
+    expect(compareProgress(50, kafka, { next: 30, rebuildUntil: 80 })).toEqual({
+      kind: 'lost',
+      rewindTo: 30,
+      position: 50,
+      storedProgress: 30,
+      storedUntil: 80,
+      end: 100,
+    })
+    expect(compareProgress(0, kafka, undefined)).toMatchObject({
+      kind: 'nothing_to_reread',
+      storedProgress: undefined,
+      storedUntil: undefined,
+    })
+  })
+})
+
+const offset = fc.nat({ max: 12 })
+const perhapsOffset = fc.option(offset, { nil: undefined })
+const anyCursor: fc.Arbitrary<ProgressCursor> = fc.oneof(
+  fc.constantFrom(cursors.unknown, cursors.empty),
+  offset.map(inStepAt),
+  fc.tuple(offset, offset).map(([progress, until]) => rebuildingAt(progress, until)),
+  offset.map((until) => cursorRewinding(until)),
+)
+const anyComparison = fc
+  .tuple(offset, offset, offset, perhapsOffset, perhapsOffset)
+  .map(([position, a, b, next, rebuildUntil]) =>
+    compareProgress(position, { earliest: Math.min(a, b), end: Math.max(a, b) }, { next, rebuildUntil }),
+  )
+const anyChunk: fc.Arbitrary<CursorEvent> = fc.oneof(
+  offset.map((next) => ({ kind: 'advanced', next }) as const),
+  fc
+    .tuple(offset, offset)
+    .map(([next, storedProgress]) => ({ kind: 'overtaken', next, storedProgress }) as const),
+)
+
+function cursorRewinding(until: number): ProgressCursor {
+  return { kind: 'rewinding', until }
+}
+
+describe('in any mode, with any offsets', () => {
+  test('only progress of an earlier topic is overwritten with a smaller offset (G5)', () => {
+    fc.assert(
+      fc.property(anyCursor, fc.oneof(anyComparison, anyChunk), (cursor, event) => {
+        if (event.kind === 'foreign' || !('storedProgress' in event)) return
+        for (const effect of stepCursor(cursor, event).effects) {
+          if (effect.kind === 'overwrite_progress')
+            expect(effect.next).toBeGreaterThanOrEqual(event.storedProgress ?? 0)
+        }
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('a chunk never takes progress back', () => {
+    fc.assert(
+      fc.property(anyCursor, anyChunk, (cursor, event) => {
+        const before = progressOf(cursor)
+        if (before === undefined || (event.kind === 'overtaken' && event.storedProgress <= before)) return
+        expect(progressOf(stepCursor(cursor, event).cursor)).toBeGreaterThanOrEqual(before)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('a rebuild ends where it was to end, and only when progress is there (G7)', () => {
+    fc.assert(
+      fc.property(anyCursor, fc.oneof(anyComparison, anyChunk), (cursor, event) => {
+        if (!('until' in cursor) || event.kind === 'foreign') return
+        const { cursor: after } = stepCursor(cursor, event)
+        if ('until' in after) expect(after.until).toBeGreaterThanOrEqual(cursor.until)
+        else expect(progressOf(after)).toBeGreaterThanOrEqual(cursor.until)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('a loss is marked in Redis before it is reported, and ends at the position or later (G6)', () => {
+    fc.assert(
+      fc.property(anyCursor, anyComparison, (cursor, event) => {
+        if (event.kind !== 'lost') return
+        const { cursor: after, effects, verdict } = stepCursor(cursor, event)
+        if (after.kind !== 'rewinding') throw new Error(`a loss leads to ${after.kind}`)
+        expect(after.until).toBeGreaterThanOrEqual(event.position)
+        expect(effects.map(({ kind }) => kind)).toEqual(['mark_rebuild', 'report_loss'])
+        expect(effects[0]).toEqual({ kind: 'mark_rebuild', until: after.until })
+        expect(verdict).toEqual({ kind: 'rewind', to: event.rewindTo })
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+})
