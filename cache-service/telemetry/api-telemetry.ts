@@ -38,7 +38,7 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
     started: (facts: Record<string, unknown>) => log.info(facts, 'api started'),
     stopped: () => log.info('api stopped'),
     loopFailed: (loop: string, error: unknown) =>
-      log.warn({ loop, error: messageOf(error) }, 'background loop failed; it will retry'),
+      log.warn({ loop, error: messageOf(error) }, 'loop failed: will try again'),
 
     // ---- requests
 

@@ -1,4 +1,4 @@
-import type { EventFilter } from './event-frames.ts'
+import type { EventFilter } from './event-filter.ts'
 import type { StreamName } from './event-position.ts'
 import type { StreamEvent } from './stream-entry.ts'
 

@@ -1,31 +1,7 @@
 import { clientEventOf } from './client-event.ts'
+import type { EventFilter } from './event-filter.ts'
 import { formatPosition, type EventPosition, type StreamName } from './event-position.ts'
 import type { StreamEvent } from './stream-entry.ts'
-
-/** Which events a client wants. */
-export type EventFilter = {
-  readonly streams: ReadonlySet<StreamName>
-  /** undefined: every device. */
-  readonly deviceIds: ReadonlySet<string> | undefined
-  /** undefined: every type. */
-  readonly updateTypes: ReadonlySet<string> | undefined
-  /** Filters with the same key pass the same events. */
-  readonly key: string
-}
-
-export function createEventFilter(
-  streams: readonly StreamName[],
-  deviceIds: readonly string[],
-  updateTypes: readonly string[],
-): EventFilter {
-  const sorted = [streams, deviceIds, updateTypes].map((names) => [...new Set(names)].sort())
-  return {
-    streams: new Set(streams),
-    deviceIds: deviceIds.length === 0 ? undefined : new Set(deviceIds),
-    updateTypes: updateTypes.length === 0 ? undefined : new Set(updateTypes),
-    key: JSON.stringify(sorted),
-  }
-}
 
 /** Why the server closed or refused an event stream. */
 export const SSE_DROP_REASONS = ['slow', 'limit', 'resume_failed', 'shutdown'] as const

@@ -1,11 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import {
-  eventFrame,
-  pingFrame,
-  resetFrame,
-  type EventFilter,
-  type SseDropReason,
-} from '../../core/events/event-frames.ts'
+import type { EventFilter } from '../../core/events/event-filter.ts'
+import { eventFrame, pingFrame, resetFrame, type SseDropReason } from '../../core/events/event-frames.ts'
 import {
   compareEntryIds,
   furthest,

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { createEventFilter } from '../../core/events/event-frames.ts'
+import { createEventFilter } from '../../core/events/event-filter.ts'
 import {
   parsePosition,
   STREAM_NAMES,

@@ -190,7 +190,7 @@ describe('without tokens', () => {
 })
 
 describe('a browser', () => {
-  test('is told to run only our scripts, not to sniff content types, and not to send referrers', async () => {
+  test('receives headers that forbid foreign scripts, content sniffing and referrers', async () => {
     const { url } = await startedApi({})
     for (const path of ['/api/devices', '/nowhere', '/']) {
       const { headers } = await fetch(url + path)

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { clientEventOf } from '../../../../cache-service/core/events/client-event.ts'
-import { createEventFilter, eventFrame } from '../../../../cache-service/core/events/event-frames.ts'
+import { createEventFilter } from '../../../../cache-service/core/events/event-filter.ts'
+import { eventFrame } from '../../../../cache-service/core/events/event-frames.ts'
 import type { StreamEvent } from '../../../../cache-service/core/events/stream-entry.ts'
 
 const update: StreamEvent = {
