@@ -92,7 +92,7 @@ const forbiddenImports: Sample[] = [
   importing('cache-service/cli/commands/errors/d.ts', '../doctor/doctor.ts'),
   importing('cache-service/cli/commands/errors/errors.ts', '../get.ts'),
   importing('cache-service/http/routes/e.ts', '../../core/cache-queue/glob.ts'),
-  importing('cache-service/redis/devices/b.ts', '../../core/cache-queue/ports.ts'),
+  importing('cache-service/redis/devices/b.ts', '../../core/cache-queue/cache-values.ts'),
   importing('cache-service/pipeline/d2.ts', '../redis/cache-queue/cache-values.ts'),
   importing('cache-service/cli/sources/a.ts', '../../redis/cache-queue/cache-values.ts'),
   importing('cache-service/core/records/e2.ts', 'node:crypto'),
@@ -143,7 +143,7 @@ const allowedImports: Sample[] = [
   importing('cache-service/cli/commands/errors/f.ts', '../../terminal/table.ts'),
   importing('cache-service/cli/commands.ts', './commands/list.ts'),
   importing('cache-service/http/cache-queue/a.ts', '../../core/cache-queue/glob.ts'),
-  importing('cache-service/redis/cache-queue/a.ts', '../../core/cache-queue/ports.ts'),
+  importing('cache-service/redis/cache-queue/a.ts', '../../core/cache-queue/cache-values.ts'),
   importing('cache-service/roles/h.ts', '../http/cache-queue/routes.ts'),
   importing('cache-service/page/d.js', './vendor/lit-html/lit-html.js'),
 ]

@@ -201,7 +201,7 @@ describe.concurrent('a replay to the cache', () => {
       { record: good('blocked') },
       { record: good('free') },
       { record: broken('invalid') },
-      { record: { ...good('nobody'), value: null } },
+      { record: { ...good('keyless'), value: null } },
     ])
     const before = await readEverything(redis)
     const { counts, failed } = await replayDeadLetters(scenario, { isDryRun: true })

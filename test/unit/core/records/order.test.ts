@@ -36,8 +36,16 @@ describe('the greater of two states is', () => {
       state(LATE, 'a', 'xy', 'b', '9'),
       state(LATE, 'a', 'xz', 'b', '0'),
     ],
-    ['the one with the greater byte, not letter: Z before a', state(LATE, 'a', 'Z'), state(LATE, 'a', 'a')],
-    ['the one with the greater byte, not letter: z before é', state(LATE, 'a', 'z'), state(LATE, 'a', 'é')],
+    [
+      'the one with the greater byte, not the later one in the alphabet: Z before a',
+      state(LATE, 'a', 'Z'),
+      state(LATE, 'a', 'a'),
+    ],
+    [
+      'the one with the greater byte, not the later one in the alphabet: z before é',
+      state(LATE, 'a', 'z'),
+      state(LATE, 'a', 'é'),
+    ],
     [
       'the one that is greater in UTF-8, not UTF-16: U+E000 before U+10000',
       state(LATE, 'a', '\ue000'),
