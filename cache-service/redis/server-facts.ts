@@ -1,31 +1,27 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../shared/errors.ts'
 import type { RedisFacts } from '../core/doctor.ts'
+import { redisReply } from './reply.ts'
 
 /** Rejects with a ServiceError if INFO fails. */
 export async function readRedisFacts(redis: Redis, now: () => number): Promise<RedisFacts> {
-  try {
-    const info = await redis.info()
-    const text = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1]
-    // The user may lack permission for these.
-    const save = await redis.config('GET', 'save').then(configValue, () => undefined)
-    const askedMs = now()
-    const time = await redis.time().catch(() => undefined)
-    const tookMs = now() - askedMs
-    const maxMemory = text('maxmemory')
-    return {
-      version: text('valkey_version') ?? text('redis_version') ?? 'unknown',
-      isValkey: text('server_name') === 'valkey',
-      isReplica: text('role') === 'slave',
-      isCluster: text('cluster_enabled') === '1',
-      maxMemoryBytes: maxMemory === undefined ? undefined : Number(maxMemory),
-      evictionPolicy: text('maxmemory_policy'),
-      hasAppendOnlyFile: text('aof_enabled') === '1',
-      save,
-      clockAheadMs: time === undefined ? undefined : redisTimeMs(time) - (askedMs + tookMs / 2),
-    }
-  } catch (error) {
-    throw redisError(error)
+  const info = await redisReply(redis.info())
+  const text = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1]
+  // The user may lack permission for these.
+  const save = await redis.config('GET', 'save').then(configValue, () => undefined)
+  const askedMs = now()
+  const time = await redis.time().catch(() => undefined)
+  const tookMs = now() - askedMs
+  const maxMemory = text('maxmemory')
+  return {
+    version: text('valkey_version') ?? text('redis_version') ?? 'unknown',
+    isValkey: text('server_name') === 'valkey',
+    isReplica: text('role') === 'slave',
+    isCluster: text('cluster_enabled') === '1',
+    maxMemoryBytes: maxMemory === undefined ? undefined : Number(maxMemory),
+    evictionPolicy: text('maxmemory_policy'),
+    hasAppendOnlyFile: text('aof_enabled') === '1',
+    save,
+    clockAheadMs: time === undefined ? undefined : redisTimeMs(time) - (askedMs + tookMs / 2),
   }
 }
 
