@@ -3,7 +3,7 @@ import kafkajs, { type Admin, type Kafka } from 'kafkajs'
 import { inject } from 'vitest'
 import { createDeviceFleet, type FleetOptions } from '../../simulator/device-fleet.ts'
 import { createAcknowledgedProducer } from '../records/acknowledged-producer.ts'
-import { eventually } from '../eventually.ts'
+import { patiently } from '../eventually.ts'
 import { Oracle } from '../oracle/oracle.ts'
 import { startLoad, type Load, type LoadOptions } from '../records/record-load.ts'
 import { startOwnRedis, type OwnRedis, type OwnRedisOptions } from '../servers/servers.ts'
@@ -152,7 +152,7 @@ export async function openWorkerScenario(
       if (code !== 0) throw new Error(`worker ${worker.pid} was still running, and exited with ${code}`)
     })
     // It does not handle signals before it has written its first line.
-    await eventually(() => {
+    await patiently(() => {
       if (worker.output === '' && !hasEnded) throw new Error('it has written nothing')
     })
     return worker
