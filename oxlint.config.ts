@@ -8,8 +8,8 @@ import { defineConfig, type OxlintOverride } from 'oxlint'
 //
 // lifecycle depends only on shared and serves all. kafka, redis and http never import each other. core is pure:
 // no I/O, no clock, no random numbers. Within the layers: commands do not import each other; the cache-queue service
-// is imported only by roles and by its own folder in each layer. shared/client runs in browsers.
-// test/unit/layers.test.ts proves that each of these rules fires.
+// is imported only by roles and by its own folder in each layer. shared runs in browsers, except for
+// shared/redis-library, which cache-service does not use. test/unit/layers.test.ts proves that each of these rules fires.
 const edges = ['core', 'lifecycle', 'telemetry']
 const everyEdge = [...edges, 'kafka', 'redis', 'http']
 export const layers: Readonly<Record<string, { imports: string[]; config: 'type' | 'value' | 'never' }>> = {
@@ -32,6 +32,7 @@ const libraries: Readonly<Record<string, string[]>> = {
 }
 
 const pureLibraries = ['zod', 'uuid']
+const pureShared = ['contract/**', 'backoff.ts', 'errors.ts', 'exact-json.ts', 'json.ts']
 const impureGlobals = [
   ...['setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask'],
   ...['fetch', 'performance', 'crypto', 'console'],
@@ -57,7 +58,7 @@ function restrictImports(files: string[], ...patterns: Restriction[]): OxlintOve
 
 /**
  * What the files of a layer must not import: layers that are not allowed, libraries of another folder, the internals of
- * the configuration, and the cache-queue service in another layer.
+ * the configuration, the Redis library, and the cache-queue service in another layer.
  */
 function forbidden(own: string, allowedFolders: readonly string[], room?: 'cache-queue'): Restriction {
   const otherLayers = Object.keys(layers).filter((name) => name !== own)
@@ -72,6 +73,7 @@ function forbidden(own: string, allowedFolders: readonly string[], room?: 'cache
       ...folders.map(isFolderOf),
       ...cacheQueues,
       '**/main.ts',
+      '**/redis-library/**',
       ...insides,
       ...process,
       ...others.flatMap(([, names]) => names),
@@ -86,10 +88,15 @@ function forbiddenConfig(config: 'type' | 'value' | 'never'): Restriction[] {
   return [{ group: ['**/config.ts'], message, allowTypeImports: config === 'type' }]
 }
 
-function pureImports(...folders: string[]): Restriction {
+function pureImports(folders: readonly string[], shared: string): Restriction {
   return {
-    group: ['**', ...folders, ...pureLibraries.map((name) => `!${name}`)],
-    message: `core is pure: it imports only core, shared, ${pureLibraries.join(' and ')}`,
+    group: [
+      '**',
+      ...folders,
+      ...pureShared.map((name) => `!${shared}/${name}`),
+      ...pureLibraries.map((name) => `!${name}`),
+    ],
+    message: `core is pure: it imports only core, the pure files of shared, ${pureLibraries.join(' and ')}`,
   }
 }
 
@@ -156,15 +163,15 @@ const forbiddenInShared = [
   { group: ['**/cache-service/**', 'cache-service/**'], message: layersMessage },
 ]
 const forbiddenInBrowsers = {
-  group: ['node:*', 'ioredis', 'ioredis/**', '**/redis-library/**'],
-  message: 'shared/client and shared/contract also run in browsers',
+  group: ['node:*', 'ioredis', 'ioredis/**'],
+  message: 'these files of shared also run in browsers',
 }
 
 // If several overrides set the same rule for a file, only the last one applies.
 const overrides: OxlintOverride[] = [
   { files: ['cache-service/**', 'shared/**'], rules: { 'no-console': 'error' } },
   restrictGlobals(['cache-service/**', 'shared/**'], mains, { process: processMessage }),
-  restrictImports(['shared/**'], ...forbiddenInShared),
+  restrictImports(['shared/*'], ...forbiddenInShared, forbiddenInBrowsers),
   restrictImports(['shared/client/**'], ...forbiddenInShared, forbiddenInBrowsers),
   restrictImports(['shared/contract/**'], ...forbiddenInShared, forbiddenInBrowsers, {
     group: ['**/client/**'],
@@ -181,11 +188,16 @@ const overrides: OxlintOverride[] = [
   restrictImports(['cache-service/config/config.ts'], forbidden('config', [])),
   restrictImports(['cache-service/main.ts'], forbidden('main', Object.keys(layers))),
   ...layerOverrides,
+  restrictImports(['cache-service/kafka/**'], forbidden('kafka', edges), ...forbiddenConfig('type'), {
+    group: ['kafkajs'],
+    message: 'only kafka/kafkajs.ts loads kafkajs',
+    allowTypeImports: true,
+  }),
   ...commandOverrides,
-  restrictImports(['cache-service/core/*'], pureImports('!./**', '!../../shared/**')),
+  restrictImports(['cache-service/core/*'], pureImports(['!./**'], '../../shared')),
   restrictImports(
     ['cache-service/core/*/**'],
-    pureImports('!./**', '!../**', '../../**', '!../../../shared/**'),
+    pureImports(['!./**', '!../**', '../../**'], '../../../shared'),
   ),
   restrictImports(['cache-service/page/**'], {
     group: ['**', '!./**'],

@@ -161,7 +161,8 @@ async function healthcheck(path: '/livez' | '/readyz'): Promise<void> {
   const config = readConfig()
   if (config === undefined) return
   const { metricsHost, metricsPort } = config.process
-  const host = metricsHost === '0.0.0.0' || metricsHost === '::' ? '127.0.0.1' : metricsHost
+  const address = metricsHost === '0.0.0.0' || metricsHost === '::' ? '127.0.0.1' : metricsHost
+  const host = address.includes(':') ? `[${address}]` : address
   try {
     const response = await fetch(`http://${host}:${metricsPort}${path}`, {
       signal: AbortSignal.timeout(5_000),

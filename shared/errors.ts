@@ -4,11 +4,10 @@
  * - record: this record can never be applied. Send a dead letter and continue.
  * - transient: a dependency is not ready. Hold the partition, back off and retry the same chunk, indefinitely.
  * - operator: a setting must be changed. At start: exit, naming the setting; later: hold, as for transient.
- * - fatal: a bug in our code, not limited to one record. Log it and exit with 1.
  *
  * An error that is not in the table is transient: waiting loses nothing, skipping might.
  */
-export type FailureClass = 'record' | 'transient' | 'operator' | 'fatal'
+export type FailureClass = 'record' | 'transient' | 'operator'
 
 const REDIS_CODES = {
   WRONGTYPE: 'record',
@@ -93,6 +92,12 @@ export function redisError(thrown: unknown): ServiceError {
   const message = messageOf(thrown)
   const code = redisCode(message)
   return new ServiceError('redis', code, REDIS_CODES[code], readableMessage(message), thrown)
+}
+
+/** Whether ioredis failed to select the database while connecting; it would continue with database 0. */
+export function isRefusedDatabase(error: Error): boolean {
+  if (!('command' in error) || typeof error.command !== 'object' || error.command === null) return false
+  return 'name' in error.command && error.command.name === 'select'
 }
 
 /** For a missing connection, ioredis's messages are about its own options. */

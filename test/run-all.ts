@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import color from 'picocolors'
 import { z } from 'zod'
+import { repository } from './support/repository.ts'
 
 type Counts = { passed: number; failed: number; skipped: number }
 
@@ -15,8 +16,6 @@ const CHECKS: Readonly<Record<string, string[]>> = {
   lint: ['oxlint', '--deny-warnings'],
   types: ['tsc', '--noEmit'],
 }
-
-const repository = join(import.meta.dirname, '..')
 
 async function runCheck(name: string, [command = '', ...args]: string[]): Promise<Counts> {
   const startedAt = performance.now()

@@ -15,7 +15,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 export const EXIT_CODES_TEXT = `Exit codes:
   0    success
   1    failure
-  2    wrong usage, or an invalid setting
+  2    usage error, or invalid setting
   3    not found (what was found is printed)
   4    Redis, Kafka or the API can't be reached
   5    refused: not authorized, not confirmed, or locked by another process

@@ -18,9 +18,13 @@ export function addGlobalOptions(program: Command): Command {
     .addOption(new Option('-f, --format <format>', 'format of the results').choices(FORMATS).default('table'))
     .option('-o, --output <file>', 'write the results to this file instead of stdout')
     .addOption(new Option('-q, --quiet', 'print only results and errors').conflicts('verbose'))
-    .option('-v, --verbose', 'print details of what happens, and stack traces of errors')
-    .option('--no-color', 'print no colors, even on a terminal (like the variable NO_COLOR)')
-    .option('--api <url>', 'query this API instead of Redis, such as http://127.0.0.1:5011', parseApiUrl)
+    .option('-v, --verbose', 'print debug details and stack traces')
+    .option('--no-color', 'disable colors (as the variable NO_COLOR does)')
+    .option(
+      '--api <url>',
+      'URL of an API to query instead of Redis, such as http://127.0.0.1:5011',
+      parseApiUrl,
+    )
     .option('--token-file <file>', 'file that contains the token for --api')
 }
 

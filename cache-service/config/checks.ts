@@ -42,6 +42,13 @@ export const checks: readonly Check[] = [
     fix: 'Raise it, or lower KAFKA_CONSUMER_POLL_TIMEOUT_S.',
   },
   {
+    variables: ['KAFKA_CONSUMER_POLL_TIMEOUT_S', 'KAFKA_SESSION_TIMEOUT_S'],
+    isBroken: (values) => values.KAFKA_CONSUMER_POLL_TIMEOUT_S > values.KAFKA_SESSION_TIMEOUT_S / 2,
+    message:
+      'is more than half of KAFKA_SESSION_TIMEOUT_S: an idle worker sends a heartbeat after each fetch, and would lose its partitions',
+    fix: 'Lower it, or raise KAFKA_SESSION_TIMEOUT_S.',
+  },
+  {
     variables: ['REDIS_TIMEOUT_S', 'KAFKA_SESSION_TIMEOUT_S'],
     isBroken: (values) => values.REDIS_TIMEOUT_S >= values.KAFKA_SESSION_TIMEOUT_S,
     message: 'is not less than KAFKA_SESSION_TIMEOUT_S: one slow write would cost the worker its partitions',

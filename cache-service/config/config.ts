@@ -2,7 +2,7 @@ import { checks } from './checks.ts'
 import { configSchema, options, type OptionName, type OptionValues } from './options.ts'
 import { problemOfValue, type ConfigProblem } from './problems.ts'
 import { readSource, type Environment, type ReadFile } from './sources.ts'
-import { misspellings, weaknesses } from './warnings.ts'
+import { misspellings, suspiciousSecrets, weaknesses } from './warnings.ts'
 
 export { formatProblems, type ConfigProblem } from './problems.ts'
 export { describeSettings, type Setting } from './settings.ts'
@@ -30,7 +30,7 @@ export type KafkaConfig = Readonly<{
   fetchMaxWaitMs: number
   fetchMaxBytes: number
   fetchMaxBytesPerPartition: number
-  partitionsConcurrency: number
+  commitIntervalMs: number
   sessionTimeoutMs: number
   stallTimeoutMs: number
   lagPollIntervalMs: number
@@ -139,7 +139,11 @@ export function parseConfig(env: Environment, readFile: ReadFile): ParsedConfig 
   }
 
   if (problems.length > 0) return { kind: 'invalid', problems }
-  return { kind: 'ok', config: assemble(values), warnings: [...misspellings(env), ...weaknesses(values)] }
+  return {
+    kind: 'ok',
+    config: assemble(values),
+    warnings: [...misspellings(env), ...suspiciousSecrets(env), ...weaknesses(values)],
+  }
 }
 
 /** Replaces every invalid value by its default, so that one invalid value does not hide that two others
@@ -189,7 +193,7 @@ function assemble(values: OptionValues): Config {
       fetchMaxWaitMs: values.KAFKA_CONSUMER_POLL_TIMEOUT_S,
       fetchMaxBytes: values.KAFKA_FETCH_MAX_BYTES,
       fetchMaxBytesPerPartition: values.KAFKA_FETCH_MAX_BYTES_PER_PARTITION,
-      partitionsConcurrency: values.KAFKA_PARTITIONS_CONCURRENCY,
+      commitIntervalMs: values.KAFKA_COMMIT_INTERVAL_S,
       sessionTimeoutMs: values.KAFKA_SESSION_TIMEOUT_S,
       stallTimeoutMs: values.KAFKA_STALL_TIMEOUT_S,
       lagPollIntervalMs: values.LAG_POLL_INTERVAL_S,

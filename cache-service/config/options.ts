@@ -121,10 +121,10 @@ export const configSchema = z.object({
     'Maximum bytes per partition in one fetch, so that a busy partition does not starve the others.',
     wholeNumber(1024, 1_073_741_824),
   ),
-  KAFKA_PARTITIONS_CONCURRENCY: kafka.advanced(
-    '4',
-    'Maximum partitions processed concurrently: one is parsed while another waits for Redis.',
-    wholeNumber(1, 16),
+  KAFKA_COMMIT_INTERVAL_S: kafka.advanced(
+    '0.5',
+    'Seconds between commits. Bounds the load on the brokers, and what a worker that dies leaves to be repeated.',
+    seconds(0.05, 60),
   ),
   KAFKA_SESSION_TIMEOUT_S: kafka.advanced(
     '30',

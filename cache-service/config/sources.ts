@@ -16,10 +16,12 @@ export function readSource(option: Option, env: Environment, readFile: ReadFile)
   switch (option.kind) {
     case 'plain': {
       const text = trimmed(env[option.name])
+      if (isQuoted(text)) return quoted(option, text)
       return text === '' ? { kind: 'unset' } : { kind: 'given', text, shown: text }
     }
     case 'path': {
       const path = trimmed(env[option.name])
+      if (isQuoted(path)) return quoted(option, path)
       return path === '' ? { kind: 'unset' } : fromFile(option, option.name, path, readFile)
     }
     case 'secret': {
@@ -61,6 +63,20 @@ function fromFile(option: Option, variable: string, path: string, readFile: Read
 
 function unusable(option: Option, variable: string, message: string, fix: string): Source {
   return { kind: 'unusable', problem: { variable, message, description: option.description, fix } }
+}
+
+/** `docker run --env-file` and systemd pass on quotes that a shell or Compose would remove. */
+export function isQuoted(text: string): boolean {
+  return text.length >= 2 && /^(["']).*\1$/s.test(text)
+}
+
+function quoted(option: Option, text: string): Source {
+  return unusable(
+    option,
+    option.name,
+    `begins and ends with a quote: ${text}`,
+    'Remove the quotes; they would be part of the value.',
+  )
 }
 
 function trimmed(text: string | undefined): string {

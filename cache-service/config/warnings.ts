@@ -1,5 +1,5 @@
 import { options, type OptionValues } from './options.ts'
-import type { Environment } from './sources.ts'
+import { isQuoted, type Environment } from './sources.ts'
 
 /** Shorter names are too similar to the variables of other programs. */
 const SHORTEST_NAME = 8
@@ -15,6 +15,19 @@ export function misspellings(env: Environment): string[] {
       .map((option) => ({ option, edits: editDistance(name, option) }))
       .reduce((best, next) => (next.edits < best.edits ? next : best))
     return nearest.edits <= MOST_EDITS ? [`${name} is not an option; did you mean ${nearest.option}?`] : []
+  })
+}
+
+/** Secrets that were probably changed on their way into the environment. They are never quoted. */
+export function suspiciousSecrets(env: Environment): string[] {
+  return options.flatMap(({ kind, name }) => {
+    const text = env[name] ?? ''
+    if (kind !== 'secret' || text === '') return []
+    if (isQuoted(text)) return [`${name} begins and ends with a quote, which is part of the value`]
+    if (text.startsWith('\ufeff'))
+      return [`${name} begins with a byte order mark, which is part of the value`]
+    if (text.trim() !== text) return [`${name} begins or ends with white space, which is part of the value`]
+    return []
   })
 }
 

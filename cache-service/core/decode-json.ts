@@ -1,6 +1,7 @@
 /** JSON as Python's `json.dumps` writes it: `NaN`, `Infinity` and `-Infinity` are read as null. */
 export type Decoded =
-  | { readonly kind: 'json'; readonly json: unknown }
+  /** `text` is what was parsed, for numbers that must keep their digits (shared/exact-json.ts). */
+  | { readonly kind: 'json'; readonly json: unknown; readonly text: string }
   | { readonly kind: 'not_utf8' }
   | { readonly kind: 'not_json'; readonly detail: string }
 
@@ -15,12 +16,12 @@ export function decodeJson(bytes: Uint8Array): Decoded {
     return { kind: 'not_utf8' }
   }
   try {
-    return { kind: 'json', json: JSON.parse(text) }
+    return { kind: 'json', json: JSON.parse(text), text }
   } catch (error) {
     const withoutNaN = replaceNonFinite(text)
     if (withoutNaN !== text) {
       try {
-        return { kind: 'json', json: JSON.parse(withoutNaN) }
+        return { kind: 'json', json: JSON.parse(withoutNaN), text: withoutNaN }
       } catch {
         // fall through: the first error describes the text as sent
       }

@@ -152,8 +152,8 @@ export function judgeRetention(settings: ReadonlyMap<string, string>, ttlMs: num
   const isCompacted = (settings.get('cleanup.policy') ?? '').includes('compact')
   const retentionMs = Number(settings.get('retention.ms') ?? Number.NaN)
   if (Number.isNaN(retentionMs)) return kafkaFinding('skipped', check, 'retention.ms is unknown')
-  const retention = retentionMs < 0 ? 'forever' : `for ${duration(retentionMs)}`
-  const expiry = ttlMs === 0 ? 'never expires' : `expires after ${duration(ttlMs)}`
+  const retention = retentionMs < 0 ? 'forever' : `for ${formatDuration(retentionMs)}`
+  const expiry = ttlMs === 0 ? 'never expires' : `expires after ${formatDuration(ttlMs)}`
   const detail = `the topic keeps records ${retention}, a device ${expiry}`
   const limitBytes = Number(settings.get('retention.bytes') ?? -1)
   const limit = limitBytes > 0 ? ` (and at most ${limitBytes} bytes per partition)` : ''
@@ -189,7 +189,7 @@ export function judgeErrorTopic(settings: ReadonlyMap<string, string>): Finding 
 }
 
 /** Formats a duration in the largest unit that is not larger than it, with at most one decimal. */
-export function duration(ms: number): string {
+export function formatDuration(ms: number): string {
   const units: readonly [name: string, ms: number][] = [
     ['day', 86_400_000],
     ['hour', 3_600_000],

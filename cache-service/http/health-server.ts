@@ -1,7 +1,8 @@
 import { fastify } from 'fastify'
 import type { LoopMonitor } from '../lifecycle/loops.ts'
-import { readiness, type ReadinessCheck } from '../lifecycle/readiness.ts'
+import type { ReadinessCheck } from '../lifecycle/readiness.ts'
 import { listen } from './listen.ts'
+import { livenessReply, readinessReply } from './probe-replies.ts'
 
 export type MetricsSource = { readonly contentType: string; metrics(): Promise<string> }
 
@@ -29,12 +30,12 @@ export async function openHealthServer(
   const server = fastify({ forceCloseConnections: true })
 
   server.get('/livez', async (_request, reply) => {
-    const stuck = monitor.stuck()
-    return reply.code(stuck.length === 0 ? 200 : 503).send({ alive: stuck.length === 0, stuck })
+    const { body, status } = livenessReply(monitor)
+    return reply.code(status).send(body)
   })
   server.get('/readyz', async (_request, reply) => {
-    const state = readiness(checks)
-    return reply.code(state.ready ? 200 : 503).send(state)
+    const { body, status } = readinessReply(checks)
+    return reply.code(status).send(body)
   })
   server.get('/metrics', async (_request, reply) =>
     reply.type(metrics.contentType).send(await metrics.metrics()),

@@ -1,11 +1,7 @@
-import kafkajs, {
-  type Kafka,
-  type KafkaConfig as KafkaJsConfig,
-  type LogEntry,
-  type RetryOptions,
-} from 'kafkajs'
+import type { Kafka, KafkaConfig as KafkaJsConfig, LogEntry, RetryOptions } from 'kafkajs'
 import type { KafkaConfig } from '../config/config.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { kafkajs } from './kafkajs.ts'
 
 /**
  * Every client gets all of these settings explicitly: KafkaJS's defaults differ between clients (and under
@@ -20,7 +16,8 @@ export const RETRY: RetryOptions = {
 }
 
 export const METADATA_MAX_AGE_MS = 60_000
-const CONNECTION_TIMEOUT_MS = 10_000
+/** Also how long a bootstrap broker may stay silent before the next one is tried. */
+const CONNECTION_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 30_000
 
 export type ClientTelemetry = {

@@ -1,25 +1,19 @@
 import { promisify } from 'node:util'
-import { gzip, gunzip, zstdCompress, zstdDecompress } from 'node:zlib'
-import kafkajs from 'kafkajs'
+import { gunzip, zstdDecompress } from 'node:zlib'
 import * as lz4 from 'lz4-napi'
 import * as snappy from 'snappy'
 import { lz4FrameBound } from './lz4-frame.ts'
 
 /**
- * KafkaJS supports only gzip, and an unknown codec stops its consumer permanently. So all four codecs of Kafka are
- * registered here, before any client is created.
+ * The compressions of Kafka's record batches.
  *
  * Snappy has two formats: librdkafka (Python, Go, C) writes one raw block, Java writes xerial frames. Native snappy
  * made the whole consumer 1.3–1.6 times as fast as a JavaScript implementation.
  */
-export type Codec = {
-  compress(encoder: { buffer: Buffer }): Promise<Buffer>
-  decompress(buffer: Buffer): Promise<Buffer>
-}
+export const CODEC_NAMES = ['gzip', 'snappy', 'lz4', 'zstd'] as const
+export type CodecName = (typeof CODEC_NAMES)[number]
 
-export type DecodeFailed = (codec: 'gzip' | 'snappy' | 'lz4' | 'zstd', error: unknown) => void
-
-/** Maximum decompressed size of a fetch. A block that declares more is corrupt or malicious. */
+/** What a batch may unpack to. A block that declares more is corrupt, or an attack. */
 const MAX_DECOMPRESSED_BYTES = 256 * 1024 * 1024
 const TOO_MANY_BYTES = `more than ${MAX_DECOMPRESSED_BYTES} bytes`
 
@@ -34,41 +28,16 @@ const unzstdAsync = promisify((buffer: Buffer, done: (e: Error | null, b: Buffer
   zstdDecompress(buffer, limits, done),
 )
 
-const codecs = {
-  gzip: { compress: ({ buffer }) => promisify(gzip)(buffer), decompress: gunzipAsync },
-  snappy: {
-    compress: ({ buffer }) => snappy.compress(buffer),
-    decompress: async (buffer) => decompressSnappy(buffer),
-  },
-  lz4: { compress: ({ buffer }) => lz4.compressFrame(buffer), decompress: decompressLz4 },
-  zstd: { compress: ({ buffer }) => promisify(zstdCompress)(buffer), decompress: unzstdAsync },
-} as const satisfies Record<string, Codec>
+const decompressors: Readonly<Record<CodecName, (packed: Buffer) => Buffer | Promise<Buffer>>> = {
+  gzip: gunzipAsync,
+  snappy: decompressSnappy,
+  lz4: decompressLz4,
+  zstd: unzstdAsync,
+}
 
-/**
- * A decompression error never reaches the batch handler (KafkaJS crashes, restarts and fetches the same offset
- * again): only `decodeFailed` is notified.
- */
-export function registerCodecs(decodeFailed: DecodeFailed): void {
-  const { CompressionCodecs, CompressionTypes } = kafkajs
-  const register = (type: 1 | 2 | 3 | 4, name: keyof typeof codecs) => {
-    const { compress, decompress } = codecs[name]
-    const observed: Codec = {
-      compress,
-      async decompress(buffer) {
-        try {
-          return await decompress(buffer)
-        } catch (error) {
-          decodeFailed(name, error)
-          throw error
-        }
-      },
-    }
-    CompressionCodecs[type] = () => observed
-  }
-  register(CompressionTypes.GZIP, 'gzip')
-  register(CompressionTypes.Snappy, 'snappy')
-  register(CompressionTypes.LZ4, 'lz4')
-  register(CompressionTypes.ZSTD, 'zstd')
+/** Rejects if the bytes are corrupt, or would unpack to more than 256 MiB. */
+export async function decompress(codec: CodecName, packed: Buffer): Promise<Buffer> {
+  return await decompressors[codec](packed)
 }
 
 /** Synchronous: blocks are small, and a round trip to a worker thread costs more than the decompression. */

@@ -1,30 +1,34 @@
-import type { HoldState } from './hold.ts'
+import type { ConsumerState } from '../telemetry/worker-metrics.ts'
+
+type StateOutsideGroup = Extract<ConsumerState, 'waiting' | 'joining' | 'stopped'>
 
 /**
  * What the worker's consumer is doing, as a state machine.
  *
  * waiting    There is no KafkaJS consumer: Kafka is unreachable, the topic is missing, or the last consumer has crashed
  *            or stalled. After a backoff a new one starts → joining.
- * joining    A consumer connects, or its group rebalances. Once it has its partitions → consuming, or → holding or
- *            paused if the hold is not open.
- * consuming  Chunks are fetched and applied. A chunk fails → holding.
- * holding    The handler of a failed chunk tries it again (see Hold). A chunk becomes durable → consuming. It takes too
- *            long → paused.
- * paused     The topic is paused until a probe succeeds → holding, until the next chunk is durable.
- * stopped    The consumer has left the group, for good.
+ * joining    A consumer connects, or its group rebalances. Once it has its partitions → consuming.
+ * consuming  Records are fetched and applied. A chunk of a partition fails → holding.
+ * holding    Some partitions hold: their chunk is tried again and again, while the others are consumed. When none holds
+ *            any more → consuming. When all that hold have held for 8 s → paused.
+ * paused     The partitions that hold are not fetched, and probes are tried. When none holds any more → consuming.
+ * stopped    The consumer has left the group permanently.
  *
- * A rebalance leads from everywhere to joining, and the end of the KafkaJS consumer to waiting.
+ * A rebalance leads from every other state to joining, and the end of the KafkaJS consumer to waiting.
  */
 export type ConsumerStatus =
   /** Not in the consumer group, for this reason. */
-  | { readonly kind: 'waiting' | 'joining' | 'stopped'; readonly reason: string }
-  | { readonly kind: 'consuming' | 'holding' | 'paused' }
+  | { readonly kind: StateOutsideGroup; readonly reason: string }
+  | { readonly kind: Exclude<ConsumerState, StateOutsideGroup> }
 
-export type ConsumerEvent =
+/** What the partitions are doing, taken together. */
+export type HoldKind = 'open' | 'holding' | 'paused'
+
+export type ConsumerSignal =
   | { readonly kind: 'started' }
-  | { readonly kind: 'joined'; readonly hold: HoldState['kind'] }
+  | { readonly kind: 'joined'; readonly hold: HoldKind }
   | { readonly kind: 'rebalancing' }
-  | { readonly kind: 'hold_changed'; readonly hold: HoldState['kind'] }
+  | { readonly kind: 'hold_changed'; readonly hold: HoldKind }
   | { readonly kind: 'ended'; readonly reason: string }
   | { readonly kind: 'stopped' }
 
@@ -34,25 +38,25 @@ export function isJoined(status: ConsumerStatus): boolean {
   return !('reason' in status)
 }
 
-export function nextStatus(status: ConsumerStatus, event: ConsumerEvent): ConsumerStatus {
+export function nextStatus(status: ConsumerStatus, signal: ConsumerSignal): ConsumerStatus {
   if (status.kind === 'stopped') return status
-  switch (event.kind) {
+  switch (signal.kind) {
     case 'started':
       // Until it has joined, the reason of the last failure is the best one there is.
       return status.kind === 'waiting' ? { ...status, kind: 'joining' } : status
     case 'joined':
-      return byHold(event.hold)
+      return byHold(signal.hold)
     case 'rebalancing':
       return { kind: 'joining', reason: 'the group is rebalancing' }
     case 'hold_changed':
-      return isJoined(status) ? byHold(event.hold) : status
+      return isJoined(status) ? byHold(signal.hold) : status
     case 'ended':
-      return { kind: 'waiting', reason: event.reason }
+      return { kind: 'waiting', reason: signal.reason }
     case 'stopped':
       return { kind: 'stopped', reason: 'the process is stopping' }
   }
 }
 
-function byHold(hold: HoldState['kind']): ConsumerStatus {
+function byHold(hold: HoldKind): ConsumerStatus {
   return { kind: hold === 'open' ? 'consuming' : hold }
 }

@@ -1,7 +1,8 @@
-import kafkajs, { type Kafka, type Message, type Producer } from 'kafkajs'
+import type { Kafka, Message, Producer } from 'kafkajs'
 import { kafkaError } from '../../shared/errors.ts'
 import { withoutOriginal, type DeadLetter, type Origin } from '../core/dead-letters/dead-letter.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
+import { kafkajs } from './kafkajs.ts'
 
 /** The broker's default limit per request is 1 MiB, shared by all dead letters of the request. */
 const MAX_REQUEST_BYTES = 512 * 1024

@@ -1,19 +1,18 @@
 import type { Kafka } from 'kafkajs'
+import type { Coordinates } from '../core/records/coordinates.ts'
 import type { SourceRecord } from '../core/records/source-record.ts'
 import type { TopicBounds } from './topic-bounds.ts'
 import { TopicReader } from './topic-reader.ts'
 
-export type RecordPlace = { readonly partition: number; readonly offset: number }
-
 export type FoundRecord =
   | { readonly kind: 'found'; readonly record: SourceRecord }
   /** Kafka has deleted it, or it never existed. */
-  | { readonly kind: 'gone'; readonly why: string }
+  | { readonly kind: 'gone'; readonly reason: string }
 
 /** Reads records of one topic by their coordinates. Rejects with a ServiceError. */
 export type RecordFinder = {
-  /** Results are in the order of `places`. */
-  find(places: readonly RecordPlace[], stop: AbortSignal): Promise<FoundRecord[]>
+  /** Results are in the order of `coordinates`. */
+  find(coordinates: readonly Coordinates[], stop: AbortSignal): Promise<FoundRecord[]>
   close(): Promise<void>
 }
 
@@ -23,18 +22,25 @@ export function createRecordFinder(
   bounds: TopicBounds,
   groupId: string,
   now: () => number,
+  warn?: (text: string) => void,
 ): RecordFinder {
-  const reader = new TopicReader(kafka, topic, groupId, now)
-  const nameOf = ({ partition, offset }: RecordPlace) => `${partition}:${offset}`
+  const reader = new TopicReader(kafka, topic, groupId, now, warn)
+  const nameOf = ({ partition, offset }: Coordinates) => `${partition}:${offset}`
 
   return {
-    async find(places, stop) {
-      if (places.length === 0) return []
+    async find(coordinates, stop) {
+      if (coordinates.length === 0) return []
       const boundsOf = new Map((await bounds.read(topic)).map((found) => [found.partition, found]))
-      const wanted = [...new Map(places.map((place) => [nameOf(place), place])).values()]
+      const wanted = [
+        ...new Map(coordinates.map((wantedRecord) => [nameOf(wantedRecord), wantedRecord])).values(),
+      ]
         .filter(({ partition, offset }) => {
-          const range = boundsOf.get(partition)
-          return range !== undefined && offset >= range.earliest && offset < range.end
+          const partitionBounds = boundsOf.get(partition)
+          return (
+            partitionBounds !== undefined &&
+            offset >= partitionBounds.earliest &&
+            offset < partitionBounds.end
+          )
         })
         .toSorted((a, b) => a.offset - b.offset)
       const found = new Map<string, SourceRecord>()
@@ -47,20 +53,24 @@ export function createRecordFinder(
         },
         { stop },
       )
-      return places.map((place): FoundRecord => {
-        const record = found.get(nameOf(place))
+      return coordinates.map((wantedRecord): FoundRecord => {
+        const record = found.get(nameOf(wantedRecord))
         if (record !== undefined) return { kind: 'found', record }
-        const range = boundsOf.get(place.partition)
-        const where = `${topic} ${nameOf(place)}`
-        if (range === undefined) return { kind: 'gone', why: `${topic} has no partition ${place.partition}` }
-        if (place.offset >= range.end) {
-          return { kind: 'gone', why: `${where} does not exist: the partition ends at ${range.end}` }
+        const partitionBounds = boundsOf.get(wantedRecord.partition)
+        const where = `${topic} ${nameOf(wantedRecord)}`
+        if (partitionBounds === undefined)
+          return { kind: 'gone', reason: `${topic} has no partition ${wantedRecord.partition}` }
+        if (wantedRecord.offset >= partitionBounds.end) {
+          return {
+            kind: 'gone',
+            reason: `${where} does not exist: the partition ends at ${partitionBounds.end}`,
+          }
         }
         return {
           kind: 'gone',
-          why:
-            place.offset < range.earliest
-              ? `Kafka has deleted ${where}: the partition begins at ${range.earliest}`
+          reason:
+            wantedRecord.offset < partitionBounds.earliest
+              ? `Kafka has deleted ${where}: the partition begins at ${partitionBounds.earliest}`
               : `there is no record at ${where}`,
         }
       })

@@ -1,4 +1,4 @@
-import type { Kafka, Producer } from 'kafkajs'
+import type { Kafka, Message, Producer } from 'kafkajs'
 import { causesOf, kafkaError, type ServiceError } from '../../shared/errors.ts'
 import type { SourceRecord } from '../core/records/source-record.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
@@ -40,12 +40,13 @@ export function createReplayProducer(kafka: Kafka, topic: string): ReplayProduce
         return { kind: 'refused', error: kafkaError(error) }
       }
       try {
+        // The types of KafkaJS do not allow null header values; our copy writes them (kafkajs.ts).
         const message = {
           key,
           value,
           partition,
           timestamp,
-          ...(headers !== undefined && { headers: { ...headers } }),
+          ...(headers !== undefined && { headers: { ...headers } as NonNullable<Message['headers']> }),
         }
         const [written] = await producer.send({ topic, messages: [message], acks: -1 })
         return { kind: 'acknowledged', offset: Number(written?.baseOffset ?? -1) }

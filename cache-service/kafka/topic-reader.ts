@@ -3,6 +3,8 @@ import { kafkaError, ServiceError } from '../../shared/errors.ts'
 import type { SourceRecord } from '../core/records/source-record.ts'
 import { sleep } from '../lifecycle/sleep.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
+import { fetchedPartition } from './fetched-partition.ts'
+import { decodeRecords, UndecodableBatchError, type RecordBatch } from './record-batch.ts'
 
 /** Offsets of one partition; `from` is inclusive, `to` is exclusive. */
 export type OffsetRange = { readonly partition: number; readonly from: number; readonly to: number }
@@ -50,15 +52,23 @@ export class TopicReader {
   readonly #topic: string
   readonly #groupId: string
   readonly #now: () => number
+  readonly #warn: (text: string) => void
   #consumer: Consumer | undefined
   #reading: Reading | undefined
 
   /** @param groupId must be unique, and start with the prefix (if any) of the groups that the ACLs allow. */
-  constructor(kafka: Kafka, topic: string, groupId: string, now: () => number) {
+  constructor(
+    kafka: Kafka,
+    topic: string,
+    groupId: string,
+    now: () => number,
+    warn: (text: string) => void = () => undefined,
+  ) {
     this.#kafka = kafka
     this.#topic = topic
     this.#groupId = groupId
     this.#now = now
+    this.#warn = warn
   }
 
   /**
@@ -187,19 +197,33 @@ export class TopicReader {
     }
   }
 
-  async #visitBatch(
-    consumer: Consumer,
-    { batch, isStale, isRunning, heartbeat }: EachBatchPayload,
-  ): Promise<void> {
+  async #visitBatch(consumer: Consumer, payload: EachBatchPayload): Promise<void> {
+    const { isStale } = payload
+    const fetched = fetchedPartition(payload)
     const reading = this.#reading
-    const target = reading?.targets.get(batch.partition)
-    // A batch that was fetched before a seek says nothing about the offsets wanted now.
-    const fetchedOffset = 'fetchedOffset' in batch ? Number(batch.fetchedOffset) : 0
-    if (reading === undefined || target === undefined || isStale() || fetchedOffset > target.position) return
+    const target = reading?.targets.get(fetched.partition)
+    // What was fetched before a seek says nothing about the offsets wanted now.
+    if (reading === undefined || target === undefined || isStale() || fetched.position > target.position)
+      return
     reading.emptyFetches = 0
     reading.lastBatchMs = this.#now()
-    for (const message of batch.messages) {
-      const offset = Number(message.offset)
+    for (const batch of fetched.batches) {
+      if (!(await this.#visitRecords(reading, target, batch, payload))) return
+    }
+    this.#markPassed(reading, target, fetched.next)
+    this.#continueAfter(consumer, reading, fetched.partition, fetched.next)
+  }
+
+  /** @returns false if the reading is over, or belongs to another consumer now. */
+  async #visitRecords(
+    reading: Reading,
+    target: Target,
+    batch: RecordBatch,
+    { batch: { partition }, heartbeat, isRunning }: EachBatchPayload,
+  ): Promise<boolean> {
+    if (batch.nextOffset <= target.position || target.ranges[0] === undefined) return true
+    for (const record of await this.#decode(batch, partition)) {
+      const offset = Number(record.offset)
       if (offset < target.position) continue
       this.#markPassed(reading, target, offset)
       const range = target.ranges[0]
@@ -207,17 +231,28 @@ export class TopicReader {
       if (offset < range.from) continue
       let shouldContinue
       try {
-        shouldContinue = await reading.visit(message, batch.partition)
+        shouldContinue = await reading.visit(record, partition)
       } catch (error) {
-        return reading.end(error)
+        reading.end(error)
+        return false
       }
       this.#markPassed(reading, target, shouldContinue === false ? Infinity : offset + 1)
       reading.lastBatchMs = this.#now()
-      if (!isRunning() || this.#reading !== reading) return
+      if (!isRunning() || this.#reading !== reading) return false
       await heartbeat()
     }
-    this.#markPassed(reading, target, Number(batch.lastOffset()) + 1)
-    this.#continueAfter(consumer, reading, batch.partition, Number(batch.lastOffset()) + 1)
+    return true
+  }
+
+  async #decode(batch: RecordBatch, partition: number): Promise<readonly SourceRecord[]> {
+    try {
+      return (await decodeRecords(batch)).records
+    } catch (error) {
+      if (!(error instanceof UndecodableBatchError)) throw error
+      const offsets = `${this.#topic} ${partition}: offsets ${batch.baseOffset} to ${batch.nextOffset - 1}`
+      this.#warn(`${offsets} are skipped, because their batch cannot be decoded (${error.message})`)
+      return []
+    }
   }
 
   /** Records that everything before `offset` has been read or skipped. */

@@ -1,7 +1,6 @@
 import type { Consumer, Kafka } from 'kafkajs'
 import type { KafkaConfig } from '../config/config.ts'
 import { backoffMs } from '../core/backoff.ts'
-import type { ApplyChunk, ChunkLimits } from '../core/records/chunk.ts'
 import type { LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { aborted, settledWithin, sleep } from '../lifecycle/sleep.ts'
@@ -9,26 +8,32 @@ import { operatorHint } from '../core/operator-hint.ts'
 import type { WorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import type { ConsumerState, RestartReason } from '../telemetry/worker-metrics.ts'
 import { kafkaError } from '../../shared/errors.ts'
-import { createBatchHandler } from './batch-handler.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
-import { INITIAL_STATUS, isJoined, nextStatus, type ConsumerEvent } from './consumer-status.ts'
-import { Hold, type HoldDependencies } from './hold.ts'
+import {
+  INITIAL_STATUS,
+  isJoined,
+  nextStatus,
+  type ConsumerSignal,
+  type HoldKind,
+} from './consumer-status.ts'
+import { createFetchHandler, type FetchIntake } from './fetch-handler.ts'
 
 const HEARTBEAT_INTERVAL_MS = 3_000
 const REBALANCE_TIMEOUT_MS = 60_000
 const WATCH_INTERVAL_MS = 1_000
 const LONGEST_DISCONNECT_MS = 8_000
+/** Handlers only hand over, or wait for room: one that waits must not delay the others. */
+const MAX_HANDLERS = 1_000
 
 export type WorkerConsumerDependencies = {
   readonly kafka: Kafka
   readonly config: KafkaConfig
-  readonly limits: ChunkLimits
-  readonly apply: ApplyChunk
-  readonly probe: HoldDependencies['probe']
+  readonly intake: FetchIntake
   /** Called for each new generation of the group, with the partitions that this worker owns in it. */
   readonly assigned: (partitions: readonly number[]) => void
   readonly telemetry: WorkerTelemetry
   readonly monitor: LoopMonitor
+  /** Milliseconds of a monotonic clock. */
   readonly now: () => number
   readonly random: () => number
 }
@@ -49,36 +54,20 @@ type Ending =
 export class WorkerConsumer implements Service {
   readonly name = 'consumer'
   readonly #dependencies: WorkerConsumerDependencies
-  readonly #hold: Hold
+  readonly #paused = new Set<number>()
   #consumer: Consumer | undefined
   #partitions: readonly number[] = []
+  /** Topics of other members of the group, which Kafka assigned to this worker. */
+  #foreignTopics: readonly string[] = []
   #status = INITIAL_STATUS
   /** An operator error is fatal only before the settings have ever worked. */
   #hasEverJoined = false
-  #lastSignOfLifeMs = 0
+  #lastActivityMs = 0
+  #committing: Promise<void> = Promise.resolve()
+  #fail: (error: unknown) => void = () => undefined
 
   constructor(dependencies: WorkerConsumerDependencies) {
     this.#dependencies = dependencies
-    const { telemetry, now, random, probe } = dependencies
-    this.#hold = new Hold({
-      now,
-      random,
-      probe,
-      telemetry: {
-        held: (partition, error, attempt) => {
-          this.#followHold(error.message)
-          telemetry.held(partition, error, attempt)
-        },
-        paused: (reason) => {
-          this.#followHold(reason)
-          telemetry.paused(reason)
-        },
-        resumed: (heldMs) => {
-          this.#followHold()
-          telemetry.resumed(heldMs)
-        },
-      },
-    })
   }
 
   get state(): ConsumerState {
@@ -92,8 +81,36 @@ export class WorkerConsumer implements Service {
   notReadyReasons(): string[] {
     const reasons: string[] = []
     if ('reason' in this.#status) reasons.push(`not in the consumer group: ${this.#status.reason}`)
-    if (this.#hold.reason !== undefined) reasons.push(`holding: ${this.#hold.reason}`)
+    if (this.#foreignTopics.length > 0) {
+      const { groupId } = this.#dependencies.config
+      reasons.push(
+        `shared group: members of ${groupId} read ${this.#foreignTopics.join(', ')}, so partitions stay unread; set another KAFKA_CONSUMER_GROUP_ID`,
+      )
+    }
+    const held = [...this.#dependencies.intake.held]
+    for (const [reason, partitions] of Map.groupBy(
+      held,
+      ([, { code, message, side }]) => `${side} ${code}: ${message}`,
+    ))
+      reasons.push(`holding: ${reason} (partition ${partitions.map(([partition]) => partition).join(', ')})`)
     return reasons
+  }
+
+  /** The room or the state of a partition's lane has changed. */
+  laneChanged(partition: number): void {
+    if (this.#paused.has(partition) && this.#dependencies.intake.roomOf(partition) === 'room') {
+      this.#paused.delete(partition)
+      this.#consumer?.resume([
+        { topic: this.#dependencies.config.validatedDataTopic, partitions: [partition] },
+      ])
+      this.#recordActivity()
+    }
+    this.#followLanes()
+  }
+
+  /** A bug outside of this consumer: `run` rejects with it. */
+  fail(error: unknown): void {
+    this.#fail(error)
   }
 
   /** Takes effect at the next fetch; ignored if the partition is no longer assigned to this worker. */
@@ -128,8 +145,8 @@ export class WorkerConsumer implements Service {
   /** Runs one KafkaJS consumer until it ends or `stop` aborts. */
   async #runConsumer(stop: AbortSignal): Promise<Ending> {
     const { config, telemetry, kafka } = this.#dependencies
-    const life = new AbortController()
-    const ended = AbortSignal.any([stop, life.signal])
+    const lifetime = new AbortController()
+    const ended = AbortSignal.any([stop, lifetime.signal])
     const { promise: ending, resolve: end } = Promise.withResolvers<Ending>()
     const consumer = kafka.consumer({
       groupId: config.groupId,
@@ -145,18 +162,27 @@ export class WorkerConsumer implements Service {
       retry: { ...RETRY, restartOnFailure: async () => false },
     })
     this.#consumer = consumer
+    this.#fail = (error) => end({ kind: 'bug', error })
     this.#listen(consumer, end)
     this.#watch(ended, end)
     try {
       this.#move({ kind: 'started' })
-      const started = this.#start(consumer, end, ended).catch((error: unknown) =>
+      const started = this.#start(consumer, ended).catch((error: unknown) =>
         end({ kind: 'restart', reason: 'connect_failed', error }),
       )
       const outcome = await Promise.race([ending, aborted(stop).then((): Ending => ({ kind: 'stopped' }))])
-      if (outcome.kind === 'stopped') await settledWithin(started, LONGEST_DISCONNECT_MS)
+      if (outcome.kind === 'stopped') {
+        await settledWithin(started, LONGEST_DISCONNECT_MS)
+        // KafkaJS commits nothing once it has begun to stop.
+        await settledWithin(
+          this.#dependencies.intake.stop().then(() => this.#commit()),
+          LONGEST_DISCONNECT_MS,
+        )
+      }
       return outcome
     } finally {
-      life.abort()
+      lifetime.abort()
+      this.#dependencies.intake.assigned([])
       if (!(await settledWithin(consumer.disconnect(), LONGEST_DISCONNECT_MS))) telemetry.consumerAbandoned()
       this.#consumer = undefined
       this.#partitions = []
@@ -164,55 +190,84 @@ export class WorkerConsumer implements Service {
     }
   }
 
-  async #start(consumer: Consumer, end: (ending: Ending) => void, ended: AbortSignal): Promise<void> {
-    const { apply, config, limits, now } = this.#dependencies
+  async #start(consumer: Consumer, ended: AbortSignal): Promise<void> {
+    const { config, intake } = this.#dependencies
     const topic = config.validatedDataTopic
     await consumer.connect()
     await consumer.subscribe({ topics: [topic], fromBeginning: true })
     await consumer.run({
       eachBatchAutoResolve: false,
-      autoCommit: true,
-      partitionsConsumedConcurrently: config.partitionsConcurrency,
-      eachBatch: createBatchHandler({
-        apply,
-        hold: this.#hold,
-        limits,
-        now,
-        seek: (partition, offset) => this.seek(partition, offset),
-        pause: () => this.#pause(consumer, topic, ended, end),
-        fatal: (error) => end({ kind: 'bug', error }),
-        alive: () => this.#showLife(),
+      autoCommit: false,
+      partitionsConsumedConcurrently: MAX_HANDLERS,
+      eachBatch: createFetchHandler({
+        intake,
+        pause: (partition) => this.#pause(consumer, partition),
+        commit: () => this.#commit(),
+        alive: () => this.#recordActivity(),
         stop: ended,
       }),
     })
+    while (!ended.aborted) {
+      await sleep(config.commitIntervalMs, ended)
+      if (isJoined(this.#status)) await this.#commit()
+    }
   }
 
-  #pause(consumer: Consumer, topic: string, ended: AbortSignal, end: (ending: Ending) => void): void {
-    this.#hold
-      .pauseUntilProbeSucceeds(
-        () => consumer.pause([{ topic }]),
-        () => {
-          this.#followHold()
-          this.#showLife()
-          consumer.resume([{ topic }])
-        },
-        ended,
+  #pause(consumer: Consumer, partition: number): void {
+    this.#paused.add(partition)
+    consumer.pause([{ topic: this.#dependencies.config.validatedDataTopic, partitions: [partition] }])
+    this.#followLanes()
+  }
+
+  /** Commits what is durable, one commit at a time. Never rejects: what was not committed is committed by the next one. */
+  #commit(): Promise<void> {
+    const previous = this.#committing
+    const commit = async () => {
+      await previous
+      await this.#commitOnce()
+    }
+    this.#committing = commit()
+    return this.#committing
+  }
+
+  async #commitOnce(): Promise<void> {
+    const { config, intake, telemetry } = this.#dependencies
+    const topic = config.validatedDataTopic
+    const offsets = intake.uncommitted()
+    if (offsets.size === 0) return
+    try {
+      await this.#consumer?.commitOffsets(
+        [...offsets].map(([partition, offset]) => ({ topic, partition, offset: String(offset) })),
       )
-      .catch((error: unknown) => end({ kind: 'bug', error }))
+      intake.committed(offsets)
+    } catch (error) {
+      telemetry.commitFailed(kafkaError(error, topic))
+    }
   }
 
   #listen(consumer: Consumer, end: (ending: Ending) => void): void {
-    const { assigned, config, telemetry } = this.#dependencies
+    const { assigned, config, intake, telemetry } = this.#dependencies
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       this.#partitions = payload.memberAssignment[config.validatedDataTopic] ?? []
       this.#hasEverJoined = true
-      this.#showLife()
+      this.#recordActivity()
+      this.#paused.clear()
+      consumer.resume([{ topic: config.validatedDataTopic }])
       assigned(this.#partitions)
+      intake.assigned(this.#partitions)
       telemetry.joined(this.#partitions, payload.memberId)
-      this.#move({ kind: 'joined', hold: this.#hold.kind })
+      this.#move({ kind: 'joined', hold: this.#holdKind() })
     })
-    consumer.on(consumer.events.REBALANCING, () => this.#move({ kind: 'rebalancing' }))
-    consumer.on(consumer.events.FETCH, () => this.#showLife())
+    consumer.on(consumer.events.RECEIVED_UNSUBSCRIBED_TOPICS, ({ payload }) => {
+      this.#foreignTopics = payload.topicsNotSubscribed
+      telemetry.groupShared(payload.topicsNotSubscribed)
+    })
+    consumer.on(consumer.events.REBALANCING, () => {
+      this.#foreignTopics = []
+      void this.#commit()
+      this.#move({ kind: 'rebalancing' })
+    })
+    consumer.on(consumer.events.FETCH, () => this.#recordActivity())
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       end({ kind: 'restart', reason: 'crash', error: payload.error })
     })
@@ -224,13 +279,8 @@ export class WorkerConsumer implements Service {
     const watch = async () => {
       while (!ended.aborted) {
         monitor.turned(this.name, WATCH_INTERVAL_MS)
-        const silentMs = now() - this.#lastSignOfLifeMs
-        if (
-          isJoined(this.#status) &&
-          this.#partitions.length > 0 &&
-          this.#hold.kind !== 'paused' &&
-          silentMs > config.stallTimeoutMs
-        ) {
+        const silentMs = now() - this.#lastActivityMs
+        if (isJoined(this.#status) && this.#partitions.length > 0 && silentMs > config.stallTimeoutMs) {
           end({
             kind: 'restart',
             reason: 'stalled',
@@ -243,17 +293,24 @@ export class WorkerConsumer implements Service {
     watch().catch((error: unknown) => end({ kind: 'bug', error }))
   }
 
-  #followHold(reason?: string): void {
-    this.#move({ kind: 'hold_changed', hold: this.#hold.kind }, reason)
+  #holdKind(): HoldKind {
+    const { intake } = this.#dependencies
+    if (intake.held.size === 0) return 'open'
+    return intake.areAllHeldPaused ? 'paused' : 'holding'
   }
 
-  #move(event: ConsumerEvent, reason?: string): void {
+  #followLanes(): void {
+    const [failure] = this.#dependencies.intake.held.values()
+    this.#move({ kind: 'hold_changed', hold: this.#holdKind() }, failure?.message)
+  }
+
+  #move(signal: ConsumerSignal, reason?: string): void {
     const from = this.#status
-    this.#status = nextStatus(from, event)
+    this.#status = nextStatus(from, signal)
     this.#dependencies.telemetry.consumerState(from.kind, this.#status.kind, reason)
   }
 
-  #showLife(): void {
-    this.#lastSignOfLifeMs = this.#dependencies.now()
+  #recordActivity(): void {
+    this.#lastActivityMs = this.#dependencies.now()
   }
 }

@@ -45,7 +45,7 @@ export async function followEvents(api, path, { received, stateChanged }) {
 }
 
 /** Calls `received` with every event of a text/event-stream body until the body ends. */
-export async function readEvents(body, received) {
+async function readEvents(body, received) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader()
   let rest = ''
   let event = { type: 'message', data: [] }

@@ -1,5 +1,5 @@
 import { Redis, type RedisOptions } from 'ioredis'
-import { redisError, type ServiceError } from '../../shared/errors.ts'
+import { isRefusedDatabase, redisError, type ServiceError } from '../../shared/errors.ts'
 import { backoffMs } from '../core/backoff.ts'
 import type { RedisConfig } from '../config/config.ts'
 
@@ -40,11 +40,6 @@ export function createRedis(
     if (!isDatabaseRefused) telemetry.redisConnected(`${config.host}:${config.port}/${config.db}`)
   })
   return redis
-}
-
-function isRefusedDatabase(error: Error): boolean {
-  if (!('command' in error) || typeof error.command !== 'object' || error.command === null) return false
-  return 'name' in error.command && error.command.name === 'select'
 }
 
 function connectionOptions(config: RedisConfig, random: () => number) {

@@ -36,7 +36,7 @@ export type Permission = {
 
 export type PermissionReport = {
   readonly user: string
-  readonly way: 'ACL DRYRUN' | 'MULTI and DISCARD' | 'harmless calls'
+  readonly method: 'ACL DRYRUN' | 'MULTI and DISCARD' | 'harmless calls'
   readonly permissions: readonly Permission[]
 }
 
@@ -149,7 +149,7 @@ export async function askPermissions(
       const answer = await redis.acl('DRYRUN', user, ...command.call)
       return answer === 'OK' ? permission(command, true) : permission(command, false, String(answer))
     })
-    return { user, way: 'ACL DRYRUN', permissions: await redisReply(Promise.all(answers)) }
+    return { user, method: 'ACL DRYRUN', permissions: await redisReply(Promise.all(answers)) }
   }
   const name = user ?? redis.options.username ?? 'default'
   const isQueueing = await isPermitted(() => redis.call('MULTI'))
@@ -164,7 +164,7 @@ export async function askPermissions(
   if (isQueueing) await redis.call('DISCARD').catch(() => undefined)
   const all = []
   for (const [i, command] of commands.entries()) all.push(tried[i] ?? (await trySubscribing(redis, command)))
-  return { user: name, way: isQueueing ? 'MULTI and DISCARD' : 'harmless calls', permissions: all }
+  return { user: name, method: isQueueing ? 'MULTI and DISCARD' : 'harmless calls', permissions: all }
 }
 
 /** It can't be queued: the client would mistake the reply for a subscription. */

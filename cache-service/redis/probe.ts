@@ -112,8 +112,8 @@ export class RedisProbe {
     if (ageMs < validMs) return []
     const { host, port } = this.#redis.options
     const error = this.#lastError
-    const why = error === undefined ? 'no attempt yet' : `${error.code}: ${error.message}`
-    return [`Redis at ${host}:${port} has not ${expected}: ${why}`]
+    const reason = error === undefined ? 'no attempt yet' : `${error.code}: ${error.message}`
+    return [`Redis at ${host}:${port} has not ${expected}: ${reason}`]
   }
 
   /** Rejects with an OperatorError if Redis denies access before the first attempt has succeeded. */

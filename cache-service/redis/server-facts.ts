@@ -1,11 +1,12 @@
 import type { Redis } from 'ioredis'
 import type { RedisFacts } from '../core/doctor.ts'
+import { infoField } from './info-field.ts'
 import { redisReply } from './reply.ts'
 
 /** Rejects with a ServiceError if INFO fails. */
 export async function readRedisFacts(redis: Redis, now: () => number): Promise<RedisFacts> {
   const info = await redisReply(redis.info())
-  const text = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1]
+  const text = (name: string) => infoField(info, name)
   // The user may lack permission for these.
   const save = await redis.config('GET', 'save').then(configValue, () => undefined)
   const askedMs = now()

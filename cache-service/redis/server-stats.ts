@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { ServerStatsReader } from '../core/server-stats.ts'
+import { infoField } from './info-field.ts'
 import { redisReply } from './reply.ts'
 
 /** The server's own statistics, from INFO and DBSIZE. Rejects with a ServiceError. */
@@ -10,7 +11,7 @@ export function createServerStatsReader(redis: Redis): ServerStatsReader {
     },
     async read() {
       const [info, keys] = await redisReply(Promise.all([redis.info(), redis.dbsize()]))
-      const text = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
+      const text = (name: string) => infoField(info, name) ?? ''
       const number = (name: string) => Number(text(name)) || 0
       const hits = number('keyspace_hits')
       const misses = number('keyspace_misses')

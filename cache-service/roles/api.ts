@@ -1,6 +1,7 @@
+import { LISTENING_TTL_MS } from '../core/events/listening.ts'
 import type { ApiConfig } from '../config/config.ts'
 import type { ServiceError } from '../../shared/errors.ts'
-import { isProtectedKey } from '../core/cache-queue/protected-keys.ts'
+import { isProtectedKey } from '../core/protected-keys.ts'
 import { createAccess } from '../http/hooks/access.ts'
 import { createApiServer } from '../http/api-server.ts'
 import type { ApiServer } from '../http/api-server-types.ts'
@@ -14,11 +15,10 @@ import { registerStateRoutes } from '../http/routes/state.ts'
 import { openTokenFile } from '../http/tokens.ts'
 import { registerWorkerRoutes } from '../http/routes/workers.ts'
 import type { Service } from '../lifecycle/service.ts'
-import { settledWithin } from '../lifecycle/sleep.ts'
 import { createCacheValues } from '../redis/cache-queue/cache-values.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
 import { createDeviceReader } from '../redis/devices/device-reader.ts'
-import { EventFollower } from '../redis/events/event-follower.ts'
+import { EventFollower, followerBlockMs } from '../redis/events/event-follower.ts'
 import { announceListening, createEventStreams } from '../redis/events/event-streams.ts'
 import { createPubsubAdmin } from '../redis/cache-queue/pubsub-admin.ts'
 import { createReadProbe } from '../redis/probe.ts'
@@ -26,14 +26,12 @@ import { createServerStatsReader } from '../redis/server-stats.ts'
 import { createStateStore } from '../redis/events/state-store.ts'
 import { createWorkerReports } from '../redis/workers/worker-reports.ts'
 import { createApiTelemetry, type ApiTelemetry } from '../telemetry/api-telemetry.ts'
+import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 
-const FIRST_CONNECT_MS = 1_000
 const PROBE_INTERVAL_MS = 1_000
 const TOKENS_INTERVAL_MS = 2_000
-const LISTENING_TTL_MS = 15_000
-const LONGEST_BLOCK_MS = 5_000
 
 /** Redis → HTTP, as a part of a process. */
 export async function openApi(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
@@ -66,7 +64,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   )
   const follower = new EventFollower({
     redis: following,
-    blockMs: Math.min(LONGEST_BLOCK_MS, config.redis.timeoutMs / 2),
+    blockMs: followerBlockMs(config.redis.timeoutMs),
     failed: (error) => telemetry.redisFailed('events', error),
     monitor,
     random,
@@ -93,8 +91,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   registerRoutes(server, { api: config.api, reading, cacheRedis, follower, telemetry, now })
   releases.push('api server', () => server.close())
 
-  // A healthy start is quiet and quick, and the first request finds its connection open.
-  await settledWithin(connecting, FIRST_CONNECT_MS)
+  await awaitFirstConnection(connecting)
   telemetry.started({
     version: context.version,
     url: await listen(server, 'API_HOST:PORT', config.api),

@@ -1,17 +1,15 @@
 import type { ServiceError } from '../../shared/errors.ts'
 import { UPDATER_LEASE_KEY } from '../../shared/contract/keys.ts'
-import { isProtectedKey } from '../core/cache-queue/protected-keys.ts'
-import { settledWithin } from '../lifecycle/sleep.ts'
+import { isProtectedKey } from '../core/protected-keys.ts'
 import { UpdateApplier, UPDATER_LEASE_MS } from '../pipeline/update-applier.ts'
 import { ChannelSubscription } from '../redis/events/channel-subscription.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
 import { createLease } from '../redis/lease.ts'
 import { createStateWriter } from '../redis/events/state-writer.ts'
 import { createUpdaterTelemetry } from '../telemetry/updater-telemetry.ts'
+import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
-
-const FIRST_CONNECT_MS = 1_000
 
 /** The kv-updater as a part of a process: update channel → values in Redis and entries of the event stream. */
 export async function openKvUpdater(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
@@ -69,8 +67,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
     validate,
     redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
   })
-  // With healthy servers, the first commands find a connection, and nothing is logged as failed.
-  await settledWithin(Promise.all([startConnecting(redis), startConnecting(subscriber)]), FIRST_CONNECT_MS)
+  await awaitFirstConnection(Promise.all([startConnecting(redis), startConnecting(subscriber)]))
   return {
     services: [subscription.service(), applier.service()],
     checks: [() => subscription.notReadyReasons()],

@@ -11,7 +11,10 @@ export type ProcessParts = {
   readonly monitor: LoopMonitor
   /** Releases what the roles have opened. */
   readonly releases: ReleaseStack
+  /** Milliseconds since 1970. */
   readonly now: () => number
+  /** Milliseconds of a clock that never goes back, for intervals. */
+  readonly monotonicNow: () => number
   readonly random: () => number
 }
 

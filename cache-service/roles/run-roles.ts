@@ -45,7 +45,16 @@ export async function runRoles(
     releases.push('health server', () => health.close())
     telemetry.started({ version, role: name, health: health.url })
     for (const open of roles) {
-      opened.push(await open(context, { metrics, monitor, releases, now, random: () => Math.random() }))
+      opened.push(
+        await open(context, {
+          metrics,
+          monitor,
+          releases,
+          now,
+          monotonicNow: () => performance.now(),
+          random: () => Math.random(),
+        }),
+      )
     }
     const readinessLoop = createLoop({
       name: 'readiness',

@@ -1,20 +1,20 @@
 import type { ServiceError } from '../../shared/errors.ts'
 import { probeKey, progressKey, SWEEPER_LEASE_KEY } from '../../shared/contract/keys.ts'
 import { createKafka } from '../kafka/client.ts'
-import { registerCodecs } from '../kafka/codecs.ts'
 import { createDeadLetterProducer } from '../kafka/dead-letter-producer.ts'
 import { createPartitionOffsets } from '../kafka/partition-offsets.ts'
 import { WorkerConsumer } from '../kafka/worker-consumer.ts'
-import { settledWithin } from '../lifecycle/sleep.ts'
 import { createChunkApplier } from '../pipeline/worker/chunk-applier.ts'
 import { DeviceHints } from '../pipeline/worker/device-hints.ts'
+import { DecodedBytes } from '../pipeline/worker/decoded-bytes.ts'
 import { LagMeter } from '../pipeline/worker/lag-meter.ts'
+import { Lanes } from '../pipeline/worker/lanes.ts'
 import { createMeasurements } from '../pipeline/worker/measurements.ts'
 import { createProgressCheck } from '../pipeline/worker/progress-check.ts'
 import { ProgressGuard } from '../pipeline/worker/progress-guard.ts'
 import { ReportSchedule } from '../pipeline/worker/report-schedule.ts'
 import { WorkerFigures } from '../pipeline/worker/worker-figures.ts'
-import { createReportBuilder } from '../pipeline/worker/worker-report.ts'
+import { createReportBuilder } from '../pipeline/worker/report-builder.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
 import { createDeviceIndex } from '../redis/devices/device-index.ts'
 import { createDeviceWriter } from '../redis/devices/device-writer.ts'
@@ -25,20 +25,21 @@ import { createSweeper, SWEEP_LEASE_MS } from '../redis/devices/sweeper.ts'
 import { createWorkerReporter } from '../redis/workers/worker-reports.ts'
 import { createWriteProbe } from '../redis/probe.ts'
 import { createWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
+import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 
 const PROBE_INTERVAL_MS = 3_000
-const FIRST_CONNECT_MS = 1_000
+/** Of all lanes together. A fetch can decompress to many times its size. */
+const MAX_DECODED_BYTES = 32 * 1024 * 1024
 
 /** Kafka → Redis. When the process stops, it finishes the current chunk, commits, and leaves the group. */
 export async function openWorker(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
   const { config, log } = context
-  const { metrics, monitor, now, random, releases } = parts
+  const { metrics, monitor, monotonicNow, now, random, releases } = parts
   const topic = config.kafka.validatedDataTopic
   const telemetry = createWorkerTelemetry(log, metrics, topic, config.kafka.groupId, now)
   releases.push('worker', () => telemetry.stopped())
-  registerCodecs(telemetry.decodeFailed)
   const kafka = createKafka(config.kafka, log, telemetry)
   const offsets = createPartitionOffsets(kafka, topic, config.kafka.groupId)
   releases.push('offset reader', () => offsets.disconnect())
@@ -69,17 +70,14 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const figures = new WorkerFigures(topic, now)
   const reports = new ReportSchedule(now)
   const hints = new DeviceHints(createHintAppender(reportRedis))
-  const progress = createProgressStore(redis, progressKey(config.kafka.groupId))
+  const progress = createProgressStore(redis, progressKey(config.kafka.groupId, topic))
   const guard = new ProgressGuard(progress, offsets, telemetry, (isRebuilding) => {
     hints.rebuilding(isRebuilding)
     reports.changed()
   })
   const lag = new LagMeter(now)
-  const consumer = new WorkerConsumer({
-    kafka,
-    config: config.kafka,
-    limits: { maxRecords: config.cache.chunkMaxRecords, maxBytes: config.cache.chunkMaxBytes },
-    apply: createChunkApplier({
+  const lanes = new Lanes({
+    steps: createChunkApplier({
       topic,
       settings: config.cache,
       serviceVersion: context.version,
@@ -93,22 +91,36 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       telemetry,
       now,
     }),
+    limits: { maxRecords: config.cache.chunkMaxRecords, maxBytes: config.cache.chunkMaxBytes },
+    maxQueuedBytes: config.kafka.fetchMaxBytesPerPartition,
+    decodedBytes: new DecodedBytes(MAX_DECODED_BYTES),
     // A failure of Kafka needs no probe: the next attempt at the chunk is one.
     probe: (failure: ServiceError) => (failure.side === 'redis' ? probe.attempt() : Promise.resolve()),
+    seek: (partition, offset) => consumer.seek(partition, offset),
+    changed: (partition) => consumer.laneChanged(partition),
+    fatal: (error) => consumer.fail(error),
+    telemetry,
+    now: monotonicNow,
+    random,
+  })
+  const consumer: WorkerConsumer = new WorkerConsumer({
+    kafka,
+    config: config.kafka,
+    intake: lanes,
     assigned: (partitions) => {
       guard.assigned(partitions)
       progressCheck.checkNow()
     },
     telemetry,
     monitor,
-    now,
+    now: monotonicNow,
     random,
   })
   const isRedisReady = () => redis.status === 'ready'
   const progressCheck = createProgressCheck({
     guard,
     isRedisReady,
-    rewind: (partition, to) => consumer.seek(partition, to),
+    rewind: (partition, to) => lanes.rewind(partition, to),
     telemetry,
     monitor,
   })
@@ -159,7 +171,6 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     ...hints.services(monitor),
     reports.service(() => reporter.write(buildReport()), monitor),
   ]
-  // A healthy start is quiet and quick if the first write finds its connection.
-  await settledWithin(connecting, FIRST_CONNECT_MS)
+  await awaitFirstConnection(connecting)
   return { services, checks }
 }

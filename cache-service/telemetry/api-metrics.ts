@@ -3,8 +3,8 @@ import { SSE_DROP_REASONS } from '../core/events/event-frames.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 
 /** `invalid`: the id cannot be a device id. */
-export const LOOKUP_RESULTS = ['found', 'missing', 'corrupt', 'invalid'] as const
-export type LookupOutcome = (typeof LOOKUP_RESULTS)[number]
+export const LOOKUP_LABELS = ['found', 'missing', 'corrupt', 'invalid'] as const
+export type LookupLabel = (typeof LOOKUP_LABELS)[number]
 
 const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
@@ -30,7 +30,7 @@ export function createApiMetrics({ registry }: ProcessMetrics) {
     labelNames: ['result'],
     registers,
   })
-  for (const result of LOOKUP_RESULTS) lookups.inc({ result }, 0)
+  for (const result of LOOKUP_LABELS) lookups.inc({ result }, 0)
   const sseClients = new Gauge({
     name: 'cache_service_sse_clients',
     help: 'Event streams (SSE) that are open.',

@@ -1,6 +1,7 @@
-import { messageOf, type ServiceError } from '../../shared/errors.ts'
+import { createLoopFailed } from './loop-failed.ts'
+import type { ServiceError } from '../../shared/errors.ts'
 import type { SseDropReason } from '../core/events/event-frames.ts'
-import { createApiMetrics, type LookupOutcome } from './api-metrics.ts'
+import { createApiMetrics, type LookupLabel } from './api-metrics.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
@@ -37,8 +38,7 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'api started'),
     stopped: () => log.info('api stopped'),
-    loopFailed: (loop: string, error: unknown) =>
-      log.warn({ loop, error: messageOf(error) }, 'loop failed: will try again'),
+    loopFailed: createLoopFailed(log),
 
     // ---- requests
 
@@ -56,7 +56,7 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
         'request failed unexpectedly',
       )
     },
-    lookedUp(result: LookupOutcome, count: number) {
+    lookedUp(result: LookupLabel, count: number) {
       if (count > 0) metrics.lookups.inc({ result }, count)
     },
 

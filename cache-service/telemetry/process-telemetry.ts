@@ -1,4 +1,4 @@
-import { messageOf } from '../../shared/errors.ts'
+import { createLoopFailed } from './loop-failed.ts'
 import { readiness, type ReadinessCheck } from '../lifecycle/readiness.ts'
 import type { Logger } from './logger.ts'
 
@@ -16,7 +16,6 @@ export function createProcessTelemetry(log: Logger) {
       lastKinds = kinds
       log.info({ ready, reasons }, ready ? 'ready' : 'not ready')
     },
-    loopFailed: (loop: string, error: unknown) =>
-      log.warn({ loop, error: messageOf(error) }, 'will try again'),
+    loopFailed: createLoopFailed(log),
   }
 }

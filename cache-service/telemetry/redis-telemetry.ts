@@ -4,8 +4,6 @@ import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
 
-export type RedisTelemetry = ReturnType<typeof createRedisTelemetry>
-
 const TROUBLE_LINES_PER_SECOND = 1
 
 /**

@@ -2,7 +2,7 @@ import { Counter } from 'prom-client'
 import type { ProcessMetrics } from './process-metrics.ts'
 
 /** The results of a message. A closed set: their sum is the number of received messages. */
-export const UPDATE_RESULTS = [
+export const UPDATE_LABELS = [
   'applied',
   'mismatched',
   'not_json',
@@ -11,7 +11,7 @@ export const UPDATE_RESULTS = [
   'failed',
   'dropped',
 ] as const
-export type UpdateOutcome = (typeof UPDATE_RESULTS)[number]
+export type UpdateLabel = (typeof UPDATE_LABELS)[number]
 
 /** Counters with a closed set of labels start at 0, so that a rate includes their first increment. */
 export function createUpdaterMetrics({ registry }: ProcessMetrics) {
@@ -22,7 +22,7 @@ export function createUpdaterMetrics({ registry }: ProcessMetrics) {
     labelNames: ['result'],
     registers,
   })
-  for (const result of UPDATE_RESULTS) updates.inc({ result }, 0)
+  for (const result of UPDATE_LABELS) updates.inc({ result }, 0)
   const pubsubGaps = new Counter({
     name: 'cache_service_pubsub_gaps_total',
     help: 'Lost subscriptions. Messages published until the next subscription were missed.',

@@ -1,13 +1,12 @@
-import { messageOf, type ServiceError } from '../../shared/errors.ts'
+import { createLoopFailed } from './loop-failed.ts'
+import type { ServiceError } from '../../shared/errors.ts'
 import type { GapReason } from '../core/events/stream-entry.ts'
 import { operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { createRedisTelemetry } from './redis-telemetry.ts'
-import { createUpdaterMetrics, type UpdateOutcome } from './updater-metrics.ts'
-
-export type UpdaterTelemetry = ReturnType<typeof createUpdaterTelemetry>
+import { createUpdaterMetrics, type UpdateLabel } from './updater-metrics.ts'
 
 const TROUBLE_LINES_PER_SECOND = 1
 
@@ -17,16 +16,15 @@ export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetri
   const subscribeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
   const metrics = createUpdaterMetrics(processMetrics)
   const redis = createRedisTelemetry(log, processMetrics, now, {
-    fails: 'no connection to Redis',
-    works: 'Redis answers again',
+    fails: 'Redis is unavailable',
+    works: 'Redis is available again',
   })
-  const count = (result: UpdateOutcome) => metrics.updates.inc({ result })
+  const count = (result: UpdateLabel) => metrics.updates.inc({ result })
 
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'kv-updater started'),
     stopped: () => log.info('kv-updater stopped'),
-    loopFailed: (loop: string, error: unknown) =>
-      log.warn({ loop, error: messageOf(error) }, 'failed, will retry'),
+    loopFailed: createLoopFailed(log),
 
     // ---- messages
 
@@ -88,7 +86,7 @@ export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetri
       if (heldBack === undefined) return
       const fields = { channel, code: error.code, error: error.message }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
-      else log.warn(fields, 'could not subscribe, will retry')
+      else log.warn(fields, 'could not subscribe: retrying')
     },
 
     // ---- Redis

@@ -9,8 +9,7 @@ export type ConsumerState = (typeof CONSUMER_STATES)[number]
 export const RESTART_REASONS = ['crash', 'stalled', 'connect_failed'] as const
 export type RestartReason = (typeof RESTART_REASONS)[number]
 
-const CODECS = ['gzip', 'snappy', 'lz4', 'zstd'] as const
-export type CodecName = (typeof CODECS)[number]
+const CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd', 'unknown'] as const
 
 const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const AGES_S = [
@@ -59,7 +58,7 @@ export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string)
     decodeErrors: counter('decode_errors_total', 'Batches that could not be decompressed.', ['codec']),
     offsetOutOfRange: counter(
       'offset_out_of_range_total',
-      'Times that Kafka deleted records before they were read.',
+      'Fetches at offsets whose records Kafka had already deleted.',
     ),
     rebalances: counter('rebalances_total', 'Consumer group rebalances.'),
     assignedPartitions: gauge('assigned_partitions', 'Partitions that this worker owns.'),

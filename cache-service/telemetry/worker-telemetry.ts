@@ -1,11 +1,11 @@
-import { messageOf, type ServiceError } from '../../shared/errors.ts'
+import { createLoopFailed } from './loop-failed.ts'
+import type { ServiceError } from '../../shared/errors.ts'
 import type { RejectReason } from '../core/records/parse-record.ts'
 import type { ResultCounts } from '../core/records/settle.ts'
 import { operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import {
   CONSUMER_STATES,
-  type CodecName,
   type ConsumerState,
   createWorkerMetrics,
   type RestartReason,
@@ -27,6 +27,15 @@ export type ChunkApplied = {
   readonly recordTimesMs: Float64Array
   readonly writeMs: number
   readonly totalMs: number
+}
+
+export type UndecodableBatchFacts = {
+  readonly topic: string
+  readonly partition: number
+  readonly firstOffset: number
+  readonly records: number
+  readonly codec: string
+  readonly detail: string
 }
 
 export type DeadLettered = {
@@ -53,7 +62,7 @@ export function createWorkerTelemetry(
     fails: 'Redis does not accept writes',
     works: 'Redis accepts writes again',
   })
-  const kafkaLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
   const summary = createSummary(log, now)
   const seconds = () => now() / 1000
   const partitionLabels = (partition: number) => ({
@@ -65,8 +74,7 @@ export function createWorkerTelemetry(
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'worker started'),
     stopped: () => log.info('worker stopped'),
-    loopFailed: (loop: string, error: unknown) =>
-      log.warn({ loop, error: messageOf(error) }, 'loop failed: will try again'),
+    loopFailed: createLoopFailed(log),
 
     // ---- records
 
@@ -84,7 +92,7 @@ export function createWorkerTelemetry(
       metrics.lastApplied.set(nowMs / 1000)
       if (!log.isLevelEnabled('debug')) return
       const { partition, firstOffset, lastOffset, records, counts, writeMs, totalMs } = chunk
-      log.debug({ partition, firstOffset, lastOffset, records, ...counts, writeMs, totalMs }, 'batch applied')
+      log.debug({ partition, firstOffset, lastOffset, records, ...counts, writeMs, totalMs }, 'chunk applied')
     },
     summary: (facts: SummaryFacts) => summary.write(facts),
     /** Only logs; deadLettersSent counts. */
@@ -93,7 +101,7 @@ export function createWorkerTelemetry(
       if (heldBack === undefined) return
       const fields = { topic, ...deadLetter, ...(heldBack > 0 && { linesHeldBack: heldBack }) }
       if (deadLetter.reason === 'internal_error')
-        log.error(fields, 'dead letter: our own code failed on this record')
+        log.error(fields, 'dead letter: a bug in this release failed on this record')
       else log.warn(fields, 'dead letter')
     },
     deadLettersSent(reasons: readonly RejectReason[]) {
@@ -106,7 +114,7 @@ export function createWorkerTelemetry(
 
     held(partition: number, error: ServiceError, attempt: number) {
       if (error.side === 'redis') redis.count(error)
-      const heldBack = kafkaLines.pass()
+      const heldBack = failureLines.pass()
       if (heldBack === undefined) return
       const { side, code } = error
       const fields = { partition, side, code, attempt, error: error.message }
@@ -114,12 +122,14 @@ export function createWorkerTelemetry(
       else if (error.side === 'own')
         log.error(
           fields,
-          'holding: our own code fails on these records, a release that can read them is needed',
+          'holding: a bug in this release fails on these records; deploy a release that can process them',
         )
       else log.warn(fields, 'holding: the chunk will be tried again')
     },
-    paused: (reason: string) => log.warn({ reason }, 'consumption paused until a probe succeeds'),
-    resumed: (heldMs: number) => log.info({ heldMs }, 'consumption resumed'),
+    paused: (partition: number, { code, message }: ServiceError) =>
+      log.warn({ partition, code, error: message }, 'consumption paused until a probe succeeds'),
+    released: (partition: number, heldMs: number) =>
+      log.info({ partition, heldMs: Math.round(heldMs) }, 'no longer holding: the chunk is durable'),
 
     // ---- cache loss
 
@@ -160,6 +170,13 @@ export function createWorkerTelemetry(
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, 'consumer ended: a new one will be created')
     },
+    groupShared: (topics: readonly string[]) =>
+      log.error(
+        { group, topics },
+        'the consumer group has members that read other topics, so partitions stay unread: set another KAFKA_CONSUMER_GROUP_ID',
+      ),
+    commitFailed: (error: ServiceError) =>
+      log.warn({ code: error.code, error: error.message }, 'commit failed: will be repeated'),
     consumerAbandoned: () =>
       log.warn('the consumer did not leave the group in time: the group removes it when its session expires'),
     waitingForTopic: (name: string) =>
@@ -168,11 +185,11 @@ export function createWorkerTelemetry(
       metrics.offsetOutOfRange.inc()
       log.warn('Kafka deleted records before they were read: continuing at the earliest record that is left')
     },
-    decodeFailed(codec: CodecName, error: unknown) {
-      metrics.decodeErrors.inc({ codec })
-      const heldBack = kafkaLines.pass()
+    batchUndecodable(batch: UndecodableBatchFacts) {
+      metrics.decodeErrors.inc({ codec: batch.codec })
+      const heldBack = failureLines.pass()
       if (heldBack !== undefined)
-        log.error({ codec, error: messageOf(error) }, 'a batch cannot be decompressed: see the runbook')
+        log.error(batch, 'a record batch cannot be decoded: its records become dead letters, see the runbook')
     },
     lagMeasured(
       lags: ReadonlyMap<number, { readonly records: number; readonly seconds: number | undefined }>,

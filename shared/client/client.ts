@@ -89,14 +89,14 @@ export class DeviceCacheClient {
   }
 
   /**
-   * Iterates over all devices, in no particular order, without damaged ones. A device that is added or removed meanwhile
+   * Iterates over all devices, in no particular order, without corrupt ones. A device that is added or removed meanwhile
    * may be included or not.
    */
   async *list(options: ListOptions = {}): AsyncGenerator<Device, void> {
     for await (const { devices } of this.pages(options)) yield* devices
   }
 
-  /** Like `list`, page by page, with the problems of damaged devices. A page may be empty. */
+  /** Like `list`, page by page, with the problems of corrupt devices. A page may be empty. */
   async *pages({ match, pageSize = MAX_PAGE_SIZE, signal }: ListOptions = {}): AsyncGenerator<
     DevicePage,
     void

@@ -80,7 +80,7 @@ export class InvalidRequestError extends DeviceCacheError {
   override readonly name = 'InvalidRequestError'
 }
 
-/** Another program has damaged what Redis holds for this device. The device's next record repairs it. */
+/** Another program has corrupted what Redis holds for this device. The device's next record repairs it. */
 export class CorruptDeviceError extends DeviceCacheError {
   override readonly name = 'CorruptDeviceError'
 }

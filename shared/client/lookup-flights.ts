@@ -7,7 +7,7 @@ export type LookupOutcome =
   | { readonly kind: 'missing' }
   /** Missing while the cache is being rebuilt. */
   | { readonly kind: 'rebuilding' }
-  /** `isOwn`: the error concerns this device only, for example damaged data; the rest of its request succeeded. */
+  /** `isOwn`: the error concerns this device only, for example corrupt data; the rest of its request succeeded. */
   | { readonly kind: 'failed'; readonly error: unknown; readonly isOwn: boolean }
 
 export type LookupPorts = {

@@ -1,3 +1,4 @@
+import { isObject } from '../json.ts'
 import { z } from 'zod'
 import { deviceSchema, problemSchema, type Device } from '../contract/api-schemas.ts'
 import type { ApiTransport } from './transport.ts'
@@ -64,8 +65,4 @@ function freezeDeeply(value: unknown): void {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return
   Object.freeze(value)
   for (const part of Object.values(value)) freezeDeeply(part)
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

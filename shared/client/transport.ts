@@ -1,3 +1,4 @@
+import { parseJson } from '../json.ts'
 import type { z } from 'zod'
 import { problemSchema, type ApiProblem } from '../contract/api-schemas.ts'
 import { isProblem } from '../contract/problems.ts'
@@ -166,13 +167,4 @@ export class ApiTransport {
 function parseProblem(text: string): ApiProblem | undefined {
   const checked = problemSchema.safeParse(parseJson(text))
   return checked.success ? checked.data : undefined
-}
-
-/** Returns undefined for text that is not JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -48,7 +48,7 @@ export type LookupResult = {
   readonly found: ReadonlyMap<string, Device>
   /** The ids without a device. */
   readonly missing: readonly string[]
-  /** By id: invalid ids, and devices whose data another program has damaged. */
+  /** By id: invalid ids, and devices whose data another program has corrupted. */
   readonly errors: ReadonlyMap<string, DeviceCacheError>
   /** False while the cache is being rebuilt: a missing device may still exist. */
   readonly complete: boolean
@@ -63,7 +63,7 @@ export type ListOptions = CallOptions & {
 
 export type DevicePage = {
   readonly devices: readonly Device[]
-  /** By id: devices whose data another program has damaged. */
+  /** By id: devices whose data another program has corrupted. */
   readonly errors: ReadonlyMap<string, ApiProblem>
 }
 

@@ -19,8 +19,8 @@ export function deviceKey(deviceId: DeviceId): string {
  * Hash: partition → the next offset whose record is not known to be in this Redis; and `<partition>:until` → the offset
  * at which the rebuild of the partition is complete, while one is in progress.
  */
-export function progressKey(consumerGroup: string): string {
-  return `${OWN_KEY_PREFIX}progress:${consumerGroup}`
+export function progressKey(consumerGroup: string, topic: string): string {
+  return `${OWN_KEY_PREFIX}progress:${consumerGroup}:${topic}`
 }
 
 /** Written every few seconds to check that Redis accepts writes (PING succeeds even when it does not). */

@@ -118,13 +118,13 @@ export const PROBLEMS = {
   corrupt_device: {
     status: 500,
     title: 'Corrupt device',
-    when: 'Another program has damaged what Redis holds of the device; the next record of the device repairs it.',
+    when: 'Another program has corrupted what Redis holds for the device; the next record of the device repairs it.',
   },
   cache_rebuilding: {
     status: 503,
     title: 'Cache rebuilding',
-    when: 'The device is missing, but a rebuild is in progress and may still bring it.',
-    detail: 'The device is not in the cache yet, but the rebuild in progress may still bring it.',
+    when: 'The device is missing, but a rebuild is in progress and may still restore it.',
+    detail: 'The device is not in the cache yet, but the rebuild in progress may still restore it.',
     retryAfterS: 5,
   },
   redis_unavailable: {

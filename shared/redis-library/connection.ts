@@ -1,3 +1,4 @@
+import { isRefusedDatabase } from '../errors.ts'
 import { Redis, type RedisOptions } from 'ioredis'
 import { RedisConnectionError, redisFailure, type RedisServiceError } from './errors.ts'
 import type { RedisSettings } from './settings.ts'
@@ -90,11 +91,6 @@ export class RedisConnection {
       throw new RedisConnectionError(message, { cause: firstError ?? thrown })
     }
   }
-}
-
-function isRefusedDatabase(error: Error): boolean {
-  if (!('command' in error) || typeof error.command !== 'object' || error.command === null) return false
-  return 'name' in error.command && error.command.name === 'select'
 }
 
 function connectionOptions(settings: RedisSettings) {

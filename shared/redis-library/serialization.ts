@@ -17,8 +17,8 @@ export function serialize(value: unknown, schema?: z.ZodType): string {
     return jsonOf(schema === undefined ? value : z.encode(schema, value), '$', [])
   } catch (error) {
     if (error instanceof RedisSerializationError) throw error
-    const why = error instanceof z.ZodError ? z.prettifyError(error) : String(error)
-    throw new RedisSerializationError(`Cannot serialize the value: ${why}`, { cause: error })
+    const reason = error instanceof z.ZodError ? z.prettifyError(error) : String(error)
+    throw new RedisSerializationError(`Cannot serialize the value: ${reason}`, { cause: error })
   }
 }
 
@@ -41,8 +41,8 @@ export function deserialize<Schema extends z.ZodType>(
   }
   const result = schema.safeParse(parsed)
   if (result.success) return result.data
-  const why = z.prettifyError(result.error)
-  throw new RedisDeserializationError(`${key} does not match the schema: ${why}`, { cause: result.error })
+  const reason = z.prettifyError(result.error)
+  throw new RedisDeserializationError(`${key} does not match the schema: ${reason}`, { cause: result.error })
 }
 
 /** @throws RedisSerializationError for a lone surrogate, which UTF-8 cannot represent. */
@@ -91,6 +91,6 @@ function jsonOfObject(value: object, path: string, ancestors: readonly object[])
   return `{${fields.join(',')}}`
 }
 
-function fail(path: string, why: string): never {
-  throw new RedisSerializationError(`Cannot serialize the value: ${path}: ${why}`)
+function fail(path: string, reason: string): never {
+  throw new RedisSerializationError(`Cannot serialize the value: ${path}: ${reason}`)
 }

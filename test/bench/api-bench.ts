@@ -10,6 +10,7 @@ import packageFile from '../../package.json' with { type: 'json' }
 import { eventually } from '../support/eventually.ts'
 import { reservePort } from '../support/servers/free-port.ts'
 import { startOwnRedis } from '../support/servers/servers.ts'
+import { repository } from '../support/repository.ts'
 
 /**
  * Measures how many lookups one api process answers, and in the same run its ceiling: the same server, with all its
@@ -28,7 +29,6 @@ const options = new Command('api-bench')
   .parse()
   .opts<{ seconds: string; runs: string; connections: string; json?: true }>()
 
-const REPOSITORY = join(import.meta.dirname, '../..')
 const NODE_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
 const TICKS_PER_SECOND = 100
 
@@ -49,7 +49,7 @@ const { port, release } = await reservePort()
 const metricsPort = await reservePort()
 const url = `http://127.0.0.1:${port}`
 const api = spawn(process.execPath, [...NODE_FLAGS, 'cache-service/main.ts', 'api'], {
-  cwd: REPOSITORY,
+  cwd: repository,
   env: {
     PORT: String(port),
     METRICS_PORT: String(metricsPort.port),
@@ -166,7 +166,7 @@ async function measure({ connections, path, script }: Kind): Promise<Run> {
 /** wrk cannot hold a rate; autocannon can, and its latencies do not include the delay that it adds itself. */
 async function p99At(rate: number, target: readonly string[]): Promise<number> {
   const args = ['--json', '-c', '32', '-R', String(rate), '-d', options.seconds, ...target]
-  const program = join(REPOSITORY, 'node_modules/autocannon/autocannon.js')
+  const program = join(repository, 'node_modules/autocannon/autocannon.js')
   const { stdout } = await run(process.execPath, [program, ...args])
   return numberOf(stdout, /"p99":([\d.]+)/)
 }

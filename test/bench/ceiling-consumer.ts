@@ -1,9 +1,12 @@
 import kafkajs from 'kafkajs'
-import { registerCodecs } from '../../cache-service/kafka/codecs.ts'
+import { decompressSnappy } from '../../cache-service/kafka/codecs.ts'
 
 /** The ceiling: KafkaJS reads the same topic with the worker's settings and does nothing with the records. */
 const [brokers = '', topic = '', groupId = '', expected = '0'] = process.argv.slice(2)
-registerCodecs(() => undefined)
+kafkajs.CompressionCodecs[kafkajs.CompressionTypes.Snappy] = () => ({
+  compress: () => Promise.reject(new Error('this program only reads')),
+  decompress: async (packed: Buffer) => decompressSnappy(packed),
+})
 const kafka = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING })
 const consumer = kafka.consumer({
   groupId,

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { Command } from 'commander'
 import { Redis } from 'ioredis'
 import { DeviceCacheClient } from '../../shared/client/client.ts'
 import { eventually } from '../support/eventually.ts'
 import { reservePort } from '../support/servers/free-port.ts'
 import { startOwnRedis } from '../support/servers/servers.ts'
+import { repository } from '../support/repository.ts'
 
 /**
  * Measures how many devices per second one process can get: with the client, which folds gets into lookups; with the
@@ -26,7 +26,7 @@ const ports = [await reservePort(), await reservePort()]
 const [port = 0, metricsPort = 0] = ports.map((reserved) => reserved.port)
 const baseUrl = `http://127.0.0.1:${port}`
 const api = spawn(process.execPath, ['cache-service/main.ts', 'api'], {
-  cwd: join(import.meta.dirname, '../..'),
+  cwd: repository,
   env: { PORT: `${port}`, METRICS_PORT: `${metricsPort}`, REDIS_URL: redisServer.url, LOG_LEVEL: 'WARN' },
   stdio: 'inherit',
 })

@@ -192,7 +192,7 @@ describe('the devices', () => {
     const page = await openPage()
     await search(page, 'bad:')
     await rowOf(page, 'bad:2').waitFor()
-    await page.getByText('bad:1: the key holds another type').waitFor()
+    await page.getByText('bad:1: The key does not hold a hash.').waitFor()
   })
 
   test('that are corrupt show their raw hash', async () => {
@@ -200,7 +200,7 @@ describe('the devices', () => {
     onTestFinished(async () => void (await platform.client.del('device:bad:3:metadata')))
     const page = await openPage('/#device=bad%3A3', { mayComplain: true })
     const dialog = page.getByRole('dialog')
-    await dialog.getByText('persist is not JSON').waitFor()
+    await dialog.getByText('The field persist is not valid JSON.').waitFor()
     await dialog.getByText('"persist": "{"').waitFor()
   })
 

@@ -4,8 +4,8 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openServerFolder } from '../support/servers/server-process.ts'
+import { repository } from '../support/repository.ts'
 
-const repository = join(import.meta.dirname, '..', '..')
 const STOP_WITHIN_MS = 25_000
 
 export type ProgramOptions = {

@@ -64,7 +64,7 @@ async function scrapeWithin(ms: number, url: string, stop: AbortSignal): Promise
 function progressLine(metrics: WorkerMetrics, rate: number, elapsedMs: number): string {
   return [
     `${Math.round(elapsedMs / 1000)} s`.padStart(5),
-    `${count(metrics.consumed)} messages`.padStart(15),
+    `${count(metrics.consumed)} records`.padStart(15),
     `${count(rate)}/s`.padStart(7),
     `lag ${metrics.lag === undefined ? '–' : count(metrics.lag)}`.padEnd(8),
     `${metrics.devices === undefined ? '–' : count(metrics.devices)} devices`,

@@ -82,7 +82,7 @@ const MEANINGS: readonly { result: string; label: string; meaning: string; alway
 
 /** Returns true if all numbers add up. */
 export function printSummary(produced: Produced, worker: WorkerMetrics, devicesInRedis: number): boolean {
-  printHeading('What became of the records')
+  printHeading('What happened to the records')
   printRow('produced', produced.produced, 'by the simulated normalizer')
   for (const { result, label, meaning, always } of MEANINGS) {
     const amount = worker.messages[result] ?? 0

@@ -5,6 +5,7 @@ import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
+import { progressKey } from '../../shared/contract/keys.ts'
 
 const FLEET = { devices: 300, awkwardPercent: 8, tombstonePercent: 2 }
 const SMALL_STEPS = { CHUNK_MAX_RECORDS: '100', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '40000' }
@@ -83,13 +84,13 @@ describe.concurrent('a worker rereads data that Redis lost', () => {
 
   test('and becomes ready even if the end of an earlier rebuild was not recorded', async (context) => {
     const scenario = await openWorkerScenario(context, { partitions: 1 })
-    const { oracle, redis, group } = scenario
+    const { oracle, redis, group, topic } = scenario
     await scenario.sendFleet(1_000, { ...FLEET, seed: 8 })
     const first = await scenario.startWorker()
     await oracle.caughtUp()
     expect(await first.stop()).toBe(0)
     // As if it had been killed between the last chunk and the end of the rebuild.
-    await redis.hset(`cache_service:progress:${group}`, '0:until', '1000')
+    await redis.hset(progressKey(group, topic), '0:until', '1000')
     const second = await scenario.startWorker()
     await second.ready()
     expect(await second.consumed()).toBe(0)
@@ -116,7 +117,7 @@ describe.concurrent('a worker rereads data that Redis lost', () => {
 
   test('when the progress is deleted, which is how a rebuild is requested', async (context) => {
     const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
-    const { oracle, redis, group } = scenario
+    const { oracle, redis, group, topic } = scenario
     await scenario.sendFleet(9_000, { ...FLEET, seed: 6 })
     const worker = await scenario.startWorker()
     await oracle.assertCaughtUp({ consumed: scenario.consumed })
@@ -129,7 +130,7 @@ describe.concurrent('a worker rereads data that Redis lost', () => {
       'last_updated',
       '2001-01-01T00:00:00.000000+00:00',
     )
-    await redis.del(`cache_service:progress:${group}`)
+    await redis.del(progressKey(group, topic))
     await reportsRebuild(worker)
     await worker.ready()
     await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) / 2 })

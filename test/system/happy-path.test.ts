@@ -154,7 +154,7 @@ test.concurrent(
       ['applied', one(now - 9, now - 9, { datatype_name: 'again' })],
       ['tombstone', tombstone('one', now)],
       ['tombstone', tombstone('one', now)],
-      ['applied', one(now, now, { datatype_name: 'for good' })],
+      ['applied', one(now, now, { datatype_name: 'at last' })],
     ]
     const counts: Record<string, number> = {}
     for (const [result, record] of steps) {

@@ -3,18 +3,19 @@ import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
+import { progressKey } from '../../shared/contract/keys.ts'
 
 const SMALL_STEPS = { CHUNK_MAX_RECORDS: '100', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '40000' }
 const BACKLOG = { seed: 1, devices: 300, awkwardPercent: 8, tombstonePercent: 2 }
 
 /** The number of records that a stopped worker consumed, from its log, which has a line for each chunk. */
 function consumedByLog(worker: WorkerProcess): number {
-  const chunks = worker.logLines().filter(({ msg }) => msg === 'batch applied')
+  const chunks = worker.logLines().filter(({ msg }) => msg === 'chunk applied')
   return chunks.reduce((sum, { records }) => sum + Number(records), 0)
 }
 
-async function progressInRedis({ redis, group }: WorkerScenario): Promise<Map<number, number>> {
-  const progress = await redis.hgetall(`cache_service:progress:${group}`)
+async function progressInRedis({ redis, group, topic }: WorkerScenario): Promise<Map<number, number>> {
+  const progress = await redis.hgetall(progressKey(group, topic))
   return new Map(
     Object.entries(progress)
       .filter(([field]) => /^\d+$/.test(field))

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
+import { progressKey } from '../../shared/contract/keys.ts'
 
 const FLEET = { devices: 200, awkwardPercent: 5 }
 
@@ -99,7 +100,7 @@ describe.concurrent('when Kafka has deleted records', () => {
     await deleteRecords(scenario, 1)
     await scenario.redis.flushall()
     await patiently(async () =>
-      expect(await scenario.redis.hlen(`cache_service:progress:${scenario.group}`)).toBe(3),
+      expect(await scenario.redis.hlen(progressKey(scenario.group, scenario.topic))).toBe(3),
     )
     await worker.ready()
     expect(await worker.stop()).toBe(0)

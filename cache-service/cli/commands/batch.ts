@@ -18,14 +18,14 @@ import type { Column, Tone } from '../terminal/table.ts'
 type BatchOptions = { readonly file: string; readonly input?: IdFormat }
 
 /** `unknown`: missing, but the cache is still being filled. */
-type Status = 'found' | 'missing' | 'unknown' | 'damaged' | 'invalid'
+type Status = 'found' | 'missing' | 'unknown' | 'corrupt' | 'invalid'
 type Row = { readonly device_id: string; readonly status: Status } & Partial<Device>
 
 const TONES: Readonly<Record<Status, Tone>> = {
   found: 'good',
   missing: 'warn',
   unknown: 'warn',
-  damaged: 'bad',
+  corrupt: 'bad',
   invalid: 'bad',
 }
 
@@ -55,7 +55,7 @@ export function registerBatchCommand({ program, perform }: Cli): void {
     .addHelpText(
       'after',
       `
-Status: found, missing, unknown (missing while the cache is being filled), damaged (the stored hash is invalid),
+Status: found, missing, unknown (missing while the cache is being filled), corrupt (the stored hash is invalid),
 invalid (not a valid device id).
 ${examples(
   ['cache-cli batch --file ids.txt', 'print a table'],
@@ -92,14 +92,14 @@ async function batch(session: Session, { file, input }: BatchOptions): Promise<E
   return counts.found === counts.total ? EXIT.ok : EXIT.notFound
 }
 
-function rowOf(id: string, { damaged, found, isComplete }: Lookup): Row {
+function rowOf(id: string, { corrupt, found, isComplete }: Lookup): Row {
   const device = found.get(id)
   if (device !== undefined) {
     const { device_id, ...fields } = device
     return { device_id, status: 'found', ...fields }
   }
   if (!isDeviceId(id)) return { device_id: id, status: 'invalid' }
-  if (damaged.has(id)) return { device_id: id, status: 'damaged' }
+  if (corrupt.has(id)) return { device_id: id, status: 'corrupt' }
   return { device_id: id, status: isComplete ? 'missing' : 'unknown' }
 }
 

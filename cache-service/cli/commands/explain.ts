@@ -39,7 +39,7 @@ export function registerExplainCommand({ program, perform }: Cli): void {
       'Kafka timestamp of the record in the file: ISO 8601, or ms since 1970',
       parseMs,
     )
-    .option('--tombstone', 'explain a record without a value, which deletes the device --key')
+    .option('--tombstone', 'explain a tombstone (null value) for the device given by --key')
     .option('--no-redis', 'do not compare with Redis')
     .addHelpText(
       'after',
@@ -66,10 +66,10 @@ async function explain(session: Session, file: string | undefined, options: Expl
     const nowMs = session.context.now()
     const explanation = explainRecord(record, nowMs, settings)
     const deviceId = changedDevice(explanation)
-    if (redis === undefined) return { place, explanation, present: undefined, change: undefined }
-    const present =
+    if (redis === undefined) return { place, explanation, stored: undefined, change: undefined }
+    const stored =
       deviceId === undefined ? ({ kind: 'absent' } as const) : await readStoredHash(redis, deviceId, nowMs)
-    return { place, explanation, present, change: explainChange(explanation, present) }
+    return { place, explanation, stored, change: explainChange(explanation, stored) }
   })
   const { output } = session
   const all = await Promise.all(explained)
@@ -132,7 +132,7 @@ async function readFromTopic(session: Session, partition: number, offset: number
   const topic = session.config.kafka.validatedDataTopic
   const finder = (await openTopics(session)).finder(topic, 'record')
   const [found] = await finder.find([{ partition, offset }], session.stop)
-  if (found?.kind !== 'found') throw new CliError(EXIT.notFound, found?.why ?? 'the record was not found')
+  if (found?.kind !== 'found') throw new CliError(EXIT.notFound, found?.reason ?? 'the record was not found')
   return { place: `${partition}:${offset}`, record: found.record }
 }
 

@@ -6,7 +6,7 @@ import {
   type Explanation,
   type FieldDifference,
   type Outcome,
-  type PresentHash,
+  type StoredHash,
 } from '../../core/records/explain.ts'
 import { printable, type Colors } from '../terminal/table.ts'
 
@@ -19,11 +19,11 @@ export type ExplainedRecord = {
   readonly place: string
   readonly explanation: Explanation
   /** undefined: not compared with Redis. */
-  readonly present: PresentHash | undefined
+  readonly stored: StoredHash | undefined
   readonly change: ChangeExplanation | undefined
 }
 
-export function explanationRow({ change, explanation, place, present }: ExplainedRecord) {
+export function explanationRow({ change, explanation, place, stored }: ExplainedRecord) {
   const { verdict } = explanation
   return {
     record: place,
@@ -39,15 +39,15 @@ export function explanationRow({ change, explanation, place, present }: Explaine
     deletes_up_to: verdict.kind === 'tombstone' ? verdict.delete.deletesUpTo : null,
     expires_at: timeOf(explanation.expiresAtMs),
     planned: verdict.kind === 'update' ? Object.fromEntries(plannedHash(verdict.write)) : null,
-    present: present?.kind === 'hash' ? Object.fromEntries(present.fields) : null,
-    present_expires_at: present?.kind === 'hash' ? timeOf(present.expiresAtMs) : null,
+    present: stored?.kind === 'hash' ? Object.fromEntries(stored.fields) : null,
+    present_expires_at: stored?.kind === 'hash' ? timeOf(stored.expiresAtMs) : null,
     outcome: change?.outcome ?? null,
   }
 }
 
 /** Readable text: first what happens to the record, then why. */
 export function renderExplanation(explained: ExplainedRecord, colors: Colors): string {
-  const { change, explanation, place, present } = explained
+  const { change, explanation, place, stored } = explained
   const { verdict } = explanation
   const device = changedDevice(explanation) ?? explanation.namedDevice
   const lines = [
@@ -60,8 +60,8 @@ export function renderExplanation(explained: ExplainedRecord, colors: Colors): s
   }
   if (verdict.kind === 'update') lines.push(`  expires      ${timeOf(explanation.expiresAtMs) ?? 'never'}`)
   if (change !== undefined) {
-    lines.push(`  outcome      ${outcomeText(change.outcome, present, colors)}`)
-    if (change.isPresentDoubted) {
+    lines.push(`  outcome      ${outcomeText(change.outcome, stored, colors)}`)
+    if (change.isStoredTimeUntrusted) {
       lines.push(
         '               the stored last_updated has an unknown format or is in the future, so it counts as older',
       )
@@ -85,7 +85,7 @@ function verdictText({ expiresAtMs, verdict }: Explanation, colors: Colors): str
     case 'skipped':
       return colors.yellow('skipped: it has no metadata, so there is nothing to store')
     case 'expired':
-      return colors.yellow(`expired: its hash would have expired at ${timeOf(expiresAtMs) ?? 'once'}`)
+      return colors.yellow(`expired: its hash would have expired at ${timeOf(expiresAtMs)}`)
     case 'rejected':
       return colors.red(
         `invalid, so it becomes a dead letter: ${verdict.reason}: ${printable(verdict.detail)}`,
@@ -114,24 +114,20 @@ const OUTCOMES: Readonly<Record<Outcome, string>> = {
   dead_lettered: 'it would become a dead letter and change nothing',
 }
 
-function outcomeText(outcome: Outcome, present: PresentHash | undefined, colors: Colors): string {
+function outcomeText(outcome: Outcome, stored: StoredHash | undefined, colors: Colors): string {
   const text = `${outcome}: ${OUTCOMES[outcome]}`
   const shown = outcome === 'changed' || outcome === 'deleted' ? colors.green(text) : text
-  if (present?.kind === 'other_type') return `${colors.red(text)}, because its key holds a ${present.type}`
-  return outcome === 'changed' && present?.kind === 'absent' ? `${shown}, as a new device` : shown
+  if (stored?.kind === 'other_type') return `${colors.red(text)}, because its key holds a ${stored.type}`
+  return outcome === 'changed' && stored?.kind === 'absent' ? `${shown}, as a new device` : shown
 }
 
-function fieldText(
-  { field, planned, present }: FieldDifference,
-  isCompared: boolean,
-  colors: Colors,
-): string {
+function fieldText({ field, planned, stored }: FieldDifference, isCompared: boolean, colors: Colors): string {
   const name = printable(field)
   const quoted = (value: string | undefined) => (value === undefined ? 'nothing' : shortened(value))
-  if (!isCompared || planned === present) return colors.dim(`  ${name} = ${quoted(planned)}`)
-  if (present === undefined) return colors.green(`+ ${name} = ${quoted(planned)}`)
-  if (planned === undefined) return colors.red(`- ${name} = ${quoted(present)}`)
-  return colors.yellow(`~ ${name} = ${quoted(planned)}, was ${quoted(present)}`)
+  if (!isCompared || planned === stored) return colors.dim(`  ${name} = ${quoted(planned)}`)
+  if (stored === undefined) return colors.green(`+ ${name} = ${quoted(planned)}`)
+  if (planned === undefined) return colors.red(`- ${name} = ${quoted(stored)}`)
+  return colors.yellow(`~ ${name} = ${quoted(planned)}, was ${quoted(stored)}`)
 }
 
 function shortened(value: string): string {
@@ -140,7 +136,7 @@ function shortened(value: string): string {
 }
 
 function hashAsFields(hash: ReadonlyMap<string, string>): FieldDifference[] {
-  return [...hash].map(([field, planned]) => ({ field, present: undefined, planned }))
+  return [...hash].map(([field, planned]) => ({ field, stored: undefined, planned }))
 }
 
 function timeOf(ms: number): string | null {

@@ -9,7 +9,7 @@ import type { Session } from '../session.ts'
 export function registerGetCommand({ program, perform }: Cli): void {
   program
     .command('get')
-    .description('print devices by id; if any is missing, names it on stderr and exits with 3')
+    .description('print devices by id; reports missing ones on stderr and exits with 3')
     .argument('<id...>', 'device ids; put -- before an id that starts with -')
     .addHelpText(
       'after',
@@ -28,16 +28,16 @@ async function get(session: Session, ids: readonly string[]): Promise<ExitCode> 
   const devices: Device[] = []
   const absent: string[] = []
   for (let from = 0; from < wanted.length; from += MAX_LOOKUP_IDS) {
-    const chunk = wanted.slice(from, from + MAX_LOOKUP_IDS)
-    const { damaged, found, isComplete } = await source.lookup(chunk)
-    for (const id of chunk) {
+    const page = wanted.slice(from, from + MAX_LOOKUP_IDS)
+    const { corrupt, found, isComplete } = await source.lookup(page)
+    for (const id of page) {
       const device = found.get(id)
       if (device !== undefined) {
         devices.push(device)
         continue
       }
-      const reason = damaged.get(id)
-      if (reason !== undefined) absent.push(`${JSON.stringify(id)} is damaged: ${reason}`)
+      const reason = corrupt.get(id)
+      if (reason !== undefined) absent.push(`${JSON.stringify(id)} is corrupt: ${reason}`)
       else if (isComplete) absent.push(`${JSON.stringify(id)} is not in the cache`)
       else absent.push(`${JSON.stringify(id)} is not in the cache yet: the cache is being filled`)
     }

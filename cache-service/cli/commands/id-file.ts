@@ -1,3 +1,4 @@
+import { parseJson } from '../../../shared/json.ts'
 import { parse as parseCsv } from 'csv-parse'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
@@ -53,7 +54,7 @@ function formatOfStart(start: string): IdFormat {
 
 async function* lineIds(input: Readable): AsyncGenerator<string> {
   for await (const line of createInterface({ input, crlfDelay: Infinity })) {
-    const id = line.replace(/^\uFEFF/, '').trim()
+    const id = withoutMark(line).trim()
     if (id !== '') yield id
   }
 }
@@ -78,11 +79,11 @@ async function* csvIds(input: Readable): AsyncGenerator<string> {
 }
 
 function jsonIdsOf(text: string): readonly string[] {
-  const whole = jsonIds.safeParse(parseJson(text))
+  const whole = jsonIds.safeParse(parseJson(withoutMark(text)))
   if (whole.success) return whole.data
   const lines = text.split('\n').filter((line) => line.trim() !== '')
   return lines.map((line, i) => {
-    const id = jsonId.safeParse(parseJson(line))
+    const id = jsonId.safeParse(parseJson(withoutMark(line)))
     if (id.success) return id.data
     const where = lines.length === 1 ? '' : ` (line ${i + 1})`
     throw usageError(
@@ -91,12 +92,9 @@ function jsonIdsOf(text: string): readonly string[] {
   })
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text.replace(/^\uFEFF/, ''))
-  } catch {
-    return undefined
-  }
+/** Without a byte order mark. */
+function withoutMark(text: string): string {
+  return text.replace(/^\uFEFF/, '')
 }
 
 async function* chain(first: Buffer, others: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {

@@ -49,7 +49,7 @@ async function info(session: Session): Promise<void> {
     case 'table':
       await record(forDisplay(facts))
       if (workers.length === 0)
-        return session.info('No worker reports: either none uses this Redis, or none can reach it.')
+        return session.info('No worker is reporting: either none uses this Redis, or none can reach it.')
       await session.output.text('\n')
       return await rows(WORKER_COLUMNS, workers)
   }

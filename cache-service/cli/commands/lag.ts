@@ -113,9 +113,9 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
   session.releases.push('offsets', () => offsets.disconnect())
   const readReports = await openReports(session)
   return async () => {
-    const ranges = await offsets.read()
+    const positions = await offsets.read()
     const reports = await readReports()
-    const rows = [...ranges].map(([partition, { committed, earliest, end }]) => {
+    const rows = [...positions].map(([partition, { committed, earliest, end }]) => {
       const reported = reportOf(partition, reports)
       const records = Math.max(0, end - Math.max(committed ?? earliest, earliest))
       return {

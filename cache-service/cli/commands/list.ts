@@ -78,13 +78,13 @@ async function* wantedDevices(
 ): AsyncGenerator<Device> {
   const seen = new Set<string>()
   const size = Math.min(MAX_PAGE_SIZE, limit + 1)
-  for await (const { damaged, devices } of source.pages(prefix, size)) {
+  for await (const { corrupt, devices } of source.pages(prefix, size)) {
     session.stop.throwIfAborted()
     for (const device of devices) {
       if (seen.has(device.device_id) || !isWanted(device)) continue
       seen.add(device.device_id)
       yield device
     }
-    for (const [id, reason] of damaged) session.warn(`${JSON.stringify(id)} is damaged: ${reason}`)
+    for (const [id, reason] of corrupt) session.warn(`${JSON.stringify(id)} is corrupt: ${reason}`)
   }
 }

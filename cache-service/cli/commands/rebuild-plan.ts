@@ -49,7 +49,7 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
     },
     { stop },
   )
-  const store = createProgressStore(redis, progressKey(group))
+  const store = createProgressStore(redis, progressKey(group, topic))
   const stored = await store.load(bounds.map(({ partition }) => partition))
   const oldestMs = firstTimesMs.size === 0 ? undefined : Math.min(...firstTimesMs.values())
   const oldestRecord = oldestMs === undefined ? undefined : eventTimeFromMs(Math.max(0, oldestMs)).text

@@ -46,7 +46,7 @@ async function rebuild(session: Session, options: RebuildOptions): Promise<ExitC
     `Make the workers of group ${plan.group} read ${records} records again?`,
     options.yes === true,
   )
-  const hadProgress = await forgetProgress(redis, progressKey(plan.group))
+  const hadProgress = await forgetProgress(redis, progressKey(plan.group, plan.topic))
   if (!hadProgress) session.info('no progress was stored: the workers start at the first record anyway')
   const result = await waitIfWanted(session, plan, options)
   if (!isText) await session.output.record({ ...planRecord(plan), ...result })
@@ -62,7 +62,7 @@ async function waitIfWanted(
 ): Promise<RebuildResult> {
   const unknown = { complete: false, devices_after: null }
   if (plan.workers === 0) {
-    session.warn('no worker reports to this Redis: the rebuild starts when a worker does')
+    session.warn('no worker is reporting to this Redis: the rebuild starts when a worker does')
     return unknown
   }
   if (!wait) {
@@ -106,7 +106,7 @@ async function waitUntilComplete(
         workersPolledMs = context.now()
         const hasNone = (await reports.read()).length === 0
         if (hasNone && !isWithoutWorker)
-          session.warn('no worker reports any longer: waiting for one to start')
+          session.warn('no worker is reporting any more: waiting for one to start')
         isWithoutWorker = hasNone
       }
       await sleep(POLL_INTERVAL_MS, stop)
@@ -126,8 +126,8 @@ async function printPlan(session: Session, plan: RebuildPlan): Promise<void> {
 }
 
 function workersText(workers: number): string {
-  if (workers === 0) return 'no worker reports to this Redis'
-  return workers === 1 ? 'one worker reports' : `${workers} workers report`
+  if (workers === 0) return 'no worker is reporting to this Redis'
+  return workers === 1 ? 'one worker is reporting' : `${workers} workers are reporting`
 }
 
 function reachText({ devices, devicesOutOfReach, oldestRecord }: RebuildPlan): string {

@@ -1,3 +1,4 @@
+import { parseJson } from '../../../shared/json.ts'
 import { createHash } from 'node:crypto'
 import { parseTokens, type TokenScope } from '../../http/tokens.ts'
 
@@ -53,12 +54,4 @@ function addTo(text: string, lines: readonly string[], entry: TokenEntry): strin
   }
   if (lines.some((line) => parseJson(line) === undefined)) return undefined
   return `${text === '' || text.endsWith('\n') ? text : `${text}\n`}${JSON.stringify(entry)}\n`
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

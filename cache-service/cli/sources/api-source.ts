@@ -62,17 +62,17 @@ export function openApiSource(session: Session, url: string): DeviceSource {
       for (;;) {
         const { done, value } = await explainErrors(pages.next())
         if (done === true) return
-        const damaged = [...value.errors].map(([id, problem]) => [id, reasonOf(problem)] as const)
-        yield { devices: value.devices, damaged: new Map(damaged) }
+        const corrupt = [...value.errors].map(([id, problem]) => [id, reasonOf(problem)] as const)
+        yield { devices: value.devices, corrupt: new Map(corrupt) }
       }
     },
 
     async lookup(ids) {
       const { complete, errors, found } = await explainErrors(client.lookup(ids, { signal: stop }))
-      const damaged = [...errors].flatMap(([id, error]) =>
+      const corrupt = [...errors].flatMap(([id, error]) =>
         error instanceof CorruptDeviceError ? [[id, reasonOf(error.problem) ?? error.message] as const] : [],
       )
-      return { found, damaged: new Map(damaged), isComplete: complete }
+      return { found, corrupt: new Map(corrupt), isComplete: complete }
     },
 
     async countDevices() {

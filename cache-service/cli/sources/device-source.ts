@@ -5,13 +5,13 @@ import type { WorkerReport } from '../../core/workers/worker-report.ts'
 
 export type SourcePage = {
   readonly devices: readonly Device[]
-  /** Ids of devices whose hash is damaged, with the reason. */
-  readonly damaged: ReadonlyMap<string, string>
+  /** Ids of devices whose hash is corrupt, with the reason. */
+  readonly corrupt: ReadonlyMap<string, string>
 }
 
 export type Lookup = {
   readonly found: ReadonlyMap<string, Device>
-  readonly damaged: ReadonlyMap<string, string>
+  readonly corrupt: ReadonlyMap<string, string>
   /** False: the cache is still being filled, so missing devices may appear later. */
   readonly isComplete: boolean
 }

@@ -1,3 +1,4 @@
+import { ANNOUNCE_INTERVAL_MS, LISTENING_TTL_MS } from '../../core/events/listening.ts'
 import type { Device } from '../../../shared/contract/api-schemas.ts'
 import { isDeviceId } from '../../../shared/contract/device-id.ts'
 import { redisError } from '../../../shared/errors.ts'
@@ -11,7 +12,7 @@ import { runServices } from '../../lifecycle/service.ts'
 import { sleep } from '../../lifecycle/sleep.ts'
 import { createDeviceIndex } from '../../redis/devices/device-index.ts'
 import { createDeviceReader } from '../../redis/devices/device-reader.ts'
-import { EventFollower } from '../../redis/events/event-follower.ts'
+import { EventFollower, followerBlockMs } from '../../redis/events/event-follower.ts'
 import { announceListening } from '../../redis/events/event-streams.ts'
 import { createServerStatsReader } from '../../redis/server-stats.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
@@ -21,9 +22,6 @@ import { createOutage } from './outage.ts'
 import type { Session } from '../session.ts'
 import { watchEventOf } from './watch-event.ts'
 
-const LISTENING_TTL_MS = 15_000
-const ANNOUNCE_INTERVAL_MS = 5_000
-const MAX_BLOCK_MS = 5_000
 const POSITION_POLL_MS = 20
 
 /** Reads the cache from Redis itself. */
@@ -37,12 +35,12 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
       for (let position: PagePosition | undefined = FIRST_PAGE; position !== undefined;) {
         const page = await reader.page(position, size, idPrefix)
         const devices: Device[] = []
-        const damaged = new Map<string, string>()
+        const corrupt = new Map<string, string>()
         for (const { deviceId, reading } of page.devices) {
           if (reading.kind === 'found') devices.push(deviceOf(reading.json))
-          if (reading.kind === 'corrupt') damaged.set(deviceId, reading.reason)
+          if (reading.kind === 'corrupt') corrupt.set(deviceId, reading.reason)
         }
-        yield { devices, damaged }
+        yield { devices, corrupt }
         position = page.next
       }
     },
@@ -51,14 +49,14 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
       const valid = [...new Set(ids)].filter(isDeviceId)
       const readings = await reader.readMany(valid)
       const found = new Map<string, Device>()
-      const damaged = new Map<string, string>()
+      const corrupt = new Map<string, string>()
       for (const [i, id] of valid.entries()) {
         const reading = readings[i]
         if (reading?.kind === 'found') found.set(id, deviceOf(reading.json))
-        if (reading?.kind === 'corrupt') damaged.set(id, reading.reason)
+        if (reading?.kind === 'corrupt') corrupt.set(id, reading.reason)
       }
-      const isMissingSome = found.size + damaged.size < valid.length
-      return { found, damaged, isComplete: !isMissingSome || !(await reports.isRebuilding()) }
+      const isMissingSome = found.size + corrupt.size < valid.length
+      return { found, corrupt, isComplete: !isMissingSome || !(await reports.isRebuilding()) }
     },
 
     countDevices: () => createDeviceIndex(redis).count(),
@@ -87,7 +85,7 @@ async function* watchStreams(
   blockingRedis.on('ready', () => outage.ended())
   const follower = new EventFollower({
     redis: blockingRedis,
-    blockMs: Math.min(MAX_BLOCK_MS, session.config.redis.timeoutMs / 2),
+    blockMs: followerBlockMs(session.config.redis.timeoutMs),
     failed: (error) => outage.failed(error),
     monitor,
     random,

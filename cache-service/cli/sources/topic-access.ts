@@ -14,16 +14,14 @@ export type TopicAccess = {
 
 /** Loads KafkaJS only when it is needed, so that `--help` stays fast. Rejects with a ServiceError if Kafka can't be reached. */
 export async function openTopics(session: Session): Promise<TopicAccess> {
-  const { config, context, log, releases } = session
+  const { config, context, releases } = session
   const kafka = await session.kafka()
-  const [{ registerCodecs }, { createRecordFinder }, { createTopicBounds }, { TopicReader: Reader }] =
-    await Promise.all([
-      import('../../kafka/codecs.ts'),
-      import('../../kafka/record-finder.ts'),
-      import('../../kafka/topic-bounds.ts'),
-      import('../../kafka/topic-reader.ts'),
-    ])
-  registerCodecs((codec, error) => log.error({ codec, err: error }, 'a batch cannot be decompressed'))
+  const [{ createRecordFinder }, { createTopicBounds }, { TopicReader: Reader }] = await Promise.all([
+    import('../../kafka/record-finder.ts'),
+    import('../../kafka/topic-bounds.ts'),
+    import('../../kafka/topic-reader.ts'),
+  ])
+  const warn = (text: string) => session.warn(text)
   const bounds = createTopicBounds(kafka)
   releases.push('topic bounds', () => bounds.disconnect())
   // The prefix is the group of the workers, so that one prefixed ACL covers both.
@@ -32,12 +30,12 @@ export async function openTopics(session: Session): Promise<TopicAccess> {
     kafka,
     bounds,
     reader(topic, purpose) {
-      const reader = new Reader(kafka, topic, groupFor(purpose), context.now)
+      const reader = new Reader(kafka, topic, groupFor(purpose), context.now, warn)
       releases.push(`reader of ${topic}`, () => reader.close())
       return reader
     },
     finder(topic, purpose) {
-      const finder = createRecordFinder(kafka, topic, bounds, groupFor(purpose), context.now)
+      const finder = createRecordFinder(kafka, topic, bounds, groupFor(purpose), context.now, warn)
       releases.push(`finder of records of ${topic}`, () => finder.close())
       return finder
     },

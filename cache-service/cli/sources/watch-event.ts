@@ -1,3 +1,4 @@
+import { parseJson } from '../../../shared/json.ts'
 import type { WatchEvent } from '../../../shared/client/types.ts'
 import { updateEventSchema } from '../../../shared/contract/api-schemas.ts'
 import type { ClientEvent } from '../../core/events/client-event.ts'
@@ -11,12 +12,4 @@ export function watchEventOf(event: ClientEvent, position: EventPosition): Watch
   if (!parsed.success) return undefined
   const { too_large, type, updated, valid, values } = parsed.data
   return { kind: 'update', type, updated, valid, values, isTooLarge: too_large === true, id }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

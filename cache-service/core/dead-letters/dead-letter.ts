@@ -1,5 +1,7 @@
+import { isObject } from '../../../shared/json.ts'
 import { v5 as uuidV5 } from 'uuid'
 import type { ErrorMessage } from '../../../shared/contract/messages.ts'
+import { parseJsonKeepingDigits } from '../../../shared/exact-json.ts'
 import { decodeJson, nestsWithin } from '../decode-json.ts'
 import { eventTimeFromMs } from '../event-time.ts'
 import { MAX_NESTING } from '../records/parse-record.ts'
@@ -18,7 +20,8 @@ export type Origin = { readonly topic: string; readonly partition: number }
 /** The namespace of the ids generated for records without one; chosen once at random. */
 const REQUEST_ID_NAMESPACE = '5f0f0c5e-3f0b-4d59-9a3e-0a6f8a1c2b7d'
 const MAX_ORIGINAL_VALUE_BYTES = 256 * 1024
-const MAX_KEY_BYTES = 1024
+/** Longer keys of records are cut. */
+export const MAX_KEY_BYTES = 1024
 const MAX_ERROR_CHARACTERS = 4096
 const SERVICE = 'cache_service'
 
@@ -81,16 +84,14 @@ function coordinatesId({ topic, partition }: Origin, offset: string): string {
 }
 
 function originalMessage(record: SourceRecord, rejection: Rejection): Record<string, unknown> | undefined {
-  if (record.value === null || rejection.reason === 'value_too_large') return undefined
+  if (record.value === null || ['value_too_large', 'undecodable'].includes(rejection.reason)) return undefined
   const decoded = decodeJson(record.value)
-  return decoded.kind === 'json' && isObject(decoded.json) ? decoded.json : undefined
+  if (decoded.kind !== 'json' || !isObject(decoded.json)) return undefined
+  const exact = parseJsonKeepingDigits(decoded.text)
+  return isObject(exact) ? exact : undefined
 }
 
 function requestIdOf(message: Record<string, unknown> | undefined): string | undefined {
   const id = message?.['request_id']
   return typeof id === 'string' && id !== '' ? id.toWellFormed() : undefined
-}
-
-function isObject(json: unknown): json is Record<string, unknown> {
-  return typeof json === 'object' && json !== null && !Array.isArray(json)
 }

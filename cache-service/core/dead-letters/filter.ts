@@ -1,3 +1,4 @@
+import type { Coordinates } from '../records/coordinates.ts'
 import type { StoredDeadLetter } from './stored-dead-letter.ts'
 
 /** `to` is inclusive. */
@@ -28,9 +29,7 @@ export function matchesFilter(deadLetter: StoredDeadLetter, filter: DeadLetterFi
   )
 }
 
-type Place = { readonly partition: number; readonly offset: number }
-
-function isWithin({ partition, offset }: Place, span: OffsetSpan): boolean {
+function isWithin({ partition, offset }: Coordinates, span: OffsetSpan): boolean {
   return partition === span.partition && offset >= span.from && offset <= span.to
 }
 

@@ -1,3 +1,4 @@
+import { MAX_KEY_BYTES } from './dead-letter.ts'
 import { z } from 'zod'
 import { errorMessageSchema } from '../../../shared/contract/messages.ts'
 import { decodeJson } from '../decode-json.ts'
@@ -43,7 +44,6 @@ export type ParsedDeadLetter =
   /** Written by another service, or unreadable. */
   | { readonly kind: 'foreign' }
 
-const MAX_KEY_BYTES = 1024
 const offsetText = z.string().regex(/^\d{1,16}$/)
 const headersSchema = z.object({
   source_topic: z.string().min(1),
@@ -89,17 +89,17 @@ export function parseDeadLetter(record: SourceRecord, partition: number): Parsed
 }
 
 /** A header may occur more than once; the last one counts. */
-export function headerBytes({ headers }: SourceRecord, name: string): Buffer | undefined {
+function headerBytes({ headers }: SourceRecord, name: string): Buffer | undefined {
   const given = headers?.[name]
   const last = Array.isArray(given) ? given.at(-1) : given
-  return typeof last === 'string' ? Buffer.from(last) : last
+  return typeof last === 'string' ? Buffer.from(last) : (last ?? undefined)
 }
 
 /**
  * How many times a record has been replayed to its topic, according to its header. A header that is not a number
  * counts as infinity, so that the record is not replayed again.
  */
-export function replayCountOf(text: string | undefined): number {
+function replayCountOf(text: string | undefined): number {
   if (text === undefined) return 0
   return /^\d{1,9}$/.test(text) ? Number(text) : Infinity
 }
@@ -109,6 +109,8 @@ function headerText(record: SourceRecord, name: string): string | undefined {
 }
 
 function originalOf(record: SourceRecord): OriginalValue {
+  // Its bytes, if any, are those of a whole batch.
+  if (headerText(record, 'reason') === 'undecodable') return { kind: 'cut', bytes: undefined }
   const bytes = headerBytes(record, 'original_value')
   if (headerBytes(record, 'original_value_truncated') !== undefined) return { kind: 'cut', bytes }
   return bytes === undefined ? { kind: 'tombstone' } : { kind: 'bytes', bytes }

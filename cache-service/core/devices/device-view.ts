@@ -1,3 +1,4 @@
+import { parseJson } from '../../../shared/json.ts'
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 
 /** What Redis holds for a device, as the JSON text that the API returns. */
@@ -54,7 +55,8 @@ export function renderDevice(
     else extra.push(`${JSON.stringify(name)}:${JSON.stringify(value)}`)
   }
   const persist = named.get('persist') ?? 'true'
-  if (!parsesAsJson(persist)) return { kind: 'corrupt', reason: 'persist is not JSON' }
+  if (parseJson(persist) === undefined)
+    return { kind: 'corrupt', reason: 'The field persist is not valid JSON.' }
   const text = (name: (typeof NAMED)[number]) => JSON.stringify(named.get(name) ?? null)
   const unit = named.get('datatype_unit')
   const members = [
@@ -76,14 +78,5 @@ export function hashTextOf(json: string): string {
 }
 
 function isJsonList(text: string): boolean {
-  return /^[ \t\r\n]*\[/.test(text) && parsesAsJson(text)
-}
-
-function parsesAsJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
+  return /^[ \t\r\n]*\[/.test(text) && parseJson(text) !== undefined
 }

@@ -1,3 +1,5 @@
+import { parseJsonKeepingDigits } from '../../../shared/exact-json.ts'
+import { isObject } from '../../../shared/json.ts'
 import { decodeJson, nestsWithin } from '../decode-json.ts'
 
 /** What to write for one message of the update channel. */
@@ -28,7 +30,7 @@ export function parseKvUpdate(message: Uint8Array, isProtected: (key: string) =>
   const decoded = decodeJson(message)
   // No detail: it would quote the message.
   if (decoded.kind !== 'json') return { kind: 'not_json' }
-  const { json } = decoded
+  const json = parseJsonKeepingDigits(decoded.text)
   if (!isObject(json)) return invalid(undefined, 'the message is not an object')
   const { type, updated = null, valid = null, values } = json
   if (typeof type !== 'string' || type === '') return invalid(undefined, 'type must be a non-empty string')
@@ -54,14 +56,10 @@ function invalid(type: string | undefined, detail: string): ParsedKvUpdate {
 
 function isEmpty(values: unknown): boolean {
   if (values === undefined || values === null || values === '') return true
-  return typeof values === 'object' && Object.keys(values).length === 0
+  return typeof values === 'object' && !JSON.isRawJSON(values) && Object.keys(values).length === 0
 }
 
 /** `updated` and `valid` are a time and a flag by convention; anything else in them must not be large either. */
 function brief(value: unknown): unknown {
   return typeof value === 'object' || (typeof value === 'string' && value.length > 100) ? null : value
-}
-
-function isObject(json: unknown): json is Record<string, unknown> {
-  return typeof json === 'object' && json !== null && !Array.isArray(json)
 }

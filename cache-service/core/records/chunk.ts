@@ -1,13 +1,26 @@
 import type { SourceRecord } from './source-record.ts'
 
-/** Consecutive records of one partition: the unit of coalescing, writing and resolving. */
+/** Consecutive records of one partition: the unit of coalescing, writing and committing. */
 export type Chunk = {
   readonly partition: number
   readonly records: readonly SourceRecord[]
   /** The requested offset: everything before it is taken to be applied. */
   readonly position: number
-  /** The offset after the chunk. */
+  /** The offset after the chunk. Offsets after its last record may hold no record. */
   readonly next: number
+  /** Record batches of which only the offsets are known. */
+  readonly undecodable?: readonly UndecodableBatch[]
+}
+
+/** A record batch that could not be decoded. */
+export type UndecodableBatch = {
+  readonly firstOffset: number
+  /** Number of records, according to the header of the batch. */
+  readonly records: number
+  readonly codec: string
+  readonly detail: string
+  /** The batch as Kafka stores it. */
+  readonly bytes: Buffer
 }
 
 export type ChunkOutcome =
@@ -18,32 +31,15 @@ export type ChunkOutcome =
   /** The partition was revoked in the meantime, or is being rewound: the chunk does not count. */
   | { readonly kind: 'abandoned' }
 
-/**
- * Makes a chunk durable. Rejects with a ServiceError when something prevents that: the caller passes the same
- * chunk again, indefinitely. Any other rejection is a bug: the process exits.
- */
-export type ApplyChunk = (chunk: Chunk) => Promise<ChunkOutcome>
+/** How a chunk is applied, in two steps, so that the next chunk can be prepared while one is being written. */
+export type ChunkSteps<Prepared> = {
+  /** Parses and plans, without I/O. Chunks of a partition are prepared in order. */
+  prepare(chunk: Chunk): Prepared
+  /**
+   * Makes the chunk durable. Rejects with a ServiceError when something prevents that: the caller passes the same
+   * argument again, indefinitely. Any other rejection is a bug: the process exits.
+   */
+  write(prepared: Prepared): Promise<ChunkOutcome>
+}
 
 export type ChunkLimits = { readonly maxRecords: number; readonly maxBytes: number }
-
-/**
- * Splits the records fetched from one partition into chunks: runs of consecutive records within the limits,
- * except that a chunk always has at least one record.
- */
-export function* splitIntoChunks(
-  records: readonly SourceRecord[],
-  limits: ChunkLimits,
-): Generator<readonly SourceRecord[]> {
-  let start = 0
-  let bytes = 0
-  for (const [i, { value }] of records.entries()) {
-    const size = value?.length ?? 0
-    if (i > start && (i - start >= limits.maxRecords || bytes + size > limits.maxBytes)) {
-      yield records.slice(start, i)
-      start = i
-      bytes = 0
-    }
-    bytes += size
-  }
-  if (start < records.length) yield records.slice(start)
-}

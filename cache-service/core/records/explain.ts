@@ -61,7 +61,7 @@ export function changedDevice({ verdict }: Explanation): DeviceId | undefined {
 }
 
 /** What Redis holds at a device's key. */
-export type PresentHash =
+export type StoredHash =
   | { readonly kind: 'absent' }
   | { readonly kind: 'other_type'; readonly type: string }
   | {
@@ -77,7 +77,7 @@ export type Outcome =
 
 export type FieldDifference = {
   readonly field: string
-  readonly present: string | undefined
+  readonly stored: string | undefined
   readonly planned: string | undefined
 }
 
@@ -85,20 +85,20 @@ export type ChangeExplanation = {
   /** What would happen to the record now. */
   readonly outcome: Outcome
   /** The stored time has another format or is too far in the future: it counts as older than any other. */
-  readonly isPresentDoubted: boolean
+  readonly isStoredTimeUntrusted: boolean
   /** All fields of both sides; empty unless the record is an update. */
   readonly fields: readonly FieldDifference[]
 }
 
-export function explainChange({ verdict, plan }: Explanation, present: PresentHash): ChangeExplanation {
-  const stored = present.kind === 'hash' ? present.fields : new Map<string, string>()
-  const lastUpdated = stored.get('last_updated')
-  const isBelieved =
-    lastUpdated !== undefined && STORED_SHAPE.test(lastUpdated) && lastUpdated <= plan.believedUpTo
+export function explainChange({ verdict, plan }: Explanation, stored: StoredHash): ChangeExplanation {
+  const fields = stored.kind === 'hash' ? stored.fields : new Map<string, string>()
+  const lastUpdated = fields.get('last_updated')
+  const isTrusted =
+    lastUpdated !== undefined && STORED_SHAPE.test(lastUpdated) && lastUpdated <= plan.trustedUpTo
   return {
-    outcome: outcomeOf(verdict, present, isBelieved ? lastUpdated : undefined),
-    isPresentDoubted: present.kind === 'hash' && !isBelieved,
-    fields: verdict.kind === 'update' ? differences(stored, plannedHash(verdict.write)) : [],
+    outcome: outcomeOf(verdict, stored, isTrusted ? lastUpdated : undefined),
+    isStoredTimeUntrusted: stored.kind === 'hash' && !isTrusted,
+    fields: verdict.kind === 'update' ? differences(fields, plannedHash(verdict.write)) : [],
   }
 }
 
@@ -110,7 +110,7 @@ export function plannedHash({ lastUpdated, fields }: DeviceWrite): ReadonlyMap<s
 /** The same as in the scripts, which alone decide on a write (a test compares the two). */
 const STORED_SHAPE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$/
 
-function outcomeOf(verdict: Verdict, present: PresentHash, believed: string | undefined): Outcome {
+function outcomeOf(verdict: Verdict, stored: StoredHash, trusted: string | undefined): Outcome {
   switch (verdict.kind) {
     case 'skipped':
     case 'expired':
@@ -118,18 +118,18 @@ function outcomeOf(verdict: Verdict, present: PresentHash, believed: string | un
     case 'rejected':
       return 'dead_lettered'
     case 'update': {
-      if (present.kind === 'other_type') return 'wrong_type'
-      if (present.kind === 'absent' || believed === undefined) return 'changed'
+      if (stored.kind === 'other_type') return 'wrong_type'
+      if (stored.kind === 'absent' || trusted === undefined) return 'changed'
       const order = compareStates(verdict.write, {
-        lastUpdated: believed,
-        fields: contentOf(present.fields),
+        lastUpdated: trusted,
+        fields: contentOf(stored.fields),
       })
       return order > 0 ? 'changed' : order === 0 ? 'unchanged' : 'stale'
     }
     case 'tombstone':
-      if (present.kind === 'other_type') return 'wrong_type'
-      if (present.kind === 'absent') return 'absent'
-      return believed !== undefined && believed > verdict.delete.deletesUpTo ? 'kept' : 'deleted'
+      if (stored.kind === 'other_type') return 'wrong_type'
+      if (stored.kind === 'absent') return 'absent'
+      return trusted !== undefined && trusted > verdict.delete.deletesUpTo ? 'kept' : 'deleted'
   }
 }
 
@@ -146,11 +146,11 @@ function verdictOf(plan: ChunkPlan): Verdict {
 }
 
 function differences(
-  present: ReadonlyMap<string, string>,
+  stored: ReadonlyMap<string, string>,
   planned: ReadonlyMap<string, string>,
 ): FieldDifference[] {
-  const names = new Set([...planned.keys(), ...present.keys()])
-  return [...names].map((field) => ({ field, present: present.get(field), planned: planned.get(field) }))
+  const names = new Set([...planned.keys(), ...stored.keys()])
+  return [...names].map((field) => ({ field, stored: stored.get(field), planned: planned.get(field) }))
 }
 
 function pairs(fields: MetadataFields): [name: string, value: string][] {

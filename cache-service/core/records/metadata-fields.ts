@@ -8,7 +8,7 @@ export type MetadataFields = readonly string[]
 
 export type ExtraFields = 'all' | readonly string[]
 
-type Metadata = NonNullable<ValidatedOutput['metadata']>
+type Metadata = Readonly<Partial<Record<keyof NonNullable<ValidatedOutput['metadata']>, unknown>>>
 
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([
   'datatype_id',
@@ -61,6 +61,20 @@ export function fieldText(value: unknown): string | undefined {
     default:
       return undefined
   }
+}
+
+/** Whether a field that is stored holds a number, on any level. */
+export function storesNumbers(raw: unknown, extra: ExtraFields): boolean {
+  if (typeof raw !== 'object' || raw === null) return false
+  return Object.entries(raw).some(
+    ([name, value]) =>
+      (extra === 'all' || KNOWN_FIELDS.has(name) || extra.includes(name)) && holdsNumber(value),
+  )
+}
+
+function holdsNumber(value: unknown): boolean {
+  if (typeof value === 'number') return true
+  return typeof value === 'object' && value !== null && Object.values(value).some(holdsNumber)
 }
 
 /** The content of a hash as Redis holds it. */

@@ -1,9 +1,11 @@
 import type { z } from 'zod'
 import { parseDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
-import { validatedOutputSchema } from '../../../shared/contract/messages.ts'
+import { validatedOutputSchema, type ValidatedOutput } from '../../../shared/contract/messages.ts'
+import { mayLoseDigits, parseExactJson } from '../../../shared/exact-json.ts'
+import { isObject } from '../../../shared/json.ts'
 import { decodeJson, nestsWithin } from '../decode-json.ts'
 import { eventTimeFromMs, parseEventTime } from '../event-time.ts'
-import { metadataFields, type ExtraFields, type MetadataFields } from './metadata-fields.ts'
+import { metadataFields, storesNumbers, type ExtraFields, type MetadataFields } from './metadata-fields.ts'
 import { recordTimeMs, type SourceRecord } from './source-record.ts'
 
 /** Why a record can never be applied. A closed set: it is a metric label and a dead-letter header. */
@@ -24,6 +26,7 @@ export const REJECT_REASONS = [
   'wrong_type',
   'refused_by_redis',
   'internal_error',
+  'undecodable',
 ] as const
 export type RejectReason = (typeof REJECT_REASONS)[number]
 
@@ -74,7 +77,7 @@ export function parseRecord(record: SourceRecord, nowMs: number, settings: Parse
   const decoded = decodeJson(value)
   if (decoded.kind === 'not_utf8') return rejected('not_utf8', 'the value is not well-formed UTF-8')
   if (decoded.kind === 'not_json') return rejected('not_json', decoded.detail)
-  const { json } = decoded
+  const { json, text } = decoded
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     return rejected('not_an_object', `expected a JSON object, but got ${describeJson(json)}`)
   }
@@ -108,10 +111,28 @@ export function parseRecord(record: SourceRecord, nowMs: number, settings: Parse
   const update: DeviceUpdate = {
     deviceId,
     lastUpdated: eventTime.text,
-    fields: metadataFields(metadata, rawMetadata, settings.extraFields),
+    fields: fieldsOf(metadata, rawMetadata, text, settings.extraFields),
     expiresAtMs: metadataTtlMs > 0 ? recordMs + metadataTtlMs : 0,
   }
   return { kind: 'update', update, clamped }
+}
+
+/** Numbers keep their digits. Only records whose stored numbers may lose some are parsed a second time. */
+function fieldsOf(
+  metadata: NonNullable<ValidatedOutput['metadata']>,
+  raw: unknown,
+  text: string,
+  extra: ExtraFields,
+): MetadataFields {
+  if (storesNumbers(raw, extra) && mayLoseDigits(text.slice(Math.max(0, text.indexOf('"metadata"'))))) {
+    const exact = parseExactJson(text)
+    const exactMetadata = isObject(exact) ? exact['metadata'] : undefined
+    if (isObject(exactMetadata)) {
+      const { datatype_id, datatype_name, datatype_unit, persist } = exactMetadata
+      return metadataFields({ datatype_id, datatype_name, datatype_unit, persist }, exactMetadata, extra)
+    }
+  }
+  return metadataFields(metadata, raw, extra)
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

@@ -11,7 +11,7 @@ export type ChunkPlan = {
   readonly deletes: readonly DeviceDelete[]
   readonly updates: readonly DeviceWrite[]
   /** A stored `last_updated` above this (now + one day) is not trusted: it counts as older than any other. */
-  readonly believedUpTo: string
+  readonly trustedUpTo: string
   readonly rejections: readonly Rejection[]
   readonly superseded: number
   readonly tombstones: number
@@ -118,12 +118,12 @@ export function planChunk(
       updates.push({ index: update.index, deviceId, lastUpdated, fields, expiresAtMs })
     }
   }
-  const believedUpTo = eventTimeFromMs(nowMs + DAY_MS).text
+  const trustedUpTo = eventTimeFromMs(nowMs + DAY_MS).text
   const internalErrors = { internalErrorsInARow, mostInternalErrorsInARow }
   return {
     deletes,
     updates,
-    believedUpTo,
+    trustedUpTo,
     rejections,
     recordTimesMs,
     superseded,

@@ -1,14 +1,15 @@
-/**
- * One Kafka message, in the shape that KafkaJS delivers, so that nothing is copied per record. `value` is a
- * view of the fetched batch: copy it to keep it longer than the chunk.
- */
+/** One value per header, or a list if the header is repeated. */
+export type RecordHeaders = Readonly<Record<string, HeaderValue | HeaderValue[] | undefined>>
+type HeaderValue = Buffer | string | null
+
+/** One Kafka record. `key` and `value` are views of the decoded batch: copy them to keep them longer than the chunk. */
 export type SourceRecord = {
   readonly offset: string
   /** Milliseconds since 1970 as text; `-1` if the producer set none. */
   readonly timestamp: string
   readonly key: Buffer | null
   readonly value: Buffer | null
-  readonly headers?: Readonly<Record<string, Buffer | string | (Buffer | string)[] | undefined>>
+  readonly headers?: RecordHeaders
 }
 
 /**

@@ -13,12 +13,15 @@ import { judgeProgress, type ProgressVerdict } from './progress.ts'
  *             Entered: from unknown, by a comparison.
  *             Left: by the comparison before the first chunk, as from unknown.
  * in_step     Redis holds everything before `progress`, the offset that this worker has stored or found there.
- *             Entered: by a comparison that finds nothing lost; from rebuilding, by the chunk that reaches `until`.
+ *             Entered: by a comparison that finds nothing lost; from rebuilding, by the chunk that reaches `until`;
+ *             from every mode, by a comparison that finds progress of an earlier topic of the same name, which is
+ *             overwritten, as the mark of its rebuild is removed.
  *             Left: by a comparison that finds a loss, or a cache that has yet to be filled.
  * rebuilding  As in_step, but the cache is complete again only at `until`: it is filled for the first time, or
  *             read again after a loss.
  *             Entered: by a comparison that finds this out, or finds the mark of an earlier worker in Redis.
- *             Left: by the chunk that reaches `until`; by a comparison that finds another loss.
+ *             Left: by the chunk that reaches `until`, or a comparison that finds progress there; by a comparison that
+ *             finds another loss.
  * rewinding   Redis lost data. The partition is to be read again, and no chunk from there has come yet. There
  *             is no `progress`, so that chunks fetched before the rewind advance nothing.
  *             Entered: by a comparison that finds a loss.
@@ -41,7 +44,7 @@ type Comparison = {
   readonly end: number
 }
 
-export type CursorEvent =
+export type CursorInput =
   /** Compared: there is no commit, and no record. */
   | { readonly kind: 'no_records' }
   /** Compared: there are records but no commit, so the first chunk will begin at the earliest record. */
@@ -112,28 +115,28 @@ export function compareProgress(
   position: number,
   { earliest, end }: KafkaBounds,
   stored: { readonly next: number | undefined; readonly rebuildUntil: number | undefined } | undefined,
-): CursorEvent {
+): CursorInput {
   const comparison = { position, storedProgress: stored?.next, storedUntil: stored?.rebuildUntil, end }
   return { ...judgeProgress(stored?.next, position, earliest, end), ...comparison }
 }
 
 /** In place of `compareProgress`, for a partition of which no record has been applied. */
-export function compareNothing({ earliest, end }: KafkaBounds): CursorEvent {
+export function compareNothing({ earliest, end }: KafkaBounds): CursorInput {
   return { kind: end === earliest ? 'no_records' : 'no_commit' }
 }
 
-export function stepCursor(cursor: ProgressCursor, event: CursorEvent): CursorStep {
-  switch (event.kind) {
+export function stepCursor(cursor: ProgressCursor, input: CursorInput): CursorStep {
+  switch (input.kind) {
     case 'no_records':
       return { cursor: cursor.kind === 'unknown' ? { kind: 'empty' } : cursor, effects: [], verdict: IN_STEP }
     case 'no_commit':
       return { cursor, effects: [], verdict: IN_STEP }
     case 'in_step':
-      return foundInStep(event, furthestUntil(cursor, event))
+      return foundInStep(input, furthestUntil(cursor, input))
     case 'nothing_to_reread':
-      return foundNothingToReread(event, furthestUntil(cursor, event))
+      return foundNothingToReread(input, furthestUntil(cursor, input))
     case 'foreign': {
-      const { position, storedProgress } = event
+      const { position, storedProgress } = input
       return {
         cursor: { kind: 'in_step', progress: position },
         effects: [
@@ -145,8 +148,8 @@ export function stepCursor(cursor: ProgressCursor, event: CursorEvent): CursorSt
       }
     }
     case 'lost': {
-      const { position, rewindTo, storedProgress } = event
-      const until = Math.max(position, furthestUntil(cursor, event))
+      const { position, rewindTo, storedProgress } = input
+      const until = Math.max(position, furthestUntil(cursor, input))
       return {
         cursor: { kind: 'rewinding', until },
         effects: [
@@ -157,9 +160,9 @@ export function stepCursor(cursor: ProgressCursor, event: CursorEvent): CursorSt
       }
     }
     case 'advanced':
-      return chunkWritten(cursor, event.next, undefined)
+      return chunkWritten(cursor, input.next, undefined)
     case 'overtaken':
-      return chunkWritten(cursor, event.next, event.storedProgress)
+      return chunkWritten(cursor, input.next, input.storedProgress)
   }
 }
 

@@ -1,3 +1,4 @@
+import { parseJson } from '../../../shared/json.ts'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { ApiServer } from '../api-server-types.ts'
@@ -108,13 +109,13 @@ export function registerCacheValueRoutes(
         if (value.kind === 'absent') throw new CacheQueueError(404, 'Clave no encontrada', { key })
         if (value.kind === 'other_type') throw new CacheQueueError(409, OTHER_TYPE)
         const parsed = parseJson(value.text)
-        const json = parsed.kind === 'json' ? value.text : JSON.stringify(value.text)
+        const json = parsed !== undefined ? value.text : JSON.stringify(value.text)
         // The stored text is sent unchanged, so that numbers beyond 2^53 keep their digits.
         const text = `{"key":${JSON.stringify(key)},"value":${json},"ttl":${value.ttlS}}`
         return await reply
           .type('application/json; charset=utf-8')
           .serializer(() => text)
-          .send({ key, value: parsed.kind === 'json' ? parsed.value : value.text, ttl: value.ttlS })
+          .send({ key, value: parsed !== undefined ? parsed : value.text, ttl: value.ttlS })
       },
     )
     scope.delete(
@@ -140,14 +141,6 @@ export function registerCacheValueRoutes(
         return { message: 'Clave eliminada', key }
       },
     )
-  }
-}
-
-function parseJson(text: string): { kind: 'json'; value: unknown } | { kind: 'text' } {
-  try {
-    return { kind: 'json', value: JSON.parse(text) }
-  } catch {
-    return { kind: 'text' }
   }
 }
 

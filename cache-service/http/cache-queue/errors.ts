@@ -1,3 +1,5 @@
+import { parseJsonKeepingDigits } from '../../../shared/exact-json.ts'
+import { statusOf } from '../status-of.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { z } from 'zod'
@@ -59,7 +61,7 @@ export function answerErrorsInSpanish(
   scope.removeContentTypeParser('application/json')
   scope.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
     try {
-      done(null, body === '' ? undefined : JSON.parse(String(body)))
+      done(null, body === '' ? undefined : parseJsonKeepingDigits(String(body)))
     } catch {
       done(new CacheQueueError(400, 'El cuerpo no es JSON válido'))
     }
@@ -102,10 +104,4 @@ const FRAMEWORK_MESSAGES: Readonly<Record<number, string>> = {
   429: 'Demasiadas peticiones',
   500: 'Error interno',
   503: 'Servicio no disponible',
-}
-
-function statusOf(error: unknown): number {
-  if (!(error instanceof Error) || !('statusCode' in error)) return 500
-  const { statusCode } = error
-  return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 600 ? statusCode : 500
 }

@@ -4,7 +4,7 @@ import { GLOB_MAX_LENGTH, GLOB_MAX_STARS, parseGlob } from '../../core/cache-que
 import { CacheQueueError } from './errors.ts'
 
 /** Limits the cost of one key; Redis itself would accept 512 MB. */
-export const KEY_MAX_LENGTH = 1024
+const KEY_MAX_LENGTH = 1024
 
 export const keyParams = z.object({ key: z.string() })
 

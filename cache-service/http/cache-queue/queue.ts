@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { mayPublishTo } from '../../core/cache-queue/protected-keys.ts'
+import { mayPublishTo } from '../../core/cache-queue/may-publish-to.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { errorReplies, errorSchema, CacheQueueError } from './errors.ts'
 import { assertGlob, assertKey, restOfPath } from './params.ts'

@@ -1,3 +1,4 @@
+import { statusOf } from '../status-of.ts'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
@@ -87,10 +88,4 @@ export function answerBadHttp(error: Error & { code?: string }, socket: Socket):
 
 function codeOf(thrown: unknown): string {
   return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
-}
-
-function statusOf(thrown: unknown): number {
-  if (!(thrown instanceof Error) || !('statusCode' in thrown)) return 500
-  const { statusCode } = thrown
-  return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 600 ? statusCode : 500
 }

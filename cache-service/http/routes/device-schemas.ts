@@ -4,7 +4,7 @@ import { isDeviceId } from '../../../shared/contract/device-id.ts'
 
 const DEFAULT_PAGE_SIZE = 100
 
-export const DEVICE_FIELDS = deviceSchema.keyof().options
+const DEVICE_FIELDS = deviceSchema.keyof().options
 
 export const deviceIdParams = z.object({
   id: z

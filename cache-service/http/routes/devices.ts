@@ -6,7 +6,7 @@ import { isDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts
 import { ServiceError } from '../../../shared/errors.ts'
 import { hashTextOf, type DeviceReader, type DeviceReading } from '../../core/devices/device-view.ts'
 import { decodeCursor, encodeCursor, FIRST_PAGE } from '../../core/devices/page-cursor.ts'
-import type { LookupOutcome } from '../../telemetry/api-metrics.ts'
+import type { LookupLabel } from '../../telemetry/api-metrics.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { deviceIdParams, fieldsQuery, lookupBody, pageQuery } from './device-schemas.ts'
 import { createProblem, ProblemError, problemReplies, type Problem } from '../problem.ts'
@@ -15,7 +15,7 @@ export type DevicePorts = {
   readonly devices: DeviceReader
   /** Whether a rebuild of the cache is in progress: a missing device may then still appear. */
   isRebuilding(): Promise<boolean>
-  readonly telemetry: { lookedUp(result: LookupOutcome, count: number): void }
+  readonly telemetry: { lookedUp(result: LookupLabel, count: number): void }
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -100,7 +100,7 @@ function registerSingle(server: ApiServer, { devices, isRebuilding, telemetry }:
       if (reading.kind === 'corrupt') throw new ProblemError('corrupt_device', { detail: reading.reason })
       const etag = `W/"${hash('sha1', hashTextOf(reading.json), 'base64url')}"`
       reply.header('etag', etag)
-      if (isOneOf(request.headers['if-none-match'], etag)) return await sendNotModified(reply)
+      if (matchesEtag(request.headers['if-none-match'], etag)) return await sendNotModified(reply)
       const { fields } = request.query
       return await reply
         .type(JSON_TYPE)
@@ -128,7 +128,7 @@ function registerHash(server: ApiServer, { devices, isRebuilding }: DevicePorts)
     async (request, reply) => {
       const fields = await devices.readHash(request.params.id).catch((error: unknown) => {
         if (error instanceof ServiceError && error.code === 'WRONGTYPE')
-          throw new ProblemError('corrupt_device', { detail: 'the key holds another type' })
+          throw new ProblemError('corrupt_device', { detail: 'The key does not hold a hash.' })
         throw error
       })
       if (fields === undefined) throw await missingProblem(isRebuilding)
@@ -230,12 +230,13 @@ function selectFields(json: string, fields: string): string {
   return JSON.stringify(Object.fromEntries(Object.entries(view.data).filter(([name]) => wanted.has(name))))
 }
 
+/** Apart from the route, whose declared responses have no empty one. */
 function sendNotModified(reply: FastifyReply) {
   return reply.code(304).send()
 }
 
 /** If-None-Match, by weak comparison (RFC 9110, 13.1.2). */
-function isOneOf(header: string | undefined, etag: string): boolean {
+function matchesEtag(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false
   if (header.trim() === '*') return true
   return header.split(',').some((given) => given.trim().replace(/^W\//, '') === etag.replace(/^W\//, ''))

@@ -1,3 +1,4 @@
+import { ANNOUNCE_INTERVAL_MS } from '../../core/events/listening.ts'
 import type { ServerResponse } from 'node:http'
 import type { EventFilter } from '../../core/events/event-filter.ts'
 import { eventFrame, pingFrame, resetFrame, type SseDropReason } from '../../core/events/event-frames.ts'
@@ -45,7 +46,6 @@ export const EVENT_HUB_LIMITS: EventHubLimits = {
   maxBufferedBytes: 1024 * 1024,
 }
 
-const ANNOUNCE_INTERVAL_MS = 5_000
 const ENTRIES_PER_PAGE = 200
 /** An entry has up to 64 KiB: one write must not exceed the buffer limit of a client that is only catching up. */
 const ENTRIES_PER_WRITE = 10
@@ -191,7 +191,7 @@ export class EventHub {
   #send(events: readonly StreamEvent[], from: EventPosition): void {
     const position = this.#ports.position()
     if (position === undefined) return
-    const chunks = new Map<string, Chunk>()
+    const serialised = new Map<string, SerialisedEvents>()
     for (const client of this.#live) {
       const { ahead, filter } = client
       if (ahead !== undefined) {
@@ -201,12 +201,12 @@ export class EventHub {
         client.ahead = hasReached(position, place, filter.streams) ? undefined : place
         continue
       }
-      let chunk = chunks.get(filter.key)
-      if (chunk === undefined) {
-        chunk = this.#serialise(events, from, filter)
-        chunks.set(filter.key, chunk)
+      let frames = serialised.get(filter.key)
+      if (frames === undefined) {
+        frames = this.#serialise(events, from, filter)
+        serialised.set(filter.key, frames)
       }
-      this.#write(client, chunk)
+      this.#write(client, frames)
     }
   }
 
@@ -241,7 +241,7 @@ export class EventHub {
   }
 
   /** @param from the position before the first of the events. */
-  #serialise(events: readonly StreamEvent[], from: EventPosition, filter: EventFilter): Chunk {
+  #serialise(events: readonly StreamEvent[], from: EventPosition, filter: EventFilter): SerialisedEvents {
     let at = from
     let text = ''
     let count = 0
@@ -255,7 +255,7 @@ export class EventHub {
     return { bytes: Buffer.from(text), count }
   }
 
-  #write(client: Client, { bytes, count }: Chunk): void {
+  #write(client: Client, { bytes, count }: SerialisedEvents): void {
     if (bytes.length === 0 || !this.#open.has(client)) return
     client.response.write(bytes)
     if (count > 0) this.#ports.telemetry.sseEventsSent(count)
@@ -290,4 +290,4 @@ export class EventHub {
   }
 }
 
-type Chunk = { readonly bytes: Buffer; readonly count: number }
+type SerialisedEvents = { readonly bytes: Buffer; readonly count: number }

@@ -26,7 +26,7 @@ export async function describeRoutes(
         {
           name: CACHE_QUEUE_TAG,
           description:
-            'The older cache-and-queue HTTP service of the platform. Its errors are `{"error": …}` in Spanish.',
+            'The older cache-queue service of the platform. Its errors are `{"error": …}` in Spanish.',
         },
       ],
       ...(needsTokens && {

@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import type { LoopMonitor } from '../../lifecycle/loops.ts'
-import { readiness, type ReadinessCheck } from '../../lifecycle/readiness.ts'
+import type { ReadinessCheck } from '../../lifecycle/readiness.ts'
 import type { ApiServer } from '../api-server-types.ts'
+import { livenessReply, readinessReply } from '../probe-replies.ts'
 
 export type ProbePorts = { readonly monitor: LoopMonitor; readonly checks: readonly ReadinessCheck[] }
 
@@ -21,8 +22,8 @@ export function registerProbeRoutes(server: ApiServer, { monitor, checks }: Prob
       },
     },
     async (_request, reply) => {
-      const stuck = monitor.stuck()
-      return await reply.code(stuck.length === 0 ? 200 : 503).send({ alive: stuck.length === 0, stuck })
+      const { body, status } = livenessReply(monitor)
+      return await reply.code(status).send(body)
     },
   )
   server.get(
@@ -36,8 +37,8 @@ export function registerProbeRoutes(server: ApiServer, { monitor, checks }: Prob
       },
     },
     async (_request, reply) => {
-      const { ready, reasons } = readiness(checks)
-      return await reply.code(ready ? 200 : 503).send({ ready, reasons: [...reasons] })
+      const { body, status } = readinessReply(checks)
+      return await reply.code(status).send(body)
     },
   )
 }

@@ -5,7 +5,7 @@ import {
   explainChange,
   explainRecord,
   type Outcome,
-  type PresentHash,
+  type StoredHash,
 } from '../../core/records/explain.ts'
 import type { ParseSettings } from '../../core/records/parse-record.ts'
 import { settle } from '../../core/records/settle.ts'
@@ -69,7 +69,7 @@ export type CacheTargetDependencies = {
   readonly settings: ParseSettings
   readonly writer: DeviceWriter
   readonly index: DeviceIndex
-  readonly present: (deviceId: DeviceId) => Promise<PresentHash>
+  readonly stored: (deviceId: DeviceId) => Promise<StoredHash>
   /** Called when a device was changed or deleted. */
   readonly changed: (kind: 'changed' | 'deleted', deviceId: DeviceId) => void
   readonly now: () => number
@@ -77,7 +77,7 @@ export type CacheTargetDependencies = {
 
 /** Writes directly to Redis, with the worker's own functions. Idempotent. */
 export function createCacheTarget(dependencies: CacheTargetDependencies): ReplayTarget {
-  const { changed, index, now, present, settings, writer } = dependencies
+  const { changed, index, now, settings, stored, writer } = dependencies
   return {
     isOnce: false,
     wantsSource: false,
@@ -108,7 +108,7 @@ export function createCacheTarget(dependencies: CacheTargetDependencies): Replay
     async preview(record) {
       const explanation = explainRecord(record, now(), settings)
       const deviceId = changedDevice(explanation)
-      const found = deviceId === undefined ? ({ kind: 'absent' } as const) : await present(deviceId)
+      const found = deviceId === undefined ? ({ kind: 'absent' } as const) : await stored(deviceId)
       const { verdict } = explanation
       if (verdict.kind === 'rejected') {
         return { result: 'still_invalid', detail: `${verdict.reason}: ${verdict.detail}` }
@@ -132,7 +132,7 @@ const RESULT_OF: Readonly<Record<Outcome, ReplayOutcome>> = {
 }
 
 /** Keeps a record that fails repeatedly from being replayed endlessly. */
-export const MAX_REPLAYS = 3
+const MAX_REPLAYS = 3
 
 export type TopicTargetDependencies = {
   readonly topic: string

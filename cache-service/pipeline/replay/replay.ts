@@ -57,7 +57,7 @@ export function createReplay(dependencies: ReplayDependencies): Replay {
     original: Original | undefined,
   ): Promise<ReplayOutcome> {
     if (original?.kind !== 'found') {
-      return { result: 'original_gone', detail: original?.why ?? 'the record was not looked up' }
+      return { result: 'original_gone', detail: original?.reason ?? 'the record was not looked up' }
     }
     const { record } = original
     const refusal = target.refuse(record, deadLetter)
@@ -100,11 +100,11 @@ export function createReplay(dependencies: ReplayDependencies): Replay {
         originals.set(deadLetter, { kind: 'found', record: answer.record })
       } else if (copy?.kind !== 'found') {
         const { offset, partition } = deadLetter.source
-        const why =
+        const reason =
           answer.kind === 'gone'
-            ? answer.why
+            ? answer.reason
             : `${sourceTopic} ${partition}:${offset} is a different record now`
-        originals.set(deadLetter, { kind: 'gone', why })
+        originals.set(deadLetter, { kind: 'gone', reason })
       }
     }
     return originals
@@ -112,7 +112,8 @@ export function createReplay(dependencies: ReplayDependencies): Replay {
 }
 
 type Original =
-  { readonly kind: 'found'; readonly record: SourceRecord } | { readonly kind: 'gone'; readonly why: string }
+  | { readonly kind: 'found'; readonly record: SourceRecord }
+  | { readonly kind: 'gone'; readonly reason: string }
 
 const ALREADY_REPLAYED: ReplayOutcome = { result: 'already_replayed' }
 const CLAIMED: ReplayOutcome = {
@@ -138,7 +139,7 @@ function carriedOriginal(deadLetter: StoredDeadLetter): Original {
   if (original.kind === 'cut' || isKeyCut) {
     return {
       kind: 'gone',
-      why: `the dead letter does not contain the whole record, which came from topic ${source.topic}`,
+      reason: `the dead letter does not contain the whole record, which came from topic ${source.topic}`,
     }
   }
   return {

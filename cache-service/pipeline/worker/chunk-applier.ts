@@ -1,9 +1,10 @@
 import { internalErrorsInARow } from '../../../shared/errors.ts'
-import type { ApplyChunk, Chunk } from '../../core/records/chunk.ts'
-import { buildDeadLetter } from '../../core/dead-letters/dead-letter.ts'
+import type { Chunk, ChunkSteps } from '../../core/records/chunk.ts'
+import { buildDeadLetter, type DeadLetter } from '../../core/dead-letters/dead-letter.ts'
+import { buildUndecodableDeadLetters } from '../../core/dead-letters/undecodable.ts'
 import type { ParseSettings } from '../../core/records/parse-record.ts'
-import { planChunk } from '../../core/records/plan.ts'
-import { settle, type Settled } from '../../core/records/settle.ts'
+import { planChunk, type ChunkPlan, type Rejection } from '../../core/records/plan.ts'
+import { settle } from '../../core/records/settle.ts'
 import type { DeadLetterProducer } from '../../kafka/dead-letter-producer.ts'
 import type { DeviceIndex } from '../../redis/devices/device-index.ts'
 import type { DeviceWriter } from '../../redis/devices/device-writer.ts'
@@ -28,81 +29,120 @@ export type ChunkApplierDependencies = {
   readonly now: () => number
 }
 
+export type PreparedChunk = {
+  readonly chunk: Chunk
+  readonly plan: ChunkPlan
+  readonly startedMs: number
+  /** A later step may fail: then the same chunk is written again, without its dead letters. */
+  areDeadLettersSent: boolean
+}
+
 /** So that a bad release cannot turn the whole topic into dead letters. */
 const MAX_INTERNAL_ERRORS_IN_A_ROW = 50
+/** Dead letters of undecodable batches are built and sent in groups of this size, since a batch may hold very many. */
+const DEAD_LETTERS_PER_SEND = 500
 
 /**
- * chunk → parse → coalesce → plan → write → dead letters → index and progress.
+ * chunk → parse → coalesce → plan, and then write → dead letters → index → progress.
  *
- * The chunk is durable, and its last offset may be resolved, only when all of this is acknowledged. If a step fails,
- * the call rejects and the same chunk comes again: every step may be done twice.
+ * The chunk is durable, and its offsets may be committed, only when all of this is acknowledged. Progress comes last,
+ * because it says that everything before it is there. Every step may be done twice.
  */
-export function createChunkApplier(dependencies: ChunkApplierDependencies): ApplyChunk {
+export function createChunkApplier(dependencies: ChunkApplierDependencies): ChunkSteps<PreparedChunk> {
   const { deadLetters, figures, guard, hints, index, lag, now, settings, telemetry, topic, writer } =
     dependencies
-  const deadLettersSent = new WeakSet<Chunk>()
   let internalErrors = 0
 
-  return async function applyChunk(chunk) {
-    const startedMs = now()
-    lag.began(chunk)
-    const before = await guard.beforeChunk(chunk)
-    if (before.kind !== 'in_step') return before
+  return {
+    prepare(chunk) {
+      const startedMs = now()
+      lag.began(chunk)
+      const plan = planChunk(chunk.records, {
+        nowMs: startedMs,
+        settings,
+        internalErrorsInARow: internalErrors,
+      })
+      internalErrors = plan.internalErrorsInARow
+      return { chunk, plan, startedMs, areDeadLettersSent: false }
+    },
 
-    const plan = planChunk(chunk.records, {
-      nowMs: startedMs,
-      settings,
-      internalErrorsInARow: internalErrors,
-    })
-    if (plan.mostInternalErrorsInARow >= MAX_INTERNAL_ERRORS_IN_A_ROW) {
-      throw internalErrorsInARow(plan.mostInternalErrorsInARow)
-    }
-    const writeStartedMs = now()
-    const outcome = await writer.write(plan)
-    const writeMs = now() - writeStartedMs
-    const settled = settle(plan, outcome)
-    await sendDeadLetters(chunk, settled)
-    const [after] = await Promise.all([
-      guard.afterChunk(chunk),
-      index.add(settled.indexed),
-      index.removeAbsent(settled.unindexed),
-    ])
-    if (after.kind !== 'in_step') return after
+    async write(prepared) {
+      const { chunk, plan, startedMs } = prepared
+      const before = await guard.beforeChunk(chunk)
+      if (before.kind !== 'in_step') return before
+      if (plan.mostInternalErrorsInARow >= MAX_INTERNAL_ERRORS_IN_A_ROW) {
+        throw internalErrorsInARow(plan.mostInternalErrorsInARow)
+      }
+      const writeStartedMs = now()
+      const outcome = await writer.write(plan)
+      const writeMs = now() - writeStartedMs
+      const settled = settle(plan, outcome)
+      if (!prepared.areDeadLettersSent) {
+        await sendDeadLetters(chunk, settled.rejections)
+        prepared.areDeadLettersSent = true
+      }
+      await Promise.all([index.add(settled.indexed), index.removeAbsent(settled.unindexed)])
+      const after = await guard.afterChunk(chunk)
+      if (after.kind !== 'in_step') return after
 
-    internalErrors = plan.internalErrorsInARow
-    lag.durable(chunk)
-    hints.note(plan, outcome)
-    figures.chunkApplied(settled.counts)
-    telemetry.chunkApplied({
-      partition: chunk.partition,
-      firstOffset: chunk.records[0]?.offset ?? '',
-      lastOffset: chunk.records.at(-1)?.offset ?? '',
-      records: chunk.records.length,
-      counts: settled.counts,
-      clockSkews: plan.clockSkews,
-      recordTimesMs: plan.recordTimesMs,
-      writeMs,
-      totalMs: now() - startedMs,
-    })
-    return { kind: 'durable' }
+      const undecodable = (chunk.undecodable ?? []).reduce((sum, { records }) => sum + records, 0)
+      const counts = { ...settled.counts, dead_lettered: settled.counts.dead_lettered + undecodable }
+      lag.durable(chunk)
+      hints.note(plan, outcome)
+      figures.chunkApplied(counts)
+      telemetry.chunkApplied({
+        partition: chunk.partition,
+        firstOffset: String(chunk.position),
+        lastOffset: String(chunk.next - 1),
+        records: chunk.records.length + undecodable,
+        counts,
+        clockSkews: plan.clockSkews,
+        recordTimesMs: plan.recordTimesMs,
+        writeMs,
+        totalMs: now() - startedMs,
+      })
+      return { kind: 'durable' }
+    },
   }
 
-  async function sendDeadLetters(chunk: Chunk, { rejections }: Settled): Promise<void> {
-    // A later step may have failed: then the handler tries the same chunk again.
-    if (rejections.length === 0 || deadLettersSent.has(chunk)) return
+  async function sendDeadLetters(chunk: Chunk, rejections: readonly Rejection[]): Promise<void> {
+    const { serviceVersion } = dependencies
     const origin = { topic, partition: chunk.partition }
-    const unsent = rejections.flatMap((rejection) => {
+    const unsent: DeadLetter[] = rejections.flatMap((rejection) => {
       const record = chunk.records[rejection.index]
       if (record === undefined) return []
       const { detail, reason } = rejection
       const deadLetter = { ...origin, offset: record.offset, reason, detail }
       telemetry.deadLetter(deadLetter)
       figures.deadLetter(deadLetter)
-      return [buildDeadLetter(record, origin, rejection, now(), dependencies.serviceVersion)]
+      return [buildDeadLetter(record, origin, rejection, now(), serviceVersion)]
     })
-    await deadLetters.send(unsent, origin)
-    deadLettersSent.add(chunk)
-    telemetry.deadLettersSent(rejections.map(({ reason }) => reason))
-    figures.deadLettersSent(rejections.length)
+    if (unsent.length > 0) {
+      await deadLetters.send(unsent, origin)
+      telemetry.deadLettersSent(rejections.map(({ reason }) => reason))
+      figures.deadLettersSent(rejections.length)
+    }
+    for (const batch of chunk.undecodable ?? []) {
+      const { codec, detail, firstOffset, records } = batch
+      telemetry.batchUndecodable({ ...origin, firstOffset, records, codec, detail })
+      figures.deadLetter({ ...origin, offset: String(firstOffset), reason: 'undecodable', detail })
+      const undecodableRecords = buildUndecodableDeadLetters(batch, origin, now(), serviceVersion)
+      for (const group of groupsOf(undecodableRecords, DEAD_LETTERS_PER_SEND)) {
+        await deadLetters.send(group, origin)
+        telemetry.deadLettersSent(group.map(() => 'undecodable'))
+        figures.deadLettersSent(group.length)
+      }
+    }
   }
+}
+
+function* groupsOf<T>(items: Iterable<T>, size: number): Generator<T[]> {
+  let group: T[] = []
+  for (const item of items) {
+    group.push(item)
+    if (group.length < size) continue
+    yield group
+    group = []
+  }
+  if (group.length > 0) yield group
 }

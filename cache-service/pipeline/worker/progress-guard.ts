@@ -10,7 +10,7 @@ import {
   stepCursor,
   UNKNOWN,
   type CursorEffect,
-  type CursorEvent,
+  type CursorInput,
   type GuardVerdict,
   type ProgressCursor,
 } from '../../core/workers/progress-cursor.ts'
@@ -111,6 +111,9 @@ export class ProgressGuard {
     const { next: storedProgress } = instead
     if (storedProgress !== undefined && storedProgress > progress)
       return await this.#take(partition, guarded, { kind: 'overtaken', next, storedProgress })
+    // A check may have found the same loss while Redis answered.
+    const other = await guarded.comparing?.catch(() => undefined)
+    if (other?.kind === 'rewind' || progressOf(guarded.cursor) === undefined) return ABANDONED
     // The chunk's data may be lost as well: it has to come again, whatever the comparison says.
     const verdict = await this.#compare(partition, guarded, next)
     return verdict.kind === 'rewind' ? verdict : ABANDONED
@@ -149,12 +152,12 @@ export class ProgressGuard {
     const comparing = (async () => {
       const kafka = (positions ?? (await this.#offsets.read())).get(partition)
       if (kafka === undefined) throw kafkaError(new Error(`Kafka does not know partition ${partition}`))
-      const believed = position ?? kafka.committed
-      const event =
-        believed === undefined
+      const claimed = position ?? kafka.committed
+      const input =
+        claimed === undefined
           ? compareNothing(kafka)
-          : compareProgress(believed, kafka, (await this.#store.load([partition])).get(partition))
-      return await this.#take(partition, guarded, event)
+          : compareProgress(claimed, kafka, (await this.#store.load([partition])).get(partition))
+      return await this.#take(partition, guarded, input)
     })()
     guarded.comparing = comparing
     try {
@@ -165,10 +168,10 @@ export class ProgressGuard {
   }
 
   /** Takes one step of the cursor, by the rules at the head of the class. */
-  async #take(partition: number, guarded: GuardedPartition, event: CursorEvent): Promise<GuardVerdict> {
+  async #take(partition: number, guarded: GuardedPartition, input: CursorInput): Promise<GuardVerdict> {
     const before = guarded.cursor
-    const { cursor, effects, verdict } = stepCursor(before, event)
-    const isLoss = event.kind === 'lost'
+    const { cursor, effects, verdict } = stepCursor(before, input)
+    const isLoss = input.kind === 'lost'
     if (isLoss) guarded.cursor = cursor
     try {
       for (const effect of effects) await this.#perform(partition, effect)
@@ -202,8 +205,8 @@ export class ProgressGuard {
     }
   }
 
-  #some(isSo: (cursor: ProgressCursor) => boolean): boolean {
-    return [...this.#partitions.values()].some(({ cursor }) => isSo(cursor))
+  #some(matches: (cursor: ProgressCursor) => boolean): boolean {
+    return [...this.#partitions.values()].some(({ cursor }) => matches(cursor))
   }
 
   #reportRebuilding(): void {

@@ -3,7 +3,7 @@ import type { WorkerReport } from '../../core/workers/worker-report.ts'
 import type { DeadLettered } from '../../telemetry/worker-telemetry.ts'
 import type { Lag } from './lag-meter.ts'
 
-type DeadLetterCoordinates = WorkerReport['dead_letters'][number]
+type ReportedDeadLetter = WorkerReport['dead_letters'][number]
 
 const KEPT_DEAD_LETTERS = 20
 
@@ -12,7 +12,7 @@ export class WorkerFigures {
   readonly #topic: string
   readonly #now: () => number
   readonly #totals = new Map<string, number>()
-  #deadLetters: readonly DeadLetterCoordinates[] = []
+  #deadLetters: readonly ReportedDeadLetter[] = []
   #deadLettersTotal = 0
   #lag: WorkerReport['lag'] = null
   #devices: number | undefined
@@ -31,8 +31,8 @@ export class WorkerFigures {
   /** Keeps the coordinates of the latest ones; deadLettersSent counts. */
   deadLetter({ partition, offset, reason }: DeadLettered): void {
     const at = new Date(this.#now()).toISOString()
-    const coordinates = { at, reason, topic: this.#topic, partition, offset }
-    this.#deadLetters = [coordinates, ...this.#deadLetters].slice(0, KEPT_DEAD_LETTERS)
+    const reported = { at, reason, topic: this.#topic, partition, offset }
+    this.#deadLetters = [reported, ...this.#deadLetters].slice(0, KEPT_DEAD_LETTERS)
   }
 
   deadLettersSent(count: number): void {
@@ -64,7 +64,7 @@ export class WorkerFigures {
   }
 
   /** The latest 20, newest first. */
-  get deadLetters(): readonly DeadLetterCoordinates[] {
+  get deadLetters(): readonly ReportedDeadLetter[] {
     return this.#deadLetters
   }
 

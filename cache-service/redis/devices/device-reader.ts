@@ -132,7 +132,7 @@ function parseReading(deviceId: DeviceId, reply: unknown): DeviceReading {
   if (reply === null) return { kind: 'missing' }
   if (!Array.isArray(reply)) throw redisError(new Error('read-devices.lua returned an unexpected reply'))
   const [first, fields]: unknown[] = reply
-  if (typeof first === 'string') return { kind: 'corrupt', reason: 'the key holds another type' }
+  if (typeof first === 'string') return { kind: 'corrupt', reason: 'The key does not hold a hash.' }
   if (typeof first !== 'number' || !Array.isArray(fields)) {
     throw redisError(new Error('read-devices.lua returned an unexpected reply'))
   }

@@ -22,7 +22,7 @@ export function createDeviceWriter(redis: Redis, limits: ScriptLimits): DeviceWr
 
   return {
     async write(plan) {
-      const invocation = ({ keys, packed }: ScriptCall) => ({ keys, args: [packed, plan.believedUpTo] })
+      const invocation = ({ keys, packed }: ScriptCall) => ({ keys, args: [packed, plan.trustedUpTo] })
       // Deletes come first and never share a pipeline with the updates: a device may be in both.
       const deleted = await deleteDevices(deleteCalls(plan.deletes, limits).map(invocation))
       const updated = await applyUpdates(updateCalls(plan.updates, limits).map(invocation))

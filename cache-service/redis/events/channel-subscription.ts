@@ -56,8 +56,8 @@ export class ChannelSubscription {
   notReadyReasons(): string[] {
     if (this.#isSubscribed) return []
     const { channel } = this.#dependencies
-    const why = this.#lastError === undefined ? 'no attempt yet' : this.#lastError.message
-    return [`not subscribed to ${channel}: ${why}`]
+    const reason = this.#lastError === undefined ? 'no attempt yet' : this.#lastError.message
+    return [`not subscribed to ${channel}: ${reason}`]
   }
 
   /** Rejects with an OperatorError if Redis denies access before the first subscription has succeeded. */

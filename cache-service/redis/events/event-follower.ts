@@ -18,15 +18,21 @@ import {
 export type FollowerDependencies = {
   /** A dedicated connection: it is blocked most of the time. */
   readonly redis: Redis
-  /** Must be shorter than the silence after which the connection counts as lost. */
+  /** See followerBlockMs. */
   readonly blockMs: number
   readonly failed: (error: ServiceError) => void
   readonly monitor: LoopMonitor
   readonly random: () => number
 }
 
+const LONGEST_BLOCK_MS = 5_000
 const ENTRIES_PER_READ = 256
 const SLOWEST_RETRY_ATTEMPT = 5
+
+/** @param timeoutMs the silence after which the connection counts as lost. */
+export function followerBlockMs(timeoutMs: number): number {
+  return Math.min(LONGEST_BLOCK_MS, timeoutMs / 2)
+}
 
 /**
  * Follows both streams from their end with one blocking XREAD for all listeners of this process.

@@ -1,9 +1,7 @@
+import type { Coordinates } from '../../core/records/coordinates.ts'
 import type { Redis } from 'ioredis'
 import { replayedKey } from '../../../shared/contract/keys.ts'
 import { redisReply } from '../reply.ts'
-
-/** The coordinates of a dead letter in the error topic. */
-export type DeadLetterPlace = { readonly partition: number; readonly offset: number }
 
 /**
  * Records in Redis which dead letters have been replayed, so that each is replayed at most once, also by concurrent
@@ -14,13 +12,13 @@ export type DeadLetterPlace = { readonly partition: number; readonly offset: num
  */
 export type ReplayLedger = {
   /** The state of each dead letter. The replay that claimed one may have died since. */
-  look(deadLetters: readonly DeadLetterPlace[]): Promise<LedgerState[]>
+  look(deadLetters: readonly Coordinates[]): Promise<LedgerState[]>
   /** Resolves with false if another replay has already claimed it. */
-  claim(deadLetter: DeadLetterPlace): Promise<boolean>
+  claim(deadLetter: Coordinates): Promise<boolean>
   /** For a dead letter that has certainly not been replayed: another replay may claim it. */
-  release(deadLetter: DeadLetterPlace): Promise<void>
+  release(deadLetter: Coordinates): Promise<void>
   /** Resolves with false if another replay has already confirmed it. */
-  confirm(deadLetter: DeadLetterPlace): Promise<boolean>
+  confirm(deadLetter: Coordinates): Promise<boolean>
 }
 
 export type LedgerState = 'new' | 'claimed' | 'confirmed'
@@ -33,13 +31,13 @@ export function createReplayLedger(
   errorTopic: string,
   keepMs: number | undefined,
 ): ReplayLedger {
-  const keyOf = ({ partition, offset }: DeadLetterPlace) =>
+  const keyOf = ({ partition, offset }: Coordinates) =>
     replayedKey(errorTopic, partition, Math.floor(offset / DEAD_LETTERS_PER_KEY))
-  const claimBit = ({ offset }: DeadLetterPlace) => (offset % DEAD_LETTERS_PER_KEY) * 2
-  const confirmBit = (deadLetter: DeadLetterPlace) => claimBit(deadLetter) + 1
+  const claimBit = ({ offset }: Coordinates) => (offset % DEAD_LETTERS_PER_KEY) * 2
+  const confirmBit = (deadLetter: Coordinates) => claimBit(deadLetter) + 1
 
   /** Resolves with the previous value of the bit. */
-  async function set(deadLetter: DeadLetterPlace, bit: number, value: 0 | 1): Promise<number> {
+  async function set(deadLetter: Coordinates, bit: number, value: 0 | 1): Promise<number> {
     const key = keyOf(deadLetter)
     const [before] = await redisReply(
       Promise.all([

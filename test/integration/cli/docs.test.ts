@@ -20,9 +20,9 @@ import { runCliHere } from '../../support/processes/run-cli-here.ts'
 import { startApi, type RunningApi } from '../../support/processes/start-api.ts'
 import { createTopic, uniqueName, useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
 import { workerReport } from '../../support/records/worker-report.ts'
+import { repository } from '../../support/repository.ts'
 
-const examplesOf = (name: string) =>
-  readExamples(readFileSync(join(import.meta.dirname, '../../../docs', name), 'utf8'))
+const examplesOf = (name: string) => readExamples(readFileSync(join(repository, 'docs', name), 'utf8'))
 
 const brokers = inject('kafkaBrokers')
 

@@ -13,15 +13,17 @@ import {
 import { patiently } from '../../support/eventually.ts'
 import { invalid, update } from '../../support/records/tagged-records.ts'
 import { openWorkerScenario, type WorkerScenario } from '../../support/processes/worker-scenario.ts'
+import { repository } from '../../support/repository.ts'
+import { progressKey } from '../../../shared/contract/keys.ts'
 
-const DOCUMENT = join(import.meta.dirname, '../../../docs/cli-operations.md')
+const DOCUMENT = join(repository, 'docs/cli-operations.md')
 const EXAMPLES = readExamples(readFileSync(DOCUMENT, 'utf8'))
 
 /** What must happen before an example, as the text around it says. */
 const BEFORE: Readonly<Record<string, (scenario: WorkerScenario) => Promise<unknown>>> = {
   'cache-cli errors replay --reason wrong_type': ({ redis }) => redis.del('device:sensor-1:metadata'),
-  'cache-cli rebuild --dry-run': ({ group, redis }) =>
-    patiently(async () => expect(await redis.hget(`cache_service:progress:${group}`, '0')).toMatch(/^4\b/)),
+  'cache-cli rebuild --dry-run': ({ group, redis, topic }) =>
+    patiently(async () => expect(await redis.hget(progressKey(group, topic), '0')).toMatch(/^4\b/)),
   'cache-cli rebuild --yes': ({ redis }) => redis.del('device:sensor-3:metadata'),
 }
 

@@ -6,13 +6,13 @@ import { z } from 'zod'
 import { copiesOf, execForm, instructionsOf, parseDockerfile } from '../../support/docs/dockerfile.ts'
 import { copyProductionPackages, productionPackages } from '../../support/processes/production-packages.ts'
 import { runCommand, type Exit } from '../../support/processes/run-command.ts'
+import { repository } from '../../support/repository.ts'
 
-// What the Dockerfile does, done by hand in a folder, since not every machine has Docker: its COPYs, its packages
-// (those of the lock file that `npm ci` has installed here: no registry is asked), its entrypoint. Node is the one
-// that runs this test.
+// Repeats the steps of the Dockerfile in a folder, since not every machine has Docker: its COPYs, its packages (those
+// of the lock file that `npm ci` has installed here, without a registry), its entrypoint. Node.js is the one that runs
+// this test.
 
-const root = join(import.meta.dirname, '../../..')
-const stages = parseDockerfile(await readFile(join(root, 'deploy/Dockerfile'), 'utf8'))
+const stages = parseDockerfile(await readFile(join(repository, 'deploy/Dockerfile'), 'utf8'))
 const INSTALL = 'npm ci --omit=dev --ignore-scripts'
 
 let image = ''
@@ -34,7 +34,7 @@ beforeAll(async () => {
     for (const source of sources) {
       const path = target.endsWith('/') ? join(image, target, source) : join(image, target)
       await mkdir(dirname(path), { recursive: true })
-      await cp(join(root, source), path, { recursive: true })
+      await cp(join(repository, source), path, { recursive: true })
     }
   }
   await copyProductionPackages(image)
@@ -42,21 +42,21 @@ beforeAll(async () => {
 
 afterAll(() => rm(image, { recursive: true, force: true }))
 
-describe('what the Dockerfile makes', () => {
-  it('is installed as this test does it: no packages of development, no install scripts', async () => {
+describe('the image that the Dockerfile builds', () => {
+  it('is installed as in this test: without development dependencies or install scripts', async () => {
     const install = instructionsOf(stages, 'dependencies').find(({ args }) => args.startsWith('npm'))
     expect(install?.args).toMatch(new RegExp(`^${INSTALL}( && npm cache clean --force)?$`))
     expect((await productionPackages()).filter(({ hasInstallScript }) => hasInstallScript)).toEqual([])
   })
 
-  it('has all the packages that package.json asks for, and no others', async () => {
+  it('has exactly the packages that package.json requires', async () => {
     const { code, stderr, stdout } = await run('npm', ['ls', '--omit=dev', '--all'])
     expect(code, `${stdout}${stderr}`).toBe(0)
   })
 
-  it('says its version', async () => {
+  it('prints its version', async () => {
     const manifest = z.object({ version: z.string() })
-    const { version } = manifest.parse(JSON.parse(await readFile(join(root, 'package.json'), 'utf8')))
+    const { version } = manifest.parse(JSON.parse(await readFile(join(repository, 'package.json'), 'utf8')))
     const said = await start('cache-service', ['--version'])
     expect(said).toEqual({
       code: 0,
@@ -66,7 +66,7 @@ describe('what the Dockerfile makes', () => {
     })
   })
 
-  it('refuses bad settings with exit code 2, before it needs a server', async () => {
+  it('exits with 2 for invalid settings, before it connects to a server', async () => {
     const command = execForm(instructionsOf(stages, 'cache-service'), 'CMD')
     const { code, stderr } = await start('cache-service', command, { REDIS_PORT: 'x', LOG_LEVEL: 'x' })
     expect(code).toBe(2)
@@ -74,13 +74,13 @@ describe('what the Dockerfile makes', () => {
     expect(stderr).not.toMatch(/^\s+at /m)
   })
 
-  it('is not well while nothing runs', async () => {
+  it('is unhealthy while no service runs', async () => {
     const [command = '', ...args] = execForm(instructionsOf(stages, 'cache-service'), 'HEALTHCHECK')
     const { code } = await run(command, args, { METRICS_PORT: '1' })
     expect(code).toBe(1)
   })
 
-  it('has cache-cli on its path', async () => {
+  it('has cache-cli on its PATH', async () => {
     const link = instructionsOf(stages, 'cache-service').find(({ args }) => args.startsWith('ln -s'))
     const [, source = '', target = ''] =
       /^ln -s \/app\/(\S+) \/usr\/local\/bin\/(\S+)$/.exec(link?.args ?? '') ?? []
@@ -101,7 +101,7 @@ describe('what the Dockerfile makes', () => {
     expect(await run('node', ['-e', script])).toMatchObject({ code: 0, stderr: '' })
   })
 
-  it('holds the simulated normalizer, in its own stage', async () => {
+  it('contains the simulated normalizer, in a stage of its own', async () => {
     const { code, stdout } = await start('normalizer', ['--help'])
     expect(code).toBe(0)
     expect(stdout).toContain('NORMALIZER_RATE')

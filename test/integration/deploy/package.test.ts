@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { cp, glob, readFile, stat, writeFile } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
@@ -17,10 +16,10 @@ import { eventually, patiently } from '../../support/eventually.ts'
 import { productionPackages } from '../../support/processes/production-packages.ts'
 import { UPDATE_TYPES_KEY } from '../../../shared/contract/keys.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
+import { repository } from '../../support/repository.ts'
 
-// The tarball, installed in an empty project: as others get us.
+// The packed tarball, installed in an empty project, as its users install it.
 
-const repository = join(import.meta.dirname, '../../..')
 const API_WITHIN_MS = 60_000
 const STOP_WITHIN_MS = 30_000
 // More than the limits of the steps together, so that the step that hangs is reported, with its output.
@@ -99,15 +98,9 @@ async function startInstalledApi() {
   return { url }
 }
 
-/** Those that are written: what a module's declarations, or a program, are made of is in the repository. */
-function isWritten(compiled: string): boolean {
-  const source = compiled.replace(/^(\.\/)?dist\//, '').replace(/(\.d)?\.[jt]s$/, '.ts')
-  return existsSync(join(repository, source))
-}
-
 function modules(): { readonly name: string; readonly targets: readonly string[] }[] {
   return Object.entries(manifest.exports).flatMap(([name, target]) =>
-    typeof target === 'object' && isWritten(target.default)
+    typeof target === 'object'
       ? [{ name: name.replace(/^\./, 'iot-device-cache'), targets: [target.types, target.default] }]
       : [],
   )
@@ -139,9 +132,9 @@ async function compileFiles(names: readonly string[], options: readonly string[]
 }
 
 describe('the package', () => {
-  test('holds what it names, compiled, with declarations and maps', () => {
+  test('contains every file that package.json names, compiled, with declarations and source maps', () => {
     const { bin } = manifest
-    const programs = Object.values(bin).filter(isWritten)
+    const programs = Object.values(bin)
     expect(programs).toContain('dist/cache-service/main.js')
     const targets = modules().flatMap((module) => module.targets)
     expect(targets.length).toBeGreaterThanOrEqual(14)
@@ -155,7 +148,7 @@ describe('the package', () => {
     }
   })
 
-  test('holds no tests, and no sources but those that the maps of declarations lead to', () => {
+  test('contains no tests, and only the sources that the declaration maps refer to', () => {
     const sources = files.filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))
     expect(sources.filter((file) => !/^(shared|docs\/examples)\//.test(file))).toEqual([])
     const folders = new Set(files.map((file) => (file.includes('/') ? file.slice(0, file.indexOf('/')) : '')))
@@ -163,7 +156,7 @@ describe('the package', () => {
     expect(files).toEqual(expect.arrayContaining(['CHANGELOG.md', 'LICENSE', 'README.md']))
   })
 
-  test('needs the production dependencies of the lock file, and installs no others', async () => {
+  test('installs exactly the production dependencies of the lock file', async () => {
     const top: string[] = []
     for await (const path of glob(['node_modules/*', 'node_modules/@*/*'], { cwd: installed.folder })) {
       if (!/\/(\.|@[^/]+$|@types\/node|iot-device-cache$)/.test(path)) top.push(path)
@@ -174,16 +167,15 @@ describe('the package', () => {
     expect(locked.map(({ path }) => path)).toEqual(expect.arrayContaining(top))
   })
 
-  test('is not bigger than it needs to be', async () => {
+  test('stays within its size limit', async () => {
     const sizes = await Promise.all(files.map(async (file) => (await stat(join(installed.home, file))).size))
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(3_000_000)
   })
 })
 
 describe('its programs', () => {
-  test('say what they are', async () => {
-    for (const [name, path] of Object.entries(manifest.bin)) {
-      if (!isWritten(path)) continue
+  test('print their usage and their version', async () => {
+    for (const name of Object.keys(manifest.bin)) {
       const { code, stderr, stdout } = await installed.run('npx', ['--no-install', name, '--help'])
       expect([code, stdout], stderr).toEqual([0, expect.stringContaining(`Usage: ${name}`)])
     }
@@ -191,7 +183,7 @@ describe('its programs', () => {
     expect(version.stdout).toBe(`${manifest.version}\n`)
   })
 
-  test('serve the page, its libraries, and devices that a script of Redis reads', async () => {
+  test('serve the page, its libraries, and devices that a Lua script reads', async () => {
     await storeDevice(database.client, 'd', { datatype_unit: '["°C"]' })
     for (const path of [
       '/',
@@ -206,7 +198,7 @@ describe('its programs', () => {
     expect(await device.json()).toMatchObject({ device_id: 'd', datatype_unit: ['°C'] })
   })
 
-  test('look up devices: in Redis, through the api; and know what they need of servers that are away', async () => {
+  test('look up devices in Redis and through the API, and diagnose servers that are unreachable', async () => {
     await storeDevice(database.client, 'd', { datatype_name: 'Temperature' })
     const cli = async (args: readonly string[], env: Record<string, string> = {}) =>
       await installed.run('npx', ['--no-install', 'cache-cli', ...args], env)
@@ -223,7 +215,7 @@ describe('its programs', () => {
     expect(ended.map(({ code }) => code)).toEqual(commands.map(() => 4))
   })
 
-  test('load every role, and end with 2 for a bad setting', async () => {
+  test('load every role, and exit with 2 for an invalid setting', async () => {
     for (const role of ['worker', 'kv-updater', 'all']) {
       const { code, stderr } = await installed.run('npx', ['--no-install', 'cache-service', role], {
         REDIS_PORT: 'x',
@@ -237,7 +229,7 @@ describe('its programs', () => {
 })
 
 describe('its modules', () => {
-  test('load in plain JavaScript, and what is not exported does not', async () => {
+  test('load in plain JavaScript, and internal modules do not', async () => {
     const imports = modules().map(({ name }) => `import * as _${name.replace(/\W/g, '_')} from '${name}'`)
     const loaded = await runProgram('modules.js', imports.join('\n'))
     expect(loaded).toMatchObject({ code: 0, stderr: '' })
@@ -248,7 +240,7 @@ describe('its modules', () => {
     expect(inside.stderr).toContain('ERR_PACKAGE_PATH_NOT_EXPORTED')
   })
 
-  test('do in JavaScript what they say: schemas, keys, errors, ids, and the client against an api', async () => {
+  test('work in JavaScript: schemas, keys, errors, ids, and the client with an API', async () => {
     await storeDevice(database.client, 'sensor:1', { datatype_name: 'Temperature' })
     const program = `
       import { DeviceCacheClient } from 'iot-device-cache/client'
@@ -274,7 +266,7 @@ describe('its modules', () => {
     expect(JSON.parse(stdout)).toEqual(['Temperature', true, 'device:sensor:1:metadata', 'OOM', false])
   })
 
-  test('are typed, in strict TypeScript with the declarations checked as well', async () => {
+  test('type-check in strict TypeScript, including their declarations', async () => {
     const imports = modules().map(({ name }, i) => `import * as m${i} from '${name}'\nvoid m${i}`)
     const program = `
       ${imports.join('\n')}
@@ -301,7 +293,7 @@ describe('its modules', () => {
     expect(await compile('strict.ts', program)).toMatchObject({ code: 0, stdout: '' })
   })
 
-  test('refuse wrong uses at compile time', async () => {
+  test('reject incorrect use at compile time', async () => {
     const wrong = [
       [`new DeviceCacheClient({ baseUrl: 'http://x', timeoutMs: '5' })`, 'TS2322'],
       [`device.ttl`, 'TS18048'],
@@ -319,7 +311,7 @@ describe('its modules', () => {
     expect(stdout.match(/TS\d+/g)).toEqual(wrong.map(([, code]) => code))
   })
 
-  test('serve browsers: the client needs nothing of Node, nor its types', async () => {
+  test('include a client for browsers, which needs neither Node.js nor its types', async () => {
     const program = `
       import { DeviceCacheClient } from 'iot-device-cache/client'
       export const client = new DeviceCacheClient({ baseUrl: location.origin, fetch })`
@@ -344,7 +336,7 @@ describe('the examples of docs/redis-library.md', () => {
   const names = ['redis-service.ts', 'redis-config-store.ts']
   beforeAll(() => cp(join(repository, 'docs/examples'), installed.folder, { recursive: true }))
 
-  test('are what the page shows, and type-check', async () => {
+  test('match the page, and type-check', async () => {
     const page = await readFile(join(repository, 'docs/redis-library.md'), 'utf8')
     const shown = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, text = '']) => text)
     const kept = names.map((name) => readFile(join(repository, 'docs/examples', name), 'utf8'))
@@ -352,7 +344,7 @@ describe('the examples of docs/redis-library.md', () => {
     expect(await compileFiles(names)).toMatchObject({ code: 0, stdout: '' })
   })
 
-  test('redis-service.ts', async () => {
+  test('redis-service.ts prints what it should', async () => {
     const { code, stderr, stdout } = await installed.run('node', ['redis-service.ts'], {
       REDIS_URL: database.url,
     })
@@ -370,7 +362,7 @@ describe('the examples of docs/redis-library.md', () => {
     expect(await database.client.ttl('job:1')).toBeGreaterThan(3500)
   })
 
-  test('redis-config-store.ts', async () => {
+  test('redis-config-store.ts prints what it should', async () => {
     const { code, stderr, stdout } = await installed.run('node', ['redis-config-store.ts'], {
       REDIS_URL: database.url,
     })
@@ -390,7 +382,7 @@ describe('the examples of docs/redis-library.md', () => {
 describe('the examples of docs/client.md', () => {
   beforeAll(() => cp(join(repository, 'docs/examples'), installed.folder, { recursive: true }))
 
-  test('are those that there are, and type-check', async () => {
+  test('are all named on the page, and type-check', async () => {
     const page = await readFile(join(repository, 'docs/client.md'), 'utf8')
     const named = new Set(
       [...page.matchAll(/examples\/(client-[\w-]+\.[jt]s)/g)].map(([, name = '']) => name),
@@ -403,7 +395,7 @@ describe('the examples of docs/client.md', () => {
     expect(await compileFiles(typed)).toMatchObject({ code: 0, stdout: '' })
   })
 
-  test('client-get.js', async () => {
+  test('client-get.js prints what it should', async () => {
     await storeDevice(database.client, 'sensor-1', { datatype_unit: '°C' })
     const { code, stderr, stdout } = await installed.run('node', ['client-get.js', 'sensor-1', 'sensor-2'], {
       CACHE_API: api.url,
@@ -412,7 +404,7 @@ describe('the examples of docs/client.md', () => {
     expect(stdout).toBe('sensor-1: °C\nsensor-2: no such device\n1 found, 1 missing\n')
   })
 
-  test('client-near-cache.ts', async () => {
+  test('client-near-cache.ts prints what it should', async () => {
     await storeDevice(database.client, 'sensor-1', { datatype_name: 'Temperature' })
     const { code, stderr, stdout } = await installed.run('node', ['client-near-cache.ts', 'sensor-1'], {
       CACHE_API: api.url,
@@ -421,7 +413,7 @@ describe('the examples of docs/client.md', () => {
     expect(stdout).toBe('sensor-1 measures Temperature\nfrom the near cache: Temperature\n')
   })
 
-  test('client-watch.ts', async () => {
+  test('client-watch.ts prints changes as they happen', async () => {
     await database.client.sadd(UPDATE_TYPES_KEY, 'inventory')
     await database.client.set('inventory', '{"updated":null,"valid":true,"values":[1]}')
     const child = spawn(process.execPath, ['client-watch.ts'], {

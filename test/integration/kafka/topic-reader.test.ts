@@ -1,5 +1,6 @@
-import kafkajs, { type Kafka } from 'kafkajs'
+import type { Kafka } from 'kafkajs'
 import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { kafkajs } from '../../../cache-service/kafka/kafkajs.ts'
 import { createRecordFinder } from '../../../cache-service/kafka/record-finder.ts'
 import { createTopicBounds } from '../../../cache-service/kafka/topic-bounds.ts'
 import { TopicReader } from '../../../cache-service/kafka/topic-reader.ts'
@@ -157,14 +158,14 @@ test('a record finder finds records by their coordinates, and explains why the o
     { partition: 7, offset: 0 },
   ]
   const found = await finder.find(places, never)
-  expect(found.map((answer) => (answer.kind === 'found' ? String(answer.record.value) : answer.why))).toEqual(
-    [
-      '1:9',
-      '0:0',
-      `Kafka has deleted ${topic} 1:3: the partition begins at 4`,
-      `${topic} 1:10 does not exist: the partition ends at 10`,
-      '1:9',
-      `${topic} has no partition 7`,
-    ],
-  )
+  expect(
+    found.map((answer) => (answer.kind === 'found' ? String(answer.record.value) : answer.reason)),
+  ).toEqual([
+    '1:9',
+    '0:0',
+    `Kafka has deleted ${topic} 1:3: the partition begins at 4`,
+    `${topic} 1:10 does not exist: the partition ends at 10`,
+    '1:9',
+    `${topic} has no partition 7`,
+  ])
 })

@@ -94,7 +94,10 @@ describe('a Redis that is out of memory', () => {
 
   test('accepts neither new ids in the index nor progress', async () => {
     const { redis, plain } = await setUp(noeviction)
-    const [index, store] = [createDeviceIndex(redis), createProgressStore(redis, progressKey('group'))]
+    const [index, store] = [
+      createDeviceIndex(redis),
+      createProgressStore(redis, progressKey('group', 'topic')),
+    ]
     await store.overwrite(0, 5)
     await fillMemory(plain)
     await expect(index.add([deviceId('a')])).rejects.toMatchObject(outOfMemory)

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { join } from 'node:path'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { eventually } from '../../support/eventually.ts'
 import { reservePort } from '../../support/servers/free-port.ts'
 import { createTopic, uniqueName, useRedisDatabase } from '../../support/test-scope.ts'
 import { createSimulatedProducer } from '../../simulator/produce.ts'
+import { repository } from '../../support/repository.ts'
 
 // Roles run as separate processes, as an operator starts them.
 
@@ -16,7 +16,7 @@ async function startProcess(role: string, env: Record<string, string>) {
     process.execPath,
     ['--disable-warning=TimeoutNegativeWarning', 'cache-service/main.ts', role],
     {
-      cwd: join(import.meta.dirname, '../../..'),
+      cwd: repository,
       env: {
         PATH: process.env['PATH'] ?? '',
         PORT: String(ports[0].port),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
-import { withAllTables, withEverydayTable } from '../../../cache-service/config/docs.ts'
+import { withAllTables, withEverydayTable } from './option-tables.ts'
 import { repository } from '../repository.ts'
 
 /** A document with tables that are generated from the options. */

@@ -19,16 +19,16 @@ export type Answer = {
   readonly status: number
   readonly headers: Headers
   readonly text: string
-  /** Of the text; undefined if it is empty. */
+  /** The parsed text; undefined if it is empty or not JSON. */
   readonly json: unknown
 }
 
 export type DescribedApi = {
-  /** Asks, and checks that the answer is one that /openapi.json describes. */
+  /** Sends a request, and checks that /openapi.json describes the response. */
   ask(path: string, init?: RequestInit): Promise<Answer>
 }
 
-/** A client that believes nothing: what is not in the OpenAPI document of this API fails. */
+/** A client that throws for every response that the OpenAPI document of the API does not describe. */
 export async function describedApi(url: string): Promise<DescribedApi> {
   const document = documentSchema.parse(await (await fetch(`${url}/openapi.json`)).json())
   const ajv = new Ajv2020({ strict: false, allErrors: true })
@@ -54,7 +54,7 @@ export async function describedApi(url: string): Promise<DescribedApi> {
         (candidate) => matches(candidate, path) && method.toLowerCase() in (document.paths[candidate] ?? {}),
       )
     if (pattern === undefined) {
-      // No route: then there is nothing but a problem to be had.
+      // Without a route, only a client error is possible.
       if (answer.status < 400 || answer.status > 499) throw new Error(`${what}: not described`)
       return
     }

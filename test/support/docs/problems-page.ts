@@ -12,7 +12,7 @@ const INTRODUCTION = `
 
 The HTTP API reports every error as a problem document (RFC 9457, \`application/problem+json\`) with \`type\`, \`title\`,
 \`status\` and often \`detail\`. Programs should switch on \`type\`; titles and details are for people and may change.
-The routes of the older cache-and-queue HTTP service are the exception: they return \`{"error": …}\`.
+The routes of the older cache-queue service are the exception: they return \`{"error": …}\`.
 
 The last column is the error class that the [client](client.md) throws.
 `

@@ -1,8 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-
-export const repository = join(import.meta.dirname, '../../..')
+import { repository } from '../repository.ts'
 
 /** The paths of all files that git knows, and of new ones that it does not ignore. */
 export function repositoryFiles(): readonly string[] {

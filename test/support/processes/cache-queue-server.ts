@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { isProtectedKey } from '../../../cache-service/core/cache-queue/protected-keys.ts'
+import { isProtectedKey } from '../../../cache-service/core/protected-keys.ts'
 import { createApiServer } from '../../../cache-service/http/api-server.ts'
 import { registerCacheQueueRoutes } from '../../../cache-service/http/cache-queue/routes.ts'
 import { LoopMonitor } from '../../../cache-service/lifecycle/loops.ts'

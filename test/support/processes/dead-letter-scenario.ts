@@ -15,6 +15,7 @@ import type { ParseSettings, RejectReason } from '../../../cache-service/core/re
 import type { SourceRecord } from '../../../cache-service/core/records/source-record.ts'
 import { createDeadLetterProducer } from '../../../cache-service/kafka/dead-letter-producer.ts'
 import { createRecordFinder } from '../../../cache-service/kafka/record-finder.ts'
+import { kafkajs } from '../../../cache-service/kafka/kafkajs.ts'
 import { createReplayProducer } from '../../../cache-service/kafka/replay-producer.ts'
 import { createTopicBounds } from '../../../cache-service/kafka/topic-bounds.ts'
 import { TopicReader } from '../../../cache-service/kafka/topic-reader.ts'
@@ -33,7 +34,7 @@ export const SETTINGS: ParseSettings = {
   extraFields: 'all',
 }
 
-export const ALL_DEAD_LETTERS: DeadLetterFilter = {
+const ALL_DEAD_LETTERS: DeadLetterFilter = {
   reasons: [],
   devices: [],
   sinceMs: undefined,
@@ -92,7 +93,12 @@ export async function replayDeadLetters(
   scenario: WorkerScenario,
   options: ReplayOptions = {},
 ): Promise<ReplayRun> {
-  const { errorTopic, kafka, redis, topic } = scenario
+  const { env, errorTopic, redis, topic } = scenario
+  const kafka = new kafkajs.Kafka({
+    clientId: 'test-replay',
+    brokers: (env['KAFKA_BOOTSTRAP_SERVERS'] ?? '').split(','),
+    logLevel: kafkajs.logLevel.NOTHING,
+  })
   const { again = false, filter = {}, isDryRun = false, to = 'cache' } = options
   const now = () => Date.now()
   const stop = new AbortController().signal
@@ -107,7 +113,7 @@ export async function replayDeadLetters(
           settings: SETTINGS,
           writer: createDeviceWriter(redis, { maxKeys: 100, maxBytes: 100_000 }),
           index: createDeviceIndex(redis),
-          present: (deviceId) => readStoredHash(redis, deviceId, now()),
+          stored: (deviceId) => readStoredHash(redis, deviceId, now()),
           changed: () => undefined,
           now,
         })

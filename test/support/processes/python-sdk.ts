@@ -4,8 +4,7 @@ import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { runCommand } from './run-command.ts'
-
-const repository = join(import.meta.dirname, '../../..')
+import { repository } from '../repository.ts'
 
 // The original of RedisService and RedisConfigStore. Its metadata asks for Python 3.12.7 and for all that its other
 // parts need; `cledar.redis` also runs on 3.11, with these two.

@@ -13,14 +13,14 @@ const short = fc.string({ unit: fc.constantFrom(...UNITS), maxLength: 3 })
 const longAndSimilar = fc
   .record({ length: fc.constantFrom(60, 63, 64, 65, 127, 128, 129), end: short })
   .map(({ length, end }) => 'x'.repeat(length) + end)
-export const awkwardText = fc.oneof(
+const awkwardText = fc.oneof(
   { weight: 6, arbitrary: short },
   { weight: 2, arbitrary: fc.string({ unit: anyCharacter, maxLength: 8 }) },
   { weight: 1, arbitrary: longAndSimilar },
 )
 
 /** name, value, …: unique names ordered by their bytes, as core/records/metadata-fields.ts returns them. */
-export const awkwardFields = fc
+const awkwardFields = fc
   .uniqueArray(fc.tuple(awkwardText, awkwardText), { maxLength: 4, selector: ([name]) => name })
   .map((pairs) => pairs.filter(([name]) => name !== 'last_updated'))
   .map((pairs) => pairs.sort(([a], [b]) => (hex(a) < hex(b) ? -1 : 1)).flat())

@@ -25,7 +25,7 @@ export function writePlan(
   return {
     updates: updates.map(({ id, ...update }, index) => ({ index, deviceId: deviceId(id), ...update })),
     deletes: deletes.map(({ id, deletesUpTo }, index) => ({ index, deviceId: deviceId(id), deletesUpTo })),
-    believedUpTo: eventTimeFromMs(nowMs + DAY_MS).text,
+    trustedUpTo: eventTimeFromMs(nowMs + DAY_MS).text,
     rejections: [],
     superseded: 0,
     tombstones: deletes.length,

@@ -48,7 +48,7 @@ describe('an empty environment', () => {
         fetchMaxWaitMs: 1000,
         fetchMaxBytes: 4_194_304,
         fetchMaxBytesPerPartition: 524_288,
-        partitionsConcurrency: 4,
+        commitIntervalMs: 500,
         sessionTimeoutMs: 30_000,
         stallTimeoutMs: 60_000,
         lagPollIntervalMs: 10_000,
@@ -113,7 +113,7 @@ describe('a valid value', () => {
   const valid: [Env, (config: Config) => unknown, unknown][] = [
     [{ KAFKA_BOOTSTRAP_SERVERS: 'a:1, b ,[::1]:3' }, (c) => c.kafka.brokers, ['a:1', 'b:9092', '[::1]:3']],
     [{ KAFKA_CONSUMER_POLL_TIMEOUT_S: '0.25' }, (c) => c.kafka.fetchMaxWaitMs, 250],
-    [{ KAFKA_PARTITIONS_CONCURRENCY: '16' }, (c) => c.kafka.partitionsConcurrency, 16],
+    [{ KAFKA_COMMIT_INTERVAL_S: '2' }, (c) => c.kafka.commitIntervalMs, 2_000],
     [{ KAFKA_SESSION_TIMEOUT_S: ' 6 ' }, (c) => c.kafka.sessionTimeoutMs, 6000],
     [{ REDIS_HOST: '::1' }, (c) => c.redis.host, '::1'],
     [{ REDIS_PASSWORD: ' p w ' }, (c) => c.redis.password, ' p w '],
@@ -166,8 +166,8 @@ describe('an invalid value', () => {
     ['KAFKA_CONSUMER_POLL_TIMEOUT_S', '0'],
     ['KAFKA_CONSUMER_POLL_TIMEOUT_S', '1e1'],
     ['KAFKA_CONSUMER_POLL_TIMEOUT_S', '-1'],
-    ['KAFKA_PARTITIONS_CONCURRENCY', '17'],
-    ['KAFKA_PARTITIONS_CONCURRENCY', '1.5'],
+    ['KAFKA_COMMIT_INTERVAL_S', '0'],
+    ['KAFKA_COMMIT_INTERVAL_S', '61'],
     ['KAFKA_SESSION_TIMEOUT_S', '5'],
     ['KAFKA_SSL', 'maybe'],
     ['KAFKA_SASL_MECHANISM', 'gssapi'],
@@ -212,6 +212,29 @@ describe('an invalid value', () => {
       ])
     },
   )
+
+  it.each([
+    ['METADATA_EXTRA_FIELDS', '"*"'],
+    ['REDIS_UPDATE_CHANNEL', "'update'"],
+    ['CACHE_PROTECTED_PREFIXES', '"secret:"'],
+    ['KAFKA_CONSUMER_GROUP_ID', '"group"'],
+    ['API_TOKENS_FILE', '"/tokens.jsonl"'],
+    ['LOG_LEVEL', "''"],
+  ])('that is quoted is rejected: %s=%s', (variable, value) => {
+    expect(problemsOf({ [variable]: value })).toMatchObject([
+      {
+        variable,
+        message: `begins and ends with a quote: ${value}`,
+        fix: expect.stringContaining('Remove the quotes'),
+      },
+    ])
+  })
+
+  it('may contain quotes, or end with another one', () => {
+    for (const value of ['a"b', '"a', `"a'`]) {
+      expect(parseConfig({ METADATA_EXTRA_FIELDS: value }, noFiles).kind).toBe('ok')
+    }
+  })
 
   it('does not hide another one: all are reported at once', () => {
     const env = { REDIS_PORT: 'x', LOG_LEVEL: 'x', KAFKA_SSL: 'x', KAFKA_ERROR_TOPIC: 'iot_validated_data' }
@@ -415,6 +438,20 @@ describe('warnings', () => {
   it('ignore variables that do not resemble an option', () => {
     const others = { REDIS_PORT_6379_TCP: 'x', REDIS_SERVICE_HOST: 'x', KAFKA_HEAP_OPTS: 'x', LOGNAME: 'x' }
     expect(warningsOf(others)).toEqual([])
+  })
+
+  it.each([
+    ['"secret"', 'quote'],
+    ["'secret'", 'quote'],
+    ['secret\r', 'white space'],
+    ['secret\n', 'white space'],
+    [' secret', 'white space'],
+    ['\ufeffsecret', 'byte order mark'],
+  ])('name a secret that was probably changed on its way, without quoting it: %j', (secret, what) => {
+    const [warning = '', ...others] = warningsOf({ REDIS_PASSWORD: secret })
+    expect(others).toEqual([])
+    expect(warning).toMatch(new RegExp(`^REDIS_PASSWORD .*${what}`))
+    expect(warning).not.toContain('secret')
   })
 
   it('name settings that are allowed but insecure', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
-  duration,
+  formatDuration,
   judgeErrorTopic,
   judgeRedis,
   judgeRetention,
@@ -85,7 +85,7 @@ describe('the doctor on the topics', () => {
       detail: expect.stringContaining('keeps records for 1 hour, a device expires after 1 day'),
       fix: expect.stringContaining('86400000'),
     })
-    expect([1_500, 90_000, 129_600_000, 5].map(duration)).toEqual([
+    expect([1_500, 90_000, 129_600_000, 5].map(formatDuration)).toEqual([
       '1.5 seconds',
       '1.5 minutes',
       '1.5 days',

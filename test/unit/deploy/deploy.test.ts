@@ -67,6 +67,14 @@ const example = Object.fromEntries(
     }),
 )
 
+/** As Compose replaces `${NAME:-default}`. */
+function interpolated(value: string | number, env: Readonly<Record<string, string>>): string {
+  return String(value).replaceAll(
+    /\$\{(\w+):-([^}]*)\}/g,
+    (_, name: string, text: string) => env[name] || text,
+  )
+}
+
 function noFiles(path: string): string {
   throw new Error(`no file should be read: ${path}`)
 }
@@ -130,17 +138,20 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
 
   it('gives the service valid settings, without a .env and with the example', () => {
     const { environment = {}, env_file } = compose.services['cache_service'] ?? {}
-    const fixed = Object.fromEntries(
-      Object.entries(environment).map(([name, value]) => [name, String(value)]),
-    )
     expect(env_file).toEqual([{ path: '.env', required: false }])
-    for (const env of [fixed, { ...example, ...fixed }]) {
-      const parsed = parseConfig(env, noFiles)
+    for (const dotEnv of [{}, example]) {
+      const fixed = Object.entries(environment).map(([name, value]) => [name, interpolated(value, dotEnv)])
+      const parsed = parseConfig({ ...dotEnv, ...Object.fromEntries(fixed) }, noFiles)
       expect(parsed).toMatchObject({ kind: 'ok', warnings: [] })
       expect(parsed).toHaveProperty('config.process.metricsHost', '0.0.0.0')
       expect(parsed).toHaveProperty('config.process.metricsPort', 9464)
       expect(parsed).toMatchObject({ config: { api: { auth: 'off', host: '0.0.0.0', port: 5011 } } })
     }
+  })
+
+  it('takes API_AUTH from .env', () => {
+    const auth = compose.services['cache_service']?.environment?.['API_AUTH'] ?? ''
+    expect([interpolated(auth, {}), interpolated(auth, { API_AUTH: 'token' })]).toEqual(['off', 'token'])
   })
 
   it('confines our own containers', () => {

@@ -5,7 +5,8 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import npmPackage from '../../../package.json' with { type: 'json' }
 import { parseDockerfile } from '../../support/docs/dockerfile.ts'
-import { readText, repository } from '../../support/docs/repository-files.ts'
+import { readText } from '../../support/docs/repository-files.ts'
+import { repository } from '../../support/repository.ts'
 
 describe('the GitHub workflows', () => {
   const step = z.looseObject({

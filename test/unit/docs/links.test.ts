@@ -3,7 +3,8 @@ import { dirname, join, normalize } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import npmPackage from '../../../package.json' with { type: 'json' }
 import { anchorsOf, codeBlocksOf, codeSpansOf, linksOf } from '../../support/docs/markdown.ts'
-import { readText, repository, repositoryFiles } from '../../support/docs/repository-files.ts'
+import { readText, repositoryFiles } from '../../support/docs/repository-files.ts'
+import { repository } from '../../support/repository.ts'
 
 const files = repositoryFiles()
 const pages = files.filter((path) => path.endsWith('.md'))

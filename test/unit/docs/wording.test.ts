@@ -46,6 +46,20 @@ const rules: readonly Rule[] = [
   { avoid: 'of before', write: 'previous', pattern: /\bof before\b/i },
   { avoid: 'stays good', write: 'remains valid', pattern: /\bstay(?:s|ed)? good\b/i },
   { avoid: 'so many', write: 'the maximum number of …', pattern: /\bso many\b(?! that)/i },
+  {
+    avoid: 'stands still',
+    write: 'makes no progress, no longer increases',
+    pattern: /\bst(?:and|ands|ood) still\b/i,
+  },
+  { avoid: 'for good', write: 'permanently', pattern: /\bfor good\b/i },
+  {
+    avoid: 'takes for',
+    write: 'considers, mistakes for',
+    pattern: /\btak(?:e|es|ing) (?:it |them )?for (?!granted)\b/i,
+  },
+  { avoid: 'to be had', write: 'available, possible', pattern: /\bto be had\b/i },
+  { avoid: 'says of', write: 'says about, reports', pattern: /\bsa(?:y|ys|id) of\b/i },
+  { avoid: 'so far as', write: 'as far as, if', pattern: /\bso far as\b/i },
   { avoid: 'one more is', write: 'further ones are', pattern: /\bone more is\b/i },
 
   // Work that is left is an issue, not a comment.

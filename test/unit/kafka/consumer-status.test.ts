@@ -3,12 +3,12 @@ import {
   INITIAL_STATUS,
   isJoined,
   nextStatus,
-  type ConsumerEvent,
+  type ConsumerSignal,
   type ConsumerStatus,
 } from '../../../cache-service/kafka/consumer-status.ts'
 
 type Kind = ConsumerStatus['kind']
-type EventKind = ConsumerEvent['kind']
+type SignalKind = ConsumerSignal['kind']
 
 const statuses: { readonly [K in Kind]: ConsumerStatus & { readonly kind: K } } = {
   waiting: { kind: 'waiting', reason: 'no broker' },
@@ -19,7 +19,7 @@ const statuses: { readonly [K in Kind]: ConsumerStatus & { readonly kind: K } } 
   stopped: { kind: 'stopped', reason: 'the process is stopping' },
 }
 
-const events: { readonly [K in EventKind]: ConsumerEvent & { readonly kind: K } } = {
+const signals: { readonly [K in SignalKind]: ConsumerSignal & { readonly kind: K } } = {
   started: { kind: 'started' },
   joined: { kind: 'joined', hold: 'open' },
   rebalancing: { kind: 'rebalancing' },
@@ -33,7 +33,7 @@ const rebalancing: ConsumerStatus = { kind: 'joining', reason: 'the group is reb
 const crashed: ConsumerStatus = { kind: 'waiting', reason: 'crashed' }
 const always = { joined: consuming, rebalancing, ended: crashed, stopped }
 
-const truthTable: Record<Kind, Record<EventKind, ConsumerStatus>> = {
+const truthTable: Record<Kind, Record<SignalKind, ConsumerStatus>> = {
   waiting: { ...always, started: joining, hold_changed: waiting },
   joining: { ...always, started: joining, hold_changed: joining },
   consuming: { ...always, started: consuming, hold_changed: paused },
@@ -50,7 +50,7 @@ const truthTable: Record<Kind, Record<EventKind, ConsumerStatus>> = {
 }
 
 const cells = Object.values(statuses).flatMap((status) =>
-  Object.values(events).map((event) => ({ status, event, from: status.kind, on: event.kind })),
+  Object.values(signals).map((signal) => ({ status, signal, from: status.kind, on: signal.kind })),
 )
 
 describe('the status of a consumer', () => {
@@ -58,8 +58,8 @@ describe('the status of a consumer', () => {
     expect(INITIAL_STATUS.kind).toBe('waiting')
   })
 
-  test.each(cells)('goes from $from on $on to the status of the truth table', ({ status, event }) => {
-    expect(nextStatus(status, event)).toEqual(truthTable[status.kind][event.kind])
+  test.each(cells)('goes from $from on $on to the status of the truth table', ({ status, signal }) => {
+    expect(nextStatus(status, signal)).toEqual(truthTable[status.kind][signal.kind])
   })
 
   test.each(['joined', 'hold_changed'] as const)('follows the hold on %s', (kind) => {

@@ -15,6 +15,7 @@ import {
 } from '../../simulator/python-text.ts'
 import { createSeededRandom } from '../../simulator/seeded-random.ts'
 import { AWKWARD_KINDS, INVALID_KINDS, type InvalidKind } from '../../simulator/simulated-record.ts'
+import { repository } from '../../support/repository.ts'
 
 const NOW_MS = 1749407237476
 
@@ -155,7 +156,7 @@ describe('the simulated fleet', () => {
   })
 
   test('has the fields of real records, in the same order', () => {
-    const fixture = readFileSync(join(import.meta.dirname, '../../fixtures/validated-output.jsonl'), 'utf8')
+    const fixture = readFileSync(join(repository, 'test/fixtures/validated-output.jsonl'), 'utf8')
     const real = shapes(fixture.trim().split('\n'))
     const simulated = shapes(
       records({ awkwardPercent: 0, invalidPercent: 0 }).map(({ value }) => String(value)),

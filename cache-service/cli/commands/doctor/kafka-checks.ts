@@ -11,7 +11,6 @@ import {
 import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
 import { createTopicBounds, type TopicBounds } from '../../../kafka/topic-bounds.ts'
 import { createKafka, RETRY } from '../../../kafka/client.ts'
-import { registerCodecs } from '../../../kafka/codecs.ts'
 import { settledWithin } from '../../../lifecycle/sleep.ts'
 import type { Session } from '../../session.ts'
 import { probeAddress } from './probe-address.ts'
@@ -37,7 +36,6 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
   }
 
   const kafka = createKafka(config, session.log, { offsetOutOfRange: () => undefined })
-  registerCodecs(() => undefined)
   const login = await logIn(kafka)
   if (login instanceof ServiceError) {
     findings.push(kafkaFinding('failed', 'login', login.message, loginFix(login, PROTOCOL_FIX)))
@@ -136,8 +134,8 @@ function judgeReading(
   if (refusal.code !== 'NOT_AUTHORIZED') return kafkaFinding('failed', check, refusal.message, PROTOCOL_FIX)
   // The check read with its own group, not with the group of the workers.
   if (/group/i.test(refusal.message)) {
-    const why = `${user} may use only the group ${groupId} itself, which a worker may be using`
-    return kafkaFinding('skipped', check, why)
+    const reason = `${user} may use only the group ${groupId} itself, which a worker may be using`
+    return kafkaFinding('skipped', check, reason)
   }
   return kafkaFinding('failed', check, refusal.message, aclFix(user, 'Read', `--topic ${topic}`))
 }

@@ -68,7 +68,7 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   return [...probe.findings, login, ...facts, ...permissions]
 }
 
-export function rolesOf(role: DoctorRole): readonly CommandRole[] {
+function rolesOf(role: DoctorRole): readonly CommandRole[] {
   return role === 'all' ? ['worker', 'api', 'kv-updater'] : [role]
 }
 
@@ -81,11 +81,11 @@ function loginRefused(error: ServiceError): Finding {
   return redisFinding('failed', 'login', error.message, fix)
 }
 
-function judgePermissions(role: CommandRole, { permissions, user, way }: PermissionReport): Finding {
+function judgePermissions(role: CommandRole, { permissions, user, method }: PermissionReport): Finding {
   const check = `commands of the ${role}`
   const denied = permissions.filter(({ isAllowed }) => isAllowed === false)
   const unknown = permissions.filter(({ isAllowed }) => isAllowed === undefined)
-  const checked = `${permissions.length - unknown.length} checked by ${way}, as ${user}`
+  const checked = `${permissions.length - unknown.length} checked by ${method}, as ${user}`
   if (denied.length === 0) {
     const unchecked = unknown.length === 0 ? '' : `; ${namesOf(unknown)} can't be checked without writing`
     return redisFinding('ok', check, `all allowed (${checked}${unchecked})`)
@@ -120,6 +120,6 @@ function namesOf(permissions: readonly Permission[]): string {
   return [...new Set(permissions.map(({ command }) => command.name))].join(', ')
 }
 
-function skipped(why: string): Finding[] {
-  return ['server', 'commands'].map((check) => redisFinding('skipped', check, why))
+function skipped(reason: string): Finding[] {
+  return ['server', 'commands'].map((check) => redisFinding('skipped', check, reason))
 }

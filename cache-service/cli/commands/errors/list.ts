@@ -22,7 +22,7 @@ const DEFAULT_LIMIT = 50
 
 export function registerErrorsListCommand(errors: Command, { perform }: Cli): void {
   addDeadLetterOptions(errors.command('list'))
-    .description('list the newest dead letters, newest first')
+    .description('list dead letters, newest first')
     .option(
       '-n, --limit <count>',
       'maximum number of dead letters to show',

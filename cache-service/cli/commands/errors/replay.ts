@@ -33,7 +33,7 @@ const MAX_PRINTED_FAILURES = 10
 
 export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): void {
   addDeadLetterOptions(errors.command('replay'))
-    .description('apply the records of dead letters again after their cause is fixed, each dead letter once')
+    .description('replay dead letters once their cause is fixed; each is replayed only once')
     .addOption(
       new Option(
         '--to <target>',
@@ -123,7 +123,7 @@ function openCacheTarget(
       maxBytes: config.redis.scriptMaxBytes,
     }),
     index: createDeviceIndex(redis),
-    present: (deviceId) => readStoredHash(redis, deviceId, context.now()),
+    stored: (deviceId) => readStoredHash(redis, deviceId, context.now()),
     changed,
     now: context.now,
   })

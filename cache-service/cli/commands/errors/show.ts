@@ -6,9 +6,9 @@ import { CliError } from '../../cli-error.ts'
 import { examples, type Cli } from '../../command.ts'
 import { EXIT } from '../../exit-codes.ts'
 import { deadLetterRow, openDeadLetterTopic, type DeadLetterTopic } from './dead-letters.ts'
+import type { Coordinates } from '../../../core/records/coordinates.ts'
 import type { Session } from '../../session.ts'
 
-type Coordinates = { readonly partition: number; readonly offset: number }
 type ShowOptions = { readonly original?: true }
 
 const LINE_BREAK = Buffer.from('\n')
@@ -117,7 +117,7 @@ async function readOriginal(
   const [answer] = await deadLetterTopic.topics.finder(source.topic, 'record').find([source], session.stop)
   return answer?.kind === 'found'
     ? { value: answer.record.value, from: 'its topic, because it was too large for the dead letter' }
-    : { value: undefined, from: answer?.why ?? 'it was not found' }
+    : { value: undefined, from: answer?.reason ?? 'it was not found' }
 }
 
 function shownValue(value: Buffer | null | undefined) {

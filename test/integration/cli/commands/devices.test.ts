@@ -124,13 +124,13 @@ describe.each([
       expect(outputs[0]?.errors).toBe('No devices.\n')
     })
 
-    test('warns of a damaged device and prints the others', async () => {
+    test('warns of a corrupt device and prints the others', async () => {
       await storeDevice(database, 'good')
       await storeDevice(database, 'bad', { persist: '{' })
       const { code, errors, output } = await cli([...where(), 'list', '-f', 'json'])
       expect(code).toBe(0)
       expect(idsOf(JSON.parse(output))).toEqual(['good'])
-      expect(errors).toContain('warning: "bad" is damaged: persist is not JSON')
+      expect(errors).toContain('warning: "bad" is corrupt: The field persist is not valid JSON.')
     })
   })
 
@@ -197,7 +197,7 @@ describe.each([
       expect(parseCsvText(output).map(({ device_id, status }) => [device_id, status])).toEqual([
         ['c', 'found'],
         ['b', 'missing'],
-        ['bad', 'damaged'],
+        ['bad', 'corrupt'],
         ['x\u0007', 'invalid'],
         ['a', 'found'],
         ['a', 'found'],

@@ -4,6 +4,7 @@ import { eventually, patiently } from '../../../support/eventually.ts'
 import { runCliHere } from '../../../support/processes/run-cli-here.ts'
 import { update } from '../../../support/records/tagged-records.ts'
 import { openWorkerScenario, type ScenarioContext } from '../../../support/processes/worker-scenario.ts'
+import { progressKey } from '../../../../shared/contract/keys.ts'
 
 const DEVICES = 40
 
@@ -27,7 +28,7 @@ describe('cache-cli rebuild', () => {
     const { code, errors, output } = await run('--yes')
     expect(code).toBe(0)
     expect(output).toMatch(/^partition +progress +earliest +end +records +oldest_record\n/)
-    expect(errors).toContain(`read by the group ${group}; one worker reports`)
+    expect(errors).toContain(`read by the group ${group}; one worker is reporting`)
     expect(errors).toContain(`the cache is complete again: ${DEVICES} records read, ${DEVICES} devices`)
     expect(await redis.keys('device:d-*')).toHaveLength(DEVICES)
   })
@@ -55,23 +56,23 @@ describe('cache-cli rebuild', () => {
   })
 
   test('does nothing unless it is confirmed', async (context) => {
-    const { env, group, redis, run } = await openFilled(context)
-    const progress = await redis.hgetall(`cache_service:progress:${group}`)
+    const { env, group, redis, run, topic } = await openFilled(context)
+    const progress = await redis.hgetall(progressKey(group, topic))
     expect(Object.keys(progress)).toHaveLength(3)
     expect(await run()).toMatchObject({ code: 5, errors: expect.stringContaining('use --yes') })
     const denied = await runCliHere(['rebuild'], env, { stdin: 'n\n', isTerminal: true })
     expect(denied).toMatchObject({ code: 5, errors: expect.stringContaining('nothing was done') })
-    expect(await redis.hgetall(`cache_service:progress:${group}`)).toEqual(progress)
+    expect(await redis.hgetall(progressKey(group, topic))).toEqual(progress)
     const confirmed = await runCliHere(['rebuild', '--no-wait'], env, { stdin: 'y\n', isTerminal: true })
     expect(confirmed).toMatchObject({ code: 0, errors: expect.stringContaining('the rebuild has started') })
   })
 
   test('continues after Ctrl-C has ended the waiting', async (context) => {
-    const { env, group, redis, worker } = await openFilled(context)
+    const { env, group, redis, topic, worker } = await openFilled(context)
     worker.kill('SIGSTOP')
     await redis.del('device:d-1:metadata')
     const running = startCliProcess(['rebuild', '--yes'], env)
-    await patiently(async () => expect(await redis.exists(`cache_service:progress:${group}`)).toBe(0))
+    await patiently(async () => expect(await redis.exists(progressKey(group, topic))).toBe(0))
     running.kill('SIGINT')
     const code = await running.exit
     worker.kill('SIGCONT')
@@ -80,13 +81,13 @@ describe('cache-cli rebuild', () => {
     await patiently(async () => expect(await redis.exists('device:d-1:metadata')).toBe(1))
   })
 
-  test('does not wait if no worker reports, and starts when a worker does', async (context) => {
+  test('does not wait if no worker is reporting, and starts when a worker does', async (context) => {
     const { redis, run, startWorker, worker } = await openFilled(context)
     await worker.stop()
     await redis.del('device:d-1:metadata')
     expect(await run('--yes')).toMatchObject({
       code: 0,
-      errors: expect.stringContaining('no worker reports'),
+      errors: expect.stringContaining('no worker is reporting'),
     })
     await startWorker()
     await eventually(async () => expect(await redis.exists('device:d-1:metadata')).toBe(1), {

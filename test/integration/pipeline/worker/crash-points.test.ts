@@ -149,13 +149,13 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
     disconnect: async () => undefined,
   }
   const guard = new ProgressGuard(
-    mortalStore(createProgressStore(redis, progressKey('group')), fuse),
+    mortalStore(createProgressStore(redis, progressKey('group', 'topic')), fuse),
     offsets,
     telemetry,
     () => undefined,
   )
   guard.assigned([0])
-  const apply = createChunkApplier({
+  const { prepare, write } = createChunkApplier({
     topic: TOPIC,
     settings: ALL_FIELDS,
     serviceVersion: '1.2.3',
@@ -173,7 +173,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
   try {
     for (const chunk of cut(records.slice(from), lengths)) {
       const next = resolved + chunk.length
-      const outcome = await apply({ partition: 0, records: chunk, position: resolved, next })
+      const outcome = await write(prepare({ partition: 0, records: chunk, position: resolved, next }))
       expect(outcome).toEqual({ kind: 'durable' })
       fuse.burn()
       resolved = next

@@ -13,7 +13,7 @@ import { kafkaError, redisError } from '../../../../shared/errors.ts'
 import { progressKey } from '../../../../shared/contract/keys.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
-const KEY = progressKey('group')
+const KEY = progressKey('group', 'topic')
 
 let database: RedisDatabase
 let redis: Redis
@@ -36,11 +36,11 @@ function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore =
     async read() {
       world.kafkaReads++
       if (world.isKafkaDown) throw kafkaError(new Error('Connection error: connect ECONNREFUSED'))
-      const ranges = Object.entries(world.kafka).map(([partition, range]): [number, GroupPosition] => [
+      const positions = Object.entries(world.kafka).map(([partition, position]): [number, GroupPosition] => [
         Number(partition),
-        { committed: undefined, earliest: 0, end: 0, ...range },
+        { committed: undefined, earliest: 0, end: 0, ...position },
       ])
-      return new Map(ranges)
+      return new Map(positions)
     },
     disconnect: async () => undefined,
   }
@@ -336,7 +336,7 @@ describe('progress that another worker has advanced further', () => {
 })
 
 describe('a partition that is assigned to another worker', () => {
-  test('while a chunk is written makes that chunk count for nothing', async () => {
+  test('while a chunk is being written discards that chunk', async () => {
     await redis.hset(KEY, '0', '50')
     const { guard, chunk } = setUp({ 0: { committed: 50, end: 100 } })
     const written = chunk(0, 50, 60)
@@ -346,7 +346,7 @@ describe('a partition that is assigned to another worker', () => {
     expect(await stored()).toEqual({ '0': '50' })
   })
 
-  test('and then to this one again makes a chunk of the earlier generation count for nothing (G1)', async () => {
+  test('and back, discards a chunk of the earlier generation (G1)', async () => {
     await redis.hset(KEY, '0', '50')
     const { guard, chunk, apply } = setUp({ 0: { committed: 50, end: 100 } })
     const written = chunk(0, 50, 60)
@@ -429,10 +429,10 @@ describe('a rebuild', () => {
   })
 })
 
-describe('what a worker says of its readiness', () => {
+describe('the reason why a worker is not ready', () => {
   const kinds = (reasons: readonly string[]) => reasons.map((reason) => reason.split(':')[0])
 
-  test('is that it compares, until every partition has been compared', async () => {
+  test('is a comparison, until every partition has been compared', async () => {
     await redis.hset(KEY, '0', '50')
     const { guard, apply, check } = setUp({ 0: { committed: 50, end: 100 }, 1: { end: 0 } })
     expect(kinds(guard.notReadyReasons())).toEqual(['comparing'])
@@ -444,7 +444,7 @@ describe('what a worker says of its readiness', () => {
     expect(kinds(guard.notReadyReasons())).toEqual(['comparing'])
   })
 
-  test('is that it rebuilds, for as long as a rebuild lasts, and others hear of both changes once', async () => {
+  test('is a rebuild for as long as it lasts, and each change is reported once', async () => {
     const { guard, apply, rebuildingChanges } = setUp({ 0: { end: 10 }, 1: { end: 10 } })
     await apply(0, 0, 5)
     await apply(1, 0, 5)
@@ -456,7 +456,7 @@ describe('what a worker says of its readiness', () => {
     expect(rebuildingChanges).toEqual([true, false])
   })
 
-  test('is that it compares, after a comparison whose outcome Redis refused to store', async () => {
+  test('is a comparison whose outcome Redis refused to store', async () => {
     let refusals = 1
     const refusingOnce = (store: ProgressStore): ProgressStore => ({
       ...store,
@@ -498,5 +498,57 @@ describe('a comparison', () => {
     // Either the check or the chunk rewinds; the chunk never counts.
     expect(verdict.kind === 'rewind' ? [[0, verdict.to]] : rewinds).toEqual([[0, 0]])
     expect(verdict.kind).not.toBe('in_step')
+  })
+
+  /** A chunk whose data Redis lost, and whose `advance` is answered late; the check's own load may be late, too. */
+  async function loseWrittenChunk() {
+    const advance = { sent: Promise.withResolvers<void>(), mayAnswer: Promise.withResolvers<void>() }
+    const compare = { loading: Promise.withResolvers<void>(), mayLoad: Promise.withResolvers<void>() }
+    let loads = 0
+    const answeringLate = (store: ProgressStore): ProgressStore => ({
+      ...store,
+      async load(partitions) {
+        // The first is beforeChunk's, the second the check's of all partitions.
+        if (++loads === 3) {
+          compare.loading.resolve()
+          await compare.mayLoad.promise
+        }
+        return await store.load(partitions)
+      },
+      async advance(...args) {
+        const instead = await store.advance(...args)
+        advance.sent.resolve()
+        await advance.mayAnswer.promise
+        return instead
+      },
+    })
+    await redis.hset(KEY, '0', '100')
+    const { guard, chunk, check, said } = setUp({ 0: { committed: 100, end: 110 } }, answeringLate)
+    const written = chunk(0, 100, 110)
+    expect(await guard.beforeChunk(written)).toEqual(IN_STEP)
+    await redis.flushdb()
+    const advancing = guard.afterChunk(written)
+    await advance.sent.promise
+    return { advancing, answer: advance.mayAnswer.resolve, check, compare, said }
+  }
+
+  test('that a check completes before a written chunk learns of the loss rewinds once (G9)', async () => {
+    const { advancing, answer, check, compare, said } = await loseWrittenChunk()
+    compare.mayLoad.resolve()
+    expect(await check()).toEqual([[0, 0]])
+    answer()
+    expect(await advancing).toEqual(ABANDONED)
+    expect(said).toEqual(['0 lost: stored undefined, at 100, from 0'])
+  })
+
+  test('that a check is making when a written chunk learns of the loss rewinds once (G9)', async () => {
+    const { advancing, answer, check, compare, said } = await loseWrittenChunk()
+    const checking = check()
+    await compare.loading.promise
+    answer()
+    compare.mayLoad.resolve()
+    expect(await advancing).toEqual(ABANDONED)
+    expect(await checking).toEqual([[0, 0]])
+    expect(said).toEqual(['0 lost: stored undefined, at 100, from 0'])
   })
 })

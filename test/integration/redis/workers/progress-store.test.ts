@@ -8,7 +8,7 @@ import {
 import { progressKey } from '../../../../shared/contract/keys.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
-const KEY = progressKey('group')
+const KEY = progressKey('group', 'topic')
 
 let database: RedisDatabase
 let redis: Redis
@@ -127,7 +127,7 @@ test('the mark of a rebuild is set, moved and removed', async () => {
 })
 
 test('each consumer group has its own progress', async () => {
-  await createProgressStore(redis, progressKey('other')).overwrite(0, 9)
+  await createProgressStore(redis, progressKey('other', 'topic')).overwrite(0, 9)
   expect((await store.load([0])).get(0)).toEqual(nothing)
 })
 

@@ -11,7 +11,7 @@ import { runServices } from '../../../../cache-service/lifecycle/service.ts'
 import { DeviceHints } from '../../../../cache-service/pipeline/worker/device-hints.ts'
 import { ReportSchedule } from '../../../../cache-service/pipeline/worker/report-schedule.ts'
 import { WorkerFigures } from '../../../../cache-service/pipeline/worker/worker-figures.ts'
-import { createReportBuilder } from '../../../../cache-service/pipeline/worker/worker-report.ts'
+import { createReportBuilder } from '../../../../cache-service/pipeline/worker/report-builder.ts'
 import {
   createEventStreams,
   createHintAppender,

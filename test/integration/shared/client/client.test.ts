@@ -115,13 +115,13 @@ describe('get', () => {
     await patiently(async () => expect(await client.get('there')).toBeUndefined())
   })
 
-  test('rejects for a damaged device without affecting other devices', async () => {
+  test('rejects for a corrupt device without affecting other devices', async () => {
     const client = clientOf(api.url)
-    await Promise.all([store('whole'), store('damaged', { persist: 'perhaps' })])
-    const [whole, damaged] = await Promise.all([client.get('whole'), failureOf(client.get('damaged'))])
+    await Promise.all([store('whole'), store('corrupt', { persist: 'perhaps' })])
+    const [whole, corrupt] = await Promise.all([client.get('whole'), failureOf(client.get('corrupt'))])
     expect(whole).toMatchObject({ device_id: 'whole' })
-    expect(damaged).toBeInstanceOf(CorruptDeviceError)
-    expect(damaged).toMatchObject({ status: 500, problem: { type: 'corrupt_device' }, isTransient: false })
+    expect(corrupt).toBeInstanceOf(CorruptDeviceError)
+    expect(corrupt).toMatchObject({ status: 500, problem: { type: 'corrupt_device' }, isTransient: false })
   })
 })
 
@@ -197,13 +197,13 @@ describe('lookup', () => {
     const pipeline = database.client.pipeline()
     for (const id of present) pipeline.hset(deviceKey(deviceId(id)), { persist: 'true' })
     await pipeline.exec()
-    await store('damaged', { persist: 'perhaps' })
-    const result = await client.lookup([...present, ...absent, ...present, 'damaged', 'in\nvalid'])
+    await store('corrupt', { persist: 'perhaps' })
+    const result = await client.lookup([...present, ...absent, ...present, 'corrupt', 'in\nvalid'])
     expect(new Set(result.found.keys())).toEqual(new Set(present))
     expect(result.found.get('present-7')).toMatchObject({ device_id: 'present-7', ttl: null })
     expect(result.missing).toEqual(absent)
     expect([...result.errors].map(([id, { name }]) => [id, name])).toEqual([
-      ['damaged', 'CorruptDeviceError'],
+      ['corrupt', 'CorruptDeviceError'],
       ['in\nvalid', 'InvalidRequestError'],
     ])
     expect(result.complete).toBe(true)
@@ -232,14 +232,14 @@ describe('list', () => {
     expect(even).toBe(475)
   })
 
-  test('skips damaged devices, which the pages name', async () => {
+  test('skips corrupt devices, which the pages name', async () => {
     await store('whole')
-    await store('damaged', { persist: 'perhaps' })
+    await store('corrupt', { persist: 'perhaps' })
     const client = clientOf(api.url)
     const devices = await all(client.list())
     expect(devices.map(({ device_id }) => device_id)).toEqual(['whole'])
     const pages = await all(client.pages())
-    expect(pages.flatMap(({ errors }) => [...errors.keys()])).toEqual(['damaged'])
+    expect(pages.flatMap(({ errors }) => [...errors.keys()])).toEqual(['corrupt'])
   })
 
   test('can be left early or aborted, and rejects an invalid page size', async () => {

@@ -67,7 +67,7 @@ describe('a device hash is rendered', () => {
   })
 
   it.each(['', 'True', '{', 'undefined', '[true,]'])('as corrupt if persist is %j', (persist) => {
-    expect(render({ persist })).toEqual({ kind: 'corrupt', reason: 'persist is not JSON' })
+    expect(render({ persist })).toEqual({ kind: 'corrupt', reason: 'The field persist is not valid JSON.' })
   })
 })
 

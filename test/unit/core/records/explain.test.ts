@@ -4,7 +4,7 @@ import {
   explainChange,
   explainRecord,
   plannedHash,
-  type PresentHash,
+  type StoredHash,
 } from '../../../../cache-service/core/records/explain.ts'
 import {
   deviceId,
@@ -15,13 +15,13 @@ import {
   validatedOutput,
 } from '../../../support/records/record-builder.ts'
 
-const ABSENT: PresentHash = { kind: 'absent' }
+const ABSENT: StoredHash = { kind: 'absent' }
 
 function explain(value: unknown, overrides = {}) {
   return explainRecord(sourceRecord(value, overrides), NOW_MS, SETTINGS)
 }
 
-function present(fields: Readonly<Record<string, string>>): PresentHash {
+function hash(fields: Readonly<Record<string, string>>): StoredHash {
   return { kind: 'hash', fields: new Map(Object.entries(fields)), expiresAtMs: NOW_MS }
 }
 
@@ -100,7 +100,7 @@ describe('explainChange', () => {
     const explanation = explain(validatedOutput())
     const { outcome, fields } = explainChange(
       explanation,
-      present({
+      hash({
         last_updated: '2025-06-08T18:00:00.000000+00:00',
         datatype_name: 'temperature',
         extra: 'old',
@@ -108,43 +108,43 @@ describe('explainChange', () => {
     )
     expect(outcome).toBe('changed')
     expect(fields).toEqual([
-      { field: 'last_updated', present: '2025-06-08T18:00:00.000000+00:00', planned: STORED.last_updated },
-      { field: 'datatype_id', present: undefined, planned: '7' },
-      { field: 'datatype_name', present: 'temperature', planned: 'temperature' },
-      { field: 'datatype_unit', present: undefined, planned: '°C' },
-      { field: 'persist', present: undefined, planned: 'true' },
-      { field: 'extra', present: 'old', planned: undefined },
+      { field: 'last_updated', stored: '2025-06-08T18:00:00.000000+00:00', planned: STORED.last_updated },
+      { field: 'datatype_id', stored: undefined, planned: '7' },
+      { field: 'datatype_name', stored: 'temperature', planned: 'temperature' },
+      { field: 'datatype_unit', stored: undefined, planned: '°C' },
+      { field: 'persist', stored: undefined, planned: 'true' },
+      { field: 'extra', stored: 'old', planned: undefined },
     ])
   })
 
   test.each([
     ['changed', ABSENT],
-    ['unchanged', present(STORED)],
-    ['stale', present({ ...STORED, last_updated: '2025-06-08T18:27:17.476624+00:00' })],
-    ['stale', present({ ...STORED, datatype_id: '8' })],
-    ['changed', present({ ...STORED, datatype_id: '6' })],
+    ['unchanged', hash(STORED)],
+    ['stale', hash({ ...STORED, last_updated: '2025-06-08T18:27:17.476624+00:00' })],
+    ['stale', hash({ ...STORED, datatype_id: '8' })],
+    ['changed', hash({ ...STORED, datatype_id: '6' })],
     ['wrong_type', { kind: 'other_type', type: 'string' } as const],
   ])('reports the outcome %s for an update', (outcome, found) => {
     expect(explainChange(explain(validatedOutput()), found)).toMatchObject({
       outcome,
-      isPresentDoubted: false,
+      isStoredTimeUntrusted: false,
     })
   })
 
   test.each(['yesterday', '2031-01-01T00:00:00.000000+00:00'])(
     'replaces a stored event time that is not trusted (%s)',
     (last_updated) => {
-      expect(explainChange(explain(validatedOutput()), present({ ...STORED, last_updated }))).toMatchObject({
+      expect(explainChange(explain(validatedOutput()), hash({ ...STORED, last_updated }))).toMatchObject({
         outcome: 'changed',
-        isPresentDoubted: true,
+        isStoredTimeUntrusted: true,
       })
     },
   )
 
   test.each([
     ['absent', ABSENT],
-    ['deleted', present(STORED)],
-    ['kept', present({ ...STORED, last_updated: '2025-06-08T18:40:00.000000+00:00' })],
+    ['deleted', hash(STORED)],
+    ['kept', hash({ ...STORED, last_updated: '2025-06-08T18:40:00.000000+00:00' })],
     ['wrong_type', { kind: 'other_type', type: 'set' } as const],
   ])('reports the outcome %s for a tombstone', (outcome, found) => {
     const explanation = explain(null, { key: Buffer.from('sensor-1') })

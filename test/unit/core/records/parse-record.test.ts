@@ -338,3 +338,38 @@ test('parseRecord never throws, and always returns one of the five kinds', () =>
     { numRuns: 500 },
   )
 })
+
+describe('numbers in metadata', () => {
+  const fieldsOf = (metadata: string, extraFields: ParseSettings['extraFields'] = 'all') => {
+    const value = `{"device_id":"d","timestamp":"2025-06-08T18:27:17Z","values":[1.50],"metadata":${metadata}}`
+    const parsed = parseRecord(sourceRecord(value), NOW_MS, { ...SETTINGS, extraFields })
+    if (parsed.kind !== 'update') throw new Error(parsed.kind)
+    const content = parsed.update.fields
+    return Object.fromEntries(content.flatMap((name, i) => (i % 2 === 0 ? [[name, content[i + 1]]] : [])))
+  }
+
+  test('keep their digits, on every level', () => {
+    expect(
+      fieldsOf(
+        '{"datatype_id":2882429806056571124,"datatype_unit":[1.0,"%"],"eui":18446744073709551615,"serial":9007199254740993,"nested":{"a":[12345678901234567890]},"f":1.0,"n":3}',
+      ),
+    ).toEqual({
+      datatype_id: '2882429806056571124',
+      datatype_unit: '[1.0,"%"]',
+      persist: 'true',
+      eui: '18446744073709551615',
+      serial: '9007199254740993',
+      nested: '{"a":[12345678901234567890]}',
+      f: '1.0',
+      n: '3',
+    })
+    expect(fieldsOf('{"datatype_id":9007199254740993,"eui":1.0}', [])).toEqual({
+      datatype_id: '9007199254740993',
+      persist: 'true',
+    })
+  })
+
+  test('that differ beyond the precision of a double make different contents', () => {
+    expect(fieldsOf('{"serial":9007199254740992}')).not.toEqual(fieldsOf('{"serial":9007199254740993}'))
+  })
+})

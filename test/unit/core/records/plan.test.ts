@@ -60,7 +60,7 @@ describe('the plan of a chunk', () => {
         { index: 1, deviceId: 'late', lastUpdated: '2025-06-08T18:27:18.000000+00:00' },
       ],
       rejections: [{ index: 5, reason: 'not_json' }],
-      believedUpTo: '2025-06-09T18:27:20.000000+00:00',
+      trustedUpTo: '2025-06-09T18:27:20.000000+00:00',
       superseded: 0,
       tombstones: 1,
       skipped: 1,

@@ -9,15 +9,15 @@ import {
   progressOf,
   stepCursor,
   UNKNOWN,
-  type CursorEvent,
+  type CursorInput,
   type CursorStep,
   type ProgressCursor,
 } from '../../../../cache-service/core/workers/progress-cursor.ts'
 
 type Mode = ProgressCursor['kind']
-type EventKind = CursorEvent['kind']
+type InputKind = CursorInput['kind']
 type CursorIn<M extends Mode> = Extract<ProgressCursor, { kind: M }>
-type EventOf<K extends EventKind> = Extract<CursorEvent, { kind: K }>
+type InputOf<K extends InputKind> = Extract<CursorInput, { kind: K }>
 
 const cursors: { readonly [M in Mode]: CursorIn<M> } = {
   unknown: { kind: 'unknown' },
@@ -28,7 +28,7 @@ const cursors: { readonly [M in Mode]: CursorIn<M> } = {
 }
 
 const atFifty = { position: 50, storedUntil: undefined, end: 100 }
-const events: { readonly [K in EventKind]: EventOf<K> } = {
+const inputs: { readonly [K in InputKind]: InputOf<K> } = {
   no_records: { kind: 'no_records' },
   no_commit: { kind: 'no_commit' },
   in_step: { kind: 'in_step', ...atFifty, storedProgress: 60 },
@@ -80,7 +80,7 @@ const rewindsUntil = (until: number): CursorStep => ({
   verdict: { kind: 'rewind', to: 30 },
 })
 
-const truthTable: Record<Mode, Record<EventKind, CursorStep>> = {
+const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
   unknown: {
     no_records: stays(cursors.empty),
     no_commit: stays(cursors.unknown),
@@ -134,20 +134,20 @@ const truthTable: Record<Mode, Record<EventKind, CursorStep>> = {
 }
 
 const cells = Object.values(cursors).flatMap((cursor) =>
-  Object.values(events).map((event) => ({ cursor, event, mode: cursor.kind, kind: event.kind })),
+  Object.values(inputs).map((input) => ({ cursor, input, mode: cursor.kind, kind: input.kind })),
 )
 
 describe('a progress cursor', () => {
-  test.each(cells)('in mode $mode takes the step of the truth table on $kind', ({ cursor, event }) => {
-    expect(stepCursor(cursor, event)).toEqual(truthTable[cursor.kind][event.kind])
+  test.each(cells)('in mode $mode takes the step of the truth table on $kind', ({ cursor, input }) => {
+    expect(stepCursor(cursor, input)).toEqual(truthTable[cursor.kind][input.kind])
   })
 
   test('lets a chunk advance progress only after a comparison in its own generation (G1)', () => {
     for (const cursor of Object.values(cursors)) {
       const mayAdvance = progressOf(cursor) !== undefined
       expect(mayAdvance).toBe(cursor.kind === 'in_step' || cursor.kind === 'rebuilding')
-      for (const event of [events.advanced, events.overtaken]) {
-        expect(stepCursor(cursor, event).verdict).toEqual(mayAdvance ? IN_STEP : ABANDONED)
+      for (const input of [inputs.advanced, inputs.overtaken]) {
+        expect(stepCursor(cursor, input).verdict).toEqual(mayAdvance ? IN_STEP : ABANDONED)
       }
     }
     expect(progressOf(UNKNOWN)).toBeUndefined()
@@ -188,7 +188,7 @@ describe('a rebuild', () => {
   ])(
     'that an earlier worker marked until %i goes on if progress 60 is before that',
     (until, cursor, effects) => {
-      expect(stepCursor(UNKNOWN, { ...events.in_step, storedUntil: until })).toEqual({
+      expect(stepCursor(UNKNOWN, { ...inputs.in_step, storedUntil: until })).toEqual({
         cursor,
         effects,
         verdict: IN_STEP,
@@ -198,17 +198,17 @@ describe('a rebuild', () => {
 
   test('keeps the later end of the one in Redis and its own', () => {
     const endOf = ({ cursor }: CursorStep) => ('until' in cursor ? cursor.until : undefined)
-    expect(endOf(stepCursor(cursors.rebuilding, { ...events.in_step, storedUntil: 70 }))).toBe(80)
-    expect(endOf(stepCursor(cursors.rebuilding, { ...events.in_step, storedUntil: 90 }))).toBe(90)
-    expect(endOf(stepCursor(cursors.unknown, { ...events.lost, storedUntil: 90 }))).toBe(90)
-    expect(endOf(stepCursor(cursors.unknown, { ...events.nothing_to_reread, storedUntil: 70 }))).toBe(70)
+    expect(endOf(stepCursor(cursors.rebuilding, { ...inputs.in_step, storedUntil: 70 }))).toBe(80)
+    expect(endOf(stepCursor(cursors.rebuilding, { ...inputs.in_step, storedUntil: 90 }))).toBe(90)
+    expect(endOf(stepCursor(cursors.unknown, { ...inputs.lost, storedUntil: 90 }))).toBe(90)
+    expect(endOf(stepCursor(cursors.unknown, { ...inputs.nothing_to_reread, storedUntil: 70 }))).toBe(70)
   })
 
   test('does not begin where Redis held progress, or where no record is left', () => {
-    expect(stepCursor(UNKNOWN, { ...events.nothing_to_reread, storedProgress: 30 }).cursor).toEqual(
+    expect(stepCursor(UNKNOWN, { ...inputs.nothing_to_reread, storedProgress: 30 }).cursor).toEqual(
       inStepAt(50),
     )
-    expect(stepCursor(UNKNOWN, { ...events.nothing_to_reread, end: 50 }).cursor).toEqual(inStepAt(50))
+    expect(stepCursor(UNKNOWN, { ...inputs.nothing_to_reread, end: 50 }).cursor).toEqual(inStepAt(50))
   })
 })
 
@@ -268,7 +268,7 @@ const anyComparison = fc
   .map(([position, a, b, next, rebuildUntil]) =>
     compareProgress(position, { earliest: Math.min(a, b), end: Math.max(a, b) }, { next, rebuildUntil }),
   )
-const anyChunk: fc.Arbitrary<CursorEvent> = fc.oneof(
+const anyChunk: fc.Arbitrary<CursorInput> = fc.oneof(
   offset.map((next) => ({ kind: 'advanced', next }) as const),
   fc
     .tuple(offset, offset)
@@ -282,11 +282,11 @@ function cursorRewinding(until: number): ProgressCursor {
 describe('in any mode, with any offsets', () => {
   test('only progress of an earlier topic is overwritten with a smaller offset (G5)', () => {
     fc.assert(
-      fc.property(anyCursor, fc.oneof(anyComparison, anyChunk), (cursor, event) => {
-        if (event.kind === 'foreign' || !('storedProgress' in event)) return
-        for (const effect of stepCursor(cursor, event).effects) {
+      fc.property(anyCursor, fc.oneof(anyComparison, anyChunk), (cursor, input) => {
+        if (input.kind === 'foreign' || !('storedProgress' in input)) return
+        for (const effect of stepCursor(cursor, input).effects) {
           if (effect.kind === 'overwrite_progress')
-            expect(effect.next).toBeGreaterThanOrEqual(event.storedProgress ?? 0)
+            expect(effect.next).toBeGreaterThanOrEqual(input.storedProgress ?? 0)
         }
       }),
       { numRuns: 2_000 },
@@ -295,10 +295,10 @@ describe('in any mode, with any offsets', () => {
 
   test('a chunk never takes progress back', () => {
     fc.assert(
-      fc.property(anyCursor, anyChunk, (cursor, event) => {
+      fc.property(anyCursor, anyChunk, (cursor, input) => {
         const before = progressOf(cursor)
-        if (before === undefined || (event.kind === 'overtaken' && event.storedProgress <= before)) return
-        expect(progressOf(stepCursor(cursor, event).cursor)).toBeGreaterThanOrEqual(before)
+        if (before === undefined || (input.kind === 'overtaken' && input.storedProgress <= before)) return
+        expect(progressOf(stepCursor(cursor, input).cursor)).toBeGreaterThanOrEqual(before)
       }),
       { numRuns: 2_000 },
     )
@@ -306,9 +306,9 @@ describe('in any mode, with any offsets', () => {
 
   test('a rebuild ends where it was to end, and only when progress is there (G7)', () => {
     fc.assert(
-      fc.property(anyCursor, fc.oneof(anyComparison, anyChunk), (cursor, event) => {
-        if (!('until' in cursor) || event.kind === 'foreign') return
-        const { cursor: after } = stepCursor(cursor, event)
+      fc.property(anyCursor, fc.oneof(anyComparison, anyChunk), (cursor, input) => {
+        if (!('until' in cursor) || input.kind === 'foreign') return
+        const { cursor: after } = stepCursor(cursor, input)
         if ('until' in after) expect(after.until).toBeGreaterThanOrEqual(cursor.until)
         else expect(progressOf(after)).toBeGreaterThanOrEqual(cursor.until)
       }),
@@ -318,14 +318,14 @@ describe('in any mode, with any offsets', () => {
 
   test('a loss is marked in Redis before it is reported, and ends at the position or later (G6)', () => {
     fc.assert(
-      fc.property(anyCursor, anyComparison, (cursor, event) => {
-        if (event.kind !== 'lost') return
-        const { cursor: after, effects, verdict } = stepCursor(cursor, event)
+      fc.property(anyCursor, anyComparison, (cursor, input) => {
+        if (input.kind !== 'lost') return
+        const { cursor: after, effects, verdict } = stepCursor(cursor, input)
         if (after.kind !== 'rewinding') throw new Error(`a loss leads to ${after.kind}`)
-        expect(after.until).toBeGreaterThanOrEqual(event.position)
+        expect(after.until).toBeGreaterThanOrEqual(input.position)
         expect(effects.map(({ kind }) => kind)).toEqual(['mark_rebuild', 'report_loss'])
         expect(effects[0]).toEqual({ kind: 'mark_rebuild', until: after.until })
-        expect(verdict).toEqual({ kind: 'rewind', to: event.rewindTo })
+        expect(verdict).toEqual({ kind: 'rewind', to: input.rewindTo })
       }),
       { numRuns: 2_000 },
     )

@@ -1,4 +1,4 @@
-import { options, type Option, type OptionFacts } from './options.ts'
+import { options, type Option, type OptionFacts } from '../../../cache-service/config/options.ts'
 
 const BEGIN = '<!-- config:begin -->'
 const END = '<!-- config:end -->'

@@ -1,4 +1,4 @@
-import { DEVICE_INDEX_KEY, DEVICE_KEY_PREFIX, OWN_KEY_PREFIX } from '../../../shared/contract/keys.ts'
+import { DEVICE_INDEX_KEY, DEVICE_KEY_PREFIX, OWN_KEY_PREFIX } from '../../shared/contract/keys.ts'
 
 /**
  * Whether a key belongs to the platform: the cache-queue service may then neither read, write nor delete it, and no
@@ -13,9 +13,4 @@ export function isProtectedKey(key: string, extraPrefixes: readonly string[]): b
     key.startsWith(OWN_KEY_PREFIX) ||
     extraPrefixes.some((prefix) => key.startsWith(prefix))
   )
-}
-
-/** Keyspace notifications (`__keyspace@…`, `__keyevent@…`) and our own channels must not be forged. */
-export function mayPublishTo(channel: string): boolean {
-  return !channel.startsWith('__key') && !channel.startsWith(OWN_KEY_PREFIX)
 }

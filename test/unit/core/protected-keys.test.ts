@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isProtectedKey, mayPublishTo } from '../../../../cache-service/core/cache-queue/protected-keys.ts'
+import { isProtectedKey } from '../../../cache-service/core/protected-keys.ts'
 
 describe('a key', () => {
   test.for(['devices', 'device:sensor-1:metadata', 'device:', 'cache_service:progress:g', 'cache_service:'])(
@@ -20,20 +20,4 @@ describe('a key', () => {
     expect(isProtectedKey('session:1', ['config:', 'session:'])).toBe(true)
     expect(isProtectedKey('sessions', ['config:', 'session:'])).toBe(false)
   })
-})
-
-describe('a channel', () => {
-  test.for(['update', 'inventarios_updates', 'keyspace', 'my:__keyspace', 'cache_service'])(
-    'can be published to if it is %s',
-    (name) => {
-      expect(mayPublishTo(name)).toBe(true)
-    },
-  )
-
-  test.for(['__keyspace@0__:devices', '__keyevent@0__:del', '__key', 'cache_service:anything'])(
-    'cannot be published to if it is %s',
-    (name) => {
-      expect(mayPublishTo(name)).toBe(false)
-    },
-  )
 })

@@ -1,10 +1,9 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { repository } from '../../support/repository.ts'
 
-const root = join(import.meta.dirname, '../../../..')
-
-const sections = readFileSync(join(root, 'docs/reliability.md'), 'utf8').split(/^## /m)
+const sections = readFileSync(join(repository, 'docs/reliability.md'), 'utf8').split(/^## /m)
 const invariants = (sections.find((text) => text.startsWith('Invariants of the progress guard\n')) ?? '')
   .split(/^- /m)
   .slice(1)
@@ -17,10 +16,11 @@ const invariants = (sections.find((text) => text.startsWith('Invariants of the p
   }))
 
 /** Every test whose title ends with the number of an invariant. */
-const numberedTests = globSync('test/{unit,integration,system}/**/*.test.ts', { cwd: root }).flatMap((file) =>
-  [...readFileSync(join(root, file), 'utf8').matchAll(/'([^'\n]+) \((G\d+)\)'/g)].map(
-    ([, title = '', number = '']) => ({ file, title, number }),
-  ),
+const numberedTests = globSync('test/{unit,integration,system}/**/*.test.ts', { cwd: repository }).flatMap(
+  (file) =>
+    [...readFileSync(join(repository, file), 'utf8').matchAll(/'([^'\n]+) \((G\d+)\)'/g)].map(
+      ([, title = '', number = '']) => ({ file, title, number }),
+    ),
 )
 
 const byText = (a: string, b: string) => (a < b ? -1 : 1)

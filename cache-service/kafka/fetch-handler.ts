@@ -1,0 +1,82 @@
+import type { EachBatchPayload } from 'kafkajs'
+import type { ServiceError } from '../../shared/errors.ts'
+import { sleep } from '../lifecycle/sleep.ts'
+import { fetchedPartition, type FetchedPartition } from './fetched-partition.ts'
+
+/** Partition → next offset. */
+export type Offsets = ReadonlyMap<number, number>
+
+/** What receives the fetched records: the lanes (pipeline/worker/lanes.ts). */
+export type FetchIntake = {
+  /** A new generation of the group: these partitions are owned, and each is read from its committed offset. */
+  assigned(partitions: readonly number[]): void
+  /** `holding`: its records cannot be applied, and its lane is full or has held for long. */
+  roomOf(partition: number): 'room' | 'full' | 'holding'
+  /** Returns false if the fetch is not the one that the partition needs: then its offsets must not be resolved. */
+  offer(fetched: FetchedPartition): boolean
+  /** The partitions whose records cannot be applied now, with the reasons. */
+  readonly held: ReadonlyMap<number, ServiceError>
+  /** All of them have been held for so long that they are not fetched any more. */
+  readonly areAllHeldPaused: boolean
+  /** Offsets that are durable but not committed. */
+  uncommitted(): Offsets
+  committed(offsets: Offsets): void
+  /** Resolves when the chunks that are being written are finished; no others are started. */
+  stop(): Promise<void>
+}
+
+export type FetchHandlerDependencies = {
+  readonly intake: FetchIntake
+  /** Stops fetching the partition until its lane has room again. */
+  readonly pause: (partition: number) => void
+  /** Commits what is durable. Never rejects. */
+  readonly commit: () => Promise<void>
+  /** Tells the watchdog that the handler is alive. */
+  readonly alive: () => void
+  readonly stop: AbortSignal
+}
+
+/** Between two heartbeats of a handler that waits for room; KafkaJS sends one when its interval has passed. */
+const ROOM_CHECK_MS = 100
+
+/**
+ * Hands over what KafkaJS fetched and returns immediately, so that KafkaJS fetches while Redis is being written. It obeys
+ * the rules of KafkaJS:
+ *
+ * - Heartbeat first: only this keeps the handler from batches that were queued before a rebalance. When a heartbeat
+ *   reveals a rebalance, what is durable is committed before the partitions change hands.
+ * - Resolving moves only the position of the next fetch, because `autoCommit` is off. It never happens while a seek is
+ *   pending.
+ * - Throw only what heartbeat threw: an outage that is thrown at KafkaJS uses up its retries and ends the consumer.
+ *
+ * While a lane is full, its handler waits, with heartbeats. If the lane also holds, the partition is paused instead,
+ * because the other partitions of the broker are fetched only when all handlers have returned.
+ */
+export function createFetchHandler({ alive, commit, intake, pause, stop }: FetchHandlerDependencies) {
+  return async function handleFetch(payload: EachBatchPayload): Promise<void> {
+    const { isRunning, isStale, resolveOffset } = payload
+    const fetched = fetchedPartition(payload)
+    const { partition } = fetched
+    const mayContinue = () => isRunning() && !isStale() && !stop.aborted
+    await heartbeat(payload)
+    for (;;) {
+      if (!mayContinue()) return
+      const room = intake.roomOf(partition)
+      if (room === 'room') break
+      if (room === 'holding') return pause(partition)
+      await sleep(ROOM_CHECK_MS, stop)
+      alive()
+      await heartbeat(payload)
+    }
+    if (intake.offer(fetched)) resolveOffset(fetched.lastOffset())
+  }
+
+  async function heartbeat(payload: EachBatchPayload): Promise<void> {
+    try {
+      await payload.heartbeat()
+    } catch (error) {
+      await commit()
+      throw error
+    }
+  }
+}

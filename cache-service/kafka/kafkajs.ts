@@ -1,0 +1,148 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import { compileFunction } from 'node:vm'
+import type KafkaJs from 'kafkajs'
+import { FetchedPartition } from './fetched-partition.ts'
+
+/**
+ * The only entrance to KafkaJS: the other files of this folder import it from here; the rest of the service does not
+ * use it.
+ *
+ * KafkaJS 2.2.4 is the last release, so we correct its bugs ourselves. Those that no setting avoids are corrected in a
+ * private copy, which is loaded here module by module; other code in the process that imports KafkaJS gets the original.
+ * test/integration/kafka/kafkajs.test.ts tests each correction on a real broker.
+ */
+type Replacement = (original: unknown) => unknown
+
+/** Path in the package → what replaces that module. */
+const replacements: Readonly<Record<string, Replacement>> = {
+  // KafkaJS decodes a whole fetch at once, merges headers in quadratic time, overflows the stack above 125,000 records,
+  // loses the offsets that hold no record, and lets one corrupt batch fail the fetch of every partition. Here the bytes go
+  // to FetchedPartition undecoded, and are decoded batch by batch (record-batch.ts).
+  'src/protocol/requests/fetch/v4/decodeMessages.js': () => readBytes,
+  'src/consumer/batch.js': () => FetchedPartition,
+  'src/cluster/connectionPoolBuilder.js': withAddressesOfIPv6,
+  'src/broker/index.js': withSilenceAsConnectionError,
+  'src/protocol/recordBatch/record/v0/index.js': recordEncoder,
+}
+
+const require = createRequire(import.meta.url)
+const root = dirname(require.resolve('kafkajs/package.json'))
+const modules = new Map<string, { exports: unknown }>()
+
+function load(file: string): unknown {
+  const loaded = modules.get(file)
+  if (loaded !== undefined) return loaded.exports
+  const module: { exports: unknown } = { exports: {} }
+  modules.set(file, module)
+  const source = readFileSync(file, 'utf8')
+  if (file.endsWith('.json')) {
+    module.exports = JSON.parse(source)
+  } else {
+    const { resolve } = createRequire(file)
+    const requireFrom = (id: string): unknown => (id.startsWith('.') ? load(resolve(id)) : require(id))
+    const names = ['module', 'exports', 'require', '__filename', '__dirname']
+    const run = compileFunction(source, names, { filename: file })
+    run(module, module.exports, requireFrom, file, dirname(file))
+  }
+  const replace = replacements[relative(root, file)]
+  if (replace !== undefined) module.exports = replace(module.exports)
+  return module.exports
+}
+
+export const kafkajs = load(require.resolve('kafkajs')) as typeof KafkaJs
+
+type Decoder = {
+  readInt32(): number
+  canReadBytes(count: number): boolean
+  readBytes(count: number): Buffer
+}
+
+const NOTHING = Buffer.alloc(0)
+
+async function readBytes(decoder: Decoder): Promise<Buffer> {
+  const size = decoder.readInt32()
+  return size > 0 && decoder.canReadBytes(size) ? decoder.readBytes(size) : NOTHING
+}
+
+type PoolBuilder = { build(destination?: { host?: string; port?: number }): Promise<unknown> }
+type CreatePoolBuilder = (options: { readonly brokers: readonly string[] }) => PoolBuilder
+
+/** KafkaJS reads everything after the first colon of a bootstrap address as the port. */
+function withAddressesOfIPv6(original: unknown): CreatePoolBuilder {
+  const create = original as CreatePoolBuilder
+  return (options) => {
+    const builder = create(options)
+    let next = 0
+    return {
+      build: (destination = {}) =>
+        builder.build(
+          destination.host === undefined
+            ? addressOf(options.brokers[next++ % options.brokers.length] ?? '')
+            : destination,
+        ),
+    }
+  }
+}
+
+function addressOf(broker: string): { host: string; port: number } {
+  const colon = broker.lastIndexOf(':')
+  return { host: broker.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(broker.slice(colon + 1)) }
+}
+
+type BrokerClass = new (...args: unknown[]) => { connect(): Promise<void> }
+
+/**
+ * KafkaJS tries the next bootstrap broker only after a connection error; it would retry a broker that accepts
+ * connections but never responds indefinitely.
+ */
+function withSilenceAsConnectionError(original: unknown): BrokerClass {
+  const Broker = original as BrokerClass
+  return class extends Broker {
+    override async connect(): Promise<void> {
+      try {
+        await super.connect()
+      } catch (error) {
+        if (!(error instanceof kafkajs.KafkaJSRequestTimeoutError)) throw error
+        throw new kafkajs.KafkaJSConnectionError(error.message)
+      }
+    }
+  }
+}
+
+type RecordToWrite = {
+  readonly offsetDelta?: number
+  readonly timestampDelta?: unknown
+  readonly key: unknown
+  readonly value: unknown
+  readonly headers?: Readonly<Record<string, unknown>>
+}
+type Encoder = {
+  size(): number
+  writeInt8(value: number): Encoder
+  writeVarInt(value: number): Encoder
+  writeVarLong(value: unknown): Encoder
+  writeVarIntString(value: string): Encoder
+  writeVarIntBytes(value: unknown): Encoder
+  writeEncoder(value: Encoder): Encoder
+}
+
+/** KafkaJS reads null headers, but fails to compute the size of one that it writes. */
+function recordEncoder(): (record: RecordToWrite) => Encoder {
+  const Encoder = load(join(root, 'src/protocol/encoder.js')) as new () => Encoder
+  return ({ headers = {}, key, offsetDelta = 0, timestampDelta = 0, value }) => {
+    const fields = Object.entries(headers).flatMap(([name, values]) =>
+      (Array.isArray(values) ? values : [values]).map((one: unknown) => [name, one] as const),
+    )
+    const body = new Encoder()
+      .writeInt8(0)
+      .writeVarLong(timestampDelta)
+      .writeVarInt(offsetDelta)
+      .writeVarIntBytes(key)
+      .writeVarIntBytes(value)
+      .writeVarInt(fields.length)
+    for (const [name, one] of fields) body.writeVarIntString(name).writeVarIntBytes(one)
+    return new Encoder().writeVarInt(body.size()).writeEncoder(body)
+  }
+}

@@ -1,0 +1,199 @@
+import type { RecordHeaders, SourceRecord } from '../core/records/source-record.ts'
+import { decompress, type CodecName } from './codecs.ts'
+
+/**
+ * Kafka's record batches (format version 2), read from the bytes of a fetch response.
+ *
+ * Reading a header is cheap and tells which offsets the batch covers, even if compaction left few records in it, or
+ * none. The records are decoded later, batch by batch, just before they are applied, because a fetch can decompress to
+ * many times its size.
+ *
+ * Source: https://kafka.apache.org/documentation/#recordbatch
+ */
+export type RecordBatch = {
+  readonly baseOffset: number
+  /** The offset after the batch, even if compaction has removed its last records. */
+  readonly nextOffset: number
+  readonly codec: CodecName | 'none' | 'unknown'
+  /** According to the header of the batch. */
+  readonly recordCount: number
+  readonly isTransactional: boolean
+  /** It marks the end of a transaction and holds no producer's records. */
+  readonly isControl: boolean
+  readonly producerId: bigint
+  /** The time of every record, set by the broker; undefined: each record has its own. */
+  readonly appendTimeMs: number | undefined
+  readonly baseTimestampMs: number
+  /** The whole batch as Kafka stores it, for the dead letter if it cannot be decoded. */
+  readonly bytes: Buffer
+}
+
+/** `bytes`: their decompressed size. */
+export type DecodedRecords = { readonly records: readonly SourceRecord[]; readonly bytes: number }
+
+/** The records of a batch cannot be read; only its offsets are known. */
+export class UndecodableBatchError extends Error {
+  override readonly name = 'UndecodableBatchError'
+}
+
+const CODEC_MASK = 0x07
+const APPEND_TIME_FLAG = 0x08
+const TRANSACTIONAL_FLAG = 0x10
+const CONTROL_FLAG = 0x20
+const CODECS: readonly RecordBatch['codec'][] = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
+
+/** Base offset and length, which the length does not include. */
+const PREFIX_BYTES = 12
+const HEADER_BYTES = 61
+const MAGIC_AT = 16
+const ABORT_MARKER = 0
+
+/**
+ * The batches of one partition in a fetch response. Kafka cuts responses by bytes, so the last batch may be incomplete:
+ * it is omitted, and the next fetch begins with it.
+ *
+ * @throws Error for message sets, the format before Kafka 0.11.
+ */
+export function readRecordBatches(bytes: Buffer): RecordBatch[] {
+  const batches: RecordBatch[] = []
+  let at = 0
+  while (at + HEADER_BYTES <= bytes.length) {
+    const magic = bytes.readInt8(at + MAGIC_AT)
+    if (magic !== 2) throw new Error(`a record batch has version ${magic}; only version 2 is supported`)
+    const end = at + PREFIX_BYTES + bytes.readInt32BE(at + 8)
+    if (end > bytes.length) break
+    batches.push(readHeader(bytes.subarray(at, end)))
+    at = end
+  }
+  return batches
+}
+
+function readHeader(bytes: Buffer): RecordBatch {
+  const attributes = bytes.readInt16BE(21)
+  const baseOffset = Number(bytes.readBigInt64BE(0))
+  const maxTimestampMs = Number(bytes.readBigInt64BE(35))
+  return {
+    baseOffset,
+    nextOffset: baseOffset + bytes.readInt32BE(23) + 1,
+    codec: CODECS[attributes & CODEC_MASK] ?? 'unknown',
+    isTransactional: (attributes & TRANSACTIONAL_FLAG) !== 0,
+    isControl: (attributes & CONTROL_FLAG) !== 0,
+    appendTimeMs: (attributes & APPEND_TIME_FLAG) === 0 ? undefined : maxTimestampMs,
+    baseTimestampMs: Number(bytes.readBigInt64BE(27)),
+    producerId: bytes.readBigInt64BE(43),
+    recordCount: bytes.readInt32BE(57),
+    bytes,
+  }
+}
+
+/**
+ * The records of a batch, in order. Keys and values are views of the decompressed bytes: copy one to keep it longer than
+ * the chunk.
+ *
+ * @throws UndecodableBatchError if they cannot be decompressed, or do not match the header.
+ */
+export async function decodeRecords(batch: RecordBatch): Promise<DecodedRecords> {
+  const compressed = batch.bytes.subarray(HEADER_BYTES)
+  try {
+    if (batch.codec === 'unknown') throw new Error('unknown compression type')
+    const bytes = batch.codec === 'none' ? compressed : await decompress(batch.codec, compressed)
+    return { records: readRecords(bytes, batch), bytes: bytes.length }
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error)
+    throw new UndecodableBatchError(`${batch.codec}: ${detail}`, { cause: error })
+  }
+}
+
+/** Whether this is the control batch that marks its producer's transaction as aborted. */
+export function isAbortMarker(batch: RecordBatch): boolean {
+  if (!batch.isControl) return false
+  const [record] = readRecords(batch.bytes.subarray(HEADER_BYTES), batch)
+  // The key is a version and a type, two bytes each.
+  return record?.key !== null && record?.key.length === 4 && record.key.readInt16BE(2) === ABORT_MARKER
+}
+
+/** @throws RangeError if the bytes end too early. */
+function readRecords(bytes: Buffer, batch: RecordBatch): SourceRecord[] {
+  const { appendTimeMs, baseOffset, baseTimestampMs, recordCount } = batch
+  if (recordCount < 0 || recordCount > bytes.length)
+    throw new RangeError(`${recordCount} records are declared`)
+  const records: SourceRecord[] = []
+  const cursor = new Cursor(bytes)
+  for (let i = 0; i < recordCount; i++) {
+    const end = cursor.readLength() + cursor.at
+    cursor.at += 1 // attributes, which version 2 does not use
+    const timestampDeltaMs = cursor.readVarint()
+    const offsetDelta = cursor.readVarint()
+    const key = cursor.readBytes()
+    const value = cursor.readBytes()
+    const timestamp = String(appendTimeMs ?? baseTimestampMs + timestampDeltaMs)
+    const headers = readHeaders(cursor)
+    if (cursor.at !== end) throw new RangeError(`record ${i} does not have its declared length`)
+    records.push({ offset: String(baseOffset + offsetDelta), timestamp, key, value, headers })
+  }
+  return records
+}
+
+const NO_HEADERS: RecordHeaders = Object.freeze({})
+
+function readHeaders(cursor: Cursor): RecordHeaders {
+  const count = cursor.readVarint()
+  if (count === 0) return NO_HEADERS
+  const headers: Record<string, Buffer | null | (Buffer | null)[]> = Object.create(null)
+  for (let i = 0; i < count; i++) {
+    const name = cursor.readBytes()?.toString('utf8') ?? ''
+    const value = cursor.readBytes()
+    const present = headers[name]
+    if (present === undefined) headers[name] = value
+    else if (Array.isArray(present)) present.push(value)
+    else headers[name] = [present, value]
+  }
+  return headers
+}
+
+/** Reads Kafka's variable-length numbers, and the fields whose lengths they declare. */
+class Cursor {
+  readonly #bytes: Buffer
+  at: number
+
+  constructor(bytes: Buffer, at = 0) {
+    this.#bytes = bytes
+    this.at = at
+  }
+
+  /** Zigzag varint or varlong, exact up to 2^53. */
+  readVarint(): number {
+    const bytes = this.#bytes
+    let low = 0
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = bytes[this.at++]
+      if (byte === undefined) throw new RangeError('the bytes end within a number')
+      low |= (byte & 0x7f) << shift
+      if (byte < 0x80) return (low >>> 1) ^ -(low & 1)
+    }
+    let value = low
+    for (let factor = 2 ** 28; factor <= 2 ** 63; factor *= 128) {
+      const byte = bytes[this.at++]
+      if (byte === undefined) throw new RangeError('the bytes end within a number')
+      value += (byte & 0x7f) * factor
+      if (byte < 0x80) return low % 2 === 0 ? value / 2 : -(value + 1) / 2
+    }
+    throw new RangeError('a number of more than ten bytes')
+  }
+
+  readLength(): number {
+    const length = this.readVarint()
+    if (length < 0) throw new RangeError('a record of negative length')
+    return length
+  }
+
+  /** null: a length of -1. */
+  readBytes(): Buffer | null {
+    const length = this.readVarint()
+    if (length < 0) return null
+    const start = this.at
+    this.at += length
+    if (this.at > this.#bytes.length) throw new RangeError('the bytes end within a field')
+    return this.#bytes.subarray(start, this.at)
+  }
+}

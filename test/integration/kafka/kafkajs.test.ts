@@ -1,0 +1,189 @@
+import { once } from 'node:events'
+import { createServer, type Server, type Socket } from 'node:net'
+import original, { type Kafka, type KafkaConfig } from 'kafkajs'
+import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { FetchedPartition } from '../../../cache-service/kafka/fetched-partition.ts'
+import { kafkajs } from '../../../cache-service/kafka/kafkajs.ts'
+import { decodeRecords } from '../../../cache-service/kafka/record-batch.ts'
+import { patiently } from '../../support/eventually.ts'
+import { installWireCodec, WIRE_CODECS } from '../../support/records/wire-codecs.ts'
+import { createTopic, uniqueName } from '../../support/test-scope.ts'
+
+// What the private copy of KafkaJS does that the original does not. Records are written by the original.
+
+let brokers: readonly string[]
+beforeAll(() => {
+  brokers = inject('kafkaBrokers')
+})
+
+type Package = typeof kafkajs
+
+function clientOf({ Kafka: Client, logLevel }: Package, config: Partial<KafkaConfig> = {}): Kafka {
+  return new Client({ brokers: [...brokers], logLevel: logLevel.NOTHING, ...config })
+}
+
+async function newTopic(): Promise<string> {
+  const topic = uniqueName('door')
+  await createTopic(brokers, topic)
+  return topic
+}
+
+/** Follows the topic by our copy, from its beginning. */
+async function follow(topic: string, kafka = clientOf(kafkajs)) {
+  const fetched: FetchedPartition[] = []
+  const consumer = kafka.consumer({ groupId: uniqueName('follow'), maxWaitTimeInMs: 100 })
+  onTestFinished(() => consumer.disconnect())
+  await consumer.connect()
+  await consumer.subscribe({ topics: [topic], fromBeginning: true })
+  await consumer.run({
+    autoCommit: false,
+    eachBatchAutoResolve: true,
+    eachBatch: async ({ batch }) => {
+      if (!(batch instanceof FetchedPartition)) throw new Error('not what our copy hands over')
+      fetched.push(batch)
+    },
+  })
+  return {
+    position: () => fetched.at(-1)?.next,
+    records: async () => {
+      const batches = fetched.flatMap((some) => some.batches)
+      return (await Promise.all(batches.map((batch) => decodeRecords(batch)))).flatMap(
+        ({ records }) => records,
+      )
+    },
+  }
+}
+
+describe('a consumer of our copy', () => {
+  test.each(WIRE_CODECS)('reads records that other clients compressed with %s', async (codec) => {
+    const topic = await newTopic()
+    const producer = clientOf(original).producer()
+    onTestFinished(() => producer.disconnect())
+    await producer.connect()
+    const compression = installWireCodec(codec)
+    const messages = [...Array(50).keys()].map((i) => ({
+      key: `k${i}`,
+      value: `v${i}`,
+      timestamp: String(1_749_493_637_000 + i),
+      headers: { trace: Buffer.from([i]) },
+    }))
+    await producer.send({ topic, compression, messages })
+    const reader = await follow(topic)
+    await patiently(() => expect(reader.position()).toBe(50))
+    const [first, ...others] = await reader.records()
+    expect(first).toEqual({
+      offset: '0',
+      timestamp: '1749493637000',
+      key: Buffer.from('k0'),
+      value: Buffer.from('v0'),
+      headers: { trace: Buffer.from([0]) },
+    })
+    expect(others.map(({ value }) => String(value))).toEqual(messages.slice(1).map(({ value }) => value))
+  })
+
+  test.each(['commit', 'abort'] as const)('reads past the end of a transaction: %s', async (end) => {
+    const topic = await newTopic()
+    const producer = clientOf(original).producer({
+      transactionalId: uniqueName('transaction'),
+      idempotent: true,
+      maxInFlightRequests: 1,
+    })
+    onTestFinished(() => producer.disconnect())
+    await producer.connect()
+    const transaction = await producer.transaction()
+    await transaction.send({ topic, messages: [{ value: 'a' }, { value: 'b' }] })
+    await transaction[end]()
+    const reader = await follow(topic)
+    await patiently(() => expect(reader.position()).toBe(3))
+    const values = (await reader.records()).map(({ value }) => String(value))
+    expect(values).toEqual(end === 'commit' ? ['a', 'b'] : [])
+  })
+})
+
+test('a producer of our copy writes null headers, repeated headers, and records without headers', async () => {
+  const topic = await newTopic()
+  const producer = clientOf(kafkajs).producer()
+  onTestFinished(() => producer.disconnect())
+  await producer.connect()
+  const sent = [{ traceparent: null }, { a: ['1', null, '2'], b: 'ü' }, {}]
+  // The types of KafkaJS know no null.
+  const messages = sent.map((headers) => ({ value: 'v', headers: headers as Record<string, string> }))
+  await producer.send({ topic, messages })
+  const reader = await follow(topic)
+  await patiently(() => expect(reader.position()).toBe(3))
+  expect((await reader.records()).map(({ headers }) => headers)).toEqual([
+    { traceparent: null },
+    { a: [Buffer.from('1'), null, Buffer.from('2')], b: Buffer.from('ü') },
+    {},
+  ])
+})
+
+describe('a client of our copy', () => {
+  /** A listener that accepts connections and never says a word. */
+  async function silentServer(): Promise<string> {
+    const sockets = new Set<Socket>()
+    const server: Server = createServer((socket) => {
+      sockets.add(socket)
+      socket.on('error', () => undefined)
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    onTestFinished(async () => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      await once(server, 'close')
+    })
+    const address = server.address()
+    if (address === null || typeof address === 'string') throw new Error('no address')
+    return `127.0.0.1:${address.port}`
+  }
+
+  test('tries the next bootstrap broker if one accepts connections but never responds', async () => {
+    const silent = await silentServer()
+    const kafka = clientOf(kafkajs, {
+      brokers: [silent, ...brokers],
+      connectionTimeout: 1_000,
+      requestTimeout: 1_000,
+    })
+    const admin = kafka.admin()
+    onTestFinished(() => admin.disconnect())
+    await admin.connect()
+    expect((await admin.describeCluster()).brokers.length).toBeGreaterThan(0)
+  })
+
+  test.each([
+    ['[::1]:9092', { host: '::1', port: 9092 }],
+    ['kafka.example:19092', { host: 'kafka.example', port: 19092 }],
+  ])('takes %s for a host and a port', async (broker, expected) => {
+    const asked: unknown[] = []
+    const kafka = clientOf(kafkajs, {
+      brokers: [broker],
+      retry: { retries: 0 },
+      socketFactory: ({ host, port }) => {
+        asked.push({ host, port })
+        throw new Error('that is all we want to know')
+      },
+    })
+    await kafka
+      .admin()
+      .connect()
+      .catch(() => undefined)
+    expect(asked[0]).toEqual(expected)
+  })
+
+  test('does not change the original package', async () => {
+    expect(kafkajs.Kafka).not.toBe(original.Kafka)
+    const topic = await newTopic()
+    const producer = clientOf(original).producer()
+    onTestFinished(() => producer.disconnect())
+    await producer.connect()
+    await producer.send({ topic, messages: [{ value: 'x' }] })
+    const values: string[] = []
+    const consumer = clientOf(original).consumer({ groupId: uniqueName('original') })
+    onTestFinished(() => consumer.disconnect())
+    await consumer.connect()
+    await consumer.subscribe({ topics: [topic], fromBeginning: true })
+    await consumer.run({ eachMessage: async ({ message }) => void values.push(String(message.value)) })
+    await patiently(() => expect(values).toEqual(['x']))
+  })
+})

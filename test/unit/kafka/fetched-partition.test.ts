@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest'
+import { fetchedPartition, numberedBatch } from '../../support/records/fetched-partition.ts'
+
+const marker = (baseOffset: number, producerId: number, type: 'abort' | 'commit') => ({
+  baseOffset,
+  producerId,
+  isControl: true,
+  isTransactional: true,
+  records: [{ key: Buffer.from([0, 0, 0, type === 'abort' ? 0 : 1]), value: null }],
+})
+const transactional = (baseOffset: number, producerId: number) =>
+  numberedBatch(baseOffset, 1, { producerId, isTransactional: true })
+const offsetsOf = ({ batches }: ReturnType<typeof fetchedPartition>) =>
+  batches.map(({ baseOffset }) => baseOffset)
+
+describe('a fetched partition', () => {
+  test('ends after its last batch, and omits batches before the requested offset', () => {
+    const fetched = fetchedPartition({ position: 12, batches: [numberedBatch(0, 10), numberedBatch(10, 5)] })
+    expect([fetched.position, fetched.next, offsetsOf(fetched)]).toEqual([12, 15, [10]])
+    expect([fetched.isEmpty(), fetched.lastOffset()]).toEqual([false, '14'])
+  })
+
+  test('without batches is empty and does not advance', () => {
+    const fetched = fetchedPartition({ position: 12, batches: [] })
+    expect([fetched.next, fetched.isEmpty()]).toEqual([12, true])
+  })
+
+  test.each([
+    ['a batch that compaction emptied', numberedBatch(12, 0, { lastOffsetDelta: 7 }), 20],
+    ['the end of a transaction', marker(12, 1, 'commit'), 13],
+  ])('advances past %s, and is not empty, so that the handler is called', (_, batch, next) => {
+    const fetched = fetchedPartition({ position: 12, batches: [batch] })
+    expect([fetched.next, fetched.isEmpty(), fetched.batches]).toEqual([next, false, []])
+  })
+
+  test('omits aborted transactions, and only those, where several interleave', () => {
+    const fetched = fetchedPartition({
+      batches: [
+        transactional(0, 1),
+        transactional(1, 2),
+        numberedBatch(2, 1),
+        marker(3, 1, 'abort'),
+        transactional(4, 1),
+        marker(5, 2, 'commit'),
+        marker(6, 1, 'commit'),
+        transactional(7, 2),
+      ],
+      abortedTransactions: [
+        { producerId: '1', firstOffset: '0' },
+        { producerId: '2', firstOffset: '7' },
+      ],
+    })
+    expect([offsetsOf(fetched), fetched.next]).toEqual([[1, 2, 4], 8])
+  })
+})
