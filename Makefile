@@ -8,9 +8,10 @@ INSTALLED := node_modules/.installed
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-install: $(INSTALLED) ## install the npm packages, and the missing ones of redis-server, Java, Maven, openssl, Chromium and Python
+install: tools $(INSTALLED) ## install the npm packages and what is missing of redis-server, Java, Maven, openssl, Chromium, Python
 
-$(INSTALLED): package-lock.json | tools
+$(INSTALLED): package-lock.json
+	@deploy/local/install-tools.sh --node-only
 	@echo 'make: npm ci …'
 	@npm ci --no-audit --no-fund --loglevel=error > /dev/null
 	@touch $@
@@ -18,23 +19,23 @@ $(INSTALLED): package-lock.json | tools
 tools:
 	@deploy/local/install-tools.sh
 
-test: install ## check format, lint and types, and run all tests against a real Kafka and Redis
+test: install ## check format, lint and types, and run all tests against a real Kafka and Redis: about 15 minutes
 	@$(NODE) test/fetch-tools.ts
 	@$(NODE) test/run-all.ts
 
-check: install ## check format, lint and types, and run the unit tests: about a minute, no servers
+check: $(INSTALLED) ## check format, lint and types, and run the unit tests: about a minute, needs only Node.js
 	@$(NODE) test/run-all.ts --project unit
 
-demo: install ## show the service at work with Kafka, Redis and a simulated normalizer for a minute, then exit
+demo: install ## run Kafka, Redis, the service and a simulated normalizer for a minute, then exit
 	@$(NODE) test/demo/demo.ts
 
-up: install ## run the same until Ctrl-C
+up: install ## run the demo until Ctrl-C
 	@$(NODE) test/demo/demo.ts --keep
 
-bench: install ## measure the worker, the API (needs wrk) and the client on this machine
+bench: install ## measure the worker, the API and the client on this machine (needs Linux and wrk)
 	@$(NODE) test/bench/bench.ts
 	@$(NODE) test/bench/api-bench.ts
 	@$(NODE) test/bench/client-bench.ts
 
-clean: ## remove everything that was installed or built here
+clean: ## remove everything that was installed or built in this folder
 	rm -rf node_modules .cache dist coverage

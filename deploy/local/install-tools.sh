@@ -2,7 +2,7 @@
 # Installs what the tests, the demo and the benchmarks need in addition to Node.js: redis-server, Java 17 or newer,
 # Maven (only to fetch Kafka once), openssl, Chromium, and Python with pip (for the Python original of the Redis
 # library, see test/support/processes/python-sdk.ts). As root on Debian or Ubuntu it installs what is missing with apt,
-# without starting any service; otherwise it names what is missing and stops.
+# without starting any service; otherwise it names what is missing and stops. With --node-only it checks only Node.js.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -12,6 +12,11 @@ fail() {
 }
 
 have() { command -v "$1" > /dev/null; }
+
+# As test/support/servers/chromium.ts finds it.
+have_chromium() {
+  [ -n "${CHROMIUM:-}" ] || have chromium || have chromium-browser || have google-chrome || have google-chrome-stable
+}
 
 java_version() {
   local java=java
@@ -26,13 +31,15 @@ if [ "$(node -p 'parseInt(process.versions.node)')" -lt 18 ]; then
   fail "Node.js $(node -v) is too old to install this project: version 18 or newer is required"
 fi
 
+if [ "${1:-}" = --node-only ]; then exit 0; fi
+
 kafka_version=$(sed -nE 's/.*<kafka.version>(.*)<\/kafka.version>.*/\1/p' deploy/local/kafka/pom.xml)
 missing=()
 if ! have redis-server; then missing+=(redis-server); fi
 if [ "$(java_version || true)0" -lt 170 ]; then missing+=(java); fi
 if ! have mvn && [ ! -d ".cache/kafka-$kafka_version" ]; then missing+=(maven); fi
 if ! have openssl; then missing+=(openssl); fi
-if ! have chromium && ! have chromium-browser && ! have google-chrome; then missing+=(chromium); fi
+if ! have_chromium; then missing+=(chromium); fi
 if ! have python3; then missing+=(python3); fi
 if ! python3 -m pip --version > /dev/null 2>&1; then missing+=(python3-pip); fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
