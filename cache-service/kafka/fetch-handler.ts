@@ -31,6 +31,8 @@ export type FetchHandlerDependencies = {
   readonly pause: (partition: number) => void
   /** Commits what is durable. Never rejects. */
   readonly commit: () => Promise<void>
+  /** Reports a fetch of which not even the offsets can be read. */
+  readonly unreadable: (fetched: FetchedPartition) => void
   /** Tells the watchdog that the handler is alive. */
   readonly alive: () => void
   readonly stop: AbortSignal
@@ -38,6 +40,8 @@ export type FetchHandlerDependencies = {
 
 /** Between two heartbeats of a handler that waits for room; KafkaJS sends one when its interval has passed. */
 const ROOM_CHECK_MS = 100
+/** So that a partition that cannot be read is not fetched in a tight loop. */
+const UNREADABLE_RETRY_MS = 1_000
 
 /**
  * Hands over what KafkaJS fetched and returns immediately, so that KafkaJS fetches while Redis is being written. It obeys
@@ -52,13 +56,24 @@ const ROOM_CHECK_MS = 100
  * While a lane is full, its handler waits, with heartbeats. If the lane also holds, the partition is paused instead,
  * because the other partitions of the broker are fetched only when all handlers have returned.
  */
-export function createFetchHandler({ alive, commit, intake, pause, stop }: FetchHandlerDependencies) {
+export function createFetchHandler({
+  alive,
+  commit,
+  intake,
+  pause,
+  stop,
+  unreadable,
+}: FetchHandlerDependencies) {
   return async function handleFetch(payload: EachBatchPayload): Promise<void> {
     const { isRunning, isStale, resolveOffset } = payload
     const fetched = fetchedPartition(payload)
     const { partition } = fetched
     const mayContinue = () => isRunning() && !isStale() && !stop.aborted
     await heartbeat(payload)
+    if (fetched.unreadable !== undefined) {
+      unreadable(fetched)
+      return await sleep(UNREADABLE_RETRY_MS, stop)
+    }
     for (;;) {
       if (!mayContinue()) return
       const room = intake.roomOf(partition)

@@ -26,6 +26,8 @@ export class FetchedPartition {
   readonly position: number
   /** The offset after the last one that this fetch covers; `position` if it covers none. */
   readonly next: number
+  /** Why nothing at `position` can be read: the partition cannot continue by itself. */
+  readonly unreadable: string | undefined
   /** In order, without control batches, aborted transactions, and batches that end before `position`. */
   readonly batches: readonly RecordBatch[]
 
@@ -40,16 +42,18 @@ export class FetchedPartition {
     this.highWatermark = data.highWatermark
     this.fetchedOffset = fetchedOffset
     this.position = Number(fetchedOffset)
-    const batches = readRecordBatches(data.messages)
+    const { batches, unreadable } = readRecordBatches(data.messages)
     this.next = Math.max(this.position, batches.at(-1)?.nextOffset ?? 0)
+    this.unreadable = this.next === this.position ? unreadable : undefined
     this.batches = withoutAborted(batches, data.abortedTransactions ?? []).filter(
-      ({ isControl, nextOffset, recordCount }) => !isControl && recordCount > 0 && nextOffset > this.position,
+      ({ isControl, nextOffset, recordCount }) =>
+        !isControl && recordCount !== 0 && nextOffset > this.position,
     )
   }
 
   /** KafkaJS calls no handler if this returns true. */
   isEmpty(): boolean {
-    return this.next === this.position
+    return this.next === this.position && this.unreadable === undefined
   }
 
   isEmptyDueToFiltering(): boolean {

@@ -48,24 +48,34 @@ const HEADER_BYTES = 61
 const MAGIC_AT = 16
 const ABORT_MARKER = 0
 
+export type ReadBatches = {
+  readonly batches: readonly RecordBatch[]
+  /** Why what follows the batches cannot be read, not even as offsets. */
+  readonly unreadable: string | undefined
+}
+
 /**
  * The batches of one partition in a fetch response. Kafka cuts responses by bytes, so the last batch may be incomplete:
  * it is omitted, and the next fetch begins with it.
- *
- * @throws Error for message sets, the format before Kafka 0.11.
  */
-export function readRecordBatches(bytes: Buffer): RecordBatch[] {
+export function readRecordBatches(bytes: Buffer): ReadBatches {
   const batches: RecordBatch[] = []
   let at = 0
   while (at + HEADER_BYTES <= bytes.length) {
     const magic = bytes.readInt8(at + MAGIC_AT)
-    if (magic !== 2) throw new Error(`a record batch has version ${magic}; only version 2 is supported`)
-    const end = at + PREFIX_BYTES + bytes.readInt32BE(at + 8)
-    if (end > bytes.length) break
-    batches.push(readHeader(bytes.subarray(at, end)))
-    at = end
+    if (magic !== 2)
+      return { batches, unreadable: `a record batch has version ${magic}; only version 2 is supported` }
+    const length = PREFIX_BYTES + bytes.readInt32BE(at + 8)
+    if (length < HEADER_BYTES)
+      return { batches, unreadable: `a record batch has a length of ${length} bytes` }
+    if (at + length > bytes.length) break
+    const batch = readHeader(bytes.subarray(at, at + length))
+    if (batch.nextOffset <= batch.baseOffset)
+      return { batches, unreadable: 'a record batch covers no offset' }
+    batches.push(batch)
+    at += length
   }
-  return batches
+  return { batches, unreadable: undefined }
 }
 
 function readHeader(bytes: Buffer): RecordBatch {
@@ -107,9 +117,13 @@ export async function decodeRecords(batch: RecordBatch): Promise<DecodedRecords>
 /** Whether this is the control batch that marks its producer's transaction as aborted. */
 export function isAbortMarker(batch: RecordBatch): boolean {
   if (!batch.isControl) return false
-  const [record] = readRecords(batch.bytes.subarray(HEADER_BYTES), batch)
-  // The key is a version and a type, two bytes each.
-  return record?.key !== null && record?.key.length === 4 && record.key.readInt16BE(2) === ABORT_MARKER
+  try {
+    const [record] = readRecords(batch.bytes.subarray(HEADER_BYTES), batch)
+    // The key is a version and a type, two bytes each.
+    return record?.key !== null && record?.key.length === 4 && record.key.readInt16BE(2) === ABORT_MARKER
+  } catch {
+    return false
+  }
 }
 
 /** @throws RangeError if the bytes end too early. */

@@ -65,6 +65,7 @@ export class WorkerConsumer implements Service {
   #lastActivityMs = 0
   #committing: Promise<void> = Promise.resolve()
   #fail: (error: unknown) => void = () => undefined
+  #bug: { readonly error: unknown } | undefined
 
   constructor(dependencies: WorkerConsumerDependencies) {
     this.#dependencies = dependencies
@@ -110,6 +111,7 @@ export class WorkerConsumer implements Service {
 
   /** A bug outside of this consumer: `run` rejects with it. */
   fail(error: unknown): void {
+    this.#bug ??= { error }
     this.#fail(error)
   }
 
@@ -124,6 +126,7 @@ export class WorkerConsumer implements Service {
     const { telemetry, monitor, random } = this.#dependencies
     for (let failures = 0; !stop.aborted;) {
       const ending = await this.#runConsumer(stop)
+      if (this.#bug !== undefined) throw this.#bug.error
       if (ending.kind === 'stopped') break
       if (ending.kind === 'bug') throw ending.error
       const topic = this.#dependencies.config.validatedDataTopic
@@ -203,6 +206,8 @@ export class WorkerConsumer implements Service {
         intake,
         pause: (partition) => this.#pause(consumer, partition),
         commit: () => this.#commit(),
+        unreadable: ({ partition, position, unreadable: detail = '' }) =>
+          this.#dependencies.telemetry.fetchUnreadable({ partition, offset: position, detail }),
         alive: () => this.#recordActivity(),
         stop: ended,
       }),

@@ -185,6 +185,12 @@ export function createWorkerTelemetry(
       metrics.offsetOutOfRange.inc()
       log.warn('Kafka deleted records before they were read: continuing at the earliest record that is left')
     },
+    fetchUnreadable(place: { readonly partition: number; readonly offset: number; readonly detail: string }) {
+      metrics.decodeErrors.inc({ codec: 'unknown' })
+      const heldBack = failureLines.pass()
+      if (heldBack !== undefined)
+        log.error(place, 'the header of a record batch cannot be read: the partition waits, see the runbook')
+    },
     batchUndecodable(batch: UndecodableBatchFacts) {
       metrics.decodeErrors.inc({ codec: batch.codec })
       const heldBack = failureLines.pass()

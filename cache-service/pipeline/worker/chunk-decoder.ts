@@ -42,7 +42,13 @@ export async function* decodeChunks(
   }
   try {
     for (const batch of fetched.batches) {
-      const decoded = await decodedBytes.hold(() => decodeOrDescribe(batch))
+      const decode = () => decodeOrDescribe(batch)
+      let decoded = await decodedBytes.hold(decode, heldBytes > 0)
+      if (decoded === undefined) {
+        yield cut(Math.max(position, batch.baseOffset))
+        decoded = await decodedBytes.hold(decode, false)
+      }
+      if (decoded === undefined) throw new Error('a lane that holds nothing unfinished waits for room')
       batchBytes = decoded.bytes
       if (decoded.undecodable !== undefined) undecodable.push(decoded.undecodable)
       for (const record of decoded.records) {
@@ -76,8 +82,11 @@ async function decodeOrDescribe(batch: RecordBatch): Promise<DecodedBatch> {
     return await decodeRecords(batch)
   } catch (error) {
     if (!(error instanceof UndecodableBatchError)) throw error
-    const { baseOffset, bytes, codec, recordCount } = batch
-    const undecodable = { firstOffset: baseOffset, records: recordCount, codec, detail: error.message, bytes }
+    const { baseOffset, bytes, codec, nextOffset, recordCount } = batch
+    // Its header may be damaged as well: there can't be more records than offsets.
+    const offsets = nextOffset - baseOffset
+    const records = recordCount > 0 ? Math.min(recordCount, offsets) : offsets
+    const undecodable = { firstOffset: baseOffset, records, codec, detail: error.message, bytes }
     return { records: [], bytes: 0, undecodable }
   }
 }

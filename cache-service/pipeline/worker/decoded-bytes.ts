@@ -14,9 +14,18 @@ export class DecodedBytes {
     this.#maxBytes = maxBytes
   }
 
-  /** Waits for room, then runs `decode`. The caller must release the `bytes` of the result. */
-  async hold<T extends { readonly bytes: number }>(decode: () => Promise<T>): Promise<T> {
+  /**
+   * Waits for room, then runs `decode`. The caller must release the `bytes` of the result.
+   *
+   * @param hasUnfinished whether the caller holds bytes of a chunk that it has not handed on yet. It must not wait then,
+   *   because all lanes could wait for each other: with no room this resolves with undefined, and the chunk has to end.
+   */
+  async hold<T extends { readonly bytes: number }>(
+    decode: () => Promise<T>,
+    hasUnfinished: boolean,
+  ): Promise<T | undefined> {
     while (this.#isDecoding || this.#held >= this.#maxBytes) {
+      if (hasUnfinished && !this.#isDecoding) return undefined
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
     this.#isDecoding = true
@@ -26,16 +35,17 @@ export class DecodedBytes {
       return decoded
     } finally {
       this.#isDecoding = false
-      this.#wakeNext()
+      this.#wakeAll()
     }
   }
 
   release(bytes: number): void {
     this.#held -= bytes
-    this.#wakeNext()
+    this.#wakeAll()
   }
 
-  #wakeNext(): void {
-    if (!this.#isDecoding && this.#held < this.#maxBytes) this.#waiting.shift()?.()
+  /** All of them: those that have an unfinished chunk give up, the others wait again. */
+  #wakeAll(): void {
+    for (const wake of this.#waiting.splice(0)) wake()
   }
 }

@@ -1,9 +1,10 @@
 import { join } from 'node:path'
+import { repository } from '../repository.ts'
 import { format, resolveConfig } from 'prettier'
 import { errorOfAnswer } from '../../../shared/client/errors.ts'
 import { PROBLEM_TYPES, problemEntry, type ProblemType } from '../../../shared/contract/problems.ts'
 
-export const problemsPagePath = join(import.meta.dirname, '../../../docs/problems.md')
+export const problemsPagePath = join(repository, 'docs/problems.md')
 
 const INTRODUCTION = `
 # Problem types

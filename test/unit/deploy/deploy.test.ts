@@ -8,11 +8,10 @@ import { parseConfig } from '../../../cache-service/config/config.ts'
 import { options } from '../../../cache-service/config/options.ts'
 import { normalizerHelp } from '../../simulator/normalizer-options.ts'
 import { copiesOf, execForm, instructionsOf, parseDockerfile } from '../../support/docs/dockerfile.ts'
-
-const root = join(import.meta.dirname, '../../..')
+import { repository } from '../../support/repository.ts'
 
 function textOf(path: string): string {
-  return readFileSync(join(root, path), 'utf8')
+  return readFileSync(join(repository, path), 'utf8')
 }
 
 const scalar = z.union([z.string(), z.number()])
@@ -252,7 +251,7 @@ describe('the Dockerfile', () => {
     const sources = stages.flatMap(({ instructions }) =>
       copiesOf(instructions).flatMap((copy) => copy.sources),
     )
-    for (const source of sources) expect(existsSync(join(root, source)), source).toBe(true)
+    for (const source of sources) expect(existsSync(join(repository, source)), source).toBe(true)
     expect(new Set(sources)).toEqual(new Set(allowed))
   })
 
@@ -260,15 +259,17 @@ describe('the Dockerfile', () => {
     const copied = copiesOf(built(image)).flatMap(({ sources }) => sources)
     const isCopied = (path: string) =>
       copied.some((source) => path === source || path.startsWith(`${source}/`))
-    const modules = copied.flatMap((source) => globSync(`${source}/**/*.ts`, { cwd: root }))
+    const modules = copied.flatMap((source) => globSync(`${source}/**/*.ts`, { cwd: repository }))
     expect(modules.length).toBeGreaterThan(3)
     for (const module of modules) {
       for (const [, specifier = ''] of textOf(module).matchAll(
         /^(?:import|export|\}).*? from '([^']+)'$/gm,
       )) {
         if (specifier.startsWith('.')) {
-          const path = relative(root, join(root, dirname(module), specifier))
-          expect(isCopied(path) && existsSync(join(root, path)), `${module} imports ${specifier}`).toBe(true)
+          const path = relative(repository, join(repository, dirname(module), specifier))
+          expect(isCopied(path) && existsSync(join(repository, path)), `${module} imports ${specifier}`).toBe(
+            true,
+          )
         } else if (!specifier.startsWith('node:') && !builtinModules.includes(specifier)) {
           const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')
           expect(Object.keys(npmPackage.dependencies), `${module} imports ${specifier}`).toContain(name)
@@ -280,7 +281,7 @@ describe('the Dockerfile', () => {
   it('starts the service with the command of `npm start`', () => {
     const entrypoint = execForm(service, 'ENTRYPOINT')
     expect(entrypoint.join(' ')).toBe(npmPackage.scripts['start'])
-    expect(existsSync(join(root, entrypoint.at(-1) ?? ''))).toBe(true)
+    expect(existsSync(join(repository, entrypoint.at(-1) ?? ''))).toBe(true)
     expect(execForm(service, 'CMD')).toEqual(['worker'])
   })
 

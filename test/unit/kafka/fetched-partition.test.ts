@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { fetchedPartition, numberedBatch } from '../../support/records/fetched-partition.ts'
+import { encodeBatch } from '../../support/records/record-batch-encoder.ts'
 
 const marker = (baseOffset: number, producerId: number, type: 'abort' | 'commit') => ({
   baseOffset,
@@ -51,5 +52,24 @@ describe('a fetched partition', () => {
       ],
     })
     expect([offsetsOf(fetched), fetched.next]).toEqual([[1, 2, 4], 8])
+  })
+
+  test('is not empty if its first header cannot be read, so that the handler can report it', () => {
+    const damaged = encodeBatch(numberedBatch(12, 1))
+    damaged.writeInt32BE(-1, 8)
+    const fetched = fetchedPartition({ position: 12, batches: [damaged] })
+    expect([fetched.next, fetched.isEmpty(), fetched.unreadable]).toEqual([
+      12,
+      false,
+      expect.stringContaining('length'),
+    ])
+    const behind = fetchedPartition({ position: 10, batches: [numberedBatch(10, 2), damaged] })
+    expect([behind.next, behind.unreadable]).toEqual([12, undefined])
+  })
+
+  test('keeps a batch whose number of records is damaged, for it to become dead letters', () => {
+    const damaged = encodeBatch(numberedBatch(12, 3))
+    damaged.writeInt32BE(-7, 57)
+    expect(offsetsOf(fetchedPartition({ position: 12, batches: [damaged] }))).toEqual([12])
   })
 })

@@ -14,18 +14,18 @@ import { encodeBatch, type BatchToEncode } from '../../support/records/record-ba
 const BASE_MS = 1_749_493_637_000
 
 async function decodeOne(batch: BatchToEncode) {
-  const [read, ...others] = readRecordBatches(encodeBatch(batch))
+  const [read, ...others] = readRecordBatches(encodeBatch(batch)).batches
   if (read === undefined) throw new Error('no batch was read')
   expect(others).toEqual([])
   return { batch: read, records: (await decodeRecords(read)).records }
 }
 
-const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array))
+const anyBytes = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array))
 const anyRecord = fc.record({
-  key: fc.option(bytes),
-  value: fc.option(bytes),
+  key: fc.option(anyBytes),
+  value: fc.option(anyBytes),
   timestampDelta: fc.integer({ min: -(2 ** 40), max: 2 ** 40 }),
-  headers: fc.array(fc.tuple(fc.string({ maxLength: 6 }), fc.option(bytes)), { maxLength: 4 }),
+  headers: fc.array(fc.tuple(fc.string({ maxLength: 6 }), fc.option(anyBytes)), { maxLength: 4 }),
 })
 
 describe('a record batch', () => {
@@ -85,12 +85,14 @@ describe('a record batch', () => {
     const { records: decoded } = await decodeOne({ records, codec: 'gzip' })
     expect(decoded).toHaveLength(150_000)
     expect(decoded.at(-1)?.offset).toBe('149999')
-  })
+  }, 30_000)
 
   test('is an abort marker only if it aborts its transaction', () => {
     const marker = (type: number) => {
       const key = Buffer.from([0, 0, 0, type])
-      const [batch] = readRecordBatches(encodeBatch({ records: [{ key, value: null }], isControl: true }))
+      const [batch] = readRecordBatches(
+        encodeBatch({ records: [{ key, value: null }], isControl: true }),
+      ).batches
       return batch !== undefined && isAbortMarker(batch)
     }
     expect([marker(0), marker(1)]).toEqual([true, false])
@@ -105,16 +107,23 @@ describe('the batches of a fetch', () => {
     const both = Buffer.concat([first, second])
     for (let length = 0; length <= both.length; length++) {
       const expected = length === both.length ? [5, 6] : length >= first.length ? [5] : []
-      expect(readRecordBatches(both.subarray(0, length)).map(({ baseOffset }) => baseOffset)).toEqual(
+      expect(readRecordBatches(both.subarray(0, length)).batches.map(({ baseOffset }) => baseOffset)).toEqual(
         expected,
       )
     }
   })
 
-  test('of the format before Kafka 0.11 are refused', () => {
-    const old = Buffer.from(first)
-    old.writeInt8(1, 16)
-    expect(() => readRecordBatches(old)).toThrow('version 1')
+  test.each<[string, (bytes: Buffer) => unknown, RegExp]>([
+    ['has the format before Kafka 0.11', (bytes) => bytes.writeInt8(1, 16), /version 1/],
+    ['has a negative length', (bytes) => bytes.writeInt32BE(-100, 8), /length/],
+    ['is shorter than a header', (bytes) => bytes.writeInt32BE(5, 8), /length/],
+    ['covers no offset', (bytes) => bytes.writeInt32BE(-1, 23), /no offset/],
+  ])('end before one that %s, and say why', (_, damage, why) => {
+    const damaged = Buffer.from(second)
+    damage(damaged)
+    const { batches, unreadable } = readRecordBatches(Buffer.concat([first, damaged]))
+    expect(batches.map(({ baseOffset }) => baseOffset)).toEqual([5])
+    expect(unreadable).toMatch(why)
   })
 })
 
@@ -126,7 +135,7 @@ describe('a batch whose records can’t be decoded', () => {
     async (codec) => {
       const corrupt = encodeBatch({ baseOffset: 40, records, codec })
       corrupt.fill(0xff, 70, corrupt.length)
-      const [batch] = readRecordBatches(corrupt)
+      const [batch] = readRecordBatches(corrupt).batches
       if (batch === undefined) throw new Error('no batch was read')
       expect([batch.baseOffset, batch.nextOffset, batch.recordCount]).toEqual([40, 41, 1])
       const error: unknown = await decodeRecords(batch).catch((thrown: unknown) => thrown)
@@ -140,7 +149,7 @@ describe('a batch whose records can’t be decoded', () => {
       fc.asyncProperty(fc.nat(), fc.integer({ min: 0, max: 255 }), async (at, byte) => {
         const corrupt = encodeBatch({ records: [...records, ...records] })
         corrupt[57 + (at % (corrupt.length - 57))] = byte
-        const [batch] = readRecordBatches(corrupt)
+        const [batch] = readRecordBatches(corrupt).batches
         if (batch === undefined) return
         const failure: unknown = await decodeRecords(batch).then(
           () => undefined,
@@ -155,7 +164,7 @@ describe('a batch whose records can’t be decoded', () => {
   test('of an unknown compression type causes an error that says so', async () => {
     const unknown = encodeBatch({ records })
     unknown.writeInt16BE(7, 21)
-    const [batch] = readRecordBatches(unknown)
+    const [batch] = readRecordBatches(unknown).batches
     if (batch === undefined) throw new Error('no batch was read')
     await expect(decodeRecords(batch)).rejects.toThrow('unknown compression type')
   })

@@ -50,15 +50,15 @@ describe('a number', () => {
       }),
       { numRuns: 2_000 },
     )
-  })
+  }, 30_000)
 })
 
 test('everything else is what JSON.parse makes of it', () => {
   fc.assert(
-    fc.property(fc.json({ noUnicodeString: false }), (text) => {
+    fc.property(fc.json(), (text) => {
       const compact = JSON.stringify(JSON.parse(text))
       expect(JSON.stringify(parseExactJson(compact))).toBe(compact)
     }),
   )
   expect(() => parseExactJson('{')).toThrow(SyntaxError)
-})
+}, 30_000)

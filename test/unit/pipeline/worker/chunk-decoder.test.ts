@@ -103,7 +103,7 @@ describe('decoded bytes', () => {
       held.hold(async () => {
         order.push(name)
         return { bytes }
-      })
+      }, false)
     await decode('a', 8)
     await decode('b', 8)
     const third = decode('c', 1)
@@ -112,6 +112,32 @@ describe('decoded bytes', () => {
     held.release(8)
     await third
     expect(order).toEqual(['a', 'b', 'c'])
+  })
+
+  test('never make lanes wait for each other: a chunk ends early where there is no room', async () => {
+    const held = new DecodedBytes(20)
+    const lanes = [0, 1].map(async (partition) => {
+      const fetched = fetchedPartition({
+        partition,
+        batches: [numberedBatch(0, 3), numberedBatch(3, 3), numberedBatch(6, 3)],
+      })
+      const chunks: DecodedChunk['chunk'][] = []
+      for await (const { bytes, chunk } of decodeChunks(fetched, ROOMY, held)) {
+        chunks.push(chunk)
+        await Promise.resolve()
+        held.release(bytes)
+      }
+      return chunks
+    })
+    for (const chunks of await Promise.all(lanes)) {
+      expect(chunks.length).toBeGreaterThan(1)
+      expect(chunks.flatMap(({ records }) => records.map(({ offset }) => Number(offset)))).toEqual([
+        ...Array(9).keys(),
+      ])
+      expect(chunks.map(({ position }) => position)).toEqual(
+        [0, ...chunks.map(({ next }) => next)].slice(0, -1),
+      )
+    }
   })
 
   test('of an abandoned fetch are released', async () => {
@@ -124,6 +150,6 @@ describe('decoded bytes', () => {
       held.release(bytes)
       break
     }
-    await expect(held.hold(async () => ({ bytes: 0 }))).resolves.toEqual({ bytes: 0 })
+    await expect(held.hold(async () => ({ bytes: 0 }), false)).resolves.toEqual({ bytes: 0 })
   })
 })
