@@ -28,11 +28,11 @@ test('a running worker publishes a report, with the coordinates of dead letters'
         totals: { applied: 2, dead_lettered: 1 },
         dead_letters_total: 1,
         lag_records: 0,
+        lag: [{ partition: 0 }, { partition: 1 }, { partition: 2 }],
         dead_letters: [{ reason: 'not_json', topic: scenario.topic, partition: 1, offset: '0' }],
       },
     ])
   })
-  expect((await reports.read())[0]?.lag?.map(({ partition }) => partition)).toEqual([0, 1, 2])
   expect(await worker.stop()).toBe(0)
   expect(await reports.read()).toEqual([])
 })
