@@ -1,3 +1,5 @@
+import { messageOf } from '../../shared/errors.ts'
+
 /** JSON as Python's `json.dumps` writes it: `NaN`, `Infinity` and `-Infinity` are read as null. */
 export type Decoded =
   /** `text` is what was parsed, for numbers that must keep their digits (shared/exact-json.ts). */
@@ -26,7 +28,7 @@ export function decodeJson(bytes: Uint8Array): Decoded {
         // fall through: the first error describes the text as sent
       }
     }
-    return { kind: 'not_json', detail: error instanceof Error ? error.message : String(error) }
+    return { kind: 'not_json', detail: messageOf(error) }
   }
 }
 

@@ -1,3 +1,4 @@
+import { messageOf } from '../../shared/errors.ts'
 import type { RecordHeaders, SourceRecord } from '../core/records/source-record.ts'
 import { decompress, type CodecName } from './codecs.ts'
 
@@ -109,7 +110,7 @@ export async function decodeRecords(batch: RecordBatch): Promise<DecodedRecords>
     const bytes = batch.codec === 'none' ? compressed : await decompress(batch.codec, compressed)
     return { records: readRecords(bytes, batch), bytes: bytes.length }
   } catch (error) {
-    const detail = error instanceof Error ? error.message : String(error)
+    const detail = messageOf(error)
     throw new UndecodableBatchError(`${batch.codec}: ${detail}`, { cause: error })
   }
 }
@@ -168,11 +169,10 @@ function readHeaders(cursor: Cursor): RecordHeaders {
 /** Reads Kafka's variable-length numbers, and the fields whose lengths they declare. */
 class Cursor {
   readonly #bytes: Buffer
-  at: number
+  at = 0
 
-  constructor(bytes: Buffer, at = 0) {
+  constructor(bytes: Buffer) {
     this.#bytes = bytes
-    this.at = at
   }
 
   /** Zigzag varint or varlong, exact up to 2^53. */

@@ -5,6 +5,7 @@
 import { copyFileSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { messageOf } from '../../shared/errors.ts'
 import { readDeadLetter, lookUp, readSomeDevices } from './findings.ts'
 import type { Platform } from './platform.ts'
 import { ProgramFailed, type Program } from './program.ts'
@@ -118,7 +119,7 @@ function withoutPassword(url: string): string {
 
 function printFailure(error: unknown, programs: readonly Program[]): void {
   print()
-  print(paint.red(error instanceof Error ? error.message : String(error)))
+  print(paint.red(messageOf(error)))
   if (programs.length === 0) return
   const folder = mkdtempSync(join(tmpdir(), 'cache-service-demo-logs-'))
   for (const { name, log, logPath } of programs) {

@@ -3,7 +3,7 @@ import { decodeJson } from '../decode-json.ts'
 import { eventTimeFromMs } from '../event-time.ts'
 import { contentOf, type MetadataFields } from './metadata-fields.ts'
 import { compareStates } from './order.ts'
-import type { ParseSettings, RejectReason } from './parse-record.ts'
+import type { ParsedRecord, ParseSettings } from './parse-record.ts'
 import { planChunk, type ChunkPlan, type DeviceDelete, type DeviceWrite } from './plan.ts'
 import type { DeleteStatus, WriteStatus } from './write-outcome.ts'
 import { recordTimeMs, type SourceRecord } from './source-record.ts'
@@ -12,9 +12,7 @@ import { recordTimeMs, type SourceRecord } from './source-record.ts'
 export type Verdict =
   | { readonly kind: 'update'; readonly write: DeviceWrite; readonly clamped: boolean }
   | { readonly kind: 'tombstone'; readonly delete: DeviceDelete }
-  | { readonly kind: 'skipped'; readonly reason: 'no_metadata' }
-  | { readonly kind: 'expired' }
-  | { readonly kind: 'rejected'; readonly reason: RejectReason; readonly detail: string }
+  | Extract<ParsedRecord, { readonly kind: 'skipped' | 'expired' | 'rejected' }>
 
 export type Explanation = {
   readonly verdict: Verdict

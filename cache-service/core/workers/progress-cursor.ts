@@ -1,3 +1,4 @@
+import type { ChunkOutcome } from '../records/chunk.ts'
 import { judgeProgress, type ProgressVerdict } from './progress.ts'
 
 /**
@@ -74,10 +75,8 @@ export type CursorEffect =
 export type GuardVerdict =
   /** Nothing is lost: the chunk counts. */
   | { readonly kind: 'in_step' }
-  /** Redis lost data that Kafka still has: nothing of the chunk counts, read again from this offset. */
-  | { readonly kind: 'rewind'; readonly to: number }
-  /** The partition is no longer assigned, or is being rewound: nothing of the chunk counts. */
-  | { readonly kind: 'abandoned' }
+  /** Nothing of the chunk counts. */
+  | Exclude<ChunkOutcome, { readonly kind: 'durable' }>
 
 export type CursorStep = {
   readonly cursor: ProgressCursor

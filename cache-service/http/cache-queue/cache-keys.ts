@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { ApiServer } from '../api-server-types.ts'
 import { errorReplies } from './errors.ts'
-import { assertGlob, restOfPath } from './params.ts'
+import { assertGlob, patternQuery, restOfPath } from './params.ts'
 import { CACHE_QUEUE_TAG, type CacheQueuePorts } from './cache-queue-ports.ts'
 
 /** The routes under /api/cache that concern many keys at once. */
@@ -15,7 +15,7 @@ export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueueP
           tags: [CACHE_QUEUE_TAG],
           summary: 'List the keys that match a pattern',
           hide: end !== '',
-          querystring: z.object({ pattern: z.string('pattern debe aparecer una sola vez').default('*') }),
+          querystring: patternQuery,
           response: {
             200: z.object({
               pattern: z.string(),

@@ -8,6 +8,8 @@ const KEY_MAX_LENGTH = 1024
 
 export const keyParams = z.object({ key: z.string() })
 
+export const patternQuery = z.object({ pattern: z.string('pattern debe aparecer una sola vez').default('*') })
+
 /**
  * The key in the path: everything after the route, decoded and without a trailing slash. A key may contain slashes,
  * plain or as %2F, but can end with one only as %2F. The framework's own parameter does not tell the two apart.

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { mayPublishTo } from '../../core/cache-queue/may-publish-to.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { errorReplies, errorSchema, CacheQueueError } from './errors.ts'
-import { assertGlob, assertKey, restOfPath } from './params.ts'
+import { assertGlob, assertKey, patternQuery, restOfPath } from './params.ts'
 import { CACHE_QUEUE_TAG, type CacheQueuePorts } from './cache-queue-ports.ts'
 
 const publishedSchema = z.object(
@@ -51,7 +51,7 @@ export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: Cach
           tags: [CACHE_QUEUE_TAG],
           summary: 'List the channels that have subscribers',
           hide: end !== '',
-          querystring: z.object({ pattern: z.string('pattern debe aparecer una sola vez').default('*') }),
+          querystring: patternQuery,
           response: {
             200: z.object({
               pattern: z.string(),

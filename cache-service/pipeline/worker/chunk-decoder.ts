@@ -1,7 +1,12 @@
 import type { Chunk, ChunkLimits, UndecodableBatch } from '../../core/records/chunk.ts'
 import type { SourceRecord } from '../../core/records/source-record.ts'
 import type { FetchedPartition } from '../../kafka/fetched-partition.ts'
-import { decodeRecords, UndecodableBatchError, type RecordBatch } from '../../kafka/record-batch.ts'
+import {
+  decodeRecords,
+  UndecodableBatchError,
+  type DecodedRecords,
+  type RecordBatch,
+} from '../../kafka/record-batch.ts'
 import type { DecodedBytes } from './decoded-bytes.ts'
 
 /** `bytes` count as held until they are released, when the chunk is durable or abandoned. */
@@ -71,11 +76,7 @@ export async function* decodeChunks(
   }
 }
 
-type DecodedBatch = {
-  readonly records: readonly SourceRecord[]
-  readonly bytes: number
-  readonly undecodable?: UndecodableBatch
-}
+type DecodedBatch = DecodedRecords & { readonly undecodable?: UndecodableBatch }
 
 async function decodeOrDescribe(batch: RecordBatch): Promise<DecodedBatch> {
   try {

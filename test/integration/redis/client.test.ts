@@ -128,30 +128,12 @@ describe('credentials', () => {
     }
   })
 
-  test('of a user who may not run scripts cause an operator error', async () => {
-    const server = await ownRedis({ aclUsers: { worker: 'on >pass ~* +@all -evalsha' } })
-    const config = redisConfigOf(server, { username: 'worker', password: 'pass' })
-    const { redis, connecting } = connectAsService(config)
-    await connecting
-    expect(await failureOf(createDeviceWriter(redis, limits).write(plan()))).toMatchObject({
-      code: 'NOPERM',
-      failureClass: 'operator',
-    })
-  })
-
-  test('of a user who may not run a command of a script cause an operator error', async () => {
-    const server = await ownRedis({ aclUsers: { worker: 'on >pass ~* +@all -hset' } })
-    const config = redisConfigOf(server, { username: 'worker', password: 'pass' })
-    const { redis, connecting } = connectAsService(config)
-    await connecting
-    expect(await failureOf(createDeviceWriter(redis, limits).write(plan()))).toMatchObject({
-      code: 'NOPERM',
-      failureClass: 'operator',
-    })
-  })
-
-  test('of a user who may not access the keys of devices cause an operator error', async () => {
-    const server = await ownRedis({ aclUsers: { worker: 'on >pass ~other* +@all' } })
+  test.each([
+    ['run scripts', '~* +@all -evalsha'],
+    ['run a command of a script', '~* +@all -hset'],
+    ['access the keys of devices', '~other* +@all'],
+  ])('of a user who may not %s cause an operator error', async (_denied, rules) => {
+    const server = await ownRedis({ aclUsers: { worker: `on >pass ${rules}` } })
     const config = redisConfigOf(server, { username: 'worker', password: 'pass' })
     const { redis, connecting } = connectAsService(config)
     await connecting

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { messageOf } from '../../../shared/errors.ts'
 import { runCommand } from './run-command.ts'
 import { repository } from '../repository.ts'
 
@@ -53,7 +54,7 @@ async function python(...args: string[]): Promise<string> {
     if (code !== 0) throw new Error(`exit ${code}: ${stderr}`)
     return stdout
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     const command = `python3 ${args.slice(0, 3).join(' ')}`
     throw new Error(`${command} failed: ${reason}\nPython and pip: ${SYSTEM_PACKAGES}`, { cause: error })
   }

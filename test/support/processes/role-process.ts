@@ -1,12 +1,9 @@
 import { spawn } from 'node:child_process'
-import packageFile from '../../../package.json' with { type: 'json' }
 import { eventually } from '../eventually.ts'
 import { repository } from '../repository.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { parseMetrics } from './parse-metrics.ts'
-
-const START_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
-const MAX_KEPT_BYTES = 4 * 1024 * 1024
+import { MAX_KEPT_OUTPUT_BYTES, START_FLAGS, stopProcess } from './service-process.ts'
 
 /** A role as a real process, with its own ports. */
 export type RoleProcess = {
@@ -42,7 +39,7 @@ export async function startRoleProcess(
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
-      output = (output + text).slice(-MAX_KEPT_BYTES)
+      output = (output + text).slice(-MAX_KEPT_OUTPUT_BYTES)
     })
   }
   const killChild = () => child.kill('SIGKILL')
@@ -70,13 +67,7 @@ export async function startRoleProcess(
     isReady: async () => (await fetch(`${health}/readyz`)).ok,
     kill: (signal) => void child.kill(signal),
     exit,
-    async stop() {
-      child.kill('SIGTERM')
-      const overdue = setTimeout(() => child.kill('SIGKILL'), 30_000)
-      const code = await exit
-      clearTimeout(overdue)
-      return code
-    },
+    stop: () => stopProcess(child, exit),
   }
 }
 

@@ -1,16 +1,12 @@
 import { spawn } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import packageFile from '../../../package.json' with { type: 'json' }
 import { eventually } from '../eventually.ts'
 import { repository } from '../repository.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { parseMetrics, type Sample } from './parse-metrics.ts'
+import { MAX_KEPT_OUTPUT_BYTES, START_FLAGS, stopProcess } from './service-process.ts'
 import { openServerFolder } from '../servers/server-process.ts'
-
-/** The Node flags of `npm start`. */
-const START_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
-const MAX_KEPT_LOG_BYTES = 4 * 1024 * 1024
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: string }
 
@@ -54,10 +50,10 @@ export async function startWorker(
   let output = ''
   let errors = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output = (output + text).slice(-MAX_KEPT_LOG_BYTES)
+    output = (output + text).slice(-MAX_KEPT_OUTPUT_BYTES)
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors = (errors + text).slice(-MAX_KEPT_LOG_BYTES)
+    errors = (errors + text).slice(-MAX_KEPT_OUTPUT_BYTES)
   })
   // The guard kills it when this process ends, even by SIGKILL.
   const guarded = openServerFolder('test-worker')
@@ -108,12 +104,6 @@ export async function startWorker(
       return child.exitCode === null && child.signalCode === null
     },
     exit,
-    async stop() {
-      child.kill('SIGTERM')
-      const overdue = setTimeout(() => child.kill('SIGKILL'), 30_000)
-      const code = await exit
-      clearTimeout(overdue)
-      return code
-    },
+    stop: () => stopProcess(child, exit),
   }
 }

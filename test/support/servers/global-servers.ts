@@ -1,4 +1,5 @@
 import type { TestProject } from 'vitest/node'
+import { messageOf } from '../../../shared/errors.ts'
 import { startKafka, startRedis, type KafkaServer, type RedisServer } from './servers.ts'
 
 declare module 'vitest' {
@@ -39,6 +40,6 @@ async function startServers(): Promise<Servers> {
     if (outcome.status === 'fulfilled') await outcome.value.stop()
     else reasons.push(outcome.reason)
   }
-  const messages = reasons.map((reason) => (reason instanceof Error ? reason.message : String(reason)))
+  const messages = reasons.map(messageOf)
   throw new AggregateError(reasons, messages.join('\n'))
 }

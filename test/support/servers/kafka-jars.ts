@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { messageOf } from '../../../shared/errors.ts'
 import { repository } from '../repository.ts'
 import { runCommand } from '../processes/run-command.ts'
 
@@ -53,7 +54,7 @@ export async function fetchKafkaJars(): Promise<void> {
     if (code !== 0) throw new Error(`\`mvn\` ended with ${code}:\n${stdout}${stderr}`)
     renameSync(partial, kafkaJarsFolder)
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     throw new Error(`Maven could not fetch Kafka ${kafkaVersion}: ${reason}`, { cause: error })
   } finally {
     rmSync(partial, { recursive: true, force: true })

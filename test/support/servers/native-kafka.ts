@@ -15,8 +15,8 @@ import {
   type KafkaUsers,
 } from './kafka-properties.ts'
 import { assertKafkaReady } from './kafka-ready.ts'
-import { openServerFolder, ServerProcess } from './server-process.ts'
-import { createTlsFiles, type TlsFiles } from './tls-certificates.ts'
+import { openServerFolder, ServerProcess, type OwnServer } from './server-process.ts'
+import { createTlsFiles } from './tls-certificates.ts'
 
 const run = promisify(execFile)
 
@@ -41,28 +41,18 @@ export type OwnKafkaOptions = {
 }
 
 /** A broker that a test may break. Its folder survives restarts. */
-export type OwnKafka = KafkaServer & {
-  readonly kind: 'native'
-  readonly port: number
-  /** Always plaintext, without login, bypassing `advertisedPort`: for inspecting the broker. */
-  readonly internalBrokers: readonly string[]
-  readonly controllerPort: number
-  readonly pid: number
-  readonly isRunning: boolean
-  readonly folder: string
-  readonly log: string
-  /** The CA certificate (PEM), with TLS. */
-  readonly ca: string | undefined
-  readonly tls: TlsFiles | undefined
-  readonly users: KafkaUsers
-  /** For `new Kafka({ brokers, ...client })`: logs in as the first user. */
-  readonly client: Pick<KafkaConfig, 'ssl' | 'sasl'>
-  start(options?: { waitUntilReady?: boolean }): Promise<void>
-  /** Resolves when the process has exited; immediately for SIGSTOP and SIGCONT. */
-  kill(signal?: NodeJS.Signals): Promise<void>
-  /** Stops it with SIGTERM if it is running, then starts it again with the same port and folder. */
-  restart(options?: { waitUntilReady?: boolean }): Promise<void>
-}
+export type OwnKafka = KafkaServer &
+  OwnServer & {
+    readonly port: number
+    /** Always plaintext, without login, bypassing `advertisedPort`: for inspecting the broker. */
+    readonly internalBrokers: readonly string[]
+    readonly controllerPort: number
+    /** The CA certificate (PEM), with TLS. */
+    readonly ca: string | undefined
+    readonly users: KafkaUsers
+    /** For `new Kafka({ brokers, ...client })`: logs in as the first user. */
+    readonly client: Pick<KafkaConfig, 'ssl' | 'sasl'>
+  }
 
 export async function startOwnKafka(options: OwnKafkaOptions = {}): Promise<OwnKafka> {
   const kafka = await reserveOwnKafka(options)

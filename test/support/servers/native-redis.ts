@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { reservePort } from './free-port.ts'
 import { pingRedis, type PingTarget } from './redis-ping.ts'
-import { openServerFolder, ServerProcess } from './server-process.ts'
+import { openServerFolder, ServerProcess, type OwnServer } from './server-process.ts'
 import { createTlsFiles, type TlsFiles } from './tls-certificates.ts'
 
 export type RedisServer = {
@@ -27,19 +27,7 @@ export type OwnRedisOptions = {
 }
 
 /** A Redis that a test may break. Nothing is persisted unless `args` say so; the folder survives restarts. */
-export type OwnRedis = RedisServer & {
-  readonly kind: 'native'
-  readonly pid: number
-  readonly isRunning: boolean
-  readonly folder: string
-  readonly log: string
-  readonly tls: TlsFiles | undefined
-  start(options?: { waitUntilReady?: boolean }): Promise<void>
-  /** Resolves when the process has exited; immediately for SIGSTOP and SIGCONT. */
-  kill(signal?: NodeJS.Signals): Promise<void>
-  /** Stops it with SIGTERM if it is running, then starts it again with the same port, folder and arguments. */
-  restart(options?: { waitUntilReady?: boolean }): Promise<void>
-}
+export type OwnRedis = RedisServer & OwnServer
 
 const run = promisify(execFile)
 

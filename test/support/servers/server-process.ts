@@ -4,6 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { TlsFiles } from './tls-certificates.ts'
 
 // A server must never outlive this process, not even if that is killed with SIGKILL. So each server's folder has a
 // guard: a shell that waits for the end of a pipe that only this process holds, then kills the process named in
@@ -36,6 +37,21 @@ export function openServerFolder(prefix: string): ServerFolder {
       await gone
     },
   }
+}
+
+/** A server that a test may break: what Kafka and Redis have in common. */
+export type OwnServer = {
+  readonly kind: 'native'
+  readonly pid: number
+  readonly isRunning: boolean
+  readonly folder: string
+  readonly log: string
+  readonly tls: TlsFiles | undefined
+  start(options?: { waitUntilReady?: boolean }): Promise<void>
+  /** Resolves when the process has exited; immediately for SIGSTOP and SIGCONT. */
+  kill(signal?: NodeJS.Signals): Promise<void>
+  /** Stops it with SIGTERM if it is running, then starts it again with the same port, folder and arguments. */
+  restart(options?: { waitUntilReady?: boolean }): Promise<void>
 }
 
 export type ServerCommand = {

@@ -3,6 +3,7 @@
 //   2. containers, if a Docker engine answers
 //   3. native processes: redis-server from PATH; Kafka's jars, fetched by Maven and run by Java
 // A test that needs a server and finds none fails, with an error that says what to install.
+import { messageOf } from '../../../shared/errors.ts'
 import { findDockerHost, startKafkaContainer, startRedisContainer } from './containers.ts'
 import { whyNoNativeKafka } from './kafka-jars.ts'
 import { assertKafkaReady } from './kafka-ready.ts'
@@ -64,7 +65,7 @@ async function startFirstAvailable<Server>(
     try {
       return await ways.container(dockerHost)
     } catch (error) {
-      noContainer = `the container did not start: ${error instanceof Error ? error.message : String(error)}`
+      noContainer = `the container did not start: ${messageOf(error)}`
     }
   }
   const noNative = await ways.whyNoNative()
@@ -95,7 +96,7 @@ async function useRedisAt(address: string): Promise<RedisServer> {
   try {
     await pingRedis({ host: hostname, port, username: username || undefined, password })
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     throw new Error(`No Redis answers at TEST_REDIS (${hostname}:${port}): ${reason}`, { cause: error })
   }
   return { kind: 'environment', host: hostname, port, url: address, password, stop: async () => undefined }
