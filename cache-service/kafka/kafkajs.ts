@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { compileFunction } from 'node:vm'
 import type KafkaJs from 'kafkajs'
+import { brokerAddress } from './broker-address.ts'
 import { FetchedPartition } from './fetched-partition.ts'
 
 /**
@@ -79,16 +80,11 @@ function withAddressesOfIPv6(original: unknown): CreatePoolBuilder {
       build: (destination = {}) =>
         builder.build(
           destination.host === undefined
-            ? addressOf(options.brokers[next++ % options.brokers.length] ?? '')
+            ? brokerAddress(options.brokers[next++ % options.brokers.length] ?? '')
             : destination,
         ),
     }
   }
-}
-
-function addressOf(broker: string): { host: string; port: number } {
-  const colon = broker.lastIndexOf(':')
-  return { host: broker.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(broker.slice(colon + 1)) }
 }
 
 type BrokerClass = new (...args: unknown[]) => { connect(): Promise<void> }

@@ -2,6 +2,7 @@ import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs'
 import { kafkaError, ServiceError } from '../../shared/errors.ts'
 import type { SourceRecord } from '../core/records/source-record.ts'
 import { sleep } from '../lifecycle/sleep.ts'
+import { createAdminConnection } from './admin-connection.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 import { fetchedPartition } from './fetched-partition.ts'
 import { decodeRecords, UndecodableBatchError, type RecordBatch } from './record-batch.ts'
@@ -143,14 +144,13 @@ export class TopicReader {
     this.#consumer = undefined
     if (consumer === undefined) return
     await consumer.disconnect().catch(() => undefined)
-    const admin = this.#kafka.admin({ retry: RETRY })
+    const { request, disconnect } = createAdminConnection(this.#kafka)
     try {
-      await admin.connect()
-      await admin.deleteGroups([this.#groupId])
+      await request(this.#topic, (admin) => admin.deleteGroups([this.#groupId]))
     } catch {
       // Kafka itself removes a group without members and commits.
     } finally {
-      await admin.disconnect().catch(() => undefined)
+      await disconnect().catch(() => undefined)
     }
   }
 

@@ -8,6 +8,7 @@ import {
   loginFix,
   type Finding,
 } from '../../../core/doctor.ts'
+import { brokerAddress } from '../../../kafka/broker-address.ts'
 import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
 import { createTopicBounds, type TopicBounds } from '../../../kafka/topic-bounds.ts'
 import { createKafka, RETRY } from '../../../kafka/client.ts'
@@ -189,10 +190,8 @@ async function logIn(kafka: KafkaClient): Promise<string[] | ServiceError> {
 async function probeAll({ context }: Session, { tls }: Config['kafka'], addresses: readonly string[]) {
   const probes = await Promise.all(
     addresses.map((address) => {
-      const colon = address.lastIndexOf(':')
-      const host = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1')
-      const port = Number(address.slice(colon + 1))
-      return probeAddress({ area: 'kafka', host, port, tls, settings: SETTINGS }, context.now())
+      const target = brokerAddress(address)
+      return probeAddress({ area: 'kafka', ...target, tls, settings: SETTINGS }, context.now())
     }),
   )
   return {
