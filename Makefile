@@ -33,7 +33,7 @@ up: install ## run the demo until Ctrl-C
 	@$(NODE) test/demo/demo.ts --keep
 
 bench: install ## measure the worker, the API and the client on this machine (needs Linux and wrk)
-	@$(NODE) test/bench/bench.ts
+	@$(NODE) test/bench/worker-bench.ts
 	@$(NODE) test/bench/api-bench.ts
 	@$(NODE) test/bench/client-bench.ts
 

@@ -73,6 +73,18 @@ function endOfString(text: string, open: number): number {
   return text.length
 }
 
+/** False only if the JSON text, which may be long, cannot be nested deeper than `limit`. Allocates nothing. */
+export function mayNestDeeper(text: string, limit: number): boolean {
+  return limit < countUpTo(limit + 1, '{', text) + countUpTo(limit + 1, '[', text)
+}
+
+function countUpTo(most: number, character: string, text: string): number {
+  let count = 0
+  for (let at = text.indexOf(character); at >= 0 && count < most; at = text.indexOf(character, at + 1))
+    count++
+  return count
+}
+
 /** True if objects and arrays are nested at most `limit` levels deep; the value itself is level 1. */
 export function nestsWithin(value: unknown, limit: number): boolean {
   if (typeof value !== 'object' || value === null) return true
@@ -83,7 +95,9 @@ export function nestsWithin(value: unknown, limit: number): boolean {
     }
     return true
   }
-  for (const item of Object.values(value)) {
+  // Unlike Object.values, this allocates nothing; JSON has no inherited fields.
+  for (const name in value) {
+    const item: unknown = (value as Readonly<Record<string, unknown>>)[name]
     if (typeof item === 'object' && item !== null && !nestsWithin(item, limit - 1)) return false
   }
   return true

@@ -8,34 +8,35 @@ export type MetadataFields = readonly string[]
 
 export type ExtraFields = 'all' | readonly string[]
 
-type Metadata = Readonly<Partial<Record<keyof NonNullable<ValidatedOutput['metadata']>, unknown>>>
+/** As JSON holds it: the known fields, and any others. */
+export type Metadata = Readonly<Partial<Record<keyof NonNullable<ValidatedOutput['metadata']>, unknown>>>
 
-const KNOWN_FIELDS: ReadonlySet<string> = new Set([
-  'datatype_id',
-  'datatype_name',
-  'datatype_unit',
-  'persist',
-])
+const KNOWN_NAMES = ['datatype_id', 'datatype_name', 'datatype_unit', 'persist'] as const
+const KNOWN_FIELDS: ReadonlySet<string> = new Set(KNOWN_NAMES)
 const RESERVED_FIELD = 'last_updated'
 
-/**
- * @param metadata the known fields, validated.
- * @param raw the same object as sent, for the extra fields.
- */
-export function metadataFields(metadata: Metadata, raw: unknown, extra: ExtraFields): MetadataFields {
+/** Objects are looped over with `for…in`, which unlike Object.entries allocates nothing; JSON has no inherited fields. */
+export function metadataFields(metadata: Metadata, extra: ExtraFields): MetadataFields {
   const fields: string[] = []
   pushField(fields, 'datatype_id', metadata.datatype_id)
   pushField(fields, 'datatype_name', metadata.datatype_name)
   pushField(fields, 'datatype_unit', metadata.datatype_unit)
   pushField(fields, 'persist', metadata.persist ?? true)
   if (extra !== 'all' && extra.length === 0) return fields
-  if (typeof raw !== 'object' || raw === null) return fields
-  const present = fields.length
-  for (const [name, value] of Object.entries(raw)) {
+  const known = fields.length
+  for (const name in metadata) {
     if (KNOWN_FIELDS.has(name) || name === RESERVED_FIELD || !name.isWellFormed()) continue
-    if (extra === 'all' || extra.includes(name)) pushField(fields, name, value)
+    if (isWanted(name, extra)) pushField(fields, name, valueOf(metadata, name))
   }
-  return fields.length === present ? fields : sortByName(fields)
+  return fields.length === known ? fields : sortByName(fields)
+}
+
+function isWanted(name: string, extra: ExtraFields): boolean {
+  return extra === 'all' || extra.includes(name)
+}
+
+function valueOf(json: object, name: string): unknown {
+  return (json as Readonly<Record<string, unknown>>)[name]
 }
 
 function pushField(fields: string[], name: string, value: unknown): void {
@@ -64,17 +65,21 @@ export function fieldText(value: unknown): string | undefined {
 }
 
 /** Whether a field that is stored holds a number, on any level. */
-export function storesNumbers(raw: unknown, extra: ExtraFields): boolean {
-  if (typeof raw !== 'object' || raw === null) return false
-  return Object.entries(raw).some(
-    ([name, value]) =>
-      (extra === 'all' || KNOWN_FIELDS.has(name) || extra.includes(name)) && holdsNumber(value),
-  )
+export function storesNumbers(metadata: Metadata, extra: ExtraFields): boolean {
+  if (KNOWN_NAMES.some((name) => holdsNumber(metadata[name]))) return true
+  if (extra !== 'all' && extra.length === 0) return false
+  for (const name in metadata) {
+    if (isWanted(name, extra) && holdsNumber(valueOf(metadata, name))) return true
+  }
+  return false
 }
 
 function holdsNumber(value: unknown): boolean {
   if (typeof value === 'number') return true
-  return typeof value === 'object' && value !== null && Object.values(value).some(holdsNumber)
+  if (typeof value !== 'object' || value === null) return false
+  if (Array.isArray(value)) return value.some(holdsNumber)
+  for (const name in value) if (holdsNumber(valueOf(value, name))) return true
+  return false
 }
 
 /** The content of a hash as Redis holds it. */

@@ -1,12 +1,18 @@
-import type { z } from 'zod'
 import { parseDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
-import { validatedOutputSchema, type ValidatedOutput } from '../../../shared/contract/messages.ts'
+import { validatedOutputSchema } from '../../../shared/contract/messages.ts'
 import { mayLoseDigits, parseExactJson } from '../../../shared/exact-json.ts'
 import { isObject } from '../../../shared/json.ts'
-import { decodeJson, nestsWithin } from '../decode-json.ts'
+import { decodeJson, mayNestDeeper, nestsWithin } from '../decode-json.ts'
 import { eventTimeFromMs, parseEventTime } from '../event-time.ts'
-import { metadataFields, storesNumbers, type ExtraFields, type MetadataFields } from './metadata-fields.ts'
+import {
+  metadataFields,
+  storesNumbers,
+  type ExtraFields,
+  type Metadata,
+  type MetadataFields,
+} from './metadata-fields.ts'
 import { recordTimeMs, type SourceRecord } from './source-record.ts'
+import { isValidatedOutput } from './validated-output.ts'
 
 /** Why a record can never be applied. A closed set: it is a metric label and a dead-letter header. */
 export const REJECT_REASONS = [
@@ -81,10 +87,11 @@ export function parseRecord(record: SourceRecord, nowMs: number, settings: Parse
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     return rejected('not_an_object', `expected a JSON object, but got ${describeJson(json)}`)
   }
-  if (!nestsWithin(json, MAX_NESTING)) return rejected('too_deep', `nested deeper than ${MAX_NESTING} levels`)
-  const validated = validatedOutputSchema.safeParse(json)
-  if (!validated.success) return rejectedBySchema(json, validated.error)
-  const { device_id, timestamp, metadata } = validated.data
+  if (mayNestDeeper(text, MAX_NESTING) && !nestsWithin(json, MAX_NESTING)) {
+    return rejected('too_deep', `nested deeper than ${MAX_NESTING} levels`)
+  }
+  if (!isValidatedOutput(json)) return rejectedBySchema(json)
+  const { device_id, timestamp, metadata } = json
 
   const deviceId = parseDeviceId(device_id)
   if (deviceId === undefined) {
@@ -100,8 +107,7 @@ export function parseRecord(record: SourceRecord, nowMs: number, settings: Parse
     return rejected('bad_timestamp', 'timestamp must be an ISO 8601 date and time between 1970 and 9999')
   }
   if (metadata === undefined || metadata === null) return { kind: 'skipped', reason: 'no_metadata' }
-  const rawMetadata = 'metadata' in json ? json.metadata : undefined
-  if (countFields(rawMetadata) > MAX_METADATA_FIELDS) {
+  if (Object.keys(metadata).length > MAX_METADATA_FIELDS) {
     return rejected('too_many_fields', `metadata has more than ${MAX_METADATA_FIELDS} fields`)
   }
   const { metadataTtlMs } = settings
@@ -111,28 +117,20 @@ export function parseRecord(record: SourceRecord, nowMs: number, settings: Parse
   const update: DeviceUpdate = {
     deviceId,
     lastUpdated: eventTime.text,
-    fields: fieldsOf(metadata, rawMetadata, text, settings.extraFields),
+    fields: fieldsOf(metadata, text, settings.extraFields),
     expiresAtMs: metadataTtlMs > 0 ? recordMs + metadataTtlMs : 0,
   }
   return { kind: 'update', update, clamped }
 }
 
 /** Numbers keep their digits. Only records whose stored numbers may lose some are parsed a second time. */
-function fieldsOf(
-  metadata: NonNullable<ValidatedOutput['metadata']>,
-  raw: unknown,
-  text: string,
-  extra: ExtraFields,
-): MetadataFields {
-  if (storesNumbers(raw, extra) && mayLoseDigits(text.slice(Math.max(0, text.indexOf('"metadata"'))))) {
+function fieldsOf(metadata: Metadata, text: string, extra: ExtraFields): MetadataFields {
+  if (storesNumbers(metadata, extra) && mayLoseDigits(text.slice(Math.max(0, text.indexOf('"metadata"'))))) {
     const exact = parseExactJson(text)
     const exactMetadata = isObject(exact) ? exact['metadata'] : undefined
-    if (isObject(exactMetadata)) {
-      const { datatype_id, datatype_name, datatype_unit, persist } = exactMetadata
-      return metadataFields({ datatype_id, datatype_name, datatype_unit, persist }, exactMetadata, extra)
-    }
+    if (isObject(exactMetadata)) return metadataFields(exactMetadata, extra)
   }
-  return metadataFields(metadata, raw, extra)
+  return metadataFields(metadata, extra)
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -155,12 +153,13 @@ function rejected(reason: RejectReason, detail: string): ParsedRecord {
 }
 
 /** The first issue determines the reason; the detail lists path, code and message of up to ten issues. */
-function rejectedBySchema(json: object, error: z.ZodError): ParsedRecord {
-  const detail = error.issues
+function rejectedBySchema(json: object): ParsedRecord {
+  const issues = validatedOutputSchema.safeParse(json).error?.issues ?? []
+  const detail = issues
     .slice(0, MAX_REPORTED_ISSUES)
     .map((issue) => `${issue.path.map(String).join('.')} (${issue.code}): ${issue.message}`)
     .join('; ')
-  return rejected(schemaReason(json, error.issues[0]?.path[0]), detail)
+  return rejected(schemaReason(json, issues[0]?.path[0]), detail)
 }
 
 function schemaReason(json: object, field: PropertyKey | undefined): RejectReason {
@@ -179,8 +178,4 @@ function schemaReason(json: object, field: PropertyKey | undefined): RejectReaso
 function describeJson(json: unknown): string {
   if (json === null) return 'null'
   return Array.isArray(json) ? 'an array' : `a ${typeof json}`
-}
-
-function countFields(metadata: unknown): number {
-  return typeof metadata === 'object' && metadata !== null ? Object.keys(metadata).length : 0
 }

@@ -5,7 +5,7 @@ import { eventually } from '../eventually.ts'
 import { repository } from '../repository.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { parseMetrics, type Sample } from './parse-metrics.ts'
-import { MAX_KEPT_OUTPUT_BYTES, START_FLAGS, stopProcess } from './service-process.ts'
+import { MAX_KEPT_OUTPUT_BYTES, startFlags, stopProcess } from './service-process.ts'
 import { openServerFolder } from '../servers/server-process.ts'
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: string }
@@ -32,14 +32,22 @@ export type WorkerProcess = {
   stop(): Promise<number | NodeJS.Signals>
 }
 
+/** Which checkout of the service to run, and how. */
+export type WorkerProgram = { readonly folder: string; readonly nodeFlags: readonly string[] }
+
+/** @param folder another checkout with its packages installed, such as the release before. */
+export function programAt(folder: string = repository): WorkerProgram {
+  return { folder, nodeFlags: startFlags(folder) }
+}
+
 export async function startWorker(
   env: Readonly<Record<string, string>>,
-  nodeFlags: readonly string[] = START_FLAGS,
+  program: WorkerProgram = programAt(),
 ): Promise<WorkerProcess> {
   const { port, release } = await reservePort()
   const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [...nodeFlags, 'cache-service/main.ts', 'worker'], {
-    cwd: repository,
+  const child = spawn(process.execPath, [...program.nodeFlags, 'cache-service/main.ts', 'worker'], {
+    cwd: program.folder,
     env: {
       PATH: process.env['PATH'] ?? '',
       METRICS_PORT: String(port),

@@ -1,6 +1,11 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decodeJson, nestsWithin, replaceNonFinite } from '../../../cache-service/core/decode-json.ts'
+import {
+  decodeJson,
+  mayNestDeeper,
+  nestsWithin,
+  replaceNonFinite,
+} from '../../../cache-service/core/decode-json.ts'
 
 const decode = (text: string) => decodeJson(Buffer.from(text))
 const json = (value: unknown) => ({ kind: 'json', json: value, text: expect.any(String) })
@@ -109,6 +114,25 @@ test('decodeJson never throws for any bytes', () => {
       expect(['json', 'not_utf8', 'not_json']).toContain(decodeJson(bytes).kind)
     }),
   )
+})
+
+describe('mayNestDeeper', () => {
+  test('is false only for a text that is not nested deeper', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 6 }), fc.integer({ min: 0, max: 6 }), (json, limit) => {
+        if (!nestsWithin(json, limit)) expect(mayNestDeeper(JSON.stringify(json), limit)).toBe(true)
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  test('counts objects and arrays together, and brackets in strings', () => {
+    expect(mayNestDeeper('[{"a":[1]}]', 3)).toBe(false)
+    expect(mayNestDeeper('[{"a":[1]}]', 2)).toBe(true)
+    expect(mayNestDeeper('["[[["]', 3)).toBe(true)
+    expect(mayNestDeeper(arrays(64), 64)).toBe(false)
+    expect(mayNestDeeper(`{"a":${arrays(64)}}`, 64)).toBe(true)
+  })
 })
 
 describe('nestsWithin', () => {

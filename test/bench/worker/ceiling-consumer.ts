@@ -1,8 +1,11 @@
 import kafkajs from 'kafkajs'
-import { decompressSnappy } from '../../cache-service/kafka/codecs.ts'
+import { decompressSnappy } from '../../../cache-service/kafka/codecs.ts'
 
-/** The ceiling: KafkaJS reads the same topic with the worker's settings and does nothing with the records. */
-const [brokers = '', topic = '', groupId = '', expected = '0'] = process.argv.slice(2)
+/**
+ * The ceiling: KafkaJS reads the same topic with the worker's settings, and either discards the values or parses them as
+ * JSON, which is the least that a consumer has to do that must know what it reads.
+ */
+const [brokers = '', topic = '', groupId = '', expected = '0', parses = ''] = process.argv.slice(2)
 kafkajs.CompressionCodecs[kafkajs.CompressionTypes.Snappy] = () => ({
   compress: () => Promise.reject(new Error('this program only reads')),
   decompress: async (packed: Buffer) => decompressSnappy(packed),
@@ -19,13 +22,18 @@ await consumer.subscribe({ topics: [topic], fromBeginning: true })
 let read = 0
 let first = 0
 let startedMs = 0
+let cpuBefore = process.cpuUsage()
 const { promise: done, resolve } = Promise.withResolvers<void>()
 await consumer.run({
   partitionsConsumedConcurrently: 4,
   eachBatch: async ({ batch, resolveOffset }) => {
     if (startedMs === 0) {
       startedMs = performance.now()
+      cpuBefore = process.cpuUsage()
       first = batch.messages.length
+    }
+    if (parses === 'json') {
+      for (const { value } of batch.messages) JSON.parse(value?.toString() ?? 'null')
     }
     read += batch.messages.length
     resolveOffset(batch.lastOffset())
@@ -34,6 +42,6 @@ await consumer.run({
 })
 await done
 const rate = ((read - first) * 1000) / (performance.now() - startedMs)
-const cpu = process.cpuUsage()
-process.stdout.write(`${JSON.stringify({ rate, cpuUs: (cpu.user + cpu.system) / read })}\n`)
+const cpu = process.cpuUsage(cpuBefore)
+process.stdout.write(`${JSON.stringify({ rate, cpuUs: (cpu.user + cpu.system) / (read - first) })}\n`)
 await consumer.disconnect()

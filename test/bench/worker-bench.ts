@@ -1,0 +1,111 @@
+import { Command, InvalidArgumentError } from 'commander'
+import { programAt, type WorkerProgram } from '../support/processes/worker-process.ts'
+import { readBacklog, readCeiling, writeBacklog } from './worker/backlog.ts'
+import { summarize, table, type Figures, type Series } from './worker/figures.ts'
+import { measureLatency } from './worker/latency.ts'
+import { startBenchServers } from './worker/servers.ts'
+import { WORKLOADS } from './worker/workloads.ts'
+
+/**
+ * Measures how fast the worker reads a backlog, next to its ceilings in the same run (figures of different runs cannot be
+ * compared), and how late a record is at a steady load. Kafka, Redis and the worker share the processors.
+ */
+const list = (text: string) => text.split(',').filter((item) => item !== '')
+const positive = (text: string) => {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('must be a whole number')
+  return value
+}
+const names = WORKLOADS.map(({ name }) => name)
+const options = new Command('worker-bench')
+  .description(
+    'Measures the worker on a real Kafka and Redis: rates, processor time per record, memory, latency.',
+  )
+  .option('--workloads <list>', `of ${names.join(', ')}`, list, names)
+  .option('--records <n>', 'records in a backlog', positive, 500_000)
+  .option('--warm-up <n>', 'records read before the measurement begins', positive, 100_000)
+  .option('--runs <n>', 'runs of each kind', positive, 3)
+  .option('--latency <list>', 'loads in records/s; empty: none', list, ['2000', '10000'])
+  .option('--latency-seconds <n>', 'length of a latency run', positive, 20)
+  .option('--against <folder>', 'another checkout, whose worker takes turns with this one')
+  .option('--node-flags <flags>', 'flags for Node.js instead of those of `npm start`')
+  .option('--json', 'print JSON instead of a table')
+  .addHelpText(
+    'after',
+    `\nWorkloads:\n${WORKLOADS.map(({ name, what }) => `  ${name.padEnd(12)}${what}`).join('\n')}\n`,
+  )
+  .parse()
+  .opts<{
+    workloads: string[]
+    records: number
+    warmUp: number
+    runs: number
+    latency: string[]
+    latencySeconds: number
+    against?: string
+    nodeFlags?: string
+    json?: true
+  }>()
+const unknown = options.workloads.filter((name) => !names.includes(name))
+if (unknown.length > 0)
+  throw new Error(`unknown workload ${unknown.join()}: it must be one of ${names.join()}`)
+
+/** Settings from the environment apply to this run only, to try them out. */
+const settings = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) =>
+    /^(CHUNK_|KAFKA_FETCH_|KAFKA_COMMIT_|REDIS_SCRIPT_)/.test(name),
+  ) as [string, string][],
+)
+const own = programAt()
+const programs: [name: string, program: WorkerProgram][] = [
+  ['worker', options.nodeFlags === undefined ? own : { ...own, nodeFlags: options.nodeFlags.split(' ') }],
+]
+if (options.against !== undefined) programs.push(['worker of the other', programAt(options.against)])
+
+const servers = await startBenchServers()
+const results: Record<string, Record<string, Series>> = {}
+try {
+  for (const workload of WORKLOADS.filter(({ name }) => options.workloads.includes(name))) {
+    const records = Math.round(options.records * workload.share)
+    const topic = await writeBacklog(servers, workload, records, note)
+    const warmUp = Math.round(options.warmUp * workload.share)
+    const runs = new Map<string, Figures[]>()
+    for (let run = 0; run < options.runs; run++) {
+      add(runs, 'KafkaJS, values discarded', await readCeiling(servers, topic, records, false))
+      add(runs, 'KafkaJS + JSON.parse', await readCeiling(servers, topic, records, true))
+      for (const [name, program] of programs) {
+        const env = { ...settings, ...workload.env }
+        add(runs, name, await readBacklog(servers, { topic, records, warmUp }, env, program))
+      }
+      const rates = [...runs].map(([name, of]) => `${name} ${Math.round(of.at(-1)?.['records/s'] ?? 0)}/s`)
+      note(`${workload.name}, run ${run + 1} of ${options.runs}: ${rates.join(', ')}`)
+    }
+    collect(workload.name, runs)
+  }
+  for (const perSecond of options.latency.map(Number)) {
+    const runs = new Map<string, Figures[]>()
+    for (let run = 0; run < options.runs; run++) {
+      for (const [name, program] of programs) {
+        const load = { perSecond, seconds: options.latencySeconds, partitions: 3 }
+        add(runs, name, await measureLatency(servers, load, settings, program))
+      }
+      note(`latency at ${perSecond}/s, run ${run + 1} of ${options.runs}`)
+    }
+    collect(`${perSecond}/s`, runs)
+  }
+} finally {
+  await servers.stop()
+}
+process.stdout.write(options.json ? `${JSON.stringify(results, undefined, 2)}\n` : table(results))
+
+function add(runs: Map<string, Figures[]>, name: string, figures: Figures): void {
+  runs.set(name, [...(runs.get(name) ?? []), figures])
+}
+
+function collect(kind: string, runs: ReadonlyMap<string, readonly Figures[]>): void {
+  for (const [name, figures] of runs) results[`${kind}: ${name}`] = summarize(figures)
+}
+
+function note(text: string): void {
+  process.stderr.write(`${text}\n`)
+}

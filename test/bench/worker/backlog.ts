@@ -1,0 +1,112 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { Redis } from 'ioredis'
+import { createSimulatedProducer } from '../../simulator/produce.ts'
+import { startWorker, type WorkerProgram } from '../../support/processes/worker-process.ts'
+import { createTopic, uniqueName } from '../../support/test-scope.ts'
+import { cpuUs, peakMiB, type Figures } from './figures.ts'
+import type { BenchServers } from './servers.ts'
+import type { Workload } from './workloads.ts'
+
+const RECORDS_PER_SEND = 20_000
+const SAMPLE_INTERVAL_MS = 100
+const LONGEST_RUN_MS = 600_000
+
+/** Writes the backlog. @returns its topic. */
+export async function writeBacklog(
+  { kafka }: BenchServers,
+  workload: Workload,
+  records: number,
+  note: (text: string) => void,
+): Promise<string> {
+  const topic = uniqueName('backlog')
+  await createTopic(kafka.brokers, topic, { partitions: workload.partitions })
+  const producer = createSimulatedProducer({ brokers: kafka.brokers, topic })
+  await producer.connect()
+  for (let from = 0; from < records; from += RECORDS_PER_SEND) {
+    const count = Math.min(RECORDS_PER_SEND, records - from)
+    await producer.send(Array.from({ length: count }, (_, i) => workload.record(from + i)))
+    note(`${workload.name}: ${from + count} of ${records} records written`)
+  }
+  await producer.disconnect()
+  return topic
+}
+
+type Sample = { atMs: number; consumed: number; workerUs: number; redisUs: number; kafkaUs: number }
+
+/**
+ * Starts a worker on the backlog with an empty Redis. The rate and the processor times are those between two scrapes of
+ * its metrics: the first after `warmUp` records, and the last before the end of the backlog.
+ */
+export async function readBacklog(
+  { errorTopic, kafka, redis }: BenchServers,
+  backlog: { readonly topic: string; readonly records: number; readonly warmUp: number },
+  env: Readonly<Record<string, string>>,
+  program?: WorkerProgram,
+): Promise<Figures> {
+  const client = new Redis(redis.url)
+  await client.flushall()
+  client.disconnect()
+  const worker = await startWorker(
+    {
+      KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
+      KAFKA_VALIDATED_DATA_TOPIC: backlog.topic,
+      KAFKA_ERROR_TOPIC: errorTopic,
+      KAFKA_CONSUMER_GROUP_ID: uniqueName('bench'),
+      REDIS_URL: redis.url,
+      ...env,
+    },
+    program,
+  )
+  let first: Sample | undefined
+  let last: Sample | undefined
+  const deadline = performance.now() + LONGEST_RUN_MS
+  for (;;) {
+    const consumed = await worker.consumed().catch(() => 0)
+    if (consumed >= backlog.records) break
+    if (!worker.isRunning || performance.now() > deadline)
+      throw new Error(
+        `the worker stopped at ${consumed} of ${backlog.records}: ${worker.output.slice(-2000)}`,
+      )
+    if (consumed >= backlog.warmUp) {
+      last = {
+        atMs: performance.now(),
+        consumed,
+        workerUs: cpuUs(worker.pid),
+        redisUs: cpuUs(redis.pid),
+        kafkaUs: cpuUs(kafka.pid),
+      }
+      first ??= last
+    }
+    await sleep(SAMPLE_INTERVAL_MS)
+  }
+  const peak = peakMiB(worker.pid)
+  const exit = await worker.stop()
+  if (exit !== 0) throw new Error(`the worker ended with ${exit}: ${worker.output.slice(-2000)}`)
+  if (first === undefined || last === undefined || first === last)
+    throw new Error('the backlog is too short to be measured: raise --records or lower --warm-up')
+  const records = last.consumed - first.consumed
+  return {
+    'records/s': (records * 1000) / (last.atMs - first.atMs),
+    'worker, µs/record': (last.workerUs - first.workerUs) / records,
+    'Redis, µs/record': (last.redisUs - first.redisUs) / records,
+    'Kafka, µs/record': (last.kafkaUs - first.kafkaUs) / records,
+    'peak MiB': peak,
+  }
+}
+
+/** @param parses whether the values are parsed as JSON. */
+export async function readCeiling(
+  { kafka }: BenchServers,
+  topic: string,
+  records: number,
+  parses: boolean,
+): Promise<Figures> {
+  const program = join(import.meta.dirname, 'ceiling-consumer.ts')
+  const args = [kafka.brokers.join(), topic, uniqueName('ceiling'), String(records), parses ? 'json' : '']
+  const { stdout } = await promisify(execFile)(process.execPath, [program, ...args])
+  const { cpuUs: perRecord, rate }: { cpuUs: number; rate: number } = JSON.parse(stdout)
+  return { 'records/s': rate, 'µs/record': perRecord }
+}
