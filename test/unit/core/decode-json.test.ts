@@ -119,8 +119,8 @@ test('decodeJson never throws for any bytes', () => {
 describe('mayNestDeeper', () => {
   test('is false only for a text that is not nested deeper', () => {
     fc.assert(
-      fc.property(fc.jsonValue({ maxDepth: 6 }), fc.integer({ min: 0, max: 6 }), (json, limit) => {
-        if (!nestsWithin(json, limit)) expect(mayNestDeeper(JSON.stringify(json), limit)).toBe(true)
+      fc.property(fc.jsonValue({ maxDepth: 6 }), fc.integer({ min: 0, max: 6 }), (nested, limit) => {
+        if (!nestsWithin(nested, limit)) expect(mayNestDeeper(JSON.stringify(nested), limit)).toBe(true)
       }),
       { numRuns: 1_000 },
     )
