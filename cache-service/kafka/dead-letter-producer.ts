@@ -14,7 +14,7 @@ export type DeadLetterProducer = {
   disconnect(): Promise<void>
 }
 
-export type DeadLetterTelemetry = { deadLetterShortened(offset: string): void }
+export type DeadLetterTelemetry = { deadLetterShortened(offset: number): void }
 
 export function createDeadLetterProducer(
   kafka: Kafka,
@@ -66,7 +66,7 @@ export function createDeadLetterProducer(
       if (deadLetters.length > 1) {
         for (const one of deadLetters) await sendOrSplit([one], origin)
       } else if (deadLetter !== undefined && deadLetter.headers['original_value'] !== undefined) {
-        telemetry.deadLetterShortened(String(deadLetter.headers['source_offset']))
+        telemetry.deadLetterShortened(Number(deadLetter.headers['source_offset']))
         await sendOrSplit([withoutOriginal(deadLetter, origin)], origin)
       } else {
         throw error

@@ -139,14 +139,64 @@ function readRecords(bytes: Buffer, batch: RecordBatch): SourceRecord[] {
     cursor.at += 1 // attributes, which version 2 does not use
     const timestampDeltaMs = cursor.readVarint()
     const offsetDelta = cursor.readVarint()
-    const key = cursor.readBytes()
-    const value = cursor.readBytes()
-    const timestamp = String(appendTimeMs ?? baseTimestampMs + timestampDeltaMs)
+    const key = cursor.skipBytes()
+    const keyStart = cursor.at - Math.max(0, key)
+    const value = cursor.skipBytes()
+    const valueStart = cursor.at - Math.max(0, value)
     const headers = readHeaders(cursor)
     if (cursor.at !== end) throw new RangeError(`record ${i} does not have its declared length`)
-    records.push({ offset: String(baseOffset + offsetDelta), timestamp, key, value, headers })
+    const offset = baseOffset + offsetDelta
+    const timestampMs = appendTimeMs ?? baseTimestampMs + timestampDeltaMs
+    records.push(new BatchRecord(offset, timestampMs, headers, bytes, keyStart, key, valueStart, value))
   }
   return records
+}
+
+/**
+ * A record whose key and value become Buffers only when they are read. Thousands of decoded records wait for their chunk,
+ * and Buffers are what costs the garbage collector most.
+ */
+class BatchRecord implements SourceRecord {
+  readonly offset: number
+  readonly timestampMs: number
+  readonly headers: RecordHeaders
+  readonly #bytes: Buffer
+  readonly #keyStart: number
+  /** -1: there is no key. */
+  readonly #keyBytes: number
+  readonly #valueStart: number
+  /** -1: there is no value. */
+  readonly #valueBytes: number
+
+  constructor(
+    offset: number,
+    timestampMs: number,
+    headers: RecordHeaders,
+    bytes: Buffer,
+    keyStart: number,
+    keyBytes: number,
+    valueStart: number,
+    valueBytes: number,
+  ) {
+    this.offset = offset
+    this.timestampMs = timestampMs
+    this.headers = headers
+    this.#bytes = bytes
+    this.#keyStart = keyStart
+    this.#keyBytes = keyBytes
+    this.#valueStart = valueStart
+    this.#valueBytes = valueBytes
+  }
+
+  get key(): Buffer | null {
+    if (this.#keyBytes < 0) return null
+    return this.#bytes.subarray(this.#keyStart, this.#keyStart + this.#keyBytes)
+  }
+
+  get value(): Buffer | null {
+    if (this.#valueBytes < 0) return null
+    return this.#bytes.subarray(this.#valueStart, this.#valueStart + this.#valueBytes)
+  }
 }
 
 const NO_HEADERS: RecordHeaders = Object.freeze({})
@@ -201,13 +251,17 @@ class Cursor {
     return length
   }
 
+  /** Moves past a field. @returns its length; negative: the field is null. */
+  skipBytes(): number {
+    const length = this.readVarint()
+    if (length > 0) this.at += length
+    if (this.at > this.#bytes.length) throw new RangeError('the bytes end within a field')
+    return length
+  }
+
   /** null: a length of -1. */
   readBytes(): Buffer | null {
-    const length = this.readVarint()
-    if (length < 0) return null
-    const start = this.at
-    this.at += length
-    if (this.at > this.#bytes.length) throw new RangeError('the bytes end within a field')
-    return this.#bytes.subarray(start, this.at)
+    const length = this.skipBytes()
+    return length < 0 ? null : this.#bytes.subarray(this.at - length, this.at)
   }
 }

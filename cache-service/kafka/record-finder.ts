@@ -47,9 +47,10 @@ export function createRecordFinder(
       await reader.read(
         wanted.map(({ partition, offset }) => ({ partition, from: offset, to: offset + 1 })),
         async (record, partition) => {
+          const { headers = {}, key, offset, timestampMs, value } = record
           // Its bytes are views of the fetched batch.
-          const value = record.value === null ? null : Buffer.from(record.value)
-          found.set(nameOf({ partition, offset: Number(record.offset) }), { ...record, value })
+          const copied = { key: key && Buffer.from(key), value: value && Buffer.from(value) }
+          found.set(nameOf({ partition, offset }), { offset, timestampMs, headers, ...copied })
         },
         { stop },
       )

@@ -30,7 +30,7 @@ export function createReplayProducer(kafka: Kafka, topic: string): ReplayProduce
   }
 
   return {
-    async produce({ key, value, timestamp, headers }, partition) {
+    async produce({ key, value, timestampMs, headers }, partition) {
       let producer: Producer
       try {
         connected ??= connect()
@@ -45,7 +45,7 @@ export function createReplayProducer(kafka: Kafka, topic: string): ReplayProduce
           key,
           value,
           partition,
-          timestamp,
+          timestamp: String(timestampMs),
           ...(headers !== undefined && { headers: { ...headers } as NonNullable<Message['headers']> }),
         }
         const [written] = await producer.send({ topic, messages: [message], acks: -1 })

@@ -223,7 +223,7 @@ export class TopicReader {
   ): Promise<boolean> {
     if (batch.nextOffset <= target.position || target.ranges[0] === undefined) return true
     for (const record of await this.#decode(batch, partition)) {
-      const offset = Number(record.offset)
+      const { offset } = record
       if (offset < target.position) continue
       this.#markPassed(reading, target, offset)
       const range = target.ranges[0]

@@ -58,7 +58,7 @@ export function neededCommands(
         ...scripts,
         // A field without a value: rejected, but only after the permission check.
         harmless('HSET', device, 'a', '1', 'b'),
-        ...(['HGETALL', 'HKEYS', 'HLEN', 'PTTL', 'PERSIST', 'DEL', 'EXISTS'] as const).map((command) =>
+        ...(['HGETALL', 'PTTL', 'PERSIST', 'DEL', 'EXISTS'] as const).map((command) =>
           harmless(command, device),
         ),
         harmless('HGET', device, 'last_updated'),

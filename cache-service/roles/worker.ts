@@ -82,7 +82,6 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       settings: config.cache,
       serviceVersion: context.version,
       writer,
-      index,
       deadLetters,
       guard,
       lag,

@@ -19,8 +19,8 @@ export type WorkerTelemetry = ReturnType<typeof createWorkerTelemetry>
 
 export type ChunkApplied = {
   readonly partition: number
-  readonly firstOffset: string
-  readonly lastOffset: string
+  readonly firstOffset: number
+  readonly lastOffset: number
   readonly records: number
   readonly counts: ResultCounts
   readonly clockSkews: number
@@ -40,7 +40,7 @@ export type UndecodableBatchFacts = {
 
 export type DeadLettered = {
   readonly partition: number
-  readonly offset: string
+  readonly offset: number
   readonly reason: RejectReason
   readonly detail: string
 }
@@ -107,7 +107,7 @@ export function createWorkerTelemetry(
     deadLettersSent(reasons: readonly RejectReason[]) {
       for (const reason of reasons) metrics.deadLetters.inc({ reason })
     },
-    deadLetterShortened: (offset: string) =>
+    deadLetterShortened: (offset: number) =>
       log.warn({ offset }, 'dead letter is too large for the error topic: sent without the original bytes'),
 
     // ---- holding

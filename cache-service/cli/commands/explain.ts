@@ -115,11 +115,11 @@ async function readRecords(
     if (file !== undefined) throw usageError('use either a file or --partition and --offset, not both')
     return [await readFromTopic(session, partition, offset)]
   }
-  const timestamp = String(options.timestamp ?? session.context.now())
+  const timestampMs = options.timestamp ?? session.context.now()
   const key = options.key === undefined ? null : Buffer.from(options.key)
   const recordOf = (value: Buffer | null, line: number): PlacedRecord => ({
     place: String(line),
-    record: { offset: String(line), timestamp, key, value },
+    record: { offset: line, timestampMs, key, value },
   })
   if (options.tombstone === true) return [recordOf(null, 1)]
   const bytes = await readBytes(session, file)

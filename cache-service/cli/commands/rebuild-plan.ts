@@ -43,8 +43,8 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
   const firstTimesMs = new Map<number, number>()
   await topics.reader(topic, 'first-records').read(
     bounds.map(({ partition, earliest, end }) => ({ partition, from: earliest, to: end })),
-    async ({ timestamp }, partition) => {
-      firstTimesMs.set(partition, Number(timestamp))
+    async ({ timestampMs }, partition) => {
+      firstTimesMs.set(partition, timestampMs)
       return false
     },
     { stop },

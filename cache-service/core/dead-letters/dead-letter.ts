@@ -49,8 +49,8 @@ export function buildDeadLetter(
     headers: {
       source_topic: origin.topic,
       source_partition: String(origin.partition),
-      source_offset: record.offset,
-      source_timestamp: record.timestamp,
+      source_offset: String(record.offset),
+      source_timestamp: String(record.timestampMs),
       reason: rejection.reason,
       service_version: serviceVersion,
       ...(key !== null && { source_key: key.subarray(0, MAX_KEY_BYTES) }),
@@ -68,7 +68,7 @@ export function buildDeadLetter(
 export function withoutOriginal(deadLetter: DeadLetter, origin: Origin): DeadLetter {
   const { original_value: _dropped, ...headers } = deadLetter.headers
   const message: ErrorMessage = JSON.parse(deadLetter.value)
-  const offset = String(headers['source_offset'])
+  const offset = Number(headers['source_offset'])
   // The id itself may be what is too large.
   const requestId = deadLetter.key.length > MAX_KEY_BYTES ? coordinatesId(origin, offset) : deadLetter.key
   return {
@@ -79,7 +79,7 @@ export function withoutOriginal(deadLetter: DeadLetter, origin: Origin): DeadLet
 }
 
 /** The same record always gets the same id, so that duplicate dead letters can be recognised. */
-function coordinatesId({ topic, partition }: Origin, offset: string): string {
+function coordinatesId({ topic, partition }: Origin, offset: number): string {
   return uuidV5(`${topic}-${partition}-${offset}`, REQUEST_ID_NAMESPACE)
 }
 

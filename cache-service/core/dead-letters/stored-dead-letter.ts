@@ -30,7 +30,7 @@ export type DeadLetterSource = {
   readonly partition: number
   readonly offset: number
   /** As Kafka reported it: milliseconds since 1970, or `-1` for none. */
-  readonly timestamp: string
+  readonly timestampMs: number
 }
 
 export type OriginalValue =
@@ -67,8 +67,8 @@ export function parseDeadLetter(record: SourceRecord, partition: number): Parsed
     kind: 'dead_letter',
     deadLetter: {
       partition,
-      offset: Number(record.offset),
-      writtenAtMs: Number(record.timestamp),
+      offset: record.offset,
+      writtenAtMs: record.timestampMs,
       requestId: message.request_id,
       error: message.error,
       reason: headers.reason,
@@ -77,7 +77,7 @@ export function parseDeadLetter(record: SourceRecord, partition: number): Parsed
         topic: headers.source_topic,
         partition: Number(headers.source_partition),
         offset: Number(headers.source_offset),
-        timestamp: headers.source_timestamp,
+        timestampMs: Number(headers.source_timestamp),
       },
       replayCount: replayCountOf(headers.replay_count),
       serviceVersion: headers.service_version ?? '',

@@ -17,8 +17,8 @@ export function* buildUndecodableDeadLetters(
   const where = `record batch from offset ${firstOffset}, whose bytes are in the dead letter of that offset`
   for (let i = 0; i < records; i++) {
     const record = {
-      offset: String(firstOffset + i),
-      timestamp: '-1',
+      offset: firstOffset + i,
+      timestampMs: -1,
       key: null,
       value: i === 0 ? bytes : null,
     }

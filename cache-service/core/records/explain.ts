@@ -38,7 +38,7 @@ export function explainRecord(record: SourceRecord, nowMs: number, settings: Par
     namedDevice: record.value === null ? record.key?.toString('utf8') : device,
     givenTimestamp: timestamp,
     recordTime: eventTimeFromMs(recordMs).text,
-    isRecordTimeNow: String(recordMs) !== record.timestamp,
+    isRecordTimeNow: recordMs !== record.timestampMs,
     expiresAtMs: settings.metadataTtlMs > 0 ? recordMs + settings.metadataTtlMs : 0,
     plan,
   }

@@ -1,4 +1,3 @@
-import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import type { ServiceError } from '../../../shared/errors.ts'
 import type { ChunkPlan, Rejection } from './plan.ts'
 import type { WriteOutcome } from './write-outcome.ts'
@@ -21,37 +20,24 @@ export type Settled = {
   readonly counts: ResultCounts
   /** The plan's rejections and the records that Redis refused, in record order. */
   readonly rejections: readonly Rejection[]
-  /** Every id whose hash exists, whatever its status: a crash may have happened between hash and index. */
-  readonly indexed: readonly DeviceId[]
-  readonly unindexed: readonly DeviceId[]
 }
 
-/** Turns the plan and Redis's replies into counts, dead letters and changes of the device index. */
+/** Turns the plan and Redis's replies into counts and dead letters. */
 export function settle(plan: ChunkPlan, outcome: WriteOutcome): Settled {
   const refusals: Rejection[] = []
-  const unindexed = new Set<DeviceId>()
   let tombstones = plan.tombstones
-  for (const [i, { index, deviceId }] of plan.deletes.entries()) {
+  for (const [i, { index }] of plan.deletes.entries()) {
     const status = outcome.deletes[i] ?? 'absent'
-    if (typeof status === 'object') {
-      refusals.push(refusal(index, status.refused))
-      tombstones--
-    } else if (status !== 'kept') {
-      unindexed.add(deviceId)
-    }
+    if (typeof status !== 'object') continue
+    refusals.push(refusal(index, status.refused))
+    tombstones--
   }
   const counts = { changed: 0, unchanged: 0, stale: 0 }
-  const indexed: DeviceId[] = []
-  for (const [i, { index, deviceId }] of plan.updates.entries()) {
+  for (const [i, { index }] of plan.updates.entries()) {
     const status = outcome.updates[i]
     if (status === undefined) throw new Error('Redis returned no status for a planned update')
-    if (typeof status === 'object') {
-      refusals.push(refusal(index, status.refused))
-    } else {
-      counts[status]++
-      indexed.push(deviceId)
-      unindexed.delete(deviceId)
-    }
+    if (typeof status === 'object') refusals.push(refusal(index, status.refused))
+    else counts[status]++
   }
   const rejections = [...plan.rejections, ...refusals].toSorted((a, b) => a.index - b.index)
   return {
@@ -66,8 +52,6 @@ export function settle(plan: ChunkPlan, outcome: WriteOutcome): Settled {
       dead_lettered: rejections.length,
     },
     rejections,
-    indexed,
-    unindexed: [...unindexed],
   }
 }
 

@@ -4,9 +4,9 @@ type HeaderValue = Buffer | string | null
 
 /** One Kafka record. `key` and `value` are views of the decoded batch: copy them to keep them longer than the chunk. */
 export type SourceRecord = {
-  readonly offset: string
-  /** Milliseconds since 1970 as text; `-1` if the producer set none. */
-  readonly timestamp: string
+  readonly offset: number
+  /** Milliseconds since 1970; -1 if the producer set none. */
+  readonly timestampMs: number
   readonly key: Buffer | null
   readonly value: Buffer | null
   readonly headers?: RecordHeaders
@@ -16,7 +16,6 @@ export type SourceRecord = {
  * Record time in milliseconds. Expiry and the limits on event times count from it, so it must never be in the
  * future: a timestamp that is missing or in the future is read as now.
  */
-export function recordTimeMs(record: SourceRecord, nowMs: number): number {
-  const ms = Number(record.timestamp)
-  return ms > 0 && ms <= nowMs ? ms : nowMs
+export function recordTimeMs({ timestampMs }: SourceRecord, nowMs: number): number {
+  return timestampMs > 0 && timestampMs <= nowMs ? timestampMs : nowMs
 }

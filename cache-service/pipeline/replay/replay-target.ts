@@ -12,7 +12,6 @@ import { settle } from '../../core/records/settle.ts'
 import type { SourceRecord } from '../../core/records/source-record.ts'
 import type { StoredDeadLetter } from '../../core/dead-letters/stored-dead-letter.ts'
 import type { ReplayProducer } from '../../kafka/replay-producer.ts'
-import type { DeviceIndex } from '../../redis/devices/device-index.ts'
 import type { DeviceWriter } from '../../redis/devices/device-writer.ts'
 
 /** What happened to a dead letter or, in a dry run, what would happen. A closed set. */
@@ -68,7 +67,6 @@ export type ReplayTarget = {
 export type CacheTargetDependencies = {
   readonly settings: ParseSettings
   readonly writer: DeviceWriter
-  readonly index: DeviceIndex
   readonly stored: (deviceId: DeviceId) => Promise<StoredHash>
   /** Called when a device was changed or deleted. */
   readonly changed: (kind: 'changed' | 'deleted', deviceId: DeviceId) => void
@@ -77,7 +75,7 @@ export type CacheTargetDependencies = {
 
 /** Writes directly to Redis, with the worker's own functions. Idempotent. */
 export function createCacheTarget(dependencies: CacheTargetDependencies): ReplayTarget {
-  const { changed, index, now, settings, stored, writer } = dependencies
+  const { changed, now, settings, stored, writer } = dependencies
   return {
     isOnce: false,
     wantsSource: false,
@@ -87,7 +85,6 @@ export function createCacheTarget(dependencies: CacheTargetDependencies): Replay
       try {
         const outcome = await writer.write(plan)
         const settled = settle(plan, outcome)
-        await Promise.all([index.add(settled.indexed), index.removeAbsent(settled.unindexed)])
         const [rejection] = settled.rejections
         if (rejection !== undefined) {
           return { result: 'still_invalid', detail: `${rejection.reason}: ${rejection.detail}` }

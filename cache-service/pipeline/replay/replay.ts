@@ -145,8 +145,8 @@ function carriedOriginal(deadLetter: StoredDeadLetter): Original {
   return {
     kind: 'found',
     record: {
-      offset: String(source.offset),
-      timestamp: source.timestamp,
+      offset: source.offset,
+      timestampMs: source.timestampMs,
       key,
       value: original.kind === 'tombstone' ? null : original.bytes,
     },
@@ -157,7 +157,7 @@ function carriedOriginal(deadLetter: StoredDeadLetter): Original {
 function isSameRecord(record: SourceRecord, { key, original, source }: StoredDeadLetter): boolean {
   const known = original.kind === 'tombstone' ? undefined : original.bytes
   return (
-    record.timestamp === source.timestamp &&
+    record.timestampMs === source.timestampMs &&
     (key === null
       ? record.key === null || record.key.length === 0
       : record.key?.subarray(0, key.length).equals(key) === true) &&

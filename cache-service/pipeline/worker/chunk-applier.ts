@@ -6,7 +6,6 @@ import type { ParseSettings } from '../../core/records/parse-record.ts'
 import { planChunk, type ChunkPlan, type Rejection } from '../../core/records/plan.ts'
 import { settle } from '../../core/records/settle.ts'
 import type { DeadLetterProducer } from '../../kafka/dead-letter-producer.ts'
-import type { DeviceIndex } from '../../redis/devices/device-index.ts'
 import type { DeviceWriter } from '../../redis/devices/device-writer.ts'
 import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
 import type { DeviceHints } from './device-hints.ts'
@@ -19,7 +18,6 @@ export type ChunkApplierDependencies = {
   readonly settings: ParseSettings
   readonly serviceVersion: string
   readonly writer: DeviceWriter
-  readonly index: DeviceIndex
   readonly deadLetters: DeadLetterProducer
   readonly guard: ProgressGuard
   readonly lag: LagMeter
@@ -43,14 +41,14 @@ const MAX_INTERNAL_ERRORS_IN_A_ROW = 50
 const DEAD_LETTERS_PER_SEND = 500
 
 /**
- * chunk → parse → coalesce → plan, and then write → dead letters → index → progress.
+ * chunk → parse → coalesce → plan, and then write → dead letters → progress.
  *
  * The chunk is durable, and its offsets may be committed, only when all of this is acknowledged. Progress comes last,
- * because it says that everything before it is there. Every step may be done twice.
+ * because it says that everything before it is there. Every step may be done twice. A small chunk without dead letters
+ * takes one round trip: its progress is advanced by the script that writes its devices.
  */
 export function createChunkApplier(dependencies: ChunkApplierDependencies): ChunkSteps<PreparedChunk> {
-  const { deadLetters, figures, guard, hints, index, lag, now, settings, telemetry, topic, writer } =
-    dependencies
+  const { deadLetters, figures, guard, hints, lag, now, settings, telemetry, topic, writer } = dependencies
   let internalErrors = 0
 
   return {
@@ -74,15 +72,16 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
         throw internalErrorsInARow(plan.mostInternalErrorsInARow)
       }
       const writeStartedMs = now()
-      const outcome = await writer.write(plan)
+      const needsDeadLetters = plan.rejections.length > 0 || chunk.undecodable !== undefined
+      const step = needsDeadLetters ? undefined : guard.stepOf(chunk)
+      const outcome = await writer.write(plan, step)
       const writeMs = now() - writeStartedMs
       const settled = settle(plan, outcome)
       if (!prepared.areDeadLettersSent) {
         await sendDeadLetters(chunk, settled.rejections)
         prepared.areDeadLettersSent = true
       }
-      await Promise.all([index.add(settled.indexed), index.removeAbsent(settled.unindexed)])
-      const after = await guard.afterChunk(chunk)
+      const after = await guard.afterChunk(chunk, outcome.hasAdvanced)
       if (after.kind !== 'in_step') return after
 
       const undecodable = (chunk.undecodable ?? []).reduce((sum, { records }) => sum + records, 0)
@@ -92,8 +91,8 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
       figures.chunkApplied(counts)
       telemetry.chunkApplied({
         partition: chunk.partition,
-        firstOffset: String(chunk.position),
-        lastOffset: String(chunk.next - 1),
+        firstOffset: chunk.position,
+        lastOffset: chunk.next - 1,
         records: chunk.records.length + undecodable,
         counts,
         clockSkews: plan.clockSkews,
@@ -125,7 +124,7 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
     for (const batch of chunk.undecodable ?? []) {
       const { codec, detail, firstOffset, records } = batch
       telemetry.batchUndecodable({ ...origin, firstOffset, records, codec, detail })
-      figures.deadLetter({ ...origin, offset: String(firstOffset), reason: 'undecodable', detail })
+      figures.deadLetter({ ...origin, offset: firstOffset, reason: 'undecodable', detail })
       const undecodableRecords = buildUndecodableDeadLetters(batch, origin, now(), serviceVersion)
       for (const group of groupsOf(undecodableRecords, DEAD_LETTERS_PER_SEND)) {
         await deadLetters.send(group, origin)

@@ -58,7 +58,7 @@ export async function* decodeChunks(
       if (decoded.undecodable !== undefined) undecodable.push(decoded.undecodable)
       for (const record of decoded.records) {
         // The first batch of a fetch may begin before the requested offset.
-        const offset = Number(record.offset)
+        const { offset } = record
         if (offset < fetched.position) continue
         const bytes = record.value?.length ?? 0
         const isFull = records.length >= limits.maxRecords || valueBytes + bytes > limits.maxBytes

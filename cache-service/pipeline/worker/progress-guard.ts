@@ -15,7 +15,7 @@ import {
   type ProgressCursor,
 } from '../../core/workers/progress-cursor.ts'
 import type { GroupPosition, PartitionOffsets } from '../../kafka/partition-offsets.ts'
-import type { ProgressStore } from '../../redis/workers/progress-store.ts'
+import type { ProgressStep, ProgressStore } from '../../redis/workers/progress-store.ts'
 
 export type GuardTelemetry = {
   cacheLost(partition: number, stored: number | undefined, position: number, rewindTo: number): void
@@ -101,12 +101,22 @@ export class ProgressGuard {
     return await this.#compare(partition, guarded, position)
   }
 
-  /** After a chunk's data and dead letters are safe: advances the progress if Redis holds what was stored last. */
-  async afterChunk({ partition, next }: Chunk): Promise<GuardVerdict> {
+  /** How the chunk advances the progress, for a writer that can do so with the chunk's data. */
+  stepOf({ partition, next }: Chunk): ProgressStep | undefined {
+    const guarded = this.#partitions.get(partition)
+    const progress = guarded && progressOf(guarded.cursor)
+    return progress === undefined ? undefined : this.#store.step(partition, progress, next)
+  }
+
+  /**
+   * After a chunk's data and dead letters are safe: advances the progress if Redis holds what was stored last.
+   * @param hasAdvanced the writer has taken the step of `stepOf`.
+   */
+  async afterChunk({ partition, next }: Chunk, hasAdvanced = false): Promise<GuardVerdict> {
     const guarded = this.#partitions.get(partition)
     const progress = guarded && progressOf(guarded.cursor)
     if (guarded === undefined || progress === undefined) return ABANDONED
-    const instead = await this.#store.advance(partition, progress, next)
+    const instead = hasAdvanced ? undefined : await this.#store.advance(partition, progress, next)
     if (instead === undefined) return await this.#take(partition, guarded, { kind: 'advanced', next })
     const { next: storedProgress } = instead
     if (storedProgress !== undefined && storedProgress > progress)

@@ -31,7 +31,7 @@ export class WorkerFigures {
   /** Keeps the coordinates of the latest ones; deadLettersSent counts. */
   deadLetter({ partition, offset, reason }: DeadLettered): void {
     const at = new Date(this.#now()).toISOString()
-    const reported = { at, reason, topic: this.#topic, partition, offset }
+    const reported = { at, reason, topic: this.#topic, partition, offset: String(offset) }
     this.#deadLetters = [reported, ...this.#deadLetters].slice(0, KEPT_DEAD_LETTERS)
   }
 

@@ -4,10 +4,11 @@ import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { redisReply } from '../reply.ts'
 import { createScriptRunner } from '../script.ts'
 
-/** The set of the ids of all devices that have metadata. Rejects with a ServiceError. */
+/**
+ * The set of the ids of all devices that have metadata. The scripts that write the hashes add the ids
+ * (device-writer.ts). Rejects with a ServiceError.
+ */
 export type DeviceIndex = {
-  /** Resolves when all these ids are in the index. */
-  add(deviceIds: readonly DeviceId[]): Promise<void>
   /** Removes the ids whose hash does not exist. Resolves with the number of removed ids. */
   removeAbsent(deviceIds: readonly DeviceId[]): Promise<number>
   count(): Promise<number>
@@ -22,9 +23,6 @@ const IDS_PER_CALL = 500
 export function createDeviceIndex(redis: Redis): DeviceIndex {
   const unindexAbsent = createScriptRunner(redis, new URL('./unindex-absent.lua', import.meta.url))
   return {
-    async add(deviceIds) {
-      if (deviceIds.length > 0) await redisReply(redis.sadd(DEVICE_INDEX_KEY, ...deviceIds))
-    },
     async removeAbsent(deviceIds) {
       const invocations = []
       for (let from = 0; from < deviceIds.length; from += IDS_PER_CALL) {

@@ -1,17 +1,26 @@
 import type { Redis } from 'ioredis'
 import { redisError } from '../../../shared/errors.ts'
+import { DEVICE_INDEX_KEY } from '../../../shared/contract/keys.ts'
 import type { ChunkPlan } from '../../core/records/plan.ts'
 import type { DeleteStatus, WriteOutcome, WriteStatus } from '../../core/records/write-outcome.ts'
 import { createScriptRunner } from '../script.ts'
+import type { ProgressStep } from '../workers/progress-store.ts'
 import { deleteCalls, updateCalls, type ScriptCall, type ScriptLimits } from './script-calls.ts'
 
 /**
- * Sends a chunk's plan to Redis: one round trip for the deletes, if there are any, and one for the updates.
+ * Sends a chunk's plan to Redis: one round trip for the deletes, if there are any, and one for the updates. The device
+ * index follows the hashes.
  *
  * When it resolves, every device of the plan has been compared and, if its update or delete won, written. When it
  * rejects with a ServiceError, some devices may not have been; the same plan may then be sent again.
+ *
+ * @param advance to be taken in the same round trip as the updates, so that a small chunk needs only one. It is taken only
+ *   if the plan has no deletes, its updates fit into one call, Redis refuses none of them, and the stored progress is the
+ *   expected one.
  */
-export type DeviceWriter = { write(plan: ChunkPlan): Promise<WriteOutcome> }
+export type DeviceWriter = {
+  write(plan: ChunkPlan, advance?: ProgressStep): Promise<WriteOutcome & { readonly hasAdvanced: boolean }>
+}
 
 const UPDATE_STATUSES = ['stale', 'unchanged', 'changed'] as const
 const DELETE_STATUSES = ['kept', 'absent', 'deleted'] as const
@@ -21,14 +30,28 @@ export function createDeviceWriter(redis: Redis, limits: ScriptLimits): DeviceWr
   const deleteDevices = createScriptRunner(redis, new URL('./delete-devices.lua', import.meta.url))
 
   return {
-    async write(plan) {
-      const invocation = ({ keys, packed }: ScriptCall) => ({ keys, args: [packed, plan.trustedUpTo] })
+    async write(plan, advance) {
+      const invocation = ({ keys, packed }: ScriptCall) => ({
+        keys: [...keys, DEVICE_INDEX_KEY],
+        args: [packed, plan.trustedUpTo],
+      })
       // Deletes come first and never share a pipeline with the updates: a device may be in both.
       const deleted = await deleteDevices(deleteCalls(plan.deletes, limits).map(invocation))
-      const updated = await applyUpdates(updateCalls(plan.updates, limits).map(invocation))
+      const updates = updateCalls(plan.updates, limits).map(invocation)
+      const [only, ...others] = updates
+      if (advance !== undefined && plan.deletes.length === 0 && only !== undefined && others.length === 0) {
+        only.keys.push(advance.key)
+        only.args.push(...advance.args)
+      }
+      const updated = (await applyUpdates(updates)) as [statuses: unknown[], advanced: number][]
       return {
-        deletes: statuses(deleted, DELETE_STATUSES, plan.deletes.length) satisfies DeleteStatus[],
-        updates: statuses(updated, UPDATE_STATUSES, plan.updates.length) satisfies WriteStatus[],
+        deletes: statuses(deleted.flat(), DELETE_STATUSES, plan.deletes.length) satisfies DeleteStatus[],
+        updates: statuses(
+          updated.flatMap(([found]) => found),
+          UPDATE_STATUSES,
+          plan.updates.length,
+        ) satisfies WriteStatus[],
+        hasAdvanced: updated.some(([, advanced]) => advanced === 1),
       }
     },
   }
@@ -41,7 +64,7 @@ function statuses<Name extends string>(
   names: readonly Name[],
   expected: number,
 ): (Name | Refused)[] {
-  const found = replies.flat().map((status): Name | Refused => {
+  const found = replies.map((status): Name | Refused => {
     if (typeof status === 'string') return { refused: redisError(new Error(status)) }
     const name = typeof status === 'number' ? names[status] : undefined
     if (name === undefined)

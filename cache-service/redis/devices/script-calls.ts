@@ -2,7 +2,7 @@ import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import { deviceKey } from '../../../shared/contract/keys.ts'
 import type { DeviceDelete, DeviceWrite } from '../../core/records/plan.ts'
 
-/** One call of a script: its keys, and one packed argument with one entry per key. */
+/** One call of a script: the keys of its devices, and one packed argument with one entry per device. */
 export type ScriptCall = { readonly keys: readonly string[]; readonly packed: string }
 
 /** Redis Cluster requires `maxKeys: 1`: there, all keys of a call must belong to one slot. */

@@ -9,6 +9,13 @@ export type StoredProgress = {
   readonly rebuildUntil: number | undefined
 }
 
+/** Stores an offset if another one is stored now: for a script that does so after other writes. */
+export type ProgressStep = {
+  readonly key: string
+  /** Partition, the offset that must be stored ('': none), the next offset. */
+  readonly args: readonly [partition: string, expected: string, next: string]
+}
+
 /**
  * The worker's progress, stored beside the data so that a loss of data also loses progress
  * (core/workers/progress.ts). Rejects with a ServiceError.
@@ -20,6 +27,8 @@ export type ProgressStore = {
    * @returns undefined if it equalled `expected`, else what is stored instead.
    */
   advance(partition: number, expected: number | undefined, next: number): Promise<StoredProgress | undefined>
+  /** The same as data, for a script that advances the progress with its own writes. */
+  step(partition: number, expected: number | undefined, next: number): ProgressStep
   overwrite(partition: number, next: number): Promise<void>
   markRebuild(partition: number, until: number | undefined): Promise<void>
 }
@@ -41,15 +50,11 @@ export function createProgressStore(redis: Redis, key: string): ProgressStore {
       )
     },
     async advance(partition, expected, next) {
-      const [instead] = await advanceProgress([
-        {
-          keys: [key],
-          args: [String(partition), expected === undefined ? '' : String(expected), String(next)],
-        },
-      ])
+      const [instead] = await advanceProgress([{ keys: [key], args: stepArgs(partition, expected, next) }])
       if (instead === null || instead === undefined) return undefined
       return { next: parseOffset(String(instead)), rebuildUntil: undefined }
     },
+    step: (partition, expected, next) => ({ key, args: stepArgs(partition, expected, next) }),
     async overwrite(partition, next) {
       await redisReply(redis.hset(key, String(partition), String(next)))
     },
@@ -58,6 +63,10 @@ export function createProgressStore(redis: Redis, key: string): ProgressStore {
       else await redisReply(redis.hset(key, untilField(partition), String(until)))
     },
   }
+}
+
+function stepArgs(partition: number, expected: number | undefined, next: number): ProgressStep['args'] {
+  return [String(partition), expected === undefined ? '' : String(expected), String(next)]
 }
 
 function parseOffset(text: string | null | undefined): number | undefined {

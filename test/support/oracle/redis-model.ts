@@ -1,5 +1,4 @@
 import type { ChunkPlan } from '../../../cache-service/core/records/plan.ts'
-import type { Settled } from '../../../cache-service/core/records/settle.ts'
 import type {
   DeleteStatus,
   WriteOutcome,
@@ -27,11 +26,6 @@ export class RedisModel {
     }
   }
 
-  learn({ indexed, unindexed }: Settled): void {
-    for (const id of indexed) this.index.add(id)
-    for (const id of unindexed) if (!this.hashes.has(id)) this.index.delete(id)
-  }
-
   /** A sorted copy, to be compared with that of another model. */
   snapshot() {
     const sorted = [...this.hashes].sort(([a], [b]) => (a < b ? -1 : 1))
@@ -39,6 +33,7 @@ export class RedisModel {
   }
 
   #update(deviceId: string, update: ModelHash): WriteStatus {
+    this.index.add(deviceId)
     const stored = this.hashes.get(deviceId)
     const order = stored === undefined ? -1 : literalOrder(stored, update)
     const { lastUpdated, fields } = order < 0 || stored === undefined ? update : stored
@@ -50,9 +45,8 @@ export class RedisModel {
 
   #delete(deviceId: string, deletesUpTo: string): DeleteStatus {
     const stored = this.hashes.get(deviceId)
-    if (stored === undefined) return 'absent'
-    if (stored.lastUpdated > deletesUpTo) return 'kept'
-    this.hashes.delete(deviceId)
-    return 'deleted'
+    if (stored !== undefined && stored.lastUpdated > deletesUpTo) return 'kept'
+    this.index.delete(deviceId)
+    return this.hashes.delete(deviceId) ? 'deleted' : 'absent'
   }
 }

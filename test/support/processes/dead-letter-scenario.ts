@@ -19,7 +19,6 @@ import { kafkajs } from '../../../cache-service/kafka/kafkajs.ts'
 import { createReplayProducer } from '../../../cache-service/kafka/replay-producer.ts'
 import { createTopicBounds } from '../../../cache-service/kafka/topic-bounds.ts'
 import { TopicReader } from '../../../cache-service/kafka/topic-reader.ts'
-import { createDeviceIndex } from '../../../cache-service/redis/devices/device-index.ts'
 import { createDeviceWriter } from '../../../cache-service/redis/devices/device-writer.ts'
 import { createReplayLedger } from '../../../cache-service/redis/workers/replay-ledger.ts'
 import { readStoredHash } from '../../../cache-service/redis/devices/stored-hash.ts'
@@ -55,7 +54,7 @@ export type DeadLetterToWrite = {
 export function validDeadLetters(count: number): DeadLetterToWrite[] {
   return Array.from({ length: count }, (_, i) => {
     const { key, timestampMs, value } = update({ deviceId: `d-${i}` })
-    const record = { key: Buffer.from(key ?? ''), timestamp: String(timestampMs), value, offset: String(i) }
+    const record = { key: Buffer.from(key ?? ''), timestampMs: timestampMs, value, offset: i }
     return { record }
   })
 }
@@ -112,7 +111,6 @@ export async function replayDeadLetters(
       : createCacheTarget({
           settings: SETTINGS,
           writer: createDeviceWriter(redis, { maxKeys: 100, maxBytes: 100_000 }),
-          index: createDeviceIndex(redis),
           stored: (deviceId) => readStoredHash(redis, deviceId, now()),
           changed: () => undefined,
           now,

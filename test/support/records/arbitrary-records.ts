@@ -43,7 +43,7 @@ export function arbitraryUpdate(nowMs: number): fc.Arbitrary<SourceRecord> {
       const recordMs = nowMs - ageMs
       const timestamp = eventTimeFromMs(recordMs + eventAfterRecordMs).text
       const value = { device_id: deviceId, timestamp, metadata: sent }
-      return sourceRecord(value, { timestamp: String(recordMs), key: Buffer.from(deviceId) })
+      return sourceRecord(value, { timestampMs: recordMs, key: Buffer.from(deviceId) })
     })
 }
 
@@ -54,30 +54,30 @@ export function arbitraryTombstone(nowMs: number): fc.Arbitrary<SourceRecord> {
       ageMs: fc.constantFrom(0, 1_000, HOUR_MS, 10 * HOUR_MS),
     })
     .map(({ deviceId, ageMs }) =>
-      sourceRecord(null, { timestamp: String(nowMs - ageMs), key: Buffer.from(deviceId) }),
+      sourceRecord(null, { timestampMs: nowMs - ageMs, key: Buffer.from(deviceId) }),
     )
 }
 
 /** A record that changes nothing: skipped, expired or invalid. */
 export function arbitraryIdleRecord(nowMs: number): fc.Arbitrary<SourceRecord> {
-  const timestamp = String(nowMs - 1_000)
+  const timestampMs = nowMs - 1_000
   return fc.constantFrom(
-    sourceRecord({ device_id: 'a', metadata: null }, { timestamp }),
-    sourceRecord({ device_id: 'a', metadata: {} }, { timestamp: String(nowMs - 2 * DAY_MS) }),
-    sourceRecord('{"device_id":', { timestamp }),
-    sourceRecord({ metadata: {} }, { timestamp }),
-    sourceRecord(null, { timestamp, key: Buffer.from('\n') }),
+    sourceRecord({ device_id: 'a', metadata: null }, { timestampMs }),
+    sourceRecord({ device_id: 'a', metadata: {} }, { timestampMs: nowMs - 2 * DAY_MS }),
+    sourceRecord('{"device_id":', { timestampMs }),
+    sourceRecord({ metadata: {} }, { timestampMs }),
+    sourceRecord(null, { timestampMs, key: Buffer.from('\n') }),
   )
 }
 
 /** Sorted by record time, as a producer writes them. */
 export function inOrderOfTime(records: readonly SourceRecord[]): SourceRecord[] {
-  return records.toSorted((a, b) => Number(a.timestamp) - Number(b.timestamp))
+  return records.toSorted((a, b) => a.timestampMs - b.timestampMs)
 }
 
 /** With consecutive offsets from 0. */
 export function asPartition(records: readonly SourceRecord[]): SourceRecord[] {
-  return records.map((record, i) => ({ ...record, offset: String(i) }))
+  return records.map((record, i) => ({ ...record, offset: i }))
 }
 
 /** Cuts the items into parts of the given lengths, which are repeated as needed. */

@@ -31,7 +31,7 @@ export function validatedOutput(overrides: Readonly<Record<string, unknown>> = {
 
 /** Text and bytes are used unchanged, null is a tombstone, anything else is encoded as JSON. */
 export function sourceRecord(value: unknown, overrides: Partial<SourceRecord> = {}): SourceRecord {
-  return { offset: '7', timestamp: String(RECORD_MS), key: null, value: valueBytes(value), ...overrides }
+  return { offset: 7, timestampMs: RECORD_MS, key: null, value: valueBytes(value), ...overrides }
 }
 
 function valueBytes(value: unknown): Buffer | null {

@@ -58,8 +58,8 @@ const counts = (some: Partial<ResultCounts>): ResultCounts => ({
 
 const chunk = (overrides: Partial<ChunkApplied> = {}): ChunkApplied => ({
   partition: 2,
-  firstOffset: '10',
-  lastOffset: '14',
+  firstOffset: 10,
+  lastOffset: 14,
   records: 5,
   counts: counts({ applied: 3, stale: 2 }),
   clockSkews: 0,
@@ -169,7 +169,7 @@ describe('an applied chunk', () => {
     const verbose = setUp('debug')
     verbose.telemetry.chunkApplied(chunk())
     expect(verbose.lines()).toMatchObject([
-      { level: 'debug', msg: 'chunk applied', partition: 2, firstOffset: '10', lastOffset: '14', applied: 3 },
+      { level: 'debug', msg: 'chunk applied', partition: 2, firstOffset: 10, lastOffset: 14, applied: 3 },
     ])
     const usual = setUp('info')
     usual.telemetry.chunkApplied(chunk())
@@ -178,7 +178,7 @@ describe('an applied chunk', () => {
 })
 
 describe('dead letters', () => {
-  const deadLetter = { partition: 1, offset: '7', reason: 'not_json', detail: 'x' } as const
+  const deadLetter = { partition: 1, offset: 7, reason: 'not_json', detail: 'x' } as const
 
   test('are counted by reason once they have been sent', async () => {
     const { telemetry, byLabel } = setUp()
@@ -218,8 +218,8 @@ describe('dead letters', () => {
 
   test('that were too large for the error topic are logged as warnings', () => {
     const { telemetry, lines } = setUp()
-    telemetry.deadLetterShortened('7')
-    expect(lines()).toMatchObject([{ level: 'warn', offset: '7' }])
+    telemetry.deadLetterShortened(7)
+    expect(lines()).toMatchObject([{ level: 'warn', offset: 7 }])
   })
 })
 

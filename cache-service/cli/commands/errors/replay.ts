@@ -9,7 +9,6 @@ import {
   FAILED_RESULTS,
   type ReplayTarget,
 } from '../../../pipeline/replay/replay-target.ts'
-import { createDeviceIndex } from '../../../redis/devices/device-index.ts'
 import { createDeviceWriter } from '../../../redis/devices/device-writer.ts'
 import { createHintAppender } from '../../../redis/events/event-streams.ts'
 import { createReplayLedger } from '../../../redis/workers/replay-ledger.ts'
@@ -122,7 +121,6 @@ function openCacheTarget(
       maxKeys: config.redis.scriptMaxKeys,
       maxBytes: config.redis.scriptMaxBytes,
     }),
-    index: createDeviceIndex(redis),
     stored: (deviceId) => readStoredHash(redis, deviceId, context.now()),
     changed,
     now: context.now,

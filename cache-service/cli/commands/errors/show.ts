@@ -56,7 +56,7 @@ async function show(session: Session, coordinates: Coordinates, options: ShowOpt
   await session.output.record({
     ...row,
     service_version: deadLetter.serviceVersion,
-    source_time: timeOf(deadLetter.source.timestamp),
+    source_time: timeOf(deadLetter.source.timestampMs),
     key: deadLetter.key?.toString('utf8') ?? null,
     replayed: await replayedState(session, deadLetterTopic, coordinates),
     original_from: original.from,
@@ -151,9 +151,11 @@ async function replayedState(
 }
 
 /** null: the record had no timestamp. */
-function timeOf(timestamp: string): string | null {
-  const ms = Number(timestamp)
-  return ms > 0 ? new Date(ms).toISOString() : null
+/** The last instant that Date can hold. */
+const LAST_DATE_MS = 8.64e15
+
+function timeOf(ms: number): string | null {
+  return ms > 0 && ms <= LAST_DATE_MS ? new Date(ms).toISOString() : null
 }
 
 function parseCoordinates(text: string): Coordinates {

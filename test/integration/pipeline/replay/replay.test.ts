@@ -20,8 +20,8 @@ const open = (context: ScenarioContext) => openWorkerScenario(context, { partiti
 /** A record for a dead letter; it need not be in the topic. */
 function recordOf({ key, timestampMs, value }: TaggedRecord, offset = 0): SourceRecord {
   return {
-    offset: String(offset),
-    timestamp: String(timestampMs),
+    offset: offset,
+    timestampMs: timestampMs,
     key: key === null ? null : Buffer.from(key),
     value,
   }
@@ -43,16 +43,16 @@ async function sendToTopic(
   try {
     const [written] = await producer.send({
       topic: scenario.topic,
-      messages: records.map(({ key, value, timestamp }) => ({
+      messages: records.map(({ key, value, timestampMs }) => ({
         key,
         value,
-        timestamp,
+        timestamp: String(timestampMs),
         partition: 1,
         headers: { traced: 'yes' },
       })),
     })
     const base = Number(written?.baseOffset)
-    return records.map((record, i) => ({ ...record, offset: String(base + i) }))
+    return records.map((record, i) => ({ ...record, offset: base + i }))
   } finally {
     await producer.disconnect()
   }
@@ -71,7 +71,7 @@ describe.concurrent('a replay to the cache', () => {
       { record: good('blocked') },
       { record: good('free') },
       { record: broken('invalid'), reason: 'not_json' },
-      { record: { ...good('old'), timestamp: String(Date.now() - 2 * 86_400_000) } },
+      { record: { ...good('old'), timestampMs: Date.now() - 2 * 86_400_000 } },
       { record: { ...good('gone'), value: null } },
     ])
     const first = await replayDeadLetters(scenario)
@@ -129,7 +129,7 @@ describe.concurrent('a replay to the cache', () => {
     if (a === undefined || b === undefined || c === undefined) throw new Error('nothing was sent')
     await writeDeadLetters(scenario, [
       { record: a, partition: 1, isCut: true },
-      { record: { ...b, offset: '99' }, partition: 1, isCut: true },
+      { record: { ...b, offset: 99 }, partition: 1, isCut: true },
       { record: { ...b, offset: c.offset }, partition: 1, isCut: true },
     ])
     await admin.fetchTopicOffsets(topic)
@@ -173,7 +173,7 @@ describe.concurrent('a replay to the cache', () => {
   test('replays the dead letters that match the filter', async (context) => {
     const scenario = await open(context)
     const deadLetters = ['a', 'b', 'c'].map((id, i): DeadLetterToWrite => ({
-      record: { ...good(id), offset: String(i) },
+      record: { ...good(id), offset: i },
       reason: id === 'b' ? 'refused_by_redis' : 'wrong_type',
       partition: i,
     }))
@@ -236,19 +236,19 @@ describe.concurrent('a replay to the topic', () => {
     const [, replayed] = await topicMessages(scenario)
     expect(replayed).toMatchObject({ partition: 1, offset: 1, key: Buffer.from('one'), value: record.value })
     expect(replayed?.headers).toEqual({ traced: Buffer.from('yes'), replay_count: Buffer.from('1') })
-    const timestamps: string[] = []
+    const timesMs: number[] = []
     const consumer = scenario.kafka.consumer({ groupId: uniqueName('times') })
     await consumer.connect()
     await consumer.subscribe({ topics: [scenario.topic], fromBeginning: true })
-    await consumer.run({ eachMessage: async ({ message }) => void timestamps.push(message.timestamp) })
-    await expect.poll(() => timestamps, { timeout: 30_000 }).toEqual([record.timestamp, record.timestamp])
+    await consumer.run({ eachMessage: async ({ message }) => void timesMs.push(Number(message.timestamp)) })
+    await expect.poll(() => timesMs, { timeout: 30_000 }).toEqual([record.timestampMs, record.timestampMs])
     await consumer.disconnect()
     expect(await scenario.redis.keys('device:*')).toEqual([])
   })
 
   test('uses the bytes in the dead letter if the record itself is gone', async (context) => {
     const scenario = await open(context)
-    const record = { ...good('one'), offset: '77' }
+    const record = { ...good('one'), offset: 77 }
     await writeDeadLetters(scenario, [{ record, partition: 1 }])
     expect((await replayDeadLetters(scenario, { to: 'topic' })).counts).toMatchObject({ sent: 1 })
     expect(await topicMessages(scenario)).toMatchObject([{ partition: 1, value: record.value }])
@@ -304,7 +304,7 @@ describe.concurrent('a replay to the topic', () => {
 
   test('can be retried for a record that Kafka refused', async (context) => {
     const scenario = await open(context)
-    const inTwoHours = { ...good('one'), timestamp: String(Date.now() + 7_200_000) }
+    const inTwoHours = { ...good('one'), timestampMs: Date.now() + 7_200_000 }
     await writeDeadLetters(scenario, [{ record: inTwoHours }])
     const refused = await replayDeadLetters(scenario, { to: 'topic' })
     expect(refused.counts).toMatchObject({ failed: 1 })

@@ -2,8 +2,10 @@ import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { createDeviceWriter } from '../../../../cache-service/redis/devices/device-writer.ts'
 import type { ScriptLimits } from '../../../../cache-service/redis/devices/script-calls.ts'
+import type { ChunkPlan } from '../../../../cache-service/core/records/plan.ts'
+import { createProgressStore } from '../../../../cache-service/redis/workers/progress-store.ts'
 import { readHash } from '../../../support/servers/redis-connection.ts'
-import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { uniqueName, useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 import { timeText, writePlan, type PlannedUpdate } from '../../../support/records/write-plan.ts'
 
 const LIMITS: ScriptLimits = { maxKeys: 1_000, maxBytes: 1_000_000 }
@@ -154,7 +156,8 @@ describe('several updates in one call', () => {
     )
     expect(statuses).toEqual(Array(50).fill('changed'))
     expect(await redis.hget('device:d49:metadata', 'datatype_id')).toBe('49')
-    expect(await redis.dbsize()).toBe(50)
+    expect(await redis.scard('devices')).toBe(50)
+    expect(await redis.dbsize()).toBe(50 + 1)
   })
 
   test('send nothing if there are none', async () => {
@@ -269,6 +272,116 @@ describe('a stored last_updated that is not trusted counts as older than anythin
   })
 })
 
+describe('an update writes only what differs', () => {
+  /** The commands that the scripts send while `act` runs, without reads. */
+  async function writesDuring(act: () => Promise<unknown>): Promise<string[][]> {
+    const seen: string[][] = []
+    const end = uniqueName('end')
+    const { promise: ended, resolve } = Promise.withResolvers<void>()
+    const monitor = await redis.duplicate().monitor()
+    try {
+      monitor.on('monitor', (_time: string, args: string[], source: string, db: string) => {
+        if (args[1] === end) resolve()
+        if (source === 'lua' && db === String(redis.options.db ?? 0)) seen.push(args)
+      })
+      await act()
+      await redis.echo(end)
+      await ended
+    } finally {
+      monitor.disconnect()
+    }
+    return seen.filter(([command = '']) => /^(HSET|HDEL|PERSIST)$/i.test(command))
+  }
+
+  const longText = 'a value of more than sixty-four bytes makes Redis store the hash as a table'
+  const later = timeText(NOW_MS, 1)
+
+  test.for([
+    ['in a small hash', '7'],
+    ['in a hash that Redis keeps in no order', longText],
+  ])('%s: last_updated, if nothing else does', async ([, id = '']) => {
+    const fields = ['datatype_id', id, 'datatype_name', 'n', 'persist', 'true']
+    await write(update({ fields }))
+    const writes = await writesDuring(() => write(update({ fields, lastUpdated: later })))
+    expect(writes).toEqual([['HSET', KEY, 'last_updated', later]])
+  })
+
+  test.for([
+    ['in a small hash', '7'],
+    ['in a hash that Redis keeps in no order', longText],
+  ])('%s: changed and new fields, and the removal of others', async ([, id = '']) => {
+    await write(update({ fields: ['datatype_id', id, 'datatype_name', 'n', 'old', 'x', 'persist', 'true'] }))
+    const fields = ['datatype_id', id, 'datatype_name', 'm', 'new', 'y', 'persist', 'true']
+    const writes = await writesDuring(() => write(update({ fields, lastUpdated: later })))
+    expect(writes).toEqual([
+      ['HSET', KEY, 'last_updated', later, 'datatype_name', 'm', 'new', 'y'],
+      ['HDEL', KEY, 'old'],
+    ])
+    expect((await readHash(redis, KEY))?.fields).toEqual({
+      datatype_id: id,
+      datatype_name: 'm',
+      new: 'y',
+      persist: 'true',
+      last_updated: later,
+    })
+  })
+
+  test('where another program wrote the fields in another order', async () => {
+    await redis.hset(KEY, 'persist', 'true', 'last_updated', timeText(NOW_MS), 'datatype_id', '7')
+    const writes = await writesDuring(() => write(update({ lastUpdated: later })))
+    expect(writes).toEqual([['HSET', KEY, 'last_updated', later]])
+  })
+})
+
+describe('the progress that is advanced with the updates', () => {
+  const PROGRESS = 'cache_service:progress:group:topic'
+  const store = () => createProgressStore(redis, PROGRESS)
+  const advance = (plan: ChunkPlan, expected: number | undefined, limits = LIMITS) =>
+    createDeviceWriter(redis, limits).write(plan, store().step(3, expected, 9))
+  const two = () => writePlan([update(), update({ id: 'b' })], [], NOW_MS)
+
+  test.for([undefined, 5])('moves on if it is the expected one (%s)', async (stored) => {
+    if (stored !== undefined) await store().overwrite(3, stored)
+    expect(await advance(two(), stored)).toMatchObject({ updates: ['changed', 'changed'], hasAdvanced: true })
+    expect(await redis.hgetall(PROGRESS)).toEqual({ 3: '9' })
+  })
+
+  test.for([
+    [undefined, 5],
+    [4, 5],
+    [6, 5],
+    [9, undefined],
+  ] as const)('stays if it is %s instead of %s; the updates are written', async ([stored, expected]) => {
+    if (stored !== undefined) await store().overwrite(3, stored)
+    expect(await advance(two(), expected)).toMatchObject({ hasAdvanced: false })
+    expect((await store().load([3])).get(3)?.next).toBe(stored)
+    expect(await redis.scard('devices')).toBe(2)
+  })
+
+  test('stays if Redis refuses an update', async () => {
+    await redis.lpush(KEY, 'x')
+    expect(await advance(two(), undefined)).toMatchObject({
+      updates: [{ refused: { code: 'WRONGTYPE' } }, 'changed'],
+      hasAdvanced: false,
+    })
+    expect(await redis.exists(PROGRESS)).toBe(0)
+  })
+
+  test('stays if the plan needs several calls, or has deletes, or changes nothing', async () => {
+    expect(await advance(two(), undefined, { ...LIMITS, maxKeys: 1 })).toMatchObject({ hasAdvanced: false })
+    const withDelete = writePlan([update()], [{ id: 'b', deletesUpTo: timeText(NOW_MS) }], NOW_MS)
+    expect(await advance(withDelete, undefined)).toMatchObject({ hasAdvanced: false })
+    expect(await advance(writePlan([], [], NOW_MS), undefined)).toMatchObject({ hasAdvanced: false })
+    expect(await redis.exists(PROGRESS)).toBe(0)
+  })
+
+  test('is never moved back', async () => {
+    await store().overwrite(3, 12)
+    expect(await advance(two(), 12)).toMatchObject({ hasAdvanced: true })
+    expect((await store().load([3])).get(3)?.next).toBe(12)
+  })
+})
+
 test('scripts that the server has forgotten are loaded again', async () => {
   const writer = createDeviceWriter(redis, { maxKeys: 1, maxBytes: 1_000 })
   const plan = (afterMs: number) =>
@@ -280,7 +393,7 @@ test('scripts that the server has forgotten are loaded again', async () => {
   await writer.write(plan(0))
   for (let round = 1; round <= 3; round++) {
     await redis.script('FLUSH')
-    expect(await writer.write(plan(round))).toEqual({
+    expect(await writer.write(plan(round))).toMatchObject({
       deletes: ['absent'],
       updates: ['changed', 'changed', 'changed'],
     })

@@ -39,15 +39,50 @@ async function scanAll(): Promise<Set<string>> {
 }
 
 describe('the device index', () => {
-  test('adds each id once, however often it is added', async () => {
-    await index.add([deviceId('a'), deviceId('gw1:node:7')])
-    await index.add([deviceId('a'), deviceId('é')])
-    expect(await members()).toEqual(['a', 'gw1:node:7', 'é'].sort())
-    expect(await index.count()).toBe(3)
+  const update = (id: string, expiresAtMs = NOW_MS + 3_600_000) => ({
+    id,
+    lastUpdated: timeText(NOW_MS),
+    fields: ['persist', 'true'],
+    expiresAtMs,
+  })
+  const tombstone = (id: string) => ({ id, deletesUpTo: timeText(NOW_MS) })
+  const writer = () => createDeviceWriter(redis, { maxKeys: 2, maxBytes: 100_000 })
+
+  test('gets the ids of all hashes that are written, once', async () => {
+    await writer().write(writePlan([update('a'), update('gw1:node:7'), update('é')]))
+    await writer().write(writePlan([update('a'), update('b')]))
+    expect(await members()).toEqual(['a', 'b', 'gw1:node:7', 'é'].sort())
+    expect(await index.count()).toBe(4)
   })
 
-  test('is not created by adding nothing', async () => {
-    await index.add([])
+  test('gets the id of a hash that another program wrote, even if the update is stale', async () => {
+    await redis.hset('device:a:metadata', 'last_updated', timeText(NOW_MS, 1_000))
+    expect((await writer().write(writePlan([update('a')]))).updates).toEqual(['stale'])
+    expect(await members()).toEqual(['a'])
+  })
+
+  test('does not get the id of a key that Redis refused', async () => {
+    await redis.lpush('device:a:metadata', 'x')
+    await writer().write(writePlan([update('a'), update('b')]))
+    expect(await members()).toEqual(['b'])
+  })
+
+  test('loses the ids that a tombstone deletes or finds without a hash, and keeps the others', async () => {
+    await writer().write(writePlan(['a', 'b', 'c'].map((id) => update(id))))
+    await redis.del('device:b:metadata')
+    await redis.hset('device:c:metadata', 'last_updated', timeText(NOW_MS, 1_000))
+    const { deletes } = await writer().write(writePlan([], ['a', 'b', 'c'].map(tombstone)))
+    expect(deletes).toEqual(['deleted', 'absent', 'kept'])
+    expect(await members()).toEqual(['c'])
+  })
+
+  test('keeps a device that a chunk deletes and writes again', async () => {
+    await writer().write(writePlan([update('a')]))
+    await writer().write(writePlan([{ ...update('a'), lastUpdated: timeText(NOW_MS, 1) }], [tombstone('a')]))
+    expect(await members()).toEqual(['a'])
+  })
+
+  test('is not created by removing nothing', async () => {
     expect(await index.removeAbsent([])).toBe(0)
     expect(await redis.exists('devices')).toBe(0)
     expect(await index.count()).toBe(0)
@@ -55,7 +90,7 @@ describe('the device index', () => {
 
   test('removes ids without a hash, and keeps the others', async () => {
     const all = ids(1_700)
-    await index.add(all)
+    await redis.sadd('devices', ...all)
     const alive = all.filter((_, i) => i % 7 === 0)
     for (const id of alive) await redis.hset(deviceKey(id), 'persist', 'true')
     expect(await index.removeAbsent(all)).toBe(all.length - alive.length)
@@ -64,14 +99,14 @@ describe('the device index', () => {
   })
 
   test('removes only the given ids', async () => {
-    await index.add(ids(3))
+    await redis.sadd('devices', ...ids(3))
     expect(await index.removeAbsent([deviceId('d1')])).toBe(1)
     expect(await members()).toEqual(['d0', 'd2'])
   })
 
   test('is scanned page by page, and completely', async () => {
     const all = ids(3_000)
-    await index.add(all)
+    await redis.sadd('devices', ...all)
     const first = await index.scan('0')
     expect(first.cursor).not.toBe('0')
     expect(first.deviceIds.length).toBeLessThan(3_000)
@@ -80,7 +115,7 @@ describe('the device index', () => {
 
   test('of another Redis type causes a WRONGTYPE error', async () => {
     await redis.set('devices', 'mine')
-    await expect(index.add([deviceId('a')])).rejects.toMatchObject({ side: 'redis', code: 'WRONGTYPE' })
+    await expect(writer().write(writePlan([update('a')]))).rejects.toMatchObject({ code: 'WRONGTYPE' })
     await expect(index.count()).rejects.toMatchObject({ code: 'WRONGTYPE' })
     await expect(index.scan('0')).rejects.toMatchObject({ code: 'WRONGTYPE' })
   })
@@ -116,7 +151,6 @@ test('any id is written to its own hash and the index, and removed from the inde
         expiresAtMs: NOW_MS + 3_600_000,
       }))
       await writer.write(writePlan(updates))
-      await index.add(given)
       expect(await scanAll()).toEqual(new Set(given))
       const stored = await Promise.all(given.map((id) => redis.hget(deviceKey(id), 'datatype_id')))
       expect(stored).toEqual(given.map((_, i) => String(i)))

@@ -30,7 +30,7 @@ const sweep = (holder: string, of: DeviceIndex = index) =>
 
 /** Puts ids into the index; those that are alive have a hash as well. */
 async function fill(alive: readonly string[], expired: readonly string[]): Promise<void> {
-  await index.add([...alive, ...expired].map(deviceId))
+  await redis.sadd('devices', ...alive, ...expired)
   for (const id of alive) await redis.hset(deviceKey(deviceId(id)), 'persist', 'true')
 }
 

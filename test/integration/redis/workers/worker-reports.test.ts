@@ -109,7 +109,7 @@ describe('worker reports', () => {
     figures.chunkApplied({ ...NO_RECORDS, applied: 15, stale: 5 })
     for (let n = 0; n < 25; n++) {
       nowMs += 10
-      figures.deadLetter({ partition: 1, offset: String(n), reason: 'not_json', detail: 'secret' })
+      figures.deadLetter({ partition: 1, offset: n, reason: 'not_json', detail: 'secret' })
     }
     figures.deadLettersSent(25)
     figures.lagMeasured(

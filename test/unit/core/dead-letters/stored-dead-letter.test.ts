@@ -27,8 +27,8 @@ function deadLetterOf(record: SourceRecord): DeadLetter {
 function asRecord({ value, headers }: DeadLetter): SourceRecord {
   const bytes = Object.entries(headers).map(([name, text]) => [name, Buffer.from(text)])
   return {
-    offset: '41',
-    timestamp: String(NOW_MS),
+    offset: 41,
+    timestampMs: NOW_MS,
     key: null,
     value: Buffer.from(value),
     headers: Object.fromEntries(bytes),
@@ -53,7 +53,7 @@ describe('a stored dead letter', () => {
       error: 'bad_metadata: x',
       reason: 'bad_metadata',
       deviceId: 'sensor-1',
-      source: { topic: 'validated', partition: 2, offset: 7, timestamp: String(RECORD_MS) },
+      source: { topic: 'validated', partition: 2, offset: 7, timestampMs: RECORD_MS },
       replayCount: 0,
       serviceVersion: '1.2.3',
       original: { kind: 'bytes', bytes: RECORD.value },

@@ -1,3 +1,4 @@
+import type { SourceRecord } from '../../../../cache-service/core/records/source-record.ts'
 import { describe, expect, test } from 'vitest'
 import {
   changedDevice,
@@ -17,7 +18,7 @@ import {
 
 const ABSENT: StoredHash = { kind: 'absent' }
 
-function explain(value: unknown, overrides = {}) {
+function explain(value: unknown, overrides: Partial<SourceRecord> = {}) {
   return explainRecord(sourceRecord(value, overrides), NOW_MS, SETTINGS)
 }
 
@@ -50,7 +51,7 @@ describe('explainRecord', () => {
   })
 
   test('reports a clamped event time and a record time that is read as now', () => {
-    const future = explain(validatedOutput({ timestamp: '2031-01-01T00:00:00Z' }), { timestamp: '-1' })
+    const future = explain(validatedOutput({ timestamp: '2031-01-01T00:00:00Z' }), { timestampMs: -1 })
     expect(future.isRecordTimeNow).toBe(true)
     expect(future.verdict).toMatchObject({
       kind: 'update',
@@ -60,7 +61,7 @@ describe('explainRecord', () => {
   })
 
   test('explains a record older than the TTL as expired, with the time of expiry', () => {
-    const explanation = explain(validatedOutput(), { timestamp: String(NOW_MS - 2 * SETTINGS.metadataTtlMs) })
+    const explanation = explain(validatedOutput(), { timestampMs: NOW_MS - 2 * SETTINGS.metadataTtlMs })
     expect(explanation.verdict).toEqual({ kind: 'expired' })
     expect(explanation.expiresAtMs).toBe(NOW_MS - SETTINGS.metadataTtlMs)
   })

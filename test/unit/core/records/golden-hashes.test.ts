@@ -25,7 +25,7 @@ const golden = z
   .parse(JSON.parse(readFileSync(join(fixtures, 'golden-hashes.json'), 'utf8')))
 
 function planned(line: string, extraFields: ParseSettings['extraFields']) {
-  const plan = planChunk([sourceRecord(line, { timestamp: String(NOW_MS) })], {
+  const plan = planChunk([sourceRecord(line, { timestampMs: NOW_MS })], {
     nowMs: NOW_MS,
     settings: { ...SETTINGS, extraFields },
     internalErrorsInARow: 0,

@@ -50,7 +50,7 @@ describe('the plan of a chunk', () => {
       sourceRecord(validatedOutput({ device_id: 'late', timestamp: '2025-06-08T19:00:00' })),
       sourceRecord(null, { key: Buffer.from('gone') }),
       sourceRecord(validatedOutput({ metadata: null })),
-      sourceRecord(validatedOutput(), { timestamp: '1' }),
+      sourceRecord(validatedOutput(), { timestampMs: 1 }),
       sourceRecord('{'),
     ])
     expect(planned).toMatchObject({
@@ -97,7 +97,6 @@ function run(chunks: readonly (readonly SourceRecord[])[]) {
   for (const chunk of chunks) {
     const planned = plan(chunk, { settings: ALL_FIELDS })
     const settled = settle(planned, redis.write(planned))
-    redis.learn(settled)
     counted.push(total(settled.counts))
   }
   return { state: redis.snapshot(), counted }
