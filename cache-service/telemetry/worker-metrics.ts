@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
 import { REJECT_REASONS } from '../core/records/parse-record.ts'
 import { RECORD_RESULTS } from '../core/records/settle.ts'
+import { ManyHistogram } from './many-histogram.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 
 export const CONSUMER_STATES = ['waiting', 'joining', 'consuming', 'holding', 'paused', 'stopped'] as const
@@ -42,11 +43,12 @@ export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string)
   const partitionLabels = ['consumergroup', 'topic', 'partition'] as const
   const metrics = {
     messages: counter('messages_total', 'Records consumed, by result.', ['topic', 'result']),
-    messageAge: histogram(
-      'message_age_seconds',
-      'Time from a record’s timestamp until it is durable in Redis.',
-      AGES_S,
-    ),
+    messageAge: new ManyHistogram({
+      name: 'cache_service_message_age_seconds',
+      help: 'Time from a record’s timestamp until it is durable in Redis.',
+      buckets: AGES_S,
+      registers,
+    }),
     batchDuration: histogram('batch_duration_seconds', 'Time to make a chunk durable.', DURATIONS_S),
     batchMessages: histogram('batch_messages', 'Records per chunk.', BATCH_SIZES),
     lastApplied: gauge('last_applied_timestamp_seconds', 'Unix time at which a chunk last became durable.'),
