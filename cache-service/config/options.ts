@@ -259,7 +259,7 @@ export const configSchema = z.object({
     seconds(1, 86_400),
   ),
   CHUNK_MAX_RECORDS: cache.advanced(
-    '10000',
+    '2500',
     'Maximum records per chunk, the unit in which a partition is coalesced and written. Bounds what a crash repeats.',
     wholeNumber(1, 100_000),
   ),

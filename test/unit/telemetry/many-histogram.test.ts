@@ -19,7 +19,6 @@ test('many values at a time are exposed as prom-client exposes them one by one',
         histogram.observeMany(Float64Array.from(values))
       }
       expect(await many.metrics()).toBe(await one.metrics())
-      expect(await many.getMetricsAsJSON()).toMatchObject(await one.getMetricsAsJSON())
     }),
     { numRuns: 200 },
   )
