@@ -16,9 +16,6 @@ import { createProgressBoard, type Progress } from './terminal/progress.ts'
 import { openResultFile } from './terminal/result-file.ts'
 import type { Colors } from './terminal/table.ts'
 
-/** Limits the wait for a server that accepts the connection and then stays silent. */
-const KAFKA_TIMEOUT_MS = 10_000
-
 export type RedisClient = ReturnType<typeof createRedis>
 
 /** One run of one command: what it prints, asks and opens. Everything that it opens is released at the end. */
@@ -133,14 +130,17 @@ export class Session {
    */
   async kafka() {
     this.#assertNoApi('Kafka')
-    const { createKafka, RETRY } = await import('../kafka/client.ts')
+    const { createKafka, longestConnectMs, RETRY } = await import('../kafka/client.ts')
     const { kafkaError } = await import('../../shared/errors.ts')
     const kafka = createKafka(this.config.kafka, this.log, { offsetOutOfRange: () => undefined })
-    const admin = kafka.admin({ retry: RETRY })
+    const addresses = this.config.kafka.brokers.length
+    const admin = kafka.admin({ retry: { ...RETRY, retries: Math.max(RETRY.retries ?? 0, addresses) } })
     const connecting = admin.connect()
+    // A server may accept the connection and then stay silent.
+    const timeoutMs = longestConnectMs(addresses)
     try {
-      if (!(await settledWithin(connecting, KAFKA_TIMEOUT_MS))) {
-        const message = `no answer within ${KAFKA_TIMEOUT_MS / 1000} s`
+      if (!(await settledWithin(connecting, timeoutMs))) {
+        const message = `no answer within ${timeoutMs / 1000} s`
         throw new ServiceError('kafka', 'TIMEOUT', 'transient', message, undefined)
       }
       await connecting

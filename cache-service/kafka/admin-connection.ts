@@ -2,13 +2,7 @@ import type { Admin, Kafka } from 'kafkajs'
 import { kafkaError } from '../../shared/errors.ts'
 import { RETRY } from './client.ts'
 
-/**
- * An admin client that connects on first use, and reconnects after a failure.
- *
- * Before anything else it asks for the offsets of the topic. An admin client of KafkaJS that has asked about no topic
- * loads the metadata of all topics when it looks for the coordinator of a group, and rejects them all if a partition of
- * any topic has no leader.
- */
+/** An admin client that connects on first use, and reconnects after a failure. */
 export type AdminConnection = {
   /** Rejects with a ServiceError. @param topic the topic that the request is about. */
   request<T>(topic: string, send: (admin: Admin) => Promise<T>): Promise<T>
@@ -17,7 +11,6 @@ export type AdminConnection = {
 
 export function createAdminConnection(kafka: Kafka): AdminConnection {
   let connected: Promise<Admin> | undefined
-  const knownTopics = new Set<string>()
 
   async function connect(): Promise<Admin> {
     const admin = kafka.admin({ retry: RETRY })
@@ -28,7 +21,6 @@ export function createAdminConnection(kafka: Kafka): AdminConnection {
   async function disconnect(): Promise<void> {
     const admin = await connected?.catch(() => undefined)
     connected = undefined
-    knownTopics.clear()
     await admin?.disconnect()
   }
 
@@ -37,10 +29,6 @@ export function createAdminConnection(kafka: Kafka): AdminConnection {
       try {
         connected ??= connect()
         const admin = await connected
-        if (!knownTopics.has(topic)) {
-          await admin.fetchTopicOffsets(topic)
-          knownTopics.add(topic)
-        }
         return await send(admin)
       } catch (error) {
         await disconnect().catch(() => undefined)

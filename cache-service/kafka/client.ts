@@ -15,10 +15,16 @@ export const RETRY: RetryOptions = {
   multiplier: 2,
 }
 
-export const METADATA_MAX_AGE_MS = 60_000
+/** How soon a consumer sees that partitions were added. One small request each time. */
+export const METADATA_MAX_AGE_MS = 5_000
 /** Also how long a bootstrap broker may stay silent before the next one is tried. */
 const CONNECTION_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 30_000
+
+/** How long it may take to find, among so many bootstrap addresses, the only one that answers. */
+export function longestConnectMs(addresses: number): number {
+  return (addresses + 1) * CONNECTION_TIMEOUT_MS
+}
 
 export type ClientTelemetry = {
   /** KafkaJS reports this only in its log. */

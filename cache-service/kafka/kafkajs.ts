@@ -23,9 +23,11 @@ const replacements: Readonly<Record<string, Replacement>> = {
   // to FetchedPartition undecoded, and are decoded batch by batch (record-batch.ts).
   'src/protocol/requests/fetch/v4/decodeMessages.js': () => readBytes,
   'src/consumer/batch.js': () => FetchedPartition,
-  'src/cluster/connectionPoolBuilder.js': withAddressesOfIPv6,
+  'src/cluster/connectionPoolBuilder.js': withBootstrapAddresses,
   'src/broker/index.js': withSilenceAsConnectionError,
   'src/protocol/recordBatch/record/v0/index.js': recordEncoder,
+  'src/protocol/requests/metadata/v4/request.js': metadataRequest,
+  'src/admin/index.js': withFreshMetadata,
 }
 
 const require = createRequire(import.meta.url)
@@ -61,6 +63,7 @@ type Decoder = {
 }
 
 const NOTHING = Buffer.alloc(0)
+const ADMIN_METADATA_MAX_AGE_MS = 1_000
 
 async function readBytes(decoder: Decoder): Promise<Buffer> {
   const size = decoder.readInt32()
@@ -70,19 +73,26 @@ async function readBytes(decoder: Decoder): Promise<Buffer> {
 type PoolBuilder = { build(destination?: { host?: string; port?: number }): Promise<unknown> }
 type CreatePoolBuilder = (options: { readonly brokers: readonly string[] }) => PoolBuilder
 
-/** KafkaJS reads everything after the first colon of a bootstrap address as the port. */
-function withAddressesOfIPv6(original: unknown): CreatePoolBuilder {
+/**
+ * KafkaJS reads everything after the first colon of a bootstrap address as the port. And each of its clients begins with
+ * the first address and tries only a few, so that it would never reach the others. Here the clients of one `Kafka` share
+ * the address that was tried last, and go on from there.
+ */
+function withBootstrapAddresses(original: unknown): CreatePoolBuilder {
   const create = original as CreatePoolBuilder
+  const lastTried = new WeakMap<readonly string[], number>()
   return (options) => {
+    const { brokers } = options
     const builder = create(options)
-    let next = 0
+    let hasTried = false
     return {
-      build: (destination = {}) =>
-        builder.build(
-          destination.host === undefined
-            ? brokerAddress(options.brokers[next++ % options.brokers.length] ?? '')
-            : destination,
-        ),
+      build(destination = {}) {
+        if (destination.host !== undefined) return builder.build(destination)
+        const index = (lastTried.get(brokers) ?? 0) + (hasTried ? 1 : 0)
+        lastTried.set(brokers, index)
+        hasTried = true
+        return builder.build(brokerAddress(brokers[index % brokers.length] ?? ''))
+      },
     }
   }
 }
@@ -107,6 +117,39 @@ function withSilenceAsConnectionError(original: unknown): BrokerClass {
   }
 }
 
+type MetadataRequest = {
+  readonly apiKey: number
+  readonly apiVersion: number
+  readonly apiName: string
+  readonly encode: () => Promise<Encoder>
+}
+
+/**
+ * A client of KafkaJS that knows no topic yet asks for the metadata of all topics, and fails if a partition of any of
+ * them has no leader. Here it asks for the metadata of no topic, which still names the brokers. Requests of later versions
+ * build on this one, and earlier versions are older than the record format that we read.
+ */
+function metadataRequest(original: unknown) {
+  const create = original as (options: object) => MetadataRequest
+  const Encoder = load(join(root, 'src/protocol/encoder.js')) as new () => Encoder
+  return (options: { readonly topics: readonly string[]; readonly allowAutoTopicCreation?: boolean }) => ({
+    ...create(options),
+    encode: async () =>
+      new Encoder().writeArray(options.topics).writeBoolean(options.allowAutoTopicCreation ?? true),
+  })
+}
+
+type CreateAdmin = (options: { readonly cluster: { brokerPool: { metadataMaxAge: number } } }) => unknown
+
+/** An admin client has no setting for this: for five minutes it would not see that partitions were added. */
+function withFreshMetadata(original: unknown): CreateAdmin {
+  const create = original as CreateAdmin
+  return (options) => {
+    options.cluster.brokerPool.metadataMaxAge = ADMIN_METADATA_MAX_AGE_MS
+    return create(options)
+  }
+}
+
 type RecordToWrite = {
   readonly offsetDelta?: number
   readonly timestampDelta?: unknown
@@ -117,6 +160,8 @@ type RecordToWrite = {
 type Encoder = {
   size(): number
   writeInt8(value: number): Encoder
+  writeArray(values: readonly string[]): Encoder
+  writeBoolean(value: boolean): Encoder
   writeVarInt(value: number): Encoder
   writeVarLong(value: unknown): Encoder
   writeVarIntString(value: string): Encoder

@@ -151,6 +151,27 @@ describe('a client of our copy', () => {
     expect((await admin.describeCluster()).brokers.length).toBeGreaterThan(0)
   })
 
+  test('reaches the only bootstrap broker that responds, in whichever place of a long list', async () => {
+    const dead = Array.from({ length: 7 }, (_, i) => `127.0.0.1:${i + 1}`)
+    const kafka = clientOf(kafkajs, { brokers: [...dead, ...brokers], retry: { retries: 3 } })
+    await patiently(async () => {
+      const admin = kafka.admin()
+      onTestFinished(() => admin.disconnect())
+      await admin.connect()
+    })
+  })
+
+  test('sees at once that partitions were added to a topic', async () => {
+    const topic = await newTopic()
+    const admin = clientOf(kafkajs).admin()
+    onTestFinished(() => admin.disconnect())
+    await admin.connect()
+    const before = await admin.fetchTopicOffsets(topic)
+    const count = before.length + 2
+    await admin.createPartitions({ topicPartitions: [{ topic, count }] })
+    await patiently(async () => expect(await admin.fetchTopicOffsets(topic)).toHaveLength(count))
+  })
+
   test.each([
     ['[::1]:9092', { host: '::1', port: 9092 }],
     ['kafka.example:19092', { host: 'kafka.example', port: 19092 }],

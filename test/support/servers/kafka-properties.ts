@@ -35,7 +35,9 @@ export function usesTls(security: KafkaSecurity): boolean {
 
 export function brokerProperties(broker: {
   address: BrokerAddress
-  quorum: readonly BrokerAddress[]
+  cluster: readonly BrokerAddress[]
+  /** The first ones of the cluster are controllers, too. */
+  controllers: number
   dataFolder: string
   security: KafkaSecurity
   users: KafkaUsers
@@ -43,7 +45,7 @@ export function brokerProperties(broker: {
   keystorePath: string
   properties: Readonly<Record<string, string>>
 }): string {
-  const { address, quorum, security } = broker
+  const { address, cluster, controllers, security } = broker
   const filled = fillTemplate({
     port: String(address.port),
     advertisedPort: String(address.advertisedPort),
@@ -52,10 +54,12 @@ export function brokerProperties(broker: {
     protocol: SECURITY[security].protocol,
     dataFolder: broker.dataFolder,
   })
-  const voters = quorum.map(({ nodeId, controllerPort }) => `${nodeId}@127.0.0.1:${controllerPort}`)
-  const replicas = String(Math.min(quorum.length, 3))
-  const cluster: Record<string, string> =
-    quorum.length === 1
+  const voters = cluster
+    .slice(0, controllers)
+    .map(({ nodeId, controllerPort }) => `${nodeId}@127.0.0.1:${controllerPort}`)
+  const replicas = String(Math.min(cluster.length, 3))
+  const membership: Record<string, string> =
+    cluster.length === 1
       ? {}
       : {
           'node.id': String(address.nodeId),
@@ -63,8 +67,16 @@ export function brokerProperties(broker: {
           'offsets.topic.replication.factor': replicas,
           'transaction.state.log.replication.factor': replicas,
         }
+  const onlyBroker: Record<string, string> =
+    address.nodeId <= controllers
+      ? {}
+      : {
+          'process.roles': 'broker',
+          listeners: `CLIENTS://127.0.0.1:${address.port},INTERNAL://127.0.0.1:${address.internalPort}`,
+        }
   const added = {
-    ...cluster,
+    ...membership,
+    ...onlyBroker,
     ...tlsProperties(broker.tls, broker.keystorePath),
     ...saslProperties(SECURITY[security].mechanism, broker.users),
     ...broker.properties,

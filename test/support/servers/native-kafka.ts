@@ -36,6 +36,8 @@ export type OwnKafkaOptions = {
   security?: KafkaSecurity
   /** Default with SASL: `{ alice: 'alice-secret' }`. */
   users?: KafkaUsers
+  /** Number of brokers of a cluster that are also controllers; the others can stop without an effect on the quorum. */
+  controllers?: number
   /** They override the defaults (`-Xmx512m`, C1 compiler only: benchmarks should use `-XX:TieredStopAtLevel=4`). */
   jvmArgs?: readonly string[]
 }
@@ -87,9 +89,9 @@ export async function reserveOwnKafkaCluster(
   const reserved = await Promise.all(
     Array.from({ length: size }, (_, index) => reserveAddress(index + 1, options)),
   )
-  const quorum = reserved.map(({ address }) => address)
+  const addresses = reserved.map(({ address }) => address)
   return await Promise.all(
-    reserved.map(({ address, release }) => createBroker(address, quorum, release, options)),
+    reserved.map(({ address, release }) => createBroker(address, addresses, release, options)),
   )
 }
 
@@ -114,11 +116,11 @@ async function reserveAddress(nodeId: number, options: OwnKafkaOptions): Promise
 
 async function createBroker(
   address: BrokerAddress,
-  quorum: readonly BrokerAddress[],
+  cluster: readonly BrokerAddress[],
   releasePorts: () => Promise<void>,
   options: OwnKafkaOptions,
 ): Promise<OwnKafka> {
-  const { security = 'plaintext', jvmArgs = [], properties = {} } = options
+  const { controllers = cluster.length, security = 'plaintext', jvmArgs = [], properties = {} } = options
   const users = options.users ?? (security.startsWith('sasl_') ? { alice: 'alice-secret' } : {})
   const folder = openServerFolder('test-kafka')
   const path = (name: string) => join(folder.path, name)
@@ -133,7 +135,9 @@ async function createBroker(
   const dataFolder = path('data')
   writeFileSync(
     path('server.properties'),
-    brokerProperties({ address, quorum, dataFolder, security, users, tls, keystorePath, properties }),
+    brokerProperties({
+      ...{ address, cluster, controllers, dataFolder, security, users, tls, keystorePath, properties },
+    }),
   )
   const internalBrokers = [`127.0.0.1:${address.internalPort}`]
   const server = new ServerProcess({

@@ -11,19 +11,18 @@ import {
 import { brokerAddress } from '../../../kafka/broker-address.ts'
 import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
 import { createTopicBounds, type TopicBounds } from '../../../kafka/topic-bounds.ts'
-import { createKafka, RETRY } from '../../../kafka/client.ts'
+import { createKafka, longestConnectMs, RETRY } from '../../../kafka/client.ts'
 import { settledWithin } from '../../../lifecycle/sleep.ts'
 import type { Session } from '../../session.ts'
 import { probeAddress } from './probe-address.ts'
 
 const SETTINGS = { address: 'KAFKA_BOOTSTRAP_SERVERS', tls: 'KAFKA_SSL' }
-const LOGIN_TIMEOUT_MS = 5_000
 
 export async function checkKafka(session: Session, { kafka: config, cache }: Config): Promise<Finding[]> {
   const findings: Finding[] = []
   const bootstrap = await probeAll(session, config, config.brokers)
   findings.push(...bootstrap.findings)
-  if (!bootstrap.isAnyReached) {
+  if (bootstrap.reached.length === 0) {
     return [
       ...findings.map(asUnreachable),
       kafkaFinding('skipped', 'login and topics', 'no broker can be reached'),
@@ -36,8 +35,9 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
     }
   }
 
-  const kafka = createKafka(config, session.log, { offsetOutOfRange: () => undefined })
-  const login = await logIn(kafka)
+  const brokers = bootstrap.reached
+  const kafka = createKafka({ ...config, brokers }, session.log, { offsetOutOfRange: () => undefined })
+  const login = await logIn(kafka, brokers.length)
   if (login instanceof ServiceError) {
     findings.push(kafkaFinding('failed', 'login', login.message, loginFix(login, PROTOCOL_FIX)))
     return [...findings, kafkaFinding('skipped', 'topics', 'not logged in')]
@@ -169,15 +169,16 @@ function aclFix(user: string, operation: string, resource: string): string {
 type KafkaClient = ReturnType<typeof createKafka>
 
 /** @returns the advertised addresses of all brokers. */
-async function logIn(kafka: KafkaClient): Promise<string[] | ServiceError> {
-  const admin = kafka.admin({ retry: { ...RETRY, retries: 1 } })
+async function logIn(kafka: KafkaClient, addresses: number): Promise<string[] | ServiceError> {
+  const admin = kafka.admin({ retry: { ...RETRY, retries: addresses } })
+  const timeoutMs = longestConnectMs(addresses)
   const connecting = (async () => {
     await admin.connect()
     return (await admin.describeCluster()).brokers
   })()
   try {
-    if (!(await settledWithin(connecting, LOGIN_TIMEOUT_MS))) {
-      return kafkaError(new Error(`timed out: no answer within ${LOGIN_TIMEOUT_MS / 1000} s`))
+    if (!(await settledWithin(connecting, timeoutMs))) {
+      return kafkaError(new Error(`timed out: no answer within ${timeoutMs / 1000} s`))
     }
     return (await connecting).map(({ host, port }) => `${host}:${port}`)
   } catch (error) {
@@ -196,7 +197,7 @@ async function probeAll({ context }: Session, { tls }: Config['kafka'], addresse
   )
   return {
     findings: probes.flatMap(({ findings }) => findings),
-    isAnyReached: probes.some(({ isReached }) => isReached),
+    reached: addresses.filter((_address, i) => probes[i]?.isReached === true),
   }
 }
 
