@@ -21,7 +21,7 @@ export const METADATA_MAX_AGE_MS = 5_000
 const CONNECTION_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 30_000
 
-/** How long it may take to find, among so many bootstrap addresses, the only one that answers. */
+/** How long it may take to reach the only bootstrap address that answers. @param addresses the number of all. */
 export function longestConnectMs(addresses: number): number {
   return (addresses + 1) * CONNECTION_TIMEOUT_MS
 }

@@ -62,17 +62,19 @@ function cacheTile(workers) {
 }
 
 function lagTile(workers) {
-  const lags = workers?.map((worker) => worker.lag_records).filter((lag) => lag !== null) ?? []
-  if (lags.length === 0) return tile('Lag', 'unknown', 'Unknown')
-  const records = lags.reduce((sum, lag) => sum + lag, 0)
+  const measured = workers?.filter((worker) => worker.lag_records !== null) ?? []
+  if (measured.length === 0) return tile('Lag', 'unknown', 'Unknown')
+  const sum = (some) => some.reduce((total, worker) => total + worker.lag_records, 0)
+  const records = sum(measured)
+  // Workers of several topics or groups may fill the same Redis.
+  const inputs = Map.groupBy(measured, ({ group, topic }) => `${topic ?? '?'}, group ${group ?? '?'}`)
+  const byInput = [...inputs].map(([input, some]) => `${input}: ${number(sum(some))}`)
   const oldest = Math.max(0, ...workers.flatMap(({ lag }) => (lag ?? []).map(({ seconds }) => seconds ?? 0)))
   const value = records === 1 ? '1 record' : `${number(records)} records`
-  return tile(
-    'Lag',
-    oldest > 60 ? 'bad' : 'good',
-    value,
-    oldest < 1 ? [] : [`The oldest has been waiting for ${span(oldest)}`],
-  )
+  return tile('Lag', oldest > 60 ? 'bad' : 'good', value, [
+    ...(oldest < 1 ? [] : [`The oldest has been waiting for ${span(oldest)}`]),
+    ...(byInput.length < 2 ? [] : byInput),
+  ])
 }
 
 function liveTile(live) {

@@ -108,7 +108,9 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     intake: lanes,
     assigned: (partitions) => {
       guard.assigned(partitions)
+      lag.assigned()
       progressCheck.checkNow()
+      measurements.measureLagNow()
     },
     telemetry,
     monitor,
@@ -123,6 +125,17 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     telemetry,
     monitor,
   })
+  const measurements = createMeasurements({
+    lag,
+    lagPollIntervalMs: config.kafka.lagPollIntervalMs,
+    readPositions: () => lagOffsets.read(),
+    countDevices: () => index.count(),
+    isRedisReady,
+    consumer,
+    figures,
+    telemetry,
+    monitor,
+  })
   const checks = [
     () => (context.stop.aborted ? ['stopping'] : []),
     () => consumer.notReadyReasons(),
@@ -132,6 +145,8 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const buildReport = createReportBuilder({
     id: context.processId,
     version: context.version,
+    group: config.kafka.groupId,
+    topic,
     figures,
     consumer,
     guard,
@@ -156,17 +171,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       now,
     }),
     progressCheck.service,
-    ...createMeasurements({
-      lag,
-      lagPollIntervalMs: config.kafka.lagPollIntervalMs,
-      readPositions: () => lagOffsets.read(),
-      countDevices: () => index.count(),
-      isRedisReady,
-      consumer,
-      figures,
-      telemetry,
-      monitor,
-    }),
+    ...measurements.services,
     ...hints.services(monitor),
     reports.service(() => reporter.write(buildReport()), monitor),
   ]

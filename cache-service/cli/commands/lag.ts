@@ -1,4 +1,4 @@
-import type { WorkerReport } from '../../core/workers/worker-report.ts'
+import { reportsOf, type WorkerReport } from '../../core/workers/worker-report.ts'
 import { sleep } from '../../lifecycle/sleep.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
 import { examples, type Cli } from '../command.ts'
@@ -20,6 +20,9 @@ type PartitionLag = {
   /** Age of the first record that is not yet durable, as its worker reports it; null: not known. */
   readonly seconds: number | null
   readonly worker: string | null
+  /** Only with --api: workers of other topics and groups may use the same Redis. */
+  readonly topic?: string
+  readonly group?: string
 }
 
 type ReadLag = () => Promise<readonly PartitionLag[]>
@@ -31,6 +34,12 @@ const COLUMNS: readonly Column<PartitionLag>[] = [
   { name: 'lag', cell: (row) => row.lag, isNumber: true, tone: ({ lag }) => (lag > 0 ? 'warn' : 'good') },
   { name: 'seconds', cell: (row) => row.seconds?.toFixed(1), isNumber: true },
   { name: 'worker', cell: (row) => row.worker },
+]
+
+const REPORTED_COLUMNS: readonly Column<PartitionLag>[] = [
+  ...COLUMNS,
+  { name: 'topic', cell: (row) => row.topic },
+  { name: 'group', cell: (row) => row.group },
 ]
 
 export function registerLagCommand({ program, perform }: Cli): void {
@@ -55,13 +64,19 @@ export function registerLagCommand({ program, perform }: Cli): void {
 async function printLag(session: Session, { interval, watch }: LagOptions): Promise<void> {
   const read =
     session.options.api === undefined ? await openKafkaLag(session) : await openReportedLag(session)
-  if (watch === true) return await watchLag(session, read, interval * 1000)
+  const columns = session.options.api === undefined ? COLUMNS : REPORTED_COLUMNS
+  if (watch === true) return await watchLag(session, read, columns, interval * 1000)
   const partitions = await read()
-  await session.output.rows(COLUMNS, partitions)
+  await session.output.rows(columns, partitions)
   session.info(lagText(totalOf(partitions)))
 }
 
-async function watchLag(session: Session, read: ReadLag, everyMs: number): Promise<void> {
+async function watchLag(
+  session: Session,
+  read: ReadLag,
+  partitionColumns: readonly Column<PartitionLag>[],
+  everyMs: number,
+): Promise<void> {
   const outage = createOutage(session, session.options.api === undefined ? 'Kafka' : 'the API')
   let hasSucceeded = false
   async function readAgain() {
@@ -96,7 +111,7 @@ async function watchLag(session: Session, read: ReadLag, everyMs: number): Promi
   const { stdout } = session.context
   const isScreen = stdout.isTerminal && session.options.output === undefined
   await session.output.stream(columns, samples(), (sample, colors) => {
-    const table = renderTable(COLUMNS, sample.partitions, {
+    const table = renderTable(partitionColumns, sample.partitions, {
       colors,
       columns: isScreen ? stdout.columns : undefined,
     })
@@ -114,7 +129,7 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
   const readReports = await openReports(session)
   return async () => {
     const positions = await offsets.read()
-    const reports = await readReports()
+    const reports = reportsOf({ group: groupId, topic }, await readReports())
     const rows = [...positions].map(([partition, { committed, earliest, end }]) => {
       const reported = reportOf(partition, reports)
       const records = Math.max(0, end - Math.max(committed ?? earliest, earliest))
@@ -155,9 +170,11 @@ async function openReportedLag(session: Session): Promise<ReadLag> {
         lag: records,
         seconds,
         worker: worker.id,
+        ...(worker.topic !== undefined && { topic: worker.topic }),
+        ...(worker.group !== undefined && { group: worker.group }),
       })),
     )
-    return rows.toSorted((a, b) => a.partition - b.partition)
+    return rows.toSorted((a, b) => compareNames(a, b) || a.partition - b.partition)
   }
 }
 
@@ -167,6 +184,12 @@ function reportOf(partition: number, reports: readonly WorkerReport[]) {
     if (found !== undefined) return { worker: id, seconds: found.seconds }
   }
   return undefined
+}
+
+/** By topic and group. */
+function compareNames(a: PartitionLag, b: PartitionLag): number {
+  const nameOf = ({ group = '', topic = '' }: PartitionLag) => `${topic}\0${group}`
+  return nameOf(a) < nameOf(b) ? -1 : nameOf(a) > nameOf(b) ? 1 : 0
 }
 
 function lagText(records: number): string {

@@ -2,10 +2,11 @@ import { progressKey } from '../../../shared/contract/keys.ts'
 import { judgeRetention } from '../../core/doctor.ts'
 import { eventTimeFromMs } from '../../core/event-time.ts'
 import type { RebuildTarget } from '../../core/workers/rebuild.ts'
+import { reportsOf, type WorkerReport } from '../../core/workers/worker-report.ts'
 import { createDeviceIndex, type DeviceIndex } from '../../redis/devices/device-index.ts'
 import { countDevicesBefore } from '../../redis/devices/device-ages.ts'
 import { createProgressStore, type ProgressStore } from '../../redis/workers/progress-store.ts'
-import { createWorkerReports, type WorkerReports } from '../../redis/workers/worker-reports.ts'
+import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
 import type { RedisClient, Session } from '../session.ts'
 import { openTopics } from '../sources/topic-access.ts'
 
@@ -21,11 +22,12 @@ export type RebuildPlan = {
   readonly devices: number
   /** Estimated number of those devices that no longer have a record in the topic. */
   readonly devicesOutOfReach: number
-  /** Number of workers that report. */
+  /** Number of workers of the group that report. */
   readonly workers: number
   readonly index: DeviceIndex
   readonly store: ProgressStore
-  readonly reports: WorkerReports
+  /** Reads the reports of the workers of the group. */
+  readonly readReports: () => Promise<readonly WorkerReport[]>
 }
 
 export type PartitionPlan = RebuildTarget & {
@@ -66,6 +68,7 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
   })
   progress.end()
   const reports = createWorkerReports(redis, context.now)
+  const readReports = async () => reportsOf({ group, topic }, await reports.read())
   return {
     group,
     topic,
@@ -84,9 +87,9 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
     isRetentionShort: retention.verdict === 'warning',
     devices,
     devicesOutOfReach: older,
-    workers: (await reports.read()).length,
+    workers: (await readReports()).length,
     index,
     store,
-    reports,
+    readReports,
   }
 }

@@ -62,7 +62,7 @@ async function waitIfWanted(
 ): Promise<RebuildResult> {
   const unknown = { complete: false, devices_after: null }
   if (plan.workers === 0) {
-    session.warn('no worker is reporting to this Redis: the rebuild starts when a worker does')
+    session.warn('no worker of this group is reporting to this Redis: the rebuild starts when one does')
     return unknown
   }
   if (!wait) {
@@ -84,7 +84,7 @@ async function waitIfWanted(
 /** Resolves when the rebuild is complete or the command is stopped. */
 async function waitUntilComplete(
   session: Session,
-  { partitions, reports, store }: RebuildPlan,
+  { partitions, readReports, store }: RebuildPlan,
 ): Promise<RebuildProgress> {
   const { context, stop } = session
   const numbers = partitions.map(({ partition }) => partition)
@@ -104,9 +104,9 @@ async function waitUntilComplete(
       if (progress.isComplete) return progress
       if (context.now() - workersPolledMs > WORKERS_POLL_INTERVAL_MS) {
         workersPolledMs = context.now()
-        const hasNone = (await reports.read()).length === 0
+        const hasNone = (await readReports()).length === 0
         if (hasNone && !isWithoutWorker)
-          session.warn('no worker is reporting any more: waiting for one to start')
+          session.warn('no worker of this group is reporting any more: waiting for one to start')
         isWithoutWorker = hasNone
       }
       await sleep(POLL_INTERVAL_MS, stop)
@@ -126,7 +126,7 @@ async function printPlan(session: Session, plan: RebuildPlan): Promise<void> {
 }
 
 function workersText(workers: number): string {
-  if (workers === 0) return 'no worker is reporting to this Redis'
+  if (workers === 0) return 'no worker of this group is reporting to this Redis'
   return workers === 1 ? 'one worker is reporting' : `${workers} workers are reporting`
 }
 

@@ -4,6 +4,8 @@ import { z } from 'zod'
 export const workerReportSchema = z.object({
   id: z.string(),
   version: z.string(),
+  group: z.string().optional().describe('Its consumer group. Older releases do not report it.'),
+  topic: z.string().optional().describe('The topic that it reads. Older releases do not report it.'),
   started_at: z.string(),
   reported_at: z.string(),
   state: z.string().describe('State of its consumer.'),
@@ -48,6 +50,14 @@ export const workerReportSchema = z.object({
 })
 
 export type WorkerReport = z.infer<typeof workerReportSchema>
+
+/** The reports of the workers that read the topic in the group: workers of others may use the same Redis. */
+export function reportsOf(
+  { group, topic }: { readonly group: string; readonly topic: string },
+  reports: readonly WorkerReport[],
+): readonly WorkerReport[] {
+  return reports.filter((report) => report.group === group && report.topic === topic)
+}
 
 /** undefined: the text is not a report that this release can read. */
 export function parseWorkerReport(text: string): WorkerReport | undefined {

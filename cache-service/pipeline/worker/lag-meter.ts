@@ -8,22 +8,50 @@ export type Lag = {
   readonly seconds: number | undefined
 }
 
-/** Measures lag by Kafka's own offsets, since a consumer that is stuck does not know how far behind it is. */
+/** What is known of one partition, in the current generation of the consumer group. */
+type Followed = {
+  /** Chunks that are prepared or being written, in order. */
+  pending: { readonly position: number; readonly next: number; readonly firstRecordMs: number | undefined }[]
+  /** Everything before this offset is durable; undefined: nothing has been yet. */
+  durable: number | undefined
+  /** When offsets after `durable` were first seen; undefined: not yet. */
+  unreadSinceMs: number | undefined
+}
+
+/**
+ * Measures lag by Kafka's own offsets, since a consumer that is stuck does not know how far behind it is.
+ *
+ * The age is that of the first record that is fetched and not durable. While there is none, but Kafka has more than is
+ * durable, it is the time for which that has been so: the record itself has not been seen. Offsets without records, such
+ * as the ends of transactions, have no age.
+ */
 export class LagMeter {
   readonly #now: () => number
-  /** Record time of the first record of the current chunk, or of the last durable record if there is none. */
-  readonly #oldest = new Map<number, number>()
+  #partitions = new Map<number, Followed>()
 
   constructor(now: () => number) {
     this.#now = now
   }
 
-  began({ partition, records }: Chunk): void {
-    this.#note(partition, records[0])
+  /** A new generation of the group: what was known may have happened long ago, or at another worker. */
+  assigned(): void {
+    this.#partitions = new Map()
   }
 
-  durable({ partition, records }: Chunk): void {
-    this.#note(partition, records.at(-1))
+  began({ next, partition, position, records }: Chunk): void {
+    const followed = this.#follow(partition)
+    // A rewind abandoned what was pending.
+    if (followed.pending.at(-1)?.next !== position) followed.pending = []
+    const [first] = records
+    const firstRecordMs = first === undefined ? undefined : recordTimeMs(first, this.#now())
+    followed.pending.push({ position, next, firstRecordMs })
+  }
+
+  durable({ next, partition }: Chunk): void {
+    const followed = this.#follow(partition)
+    followed.pending = followed.pending.filter((chunk) => chunk.position >= next)
+    followed.durable = next
+    followed.unreadSinceMs = undefined
   }
 
   measure(positions: ReadonlyMap<number, GroupPosition>, owned: readonly number[]): Map<number, Lag> {
@@ -33,14 +61,30 @@ export class LagMeter {
       if (position === undefined) continue
       const { committed, earliest, end } = position
       const records = Math.max(0, end - Math.max(committed ?? earliest, earliest))
-      const oldestMs = this.#oldest.get(partition)
-      const ageS = oldestMs === undefined ? undefined : Math.max(0, this.#now() - oldestMs) / 1000
-      lags.set(partition, { records, seconds: records === 0 ? 0 : ageS })
+      lags.set(partition, { records, seconds: records === 0 ? 0 : this.#secondsBehind(partition, end) })
     }
     return lags
   }
 
-  #note(partition: number, record: Chunk['records'][number] | undefined): void {
-    if (record !== undefined) this.#oldest.set(partition, recordTimeMs(record, this.#now()))
+  #secondsBehind(partition: number, end: number): number | undefined {
+    const followed = this.#follow(partition)
+    const nowMs = this.#now()
+    const pending = followed.pending.find(({ firstRecordMs }) => firstRecordMs !== undefined)
+    if (pending?.firstRecordMs !== undefined) return Math.max(0, nowMs - pending.firstRecordMs) / 1000
+    if (followed.durable === undefined) return undefined
+    // Durable, but not committed yet.
+    if (followed.durable >= end) return 0
+    followed.unreadSinceMs ??= nowMs
+    return Math.max(0, nowMs - followed.unreadSinceMs) / 1000
+  }
+
+  #follow(partition: number): Followed {
+    const followed = this.#partitions.get(partition) ?? {
+      pending: [],
+      durable: undefined,
+      unreadSinceMs: undefined,
+    }
+    this.#partitions.set(partition, followed)
+    return followed
   }
 }

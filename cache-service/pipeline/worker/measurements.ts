@@ -21,25 +21,27 @@ export type MeasurementDependencies = {
   readonly monitor: LoopMonitor
 }
 
-/** Measures the lag and the number of devices, and logs a summary line, each in a loop of its own. */
-export function createMeasurements(dependencies: MeasurementDependencies): Service[] {
-  const { consumer, figures, lag, monitor, telemetry } = dependencies
-  const loop = (name: string, everyMs: number, turn: () => Promise<void>, firstAfterMs = 0) =>
-    createLoop({
-      name,
-      everyMs,
-      firstAfterMs,
-      monitor,
-      turn,
-      failed: (error) => telemetry.loopFailed(name, error),
-    })
+export type Measurements = {
+  /** Measures without waiting for the next turn of the service. */
+  readonly measureLagNow: () => void
+  readonly services: readonly Service[]
+}
 
-  return [
-    loop('lag', dependencies.lagPollIntervalMs, async () => {
-      const lags = lag.measure(await dependencies.readPositions(), consumer.partitions)
-      telemetry.lagMeasured(lags)
-      figures.lagMeasured(lags)
-    }),
+/** Measures the lag and the number of devices, and logs a summary line, each in a loop of its own. */
+export function createMeasurements(dependencies: MeasurementDependencies): Measurements {
+  const { consumer, figures, lag, monitor, telemetry } = dependencies
+  const failed = (name: string) => (error: unknown) => telemetry.loopFailed(name, error)
+  const loop = (name: string, everyMs: number, turn: () => Promise<void>, firstAfterMs = 0) =>
+    createLoop({ name, everyMs, firstAfterMs, monitor, turn, failed: failed(name) })
+
+  async function measureLag(): Promise<void> {
+    const lags = lag.measure(await dependencies.readPositions(), consumer.partitions)
+    telemetry.lagMeasured(lags)
+    figures.lagMeasured(lags)
+  }
+
+  const services = [
+    loop('lag', dependencies.lagPollIntervalMs, measureLag),
     loop('devices', DEVICES_INTERVAL_MS, async () => {
       if (!dependencies.isRedisReady()) return
       const devices = await dependencies.countDevices()
@@ -56,4 +58,5 @@ export function createMeasurements(dependencies: MeasurementDependencies): Servi
       SUMMARY_INTERVAL_MS,
     ),
   ]
+  return { measureLagNow: () => void measureLag().catch(failed('lag')), services }
 }

@@ -7,6 +7,8 @@ import type { WorkerFigures } from './worker-figures.ts'
 export type ReportSources = {
   readonly id: string
   readonly version: string
+  readonly group: string
+  readonly topic: string
   readonly figures: WorkerFigures
   readonly consumer: Pick<WorkerConsumer, 'state'>
   readonly guard: Pick<ProgressGuard, 'isRebuilding'>
@@ -16,7 +18,7 @@ export type ReportSources = {
 
 /** Returns a function that builds the worker's report; rates are an average over the time since its last call. */
 export function createReportBuilder(sources: ReportSources): () => WorkerReport {
-  const { checks, consumer, figures, guard, id, now, version } = sources
+  const { checks, consumer, figures, group, guard, id, now, topic, version } = sources
   const startedMs = now()
   let last = { ms: startedMs, records: 0, applied: 0, deadLetters: 0 }
 
@@ -37,6 +39,8 @@ export function createReportBuilder(sources: ReportSources): () => WorkerReport 
     return {
       id,
       version,
+      group,
+      topic,
       started_at: new Date(startedMs).toISOString(),
       reported_at: new Date(nowMs).toISOString(),
       state: consumer.state,

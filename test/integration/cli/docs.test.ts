@@ -30,14 +30,16 @@ describe('the examples of docs/cli.md', () => {
   let database: RedisDatabase
   let api: RunningApi
   let folder: string
+  let topic: string
+  let group: string
   let world: ExampleWorld
 
   beforeAll(async () => {
     database = await useRedisDatabase(inject('redisUrl'))
     folder = mkdtempSync(join(tmpdir(), 'test-cli-docs-'))
     const inFolder = (name: string) => join(folder, name)
-    const topic = uniqueName('validated')
-    const group = uniqueName('group')
+    topic = uniqueName('validated')
+    group = uniqueName('group')
     await prepareTopic(topic, group)
     await prepareDevices(database)
     writeFileSync(inFolder('ids.txt'), 'sensor-2\nsensor-9\n')
@@ -87,7 +89,7 @@ describe('the examples of docs/cli.md', () => {
       { partition: 0, records: 1, seconds: 0.4 },
       { partition: 1, records: 0, seconds: 0 },
     ]
-    const report = workerReport({ id: 'worker-1', lag, lag_records: 1, devices: 3 })
+    const report = workerReport({ id: 'worker-1', group, topic, lag, lag_records: 1, devices: 3 })
     await createWorkerReporter(database.client, 'worker-1', () => Date.now()).write(report)
   })
 

@@ -168,7 +168,9 @@ describe('a client of our copy', () => {
     await admin.connect()
     const before = await admin.fetchTopicOffsets(topic)
     const count = before.length + 2
-    await admin.createPartitions({ topicPartitions: [{ topic, count }] })
+    const other = clientOf(original).admin()
+    onTestFinished(() => other.disconnect())
+    await other.createPartitions({ topicPartitions: [{ topic, count }] })
     await patiently(async () => expect(await admin.fetchTopicOffsets(topic)).toHaveLength(count))
   })
 

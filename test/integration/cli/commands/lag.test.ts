@@ -68,7 +68,8 @@ test('lag shows the age that the worker reports, also with --api', async (contex
     // Reported before the latest records arrived.
     { partition: 1, records: 0, seconds: 0 },
   ]
-  await reporter.write(workerReport({ id: 'w', lag, lag_records: 2 }))
+  const { group, topic } = scenario
+  await reporter.write(workerReport({ id: 'w', group, topic, lag, lag_records: 2 }))
   const direct = await runCliHere(['lag', '-f', 'json'], scenario.env)
   const rows: { lag: number; seconds: number | null; worker: string }[] = JSON.parse(direct.output)
   expect(rows.map(({ lag: records }) => records).reduce((a, b) => a + b)).toBe(4)
@@ -80,7 +81,27 @@ test('lag shows the age that the worker reports, also with --api', async (contex
   const api = await startApi({ REDIS_URL: redisUrl })
   context.onTestFinished(() => api.stop())
   const reported = await runCliHere(['lag', '-f', 'csv', '--api', api.url])
-  expect(reported.output).toBe('partition,committed,end,lag,seconds,worker\n0,,,2,12.5,w\n1,,,0,0.0,w\n')
+  expect(reported.output).toBe(
+    `partition,committed,end,lag,seconds,worker,topic,group\n0,,,2,12.5,w,${topic},${group}\n1,,,0,0.0,w,${topic},${group}\n`,
+  )
+})
+
+test('lag takes ages and workers only from workers of its topic and group', async (context) => {
+  const scenario = await openWorkerScenario(context, { partitions: 1 })
+  const { env, group, redis, topic } = scenario
+  await send(scenario, ['a'])
+  const lag = [{ partition: 0, records: 9, seconds: 99 }]
+  for (const [id, other] of [
+    ['a', { group, topic: 'other' }],
+    ['b', { group: 'other', topic }],
+    ['c', {}], // of an older release
+  ] as const)
+    await createWorkerReporter(redis, id, () => Date.now()).write(workerReport({ id, lag, ...other }))
+  const read = async () => JSON.parse((await runCliHere(['lag', '-f', 'json'], env)).output)
+  expect(await read()).toMatchObject([{ partition: 0, seconds: null, worker: null }])
+  const own = workerReport({ id: 'd', lag: [{ partition: 0, records: 1, seconds: 5 }], group, topic })
+  await createWorkerReporter(redis, 'd', () => Date.now()).write(own)
+  expect(await read()).toMatchObject([{ partition: 0, seconds: 5, worker: 'd' }])
 })
 
 test('lag --watch clears the terminal before each table', async (context) => {

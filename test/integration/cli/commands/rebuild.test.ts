@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
 import { startCliProcess } from '../../../support/processes/cli-process.ts'
 import { eventually, patiently } from '../../../support/eventually.ts'
 import { runCliHere } from '../../../support/processes/run-cli-here.ts'
 import { update } from '../../../support/records/tagged-records.ts'
 import { openWorkerScenario, type ScenarioContext } from '../../../support/processes/worker-scenario.ts'
+import { workerReport } from '../../../support/records/worker-report.ts'
 import { progressKey } from '../../../../shared/contract/keys.ts'
 
 const DEVICES = 40
@@ -81,13 +83,29 @@ describe('cache-cli rebuild', () => {
     await patiently(async () => expect(await redis.exists('device:d-1:metadata')).toBe(1))
   })
 
+  test('does not wait for workers of another topic or group', async (context) => {
+    const { env, group, redis, run, topic, worker } = await openFilled(context)
+    await worker.stop()
+    for (const [id, other] of [
+      ['a', { group, topic: 'other' }],
+      ['b', { group: 'other', topic }],
+    ] as const)
+      await createWorkerReporter(redis, id, () => Date.now()).write(workerReport({ id, ...other }))
+    const plan: unknown = JSON.parse((await runCliHere(['rebuild', '--dry-run', '-f', 'json'], env)).output)
+    expect(plan).toMatchObject({ workers: 0 })
+    expect(await run('--yes')).toMatchObject({
+      code: 0,
+      errors: expect.stringContaining('no worker of this group is reporting'),
+    })
+  })
+
   test('does not wait if no worker is reporting, and starts when a worker does', async (context) => {
     const { redis, run, startWorker, worker } = await openFilled(context)
     await worker.stop()
     await redis.del('device:d-1:metadata')
     expect(await run('--yes')).toMatchObject({
       code: 0,
-      errors: expect.stringContaining('no worker is reporting'),
+      errors: expect.stringContaining('no worker of this group is reporting'),
     })
     await startWorker()
     await eventually(async () => expect(await redis.exists('device:d-1:metadata')).toBe(1), {

@@ -99,6 +99,8 @@ describe('worker reports', () => {
     const checks: ReadinessCheck[] = [() => ['rebuilding: rereading']]
     const buildReport = createReportBuilder({
       id: 'worker-1',
+      group: 'g',
+      topic: 't',
       version: '1.2.3',
       figures,
       consumer: { state: 'consuming' },
