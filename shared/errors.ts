@@ -41,6 +41,7 @@ const KAFKA_CODES = {
   RETRIABLE: 'transient',
   TOPIC_MISSING: 'transient',
   MESSAGE_TOO_LARGE: 'transient',
+  GROUP_CONFLICT: 'transient',
   OTHER: 'transient',
   SASL: 'operator',
   NOT_AUTHORIZED: 'operator',
@@ -119,7 +120,8 @@ export function kafkaError(thrown: unknown, topic?: string): ServiceError {
 
 function classifyKafkaError(thrown: unknown): ServiceError {
   const code = kafkaCode(thrown)
-  return new ServiceError('kafka', code, KAFKA_CODES[code], messageOf(thrown), thrown)
+  const message = code === 'GROUP_CONFLICT' ? GROUP_CONFLICT_MESSAGE : messageOf(thrown)
+  return new ServiceError('kafka', code, KAFKA_CODES[code], message, thrown)
 }
 
 /** The error, its cause, the cause's cause, and so on. */
@@ -165,6 +167,10 @@ function redisCode(message: string): RedisErrorCode {
   return 'OTHER'
 }
 
+/** Kafka's message does not say that this is about the name of the group. */
+const GROUP_CONFLICT_MESSAGE =
+  'another program uses the same consumer group: set another KAFKA_CONSUMER_GROUP_ID'
+
 const TOPIC_MISSING = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID'])
 const SASL = new Set(['SASL_AUTHENTICATION_FAILED', 'UNSUPPORTED_SASL_MECHANISM', 'ILLEGAL_SASL_STATE'])
 const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
@@ -176,6 +182,7 @@ function kafkaCode(thrown: unknown): KafkaErrorCode {
     if (SASL.has(type) || error.name === 'KafkaJSSASLAuthenticationError') return 'SASL'
     if (type.endsWith('_AUTHORIZATION_FAILED')) return 'NOT_AUTHORIZED'
     if (TOPIC_MISSING.has(type)) return 'TOPIC_MISSING'
+    if (type === 'INCONSISTENT_GROUP_PROTOCOL') return 'GROUP_CONFLICT'
     if (TOO_LARGE.has(type)) return 'MESSAGE_TOO_LARGE'
     if (/timed? ?out/i.test(error.message) || error.name === 'KafkaJSRequestTimeoutError') found = 'TIMEOUT'
     else if (/Connection|ECONN|Broker/i.test(error.name + error.message)) found = 'CONNECTION'

@@ -4,16 +4,21 @@ import { RETRY } from './client.ts'
 
 /** An admin client that connects on first use, and reconnects after a failure. */
 export type AdminConnection = {
-  /** Rejects with a ServiceError. @param topic the topic that the request is about. */
-  request<T>(topic: string, send: (admin: Admin) => Promise<T>): Promise<T>
+  /** Rejects with a ServiceError. @param topic the topic that the request is about, if it is about one. */
+  request<T>(topic: string | undefined, send: (admin: Admin) => Promise<T>): Promise<T>
   disconnect(): Promise<void>
 }
 
-export function createAdminConnection(kafka: Kafka): AdminConnection {
+/** @param prepare called with each new client. */
+export function createAdminConnection(
+  kafka: Kafka,
+  prepare: (admin: Admin) => void = () => undefined,
+): AdminConnection {
   let connected: Promise<Admin> | undefined
 
   async function connect(): Promise<Admin> {
     const admin = kafka.admin({ retry: RETRY })
+    prepare(admin)
     await admin.connect()
     return admin
   }

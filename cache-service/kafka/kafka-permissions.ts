@@ -13,8 +13,6 @@ export type KafkaPermissions = {
     stop: AbortSignal,
   ): Promise<ServiceError | undefined>
   write(topic: string): Promise<ServiceError | undefined>
-  /** Describes the group and fetches its committed offsets. */
-  group(groupId: string): Promise<ServiceError | { readonly state: string; readonly members: number }>
 }
 
 /**
@@ -60,20 +58,6 @@ export function createKafkaPermissions(
         return kafkaError(thrown, topic)
       } finally {
         await producer.disconnect().catch(() => undefined)
-      }
-    },
-
-    async group(groupId) {
-      const admin = kafka.admin({ retry: RETRY })
-      try {
-        await admin.connect()
-        const { groups } = await admin.describeGroups([groupId])
-        await admin.fetchOffsets({ groupId })
-        return { state: groups[0]?.state ?? 'unknown', members: groups[0]?.members.length ?? 0 }
-      } catch (error) {
-        return kafkaError(error)
-      } finally {
-        await admin.disconnect().catch(() => undefined)
       }
     },
   }

@@ -1,5 +1,6 @@
 import type { Kafka } from 'kafkajs'
-import { createAdminConnection } from './admin-connection.ts'
+import { createAdminConnection, type AdminConnection } from './admin-connection.ts'
+import { countOpenTransactions } from './kafkajs.ts'
 
 export type GroupPosition = {
   /** The group's committed offset, which is the next to read; undefined if none (Kafka returns -1 or -2). */
@@ -18,9 +19,21 @@ export type PartitionOffsets = {
   disconnect(): Promise<void>
 }
 
+/** The end of what a consumer may read: records of open transactions are not there yet. */
 export function createPartitionOffsets(kafka: Kafka, topic: string, groupId: string): PartitionOffsets {
-  const { request, disconnect } = createAdminConnection(kafka)
+  return partitionOffsets(createAdminConnection(kafka), topic, groupId)
+}
 
+/** The end of what was written, which lag is measured by: an open transaction must not hide the records behind it. */
+export function createLagOffsets(kafka: Kafka, topic: string, groupId: string): PartitionOffsets {
+  return partitionOffsets(createAdminConnection(kafka, countOpenTransactions), topic, groupId)
+}
+
+function partitionOffsets(
+  { request, disconnect }: AdminConnection,
+  topic: string,
+  groupId: string,
+): PartitionOffsets {
   return {
     read: () =>
       request(topic, async (admin) => {

@@ -17,6 +17,7 @@ import {
   type HoldKind,
 } from './consumer-status.ts'
 import { createFetchHandler, type FetchIntake } from './fetch-handler.ts'
+import { workerAssigner } from './worker-assigner.ts'
 
 const HEARTBEAT_INTERVAL_MS = 3_000
 const REBALANCE_TIMEOUT_MS = 60_000
@@ -57,8 +58,7 @@ export class WorkerConsumer implements Service {
   readonly #paused = new Set<number>()
   #consumer: Consumer | undefined
   #partitions: readonly number[] = []
-  /** Topics of other members of the group, which Kafka assigned to this worker. */
-  #foreignTopics: readonly string[] = []
+  #isLeader = false
   #status = INITIAL_STATUS
   /** An operator error is fatal only before the settings have ever worked. */
   #hasEverJoined = false
@@ -75,6 +75,15 @@ export class WorkerConsumer implements Service {
     return this.#status.kind
   }
 
+  get isJoined(): boolean {
+    return isJoined(this.#status)
+  }
+
+  /** It assigns the partitions: the only one of its group. */
+  get isLeader(): boolean {
+    return this.#isLeader
+  }
+
   get partitions(): readonly number[] {
     return this.#partitions
   }
@@ -82,12 +91,6 @@ export class WorkerConsumer implements Service {
   notReadyReasons(): string[] {
     const reasons: string[] = []
     if ('reason' in this.#status) reasons.push(`not in the consumer group: ${this.#status.reason}`)
-    if (this.#foreignTopics.length > 0) {
-      const { groupId } = this.#dependencies.config
-      reasons.push(
-        `shared group: members of ${groupId} read ${this.#foreignTopics.join(', ')}, so partitions stay unread; set another KAFKA_CONSUMER_GROUP_ID`,
-      )
-    }
     const held = [...this.#dependencies.intake.held]
     for (const [reason, partitions] of Map.groupBy(
       held,
@@ -153,6 +156,7 @@ export class WorkerConsumer implements Service {
     const { promise: ending, resolve: end } = Promise.withResolvers<Ending>()
     const consumer = kafka.consumer({
       groupId: config.groupId,
+      partitionAssigners: [workerAssigner],
       sessionTimeout: config.sessionTimeoutMs,
       heartbeatInterval: Math.min(HEARTBEAT_INTERVAL_MS, config.sessionTimeoutMs / 3),
       rebalanceTimeout: REBALANCE_TIMEOUT_MS,
@@ -189,6 +193,7 @@ export class WorkerConsumer implements Service {
       if (!(await settledWithin(consumer.disconnect(), LONGEST_DISCONNECT_MS))) telemetry.consumerAbandoned()
       this.#consumer = undefined
       this.#partitions = []
+      this.#isLeader = false
       telemetry.leftGroup()
     }
   }
@@ -254,6 +259,7 @@ export class WorkerConsumer implements Service {
     const { assigned, config, intake, telemetry } = this.#dependencies
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       this.#partitions = payload.memberAssignment[config.validatedDataTopic] ?? []
+      this.#isLeader = payload.isLeader
       this.#hasEverJoined = true
       this.#recordActivity()
       this.#paused.clear()
@@ -263,12 +269,7 @@ export class WorkerConsumer implements Service {
       telemetry.joined(this.#partitions, payload.memberId)
       this.#move({ kind: 'joined', hold: this.#holdKind() })
     })
-    consumer.on(consumer.events.RECEIVED_UNSUBSCRIBED_TOPICS, ({ payload }) => {
-      this.#foreignTopics = payload.topicsNotSubscribed
-      telemetry.groupShared(payload.topicsNotSubscribed)
-    })
     consumer.on(consumer.events.REBALANCING, () => {
-      this.#foreignTopics = []
       void this.#commit()
       this.#move({ kind: 'rebalancing' })
     })

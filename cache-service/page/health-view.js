@@ -67,11 +67,21 @@ function lagTile(workers) {
   const sum = (some) => some.reduce((total, worker) => total + worker.lag_records, 0)
   const records = sum(measured)
   // Workers of several topics or groups may fill the same Redis.
-  const inputs = Map.groupBy(measured, ({ group, topic }) => `${topic ?? '?'}, group ${group ?? '?'}`)
-  const byInput = [...inputs].map(([input, some]) => `${input}: ${number(sum(some))}`)
+  const inputOf = ({ group, topic }) => `${topic ?? '?'}, group ${group ?? '?'}`
+  const inputs = [...new Set(measured.map(inputOf))]
+  const byInput = inputs.map((input) => {
+    return `${input}: ${number(sum(measured.filter((worker) => inputOf(worker) === input)))}`
+  })
+  // Every worker of a group reports those that belong to none of them.
+  const unread = new Set(
+    workers.flatMap((worker) =>
+      (worker.unread ?? []).map(({ partition }) => `${inputOf(worker)} ${partition}`),
+    ),
+  ).size
   const oldest = Math.max(0, ...workers.flatMap(({ lag }) => (lag ?? []).map(({ seconds }) => seconds ?? 0)))
   const value = records === 1 ? '1 record' : `${number(records)} records`
-  return tile('Lag', oldest > 60 ? 'bad' : 'good', value, [
+  return tile('Lag', oldest > 60 || unread > 0 ? 'bad' : 'good', value, [
+    ...(unread === 0 ? [] : [unread === 1 ? '1 partition is not read' : `${unread} partitions are not read`]),
     ...(oldest < 1 ? [] : [`The oldest has been waiting for ${span(oldest)}`]),
     ...(byInput.length < 2 ? [] : byInput),
   ])

@@ -2,11 +2,13 @@ import type { ServiceError } from '../../shared/errors.ts'
 import { probeKey, progressKey, SWEEPER_LEASE_KEY } from '../../shared/contract/keys.ts'
 import { createKafka } from '../kafka/client.ts'
 import { createDeadLetterProducer } from '../kafka/dead-letter-producer.ts'
-import { createPartitionOffsets } from '../kafka/partition-offsets.ts'
+import { createGroupReader } from '../kafka/group-reader.ts'
+import { createLagOffsets, createPartitionOffsets } from '../kafka/partition-offsets.ts'
 import { WorkerConsumer } from '../kafka/worker-consumer.ts'
 import { createChunkApplier } from '../pipeline/worker/chunk-applier.ts'
 import { DeviceHints } from '../pipeline/worker/device-hints.ts'
 import { DecodedBytes } from '../pipeline/worker/decoded-bytes.ts'
+import { GroupWatch } from '../pipeline/worker/group-watch.ts'
 import { LagMeter } from '../pipeline/worker/lag-meter.ts'
 import { Lanes } from '../pipeline/worker/lanes.ts'
 import { createMeasurements } from '../pipeline/worker/measurements.ts'
@@ -43,8 +45,10 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const kafka = createKafka(config.kafka, log, telemetry)
   const offsets = createPartitionOffsets(kafka, topic, config.kafka.groupId)
   releases.push('offset reader', () => offsets.disconnect())
-  const lagOffsets = createPartitionOffsets(kafka, topic, config.kafka.groupId)
+  const lagOffsets = createLagOffsets(kafka, topic, config.kafka.groupId)
   releases.push('lag reader', () => lagOffsets.disconnect())
+  const group = createGroupReader(kafka, config.kafka.groupId)
+  releases.push('group reader', () => group.disconnect())
   const deadLetters = createDeadLetterProducer(kafka, config.kafka.errorTopic, telemetry)
   releases.push('dead-letter producer', () => deadLetters.disconnect())
 
@@ -111,6 +115,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       lag.assigned()
       progressCheck.checkNow()
       measurements.measureLagNow()
+      groupWatch.checkNow()
     },
     telemetry,
     monitor,
@@ -125,8 +130,22 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     telemetry,
     monitor,
   })
+  const groupWatch = new GroupWatch({
+    topic,
+    groupId: config.kafka.groupId,
+    readGroup: () => group.read(),
+    readPositions: () => lagOffsets.read(),
+    progress,
+    isRedisReady,
+    consumer,
+    idleLanes: () => lanes.idle,
+    telemetry,
+    monitor,
+    now: monotonicNow,
+  })
   const measurements = createMeasurements({
     lag,
+    groupWatch,
     lagPollIntervalMs: config.kafka.lagPollIntervalMs,
     readPositions: () => lagOffsets.read(),
     countDevices: () => index.count(),
@@ -139,6 +158,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const checks = [
     () => (context.stop.aborted ? ['stopping'] : []),
     () => consumer.notReadyReasons(),
+    () => groupWatch.notReadyReasons(),
     () => probe.notReadyReasons(),
     () => guard.notReadyReasons(),
   ]
@@ -150,6 +170,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     figures,
     consumer,
     guard,
+    groupWatch,
     checks,
     now,
   })
@@ -171,6 +192,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       now,
     }),
     progressCheck.service,
+    groupWatch.service(),
     ...measurements.services,
     ...hints.services(monitor),
     reports.service(() => reporter.write(buildReport()), monitor),

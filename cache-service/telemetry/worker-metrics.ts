@@ -92,6 +92,15 @@ export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string)
       'Age of the first record that is not durable yet; 0 if the lag is 0.',
       partitionLabels,
     ),
+    unreadPartitions: gauge(
+      'unread_partitions',
+      'Partitions of the topic, of this worker or of none, whose records do not reach Redis, by reason.',
+      ['reason'],
+    ),
+    foreignMembers: gauge(
+      'foreign_group_members',
+      'Members of the consumer group that are not workers of this topic.',
+    ),
     lagLastSuccess: gauge(
       'lag_last_success_timestamp_seconds',
       'Unix time at which the lag was last measured.',

@@ -1,5 +1,6 @@
 import { createLoopFailed } from './loop-failed.ts'
 import type { ServiceError } from '../../shared/errors.ts'
+import { describeUnread, UNREAD_REASONS, type UnreadCandidate } from '../core/workers/unread-partitions.ts'
 import type { RejectReason } from '../core/records/parse-record.ts'
 import type { ResultCounts } from '../core/records/settle.ts'
 import { operatorHint } from '../core/operator-hint.ts'
@@ -65,6 +66,8 @@ export function createWorkerTelemetry(
   const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
   const summary = createSummary(log, now)
   const seconds = () => now() / 1000
+  let foreignMembers = ''
+  let unreadPartitions = ''
   const partitionLabels = (partition: number) => ({
     consumergroup: group,
     topic,
@@ -170,11 +173,28 @@ export function createWorkerTelemetry(
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, 'consumer ended: a new one will be created')
     },
-    groupShared: (topics: readonly string[]) =>
-      log.error(
-        { group, topics },
-        'the consumer group has members that read other topics, so partitions stay unread: set another KAFKA_CONSUMER_GROUP_ID',
-      ),
+    /** @param members says who they are; logged when it changes. */
+    groupShared(count: number, members: string) {
+      metrics.foreignMembers.set(count)
+      if (members === foreignMembers) return
+      foreignMembers = members
+      if (count === 0) log.info({ group }, 'the consumer group is no longer shared')
+      else
+        log.error(
+          { group, members },
+          'the consumer group is shared with members that are not workers of this topic, so partitions stay unread: set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use',
+        )
+    },
+    /** Logs which partitions they are when that changes. */
+    unreadPartitions(unread: readonly UnreadCandidate[]) {
+      for (const reason of UNREAD_REASONS)
+        metrics.unreadPartitions.set({ reason }, unread.filter((one) => one.reason === reason).length)
+      const which = unread.map(({ owner, partition, reason }) => `${partition} ${reason} ${owner}`).join()
+      if (which === unreadPartitions) return
+      unreadPartitions = which
+      if (unread.length === 0) log.info({ group }, 'no partition stays unread any more')
+      else log.error({ group, partitions: describeUnread(unread) }, 'partitions stay unread')
+    },
     commitFailed: (error: ServiceError) =>
       log.warn({ code: error.code, error: error.message }, 'commit failed: will be repeated'),
     consumerAbandoned: () =>

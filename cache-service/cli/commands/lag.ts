@@ -123,8 +123,8 @@ const CLEAR_SCREEN = '\u001b[H\u001b[2J'
 
 async function openKafkaLag(session: Session): Promise<ReadLag> {
   const { groupId, validatedDataTopic: topic } = session.config.kafka
-  const { createPartitionOffsets } = await import('../../kafka/partition-offsets.ts')
-  const offsets = createPartitionOffsets(await session.kafka(), topic, groupId)
+  const { createLagOffsets } = await import('../../kafka/partition-offsets.ts')
+  const offsets = createLagOffsets(await session.kafka(), topic, groupId)
   session.releases.push('offsets', () => offsets.disconnect())
   const readReports = await openReports(session)
   return async () => {
@@ -162,7 +162,7 @@ async function openReportedLag(session: Session): Promise<ReadLag> {
   const source = await openDeviceSource(session)
   return async () => {
     const reports = await source.workers()
-    const rows = reports.flatMap((worker) =>
+    const rows: PartitionLag[] = reports.flatMap((worker) =>
       (worker.lag ?? []).map(({ partition, records, seconds }) => ({
         partition,
         committed: null,
@@ -170,10 +170,19 @@ async function openReportedLag(session: Session): Promise<ReadLag> {
         lag: records,
         seconds,
         worker: worker.id,
-        ...(worker.topic !== undefined && { topic: worker.topic }),
-        ...(worker.group !== undefined && { group: worker.group }),
+        ...namesOf(worker),
       })),
     )
+    const withoutWorker = reports.flatMap((worker) =>
+      (worker.unread ?? [])
+        .filter(({ reason }) => reason !== 'stuck')
+        .map(({ partition, records }) => ({
+          ...{ partition, committed: null, end: null, lag: records, seconds: null, worker: null },
+          ...namesOf(worker),
+        })),
+    )
+    // Every worker of the group reports them.
+    for (const row of withoutWorker) if (!rows.some((known) => isSamePartition(known, row))) rows.push(row)
     return rows.toSorted((a, b) => compareNames(a, b) || a.partition - b.partition)
   }
 }
@@ -184,6 +193,14 @@ function reportOf(partition: number, reports: readonly WorkerReport[]) {
     if (found !== undefined) return { worker: id, seconds: found.seconds }
   }
   return undefined
+}
+
+function namesOf({ group, topic }: WorkerReport): Pick<PartitionLag, 'group' | 'topic'> {
+  return { ...(topic !== undefined && { topic }), ...(group !== undefined && { group }) }
+}
+
+function isSamePartition(a: PartitionLag, b: PartitionLag): boolean {
+  return a.partition === b.partition && compareNames(a, b) === 0
 }
 
 /** By topic and group. */

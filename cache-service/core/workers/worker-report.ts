@@ -34,6 +34,20 @@ export const workerReportSchema = z.object({
     )
     .nullable()
     .describe('Lag of each partition that it owns; null if not measured yet.'),
+  unread: z
+    .array(
+      z.object({
+        partition: z.number(),
+        records: z.number(),
+        reason: z.string().describe('no_owner, other_member or stuck.'),
+        owner: z
+          .string()
+          .nullable()
+          .describe('The member that owns it, if that is not a worker of this topic.'),
+      }),
+    )
+    .optional()
+    .describe('Partitions of the topic, of this worker or of none, whose records do not reach Redis.'),
   lag_records: z.number().nullable(),
   devices: z.number().nullable().describe('Number of ids in the device index.'),
   dead_letters: z

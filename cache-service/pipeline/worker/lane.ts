@@ -49,6 +49,8 @@ export class Lane<Prepared> {
   /** The number of rewinds: what was fetched before a rewind is not written after it. */
   #epoch = 0
   #wake: () => void = () => undefined
+  #isWaiting = false
+  #writes = 0
 
   constructor(partition: number, dependencies: LaneDependencies<Prepared>) {
     this.partition = partition
@@ -62,6 +64,11 @@ export class Lane<Prepared> {
   /** Everything before this offset is durable; undefined: nothing has been yet. */
   get durable(): number | undefined {
     return this.#durable
+  }
+
+  /** Everything that it was given is durable, and it waits for more. */
+  get isIdle(): boolean {
+    return this.#state.kind === 'running' && this.#isWaiting && this.#queue.length + this.#writes === 0
   }
 
   get hasRoom(): boolean {
@@ -112,7 +119,9 @@ export class Lane<Prepared> {
     while (this.#state.kind !== 'ended') {
       const fetched = this.#queue.shift()
       if (fetched === undefined) {
+        this.#isWaiting = true
         await this.#somethingToDo()
+        this.#isWaiting = false
         continue
       }
       const epoch = this.#epoch
@@ -137,6 +146,7 @@ export class Lane<Prepared> {
   }
 
   async #writeUntilDurable({ bytes, chunk }: DecodedChunk, prepared: Prepared, epoch: number): Promise<void> {
+    this.#writes++
     try {
       while (!this.#isOver(epoch)) {
         if (await this.#write(chunk, prepared, epoch)) return
@@ -144,6 +154,7 @@ export class Lane<Prepared> {
         await this.#backOff()
       }
     } finally {
+      this.#writes--
       this.#dependencies.decodedBytes.release(bytes)
     }
   }

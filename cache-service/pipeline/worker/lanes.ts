@@ -90,6 +90,12 @@ export class Lanes<Prepared> implements FetchIntake {
     return new Map(held)
   }
 
+  /** Partition → its durable offset, for the lanes that have nothing to do. */
+  get idle(): ReadonlyMap<number, number | undefined> {
+    const idle = [...this.#lanes.values()].filter(({ isIdle }) => isIdle)
+    return new Map(idle.map(({ durable, partition }) => [partition, durable]))
+  }
+
   #end(): void {
     for (const lane of this.#lanes.values()) lane.end()
   }

@@ -3,6 +3,7 @@ import type { Service } from '../../lifecycle/service.ts'
 import type { GroupPosition } from '../../kafka/partition-offsets.ts'
 import type { WorkerConsumer } from '../../kafka/worker-consumer.ts'
 import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
+import type { GroupWatch } from './group-watch.ts'
 import type { LagMeter } from './lag-meter.ts'
 import type { WorkerFigures } from './worker-figures.ts'
 
@@ -15,7 +16,8 @@ export type MeasurementDependencies = {
   readonly readPositions: () => Promise<ReadonlyMap<number, GroupPosition>>
   readonly countDevices: () => Promise<number>
   readonly isRedisReady: () => boolean
-  readonly consumer: Pick<WorkerConsumer, 'partitions' | 'state'>
+  readonly consumer: Pick<WorkerConsumer, 'isLeader' | 'partitions' | 'state'>
+  readonly groupWatch: Pick<GroupWatch, 'unread'>
   readonly figures: WorkerFigures
   readonly telemetry: WorkerTelemetry
   readonly monitor: LoopMonitor
@@ -29,15 +31,20 @@ export type Measurements = {
 
 /** Measures the lag and the number of devices, and logs a summary line, each in a loop of its own. */
 export function createMeasurements(dependencies: MeasurementDependencies): Measurements {
-  const { consumer, figures, lag, monitor, telemetry } = dependencies
+  const { consumer, figures, groupWatch, lag, monitor, telemetry } = dependencies
   const failed = (name: string) => (error: unknown) => telemetry.loopFailed(name, error)
   const loop = (name: string, everyMs: number, turn: () => Promise<void>, firstAfterMs = 0) =>
     createLoop({ name, everyMs, firstAfterMs, monitor, turn, failed: failed(name) })
 
   async function measureLag(): Promise<void> {
-    const lags = lag.measure(await dependencies.readPositions(), consumer.partitions)
-    telemetry.lagMeasured(lags)
+    const positions = await dependencies.readPositions()
+    const lags = lag.measure(positions, consumer.partitions)
     figures.lagMeasured(lags)
+    // Only the leader, so that a sum over all workers counts each partition once.
+    const withoutOwner = consumer.isLeader
+      ? groupWatch.unread.flatMap(({ partition, reason }) => (reason === 'stuck' ? [] : [partition]))
+      : []
+    telemetry.lagMeasured(new Map([...lag.measure(positions, withoutOwner), ...lags]))
   }
 
   const services = [

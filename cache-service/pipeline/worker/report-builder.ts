@@ -1,6 +1,7 @@
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
 import { readiness, type ReadinessCheck } from '../../lifecycle/readiness.ts'
 import type { WorkerConsumer } from '../../kafka/worker-consumer.ts'
+import type { GroupWatch } from './group-watch.ts'
 import type { ProgressGuard } from './progress-guard.ts'
 import type { WorkerFigures } from './worker-figures.ts'
 
@@ -12,13 +13,14 @@ export type ReportSources = {
   readonly figures: WorkerFigures
   readonly consumer: Pick<WorkerConsumer, 'state'>
   readonly guard: Pick<ProgressGuard, 'isRebuilding'>
+  readonly groupWatch: Pick<GroupWatch, 'unread'>
   readonly checks: readonly ReadinessCheck[]
   readonly now: () => number
 }
 
 /** Returns a function that builds the worker's report; rates are an average over the time since its last call. */
 export function createReportBuilder(sources: ReportSources): () => WorkerReport {
-  const { checks, consumer, figures, group, guard, id, now, topic, version } = sources
+  const { checks, consumer, figures, group, groupWatch, guard, id, now, topic, version } = sources
   const startedMs = now()
   let last = { ms: startedMs, records: 0, applied: 0, deadLetters: 0 }
 
@@ -51,6 +53,10 @@ export function createReportBuilder(sources: ReportSources): () => WorkerReport 
       totals: { ...totals },
       dead_letters_total: deadLettersTotal,
       lag: figures.lag,
+      unread: groupWatch.unread.map(({ position: _position, owner = null, ...unread }) => ({
+        ...unread,
+        owner,
+      })),
       lag_records: figures.lagRecords ?? null,
       devices: figures.devices ?? null,
       dead_letters: [...figures.deadLetters],

@@ -343,6 +343,15 @@ describe('kafkaError', () => {
     })
   })
 
+  test('names the setting for a group of another protocol, which the message of Kafka does not', () => {
+    const thrown = broker('INCONSISTENT_GROUP_PROTOCOL', 23, false, 'The protocols are incompatible')
+    expect(kafkaError(thrown)).toMatchObject({
+      code: 'GROUP_CONFLICT',
+      failureClass: 'transient',
+      message: expect.stringContaining('KAFKA_CONSUMER_GROUP_ID'),
+    })
+  })
+
   test('stops at a cyclic chain of causes', () => {
     const first = new Error('first')
     first.cause = new Error('second', { cause: first })

@@ -429,6 +429,39 @@ describe('lag', () => {
   })
 })
 
+describe('the consumer group', () => {
+  test('is logged as shared once for the same members, and again when it is no longer', async () => {
+    const { telemetry, lines, value } = setUp('info')
+    telemetry.groupShared(0, '')
+    expect(lines()).toEqual([])
+    for (let i = 0; i < 3; i++) telemetry.groupShared(2, 'app at h reads u')
+    expect(lines()).toMatchObject([
+      {
+        level: 'error',
+        group: 'group',
+        members: 'app at h reads u',
+        msg: expect.stringContaining('KAFKA_CONSUMER_GROUP_ID'),
+      },
+    ])
+    expect(await value('foreign_group_members')).toBe(2)
+    telemetry.groupShared(0, '')
+    expect(lines().at(-1)).toMatchObject({ level: 'info', msg: 'the consumer group is no longer shared' })
+    expect(await value('foreign_group_members')).toBe(0)
+  })
+
+  test('has unread partitions by reason, which are logged when they change', async () => {
+    const { telemetry, byLabel, lines } = setUp('info')
+    const first = { partition: 1, position: 5, records: 2, reason: 'no_owner', owner: undefined } as const
+    telemetry.unreadPartitions([first])
+    telemetry.unreadPartitions([{ ...first, records: 3 }])
+    expect(lines()).toMatchObject([{ level: 'error', msg: 'partitions stay unread' }])
+    expect(await byLabel('unread_partitions', 'reason')).toEqual({ no_owner: 1, other_member: 0, stuck: 0 })
+    telemetry.unreadPartitions([])
+    expect(lines()).toHaveLength(2)
+    expect(await byLabel('unread_partitions', 'reason')).toEqual({ no_owner: 0, other_member: 0, stuck: 0 })
+  })
+})
+
 describe('readiness', () => {
   test('is logged when it or the kind of its reasons changes, but not when only the details do', () => {
     const { log, lines } = createCollectedLog('debug')

@@ -10,10 +10,13 @@ import {
 } from '../../../core/doctor.ts'
 import { brokerAddress } from '../../../kafka/broker-address.ts'
 import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
+import { createGroupReader } from '../../../kafka/group-reader.ts'
+import { createLagOffsets } from '../../../kafka/partition-offsets.ts'
 import { createTopicBounds, type TopicBounds } from '../../../kafka/topic-bounds.ts'
 import { createKafka, longestConnectMs, RETRY } from '../../../kafka/client.ts'
 import { settledWithin } from '../../../lifecycle/sleep.ts'
 import type { Session } from '../../session.ts'
+import { checkGroup } from './group-check.ts'
 import { probeAddress } from './probe-address.ts'
 
 const SETTINGS = { address: 'KAFKA_BOOTSTRAP_SERVERS', tls: 'KAFKA_SSL' }
@@ -58,7 +61,7 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
   const context = { bounds, permissions, stop: session.stop, user: user ?? 'ANONYMOUS' }
   findings.push(...(await checkDataTopic(context, config, cache.metadataTtlMs)))
   findings.push(...(await checkErrorTopic(context, config.errorTopic)))
-  findings.push(await checkGroup(context, config.groupId))
+  findings.push(...(await checkWorkerGroup(session, kafka, config, context.user)))
   return findings
 }
 
@@ -113,15 +116,18 @@ async function checkErrorTopic({ bounds, permissions, user }: Context, topic: st
   }
 }
 
-async function checkGroup({ permissions, user }: Context, groupId: string): Promise<Finding> {
-  const check = `group ${groupId}`
-  const found = await permissions.group(groupId)
-  if (found instanceof ServiceError) {
-    return kafkaFinding('failed', check, found.message, aclFix(user, 'Read', `--group ${groupId}`))
-  }
-  const { members, state } = found
-  const detail = members === 0 ? 'no members' : `${state}, members: ${members}`
-  return kafkaFinding('ok', check, detail)
+async function checkWorkerGroup(
+  session: Session,
+  kafka: KafkaClient,
+  { groupId, validatedDataTopic: topic }: Config['kafka'],
+  user: string,
+): Promise<Finding[]> {
+  const group = createGroupReader(kafka, groupId)
+  session.releases.push('group reader', () => group.disconnect())
+  const offsets = createLagOffsets(kafka, topic, groupId)
+  session.releases.push('offsets', () => offsets.disconnect())
+  const fix = aclFix(user, 'Read', `--group ${groupId}`)
+  return await checkGroup({ topic, groupId, group, offsets, aclFix: fix })
 }
 
 function judgeReading(

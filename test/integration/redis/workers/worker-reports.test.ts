@@ -105,6 +105,9 @@ describe('worker reports', () => {
       figures,
       consumer: { state: 'consuming' },
       guard: { isRebuilding: true },
+      groupWatch: {
+        unread: [{ partition: 5, position: 7, records: 3, reason: 'other_member', owner: 'app at h' }],
+      },
       checks,
       now,
     })
@@ -135,6 +138,7 @@ describe('worker reports', () => {
         { partition: 0, records: 3, seconds: 1.5 },
         { partition: 2, records: 7, seconds: null },
       ],
+      unread: [{ partition: 5, records: 3, reason: 'other_member', owner: 'app at h' }],
       lag_records: 10,
       devices: null,
     })

@@ -1,0 +1,77 @@
+import { kafkaError, type ServiceError } from '../../../../shared/errors.ts'
+import { kafkaFinding, type Finding } from '../../../core/doctor.ts'
+import { describeMembers, foreignMembers, type ConsumerGroup } from '../../../core/workers/consumer-group.ts'
+import type { GroupReader } from '../../../kafka/group-reader.ts'
+import type { GroupPosition, PartitionOffsets } from '../../../kafka/partition-offsets.ts'
+
+export type GroupCheckDependencies = {
+  readonly topic: string
+  readonly groupId: string
+  readonly group: GroupReader
+  readonly offsets: PartitionOffsets
+  /** What to do if a request is denied. */
+  readonly aclFix: string
+}
+
+/** Checks that the group may be used, and who uses it. */
+export async function checkGroup(dependencies: GroupCheckDependencies): Promise<Finding[]> {
+  const { aclFix, groupId, offsets, topic } = dependencies
+  const check = `group ${groupId}`
+  try {
+    const group = await dependencies.group.read()
+    const positions = await offsets.read().catch((error: unknown) => unlessTopicMissing(kafkaError(error)))
+    return [judgeMembers(check, group, topic), ...judgeOwners(check, group, positions, topic)]
+  } catch (error) {
+    return [kafkaFinding('failed', check, kafkaError(error).message, aclFix)]
+  }
+}
+
+type Positions = ReadonlyMap<number, GroupPosition>
+
+/** Another check reports that. */
+function unlessTopicMissing(failure: ServiceError): Positions {
+  if (failure.code === 'TOPIC_MISSING') return new Map()
+  throw failure
+}
+
+function judgeMembers(check: string, group: ConsumerGroup, topic: string): Finding {
+  const { isSettled, members, state } = group
+  const detail = members.length === 0 ? 'no members' : `${state}, members: ${members.length}`
+  const foreign = foreignMembers(group, topic)
+  if (foreign.length > 0) {
+    return kafkaFinding(
+      'failed',
+      check,
+      `${detail}; it is shared with members that are not workers of ${topic}: ${describeMembers(foreign)}`,
+      'Set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use.',
+    )
+  }
+  const unidentified = members.filter(({ kind }) => kind === 'unidentified')
+  if (!isSettled || unidentified.length === 0) return kafkaFinding('ok', check, detail)
+  const named = [...new Set(unidentified.map(({ clientId, host }) => `${clientId} at ${host}`))].slice(0, 5)
+  return kafkaFinding(
+    'warning',
+    check,
+    `${detail}; these may be workers of another release, or another program: ${named.join('; ')}`,
+    'If it is another program, set another KAFKA_CONSUMER_GROUP_ID.',
+  )
+}
+
+function judgeOwners(check: string, group: ConsumerGroup, positions: Positions, topic: string): Finding[] {
+  if (!group.isSettled || group.members.length === 0) return []
+  const owned = new Set(group.members.flatMap(({ partitions }) => partitions.get(topic) ?? []))
+  const unread = [...positions].filter(
+    ([partition, { committed, earliest, end }]) =>
+      !owned.has(partition) && end > Math.max(committed ?? earliest, earliest),
+  )
+  if (unread.length === 0) return []
+  const numbers = unread.map(([partition]) => partition).toSorted((a, b) => a - b)
+  return [
+    kafkaFinding(
+      'warning',
+      `owners in ${check}`,
+      `partition ${numbers.join(', ')} has unread records and no owner`,
+      'Run the check again. If that persists, read /readyz and the logs of the workers.',
+    ),
+  ]
+}

@@ -1,0 +1,140 @@
+import {
+  describeMembers,
+  foreignMembers,
+  type ConsumerGroup,
+  type ForeignMember,
+} from '../../core/workers/consumer-group.ts'
+import {
+  describeUnread,
+  followStandstills,
+  type Standstill,
+  type UnreadCandidate,
+} from '../../core/workers/unread-partitions.ts'
+import type { WorkerConsumer } from '../../kafka/worker-consumer.ts'
+import type { GroupPosition } from '../../kafka/partition-offsets.ts'
+import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
+import type { Service } from '../../lifecycle/service.ts'
+import type { ProgressStore } from '../../redis/workers/progress-store.ts'
+import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
+
+const WATCH_INTERVAL_MS = 5_000
+/** Nothing is known of the time between two checks that are further apart. */
+const LONGEST_GAP_MS = 12_000
+
+export type GroupWatchDependencies = {
+  readonly topic: string
+  readonly groupId: string
+  readonly readGroup: () => Promise<ConsumerGroup>
+  readonly readPositions: () => Promise<ReadonlyMap<number, GroupPosition>>
+  readonly progress: Pick<ProgressStore, 'load'>
+  readonly isRedisReady: () => boolean
+  readonly consumer: Pick<WorkerConsumer, 'isJoined' | 'partitions'>
+  /** Partition → what is durable (undefined: nothing yet), of the lanes that have nothing to do. */
+  readonly idleLanes: () => ReadonlyMap<number, number | undefined>
+  readonly telemetry: Pick<WorkerTelemetry, 'groupShared' | 'unreadPartitions' | 'loopFailed'>
+  readonly monitor: LoopMonitor
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number
+}
+
+/**
+ * Watches what no worker sees in its own partitions: members of the consumer group that are not workers of this topic, and
+ * partitions whose records reach Redis by no worker. A worker of this topic that owns a partition reports on it itself. For
+ * every other partition the progress in Redis decides, because another program may commit offsets as well.
+ */
+export class GroupWatch {
+  readonly #dependencies: GroupWatchDependencies
+  #foreign: readonly ForeignMember[] = []
+  #standstills: ReadonlyMap<number, Standstill> = new Map()
+  #unread: readonly UnreadCandidate[] = []
+  #lastCheckMs = 0
+
+  constructor(dependencies: GroupWatchDependencies) {
+    this.#dependencies = dependencies
+  }
+
+  get unread(): readonly UnreadCandidate[] {
+    return this.#unread
+  }
+
+  notReadyReasons(): string[] {
+    const reasons = describeUnread(this.#unread)
+    if (this.#foreign.length > 0) {
+      reasons.unshift(
+        `shared group: ${describeMembers(this.#foreign)}, in the same consumer group ${this.#dependencies.groupId}, so partitions stay unread; set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use`,
+      )
+    }
+    return reasons
+  }
+
+  /** Checks without waiting for the next turn of the service. */
+  checkNow(): void {
+    this.#check().catch((error: unknown) => this.#failed(error))
+  }
+
+  service(): Service {
+    return createLoop({
+      name: 'group',
+      everyMs: WATCH_INTERVAL_MS,
+      monitor: this.#dependencies.monitor,
+      turn: () => this.#check(),
+      failed: (error) => this.#failed(error),
+    })
+  }
+
+  async #check(): Promise<void> {
+    const { readGroup, telemetry, topic } = this.#dependencies
+    const group = await readGroup()
+    // While the group rebalances, its members show neither topics nor partitions.
+    if (!group.isSettled) return
+    this.#foreign = foreignMembers(group, topic)
+    telemetry.groupShared(this.#foreign.length, describeMembers(this.#foreign))
+    const candidates = await this.#candidates(group)
+    if (candidates === undefined) return
+    const nowMs = this.#dependencies.now()
+    const before =
+      nowMs - this.#lastCheckMs > LONGEST_GAP_MS ? new Map<number, Standstill>() : this.#standstills
+    this.#lastCheckMs = nowMs
+    const { standstills, unread } = followStandstills(before, candidates, nowMs)
+    this.#standstills = standstills
+    this.#unread = unread
+    telemetry.unreadPartitions(unread)
+  }
+
+  /** undefined: Kafka and Redis do not tell now. */
+  async #candidates(group: ConsumerGroup): Promise<UnreadCandidate[] | undefined> {
+    const { consumer, idleLanes, isRedisReady, progress, readPositions, topic } = this.#dependencies
+    if (!consumer.isJoined || !isRedisReady()) return undefined
+    const positions = await readPositions()
+    const idle = idleLanes()
+    const owned = new Set(consumer.partitions)
+    const stored = await progress.load([...positions.keys()].filter((partition) => !owned.has(partition)))
+    const owners = new Map(
+      group.members.flatMap((member) =>
+        (member.partitions.get(topic) ?? []).map((partition) => [partition, member] as const),
+      ),
+    )
+    return [...positions].flatMap(([partition, { committed, earliest, end }]): UnreadCandidate[] => {
+      const behind = (next: number | undefined) => {
+        const position = Math.max(next ?? earliest, earliest)
+        return { partition, position, records: end - position }
+      }
+      if (owned.has(partition)) {
+        if (!idle.has(partition)) return []
+        const candidate = behind(idle.get(partition) ?? committed)
+        return candidate.records > 0 ? [{ ...candidate, reason: 'stuck', owner: undefined }] : []
+      }
+      const owner = owners.get(partition)
+      if (owner?.kind === 'worker' && owner.topics?.includes(topic) === true) return []
+      const candidate = behind(stored.get(partition)?.next)
+      if (candidate.records <= 0) return []
+      return owner === undefined
+        ? [{ ...candidate, reason: 'no_owner', owner: undefined }]
+        : [{ ...candidate, reason: 'other_member', owner: `${owner.clientId} at ${owner.host}` }]
+    })
+  }
+
+  #failed(error: unknown): void {
+    this.#dependencies.telemetry.loopFailed('group', error)
+  }
+}
