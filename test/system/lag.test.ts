@@ -12,8 +12,19 @@ const records = (partitions: readonly number[]) =>
 describe.concurrent('a worker', () => {
   test('measures its lag when it gets its partitions, not only when the next poll is due', async (context) => {
     const scenario = await openWorkerScenario(context, { env: { LAG_POLL_INTERVAL_S: '3600' } })
-    const worker = await scenario.startWorker()
-    await patiently(async () => expect(await worker.metric('consumer_lag')).toHaveLength(scenario.partitions))
+    const workers = [await scenario.startWorker()]
+    await patiently(async () => expect(await workers[0]?.metric('consumer_lag')).toHaveLength(3))
+    workers.push(await scenario.startWorker())
+    await patiently(async () => {
+      const [shares, lags] = await Promise.all(
+        ['assigned_partitions', 'consumer_lag'].map((name) =>
+          Promise.all(workers.map((worker) => worker.metric(name))),
+        ),
+      )
+      const assigned = (shares ?? []).map((samples) => samples[0]?.value)
+      expect(assigned.toSorted()).toEqual([1, 2])
+      expect((lags ?? []).map((samples) => samples.length)).toEqual(assigned)
+    })
   })
 
   test('reads partitions that are added to its topic, and counts their lag', async (context) => {
