@@ -72,7 +72,7 @@ describe('an empty environment', () => {
         maxFutureSkewMs: 300_000,
         maxRecordBytes: 1_048_576,
         sweepIntervalMs: 300_000,
-        chunkMaxRecords: 10000,
+        chunkMaxRecords: 2500,
         chunkMaxBytes: 4_194_304,
       },
       api: {

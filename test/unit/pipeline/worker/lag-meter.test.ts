@@ -13,8 +13,8 @@ beforeEach(() => {
 /** A chunk of partition 0 whose records have these ages, in seconds. */
 function chunk(position: number, next: number, ...agesS: readonly number[]) {
   const records = agesS.map((ageS, i) => ({
-    offset: String(position + i),
-    timestamp: String(START_MS - ageS * 1000),
+    offset: position + i,
+    timestampMs: START_MS - ageS * 1000,
     key: null,
     value: null,
   }))
