@@ -25,7 +25,11 @@ const options = new Command('worker-bench')
   .option('--records <n>', 'records in a backlog', positive, 500_000)
   .option('--warm-up <n>', 'records read before the measurement begins', positive, 100_000)
   .option('--runs <n>', 'runs of each kind', positive, 3)
-  .option('--latency <list>', 'loads in records/s; empty: none', list, ['2000', '10000'])
+  .option('--latency <list>', 'loads in records/s, or records/s@partitions; empty: none', list, [
+    '2000@3',
+    '10000@3',
+    '600@300',
+  ])
   .option('--latency-seconds <n>', 'length of a latency run', positive, 20)
   .option('--against <folder>', 'another checkout, whose worker takes turns with this one')
   .option('--node-flags <flags>', 'flags for Node.js instead of those of `npm start`')
@@ -82,16 +86,17 @@ try {
     }
     collect(workload.name, runs)
   }
-  for (const perSecond of options.latency.map(Number)) {
+  for (const load of options.latency) {
+    const [perSecond = 0, partitions = 3] = load.split('@').map(Number)
     const runs = new Map<string, Figures[]>()
     for (let run = 0; run < options.runs; run++) {
       for (const [name, program] of programs) {
-        const load = { perSecond, seconds: options.latencySeconds, partitions: 3 }
-        add(runs, name, await measureLatency(servers, load, settings, program))
+        const steady = { perSecond, seconds: options.latencySeconds, partitions }
+        add(runs, name, await measureLatency(servers, steady, settings, program))
       }
-      note(`latency at ${perSecond}/s, run ${run + 1} of ${options.runs}`)
+      note(`latency at ${perSecond}/s in ${partitions} partitions, run ${run + 1} of ${options.runs}`)
     }
-    collect(`${perSecond}/s`, runs)
+    collect(`${perSecond}/s, ${partitions} partitions`, runs)
   }
 } finally {
   await servers.stop()
