@@ -38,6 +38,12 @@ export type FetchHandlerDependencies = {
   readonly stop: AbortSignal
 }
 
+/**
+ * After a small fetch the next one waits a moment. Kafka answers a fetch as soon as there is one record, so that at a low rate
+ * a fetch, a chunk and a script call would be spent on a few records each.
+ */
+const LINGER_MS = Number(process.env['LINGER'] ?? 5)
+const SMALL_FETCH_BYTES = 64 * 1024
 /** Between two heartbeats of a handler that waits for room; KafkaJS sends one when its interval has passed. */
 const ROOM_CHECK_MS = 100
 /** So that a partition that cannot be read is not fetched in a tight loop. */
@@ -83,7 +89,9 @@ export function createFetchHandler({
       alive()
       await heartbeat(payload)
     }
-    if (intake.offer(fetched)) resolveOffset(fetched.lastOffset())
+    if (!intake.offer(fetched)) return
+    resolveOffset(fetched.lastOffset())
+    if (fetched.bytes < SMALL_FETCH_BYTES) await sleep(LINGER_MS, stop)
   }
 
   async function heartbeat(payload: EachBatchPayload): Promise<void> {

@@ -31,6 +31,9 @@ export class FetchedPartition {
   /** In order, without control batches, aborted transactions, and batches that end before `position`. */
   readonly batches: readonly RecordBatch[]
 
+  /** As Kafka sent them. */
+  readonly bytes: number
+
   // What KafkaJS's runner reads from its Batch.
   readonly highWatermark: string
   readonly fetchedOffset: string
@@ -42,6 +45,7 @@ export class FetchedPartition {
     this.highWatermark = data.highWatermark
     this.fetchedOffset = fetchedOffset
     this.position = Number(fetchedOffset)
+    this.bytes = data.messages.length
     const { batches, unreadable } = readRecordBatches(data.messages)
     this.next = Math.max(this.position, batches.at(-1)?.nextOffset ?? 0)
     this.unreadable = this.next === this.position ? unreadable : undefined
