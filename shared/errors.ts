@@ -29,6 +29,7 @@ const REDIS_CODES = {
   NOSCRIPT: 'transient',
   MAXCLIENTS: 'transient',
   OTHER: 'transient',
+  DENIED: 'operator',
   NOAUTH: 'operator',
   WRONGPASS: 'operator',
   NOPERM: 'operator',
@@ -101,8 +102,10 @@ export function isRefusedDatabase(error: Error): boolean {
   return 'name' in error.command && error.command.name === 'select'
 }
 
-/** For a missing connection, ioredis's messages are about its own options. */
+/** For a missing connection, ioredis's messages are about its own options. Redis quotes arguments, such as a password. */
 function readableMessage(message: string): string {
+  const quoted = message.search(/,? with args beginning with/)
+  if (quoted >= 0) return message.slice(0, quoted)
   if (/^Stream isn't writeable|^Connection is closed/.test(message)) return 'not connected'
   return message.startsWith('Reached the max retries per request') ? 'the connection was lost' : message
 }
@@ -147,7 +150,7 @@ function redisCode(message: string): RedisErrorCode {
   const firstWord = /^-?([A-Z]+)\b/.exec(message)?.[1] ?? ''
   if (firstWord !== 'CONNECTION' && firstWord !== 'TIMEOUT' && isRedisErrorCode(firstWord)) return firstWord
   if (/max number of clients/i.test(message)) return 'MAXCLIENTS'
-  if (/unknown (redis )?command|unknown subcommand/i.test(message)) return 'UNKNOWN_COMMAND'
+  if (/(unknown|unsupported) (redis )?(sub)?command/i.test(message)) return 'UNKNOWN_COMMAND'
   if (
     /ACL failure|this user has no permissions|can't run this command|can't access at least one of the keys/i.test(
       message,

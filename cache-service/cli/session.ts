@@ -182,8 +182,7 @@ export class Session {
       redisConnected: (where: string) => this.log.debug(`connected to Redis at ${where}`),
       redisFailed: (error: ServiceError) => (failure = error),
     }
-    const { processId, random } = this.context
-    const redis = createRedis(settings, `${processId}-${name}`, telemetry, random)
+    const redis = createRedis(settings, undefined, telemetry, this.context.random)
     this.releases.push(`Redis for ${name}`, () => redis.disconnect())
     try {
       await redis.connect()

@@ -29,6 +29,10 @@ const REDIS_CREDENTIALS: OperatorHint = {
 const REDIS_NOT_READY: OperatorHint = { problem: 'is not ready', fix: 'try again' }
 
 const REDIS_HINTS: Hints<RedisErrorCode, RedisOperatorCode> = {
+  DENIED: {
+    problem: 'is in protected mode, which allows only clients on its own machine',
+    fix: 'set a password on the server and in REDIS_PASSWORD (or REDIS_URL)',
+  },
   NOAUTH: REDIS_CREDENTIALS,
   WRONGPASS: REDIS_CREDENTIALS,
   NOPERM: {

@@ -10,6 +10,8 @@ export type RedisClientTelemetry = {
 
 const LONGEST_RECONNECT_MS = 2_000
 const FIRST_RECONNECT_MS = 50
+/** They concern every command. Any other refusal of CLIENT SETNAME concerns only the name. */
+const REFUSALS_OF_CLIENTS = new Set<ServiceError['code']>(['NOAUTH', 'DENIED', 'MAXCLIENTS'])
 
 /**
  * A connection that never hangs and never gives up: a command is answered or rejected within `config.timeoutMs`, and
@@ -18,16 +20,32 @@ const FIRST_RECONNECT_MS = 50
  * A rejected write may still be applied later, because the server may have received it. It may be sent again only
  * because applying a record takes a maximum.
  *
- * @param name shown by CLIENT LIST.
+ * @param name shown by CLIENT LIST; undefined: none, for a connection that does not live long.
  */
 export function createRedis(
   config: RedisConfig,
-  name: string,
+  name: string | undefined,
   telemetry: RedisClientTelemetry,
   random: () => number,
 ): Redis {
-  const redis = new Redis({ ...connectionOptions(config, random), connectionName: name, lazyConnect: true })
+  const redis = new Redis({ ...connectionOptions(config, random), lazyConnect: true })
   let isDatabaseRefused = false
+  let isNameSent = true
+
+  /** The first command of a connection. Its reply also shows what ioredis does not look at: a refused client. */
+  async function setName(): Promise<void> {
+    try {
+      if (isNameSent && name !== undefined) await redis.client('SETNAME', name)
+    } catch (error) {
+      const { code } = redisError(error)
+      // Some proxies close the connection at a command that they do not know.
+      if (code === 'CONNECTION') isNameSent = false
+      if (REFUSALS_OF_CLIENTS.has(code)) redis.emit('error', error)
+      if (code === 'CONNECTION' || code === 'TIMEOUT' || REFUSALS_OF_CLIENTS.has(code)) return
+    }
+    telemetry.redisConnected(`${config.host}:${config.port}/${config.db}`)
+  }
+
   redis.on('connect', () => (isDatabaseRefused = false))
   redis.on('error', (error) => {
     telemetry.redisFailed(redisError(error))
@@ -37,7 +55,7 @@ export function createRedis(
     redis.disconnect(true)
   })
   redis.on('ready', () => {
-    if (!isDatabaseRefused) telemetry.redisConnected(`${config.host}:${config.port}/${config.db}`)
+    if (!isDatabaseRefused) void setName()
   })
   return redis
 }
@@ -57,6 +75,9 @@ function connectionOptions(config: RedisConfig, random: () => number) {
         ...(config.tls.key !== undefined && { key: config.tls.key }),
       },
     }),
+    // All that we send works over RESP2, and proxies exist that refuse HELLO, which RESP3 begins with, or CLIENT SETINFO.
+    protocol: 2 as const,
+    disableClientInfo: true,
     connectTimeout: config.timeoutMs,
     socketTimeout: config.timeoutMs,
     maxRetriesPerRequest: 0,

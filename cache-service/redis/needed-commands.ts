@@ -73,7 +73,6 @@ export function neededCommands(
         harmless('HMGET', own, '0'),
         harmless('PEXPIRE', own, '1000'),
         optional('INFO', 'server'),
-        optional('CLIENT', 'SETNAME', 'cache-cli-doctor'),
         optional('ZREM', WORKERS_KEY, own),
         { ...dryRunOnly('ZADD', WORKERS_KEY, '0', own), isOptional: true },
         optional('ZREMRANGEBYSCORE', WORKERS_KEY, '-inf', '-inf'),
@@ -128,7 +127,7 @@ export function neededCommands(
 
 function needed(call: NeededCommand['call'], isHarmless: boolean): NeededCommand {
   const [command, subcommand] = call
-  const isContainer = ['SCRIPT', 'CLIENT', 'PUBSUB', 'XINFO'].includes(command)
+  const isContainer = ['SCRIPT', 'PUBSUB', 'XINFO'].includes(command)
   const name = (isContainer ? `${command}|${subcommand ?? ''}` : command).toLowerCase()
   return { name, call, isHarmless, isOptional: false }
 }

@@ -1,4 +1,4 @@
-import { isRefusedDatabase } from '../errors.ts'
+import { isRefusedDatabase, redisError } from '../errors.ts'
 import { Redis, type RedisOptions } from 'ioredis'
 import { RedisConnectionError, redisFailure, type RedisServiceError } from './errors.ts'
 import type { RedisSettings } from './settings.ts'
@@ -18,6 +18,8 @@ export class RedisConnection {
   readonly settings: RedisSettings
   readonly #name: string
   readonly #problem: ProblemListener
+  /** False: a proxy has closed the connection at CLIENT SETNAME. */
+  #isNameSent = true
   #redis: Redis | undefined
   #opening: Promise<Redis> | undefined
 
@@ -69,7 +71,8 @@ export class RedisConnection {
   async #open(prepare: (redis: Redis) => void): Promise<Redis> {
     const { host, port, db = 0 } = this.settings
     const failure = `Connection to Redis at ${host}:${port}/${db} failed`
-    const redis = new Redis({ ...connectionOptions(this.settings), connectionName: this.#name })
+    const redis = new Redis(connectionOptions(this.settings))
+    const isNameSent = this.#isNameSent
     let firstError: Error | undefined
     let lastMessage: string | undefined
     redis.on('error', (error) => {
@@ -78,7 +81,10 @@ export class RedisConnection {
       if (this.#redis === redis && error.message !== lastMessage) this.#problem(redisFailure(error, failure))
       lastMessage = error.message // reported once, although every attempt to reconnect may fail with it
     })
-    redis.on('ready', () => (lastMessage = undefined))
+    redis.on('ready', () => {
+      lastMessage = undefined
+      if (this.#isNameSent) void this.#sendName(redis)
+    })
     prepare(redis)
     try {
       await redis.connect()
@@ -87,8 +93,18 @@ export class RedisConnection {
       return redis
     } catch (thrown) {
       redis.disconnect()
+      if (isNameSent && !this.#isNameSent) return await this.#open(prepare)
       const { message } = redisFailure(firstError ?? thrown, failure)
       throw new RedisConnectionError(message, { cause: firstError ?? thrown })
+    }
+  }
+
+  /** The name is shown by CLIENT LIST. Proxies may refuse it, or close the connection. */
+  async #sendName(redis: Redis): Promise<void> {
+    try {
+      await redis.client('SETNAME', this.#name)
+    } catch (error) {
+      if (redisError(error).code === 'CONNECTION') this.#isNameSent = false
     }
   }
 }
@@ -101,6 +117,9 @@ function connectionOptions(settings: RedisSettings) {
     ...(password !== undefined && { password }),
     ...(tls !== undefined && tls !== false && { tls: tlsOptions(tls) }),
     lazyConnect: true,
+    // All that we send works over RESP2, and proxies exist that refuse HELLO, which RESP3 begins with, or CLIENT SETINFO.
+    protocol: 2 as const,
+    disableClientInfo: true,
     connectTimeout: timeoutMs,
     socketTimeout: timeoutMs,
     maxRetriesPerRequest: 0,

@@ -96,8 +96,9 @@ describe('a Redis that hangs', () => {
     const startedAt = performance.now()
     await connecting
     expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS * 10)
-    expect(said.length).toBeGreaterThan(0)
     expect(await failureOf(redis.set('key', 'value'))).toMatchObject({ failureClass: 'transient' })
+    await eventually(() => expect(said.length).toBeGreaterThan(0))
+    expect(said.filter((line) => line.startsWith('connected'))).toEqual([])
     await server.kill('SIGCONT')
     await eventually(() => redis.set('key', 'value'))
   })
@@ -106,14 +107,14 @@ describe('a Redis that hangs', () => {
 describe('credentials', () => {
   test('that are wrong are reported, and no command succeeds', async () => {
     const server = await ownRedis({ password: 'secret' })
-    for (const [password, code] of [
-      ['wrong', 'WRONGPASS'],
-      [undefined, 'NOAUTH'],
+    for (const [password, code, refusal] of [
+      ['wrong', 'WRONGPASS', 'CONNECTION'],
+      [undefined, 'NOAUTH', 'NOAUTH'],
     ] as const) {
       const { redis, said, connecting } = connectAsService(redisConfigOf(server, { password }))
       await connecting
+      expect(await failureOf(redis.set('key', 'value'))).toMatchObject({ code: refusal })
       expect(said[0]).toBe(`failed ${code}`)
-      expect(await failureOf(redis.set('key', 'value'))).toMatchObject({ code: 'CONNECTION' })
       expect(said.filter((line) => line.startsWith('connected'))).toEqual([])
     }
   })
@@ -213,6 +214,16 @@ describe('TLS', () => {
       expect(await failureOf(redis.set('key', 'value'))).toMatchObject({ failureClass: 'transient' })
     }
   })
+})
+
+test('a server that accepts no more connections is reported as such, and never as connected', async () => {
+  const server = await ownRedis({ args: ['--maxclients', '1'] })
+  const plain = connectPlainly(server)
+  await plain.ping()
+  const { said, connecting } = connectAsService(redisConfigOf(server))
+  await connecting
+  await eventually(() => expect(said).toContain('failed MAXCLIENTS'))
+  expect(said.filter((line) => line.startsWith('connected'))).toEqual([])
 })
 
 test('a connection has its name in CLIENT LIST', async () => {
