@@ -1,3 +1,5 @@
+import { DEVICE_INDEX_KEY, OWN_KEY_PREFIX } from './contract/keys.ts'
+
 /**
  * The meaning of every failure, in one table.
  *
@@ -19,8 +21,6 @@ const REDIS_CODES = {
   MASTERDOWN: 'transient',
   CLUSTERDOWN: 'transient',
   TRYAGAIN: 'transient',
-  MOVED: 'transient',
-  ASK: 'transient',
   BUSY: 'transient',
   NOREPLICAS: 'transient',
   OOM: 'transient',
@@ -29,6 +29,16 @@ const REDIS_CODES = {
   NOSCRIPT: 'transient',
   MAXCLIENTS: 'transient',
   OTHER: 'transient',
+  // Only a server in cluster mode replies with these four, and every later attempt would receive the same reply.
+  CROSSSLOT: 'operator',
+  MOVED: 'operator',
+  ASK: 'operator',
+  CLUSTER_MODE: 'operator',
+  DATABASE: 'operator',
+  CERTIFICATE: 'operator',
+  TLS: 'operator',
+  // WRONGTYPE of a key whose name is fixed, not of a device.
+  KEY_TYPE: 'operator',
   DENIED: 'operator',
   NOAUTH: 'operator',
   WRONGPASS: 'operator',
@@ -41,9 +51,17 @@ const KAFKA_CODES = {
   TIMEOUT: 'transient',
   RETRIABLE: 'transient',
   TOPIC_MISSING: 'transient',
-  MESSAGE_TOO_LARGE: 'transient',
+  GROUP_FULL: 'transient',
   GROUP_CONFLICT: 'transient',
   OTHER: 'transient',
+  MESSAGE_TOO_LARGE: 'operator',
+  SESSION_TIMEOUT: 'operator',
+  GROUP: 'operator',
+  TOPIC_NAME: 'operator',
+  VERSION: 'operator',
+  CERTIFICATE: 'operator',
+  TLS: 'operator',
+  SASL_MECHANISM: 'operator',
   SASL: 'operator',
   NOT_AUTHORIZED: 'operator',
 } as const satisfies Record<string, FailureClass>
@@ -93,7 +111,21 @@ export function redisError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown
   const message = messageOf(thrown)
   const code = redisCode(message)
-  return new ServiceError('redis', code, REDIS_CODES[code], readableMessage(message), thrown)
+  const fixedKeys = code === 'WRONGTYPE' ? fixedKeysOf(thrown) : []
+  if (fixedKeys.length === 0)
+    return new ServiceError('redis', code, REDIS_CODES[code], readableMessage(message), thrown)
+  const named = `${fixedKeys.join(' or ')}: ${message}`
+  return new ServiceError('redis', 'KEY_TYPE', REDIS_CODES.KEY_TYPE, named, thrown)
+}
+
+/** The keys with a fixed name that the refused command was about; ioredis keeps the command with the error. */
+function fixedKeysOf(thrown: unknown): string[] {
+  if (!(thrown instanceof Error) || !('command' in thrown)) return []
+  const { command } = thrown
+  if (typeof command !== 'object' || command === null || !('args' in command)) return []
+  const args: unknown[] = Array.isArray(command.args) ? command.args : []
+  const texts = args.map(String)
+  return [...new Set(texts)].filter((text) => text === DEVICE_INDEX_KEY || text.startsWith(OWN_KEY_PREFIX))
 }
 
 /** Whether ioredis failed to select the database while connecting; it would continue with database 0. */
@@ -123,8 +155,7 @@ export function kafkaError(thrown: unknown, topic?: string): ServiceError {
 
 function classifyKafkaError(thrown: unknown): ServiceError {
   const code = kafkaCode(thrown)
-  const message = code === 'GROUP_CONFLICT' ? GROUP_CONFLICT_MESSAGE : messageOf(thrown)
-  return new ServiceError('kafka', code, KAFKA_CODES[code], message, thrown)
+  return new ServiceError('kafka', code, KAFKA_CODES[code], messageOf(thrown), thrown)
 }
 
 /** The error, its cause, the cause's cause, and so on. */
@@ -146,47 +177,73 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
 }
 
-function redisCode(message: string): RedisErrorCode {
-  const firstWord = /^-?([A-Z]+)\b/.exec(message)?.[1] ?? ''
-  if (firstWord !== 'CONNECTION' && firstWord !== 'TIMEOUT' && isRedisErrorCode(firstWord)) return firstWord
-  if (/max number of clients/i.test(message)) return 'MAXCLIENTS'
-  if (/(unknown|unsupported) (redis )?(sub)?command/i.test(message)) return 'UNKNOWN_COMMAND'
-  if (
-    /ACL failure|this user has no permissions|can't run this command|can't access at least one of the keys/i.test(
-      message,
-    )
-  )
-    return 'NOPERM'
-  if (/invalid username-password|invalid password/i.test(message)) return 'WRONGPASS'
-  if (/string exceeds maximum allowed size|too big|value is too large/i.test(message)) return 'VALUE_REFUSED'
-  if (/timed? ?out/i.test(message)) return 'TIMEOUT'
-  if (
-    /ECONN|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|connection is closed|stream isn't writeable|max ?retries|socket/i.test(
-      message,
-    )
-  ) {
-    return 'CONNECTION'
-  }
-  return 'OTHER'
+/** An alert that the peer sent, such as the demand for a client certificate, comes in OpenSSL's words. */
+const TLS_TEXTS: readonly (readonly [pattern: RegExp, code: 'CERTIFICATE' | 'TLS'])[] = [
+  [/ssl routines|EPROTO|wrong version number|packet length/i, 'TLS'],
+  [/certificate|issuer|altnames|self.signed/i, 'CERTIFICATE'],
+]
+
+/** CERTIFICATE: we reject the peer's certificate. TLS: any other failure of a handshake. undefined: none of these. */
+export function kindOfTlsFailure(message: string): 'CERTIFICATE' | 'TLS' | undefined {
+  return TLS_TEXTS.find(([pattern]) => pattern.test(message))?.[1]
 }
 
-/** Kafka's message does not say that this is about the name of the group. */
-const GROUP_CONFLICT_MESSAGE =
-  'another program uses the same consumer group: set another KAFKA_CONSUMER_GROUP_ID'
+/** Replies without a code of their own, and errors of Node.js and ioredis. The first match counts. */
+const REDIS_TEXTS: readonly (readonly [pattern: RegExp, code: RedisErrorCode])[] = [
+  [/max number of clients/i, 'MAXCLIENTS'],
+  [/(unknown|unsupported) (redis )?(sub)?command/i, 'UNKNOWN_COMMAND'],
+  [
+    /ACL failure|this user has no permissions|can't run this command|can't access at least one of the keys/i,
+    'NOPERM',
+  ],
+  [/invalid username-password|invalid password/i, 'WRONGPASS'],
+  [/not allowed in cluster mode/i, 'CLUSTER_MODE'],
+  [/DB index/i, 'DATABASE'],
+  [/string exceeds maximum allowed size|too big|value is too large/i, 'VALUE_REFUSED'],
+  ...TLS_TEXTS,
+  [/timed? ?out/i, 'TIMEOUT'],
+  [
+    /ECONN|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|connection is closed|stream isn't writeable|max ?retries|socket/i,
+    'CONNECTION',
+  ],
+]
 
-const TOPIC_MISSING = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID'])
-const SASL = new Set(['SASL_AUTHENTICATION_FAILED', 'UNSUPPORTED_SASL_MECHANISM', 'ILLEGAL_SASL_STATE'])
-const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'])
+/** Codes that are ours, not a first word of Redis. */
+const OWN_WORDS = new Set(['CONNECTION', 'TIMEOUT', 'DATABASE', 'CERTIFICATE', 'TLS', 'OTHER'])
+
+function redisCode(message: string): RedisErrorCode {
+  const firstWord = /^-?([A-Z]+)\b/.exec(message)?.[1] ?? ''
+  if (!OWN_WORDS.has(firstWord) && isRedisErrorCode(firstWord)) return firstWord
+  return REDIS_TEXTS.find(([pattern]) => pattern.test(message))?.[1] ?? 'OTHER'
+}
+
+/** What a broker replies, by the name of its error code. */
+const KAFKA_REPLIES: Readonly<Record<string, KafkaErrorCode>> = {
+  UNKNOWN_TOPIC_OR_PARTITION: 'TOPIC_MISSING',
+  UNKNOWN_TOPIC_ID: 'TOPIC_MISSING',
+  INVALID_TOPIC_EXCEPTION: 'TOPIC_NAME',
+  MESSAGE_TOO_LARGE: 'MESSAGE_TOO_LARGE',
+  RECORD_LIST_TOO_LARGE: 'MESSAGE_TOO_LARGE',
+  INVALID_SESSION_TIMEOUT: 'SESSION_TIMEOUT',
+  INVALID_GROUP_ID: 'GROUP',
+  INCONSISTENT_GROUP_PROTOCOL: 'GROUP_CONFLICT',
+  GROUP_MAX_SIZE_REACHED: 'GROUP_FULL',
+  UNSUPPORTED_VERSION: 'VERSION',
+  UNSUPPORTED_SASL_MECHANISM: 'SASL_MECHANISM',
+  ILLEGAL_SASL_STATE: 'SASL_MECHANISM',
+  SASL_AUTHENTICATION_FAILED: 'SASL',
+}
 
 function kafkaCode(thrown: unknown): KafkaErrorCode {
   let found: KafkaErrorCode = 'OTHER'
   for (const error of causesOf(thrown)) {
     const type = 'type' in error && typeof error.type === 'string' ? error.type : ''
-    if (SASL.has(type) || error.name === 'KafkaJSSASLAuthenticationError') return 'SASL'
+    const reply = KAFKA_REPLIES[type]
+    if (reply !== undefined) return reply
     if (type.endsWith('_AUTHORIZATION_FAILED')) return 'NOT_AUTHORIZED'
-    if (TOPIC_MISSING.has(type)) return 'TOPIC_MISSING'
-    if (type === 'INCONSISTENT_GROUP_PROTOCOL') return 'GROUP_CONFLICT'
-    if (TOO_LARGE.has(type)) return 'MESSAGE_TOO_LARGE'
+    if (error.name === 'KafkaJSSASLAuthenticationError') return 'SASL'
+    const tls = kindOfTlsFailure(error.message)
+    if (tls !== undefined) return tls
     if (/timed? ?out/i.test(error.message) || error.name === 'KafkaJSRequestTimeoutError') found = 'TIMEOUT'
     else if (/Connection|ECONN|Broker/i.test(error.name + error.message)) found = 'CONNECTION'
     else if (found === 'OTHER' && 'retriable' in error && error.retriable === true) found = 'RETRIABLE'

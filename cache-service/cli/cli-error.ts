@@ -64,7 +64,9 @@ const EXIT_CODES: Partial<Record<ServiceError['code'], ExitCode>> = {
   NOAUTH: EXIT.refused,
   WRONGPASS: EXIT.refused,
   NOPERM: EXIT.refused,
+  DENIED: EXIT.refused,
   SASL: EXIT.refused,
+  SASL_MECHANISM: EXIT.refused,
   NOT_AUTHORIZED: EXIT.refused,
 }
 

@@ -1,4 +1,5 @@
 import type { ServiceError } from '../../shared/errors.ts'
+import type { MistypedKey } from './fixed-keys.ts'
 import { hintFor } from './operator-hint.ts'
 
 /** The result of one check of the doctor. */
@@ -58,13 +59,10 @@ export type RedisFacts = {
 const OLDEST_MAJOR = 7
 const MAX_CLOCK_DIFFERENCE_MS = 30_000
 
-export function judgeRedis(
-  facts: RedisFacts,
-  { role, maxKeysPerScript }: { readonly role: DoctorRole; readonly maxKeysPerScript: number },
-): Finding[] {
+export function judgeRedis(facts: RedisFacts, role: DoctorRole): Finding[] {
   return [
     judgeVersion(facts),
-    judgeMode(facts, maxKeysPerScript),
+    judgeMode(facts),
     judgeEviction(facts),
     judgePersistence(facts, role),
     judgeClock(facts),
@@ -73,28 +71,41 @@ export function judgeRedis(
 
 function judgeVersion({ isValkey, version }: RedisFacts): Finding {
   const check = 'version'
+  const major = Number.parseInt(version, 10)
+  if (Number.isNaN(major)) return redisFinding('skipped', check, 'INFO does not say it')
   const detail = `${isValkey ? 'Valkey' : 'Redis'} ${version}`
-  return isValkey || Number.parseInt(version, 10) >= OLDEST_MAJOR
+  return isValkey || major >= OLDEST_MAJOR
     ? redisFinding('ok', check, detail)
     : redisFinding('failed', check, detail, `Run Redis ${OLDEST_MAJOR} or newer, or Valkey.`)
 }
 
-function judgeMode({ isCluster, isReplica }: RedisFacts, maxKeysPerScript: number): Finding {
+function judgeMode({ isCluster, isReplica }: RedisFacts): Finding {
   const check = 'mode'
+  if (isCluster) {
+    const fix =
+      'Set REDIS_HOST and REDIS_PORT, or REDIS_URL, to a Redis server with cluster-enabled no: Redis Cluster is not supported.'
+    return redisFinding('failed', check, 'in cluster mode', fix)
+  }
   if (isReplica) {
     const fix = 'Point REDIS_HOST at the primary; after a failover, check which server that is now.'
     return redisFinding('failed', check, 'a replica, which rejects writes', fix)
   }
-  if (isCluster && maxKeysPerScript > 1) {
-    const fix = 'Set REDIS_SCRIPT_MAX_KEYS=1, or use a Redis that is not a cluster.'
-    return redisFinding(
+  return redisFinding('ok', check, 'a primary')
+}
+
+/** @param mistyped undefined: the types of the keys are unknown. */
+export function judgeFixedKeys(mistyped: readonly MistypedKey[] | undefined): Finding[] {
+  if (mistyped === undefined) return [redisFinding('skipped', 'keys', 'TYPE is denied')]
+  if (mistyped.length === 0)
+    return [redisFinding('ok', 'keys', 'all have the right type, or do not exist yet')]
+  return mistyped.map((key) =>
+    redisFinding(
       'failed',
-      check,
-      'a cluster node, where all keys of a script call must be in the same slot',
-      fix,
-    )
-  }
-  return redisFinding('ok', check, isCluster ? 'a cluster node, one key per script call' : 'a primary')
+      `key ${key.key}`,
+      `it is a ${key.found}, but must be a ${key.type}`,
+      `Find out what wrote it, then rename it (redis-cli RENAME ${key.key} …) or delete it.`,
+    ),
+  )
 }
 
 function judgeEviction({ evictionPolicy, maxMemoryBytes }: RedisFacts): Finding {
@@ -185,6 +196,23 @@ export function judgeErrorTopic(settings: ReadonlyMap<string, string>): Finding 
     check,
     `${bytes}: large dead letters are written without their record, which a replay must then find in its topic`,
     `Set max.message.bytes of the error topic to ${MAX_DEAD_LETTER_BYTES} or more.`,
+  )
+}
+
+/** What the brokers allow; undefined: it can't be read. */
+export type SessionLimits = { readonly minMs: number; readonly maxMs: number }
+
+export function judgeSessionTimeout(timeoutMs: number, limits: SessionLimits | undefined): Finding {
+  const check = 'session timeout'
+  if (limits === undefined) return kafkaFinding('skipped', check, 'the limits of the brokers are unknown')
+  const { maxMs, minMs } = limits
+  const detail = `${timeoutMs} ms, the brokers allow ${minMs} to ${maxMs} ms`
+  if (timeoutMs >= minMs && timeoutMs <= maxMs) return kafkaFinding('ok', check, detail)
+  return kafkaFinding(
+    'failed',
+    check,
+    detail,
+    `Set KAFKA_SESSION_TIMEOUT_S to ${minMs / 1000} to ${maxMs / 1000} seconds, or change group.min.session.timeout.ms or group.max.session.timeout.ms of the brokers.`,
   )
 }
 

@@ -20,50 +20,117 @@ type Hints<Code extends string, OperatorCode extends Code> = Readonly<
 
 const REDIS_UNREACHABLE: OperatorHint = {
   problem: "can't be reached",
-  fix: 'check REDIS_HOST and REDIS_PORT, or REDIS_URL',
-}
-const REDIS_CREDENTIALS: OperatorHint = {
-  problem: 'rejects the credentials',
-  fix: 'check REDIS_USERNAME and REDIS_PASSWORD, or REDIS_URL',
+  fix: 'check REDIS_HOST, REDIS_PORT and REDIS_TLS, or REDIS_URL',
 }
 const REDIS_NOT_READY: OperatorHint = { problem: 'is not ready', fix: 'try again' }
+const REDIS_CLUSTER: OperatorHint = {
+  problem: 'is in cluster mode, which is not supported',
+  fix: 'set REDIS_HOST and REDIS_PORT, or REDIS_URL, to a Redis server with cluster-enabled no',
+}
 
 const REDIS_HINTS: Hints<RedisErrorCode, RedisOperatorCode> = {
   DENIED: {
     problem: 'is in protected mode, which allows only clients on its own machine',
-    fix: 'set a password on the server and in REDIS_PASSWORD (or REDIS_URL)',
+    fix: 'set a password on the server and in REDIS_PASSWORD, or REDIS_URL',
   },
-  NOAUTH: REDIS_CREDENTIALS,
-  WRONGPASS: REDIS_CREDENTIALS,
+  NOAUTH: {
+    problem: 'requires a login',
+    fix: 'set REDIS_PASSWORD, and REDIS_USERNAME for an ACL user, or REDIS_URL',
+  },
+  WRONGPASS: {
+    problem: 'rejects the credentials',
+    fix: 'check REDIS_USERNAME and REDIS_PASSWORD, or REDIS_URL',
+  },
   NOPERM: {
     problem: 'denies a permission that is needed',
     fix: 'grant the user REDIS_USERNAME the permissions in docs/configuration.md',
   },
   UNKNOWN_COMMAND: {
     problem: 'does not have a command that is needed',
-    fix: 'use Redis 7 or newer, or Valkey',
+    fix: 'use Redis 7 or newer, or Valkey, and let a proxy in front of it pass the command on',
+  },
+  CROSSSLOT: REDIS_CLUSTER,
+  MOVED: REDIS_CLUSTER,
+  ASK: REDIS_CLUSTER,
+  CLUSTER_MODE: REDIS_CLUSTER,
+  CLUSTERDOWN: REDIS_CLUSTER,
+  TRYAGAIN: REDIS_CLUSTER,
+  DATABASE: {
+    problem: 'does not have this database',
+    fix: 'lower REDIS_DB, or the number in REDIS_URL, or raise the setting `databases` of the server',
+  },
+  CERTIFICATE: {
+    problem: "has a certificate that can't be verified",
+    fix: 'set REDIS_TLS_CA_FILE to the CA that signed it, REDIS_HOST to a name in it, or renew it if it has expired',
+  },
+  TLS: {
+    problem: 'does not complete the TLS handshake',
+    fix: 'check that the port uses TLS (otherwise unset REDIS_TLS), and REDIS_TLS_CERT_FILE if the server requires a client certificate',
+  },
+  KEY_TYPE: {
+    problem: 'holds a key of the wrong type that the service needs',
+    fix: 'find out what wrote it, then rename or delete it; cache-cli doctor names the type that it must have',
   },
   CONNECTION: REDIS_UNREACHABLE,
   TIMEOUT: REDIS_UNREACHABLE,
   MAXCLIENTS: { problem: 'accepts no more connections', fix: 'raise maxclients, or close other connections' },
   LOADING: REDIS_NOT_READY,
   MASTERDOWN: REDIS_NOT_READY,
-  CLUSTERDOWN: REDIS_NOT_READY,
 }
 
 const KAFKA_UNREACHABLE: OperatorHint = {
   problem: "can't be reached",
-  fix: 'check KAFKA_BOOTSTRAP_SERVERS and KAFKA_SSL',
+  fix: 'check KAFKA_BOOTSTRAP_SERVERS, and that KAFKA_SSL and KAFKA_SASL_MECHANISM match the listener',
 }
 
 const KAFKA_HINTS: Hints<KafkaErrorCode, KafkaOperatorCode> = {
   SASL: {
     problem: 'rejects the credentials',
-    fix: 'check KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD',
+    fix: 'check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD',
+  },
+  SASL_MECHANISM: {
+    problem: 'does not offer this SASL mechanism on the listener',
+    fix: 'set KAFKA_SASL_MECHANISM to one that the listener offers, or unset it if it offers none',
   },
   NOT_AUTHORIZED: {
     problem: 'denies access to a topic or a consumer group',
     fix: 'add the ACLs for KAFKA_VALIDATED_DATA_TOPIC, KAFKA_ERROR_TOPIC and KAFKA_CONSUMER_GROUP_ID',
+  },
+  SESSION_TIMEOUT: {
+    problem: 'does not allow this session timeout',
+    fix: 'set KAFKA_SESSION_TIMEOUT_S between group.min.session.timeout.ms and group.max.session.timeout.ms of the brokers',
+  },
+  GROUP: {
+    problem: 'rejects the name of the consumer group',
+    fix: 'correct KAFKA_CONSUMER_GROUP_ID',
+  },
+  GROUP_CONFLICT: {
+    problem: 'does not let the worker join the consumer group, which another program uses',
+    fix: 'set another KAFKA_CONSUMER_GROUP_ID',
+  },
+  GROUP_FULL: {
+    problem: 'accepts no more members in the consumer group',
+    fix: 'run fewer workers, or raise group.max.size of the brokers',
+  },
+  TOPIC_NAME: {
+    problem: 'rejects the name of a topic',
+    fix: 'correct KAFKA_VALIDATED_DATA_TOPIC or KAFKA_ERROR_TOPIC',
+  },
+  MESSAGE_TOO_LARGE: {
+    problem: 'rejects a message as too large',
+    fix: 'raise max.message.bytes of the topic (KAFKA_ERROR_TOPIC for dead letters)',
+  },
+  VERSION: {
+    problem: 'does not support the version of a request',
+    fix: 'check that KAFKA_BOOTSTRAP_SERVERS names brokers, not controllers, of Kafka 0.11 or newer',
+  },
+  CERTIFICATE: {
+    problem: "has a certificate that can't be verified",
+    fix: 'set KAFKA_SSL_CA_FILE to the CA that signed it, KAFKA_BOOTSTRAP_SERVERS to names in it, or renew it if it has expired',
+  },
+  TLS: {
+    problem: 'does not complete the TLS handshake',
+    fix: 'check that the listener uses TLS (otherwise unset KAFKA_SSL), and KAFKA_SSL_CERT_FILE if it requires a client certificate',
   },
   CONNECTION: KAFKA_UNREACHABLE,
   TIMEOUT: KAFKA_UNREACHABLE,
@@ -80,9 +147,21 @@ export function hintFor({ code, side }: ServiceError): OperatorHint | undefined 
   return hints[code]
 }
 
-/** One line that says what is wrong and which settings to check. */
+/** One line that says what is wrong, what the server replied, and which settings to check. */
 export function operatorHint(error: ServiceError): string {
   const hint = hintFor(error)
   if (hint === undefined) return `${error.side}: ${error.message}`
-  return `${error.side === 'redis' ? 'Redis' : 'Kafka'} ${hint.problem}: ${hint.fix}`
+  return `${error.side === 'redis' ? 'Redis' : 'Kafka'} ${hint.problem} (${error.message.trim()}): ${hint.fix}`
+}
+
+/** What `/readyz` says about a failure: the reply, and what to do if the code tells. */
+export function failureText(error: ServiceError): string {
+  const hint = hintFor(error)
+  return hint === undefined ? error.message : `${error.message.trim()}; ${hint.fix}`
+}
+
+/** The fields of a log line about a failure. */
+export function failureFields(error: ServiceError) {
+  const hint = hintFor(error)
+  return { code: error.code, error: error.message, ...(hint !== undefined && { fix: hint.fix }) }
 }

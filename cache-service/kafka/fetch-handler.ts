@@ -42,7 +42,7 @@ export type FetchHandlerDependencies = {
  * After a small fetch the next one waits a moment. Kafka answers a fetch as soon as there is one record, so that at a low rate
  * a fetch, a chunk and a script call would be spent on a few records each.
  */
-const LINGER_MS = Number(process.env['LINGER'] ?? 5)
+const LINGER_MS = 5
 const SMALL_FETCH_BYTES = 64 * 1024
 /** Between two heartbeats of a handler that waits for room; KafkaJS sends one when its interval has passed. */
 const ROOM_CHECK_MS = 100

@@ -2,7 +2,7 @@ import type { Kafka } from 'kafkajs'
 import { causesOf, kafkaError, type ServiceError } from '../../shared/errors.ts'
 import { RETRY } from './client.ts'
 import type { PartitionBounds, TopicBounds } from './topic-bounds.ts'
-import { TopicReader } from './topic-reader.ts'
+import { TopicReader, type ReaderGroup } from './topic-reader.ts'
 
 /** Checks what Kafka permits, without writing anything. undefined: permitted; otherwise the reason why not. */
 export type KafkaPermissions = {
@@ -23,13 +23,13 @@ const INVALID_ACKS = 2
 
 export function createKafkaPermissions(
   kafka: Kafka,
-  readerGroupId: string,
+  readerGroup: ReaderGroup,
   bounds: TopicBounds,
   now: () => number,
 ): KafkaPermissions {
   return {
     async read(topic, partitions, stop) {
-      const reader = new TopicReader(kafka, topic, readerGroupId, now)
+      const reader = new TopicReader(kafka, topic, readerGroup, now)
       const first = partitions.find(({ earliest, end }) => end > earliest)
       try {
         // Without a record, a read can't be denied.

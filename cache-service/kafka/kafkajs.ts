@@ -27,6 +27,7 @@ const replacements: Readonly<Record<string, Replacement>> = {
   'src/consumer/batch.js': () => FetchedPartition,
   'src/cluster/connectionPoolBuilder.js': withBootstrapAddresses,
   'src/broker/index.js': withSilenceAsConnectionError,
+  'src/cluster/index.js': withReasonForNoCoordinator,
   'src/protocol/recordBatch/record/v0/index.js': recordEncoder,
   'src/protocol/requests/metadata/v4/request.js': metadataRequest,
   'src/admin/index.js': adminClient,
@@ -186,6 +187,43 @@ export async function describeConsumerGroup(admin: Admin, groupId: string): Prom
   }
   const groups = await coordinator.connectionPool.send({ request: { ...request, encode }, response })
   return groups.find((group) => group.groupId === groupId && group.errorCode === 0)
+}
+
+type GroupRequest = { readonly groupId: string; readonly coordinatorType: number }
+type FoundCoordinator = { readonly coordinator: unknown }
+type CoordinatorFinder = { findGroupCoordinator(request: GroupRequest): Promise<FoundCoordinator> }
+type ClusterClass = new (...args: unknown[]) => {
+  readonly brokerPool: {
+    withBroker<Result>(
+      use: (one: { readonly broker: CoordinatorFinder }) => Promise<Result>,
+    ): Promise<Result | null>
+  }
+  findGroupCoordinatorMetadata(request: GroupRequest): Promise<FoundCoordinator>
+}
+
+/**
+ * KafkaJS asks one broker after the other for the coordinator of a group, and drops their replies: without the permission
+ * for the group, it says only that there is no coordinator, as in an outage. Here they are asked once more, and the last reply is the error.
+ */
+function withReasonForNoCoordinator(original: unknown): ClusterClass {
+  const Cluster = original as ClusterClass
+  return class extends Cluster {
+    override async findGroupCoordinatorMetadata(request: GroupRequest): Promise<FoundCoordinator> {
+      try {
+        return await super.findGroupCoordinatorMetadata(request)
+      } catch (error) {
+        let reply = error
+        const found = await this.brokerPool.withBroker(async ({ broker }) => {
+          return await broker.findGroupCoordinator(request).catch((refusal: unknown) => {
+            reply = refusal
+            throw refusal
+          })
+        })
+        if (found !== null) return found
+        throw reply
+      }
+    }
+  }
 }
 
 type RecordToWrite = {

@@ -2,7 +2,7 @@ import type { Kafka } from 'kafkajs'
 import type { Coordinates } from '../core/records/coordinates.ts'
 import type { SourceRecord } from '../core/records/source-record.ts'
 import type { TopicBounds } from './topic-bounds.ts'
-import { TopicReader } from './topic-reader.ts'
+import { TopicReader, type ReaderGroup } from './topic-reader.ts'
 
 export type FoundRecord =
   | { readonly kind: 'found'; readonly record: SourceRecord }
@@ -20,11 +20,11 @@ export function createRecordFinder(
   kafka: Kafka,
   topic: string,
   bounds: TopicBounds,
-  groupId: string,
+  group: ReaderGroup,
   now: () => number,
   warn?: (text: string) => void,
 ): RecordFinder {
-  const reader = new TopicReader(kafka, topic, groupId, now, warn)
+  const reader = new TopicReader(kafka, topic, group, now, warn)
   const nameOf = ({ partition, offset }: Coordinates) => `${partition}:${offset}`
 
   return {

@@ -1,4 +1,4 @@
-import type { Kafka } from 'kafkajs'
+import type { Admin, Kafka } from 'kafkajs'
 import { createAdminConnection } from './admin-connection.ts'
 
 /** The first offset that Kafka still has of a partition, and the one after the last. */
@@ -12,10 +12,13 @@ export type TopicBounds = {
   offsetsAt(topic: string, ms: number): Promise<Map<number, number>>
   /** The topic's settings, such as `retention.ms`, by name. */
   settings(topic: string): Promise<Map<string, string>>
+  /** The session timeouts that a broker allows the members of a group. @param topic any that exists. */
+  sessionLimits(topic: string): Promise<{ readonly minMs: number; readonly maxMs: number } | undefined>
   disconnect(): Promise<void>
 }
 
 const TOPIC_RESOURCE = 2
+const BROKER_RESOURCE = 4
 
 export function createTopicBounds(kafka: Kafka): TopicBounds {
   const { request, disconnect } = createAdminConnection(kafka)
@@ -33,15 +36,21 @@ export function createTopicBounds(kafka: Kafka): TopicBounds {
         const found = await admin.fetchTopicOffsetsByTimestamp(topic, ms)
         return new Map(found.map(({ partition, offset }) => [partition, Number(offset)]))
       }),
-    settings: (topic) =>
+    settings: (topic) => request(topic, (admin) => settingsOf(admin, TOPIC_RESOURCE, topic)),
+    sessionLimits: (topic) =>
       request(topic, async (admin) => {
-        const { resources } = await admin.describeConfigs({
-          includeSynonyms: false,
-          resources: [{ type: TOPIC_RESOURCE, name: topic }],
-        })
-        const entries = resources[0]?.configEntries ?? []
-        return new Map(entries.map(({ configName, configValue }) => [configName, configValue]))
+        const { brokers } = await admin.describeCluster()
+        const settings = await settingsOf(admin, BROKER_RESOURCE, String(brokers[0]?.nodeId))
+        const minMs = Number(settings.get('group.min.session.timeout.ms') ?? NaN)
+        const maxMs = Number(settings.get('group.max.session.timeout.ms') ?? NaN)
+        return Number.isNaN(minMs + maxMs) ? undefined : { minMs, maxMs }
       }),
     disconnect,
   }
+}
+
+async function settingsOf(admin: Admin, type: number, name: string): Promise<Map<string, string>> {
+  const described = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type, name }] })
+  const entries = described.resources[0]?.configEntries ?? []
+  return new Map(entries.map(({ configName, configValue }) => [configName, configValue]))
 }

@@ -13,10 +13,16 @@ export type OffsetRange = { readonly partition: number; readonly from: number; r
 /** Called for one record at a time, and awaited; returning `false` stops reading the partition. */
 export type VisitRecord = (record: SourceRecord, partition: number) => Promise<boolean | void>
 
+export type ReaderGroup = {
+  /** Unique, and with the prefix (if any) of the groups that the ACLs allow. */
+  readonly id: string
+  /** As for a worker: brokers have limits for it. */
+  readonly sessionTimeoutMs: number
+}
+
 export type ReadProgress = (read: number, total: number) => void
 
 const MAX_WAIT_MS = 100
-const SESSION_TIMEOUT_MS = 30_000
 /** After this many empty fetches and this long, the remaining offsets hold no records (markers, or compacted away). */
 const NOTHING_LEFT_FETCHES = 20
 const NOTHING_LEFT_MS = 4_000
@@ -51,23 +57,22 @@ type Reading = {
 export class TopicReader {
   readonly #kafka: Kafka
   readonly #topic: string
-  readonly #groupId: string
+  readonly #group: ReaderGroup
   readonly #now: () => number
   readonly #warn: (text: string) => void
   #consumer: Consumer | undefined
   #reading: Reading | undefined
 
-  /** @param groupId must be unique, and start with the prefix (if any) of the groups that the ACLs allow. */
   constructor(
     kafka: Kafka,
     topic: string,
-    groupId: string,
+    group: ReaderGroup,
     now: () => number,
     warn: (text: string) => void = () => undefined,
   ) {
     this.#kafka = kafka
     this.#topic = topic
-    this.#groupId = groupId
+    this.#group = group
     this.#now = now
     this.#warn = warn
   }
@@ -146,7 +151,7 @@ export class TopicReader {
     await consumer.disconnect().catch(() => undefined)
     const { request, disconnect } = createAdminConnection(this.#kafka)
     try {
-      await request(this.#topic, (admin) => admin.deleteGroups([this.#groupId]))
+      await request(this.#topic, (admin) => admin.deleteGroups([this.#group.id]))
     } catch {
       // Kafka itself removes a group without members and commits.
     } finally {
@@ -156,8 +161,8 @@ export class TopicReader {
 
   async #open(): Promise<void> {
     const consumer = this.#kafka.consumer({
-      groupId: this.#groupId,
-      sessionTimeout: SESSION_TIMEOUT_MS,
+      groupId: this.#group.id,
+      sessionTimeout: this.#group.sessionTimeoutMs,
       metadataMaxAge: METADATA_MAX_AGE_MS,
       allowAutoTopicCreation: false,
       maxWaitTimeInMs: MAX_WAIT_MS,

@@ -4,7 +4,7 @@ import { backoffMs } from '../core/backoff.ts'
 import type { LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { aborted, settledWithin, sleep } from '../lifecycle/sleep.ts'
-import { operatorHint } from '../core/operator-hint.ts'
+import { failureText, operatorHint } from '../core/operator-hint.ts'
 import type { WorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import type { ConsumerState, RestartReason } from '../telemetry/worker-metrics.ts'
 import { kafkaError } from '../../shared/errors.ts'
@@ -94,7 +94,7 @@ export class WorkerConsumer implements Service {
     const held = [...this.#dependencies.intake.held]
     for (const [reason, partitions] of Map.groupBy(
       held,
-      ([, { code, message, side }]) => `${side} ${code}: ${message}`,
+      ([, failure]) => `${failure.side} ${failure.code}: ${failureText(failure)}`,
     ))
       reasons.push(`holding: ${reason} (partition ${partitions.map(([partition]) => partition).join(', ')})`)
     return reasons
@@ -139,7 +139,7 @@ export class WorkerConsumer implements Service {
         throw new OperatorError(operatorHint(failure))
       failures = isJoined(this.#status) ? 1 : failures + 1
       const delayMs = backoffMs(failures, random())
-      this.#move({ kind: 'ended', reason: failure.message }, failure.message)
+      this.#move({ kind: 'ended', reason: failureText(failure) }, failure.message)
       telemetry.consumerRestart(ending.reason, failure, delayMs)
       monitor.turned(this.name, delayMs)
       await sleep(delayMs, stop)

@@ -99,3 +99,22 @@ export async function startConnecting(redis: Redis): Promise<void> {
   // A failure also reaches the 'error' listener, which logs it.
   await redis.connect().catch(() => undefined)
 }
+
+/**
+ * Uses a further connection with the same settings, and closes it: a proxy may close one at a command that it does not know.
+ */
+export async function onNewConnection<Result>(
+  redis: Redis,
+  use: (connection: Redis) => Promise<Result>,
+): Promise<Result | ServiceError> {
+  const connection = redis.duplicate()
+  connection.on('error', () => undefined)
+  try {
+    await connection.connect()
+    return await use(connection)
+  } catch (error) {
+    return redisError(error)
+  } finally {
+    connection.disconnect()
+  }
+}

@@ -72,6 +72,7 @@ export function neededCommands(
         harmless('GET', own),
         harmless('HMGET', own, '0'),
         harmless('PEXPIRE', own, '1000'),
+        optional('TYPE', DEVICE_INDEX_KEY),
         optional('INFO', 'server'),
         optional('ZREM', WORKERS_KEY, own),
         { ...dryRunOnly('ZADD', WORKERS_KEY, '0', own), isOptional: true },
@@ -101,6 +102,7 @@ export function neededCommands(
         harmless('GET', own),
         harmless('UNLINK', own),
         harmless('SCAN', '0', 'MATCH', own, 'COUNT', '1'),
+        optional('TYPE', DEVICE_INDEX_KEY),
         optional('INFO', 'server'),
         optional('DBSIZE'),
         optional('PING'),
@@ -119,6 +121,7 @@ export function neededCommands(
         harmless('GET', UPDATER_LEASE_KEY),
         dryRunOnly('SADD', UPDATE_TYPES_KEY, own),
         dryRunOnly('XADD', UPDATE_STREAM_KEY, '*', 'a', 'b'),
+        optional('TYPE', UPDATE_TYPES_KEY),
         harmless('SUBSCRIBE', updateChannel),
         harmless('PING'),
       ]

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { DEVICE_INDEX_KEY } from '../../shared/contract/keys.ts'
 import { redisError, type ServiceError } from '../../shared/errors.ts'
-import { operatorHint } from '../core/operator-hint.ts'
+import { failureText, operatorHint } from '../core/operator-hint.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { redisReply } from './reply.ts'
@@ -45,20 +45,11 @@ export function createWriteProbe(
   now: () => number,
 ): RedisProbe {
   let isEvictionChecked = false
-  let connectionError: ServiceError | undefined
-  redis.on('error', (error) => (connectionError = redisError(error)))
 
   async function write(): Promise<void> {
-    try {
-      await redis.set(key, String(now()), 'PX', PROBE_KEY_TTL_MS)
-    } catch (error) {
-      const failure = redisError(error)
-      // Without a connection, a command reports only that; the connection's own error says why.
-      throw failure.code === 'CONNECTION' ? (connectionError ?? failure) : failure
-    }
+    await redisReply(redis.set(key, String(now()), 'PX', PROBE_KEY_TTL_MS))
     if (!isEvictionChecked) await warnOfEviction()
     isEvictionChecked = true
-    connectionError = undefined
   }
 
   async function warnOfEviction(): Promise<void> {
@@ -84,12 +75,14 @@ export class RedisProbe {
   readonly #operation: ProbeOperation
   #lastSuccessMs: number | undefined
   #lastError: ServiceError | undefined
+  #connectionError: ServiceError | undefined
 
   constructor(redis: Redis, telemetry: ProbeTelemetry, now: () => number, operation: ProbeOperation) {
     this.#redis = redis
     this.#telemetry = telemetry
     this.#now = now
     this.#operation = operation
+    redis.on('error', (error) => (this.#connectionError = redisError(error)))
   }
 
   /** One attempt. Rejects with a ServiceError. */
@@ -97,12 +90,15 @@ export class RedisProbe {
     try {
       await this.#operation.run()
     } catch (error) {
-      this.#lastError = redisError(error)
+      const failure = redisError(error)
+      // Without a connection, a command reports only that; the connection's own error says why.
+      this.#lastError = failure.code === 'CONNECTION' ? (this.#connectionError ?? failure) : failure
       this.#telemetry.redisFailed(this.#lastError)
       throw this.#lastError
     }
     this.#lastSuccessMs = this.#now()
     this.#lastError = undefined
+    this.#connectionError = undefined
     this.#telemetry.redisWorks()
   }
 
@@ -112,7 +108,7 @@ export class RedisProbe {
     if (ageMs < validMs) return []
     const { host, port } = this.#redis.options
     const error = this.#lastError
-    const reason = error === undefined ? 'no attempt yet' : `${error.code}: ${error.message}`
+    const reason = error === undefined ? 'no attempt yet' : `${error.code}: ${failureText(error)}`
     return [`Redis at ${host}:${port} has not ${expected}: ${reason}`]
   }
 

@@ -1,6 +1,7 @@
 import { LISTENING_TTL_MS } from '../core/events/listening.ts'
 import type { ApiConfig } from '../config/config.ts'
 import type { ServiceError } from '../../shared/errors.ts'
+import { fixedKeys } from '../core/fixed-keys.ts'
 import { isProtectedKey } from '../core/protected-keys.ts'
 import { createAccess } from '../http/hooks/access.ts'
 import { createApiServer } from '../http/api-server.ts'
@@ -22,6 +23,7 @@ import { EventFollower, followerBlockMs } from '../redis/events/event-follower.t
 import { announceListening, createEventStreams } from '../redis/events/event-streams.ts'
 import { createPubsubAdmin } from '../redis/cache-queue/pubsub-admin.ts'
 import { createReadProbe } from '../redis/probe.ts'
+import { ServerCheck } from '../redis/server-check.ts'
 import { createServerStatsReader } from '../redis/server-stats.ts'
 import { createStateStore } from '../redis/events/state-store.ts'
 import { createWorkerReports } from '../redis/workers/worker-reports.ts'
@@ -62,6 +64,11 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     { redisWorks: telemetry.redisWorks, redisFailed: (error) => telemetry.redisFailed('api', error) },
     now,
   )
+  const serverCheck = new ServerCheck(reading, fixedKeys.api(), {
+    keyMistyped: telemetry.keyMistyped,
+    keyTypeRestored: telemetry.keyTypeRestored,
+    redisFailed: (error) => telemetry.redisFailed('api', error),
+  })
   const follower = new EventFollower({
     redis: following,
     blockMs: followerBlockMs(config.redis.timeoutMs),
@@ -72,6 +79,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   const checks = [
     () => (context.stop.aborted ? ['stopping'] : []),
     () => probe.notReadyReasons(),
+    () => serverCheck.notReadyReasons(),
     () => follower.notReadyReasons(),
   ]
   const server = await createApiServer({
@@ -98,7 +106,11 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     auth: auth ?? 'off',
     redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
   })
-  const services: Service[] = [probe.service(PROBE_INTERVAL_MS, monitor), follower]
+  const services: Service[] = [
+    probe.service(PROBE_INTERVAL_MS, monitor),
+    serverCheck.service(monitor),
+    follower,
+  ]
   if (tokens !== undefined) services.push(tokens.service(TOKENS_INTERVAL_MS, monitor))
   return { services, checks }
 }

@@ -1,9 +1,11 @@
 import type { ServiceError } from '../../shared/errors.ts'
 import { UPDATER_LEASE_KEY } from '../../shared/contract/keys.ts'
+import { fixedKeys } from '../core/fixed-keys.ts'
 import { isProtectedKey } from '../core/protected-keys.ts'
 import { UpdateApplier, UPDATER_LEASE_MS } from '../pipeline/update-applier.ts'
 import { ChannelSubscription } from '../redis/events/channel-subscription.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
+import { ServerCheck } from '../redis/server-check.ts'
 import { createLease } from '../redis/lease.ts'
 import { createStateWriter } from '../redis/events/state-writer.ts'
 import { createUpdaterTelemetry } from '../telemetry/updater-telemetry.ts'
@@ -28,6 +30,11 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
   }
   const redis = connect('updates')
   releases.push('Redis of the kv-updater', () => redis.disconnect())
+  const serverCheck = new ServerCheck(redis, fixedKeys['kv-updater'](), {
+    keyMistyped: telemetry.keyMistyped,
+    keyTypeRestored: telemetry.keyTypeRestored,
+    redisFailed: (error) => telemetry.redisFailed('updates', error),
+  })
   const applier = new UpdateApplier({
     writer: createStateWriter(redis, processId, config.redis.timeoutMs),
     lease: createLease(redis, UPDATER_LEASE_KEY, processId, UPDATER_LEASE_MS),
@@ -69,7 +76,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
   })
   await awaitFirstConnection(Promise.all([startConnecting(redis), startConnecting(subscriber)]))
   return {
-    services: [subscription.service(), applier.service()],
-    checks: [() => subscription.notReadyReasons()],
+    services: [subscription.service(), serverCheck.service(monitor), applier.service()],
+    checks: [() => subscription.notReadyReasons(), () => serverCheck.notReadyReasons()],
   }
 }

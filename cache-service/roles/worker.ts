@@ -1,5 +1,6 @@
 import type { ServiceError } from '../../shared/errors.ts'
 import { probeKey, progressKey, SWEEPER_LEASE_KEY } from '../../shared/contract/keys.ts'
+import { fixedKeys } from '../core/fixed-keys.ts'
 import { createKafka } from '../kafka/client.ts'
 import { createDeadLetterProducer } from '../kafka/dead-letter-producer.ts'
 import { createGroupReader } from '../kafka/group-reader.ts'
@@ -26,6 +27,7 @@ import { createProgressStore } from '../redis/workers/progress-store.ts'
 import { createSweeper, SWEEP_LEASE_MS } from '../redis/devices/sweeper.ts'
 import { createWorkerReporter } from '../redis/workers/worker-reports.ts'
 import { createWriteProbe } from '../redis/probe.ts'
+import { ServerCheck } from '../redis/server-check.ts'
 import { createWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
@@ -71,6 +73,11 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const index = createDeviceIndex(redis)
   const probe = createWriteProbe(redis, probeKey(context.processId), telemetry, now)
 
+  const serverCheck = new ServerCheck(
+    redis,
+    fixedKeys.worker(progressKey(config.kafka.groupId, topic)),
+    telemetry,
+  )
   const figures = new WorkerFigures(topic, now)
   const reports = new ReportSchedule(now)
   const hints = new DeviceHints(createHintAppender(reportRedis))
@@ -160,6 +167,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     () => consumer.notReadyReasons(),
     () => groupWatch.notReadyReasons(),
     () => probe.notReadyReasons(),
+    () => serverCheck.notReadyReasons(),
     () => guard.notReadyReasons(),
   ]
   const buildReport = createReportBuilder({
@@ -185,6 +193,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const services = [
     consumer,
     probe.service(PROBE_INTERVAL_MS, monitor),
+    serverCheck.service(monitor),
     createSweeper(index, createLease(redis, SWEEPER_LEASE_KEY, context.processId, SWEEP_LEASE_MS), {
       everyMs: config.cache.sweepIntervalMs,
       monitor,

@@ -77,6 +77,8 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
 
     // ---- Redis
 
+    keyMistyped: redis.keyMistyped,
+    keyTypeRestored: redis.keyTypeRestored,
     redisConnected: (connection: string, where: string) => redis.connected(where, connection),
     redisWorks: redis.works,
     redisFailed: (connection: string, error: ServiceError) => redis.failed(error, connection),

@@ -1,5 +1,6 @@
 import type { ServiceError } from '../../shared/errors.ts'
-import { operatorHint } from '../core/operator-hint.ts'
+import { MISTYPED_FIX, mistypedText, type MistypedKey } from '../core/fixed-keys.ts'
+import { failureFields, operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
@@ -40,6 +41,12 @@ export function createRedisTelemetry(
         made > 1 ? 'reconnected to Redis' : 'connected to Redis',
       )
     },
+    keyMistyped: (key: MistypedKey) =>
+      log.error(
+        { key: key.key, type: key.found, expected: key.type },
+        `a key that the service needs has the wrong type: ${mistypedText(key)}; ${MISTYPED_FIX}`,
+      ),
+    keyTypeRestored: (key: string) => log.info({ key }, 'the key no longer has the wrong type'),
     works() {
       if (isUp === false) log.info(words.works)
       isUp = true
@@ -50,8 +57,7 @@ export function createRedisTelemetry(
       const heldBack = lines.pass()
       if (heldBack === undefined && isUp !== true) return
       isUp = false
-      const { code, message } = error
-      const fields = { ...(connection !== undefined && { connection }), code, error: message }
+      const fields = { ...(connection !== undefined && { connection }), ...failureFields(error) }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, words.fails)
     },

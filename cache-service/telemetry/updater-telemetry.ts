@@ -1,7 +1,7 @@
 import { createLoopFailed } from './loop-failed.ts'
 import type { ServiceError } from '../../shared/errors.ts'
 import type { GapReason } from '../core/events/stream-entry.ts'
-import { operatorHint } from '../core/operator-hint.ts'
+import { failureFields, operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
@@ -53,7 +53,7 @@ export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetri
     updateFailed(type: string, error: ServiceError) {
       count('failed')
       redis.count(error)
-      const fields = { type, code: error.code, error: error.message }
+      const fields = { type, ...failureFields(error) }
       log.error(fields, error.failureClass === 'operator' ? operatorHint(error) : 'update failed')
     },
     updateDropped(pending: number) {
@@ -84,7 +84,7 @@ export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetri
     subscribeFailed(channel: string, error: ServiceError) {
       const heldBack = subscribeLines.pass()
       if (heldBack === undefined) return
-      const fields = { channel, code: error.code, error: error.message }
+      const fields = { channel, ...failureFields(error) }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, 'could not subscribe: retrying')
     },
@@ -92,6 +92,8 @@ export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetri
     // ---- Redis
 
     /** @param connection names one of the role's connections. */
+    keyMistyped: redis.keyMistyped,
+    keyTypeRestored: redis.keyTypeRestored,
     redisConnected: (connection: string, where: string) => redis.connected(where, connection),
     redisFailed: (connection: string, error: ServiceError) => redis.failed(error, connection),
 

@@ -3,7 +3,7 @@ import type { ServiceError } from '../../shared/errors.ts'
 import { describeUnread, UNREAD_REASONS, type UnreadCandidate } from '../core/workers/unread-partitions.ts'
 import type { RejectReason } from '../core/records/parse-record.ts'
 import type { ResultCounts } from '../core/records/settle.ts'
-import { operatorHint } from '../core/operator-hint.ts'
+import { failureFields, operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import {
   CONSUMER_STATES,
@@ -119,8 +119,7 @@ export function createWorkerTelemetry(
       if (error.side === 'redis') redis.count(error)
       const heldBack = failureLines.pass()
       if (heldBack === undefined) return
-      const { side, code } = error
-      const fields = { partition, side, code, attempt, error: error.message }
+      const fields = { partition, side: error.side, attempt, ...failureFields(error) }
       if (error.failureClass === 'operator') log.error(fields, `holding: ${operatorHint(error)}`)
       else if (error.side === 'own')
         log.error(
@@ -169,7 +168,7 @@ export function createWorkerTelemetry(
     leftGroup: () => metrics.assignedPartitions.set(0),
     consumerRestart(reason: RestartReason, error: ServiceError, delayMs: number) {
       metrics.consumerRestarts.inc({ reason })
-      const fields = { reason, error: error.message, delayMs: Math.round(delayMs) }
+      const fields = { reason, ...failureFields(error), delayMs: Math.round(delayMs) }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, 'consumer ended: a new one will be created')
     },
@@ -231,6 +230,8 @@ export function createWorkerTelemetry(
 
     // ---- Redis
 
+    keyMistyped: redis.keyMistyped,
+    keyTypeRestored: redis.keyTypeRestored,
     redisConnected: (where: string) => redis.connected(where),
     redisWorks: redis.works,
     redisFailed: (error: ServiceError) => redis.failed(error),

@@ -57,7 +57,7 @@ if (unknown.length > 0)
 /** Settings from the environment apply to this run only, to try them out. */
 const settings = Object.fromEntries(
   Object.entries(process.env).filter(([name]) =>
-    /^(LINGER|CHUNK_|KAFKA_FETCH_|KAFKA_COMMIT_|REDIS_SCRIPT_)/.test(name),
+    /^(CHUNK_|KAFKA_FETCH_|KAFKA_COMMIT_|REDIS_SCRIPT_)/.test(name),
   ) as [string, string][],
 )
 const own = programAt()

@@ -25,7 +25,10 @@ export async function openTopics(session: Session): Promise<TopicAccess> {
   const bounds = createTopicBounds(kafka)
   releases.push('topic bounds', () => bounds.disconnect())
   // The prefix is the group of the workers, so that one prefixed ACL covers both.
-  const groupFor = (purpose: string) => `${config.kafka.groupId}.${context.processId}.${purpose}`
+  const groupFor = (purpose: string) => ({
+    id: `${config.kafka.groupId}.${context.processId}.${purpose}`,
+    sessionTimeoutMs: config.kafka.sessionTimeoutMs,
+  })
   return {
     kafka,
     bounds,

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../../lifecycle/service.ts'
-import { operatorHint } from '../../core/operator-hint.ts'
+import { failureText, operatorHint } from '../../core/operator-hint.ts'
 
 export type SubscriptionTelemetry = {
   /** @param gapMs time since the previous subscription was lost; undefined: this is the first one. */
@@ -56,7 +56,7 @@ export class ChannelSubscription {
   notReadyReasons(): string[] {
     if (this.#isSubscribed) return []
     const { channel } = this.#dependencies
-    const reason = this.#lastError === undefined ? 'no attempt yet' : this.#lastError.message
+    const reason = this.#lastError === undefined ? 'no attempt yet' : failureText(this.#lastError)
     return [`not subscribed to ${channel}: ${reason}`]
   }
 

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import { backoffMs } from '../../core/backoff.ts'
+import { failureText } from '../../core/operator-hint.ts'
 import { STREAM_NAMES, type EventPosition, type StreamName } from '../../core/events/event-position.ts'
 import type { FollowListener, StreamEvent } from '../../core/events/stream-entry.ts'
 import type { LoopMonitor } from '../../lifecycle/loops.ts'
@@ -67,7 +68,8 @@ export class EventFollower implements Service {
 
   notReadyReasons(): string[] {
     if (this.#position !== undefined && this.#lastError === undefined) return []
-    return [`not following the event streams: ${this.#lastError?.message ?? 'no attempt yet'}`]
+    const reason = this.#lastError === undefined ? 'no attempt yet' : failureText(this.#lastError)
+    return [`not following the event streams: ${reason}`]
   }
 
   async run(stop: AbortSignal): Promise<void> {

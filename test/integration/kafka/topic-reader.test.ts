@@ -36,7 +36,7 @@ async function numberedTopic(partitions: number, each: number): Promise<string> 
 }
 
 function openReader(topic: string, groupId = uniqueName('reader')): TopicReader {
-  const reader = new TopicReader(kafka, topic, groupId, now)
+  const reader = new TopicReader(kafka, topic, { id: groupId, sessionTimeoutMs: 30_000 }, now)
   onTestFinished(() => reader.close())
   return reader
 }
@@ -147,7 +147,13 @@ test('a record finder finds records by their coordinates, and explains why the o
   await deleteRecordsBefore(topic, 1, 4)
   const bounds = createTopicBounds(kafka)
   onTestFinished(() => bounds.disconnect())
-  const finder = createRecordFinder(kafka, topic, bounds, uniqueName('finder'), now)
+  const finder = createRecordFinder(
+    kafka,
+    topic,
+    bounds,
+    { id: uniqueName('finder'), sessionTimeoutMs: 30_000 },
+    now,
+  )
   onTestFinished(() => finder.close())
   const places = [
     { partition: 1, offset: 9 },

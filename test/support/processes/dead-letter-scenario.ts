@@ -102,8 +102,9 @@ export async function replayDeadLetters(
   const now = () => Date.now()
   const stop = new AbortController().signal
   const bounds = createTopicBounds(kafka)
-  const reader = new TopicReader(kafka, errorTopic, uniqueName('dead-letters'), now)
-  const finder = createRecordFinder(kafka, topic, bounds, uniqueName('finder'), now)
+  const groupOf = (purpose: string) => ({ id: uniqueName(purpose), sessionTimeoutMs: 30_000 })
+  const reader = new TopicReader(kafka, errorTopic, groupOf('dead-letters'), now)
+  const finder = createRecordFinder(kafka, topic, bounds, groupOf('finder'), now)
   const producer = createReplayProducer(kafka, topic)
   const target =
     to === 'topic'

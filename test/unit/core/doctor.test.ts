@@ -22,8 +22,8 @@ const GOOD: RedisFacts = {
   clockAheadMs: 20,
 }
 
-function verdicts(facts: Partial<RedisFacts>, role: DoctorRole = 'worker', maxKeysPerScript = 100) {
-  const findings = judgeRedis({ ...GOOD, ...facts }, { role, maxKeysPerScript })
+function verdicts(facts: Partial<RedisFacts>, role: DoctorRole = 'worker') {
+  const findings = judgeRedis({ ...GOOD, ...facts }, role)
   for (const { fix, verdict } of findings) {
     expect(fix !== undefined).toBe(verdict === 'warning' || verdict === 'failed')
   }
@@ -50,13 +50,10 @@ describe('the doctor on Redis', () => {
       { eviction: 'skipped', clock: 'skipped' },
     ],
     ['no persistence', { hasAppendOnlyFile: false }, {}],
+    ['an unknown version', { version: 'unknown' }, { version: 'skipped' }],
     ['a slow clock', { clockAheadMs: -31_000 }, { clock: 'warning' }],
   ])('judges %s', (_what, facts, differing) => {
     expect(verdicts(facts)).toEqual({ ...ALL_OK, ...differing })
-  })
-
-  test('accepts a cluster node with one key per script call', () => {
-    expect(verdicts({ isCluster: true }, 'worker', 1)).toMatchObject({ mode: 'ok' })
   })
 
   test('accepts missing persistence for a worker only', () => {

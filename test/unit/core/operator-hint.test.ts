@@ -11,10 +11,23 @@ describe('the operator hint', () => {
     redisError(new Error('WRONGPASS invalid username-password pair or user is disabled.')),
     redisError(new Error("NOPERM User worker has no permissions to run the 'evalsha' command")),
     redisError(new Error('connect ECONNREFUSED 127.0.0.1:6379')),
+    redisError(new Error("CROSSSLOT Keys in request don't hash to the same slot")),
+    redisError(new Error('ERR DB index is out of range')),
+    redisError(new Error('certificate has expired')),
+    redisError(new Error('write EPROTO wrong version number')),
+    redisError(new Error('DENIED Redis is running in protected mode')),
     kafkaError(Object.assign(new Error('no'), { type: 'SASL_AUTHENTICATION_FAILED' })),
     kafkaError(Object.assign(new Error('no'), { type: 'TOPIC_AUTHORIZATION_FAILED' })),
     kafkaError(Object.assign(new Error('no'), { type: 'UNKNOWN_TOPIC_OR_PARTITION' })),
     kafkaError(new Error('Connection timeout')),
+    ...[
+      'INVALID_SESSION_TIMEOUT',
+      'INCONSISTENT_GROUP_PROTOCOL',
+      'INVALID_TOPIC_EXCEPTION',
+      'MESSAGE_TOO_LARGE',
+      'UNSUPPORTED_VERSION',
+      'UNSUPPORTED_SASL_MECHANISM',
+    ].map((type) => kafkaError(Object.assign(new Error('no'), { type }))),
   ]
 
   test.each(errors)('for $side $code names settings that exist', (error) => {

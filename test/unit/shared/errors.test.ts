@@ -53,8 +53,34 @@ describe('redisError', () => {
     ['CLUSTERDOWN The cluster is down', 'CLUSTERDOWN', 'transient'],
     ['CLUSTERDOWN Hash slot not served', 'CLUSTERDOWN', 'transient'],
     ['TRYAGAIN Multiple keys request during rehashing of slot', 'TRYAGAIN', 'transient'],
-    ['MOVED 3999 127.0.0.1:6381', 'MOVED', 'transient'],
-    ['ASK 3999 127.0.0.1:6381', 'ASK', 'transient'],
+    ['MOVED 3999 127.0.0.1:6381', 'MOVED', 'operator'],
+    ['ASK 3999 127.0.0.1:6381', 'ASK', 'operator'],
+    ["CROSSSLOT Keys in request don't hash to the same slot", 'CROSSSLOT', 'operator'],
+    ['ERR SELECT is not allowed in cluster mode', 'CLUSTER_MODE', 'operator'],
+    ['ERR DB index is out of range', 'DATABASE', 'operator'],
+    ['ERR invalid DB index', 'DATABASE', 'operator'],
+    ['DENIED Redis is running in protected mode because protected mode is enabled', 'DENIED', 'operator'],
+    ['self-signed certificate in certificate chain', 'CERTIFICATE', 'operator'],
+    ['unable to verify the first certificate', 'CERTIFICATE', 'operator'],
+    ['unable to get local issuer certificate', 'CERTIFICATE', 'operator'],
+    ['certificate has expired', 'CERTIFICATE', 'operator'],
+    [
+      "Hostname/IP does not match certificate's altnames: IP: 127.0.0.2 is not in the cert's list: 127.0.0.1",
+      'CERTIFICATE',
+      'operator',
+    ],
+    [
+      'write EPROTO 80DB:error:0A00010B:SSL routines:tls_validate_record_header:wrong version number:',
+      'TLS',
+      'operator',
+    ],
+    [
+      'read 80DB:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required',
+      'TLS',
+      'operator',
+    ],
+    ["ERR unsupported command 'evalsha'", 'UNKNOWN_COMMAND', 'operator'],
+    ['TLS of another kind', 'OTHER', 'transient'],
     [
       'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.',
       'BUSY',
@@ -98,6 +124,27 @@ describe('redisError', () => {
     const error = redisError(new Error(message))
     expect(error).toMatchObject({ side: 'redis', code, failureClass })
     expect(REDIS_ERROR_CODES).toContain(error.code)
+  })
+
+  test.each([
+    ['sadd', ['devices', 'a'], 'devices'],
+    [
+      'evalsha',
+      ['sha', '2', 'cache_service:lease:updater', 'cache_service:events:update', 'x'],
+      'events:update',
+    ],
+  ])('names the fixed keys that %s was refused for', (name, args, named) => {
+    const message = 'WRONGTYPE Operation against a key holding the wrong kind of value'
+    const thrown = Object.assign(new Error(message), { command: { name, args } })
+    expect(redisError(thrown)).toMatchObject({ code: 'KEY_TYPE', failureClass: 'operator' })
+    expect(redisError(thrown).message).toContain(named)
+    const ofDevice = Object.assign(new Error(message), { command: { name, args: ['device:a:metadata'] } })
+    expect(redisError(ofDevice)).toMatchObject({ code: 'WRONGTYPE', failureClass: 'record', message })
+  })
+
+  test('does not quote the arguments of a refused command, which may be a password', () => {
+    const thrown = new Error("ERR unknown command 'AUTH', with args beginning with: 'secret' ")
+    expect(redisError(thrown).message).toBe("ERR unknown command 'AUTH'")
   })
 
   test('joins the messages of an AggregateError', () => {
@@ -217,7 +264,7 @@ describe('kafkaError', () => {
         'The request included a message larger than the max message size the server will accept',
       ),
       'MESSAGE_TOO_LARGE',
-      'transient',
+      'operator',
     ],
     [
       'an oversized batch',
@@ -228,7 +275,7 @@ describe('kafkaError', () => {
         'The request included message batch larger than the configured segment size on the server',
       ),
       'MESSAGE_TOO_LARGE',
-      'transient',
+      'operator',
     ],
     [
       'a topic without permission',
@@ -278,7 +325,41 @@ describe('kafkaError', () => {
         false,
         'The broker does not support the requested SASL mechanism',
       ),
-      'SASL',
+      'SASL_MECHANISM',
+      'operator',
+    ],
+    ...(
+      [
+        ['ILLEGAL_SASL_STATE', 'SASL_MECHANISM', 'operator'],
+        ['INVALID_SESSION_TIMEOUT', 'SESSION_TIMEOUT', 'operator'],
+        ['INVALID_GROUP_ID', 'GROUP', 'operator'],
+        ['INCONSISTENT_GROUP_PROTOCOL', 'GROUP_CONFLICT', 'transient'],
+        ['GROUP_MAX_SIZE_REACHED', 'GROUP_FULL', 'transient'],
+        ['INVALID_TOPIC_EXCEPTION', 'TOPIC_NAME', 'operator'],
+        ['UNSUPPORTED_VERSION', 'VERSION', 'operator'],
+        ['UNKNOWN_TOPIC_ID', 'TOPIC_MISSING', 'transient'],
+      ] as const
+    ).map(([type, code, failureClass]): [string, unknown, string, FailureClass] => [
+      type,
+      broker(type, 99, false, `the broker replied ${type}`),
+      code,
+      failureClass,
+    ]),
+    [
+      'a certificate that cannot be verified',
+      retriesExceeded(
+        kafkaJs('KafkaJSConnectionError', 'Connection error: self-signed certificate in certificate chain'),
+      ),
+      'CERTIFICATE',
+      'operator',
+    ],
+    [
+      'a client certificate that is missing',
+      kafkaJs(
+        'KafkaJSConnectionError',
+        'Connection error: 80DB:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required',
+      ),
+      'TLS',
       'operator',
     ],
     [
@@ -340,15 +421,6 @@ describe('kafkaError', () => {
       code,
       failureClass,
       message: messageOf(thrown),
-    })
-  })
-
-  test('names the setting for a group of another protocol, which the message of Kafka does not', () => {
-    const thrown = broker('INCONSISTENT_GROUP_PROTOCOL', 23, false, 'The protocols are incompatible')
-    expect(kafkaError(thrown)).toMatchObject({
-      code: 'GROUP_CONFLICT',
-      failureClass: 'transient',
-      message: expect.stringContaining('KAFKA_CONSUMER_GROUP_ID'),
     })
   })
 

@@ -9,20 +9,21 @@ export type GroupCheckDependencies = {
   readonly groupId: string
   readonly group: GroupReader
   readonly offsets: PartitionOffsets
-  /** What to do if a request is denied. */
-  readonly aclFix: string
+  /** What to do about a refused request. */
+  readonly fixFor: (refusal: ServiceError) => string
 }
 
 /** Checks that the group may be used, and who uses it. */
 export async function checkGroup(dependencies: GroupCheckDependencies): Promise<Finding[]> {
-  const { aclFix, groupId, offsets, topic } = dependencies
+  const { fixFor, groupId, offsets, topic } = dependencies
   const check = `group ${groupId}`
   try {
     const group = await dependencies.group.read()
     const positions = await offsets.read().catch((error: unknown) => unlessTopicMissing(kafkaError(error)))
     return [judgeMembers(check, group, topic), ...judgeOwners(check, group, positions, topic)]
   } catch (error) {
-    return [kafkaFinding('failed', check, kafkaError(error).message, aclFix)]
+    const refusal = kafkaError(error)
+    return [kafkaFinding('failed', check, refusal.message, fixFor(refusal))]
   }
 }
 

@@ -4,6 +4,7 @@ import {
   asUnreachable,
   judgeErrorTopic,
   judgeRetention,
+  judgeSessionTimeout,
   kafkaFinding,
   loginFix,
   type Finding,
@@ -13,10 +14,10 @@ import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/ka
 import { createGroupReader } from '../../../kafka/group-reader.ts'
 import { createLagOffsets } from '../../../kafka/partition-offsets.ts'
 import { createTopicBounds, type TopicBounds } from '../../../kafka/topic-bounds.ts'
-import { createKafka, longestConnectMs, RETRY } from '../../../kafka/client.ts'
-import { settledWithin } from '../../../lifecycle/sleep.ts'
+import { createKafka } from '../../../kafka/client.ts'
 import type { Session } from '../../session.ts'
 import { checkGroup } from './group-check.ts'
+import { answersPlainly, logIn, loginRefused, PROTOCOL_FIX } from './kafka-login.ts'
 import { probeAddress } from './probe-address.ts'
 
 const SETTINGS = { address: 'KAFKA_BOOTSTRAP_SERVERS', tls: 'KAFKA_SSL' }
@@ -42,7 +43,7 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
   const kafka = createKafka({ ...config, brokers }, session.log, { offsetOutOfRange: () => undefined })
   const login = await logIn(kafka, brokers.length)
   if (login instanceof ServiceError) {
-    findings.push(kafkaFinding('failed', 'login', login.message, loginFix(login, PROTOCOL_FIX)))
+    findings.push(await loginRefused(login, config))
     return [...findings, kafkaFinding('skipped', 'topics', 'not logged in')]
   }
   const user = config.sasl?.username
@@ -56,13 +57,23 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
 
   const bounds = createTopicBounds(kafka)
   session.releases.push('topic bounds', () => bounds.disconnect())
-  const readerGroup = `${config.groupId}.${session.context.processId}.doctor`
+  const readerGroup = {
+    id: `${config.groupId}.${session.context.processId}.doctor`,
+    sessionTimeoutMs: config.sessionTimeoutMs,
+  }
   const permissions = createKafkaPermissions(kafka, readerGroup, bounds, session.context.now)
-  const context = { bounds, permissions, stop: session.stop, user: user ?? 'ANONYMOUS' }
+  const context = { bounds, permissions, stop: session.stop, user: principalOf(config) }
   findings.push(...(await checkDataTopic(context, config, cache.metadataTtlMs)))
   findings.push(...(await checkErrorTopic(context, config.errorTopic)))
   findings.push(...(await checkWorkerGroup(session, kafka, config, context.user)))
+  const limits = await bounds.sessionLimits(config.validatedDataTopic).catch(() => undefined)
+  findings.push(judgeSessionTimeout(config.sessionTimeoutMs, limits))
   return findings
+}
+
+/** As the rules of ACLs write it. The name that a client certificate stands for depends on the settings of the broker. */
+function principalOf({ sasl, tls }: Config['kafka']): string {
+  return sasl?.username ?? (tls?.cert === undefined ? 'ANONYMOUS' : '<subject of KAFKA_SSL_CERT_FILE>')
 }
 
 type Context = {
@@ -107,7 +118,7 @@ async function checkErrorTopic({ bounds, permissions, user }: Context, topic: st
             'failed',
             `writing ${topic}`,
             refusal.message,
-            aclFix(user, 'Write', `--topic ${topic}`),
+            fixFor(refusal, aclFix(user, 'Write', `--topic ${topic}`)),
           )
     const settings = await bounds.settings(topic).catch(() => new Map<string, string>())
     return [found, write, judgeErrorTopic(settings)]
@@ -118,7 +129,7 @@ async function checkErrorTopic({ bounds, permissions, user }: Context, topic: st
 
 async function checkWorkerGroup(
   session: Session,
-  kafka: KafkaClient,
+  kafka: ReturnType<typeof createKafka>,
   { groupId, validatedDataTopic: topic }: Config['kafka'],
   user: string,
 ): Promise<Finding[]> {
@@ -126,8 +137,8 @@ async function checkWorkerGroup(
   session.releases.push('group reader', () => group.disconnect())
   const offsets = createLagOffsets(kafka, topic, groupId)
   session.releases.push('offsets', () => offsets.disconnect())
-  const fix = aclFix(user, 'Read', `--group ${groupId}`)
-  return await checkGroup({ topic, groupId, group, offsets, aclFix: fix })
+  const fix = (refusal: ServiceError) => fixFor(refusal, aclFix(user, 'Read', `--group ${groupId}`))
+  return await checkGroup({ topic, groupId, group, offsets, fixFor: fix })
 }
 
 function judgeReading(
@@ -138,7 +149,8 @@ function judgeReading(
 ): Finding {
   const check = `reading ${topic}`
   if (refusal === undefined) return kafkaFinding('ok', check, 'allowed')
-  if (refusal.code !== 'NOT_AUTHORIZED') return kafkaFinding('failed', check, refusal.message, PROTOCOL_FIX)
+  if (refusal.code !== 'NOT_AUTHORIZED')
+    return kafkaFinding('failed', check, refusal.message, loginFix(refusal, PROTOCOL_FIX))
   // The check read with its own group, not with the group of the workers.
   if (/group/i.test(refusal.message)) {
     const reason = `${user} may use only the group ${groupId} itself, which a worker may be using`
@@ -161,44 +173,28 @@ function topicFailure(error: unknown, topic: string, setting: string, user: stri
     case 'NOT_AUTHORIZED':
       return kafkaFinding('failed', check, failure.message, aclFix(user, 'Describe', `--topic ${topic}`))
     default:
-      return kafkaFinding('failed', check, failure.message, PROTOCOL_FIX)
+      return kafkaFinding('failed', check, failure.message, loginFix(failure, PROTOCOL_FIX))
   }
 }
 
-const PROTOCOL_FIX =
-  'Check that a Kafka broker listens there, and that KAFKA_SSL and KAFKA_SASL_MECHANISM match its listener.'
+/** An ACL is the fix only of a denied permission. */
+function fixFor(refusal: ServiceError, acl: string): string {
+  return refusal.code === 'NOT_AUTHORIZED' ? acl : loginFix(refusal, PROTOCOL_FIX)
+}
 
 function aclFix(user: string, operation: string, resource: string): string {
-  return `kafka-acls.sh --add --allow-principal User:${user} --operation ${operation} ${resource}`
-}
-
-type KafkaClient = ReturnType<typeof createKafka>
-
-/** @returns the advertised addresses of all brokers. */
-async function logIn(kafka: KafkaClient, addresses: number): Promise<string[] | ServiceError> {
-  const admin = kafka.admin({ retry: { ...RETRY, retries: addresses } })
-  const timeoutMs = longestConnectMs(addresses)
-  const connecting = (async () => {
-    await admin.connect()
-    return (await admin.describeCluster()).brokers
-  })()
-  try {
-    if (!(await settledWithin(connecting, timeoutMs))) {
-      return kafkaError(new Error(`timed out: no answer within ${timeoutMs / 1000} s`))
-    }
-    return (await connecting).map(({ host, port }) => `${host}:${port}`)
-  } catch (error) {
-    return kafkaError(error)
-  } finally {
-    void admin.disconnect().catch(() => undefined)
-  }
+  const principal = /^[\w.@-]+$/.test(user) ? `User:${user}` : `'User:${user}'`
+  return `kafka-acls.sh --add --allow-principal ${principal} --operation ${operation} ${resource}`
 }
 
 async function probeAll({ context }: Session, { tls }: Config['kafka'], addresses: readonly string[]) {
   const probes = await Promise.all(
     addresses.map((address) => {
       const target = brokerAddress(address)
-      return probeAddress({ area: 'kafka', ...target, tls, settings: SETTINGS }, context.now())
+      return probeAddress(
+        { area: 'kafka', ...target, tls, settings: SETTINGS, answersPlainly },
+        context.now(),
+      )
     }),
   )
   return {
@@ -209,9 +205,12 @@ async function probeAll({ context }: Session, { tls }: Config['kafka'], addresse
 
 function advertisedFinding(finding: Finding): Finding {
   if (finding.verdict !== 'failed') return finding
+  const detail = `${finding.detail}; the brokers advertise this address`
+  // The address is right if a server answers there.
+  if (finding.check.startsWith('TLS')) return { ...finding, detail }
   return {
     ...finding,
-    detail: `${finding.detail}; the brokers advertise this address`,
+    detail,
     fix: 'Correct advertised.listeners of the broker, or make that address reachable from here.',
   }
 }

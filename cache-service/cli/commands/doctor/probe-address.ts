@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { lookup } from 'node:dns/promises'
 import { connect as connectTcp, createServer, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { messageOf } from '../../../../shared/errors.ts'
+import { kindOfTlsFailure, messageOf } from '../../../../shared/errors.ts'
 import type { TlsConfig } from '../../../config/config.ts'
 import type { Finding } from '../../../core/doctor.ts'
 
@@ -16,6 +16,8 @@ export type ProbeTarget = {
   readonly tls: TlsConfig | undefined
   /** The variables that configure it, for the fixes. */
   readonly settings: { readonly address: string; readonly tls: string }
+  /** Whether the server answers without TLS, on this new connection. */
+  readonly answersPlainly: (socket: Socket) => Promise<boolean>
 }
 
 const CONNECT_TIMEOUT_MS = 5_000
@@ -64,8 +66,46 @@ export async function probeAddress(target: ProbeTarget, nowMs: number): Promise<
     return { findings, isReached: true }
   } catch (error) {
     socket.destroy()
-    const fix = `Check ${settings.tls}_CA_FILE, the name in the server's certificate, and that the port uses TLS.`
-    return failed('TLS', messageOf(error), fix)
+    const isPlain = await onSocket(connectTcp({ host, port }), 'connect', target.answersPlainly)
+    return isPlain === true
+      ? failed('TLS', 'the server answers without TLS', `Unset ${settings.tls}, or enable TLS on the server.`)
+      : failed('TLS', messageOf(error), tlsFix(error, settings))
+  }
+}
+
+const VERIFICATION_FIXES: Readonly<Record<string, (settings: ProbeTarget['settings']) => string>> = {
+  CERT_HAS_EXPIRED: () => 'Renew the certificate of the server.',
+  CERT_NOT_YET_VALID: () => 'Check the clocks of this machine and of the one that issued the certificate.',
+  ERR_TLS_CERT_ALTNAME_INVALID: ({ address }) =>
+    `Use a name that is in the certificate in ${address}, or issue a certificate with this name.`,
+}
+
+function tlsFix(error: unknown, settings: ProbeTarget['settings']): string {
+  const known = VERIFICATION_FIXES[codeOf(error)]
+  if (known !== undefined) return known(settings)
+  return kindOfTlsFailure(messageOf(error)) === 'CERTIFICATE'
+    ? `Set ${settings.tls}_CA_FILE to the certificate of the authority that signed the server's certificate.`
+    : `Check that the port uses TLS, and whether the server requires a client certificate (${settings.tls}_CERT_FILE).`
+}
+
+/** Whether a server on this port completes a TLS handshake, with whatever certificate. */
+export async function speaksTls(host: string, port: number): Promise<boolean> {
+  const socket = connectTls({ host, port, rejectUnauthorized: false })
+  return (await onSocket(socket, 'secureConnect', async () => true)) === true
+}
+
+/** Opens a socket, and destroys it afterwards. @returns undefined if it can't be opened. */
+export async function onSocket<Result>(
+  socket: Socket,
+  event: 'connect' | 'secureConnect',
+  use: (socket: Socket) => Promise<Result>,
+): Promise<Result | undefined> {
+  try {
+    return await use(await openSocket(socket, event))
+  } catch {
+    return undefined
+  } finally {
+    socket.destroy()
   }
 }
 
@@ -84,7 +124,7 @@ function judgeCertificate(socket: TLSSocket, where: string, nowMs: number): Omit
   }
 }
 
-function tlsOptions({ ca, cert, key, rejectUnauthorized }: TlsConfig, host: string) {
+export function tlsOptions({ ca, cert, key, rejectUnauthorized }: TlsConfig, host: string) {
   return {
     rejectUnauthorized,
     ...(isIP(host) === 0 ? { servername: host } : { host }),

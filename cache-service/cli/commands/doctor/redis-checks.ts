@@ -1,15 +1,24 @@
-import { redisError, type ServiceError } from '../../../../shared/errors.ts'
-import { DEVICE_INDEX_KEY, DEVICE_KEY_PREFIX, OWN_KEY_PREFIX } from '../../../../shared/contract/keys.ts'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { redisError, ServiceError } from '../../../../shared/errors.ts'
+import {
+  DEVICE_INDEX_KEY,
+  DEVICE_KEY_PREFIX,
+  OWN_KEY_PREFIX,
+  progressKey,
+} from '../../../../shared/contract/keys.ts'
 import type { Config } from '../../../config/config.ts'
 import {
   asUnreachable,
+  judgeFixedKeys,
   judgeRedis,
   loginFix,
   redisFinding,
   type DoctorRole,
   type Finding,
 } from '../../../core/doctor.ts'
-import { createRedis } from '../../../redis/client.ts'
+import { fixedKeys, type FixedKey } from '../../../core/fixed-keys.ts'
+import { createRedis, onNewConnection } from '../../../redis/client.ts'
 import {
   askPermissions,
   neededCommands,
@@ -18,16 +27,17 @@ import {
   type PermissionReport,
 } from '../../../redis/needed-commands.ts'
 import { readRedisFacts } from '../../../redis/server-facts.ts'
+import { findMistypedKeys, findScriptRefusal } from '../../../redis/server-check.ts'
 import { createServerStatsReader } from '../../../redis/server-stats.ts'
 import type { Session } from '../../session.ts'
-import { probeAddress } from './probe-address.ts'
+import { probeAddress, speaksTls } from './probe-address.ts'
 
 const SETTINGS = { address: 'REDIS_HOST and REDIS_PORT, or REDIS_URL', tls: 'REDIS_TLS' }
 
 export async function checkRedis(session: Session, config: Config, role: DoctorRole): Promise<Finding[]> {
   const { host, port, tls } = config.redis
   const probe = await probeAddress(
-    { area: 'redis', host, port, tls, settings: SETTINGS },
+    { area: 'redis', host, port, tls, settings: SETTINGS, answersPlainly },
     session.context.now(),
   )
   if (!probe.isReached) return [...probe.findings.map(asUnreachable), ...skipped("Redis can't be reached")]
@@ -35,7 +45,7 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   let refusal: ServiceError | undefined
   const redis = createRedis(
     config.redis,
-    `${context.processId}-doctor`,
+    undefined,
     { redisConnected: () => undefined, redisFailed: (error) => (refusal ??= error) },
     context.random,
   )
@@ -49,23 +59,40 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     if (failure.code !== 'NOPERM') refusal ??= failure
   }
   if (refusal !== undefined && refusal.code !== 'NOPERM') {
-    return [...probe.findings, loginRefused(refusal), ...skipped('not logged in')]
+    return [...probe.findings, await loginRefused(refusal, config), ...skipped('not logged in')]
   }
   const login = redisFinding(
     'ok',
     'login',
     `as ${config.redis.username ?? 'default'}, database ${config.redis.db}`,
   )
-  const facts = await readRedisFacts(redis, context.now).then(
-    (found) => judgeRedis(found, { role, maxKeysPerScript: config.redis.scriptMaxKeys }),
-    (error: unknown) => [redisFinding('skipped', 'server', `INFO is denied: ${redisError(error).message}`)],
-  )
-  const permissions = []
+  const findings = [...probe.findings, login]
+  const facts = await onNewConnection(redis, (one) => readRedisFacts(one, context.now))
+  if (facts instanceof ServiceError)
+    findings.push(redisFinding('skipped', 'server', `INFO is not answered: ${facts.message}`))
+  else findings.push(...judgeRedis(facts, role))
+  const scripts = await onNewConnection(redis, async (one) => await findScriptRefusal(one))
+  if (scripts instanceof ServiceError && scripts.code !== 'NOPERM')
+    findings.push(redisFinding('failed', 'scripts', scripts.message, loginFix(scripts, PROTOCOL_FIX)))
+  const keys = await onNewConnection(redis, (one) => findMistypedKeys(one, allFixedKeys(config)))
+  findings.push(...judgeFixedKeys(keys instanceof ServiceError ? undefined : keys))
   for (const one of rolesOf(role)) {
     const needed = neededCommands(one, context.processId, { updateChannel: config.updater.channel })
-    permissions.push(judgePermissions(one, await askPermissions(redis, needed)))
+    const report = await onNewConnection(redis, (connection) => askPermissions(connection, needed))
+    findings.push(
+      report instanceof ServiceError
+        ? redisFinding('skipped', `commands of the ${one}`, `they can't be checked: ${report.message}`)
+        : judgePermissions(one, report),
+    )
   }
-  return [...probe.findings, login, ...facts, ...permissions]
+  return findings
+}
+
+/** Of all roles: they share the server. */
+function allFixedKeys({ kafka }: Config): FixedKey[] {
+  const progress = progressKey(kafka.groupId, kafka.validatedDataTopic)
+  const keys = [...fixedKeys.worker(progress), ...fixedKeys.api(), ...fixedKeys['kv-updater']()]
+  return [...new Set(keys)]
 }
 
 function rolesOf(role: DoctorRole): readonly CommandRole[] {
@@ -75,11 +102,21 @@ function rolesOf(role: DoctorRole): readonly CommandRole[] {
 const PROTOCOL_FIX =
   'Check that a Redis server listens on REDIS_PORT, check REDIS_DB and REDIS_TLS, and read the log of the server.'
 
-function loginRefused(error: ServiceError): Finding {
-  const isTlsMismatch = /wrong version number|packet length/i.test(error.message)
-  const fix = isTlsMismatch ? 'Set REDIS_TLS to match the server.' : loginFix(error, PROTOCOL_FIX)
-  return redisFinding('failed', 'login', error.message, fix)
+async function loginRefused(error: ServiceError, { redis }: Config): Promise<Finding> {
+  const isConnectionLost = error.code === 'CONNECTION' || error.code === 'TIMEOUT'
+  if (redis.tls === undefined && isConnectionLost && (await speaksTls(redis.host, redis.port)))
+    return redisFinding('failed', 'login', 'the server uses TLS', 'Set REDIS_TLS=true.')
+  return redisFinding('failed', 'login', error.message, loginFix(error, PROTOCOL_FIX))
 }
+
+/** Redis answers an inline command, if only with an error. */
+async function answersPlainly(socket: Socket): Promise<boolean> {
+  socket.write('PING\r\n')
+  const [data]: unknown[] = await once(socket, 'data', { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
+  return /^[+-]/.test(String(data))
+}
+
+const ANSWER_TIMEOUT_MS = 2_000
 
 function judgePermissions(role: CommandRole, { permissions, user, method }: PermissionReport): Finding {
   const check = `commands of the ${role}`
@@ -91,7 +128,7 @@ function judgePermissions(role: CommandRole, { permissions, user, method }: Perm
     return redisFinding('ok', check, `all allowed (${checked}${unchecked})`)
   }
   const isOptional = denied.every(({ command }) => command.isOptional)
-  const consequence = isOptional ? ': the role works, but without its reports and events' : ''
+  const consequence = isOptional ? ': the role works without, but it reports or checks less' : ''
   return redisFinding(
     isOptional ? 'warning' : 'failed',
     check,

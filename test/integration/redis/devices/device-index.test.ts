@@ -113,11 +113,15 @@ describe('the device index', () => {
     expect(await scanAll()).toEqual(new Set(all))
   })
 
-  test('of another Redis type causes a WRONGTYPE error', async () => {
+  test('of another Redis type causes an error that names the key', async () => {
     await redis.set('devices', 'mine')
-    await expect(writer().write(writePlan([update('a')]))).rejects.toMatchObject({ code: 'WRONGTYPE' })
-    await expect(index.count()).rejects.toMatchObject({ code: 'WRONGTYPE' })
-    await expect(index.scan('0')).rejects.toMatchObject({ code: 'WRONGTYPE' })
+    await expect(writer().write(writePlan([update('a')]))).rejects.toMatchObject({
+      side: 'redis',
+      code: 'KEY_TYPE',
+      failureClass: 'operator',
+    })
+    await expect(index.count()).rejects.toMatchObject({ code: 'KEY_TYPE', failureClass: 'operator' })
+    await expect(index.scan('0')).rejects.toMatchObject({ code: 'KEY_TYPE', failureClass: 'operator' })
   })
 })
 

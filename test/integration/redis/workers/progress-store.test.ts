@@ -131,9 +131,9 @@ test('each consumer group has its own progress', async () => {
   expect((await store.load([0])).get(0)).toEqual(nothing)
 })
 
-test('a progress key of another Redis type causes a WRONGTYPE error', async () => {
+test('a progress key of another Redis type causes an error that names the key', async () => {
   await redis.lpush(KEY, 'mine')
-  const wrongType = { side: 'redis', code: 'WRONGTYPE' }
+  const wrongType = { side: 'redis', code: 'KEY_TYPE', failureClass: 'operator' }
   await expect(store.load([0])).rejects.toMatchObject(wrongType)
   await expect(store.advance(0, undefined, 1)).rejects.toMatchObject(wrongType)
   await expect(store.overwrite(0, 1)).rejects.toMatchObject(wrongType)

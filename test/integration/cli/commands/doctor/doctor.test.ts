@@ -11,6 +11,8 @@ import {
   type OwnRedis,
 } from '../../../../support/servers/servers.ts'
 import { update } from '../../../../support/records/tagged-records.ts'
+import { connectPlainly } from '../../../../support/servers/redis-connection.ts'
+import { startRedisProxy } from '../../../../support/servers/redis-proxy.ts'
 import { createTopic, uniqueName } from '../../../../support/test-scope.ts'
 import { openWorkerScenario, type ScenarioContext } from '../../../../support/processes/worker-scenario.ts'
 
@@ -108,6 +110,80 @@ describe('the doctor on Redis', () => {
     expect(find('mode')).toMatchObject({ verdict: 'failed', fix: expect.stringContaining('primary') })
   })
 
+  test('names the setting if the server is in cluster mode, whatever the user may ask', async () => {
+    const redis = await openRedis({
+      args: ['--cluster-enabled', 'yes'],
+      aclUsers: { few: 'on >secret ~* &* +@all -info -type' },
+    })
+    const admin = connectPlainly(redis)
+    await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+    const address = { REDIS_HOST: redis.host, REDIS_PORT: String(redis.port) }
+    const fix = expect.stringMatching(/REDIS_HOST.*cluster-enabled no/)
+    expect((await asUpdater(address)).find('mode')).toMatchObject({ verdict: 'failed', fix })
+    const few = await asUpdater({ ...address, REDIS_USERNAME: 'few', REDIS_PASSWORD: 'secret' })
+    expect(few.find('scripts')).toMatchObject({ verdict: 'failed', fix })
+    expect((await asUpdater({ ...address, REDIS_DB: '1' })).find('login')).toMatchObject({
+      verdict: 'failed',
+      fix,
+    })
+  })
+
+  test('names every fixed key of the wrong type, with the type that it must have', async () => {
+    const redis = await openRedis()
+    const admin = connectPlainly(redis)
+    const env = { REDIS_URL: redis.url, KAFKA_CONSUMER_GROUP_ID: 'g', KAFKA_VALIDATED_DATA_TOPIC: 't' }
+    expect((await asUpdater(env)).find('keys')).toMatchObject({ verdict: 'ok' })
+    const expected = {
+      devices: 'a set',
+      'cache_service:progress:g:t': 'a hash',
+      'cache_service:lease:sweeper': 'a string',
+      'cache_service:lease:updater': 'a string',
+      'cache_service:workers': 'a zset',
+      'cache_service:update_types': 'a set',
+      'cache_service:events:update': 'a stream',
+      'cache_service:events:device': 'a stream',
+    }
+    for (const key of Object.keys(expected)) await admin.rpush(key, 'a', 'b')
+    const { code, failed } = await asUpdater(env)
+    expect(code).toBe(1)
+    expect(Object.fromEntries(failed.map(({ check, detail }) => [check, detail]))).toEqual(
+      Object.fromEntries(
+        Object.entries(expected).map(([key, type]) => [`key ${key}`, `it is a list, but must be ${type}`]),
+      ),
+    )
+  })
+
+  test('proves a server that uses TLS, or does not, against REDIS_TLS', async () => {
+    const [secure, plain] = [await openRedis({ tls: true }), await openRedis()]
+    const address = ({ port }: OwnRedis) => ({ REDIS_HOST: '127.0.0.1', REDIS_PORT: String(port) })
+    expect((await asUpdater({ ...address(secure), REDIS_TIMEOUT_S: '1' })).failed).toMatchObject([
+      { check: 'login', detail: 'the server uses TLS', fix: 'Set REDIS_TLS=true.' },
+    ])
+    expect((await asUpdater({ ...address(plain), REDIS_TLS: 'true' })).failed).toMatchObject([
+      { detail: 'the server answers without TLS', fix: expect.stringContaining('Unset REDIS_TLS') },
+    ])
+  })
+
+  test('accuses nothing else if a database does not exist', async () => {
+    const redis = await openRedis()
+    expect((await asUpdater({ REDIS_URL: `${redis.url}/99` })).failed).toMatchObject([
+      { check: 'login', fix: expect.stringMatching(/REDIS_DB.*databases/) },
+    ])
+  })
+
+  test('works through a proxy that closes the connection at HELLO, CLIENT, INFO, ACL and MULTI', async () => {
+    const redis = await openRedis()
+    const proxy = await startRedisProxy(redis, (name) =>
+      /^(HELLO|CLIENT|INFO|ACL|MULTI)/.test(name) ? 'close' : undefined,
+    )
+    onTestFinished(() => proxy.stop())
+    const { failed, find } = await asUpdater({ REDIS_HOST: proxy.host, REDIS_PORT: String(proxy.port) })
+    expect(failed).toEqual([])
+    expect(find('login')).toMatchObject({ verdict: 'ok' })
+    expect(find('keys')).toMatchObject({ verdict: 'ok' })
+    expect(find('server')).toMatchObject({ verdict: 'skipped' })
+  })
+
   test('exits with 4 for an unknown host name and for a closed port', async () => {
     const { code, failed } = await asUpdater({ REDIS_HOST: 'no-such-host.invalid' })
     expect(code).toBe(4)
@@ -139,7 +215,7 @@ describe('the doctor on Redis', () => {
 
   const KEYS = '~cache_service:* &update'
   const NEEDED =
-    '+evalsha +script|load +set +get +del +pexpire +sadd +xadd +subscribe +ping +select +client +info'
+    '+evalsha +script|load +set +get +del +pexpire +sadd +xadd +subscribe +ping +select +client +info +type'
 
   test.each([
     ['ACL DRYRUN', '+acl'],
@@ -237,6 +313,7 @@ describe('the doctor on Kafka', () => {
           'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
           // The internal listener of the tests, and the broker itself.
           'super.users': 'User:ANONYMOUS',
+          'group.max.session.timeout.ms': '20000',
         },
       })
       admin = new kafkajs.Kafka({
@@ -297,6 +374,46 @@ describe('the doctor on Kafka', () => {
       expect(output).not.toContain('secret')
     })
 
+    test('proves which SASL mechanism the listener offers, and that it has none', async (context) => {
+      const { env } = await open(context)
+      const unset = { KAFKA_SASL_MECHANISM: '', KAFKA_SASL_USERNAME: '', KAFKA_SASL_PASSWORD: '' }
+      for (const settings of [unset, { KAFKA_SASL_MECHANISM: 'scram-sha-256' }]) {
+        expect((await runDoctor({ ...env, ...settings })).failed).toMatchObject([
+          {
+            check: 'login',
+            detail: expect.stringContaining('requires SASL with one of: plain'),
+            fix: expect.stringContaining('KAFKA_SASL_MECHANISM'),
+          },
+        ])
+      }
+      const withoutSasl = { KAFKA_BOOTSTRAP_SERVERS: kafka.internalBrokers.join() }
+      expect((await runDoctor({ ...env, ...withoutSasl })).failed).toMatchObject([
+        { check: 'login', detail: expect.stringContaining('does not use SASL') },
+      ])
+      expect((await runDoctor({ ...env, KAFKA_SSL: 'true' })).failed).toMatchObject([
+        { detail: 'the server answers without TLS', fix: expect.stringContaining('KAFKA_SSL') },
+      ])
+    })
+
+    test('names the session timeout that the brokers do not allow', async (context) => {
+      const { env } = await open(context)
+      const asAdmin = {
+        KAFKA_BOOTSTRAP_SERVERS: kafka.internalBrokers.join(),
+        KAFKA_SASL_MECHANISM: '',
+        KAFKA_SASL_USERNAME: '',
+        KAFKA_SASL_PASSWORD: '',
+      }
+      expect((await runDoctor({ ...env, ...asAdmin })).find('session')).toMatchObject({ verdict: 'ok' })
+      const { failed } = await runDoctor({ ...env, ...asAdmin, KAFKA_SESSION_TIMEOUT_S: '25' })
+      // The CLI reads with the same timeout as a worker.
+      expect(failed.map(({ check }) => check)).toEqual([
+        expect.stringContaining('reading'),
+        'session timeout',
+      ])
+      for (const { fix } of failed) expect(fix).toContain('KAFKA_SESSION_TIMEOUT_S')
+      expect(failed[1]?.fix).toContain('6 to 20 seconds')
+    })
+
     test('finds each missing permission until none is missing', async (context) => {
       const { env, errorTopic, group, topic } = await open(context)
       const state = async () => {
@@ -332,6 +449,7 @@ describe('the doctor on Kafka', () => {
         expect(await state()).toEqual({
           'retention against REDIS_METADATA_TTL': 'skipped',
           'max.message.bytes of the error topic': 'skipped',
+          'session timeout': 'skipped',
         }),
       )
       const filled = (await admin.fetchTopicOffsets(topic)).find(({ high }) => high === '1')

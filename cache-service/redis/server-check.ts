@@ -1,0 +1,117 @@
+import type { Redis } from 'ioredis'
+import { OWN_KEY_PREFIX } from '../../shared/contract/keys.ts'
+import { redisError, type ServiceError } from '../../shared/errors.ts'
+import {
+  MISTYPED_FIX,
+  mistypedKeys,
+  mistypedText,
+  type FixedKey,
+  type MistypedKey,
+} from '../core/fixed-keys.ts'
+import { failureText, operatorHint } from '../core/operator-hint.ts'
+import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
+import { OperatorError, type Service } from '../lifecycle/service.ts'
+import { pipelineReplies } from './reply.ts'
+
+export type ServerCheckTelemetry = {
+  /** Called once for each key and type found. */
+  keyMistyped(key: MistypedKey): void
+  keyTypeRestored(key: string): void
+  redisFailed(error: ServiceError): void
+}
+
+const CHECK_INTERVAL_MS = 5_000
+const ABSENT_SCRIPT = '0'.repeat(40)
+
+/**
+ * Calls a script that does not exist, with keys of two slots. Only a server that could not run our scripts either
+ * replies with anything but NOSCRIPT: one in cluster mode, or one that denies scripts.
+ *
+ * @returns that reply.
+ */
+export async function findScriptRefusal(redis: Redis): Promise<ServiceError | undefined> {
+  const keys = [`${OWN_KEY_PREFIX}check:1`, `${OWN_KEY_PREFIX}check:2`]
+  try {
+    await redis.evalsha(ABSENT_SCRIPT, keys.length, ...keys)
+    return undefined
+  } catch (error) {
+    const failure = redisError(error)
+    return failure.code === 'NOSCRIPT' ? undefined : failure
+  }
+}
+
+/** Rejects with a ServiceError. */
+export async function findMistypedKeys(redis: Redis, keys: readonly FixedKey[]): Promise<MistypedKey[]> {
+  const pipeline = redis.pipeline()
+  for (const { key } of keys) pipeline.type(key)
+  return mistypedKeys(keys, (await pipelineReplies(pipeline)).map(String))
+}
+
+/**
+ * Finds what no retry can overcome: a server that cannot run our scripts, and fixed keys that another program has
+ * written with another type. Without this, each would look like a failure that passes.
+ */
+export class ServerCheck {
+  readonly #redis: Redis
+  readonly #keys: readonly FixedKey[]
+  readonly #telemetry: ServerCheckTelemetry
+  #hasPassed = false
+  #refusal: ServiceError | undefined
+  #mistyped: readonly MistypedKey[] = []
+  /** False: the user lacks the permission for TYPE, and each attempt would add to the server's ACL LOG. */
+  #mayAskTypes = true
+
+  constructor(redis: Redis, keys: readonly FixedKey[], telemetry: ServerCheckTelemetry) {
+    this.#redis = redis
+    this.#keys = keys
+    this.#telemetry = telemetry
+  }
+
+  notReadyReasons(): string[] {
+    const { host, port } = this.#redis.options
+    const reasons = this.#mistyped.map((key) => `wrong type of key: ${mistypedText(key)}; ${MISTYPED_FIX}`)
+    const refusal = this.#refusal
+    if (refusal !== undefined)
+      reasons.push(`Redis at ${host}:${port} does not run scripts: ${refusal.code}: ${failureText(refusal)}`)
+    return reasons
+  }
+
+  /** Rejects with an OperatorError if Redis refuses our scripts before it has ever accepted them. */
+  service(monitor: LoopMonitor): Service {
+    return createLoop({
+      name: 'server check',
+      everyMs: CHECK_INTERVAL_MS,
+      monitor,
+      turn: async () => {
+        // Without a connection, the probes report why.
+        if (this.#redis.status === 'ready') await this.#check()
+      },
+      failed: (error) => {
+        if (error instanceof OperatorError) throw error
+        const failure = redisError(error)
+        if (failure.failureClass === 'operator') this.#mayAskTypes = false
+      },
+    })
+  }
+
+  async #check(): Promise<void> {
+    const refusal = await findScriptRefusal(this.#redis)
+    if (refusal?.failureClass === 'operator') {
+      if (!this.#hasPassed) throw new OperatorError(operatorHint(refusal))
+      this.#telemetry.redisFailed(refusal)
+    }
+    this.#refusal = refusal?.failureClass === 'operator' ? refusal : undefined
+    if (refusal !== undefined) return
+    this.#hasPassed = true
+    if (this.#mayAskTypes) this.#found(await findMistypedKeys(this.#redis, this.#keys))
+  }
+
+  #found(mistyped: readonly MistypedKey[]): void {
+    const isIn = (keys: readonly MistypedKey[], one: MistypedKey) =>
+      keys.some(({ found, key }) => key === one.key && found === one.found)
+    for (const key of mistyped) if (!isIn(this.#mistyped, key)) this.#telemetry.keyMistyped(key)
+    for (const { key } of this.#mistyped)
+      if (!mistyped.some((one) => one.key === key)) this.#telemetry.keyTypeRestored(key)
+    this.#mistyped = mistyped
+  }
+}

@@ -1,0 +1,104 @@
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { openApi } from '../../../cache-service/roles/api.ts'
+import { openKvUpdater } from '../../../cache-service/roles/kv-updater.ts'
+import { eventually, patiently } from '../../support/eventually.ts'
+import { startRole } from '../../support/processes/role-run.ts'
+import { openWorkerScenario } from '../../support/processes/worker-scenario.ts'
+import { update } from '../../support/records/tagged-records.ts'
+import { connectPlainly } from '../../support/servers/redis-connection.ts'
+import { startOwnRedis, type OwnRedisOptions } from '../../support/servers/servers.ts'
+
+async function ownRedis(options: OwnRedisOptions = {}) {
+  const server = await startOwnRedis(options)
+  onTestFinished(() => server.stop())
+  return { server, plain: connectPlainly(server) }
+}
+
+const reasonsOf = async (url: string) => await (await fetch(`${url}/readyz`)).text()
+
+describe('a fixed key that another program has written with another type', () => {
+  test('is named by the worker, which holds until it is removed', async (context) => {
+    const { plain, server } = await ownRedis()
+    await plain.rpush('devices', 'a', 'b')
+    const scenario = await openWorkerScenario(context, { ownRedis: server })
+    const worker = await scenario.startWorker()
+    await scenario.send([update({ deviceId: 'one' })])
+    await patiently(async () => {
+      const { body } = await worker.get('/readyz')
+      expect(body).toContain('wrong type of key: devices is a list, but must be a set')
+      expect(body).toMatch(/holding: redis KEY_TYPE: devices/)
+    })
+    const error = (fields: object) => expect.objectContaining({ level: 'error', ...fields })
+    await patiently(() => {
+      expect(worker.logLines()).toContainEqual(error({ key: 'devices', type: 'list', expected: 'set' }))
+      expect(worker.logLines()).toContainEqual(error({ code: 'KEY_TYPE' }))
+    })
+    await plain.del('devices')
+    await worker.ready(60_000)
+    expect(await plain.smembers('devices')).toEqual(['one'])
+    expect(await worker.stop()).toBe(0)
+  })
+
+  test.each([
+    ['api', openApi, ['devices', 'cache_service:workers', 'cache_service:events:device']],
+    [
+      'kv-updater',
+      openKvUpdater,
+      ['cache_service:update_types', 'cache_service:events:update', 'cache_service:lease:updater'],
+    ],
+  ])('is a reason in the readiness of the %s, which logs it once', async (_, open, keys) => {
+    const { plain, server } = await ownRedis()
+    for (const key of keys) await plain.rpush(key, 'a')
+    const role = await startRole(open, { REDIS_URL: server.url, PORT: '0' })
+    await patiently(async () => {
+      for (const key of keys) expect(await reasonsOf(role.url)).toContain(`${key} is a list, but must be a`)
+    })
+    for (const key of keys) expect(role.lines().filter((line) => line['key'] === key)).toHaveLength(1)
+    await plain.del(...keys)
+    await patiently(async () => expect(await reasonsOf(role.url)).not.toContain('wrong type'))
+    await role.stop()
+  })
+
+  test('does not matter to a user who may not ask for types, and is asked for only once', async () => {
+    const { plain, server } = await ownRedis({ aclUsers: { few: 'on >secret ~* &* +@all -type' } })
+    const role = await startRole(openKvUpdater, {
+      REDIS_URL: `redis://few:secret@127.0.0.1:${server.port}`,
+    })
+    await eventually(async () => expect(await plain.acl('LOG')).toHaveLength(1))
+    await eventually(async () => expect(await role.isReady()).toBe(true))
+    await role.stop()
+  })
+})
+
+describe('a server in cluster mode', () => {
+  async function cluster() {
+    const { plain, server } = await ownRedis({ args: ['--cluster-enabled', 'yes'] })
+    await plain.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+    await eventually(async () => expect(await plain.call('CLUSTER', 'INFO')).toContain('cluster_state:ok'))
+    return server
+  }
+
+  test.each([
+    ['api', openApi],
+    ['kv-updater', openKvUpdater],
+  ])('ends the %s, and the error names the setting', async (_, open) => {
+    const { url } = await cluster()
+    for (const database of ['', '/1']) {
+      const role = await startRole(open, { REDIS_URL: url + database, PORT: '0' })
+      await expect(role.ended).rejects.toMatchObject({
+        name: 'OperatorError',
+        message: expect.stringMatching(/cluster mode, which is not supported .*REDIS_HOST/),
+      })
+    }
+  })
+
+  test('ends the worker with exit code 2', async (context) => {
+    const server = await cluster()
+    const scenario = await openWorkerScenario(context, { ownRedis: server })
+    const worker = await scenario.startWorker()
+    expect(await worker.exit).toBe(2)
+    expect(worker.logLines()).toContainEqual(
+      expect.objectContaining({ level: 'fatal', msg: expect.stringMatching(/cluster mode.*REDIS_HOST/) }),
+    )
+  })
+})
