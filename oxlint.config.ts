@@ -8,8 +8,8 @@ import { defineConfig, type OxlintOverride } from 'oxlint'
 //
 // lifecycle depends only on shared and serves all. kafka, redis and http never import each other. core is pure:
 // no I/O, no clock, no random numbers. Within the layers: commands do not import each other; the cache-queue service
-// is imported only by roles and by its own folder in each layer. shared runs in browsers, except for
-// shared/redis-library, which cache-service does not use. test/unit/layers.test.ts proves that each of these rules fires.
+// is imported only by roles and by its own folder in each layer. shared runs in browsers, except for shared/pem.ts
+// and shared/redis-library, which cache-service does not use. test/unit/layers.test.ts proves that each of these rules fires.
 const edges = ['core', 'lifecycle', 'telemetry']
 const everyEdge = [...edges, 'kafka', 'redis', 'http']
 export const layers: Readonly<Record<string, { imports: string[]; config: 'type' | 'value' | 'never' }>> = {
@@ -163,7 +163,7 @@ const forbiddenInShared = [
   { group: ['**/cache-service/**', 'cache-service/**'], message: layersMessage },
 ]
 const forbiddenInBrowsers = {
-  group: ['node:*', 'ioredis', 'ioredis/**'],
+  group: ['node:*', 'ioredis', 'ioredis/**', '**/pem.ts'],
   message: 'these files of shared also run in browsers',
 }
 
@@ -172,6 +172,7 @@ const overrides: OxlintOverride[] = [
   { files: ['cache-service/**', 'shared/**'], rules: { 'no-console': 'error' } },
   restrictGlobals(['cache-service/**', 'shared/**'], mains, { process: processMessage }),
   restrictImports(['shared/*'], ...forbiddenInShared, forbiddenInBrowsers),
+  restrictImports(['shared/pem.ts'], ...forbiddenInShared),
   restrictImports(['shared/client/**'], ...forbiddenInShared, forbiddenInBrowsers),
   restrictImports(['shared/contract/**'], ...forbiddenInShared, forbiddenInBrowsers, {
     group: ['**/client/**'],

@@ -1,3 +1,4 @@
+import { isKeyOf } from '../../shared/pem.ts'
 import type { OptionName, OptionValues } from './options.ts'
 
 // Settings that are valid on their own but not together.
@@ -55,8 +56,8 @@ export const checks: readonly Check[] = [
     fix: 'Lower it, or raise KAFKA_SESSION_TIMEOUT_S.',
   },
 
-  ...needsEachOther('KAFKA_SSL_CERT_FILE', 'KAFKA_SSL_KEY_FILE'),
-  ...needsEachOther('REDIS_TLS_CERT_FILE', 'REDIS_TLS_KEY_FILE'),
+  ...areOnePair('KAFKA_SSL_CERT_FILE', 'KAFKA_SSL_KEY_FILE'),
+  ...areOnePair('REDIS_TLS_CERT_FILE', 'REDIS_TLS_KEY_FILE'),
   ...kafkaTlsFiles.map((file): Check => ({
     variables: [file, 'KAFKA_SSL'],
     isBroken: (values, isSet) => isSet(file) && !values.KAFKA_SSL,
@@ -125,12 +126,21 @@ export const checks: readonly Check[] = [
   },
 ]
 
-function needsEachOther(one: OptionName, other: OptionName): readonly Check[] {
+type TlsName = 'KAFKA_SSL' | 'REDIS_TLS'
+
+function areOnePair(certificate: `${TlsName}_CERT_FILE`, key: `${TlsName}_KEY_FILE`): readonly Check[] {
   const needs = (absent: OptionName, present: OptionName): Check => ({
     variables: [absent, present],
     isBroken: (_, isSet) => isSet(present) && !isSet(absent),
     message: `is not set, but ${present} requires it`,
     fix: `Set it, or unset ${present}.`,
   })
-  return [needs(one, other), needs(other, one)]
+  const belongs: Check = {
+    variables: [key, certificate],
+    isBroken: ({ [certificate]: certificates, [key]: privateKey }) =>
+      certificates !== undefined && privateKey !== undefined && !isKeyOf(certificates, privateKey),
+    message: `names a private key that does not belong to the first certificate in ${certificate}`,
+    fix: `Name the key of that certificate, or put the client certificate first in ${certificate}.`,
+  }
+  return [needs(certificate, key), needs(key, certificate), belongs]
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import {
   anyText,
   brokerList,
+  certificates,
   commaList,
   extraFields,
   flag,
@@ -11,7 +12,7 @@ import {
   oneOf,
   optional,
   originList,
-  pemText,
+  privateKey,
   redisUrl,
   seconds,
   topicName,
@@ -145,19 +146,19 @@ export const configSchema = z.object({
   KAFKA_SSL_CA_FILE: kafka.advanced(
     '',
     'PEM file with the CA that signed the certificates of the brokers. Empty: the CAs that Node.js trusts.',
-    optional(pemText()),
+    optional(certificates()),
     'path',
   ),
   KAFKA_SSL_CERT_FILE: kafka.advanced(
     '',
     'PEM file with the client certificate, for brokers that require one.',
-    optional(pemText()),
+    optional(certificates()),
     'path',
   ),
   KAFKA_SSL_KEY_FILE: kafka.advanced(
     '',
     'PEM file with the private key of `KAFKA_SSL_CERT_FILE`, without a passphrase.',
-    optional(pemText()),
+    optional(privateKey()),
     'path',
   ),
   KAFKA_SSL_REJECT_UNAUTHORIZED: kafka.advanced(
@@ -197,19 +198,19 @@ export const configSchema = z.object({
   REDIS_TLS_CA_FILE: redis.advanced(
     '',
     'PEM file with the CA that signed the certificate of Redis. Empty: the CAs that Node.js trusts.',
-    optional(pemText()),
+    optional(certificates()),
     'path',
   ),
   REDIS_TLS_CERT_FILE: redis.advanced(
     '',
     'PEM file with the client certificate, for a Redis that requires one.',
-    optional(pemText()),
+    optional(certificates()),
     'path',
   ),
   REDIS_TLS_KEY_FILE: redis.advanced(
     '',
     'PEM file with the private key of `REDIS_TLS_CERT_FILE`, without a passphrase.',
-    optional(pemText()),
+    optional(privateKey()),
     'path',
   ),
   REDIS_TLS_REJECT_UNAUTHORIZED: redis.advanced(

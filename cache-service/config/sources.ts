@@ -38,19 +38,22 @@ export function readSource(option: Option, env: Environment, readFile: ReadFile)
   }
 }
 
+const READ_FIX = 'Check that the file is mounted and that the user of this process may read it.'
+const READ_FIXES: Readonly<Record<string, string>> = {
+  ENOENT: 'Correct the path, or mount the file there.',
+  EACCES: 'Let the user of this process read the file.',
+  EISDIR: 'Name the file, not a directory. Docker creates a directory if the file to mount does not exist.',
+}
+
 function fromFile(option: Option, variable: string, path: string, readFile: ReadFile): Source {
   let text: string
   try {
     text = readFile(path).replace(/\r?\n$/, '')
   } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
+    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+    const reason = code === '' ? '' : ` (${code})`
     const message = `names a file that can't be read: ${path}${reason}`
-    return unusable(
-      option,
-      variable,
-      message,
-      'Check that the file is mounted and that the user of this process may read it.',
-    )
+    return unusable(option, variable, message, READ_FIXES[code] ?? READ_FIX)
   }
   if (text !== '') return { kind: 'given', text, shown: path }
   return unusable(

@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net'
 import { z } from 'zod'
+import { certificatesProblem, privateKeyProblem } from '../../shared/pem.ts'
 
 // Schemas from the text of an environment variable to its value. Every message is a predicate ("must be …"),
 // so that it reads well after the name of the variable.
@@ -123,11 +124,20 @@ export function anyText() {
   )
 }
 
-/** The content of a PEM file that a certificate or key option names. */
-export function pemText() {
-  return fromText((text) =>
-    /-----BEGIN [A-Z0-9 ]+-----/.test(text) ? accepted(text) : refused('must name a PEM file'),
-  )
+/** The content of the file that an option names. */
+export function certificates() {
+  return checkedText(certificatesProblem)
+}
+
+export function privateKey() {
+  return checkedText(privateKeyProblem)
+}
+
+function checkedText(problem: (text: string) => string | undefined) {
+  return fromText((text) => {
+    const message = problem(text)
+    return message === undefined ? accepted(text) : refused(message)
+  })
 }
 
 export type RedisAddress = Readonly<{

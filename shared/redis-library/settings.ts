@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
+import { certificatesProblem, isKeyOf, privateKeyProblem } from '../pem.ts'
 import { RedisSettingsError } from './errors.ts'
 
 /** Address of the Redis server, credentials and TLS. */
@@ -98,7 +99,10 @@ class Variables {
   }
 
   tls(isWanted: boolean): RedisTls | undefined {
-    const [ca, cert, key] = [this.#pem('CA'), this.#pem('CERT'), this.#pem('KEY')]
+    const [ca, cert] = [this.#pem('CA', certificatesProblem), this.#pem('CERT', certificatesProblem)]
+    const key = this.#pem('KEY', privateKeyProblem)
+    if (this.#problems.size === 0 && cert !== undefined && key !== undefined && !isKeyOf(cert, key))
+      this.#problems.set('REDIS_TLS_KEY_FILE', 'must name the private key of REDIS_TLS_CERT_FILE')
     return isWanted ? { ca, cert, key } : undefined
   }
 
@@ -135,12 +139,11 @@ class Variables {
     return value
   }
 
-  #pem(part: 'CA' | 'CERT' | 'KEY'): string | undefined {
+  #pem(part: 'CA' | 'CERT' | 'KEY', problemOf: (text: string) => string | undefined): string | undefined {
     const name = `REDIS_TLS_${part}_FILE`
     const text = this.#file(name)
-    if (text !== undefined && !text.includes('-----BEGIN ')) {
-      this.#problems.set(name, 'must name a file in PEM format')
-    }
+    const problem = text === undefined ? undefined : problemOf(text)
+    if (problem !== undefined) this.#problems.set(name, problem)
     return text
   }
 

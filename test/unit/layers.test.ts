@@ -88,6 +88,7 @@ const forbiddenImports: Sample[] = [
   importing('shared/client/a.ts', 'node:fs'),
   importing('shared/client/b.ts', '../redis-library/redis-service.ts'),
   importing('shared/client/c.ts', 'ioredis'),
+  importing('shared/client/c2.ts', '../pem.ts'),
   importing('shared/client/d.ts', '../../cache-service/core/event-time.ts'),
   importing('shared/contract/a.ts', '../client/client.ts'),
   importing('shared/contract/b.ts', 'node:fs'),

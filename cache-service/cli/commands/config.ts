@@ -1,4 +1,12 @@
-import { describeSettings, parseConfig, type ConfigProblem, type Setting } from '../../config/config.ts'
+import { messageOf } from '../../../shared/errors.ts'
+import {
+  describeSettings,
+  parseConfig,
+  type ConfigProblem,
+  type ParsedConfig,
+  type Setting,
+} from '../../config/config.ts'
+import { parseTokens } from '../../http/tokens.ts'
 import { BadSettingsError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
@@ -73,7 +81,7 @@ async function show(session: Session, isChangedOnly: boolean): Promise<ExitCode>
 
 async function validate(session: Session): Promise<ExitCode> {
   const { env, readFile } = session.context
-  const parsed = parseConfig(env, readFile)
+  const parsed = withTokensFile(parseConfig(env, readFile), readFile)
   const isTable = session.output.format === 'table'
   if (parsed.kind === 'ok') {
     for (const warning of parsed.warnings) session.warn(warning)
@@ -84,4 +92,29 @@ async function validate(session: Session): Promise<ExitCode> {
   if (isTable) throw new BadSettingsError(parsed.problems)
   await session.output.rows(PROBLEM_COLUMNS, parsed.problems)
   return EXIT.usage
+}
+
+/** The API reads this file when it starts. The other roles, which share its settings, do not need it. */
+function withTokensFile(parsed: ParsedConfig, readFile: Session['context']['readFile']): ParsedConfig {
+  const path = parsed.kind === 'ok' ? parsed.config.api.tokensFile : undefined
+  if (path === undefined) return parsed
+  const problem = (message: string): ParsedConfig => ({
+    kind: 'invalid',
+    problems: [
+      {
+        variable: 'API_TOKENS_FILE',
+        message,
+        description: 'File of the tokens that the API accepts.',
+        fix: 'Create a tokens file with cache-cli token create --file, and let the API read it.',
+      },
+    ],
+  })
+  try {
+    const tokens = parseTokens(readFile(path))
+    return tokens.kind === 'ok'
+      ? parsed
+      : problem(`names a file that can't be used: ${path} (${tokens.reason})`)
+  } catch (error) {
+    return problem(`names a file that can't be read: ${path} (${messageOf(error)})`)
+  }
 }

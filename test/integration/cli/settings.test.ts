@@ -88,6 +88,35 @@ test('every command that needs an invalid setting exits with 2', async () => {
   for (const { errors } of ended) expect(errors).toContain('REDIS_PORT "x"')
 })
 
+describe('config validate', () => {
+  const validate = (env: Readonly<Record<string, string>>) => runCliHere(['config', 'validate'], env)
+
+  test('reads the tokens file, which only the API needs to start', async () => {
+    const path = join(folder, 'validated-tokens.jsonl')
+    const env = { API_AUTH: 'token', API_TOKENS_FILE: path }
+    expect(await validate(env)).toMatchObject({
+      code: 2,
+      errors: expect.stringMatching(/API_TOKENS_FILE.*ENOENT/),
+    })
+    writeFileSync(path, '{"name": "a"}')
+    expect(await validate(env)).toMatchObject({
+      code: 2,
+      errors: expect.stringMatching(/API_TOKENS_FILE.*sha256/),
+    })
+    const sha256 = '0'.repeat(64)
+    writeFileSync(path, JSON.stringify({ name: 'a', sha256, scopes: ['read'] }))
+    expect(await validate(env)).toMatchObject({ code: 0 })
+  })
+
+  test('names the setting whose file is a directory', async () => {
+    const env = { REDIS_TLS: 'true', REDIS_TLS_CA_FILE: folder }
+    const { code, errors } = await validate(env)
+    expect(code).toBe(2)
+    expect(errors).toMatch(/REDIS_TLS_CA_FILE names a file that can't be read: .* \(EISDIR\)/)
+    expect(errors).toContain('not a directory')
+  })
+})
+
 describe('token create', () => {
   const create = (...args: string[]) => runCliHere(['token', 'create', ...args])
   const tokensIn = (path: string) => {

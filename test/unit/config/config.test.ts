@@ -1,4 +1,8 @@
-import { describe, expect, it } from 'vitest'
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   formatProblems,
   parseConfig,
@@ -6,10 +10,13 @@ import {
   type ConfigProblem,
 } from '../../../cache-service/config/config.ts'
 import { options } from '../../../cache-service/config/options.ts'
+import { repository } from '../../support/repository.ts'
+import { createTlsFiles } from '../../support/servers/tls-certificates.ts'
 
 type Env = Record<string, string | undefined>
 
-const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
+/** A certificate authority. */
+const PEM = readFileSync(join(repository, 'test/fixtures/ca.pem'), 'utf8')
 
 function noFiles(path: string): string {
   throw Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' })
@@ -261,7 +268,7 @@ describe('settings that are invalid together', () => {
     ['KAFKA_SSL_CA_FILE', { KAFKA_SSL_CA_FILE: 'ca' }, /KAFKA_SSL is not true/],
     ['REDIS_TLS_CA_FILE', { REDIS_TLS_CA_FILE: 'ca' }, /REDIS_TLS is not true/],
     ['KAFKA_SSL_KEY_FILE', { KAFKA_SSL: '1', KAFKA_SSL_CERT_FILE: 'ca' }, /KAFKA_SSL_CERT_FILE requires/],
-    ['REDIS_TLS_CERT_FILE', { REDIS_TLS: '1', REDIS_TLS_KEY_FILE: 'ca' }, /REDIS_TLS_KEY_FILE requires/],
+    ['REDIS_TLS_CERT_FILE', { REDIS_TLS: '1', REDIS_TLS_KEY_FILE: 'key' }, /REDIS_TLS_KEY_FILE requires/],
     ['KAFKA_SASL_USERNAME', { KAFKA_SASL_USERNAME: 'u' }, /MECHANISM is not/],
     ['KAFKA_SASL_PASSWORD', { KAFKA_SASL_PASSWORD: 'u' }, /MECHANISM is not/],
     ['KAFKA_SASL_PASSWORD', { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'u' }, /requires it/],
@@ -278,7 +285,9 @@ describe('settings that are invalid together', () => {
     ['REDIS_TLS', { REDIS_URL: 'redis://h', REDIS_TLS: 'true' }, /disagree/],
   ]
   it.each(combinations)('are reported for %s, given %j', (variable, env, message) => {
-    const readFile = filesOf({ ca: PEM })
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const key = String(privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    const readFile = filesOf({ ca: PEM, key })
     expect(problemsOf(env, readFile)).toEqual([
       expect.objectContaining({ variable, message: expect.stringMatching(message) }),
     ])
@@ -409,18 +418,71 @@ describe('REDIS_URL', () => {
   })
 })
 
-describe('a certificate file', () => {
-  it('is read and must be PEM', () => {
-    const readFile = filesOf({ ca: PEM, other: 'hello' })
-    expect(configOf({ KAFKA_SSL: 'true', KAFKA_SSL_CA_FILE: 'ca' }, readFile).kafka.tls?.ca).toBe(
-      PEM.trimEnd(),
+describe('a file of a certificate or a key', () => {
+  let folder: string
+  let files: Record<string, string>
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'test-config-'))
+    const { ca, clientCertificate, clientKey, serverKeyPath } = await createTlsFiles(folder)
+    const encrypted = createPrivateKey(clientKey).export({
+      ...{ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'secret' },
+    })
+    files = {
+      ...{ ca, cert: clientCertificate, key: clientKey, foreign: readFileSync(serverKeyPath, 'utf8') },
+      ...{ chain: `# a comment\n${clientCertificate}${ca}`, encrypted: String(encrypted), other: 'hello' },
+      legacy:
+        '-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----',
+      damaged: ca.replace(/(?<=BEGIN CERTIFICATE-----\n).{20}/, ''),
+      damagedKey: clientKey.replace(/(?<=PRIVATE KEY-----\n).{20}/, ''),
+    }
+  })
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  describe.each(['KAFKA_SSL', 'REDIS_TLS'])('of %s', (name) => {
+    const set = (settings: Record<string, string>) => {
+      const named = Object.entries(settings).map(([part, file]) => [`${name}_${part}_FILE`, file])
+      return { [name]: 'true', ...Object.fromEntries(named) }
+    }
+
+    it.each([{ CA: 'ca' }, { CA: 'chain' }, { CERT: 'cert', KEY: 'key' }, { CERT: 'chain', KEY: 'key' }])(
+      'is accepted as %j',
+      (settings) => {
+        expect(problemsOf(set(settings), filesOf(files))).toEqual([])
+      },
     )
-    expect(problemsOf({ KAFKA_SSL: 'true', KAFKA_SSL_CA_FILE: 'other' }, readFile)[0]?.message).toBe(
-      '"other" must name a PEM file',
-    )
-    expect(problemsOf({ KAFKA_SSL: 'true', KAFKA_SSL_CA_FILE: 'gone' }, readFile)[0]?.message).toBe(
-      "names a file that can't be read: gone (ENOENT)",
-    )
+
+    it.each([
+      ['CA', { CA: 'other' }, /must name a PEM file with a certificate/],
+      ['CA', { CA: 'key' }, /must name a PEM file with a certificate/],
+      ['CA', { CA: 'damaged' }, /number 1 in it is damaged/],
+      ['CA', { CA: 'gone' }, /can't be read: gone \(ENOENT\)/],
+      ['CERT', { CERT: 'key', KEY: 'key' }, /must name a PEM file with a certificate/],
+      ['KEY', { CERT: 'cert', KEY: 'cert' }, /must name a PEM file with a private key/],
+      ['KEY', { CERT: 'cert', KEY: 'damagedKey' }, /damaged/],
+      ['KEY', { CERT: 'cert', KEY: 'encrypted' }, /without a passphrase; decrypt it with: openssl pkey/],
+      ['KEY', { CERT: 'cert', KEY: 'legacy' }, /without a passphrase; decrypt it with: openssl pkey/],
+      ['KEY', { CERT: 'cert', KEY: 'foreign' }, /does not belong to the first certificate/],
+      ['KEY', { CERT: 'ca', KEY: 'key' }, /does not belong to the first certificate/],
+    ])('is refused for %s, given %j', (part, settings, message) => {
+      const problems = problemsOf(set(settings), filesOf(files))
+      expect(problems).toEqual([
+        expect.objectContaining({
+          variable: `${name}_${part}_FILE`,
+          message: expect.stringMatching(message),
+        }),
+      ])
+      expect(JSON.stringify(problems)).not.toContain('BEGIN')
+    })
+  })
+
+  it('that is a directory, or may not be read, has its own fix', () => {
+    const failing = (code: string) => () => {
+      throw Object.assign(new Error(code), { code })
+    }
+    const fixOf = (code: string) => problemsOf({ REDIS_PASSWORD_FILE: '/f' }, failing(code))[0]?.fix
+    expect(fixOf('EISDIR')).toContain('not a directory')
+    expect(fixOf('EACCES')).toContain('read the file')
+    expect(fixOf('ENOENT')).toContain('path')
   })
 })
 

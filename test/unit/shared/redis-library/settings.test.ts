@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { missingFlags } from '../../../../shared/redis-library/keyspace-notifications.ts'
 import { RedisSettingsError } from '../../../../shared/redis-library/errors.ts'
 import { redisSettingsFrom } from '../../../../shared/redis-library/settings.ts'
+import { repository } from '../../../support/repository.ts'
+import { createTlsFiles } from '../../../support/servers/tls-certificates.ts'
 
 const defaults = { host: 'redis', port: 6379, db: 0 }
 
@@ -64,9 +67,25 @@ describe('settings from the environment', () => {
     const settings = redisSettingsFrom({
       REDIS_PASSWORD_FILE: file('password', 'secret\n'),
       REDIS_TLS: 'yes',
-      REDIS_TLS_CA_FILE: file('ca.pem', '-----BEGIN CERTIFICATE-----\n'),
+      REDIS_TLS_CA_FILE: join(repository, 'test/fixtures/ca.pem'),
     })
-    expect(settings).toMatchObject({ password: 'secret', tls: { ca: '-----BEGIN CERTIFICATE-----\n' } })
+    const ca = expect.stringContaining('BEGIN CERTIFICATE')
+    expect(settings).toMatchObject({ password: 'secret', tls: { ca } })
+  })
+
+  test('reject a private key that is encrypted or belongs to another certificate', async () => {
+    const { clientCertificate, clientKey, serverKeyPath } = await createTlsFiles(folder)
+    const encrypted = createPrivateKey(clientKey).export({
+      ...{ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'secret' },
+    })
+    const settingsWith = (key: string) => () =>
+      redisSettingsFrom({
+        ...{ REDIS_TLS: 'true', REDIS_TLS_CERT_FILE: file('cert.pem', clientCertificate) },
+        REDIS_TLS_KEY_FILE: key,
+      })
+    expect(settingsWith(file('key.pem', clientKey))).not.toThrow()
+    expect(settingsWith(file('encrypted.pem', String(encrypted)))).toThrow(/REDIS_TLS_KEY_FILE .*passphrase/)
+    expect(settingsWith(serverKeyPath)).toThrow(/REDIS_TLS_KEY_FILE must name the private key of/)
   })
 
   test('that are invalid are all named in one error, which quotes no value', () => {
