@@ -138,6 +138,7 @@ describe('Kafka', () => {
       startOwnKafka({
         security: 'sasl_scram_256',
         properties: {
+          'group.max.session.timeout.ms': '20000',
           'listener.name.clients.sasl.enabled.mechanisms': 'SCRAM-SHA-256,PLAIN',
           'listener.name.clients.plain.sasl.jaas.config':
             'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="alice-secret";',
@@ -177,6 +178,30 @@ describe('Kafka', () => {
     const env = { ...alice, KAFKA_SASL_MECHANISM: 'plain', KAFKA_SSL: 'true' }
     await runWorkerFully(
       await open(context, tlsAndPlain, { ...env, KAFKA_SSL_CA_FILE: tlsAndPlain.tls?.caPath ?? '' }),
+    )
+  })
+
+  test.for([
+    ['a session timeout', 'KAFKA_SESSION_TIMEOUT_S', { KAFKA_SESSION_TIMEOUT_S: '25' }],
+    ['a SASL mechanism', 'KAFKA_SASL_MECHANISM', { KAFKA_SASL_MECHANISM: 'scram-sha-512' }],
+  ] as const)(
+    'does not allow %s: the worker exits and names the setting',
+    async ([, named, env], context) => {
+      const scenario = await open(context, scram256AndPlain, { ...alice, KAFKA_SASL_MECHANISM: 'plain' })
+      const worker = await scenario.startWorker(env)
+      expect(await worker.exit).toBe(2)
+      expect(worker.logLines()).toContainEqual(
+        expect.objectContaining({ level: 'fatal', msg: expect.stringContaining(named) }),
+      )
+    },
+  )
+
+  test('has a certificate of an unknown authority: the worker exits and names the setting', async (context) => {
+    const env = { ...alice, KAFKA_SASL_MECHANISM: 'plain', KAFKA_SSL: 'true' }
+    const worker = await (await open(context, tlsAndPlain, env)).startWorker()
+    expect(await worker.exit).toBe(2)
+    expect(worker.logLines()).toContainEqual(
+      expect.objectContaining({ level: 'fatal', msg: expect.stringContaining('KAFKA_SSL_CA_FILE') }),
     )
   })
 
