@@ -109,7 +109,8 @@ export class ServiceError extends Error {
 /** Classifies anything thrown by ioredis, and error replies that scripts return as text. */
 export function redisError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown
-  const message = messageOf(thrown)
+  // A server that refuses a client replies before it has been asked anything, which confuses ioredis.
+  const message = messageOf(thrown).replace(/^Command queue state error.*?Last error: /s, '')
   const code = redisCode(message)
   const fixedKeys = code === 'WRONGTYPE' ? fixedKeysOf(thrown) : []
   if (fixedKeys.length === 0)
@@ -134,12 +135,25 @@ export function isRefusedDatabase(error: Error): boolean {
   return 'name' in error.command && error.command.name === 'select'
 }
 
+/** Of two failures in a row, the one that says why. */
+export function clearerFailure(before: ServiceError | undefined, failure: ServiceError): ServiceError {
+  if (before === undefined || failure.code !== 'CONNECTION') return failure
+  // A command without a connection does not know why there is none. And a server that refuses a client closes the
+  // connection, often before its reply has been read.
+  const isReply = before.code !== 'CONNECTION' && before.code !== 'TIMEOUT'
+  return isReply || failure.message === NOT_CONNECTED || failure.message === LOST ? before : failure
+}
+
+const NOT_CONNECTED = 'not connected'
+const LOST = 'the connection was lost'
+
 /** For a missing connection, ioredis's messages are about its own options. Redis quotes arguments, such as a password. */
 function readableMessage(message: string): string {
+  if (message.startsWith('DENIED')) return message.replace(/\. .*/s, '')
   const quoted = message.search(/,? with args beginning with/)
   if (quoted >= 0) return message.slice(0, quoted)
-  if (/^Stream isn't writeable|^Connection is closed/.test(message)) return 'not connected'
-  return message.startsWith('Reached the max retries per request') ? 'the connection was lost' : message
+  if (/^Stream isn't writeable|^Connection is closed/.test(message)) return NOT_CONNECTED
+  return message.startsWith('Reached the max retries per request') ? LOST : message
 }
 
 /**

@@ -1,5 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import { isRefusedDatabase, redisError, type ServiceError } from '../../shared/errors.ts'
+import { createGreeting } from '../../shared/redis-greeting.ts'
 import { backoffMs } from '../core/backoff.ts'
 import type { RedisConfig } from '../config/config.ts'
 
@@ -10,8 +11,6 @@ export type RedisClientTelemetry = {
 
 const LONGEST_RECONNECT_MS = 2_000
 const FIRST_RECONNECT_MS = 50
-/** They concern every command. Any other refusal of CLIENT SETNAME concerns only the name. */
-const REFUSALS_OF_CLIENTS = new Set<ServiceError['code']>(['NOAUTH', 'DENIED', 'MAXCLIENTS'])
 
 /**
  * A connection that never hangs and never gives up: a command is answered or rejected within `config.timeoutMs`, and
@@ -28,24 +27,14 @@ export function createRedis(
   telemetry: RedisClientTelemetry,
   random: () => number,
 ): Redis {
-  const redis = new Redis({ ...connectionOptions(config, random), lazyConnect: true })
-  let isDatabaseRefused = false
-  let isNameSent = true
-
-  /** The first command of a connection. Its reply also shows what ioredis does not look at: a refused client. */
-  async function setName(): Promise<void> {
-    try {
-      if (isNameSent && name !== undefined) await redis.client('SETNAME', name)
-    } catch (error) {
-      const { code } = redisError(error)
-      // Some proxies close the connection at a command that they do not know.
-      if (code === 'CONNECTION') isNameSent = false
-      if (REFUSALS_OF_CLIENTS.has(code)) redis.emit('error', error)
-      if (code === 'CONNECTION' || code === 'TIMEOUT' || REFUSALS_OF_CLIENTS.has(code)) return
-    }
-    telemetry.redisConnected(`${config.host}:${config.port}/${config.db}`)
+  // ioredis counts from the last connection that was opened, even if the server closed it at once.
+  let failedAttempts = 0
+  const attempts = {
+    next: () => Math.min(++failedAttempts, 10),
+    reset: () => (failedAttempts = 0),
   }
-
+  const redis = new Redis({ ...connectionOptions(config, random, attempts.next), lazyConnect: true })
+  let isDatabaseRefused = false
   redis.on('connect', () => (isDatabaseRefused = false))
   redis.on('error', (error) => {
     telemetry.redisFailed(redisError(error))
@@ -54,13 +43,22 @@ export function createRedis(
     isDatabaseRefused = true
     redis.disconnect(true)
   })
-  redis.on('ready', () => {
-    if (!isDatabaseRefused) void setName()
+  const greet = name === undefined ? undefined : createGreeting(name)
+  redis.on('ready', async () => {
+    if (isDatabaseRefused) return
+    const failure = await greet?.(redis)
+    if (failure === undefined) {
+      attempts.reset()
+      telemetry.redisConnected(`${config.host}:${config.port}/${config.db}`)
+    } else if (failure.code !== 'CONNECTION' && failure.code !== 'TIMEOUT') {
+      // The others are not reported by ioredis itself.
+      redis.emit('error', failure)
+    }
   })
   return redis
 }
 
-function connectionOptions(config: RedisConfig, random: () => number) {
+function connectionOptions(config: RedisConfig, random: () => number, nextAttempt: () => number) {
   return {
     host: config.host,
     port: config.port,
@@ -84,8 +82,8 @@ function connectionOptions(config: RedisConfig, random: () => number) {
     enableOfflineQueue: false,
     // LOADING is handled like any other error reply, and the check would need the permission for INFO.
     enableReadyCheck: false,
-    retryStrategy: (attempt: number) =>
-      FIRST_RECONNECT_MS + Math.min(LONGEST_RECONNECT_MS, backoffMs(Math.min(attempt, 10), random())),
+    retryStrategy: () =>
+      FIRST_RECONNECT_MS + Math.min(LONGEST_RECONNECT_MS, backoffMs(nextAttempt(), random())),
     // The primary has moved: reconnect to find it.
     reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 1 : false),
   } satisfies RedisOptions

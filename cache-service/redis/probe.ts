@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import { DEVICE_INDEX_KEY } from '../../shared/contract/keys.ts'
-import { redisError, type ServiceError } from '../../shared/errors.ts'
+import { clearerFailure, redisError, type ServiceError } from '../../shared/errors.ts'
 import { failureText, operatorHint } from '../core/operator-hint.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
@@ -82,7 +82,10 @@ export class RedisProbe {
     this.#telemetry = telemetry
     this.#now = now
     this.#operation = operation
-    redis.on('error', (error) => (this.#connectionError = redisError(error)))
+    redis.on(
+      'error',
+      (error) => (this.#connectionError = clearerFailure(this.#connectionError, redisError(error))),
+    )
   }
 
   /** One attempt. Rejects with a ServiceError. */
@@ -92,7 +95,7 @@ export class RedisProbe {
     } catch (error) {
       const failure = redisError(error)
       // Without a connection, a command reports only that; the connection's own error says why.
-      this.#lastError = failure.code === 'CONNECTION' ? (this.#connectionError ?? failure) : failure
+      this.#lastError = clearerFailure(this.#connectionError, failure)
       this.#telemetry.redisFailed(this.#lastError)
       throw this.#lastError
     }

@@ -1,4 +1,5 @@
-import { isRefusedDatabase, redisError } from '../errors.ts'
+import { isRefusedDatabase, type ServiceError } from '../errors.ts'
+import { createGreeting } from '../redis-greeting.ts'
 import { Redis, type RedisOptions } from 'ioredis'
 import { RedisConnectionError, redisFailure, type RedisServiceError } from './errors.ts'
 import type { RedisSettings } from './settings.ts'
@@ -16,16 +17,14 @@ const LONGEST_RECONNECT_MS = 2_000
  */
 export class RedisConnection {
   readonly settings: RedisSettings
-  readonly #name: string
   readonly #problem: ProblemListener
-  /** False: a proxy has closed the connection at CLIENT SETNAME. */
-  #isNameSent = true
+  readonly #greet: ReturnType<typeof createGreeting>
   #redis: Redis | undefined
   #opening: Promise<Redis> | undefined
 
   constructor(settings: RedisSettings, name: string, problem: ProblemListener) {
     this.settings = settings
-    this.#name = name
+    this.#greet = createGreeting(name)
     this.#problem = problem
   }
 
@@ -68,11 +67,13 @@ export class RedisConnection {
     }
   }
 
-  async #open(prepare: (redis: Redis) => void): Promise<Redis> {
+  async #open(prepare: (redis: Redis) => void, isFirstAttempt = true): Promise<Redis> {
     const { host, port, db = 0 } = this.settings
     const failure = `Connection to Redis at ${host}:${port}/${db} failed`
-    const redis = new Redis(connectionOptions(this.settings))
-    const isNameSent = this.#isNameSent
+    // ioredis counts from the last connection that was opened, even if the server closed it at once.
+    let failedAttempts = 0
+    const redis = new Redis(connectionOptions(this.settings, () => ++failedAttempts))
+    let greeting: Promise<ServiceError | undefined> = Promise.resolve(undefined)
     let firstError: Error | undefined
     let lastMessage: string | undefined
     redis.on('error', (error) => {
@@ -81,9 +82,11 @@ export class RedisConnection {
       if (this.#redis === redis && error.message !== lastMessage) this.#problem(redisFailure(error, failure))
       lastMessage = error.message // reported once, although every attempt to reconnect may fail with it
     })
-    redis.on('ready', () => {
+    redis.on('ready', async () => {
+      greeting = this.#greet(redis)
+      if ((await greeting) !== undefined) return
       lastMessage = undefined
-      if (this.#isNameSent) void this.#sendName(redis)
+      failedAttempts = 0
     })
     prepare(redis)
     try {
@@ -93,23 +96,16 @@ export class RedisConnection {
       return redis
     } catch (thrown) {
       redis.disconnect()
-      if (isNameSent && !this.#isNameSent) return await this.#open(prepare)
+      // A proxy may have closed the connection because of the name: the next one begins without it.
+      const isGreetingLost = (await greeting)?.code === 'CONNECTION'
+      if (isGreetingLost && isFirstAttempt) return await this.#open(prepare, false)
       const { message } = redisFailure(firstError ?? thrown, failure)
       throw new RedisConnectionError(message, { cause: firstError ?? thrown })
     }
   }
-
-  /** The name is shown by CLIENT LIST. Proxies may refuse it, or close the connection. */
-  async #sendName(redis: Redis): Promise<void> {
-    try {
-      await redis.client('SETNAME', this.#name)
-    } catch (error) {
-      if (redisError(error).code === 'CONNECTION') this.#isNameSent = false
-    }
-  }
 }
 
-function connectionOptions(settings: RedisSettings) {
+function connectionOptions(settings: RedisSettings, nextAttempt: () => number) {
   const { host, port, db = 0, username, password, tls, timeoutMs = DEFAULT_TIMEOUT_MS } = settings
   return {
     ...{ host, port, db },
@@ -128,8 +124,9 @@ function connectionOptions(settings: RedisSettings) {
     enableReadyCheck: false,
     // ioredis would subscribe again without reporting what was missed.
     autoResubscribe: false,
-    retryStrategy: (attempt: number) =>
-      Math.min(LONGEST_RECONNECT_MS, FIRST_RECONNECT_MS * 2 ** Math.min(attempt, 10)) * (1 + Math.random()),
+    retryStrategy: () =>
+      Math.min(LONGEST_RECONNECT_MS, FIRST_RECONNECT_MS * 2 ** Math.min(nextAttempt(), 10)) *
+      (1 + Math.random()),
     // The primary has moved: reconnect to find it.
     reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 1 : false),
   } satisfies RedisOptions

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { redisError, type ServiceError } from '../../../shared/errors.ts'
+import { clearerFailure, redisError, type ServiceError } from '../../../shared/errors.ts'
 import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../../lifecycle/service.ts'
 import { failureText, operatorHint } from '../../core/operator-hint.ts'
@@ -45,7 +45,7 @@ export class ChannelSubscription {
     redis.on('messageBuffer', (_channel: Buffer, message: Buffer) => received(message))
     redis.on('close', () => this.#lost())
     // Already logged by the client; kept as the reason for not being ready.
-    redis.on('error', (error) => (this.#lastError = redisError(error)))
+    redis.on('error', (error) => (this.#lastError = clearerFailure(this.#lastError, redisError(error))))
     redis.on('ready', () => void this.#subscribe().catch(() => undefined)) // the loop retries and reports it
   }
 
@@ -114,7 +114,7 @@ export class ChannelSubscription {
   }
 
   #failed(error: ServiceError): void {
-    this.#lastError = error
+    this.#lastError = clearerFailure(this.#lastError, error)
     this.#assertMayRetry()
     this.#dependencies.telemetry.subscribeFailed(this.#dependencies.channel, error)
   }

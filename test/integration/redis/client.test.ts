@@ -1,7 +1,11 @@
+import { networkInterfaces } from 'node:os'
 import { expect, describe, onTestFinished, test } from 'vitest'
 import { createDeviceWriter } from '../../../cache-service/redis/devices/device-writer.ts'
+import { openApi } from '../../../cache-service/roles/api.ts'
+import { openKvUpdater } from '../../../cache-service/roles/kv-updater.ts'
 import { redisError } from '../../../shared/errors.ts'
 import { eventually } from '../../support/eventually.ts'
+import { startRole } from '../../support/processes/role-run.ts'
 import { connectAsService, connectPlainly, redisConfigOf } from '../../support/servers/redis-connection.ts'
 import {
   reserveOwnRedis,
@@ -216,14 +220,38 @@ describe('TLS', () => {
   })
 })
 
-test('a server that accepts no more connections is reported as such, and never as connected', async () => {
-  const server = await ownRedis({ args: ['--maxclients', '1'] })
-  const plain = connectPlainly(server)
-  await plain.ping()
-  const { said, connecting } = connectAsService(redisConfigOf(server))
-  await connecting
-  await eventually(() => expect(said).toContain('failed MAXCLIENTS'))
-  expect(said.filter((line) => line.startsWith('connected'))).toEqual([])
+describe('a server that accepts a connection only to refuse the client', () => {
+  test('because it has too many is reported, and tried again less and less often', async () => {
+    const server = await ownRedis({ args: ['--maxclients', '1'] })
+    const plain = connectPlainly(server)
+    await plain.ping()
+    const { redis, said, connecting } = connectAsService(redisConfigOf(server))
+    const delaysMs: number[] = []
+    redis.on('reconnecting', (delayMs: number) => delaysMs.push(delayMs))
+    await connecting
+    await eventually(() => expect(said).toContain('failed MAXCLIENTS'))
+    // The first delays are below 300 ms.
+    await eventually(() => expect(delaysMs.at(-1)).toBeGreaterThan(500))
+    expect(said.filter((line) => line.startsWith('connected'))).toEqual([])
+    plain.disconnect()
+    await eventually(() => expect(said.at(-1)).toMatch(/^connected/))
+  })
+
+  test.each([
+    ['api', openApi],
+    ['kv-updater', openKvUpdater],
+  ])('because it is in protected mode ends the %s, and the error names the setting', async (_, open) => {
+    const addresses = Object.values(networkInterfaces()).flatMap((found) => found ?? [])
+    const host = addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address
+    if (host === undefined) throw new Error('this machine has no address that Redis does not consider local')
+    const server = await ownRedis({ args: ['--bind', '0.0.0.0', '--protected-mode', 'yes'] })
+    const role = await startRole(open, { REDIS_HOST: host, REDIS_PORT: String(server.port), PORT: '0' })
+    await expect(role.ended).rejects.toMatchObject({
+      name: 'OperatorError',
+      message: expect.stringMatching(/protected mode.*REDIS_PASSWORD/),
+    })
+    expect(role.lines().filter(({ msg }) => /connected to Redis/.test(msg))).toEqual([])
+  })
 })
 
 test('a connection has its name in CLIENT LIST', async () => {

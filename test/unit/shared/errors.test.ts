@@ -1,6 +1,7 @@
 import kafkajs from 'kafkajs'
 import { describe, expect, test } from 'vitest'
 import {
+  clearerFailure,
   internalErrorsInARow,
   kafkaError,
   messageOf,
@@ -140,6 +141,28 @@ describe('redisError', () => {
     expect(redisError(thrown).message).toContain(named)
     const ofDevice = Object.assign(new Error(message), { command: { name, args: ['device:a:metadata'] } })
     expect(redisError(ofDevice)).toMatchObject({ code: 'WRONGTYPE', failureClass: 'record', message })
+  })
+
+  test('says in one sentence that a client is refused before it has asked for anything', () => {
+    const denied = 'DENIED Redis is running in protected mode because it has no password. In this mode …'
+    const early = `Command queue state error. If you can reproduce this, please report it. Last error: ${denied}`
+    for (const message of [denied, early]) {
+      expect(redisError(new Error(message))).toMatchObject({
+        code: 'DENIED',
+        message: 'DENIED Redis is running in protected mode because it has no password',
+      })
+    }
+  })
+
+  test.each([
+    ['DENIED no', 'read ECONNRESET', 'DENIED no'],
+    ['connect ECONNREFUSED', 'Connection is closed.', 'connect ECONNREFUSED'],
+    ['connect ECONNREFUSED', 'read ECONNRESET', 'read ECONNRESET'],
+    ['DENIED no', 'NOAUTH Authentication required.', 'NOAUTH Authentication required.'],
+  ])('of "%s" and then "%s", the clearer failure is "%s"', (before, after, clearer) => {
+    const [first, second] = [redisError(new Error(before)), redisError(new Error(after))]
+    expect(clearerFailure(first, second).message).toBe(clearer)
+    expect(clearerFailure(undefined, second)).toBe(second)
   })
 
   test('does not quote the arguments of a refused command, which may be a password', () => {
