@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import type { Clocks } from '../lifecycle/clocks.ts'
 
 /** A stream for text. */
 export type Sink = {
@@ -9,7 +10,7 @@ export type Sink = {
 }
 
 /** Everything that cache-cli gets from outside: main.ts takes it from the process, tests provide their own. */
-export type CliContext = {
+export type CliContext = Clocks & {
   readonly version: string
   readonly env: Readonly<Record<string, string | undefined>>
   /** Returns the text of a file, or throws. */
@@ -19,7 +20,6 @@ export type CliContext = {
   readonly stderr: Sink
   /** Aborts when the command must end. If the reason is a CliError, it has the exit code. */
   readonly stop: AbortSignal
-  readonly now: () => number
   readonly random: () => number
   readonly randomBytes: (count: number) => Buffer
   /** Identifies this process in Redis and in Kafka. */

@@ -34,6 +34,7 @@ const exitCode = await runCli(process.argv.slice(2), {
   stderr: sinkOf(process.stderr),
   stop: stop.signal,
   now: () => Date.now(),
+  monotonicNow: () => performance.now(),
   random: () => Math.random(),
   randomBytes,
   processId: `cache-cli-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,

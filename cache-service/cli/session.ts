@@ -39,7 +39,7 @@ export class Session {
     this.#errorColors = colorsFor(context.stderr, context, options)
     this.#progress = createProgressBoard(context.stderr, {
       isQuiet,
-      now: context.now,
+      monotonicNow: context.monotonicNow,
       print: (line) => this.info(line),
     })
     const sink = options.output === undefined ? context.stdout : openResultFile(options.output, this.releases)

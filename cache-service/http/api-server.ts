@@ -10,6 +10,7 @@ import { describeRoutes, registerOpenApiRoutes } from './routes/openapi.ts'
 import { ProblemError } from './problem.ts'
 import { isCacheQueuePath, sendInSpanish } from './cache-queue/errors.ts'
 import { registerProbeRoutes, type ProbePorts } from './routes/probes.ts'
+import { createRateLimitStore } from './hooks/rate-limit-store.ts'
 import { countRequests, type RequestTelemetry } from './hooks/request-telemetry.ts'
 import { watchRoutes } from './hooks/route-table.ts'
 import { addSecurityHeaders } from './hooks/security-headers.ts'
@@ -28,6 +29,7 @@ export type ApiServerDependencies = ProbePorts & {
   /** Empty: web pages of other origins may not call the API. */
   readonly corsOrigins: readonly string[]
   readonly telemetry: RequestTelemetry
+  readonly monotonicNow: () => number
 }
 
 const MAX_BODY_BYTES = 256 * 1024
@@ -41,7 +43,7 @@ const REQUEST_TIMEOUT_MS = 15_000
  * open must close them in a `preClose` hook.
  */
 export async function createApiServer(dependencies: ApiServerDependencies): Promise<ApiServer> {
-  const { access, corsOrigins, limits, telemetry } = dependencies
+  const { access, corsOrigins, limits, monotonicNow, telemetry } = dependencies
   const server: ApiServer = fastify({
     loggerInstance: dependencies.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -81,6 +83,7 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
     await server.register(rateLimit, {
       max: limits.requestsPerMinute,
       timeWindow: 60_000,
+      store: createRateLimitStore(monotonicNow),
       keyGenerator: ({ caller, ip }) => (caller === '' ? ip : `token ${caller}`),
       allowList: (request) => request.routeOptions.config.probe === true,
       errorResponseBuilder: () => new ProblemError('too_many_requests'),

@@ -25,11 +25,11 @@ export function createKafkaPermissions(
   kafka: Kafka,
   readerGroup: ReaderGroup,
   bounds: TopicBounds,
-  now: () => number,
+  monotonicNow: () => number,
 ): KafkaPermissions {
   return {
     async read(topic, partitions, stop) {
-      const reader = new TopicReader(kafka, topic, readerGroup, now)
+      const reader = new TopicReader(kafka, topic, readerGroup, monotonicNow)
       const first = partitions.find(({ earliest, end }) => end > earliest)
       try {
         // Without a record, a read can't be denied.

@@ -33,6 +33,16 @@ const replacements: Readonly<Record<string, Replacement>> = {
   'src/admin/index.js': adminClient,
 }
 
+/**
+ * KafkaJS measures intervals with `Date.now()`: after the host's clock was set back by an hour, it would send no heartbeat
+ * and let no request time out for an hour. Only its encoders, in src/protocol, use it for the times of records.
+ */
+class MonotonicDate extends Date {
+  static override now(): number {
+    return Math.floor(performance.timeOrigin + performance.now())
+  }
+}
+
 const require = createRequire(import.meta.url)
 const root = dirname(require.resolve('kafkajs/package.json'))
 const modules = new Map<string, { exports: unknown }>()
@@ -48,9 +58,10 @@ function load(file: string): unknown {
   } else {
     const { resolve } = createRequire(file)
     const requireFrom = (id: string): unknown => (id.startsWith('.') ? load(resolve(id)) : require(id))
-    const names = ['module', 'exports', 'require', '__filename', '__dirname']
+    const names = ['module', 'exports', 'require', '__filename', '__dirname', 'Date']
     const run = compileFunction(source, names, { filename: file })
-    run(module, module.exports, requireFrom, file, dirname(file))
+    const isProtocol = relative(root, file).startsWith('src/protocol/')
+    run(module, module.exports, requireFrom, file, dirname(file), isProtocol ? Date : MonotonicDate)
   }
   const replace = replacements[relative(root, file)]
   if (replace !== undefined) module.exports = replace(module.exports)

@@ -21,10 +21,10 @@ export function createRecordFinder(
   topic: string,
   bounds: TopicBounds,
   group: ReaderGroup,
-  now: () => number,
+  monotonicNow: () => number,
   warn?: (text: string) => void,
 ): RecordFinder {
-  const reader = new TopicReader(kafka, topic, group, now, warn)
+  const reader = new TopicReader(kafka, topic, group, monotonicNow, warn)
   const nameOf = ({ partition, offset }: Coordinates) => `${partition}:${offset}`
 
   return {

@@ -58,7 +58,7 @@ export class TopicReader {
   readonly #kafka: Kafka
   readonly #topic: string
   readonly #group: ReaderGroup
-  readonly #now: () => number
+  readonly #monotonicNow: () => number
   readonly #warn: (text: string) => void
   #consumer: Consumer | undefined
   #reading: Reading | undefined
@@ -67,13 +67,13 @@ export class TopicReader {
     kafka: Kafka,
     topic: string,
     group: ReaderGroup,
-    now: () => number,
+    monotonicNow: () => number,
     warn: (text: string) => void = () => undefined,
   ) {
     this.#kafka = kafka
     this.#topic = topic
     this.#group = group
-    this.#now = now
+    this.#monotonicNow = monotonicNow
     this.#warn = warn
   }
 
@@ -136,7 +136,7 @@ export class TopicReader {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     reading.end = (error) => (error === undefined ? resolve() : reject(error))
     reading.emptyFetches = 0
-    reading.lastBatchMs = this.#now()
+    reading.lastBatchMs = this.#monotonicNow()
     reading.pendingFetchMs.clear()
     this.#reading = reading
     if (this.#consumer === undefined) await Promise.race([this.#open(), promise])
@@ -171,7 +171,7 @@ export class TopicReader {
     this.#consumer = consumer
     consumer.on(consumer.events.CRASH, ({ payload }) => this.#fail(consumer, payload.error))
     consumer.on(consumer.events.FETCH_START, ({ payload }) => {
-      this.#reading?.pendingFetchMs.set(payload.nodeId, this.#now())
+      this.#reading?.pendingFetchMs.set(payload.nodeId, this.#monotonicNow())
     })
     consumer.on(consumer.events.FETCH, ({ payload }) => this.#fetchAnswered(payload.nodeId))
     // Joining resets its positions.
@@ -211,7 +211,7 @@ export class TopicReader {
     if (reading === undefined || target === undefined || isStale() || fetched.position > target.position)
       return
     reading.emptyFetches = 0
-    reading.lastBatchMs = this.#now()
+    reading.lastBatchMs = this.#monotonicNow()
     for (const batch of fetched.batches) {
       if (!(await this.#visitRecords(reading, target, batch, payload))) return
     }
@@ -242,7 +242,7 @@ export class TopicReader {
         return false
       }
       this.#markPassed(reading, target, shouldContinue === false ? Infinity : offset + 1)
-      reading.lastBatchMs = this.#now()
+      reading.lastBatchMs = this.#monotonicNow()
       if (!isRunning() || this.#reading !== reading) return false
       await heartbeat()
     }
@@ -291,7 +291,7 @@ export class TopicReader {
   #fetchAnswered(broker: number): void {
     const reading = this.#reading
     if (reading === undefined) return
-    const nowMs = this.#now()
+    const nowMs = this.#monotonicNow()
     const isSlow = (sentMs: number) => nowMs - sentMs > SLOW_ANSWER_MS
     const sentMs = reading.pendingFetchMs.get(broker) ?? nowMs
     reading.pendingFetchMs.delete(broker)

@@ -34,8 +34,7 @@ export type WorkerConsumerDependencies = {
   readonly assigned: (partitions: readonly number[]) => void
   readonly telemetry: WorkerTelemetry
   readonly monitor: LoopMonitor
-  /** Milliseconds of a monotonic clock. */
-  readonly now: () => number
+  readonly monotonicNow: () => number
   readonly random: () => number
 }
 
@@ -281,11 +280,11 @@ export class WorkerConsumer implements Service {
 
   /** Shows `/livez` that this service is alive, and ends a consumer that has stalled. */
   #watch(ended: AbortSignal, end: (ending: Ending) => void): void {
-    const { config, monitor, now } = this.#dependencies
+    const { config, monitor, monotonicNow } = this.#dependencies
     const watch = async () => {
       while (!ended.aborted) {
         monitor.turned(this.name, WATCH_INTERVAL_MS)
-        const silentMs = now() - this.#lastActivityMs
+        const silentMs = monotonicNow() - this.#lastActivityMs
         if (isJoined(this.#status) && this.#partitions.length > 0 && silentMs > config.stallTimeoutMs) {
           end({
             kind: 'restart',
@@ -317,6 +316,6 @@ export class WorkerConsumer implements Service {
   }
 
   #recordActivity(): void {
-    this.#lastActivityMs = this.#dependencies.now()
+    this.#lastActivityMs = this.#dependencies.monotonicNow()
   }
 }

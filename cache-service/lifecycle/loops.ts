@@ -7,14 +7,14 @@ const GRACE_MS = 60_000
 /** Records when each of our own loops last started a turn, for `/livez`. Knows nothing about dependencies. */
 export class LoopMonitor {
   readonly #loops = new Map<string, { everyMs: number; lastTurnMs: number }>()
-  readonly #now: () => number
+  readonly #monotonicNow: () => number
 
-  constructor(now: () => number) {
-    this.#now = now
+  constructor(monotonicNow: () => number) {
+    this.#monotonicNow = monotonicNow
   }
 
   turned(name: string, everyMs: number): void {
-    this.#loops.set(name, { everyMs, lastTurnMs: this.#now() })
+    this.#loops.set(name, { everyMs, lastTurnMs: this.#monotonicNow() })
   }
 
   ended(name: string): void {
@@ -23,7 +23,7 @@ export class LoopMonitor {
 
   /** The names of the stuck loops. */
   stuck(): string[] {
-    const now = this.#now()
+    const now = this.#monotonicNow()
     return [...this.#loops]
       .filter(([, loop]) => now - loop.lastTurnMs > loop.everyMs + GRACE_MS)
       .map(([name]) => name)

@@ -23,8 +23,12 @@ type ProbeOperation = {
 }
 
 /** Reads, because PING also succeeds while Redis is loading and for a user who may not read. */
-export function createReadProbe(redis: Redis, telemetry: ProbeTelemetry, now: () => number): RedisProbe {
-  return new RedisProbe(redis, telemetry, now, {
+export function createReadProbe(
+  redis: Redis,
+  telemetry: ProbeTelemetry,
+  monotonicNow: () => number,
+): RedisProbe {
+  return new RedisProbe(redis, telemetry, monotonicNow, {
     name: 'read probe',
     validMs: 5_000,
     expected: 'answered a read',
@@ -42,12 +46,12 @@ export function createWriteProbe(
   redis: Redis,
   key: string,
   telemetry: ProbeTelemetry & { unsafeEviction(policy: string): void },
-  now: () => number,
+  monotonicNow: () => number,
 ): RedisProbe {
   let isEvictionChecked = false
 
   async function write(): Promise<void> {
-    await redisReply(redis.set(key, String(now()), 'PX', PROBE_KEY_TTL_MS))
+    await redisReply(redis.set(key, '1', 'PX', PROBE_KEY_TTL_MS))
     if (!isEvictionChecked) await warnOfEviction()
     isEvictionChecked = true
   }
@@ -59,7 +63,7 @@ export function createWriteProbe(
     if (policy !== undefined && policy !== 'noeviction') telemetry.unsafeEviction(policy)
   }
 
-  return new RedisProbe(redis, telemetry, now, {
+  return new RedisProbe(redis, telemetry, monotonicNow, {
     name: 'write probe',
     validMs: 10_000,
     expected: 'accepted a write',
@@ -71,16 +75,21 @@ export function createWriteProbe(
 export class RedisProbe {
   readonly #redis: Redis
   readonly #telemetry: ProbeTelemetry
-  readonly #now: () => number
+  readonly #monotonicNow: () => number
   readonly #operation: ProbeOperation
   #lastSuccessMs: number | undefined
   #lastError: ServiceError | undefined
   #connectionError: ServiceError | undefined
 
-  constructor(redis: Redis, telemetry: ProbeTelemetry, now: () => number, operation: ProbeOperation) {
+  constructor(
+    redis: Redis,
+    telemetry: ProbeTelemetry,
+    monotonicNow: () => number,
+    operation: ProbeOperation,
+  ) {
     this.#redis = redis
     this.#telemetry = telemetry
-    this.#now = now
+    this.#monotonicNow = monotonicNow
     this.#operation = operation
     redis.on(
       'error',
@@ -99,7 +108,7 @@ export class RedisProbe {
       this.#telemetry.redisFailed(this.#lastError)
       throw this.#lastError
     }
-    this.#lastSuccessMs = this.#now()
+    this.#lastSuccessMs = this.#monotonicNow()
     this.#lastError = undefined
     this.#connectionError = undefined
     this.#telemetry.redisWorks()
@@ -107,7 +116,7 @@ export class RedisProbe {
 
   notReadyReasons(): string[] {
     const { expected, validMs } = this.#operation
-    const ageMs = this.#lastSuccessMs === undefined ? Infinity : this.#now() - this.#lastSuccessMs
+    const ageMs = this.#lastSuccessMs === undefined ? Infinity : this.#monotonicNow() - this.#lastSuccessMs
     if (ageMs < validMs) return []
     const { host, port } = this.#redis.options
     const error = this.#lastError

@@ -38,8 +38,8 @@ const TOKENS_INTERVAL_MS = 2_000
 /** Redis → HTTP, as a part of a process. */
 export async function openApi(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
   const { config, log } = context
-  const { metrics, monitor, now, random, releases } = parts
-  const telemetry = createApiTelemetry(log, metrics, now)
+  const { metrics, monitor, monotonicNow, now, random, releases } = parts
+  const telemetry = createApiTelemetry(log, metrics, monotonicNow)
   releases.push('api', () => telemetry.stopped())
   const { auth, tokensFile = '' } = config.api
   const tokens = auth === 'token' ? await openTokenFile(tokensFile, telemetry) : undefined
@@ -62,7 +62,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   const probe = createReadProbe(
     reading,
     { redisWorks: telemetry.redisWorks, redisFailed: (error) => telemetry.redisFailed('api', error) },
-    now,
+    monotonicNow,
   )
   const serverCheck = new ServerCheck(reading, fixedKeys.api(), {
     keyMistyped: telemetry.keyMistyped,
@@ -95,8 +95,9 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     monitor,
     checks,
     telemetry,
+    monotonicNow,
   })
-  registerRoutes(server, { api: config.api, reading, cacheRedis, follower, telemetry, now })
+  registerRoutes(server, { api: config.api, reading, cacheRedis, follower, telemetry, monotonicNow })
   releases.push('api server', () => server.close())
 
   await awaitFirstConnection(connecting)
@@ -121,14 +122,14 @@ type RouteParts = {
   readonly cacheRedis: ReturnType<typeof createRedis>
   readonly follower: EventFollower
   readonly telemetry: ApiTelemetry
-  readonly now: () => number
+  readonly monotonicNow: () => number
 }
 
 function registerRoutes(
   server: ApiServer,
-  { api, cacheRedis, follower, now, reading, telemetry }: RouteParts,
+  { api, cacheRedis, follower, monotonicNow, reading, telemetry }: RouteParts,
 ): void {
-  const reports = createWorkerReports(reading, now)
+  const reports = createWorkerReports(reading, monotonicNow)
   const state = createStateStore(reading, api.stateTypes)
   const streams = createEventStreams(reading)
   const isProtected = (key: string) => isProtectedKey(key, api.protectedPrefixes)

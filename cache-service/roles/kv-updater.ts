@@ -16,9 +16,9 @@ import type { RoleContext } from './role-context.ts'
 /** The kv-updater as a part of a process: update channel → values in Redis and entries of the event stream. */
 export async function openKvUpdater(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
   const { config, log, processId } = context
-  const { metrics, monitor, now, random, releases } = parts
+  const { metrics, monitor, monotonicNow, random, releases } = parts
   const { channel, validate } = config.updater
-  const telemetry = createUpdaterTelemetry(log, metrics, now)
+  const telemetry = createUpdaterTelemetry(log, metrics, monotonicNow)
   releases.push('kv-updater', () => telemetry.stopped())
 
   const connect = (connection: string) => {
@@ -64,7 +64,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
       subscribeFailed: telemetry.subscribeFailed,
     },
     monitor,
-    now,
+    monotonicNow,
   })
   releases.push('subscription', () => subscription.close())
 

@@ -1,3 +1,4 @@
+import type { Clocks } from '../lifecycle/clocks.ts'
 import type { LoopMonitor } from '../lifecycle/loops.ts'
 import type { ReadinessCheck } from '../lifecycle/readiness.ts'
 import type { ReleaseStack } from '../lifecycle/release-stack.ts'
@@ -6,15 +7,11 @@ import type { ProcessMetrics } from '../telemetry/process-metrics.ts'
 import type { RoleContext } from './role-context.ts'
 
 /** What the roles of a process share. */
-export type ProcessParts = {
+export type ProcessParts = Clocks & {
   readonly metrics: ProcessMetrics
   readonly monitor: LoopMonitor
   /** Releases what the roles have opened. */
   readonly releases: ReleaseStack
-  /** Milliseconds since 1970. */
-  readonly now: () => number
-  /** Milliseconds of a clock that never goes back, for intervals. */
-  readonly monotonicNow: () => number
   readonly random: () => number
 }
 

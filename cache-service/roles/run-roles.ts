@@ -1,4 +1,5 @@
 import { openHealthServer } from '../http/health-server.ts'
+import type { Clocks } from '../lifecycle/clocks.ts'
 import { createLoop, LoopMonitor } from '../lifecycle/loops.ts'
 import type { ReadinessCheck } from '../lifecycle/readiness.ts'
 import { ReleaseStack } from '../lifecycle/release-stack.ts'
@@ -23,8 +24,8 @@ export async function runRoles(
   roles: readonly OpenRole[],
 ): Promise<void> {
   const { config, log, stop, version } = context
-  const now = () => Date.now()
-  const monitor = new LoopMonitor(now)
+  const clocks: Clocks = { now: () => Date.now(), monotonicNow: () => performance.now() }
+  const monitor = new LoopMonitor(clocks.monotonicNow)
   const releases = new ReleaseStack()
   const metrics = createProcessMetrics(version, context.nodeVersion, name)
   const telemetry = createProcessTelemetry(log)
@@ -50,8 +51,7 @@ export async function runRoles(
           metrics,
           monitor,
           releases,
-          now,
-          monotonicNow: () => performance.now(),
+          ...clocks,
           random: () => Math.random(),
         }),
       )

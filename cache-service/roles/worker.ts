@@ -42,7 +42,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const { config, log } = context
   const { metrics, monitor, monotonicNow, now, random, releases } = parts
   const topic = config.kafka.validatedDataTopic
-  const telemetry = createWorkerTelemetry(log, metrics, topic, config.kafka.groupId, now)
+  const telemetry = createWorkerTelemetry(log, metrics, topic, config.kafka.groupId, { now, monotonicNow })
   releases.push('worker', () => telemetry.stopped())
   const kafka = createKafka(config.kafka, log, telemetry)
   const offsets = createPartitionOffsets(kafka, topic, config.kafka.groupId)
@@ -71,7 +71,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     maxBytes: config.redis.scriptMaxBytes,
   })
   const index = createDeviceIndex(redis)
-  const probe = createWriteProbe(redis, probeKey(context.processId), telemetry, now)
+  const probe = createWriteProbe(redis, probeKey(context.processId), telemetry, monotonicNow)
 
   const serverCheck = new ServerCheck(
     redis,
@@ -79,7 +79,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     telemetry,
   )
   const figures = new WorkerFigures(topic, now)
-  const reports = new ReportSchedule(now)
+  const reports = new ReportSchedule(monotonicNow)
   const hints = new DeviceHints(createHintAppender(reportRedis))
   const progress = createProgressStore(redis, progressKey(config.kafka.groupId, topic))
   const guard = new ProgressGuard(progress, offsets, telemetry, (isRebuilding) => {
@@ -100,6 +100,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       figures,
       telemetry,
       now,
+      monotonicNow,
     }),
     limits: { maxRecords: config.cache.chunkMaxRecords, maxBytes: config.cache.chunkMaxBytes },
     maxQueuedBytes: config.kafka.fetchMaxBytesPerPartition,
@@ -110,7 +111,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     changed: (partition) => consumer.laneChanged(partition),
     fatal: (error) => consumer.fail(error),
     telemetry,
-    now: monotonicNow,
+    monotonicNow,
     random,
   })
   const consumer: WorkerConsumer = new WorkerConsumer({
@@ -126,7 +127,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     },
     telemetry,
     monitor,
-    now: monotonicNow,
+    monotonicNow,
     random,
   })
   const isRedisReady = () => redis.status === 'ready'
@@ -181,6 +182,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     groupWatch,
     checks,
     now,
+    monotonicNow,
   })
   telemetry.started({
     kafka: config.kafka.brokers,
@@ -198,7 +200,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       everyMs: config.cache.sweepIntervalMs,
       monitor,
       telemetry,
-      now,
+      monotonicNow,
     }),
     progressCheck.service,
     groupWatch.service(),

@@ -14,13 +14,13 @@ const TROUBLE_LINES_PER_SECOND = 1
 type RequestMetrics = { count(): void; time(seconds: number): void }
 
 /** One function per thing that happens: it logs and counts together, but never an id, a key, a value or a token. */
-export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
+export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, monotonicNow: () => number) {
   const metrics = createApiMetrics(processMetrics)
-  const redis = createRedisTelemetry(log, processMetrics, now, {
+  const redis = createRedisTelemetry(log, processMetrics, monotonicNow, {
     fails: 'Redis is unavailable',
     works: 'Redis is available again',
   })
-  const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   // Cached per route and status: finding a series by its labels costs more than counting.
   const series = new Map<string, RequestMetrics>()
 

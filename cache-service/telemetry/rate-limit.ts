@@ -1,12 +1,12 @@
 /** Lets at most `perSecond` calls pass in any second, and counts those held back in between. */
-export function createRateLimit(perSecond: number, now: () => number) {
+export function createRateLimit(perSecond: number, monotonicNow: () => number) {
   let second = 0
   let passed = 0
   let heldBack = 0
   return {
     /** Returns undefined if this call is held back, else the number of calls held back since the last one passed. */
     pass(): number | undefined {
-      const current = Math.floor(now() / 1000)
+      const current = Math.floor(monotonicNow() / 1000)
       if (current !== second) {
         second = current
         passed = 0

@@ -15,10 +15,10 @@ const TROUBLE_LINES_PER_SECOND = 1
 export function createRedisTelemetry(
   log: Logger,
   metrics: ProcessMetrics,
-  now: () => number,
+  monotonicNow: () => number,
   words: { readonly fails: string; readonly works: string },
 ) {
-  const lines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+  const lines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const connectionsMade = new Map<string, number>()
   const setUp = metrics.claimRedisUp()
   let isUp: boolean | undefined

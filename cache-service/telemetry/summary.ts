@@ -8,8 +8,8 @@ export type SummaryFacts = {
 }
 
 /** Collects what happened between two lines of the log. */
-export function createSummary(log: Logger, now: () => number) {
-  let sinceMs = now()
+export function createSummary(log: Logger, monotonicNow: () => number) {
+  let sinceMs = monotonicNow()
   let records = 0
   const totals: Record<string, number> = {}
   return {
@@ -18,13 +18,13 @@ export function createSummary(log: Logger, now: () => number) {
       for (const [result, n] of Object.entries(counts)) totals[result] = (totals[result] ?? 0) + n
     },
     write({ lag, devices, state }: SummaryFacts) {
-      const elapsedMs = now() - sinceMs
+      const elapsedMs = monotonicNow() - sinceMs
       const perSecond = elapsedMs > 0 ? Math.round((records * 1000) / elapsedMs) : 0
       log.info(
         { state, records, perSecond, lag: lag ?? null, devices: devices ?? null, ...totals },
         'summary',
       )
-      sinceMs = now()
+      sinceMs = monotonicNow()
       records = 0
       for (const result of Object.keys(totals)) totals[result] = 0
     },

@@ -11,11 +11,15 @@ import { createUpdaterMetrics, type UpdateLabel } from './updater-metrics.ts'
 const TROUBLE_LINES_PER_SECOND = 1
 
 /** One function per thing that happens; it logs and counts it. Values are never logged, only their types. */
-export function createUpdaterTelemetry(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
-  const droppedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
-  const subscribeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
+export function createUpdaterTelemetry(
+  log: Logger,
+  processMetrics: ProcessMetrics,
+  monotonicNow: () => number,
+) {
+  const droppedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
+  const subscribeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const metrics = createUpdaterMetrics(processMetrics)
-  const redis = createRedisTelemetry(log, processMetrics, now, {
+  const redis = createRedisTelemetry(log, processMetrics, monotonicNow, {
     fails: 'Redis is unavailable',
     works: 'Redis is available again',
   })

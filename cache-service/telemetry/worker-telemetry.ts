@@ -4,6 +4,7 @@ import { describeUnread, UNREAD_REASONS, type UnreadCandidate } from '../core/wo
 import type { RejectReason } from '../core/records/parse-record.ts'
 import type { ResultCounts } from '../core/records/settle.ts'
 import { failureFields, operatorHint } from '../core/operator-hint.ts'
+import type { Clocks } from '../lifecycle/clocks.ts'
 import type { Logger } from './logger.ts'
 import {
   CONSUMER_STATES,
@@ -55,16 +56,16 @@ export function createWorkerTelemetry(
   processMetrics: ProcessMetrics,
   topic: string,
   group: string,
-  now: () => number,
+  { monotonicNow, now }: Clocks,
 ) {
   const metrics = createWorkerMetrics(processMetrics, topic)
-  const deadLetterLines = createRateLimit(DEAD_LETTER_LINES_PER_SECOND, now)
-  const redis = createRedisTelemetry(log, processMetrics, now, {
+  const deadLetterLines = createRateLimit(DEAD_LETTER_LINES_PER_SECOND, monotonicNow)
+  const redis = createRedisTelemetry(log, processMetrics, monotonicNow, {
     fails: 'Redis does not accept writes',
     works: 'Redis accepts writes again',
   })
-  const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, now)
-  const summary = createSummary(log, now)
+  const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
+  const summary = createSummary(log, monotonicNow)
   const seconds = () => now() / 1000
   let foreignMembers = ''
   let unreadPartitions = ''

@@ -150,7 +150,7 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
 /** Redis only adds ages and workers: the lag is shown even if Redis can't be reached. */
 async function openReports(session: Session): Promise<() => Promise<readonly WorkerReport[]>> {
   try {
-    const reports = createWorkerReports(await session.redis(), session.context.now)
+    const reports = createWorkerReports(await session.redis(), session.context.monotonicNow)
     return () => reports.read().catch(() => [])
   } catch (error) {
     session.info(`ages and workers are not shown: ${session.failureOf(error).message}`)

@@ -91,7 +91,7 @@ async function waitUntilComplete(
   const nothing = rebuildProgress(partitions, new Map())
   const bar = session.progress('records read', nothing.total)
   let progress = nothing
-  let workersPolledMs = context.now()
+  let workersPolledMs = context.monotonicNow()
   let isWithoutWorker = false
   try {
     while (!stop.aborted) {
@@ -102,8 +102,8 @@ async function waitUntilComplete(
       )
       bar.set(progress.done)
       if (progress.isComplete) return progress
-      if (context.now() - workersPolledMs > WORKERS_POLL_INTERVAL_MS) {
-        workersPolledMs = context.now()
+      if (context.monotonicNow() - workersPolledMs > WORKERS_POLL_INTERVAL_MS) {
+        workersPolledMs = context.monotonicNow()
         const hasNone = (await readReports()).length === 0
         if (hasNone && !isWithoutWorker)
           session.warn('no worker of this group is reporting any more: waiting for one to start')

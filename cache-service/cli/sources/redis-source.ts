@@ -28,7 +28,7 @@ const POSITION_POLL_MS = 20
 export async function openRedisSource(session: Session): Promise<DeviceSource> {
   const redis = await session.redis()
   const reader = createDeviceReader(redis)
-  const reports = createWorkerReports(redis, session.context.now)
+  const reports = createWorkerReports(redis, session.context.monotonicNow)
 
   return {
     async *pages(idPrefix, size) {
@@ -76,8 +76,8 @@ async function* watchStreams(
 ): AsyncGenerator<WatchEvent> {
   const redis = await session.redis()
   const { stop } = session
-  const { now, random } = session.context
-  const monitor = new LoopMonitor(now)
+  const { monotonicNow, random } = session.context
+  const monitor = new LoopMonitor(monotonicNow)
   const queue = new EventQueue()
   const filter = createEventFilter(streams, deviceIds, updateTypes)
   const blockingRedis = await session.redis('events')

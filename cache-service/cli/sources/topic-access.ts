@@ -33,12 +33,12 @@ export async function openTopics(session: Session): Promise<TopicAccess> {
     kafka,
     bounds,
     reader(topic, purpose) {
-      const reader = new Reader(kafka, topic, groupFor(purpose), context.now, warn)
+      const reader = new Reader(kafka, topic, groupFor(purpose), context.monotonicNow, warn)
       releases.push(`reader of ${topic}`, () => reader.close())
       return reader
     },
     finder(topic, purpose) {
-      const finder = createRecordFinder(kafka, topic, bounds, groupFor(purpose), context.now, warn)
+      const finder = createRecordFinder(kafka, topic, bounds, groupFor(purpose), context.monotonicNow, warn)
       releases.push(`finder of records of ${topic}`, () => finder.close())
       return finder
     },

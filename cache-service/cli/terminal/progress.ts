@@ -21,14 +21,18 @@ const LINE_INTERVAL_MS = 5_000
 
 export function createProgressBoard(
   sink: Sink,
-  { isQuiet, now, print }: { isQuiet: boolean; now: () => number; print: (line: string) => void },
+  {
+    isQuiet,
+    monotonicNow,
+    print,
+  }: { isQuiet: boolean; monotonicNow: () => number; print: (line: string) => void },
 ): ProgressBoard {
   let hideCurrent = (): void => undefined
   return {
     start(label, total) {
       hideCurrent()
       if (isQuiet) return { advance() {}, set() {}, end() {} }
-      const view = sink.isTerminal ? createBar(sink, label) : createLines(label, now, print)
+      const view = sink.isTerminal ? createBar(sink, label) : createLines(label, monotonicNow, print)
       hideCurrent = () => view.hide()
       let done = 0
       let hasEnded = false
@@ -84,13 +88,13 @@ function createBar(sink: Sink, label: string): View {
   }
 }
 
-function createLines(label: string, now: () => number, print: (line: string) => void): View {
+function createLines(label: string, monotonicNow: () => number, print: (line: string) => void): View {
   // The first line is due after one interval: quick work prints none.
-  let lastMs = now()
+  let lastMs = monotonicNow()
   return {
     show(done, total) {
-      if (now() - lastMs < LINE_INTERVAL_MS) return
-      lastMs = now()
+      if (monotonicNow() - lastMs < LINE_INTERVAL_MS) return
+      lastMs = monotonicNow()
       print(total === undefined ? `${label}: ${done}` : `${label}: ${done} of ${total}`)
     },
     hide() {},

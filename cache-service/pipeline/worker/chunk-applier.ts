@@ -7,13 +7,14 @@ import { planChunk, type ChunkPlan, type Rejection } from '../../core/records/pl
 import { settle } from '../../core/records/settle.ts'
 import type { DeadLetterProducer } from '../../kafka/dead-letter-producer.ts'
 import type { DeviceWriter } from '../../redis/devices/device-writer.ts'
+import type { Clocks } from '../../lifecycle/clocks.ts'
 import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
 import type { DeviceHints } from './device-hints.ts'
 import type { LagMeter } from './lag-meter.ts'
 import type { ProgressGuard } from './progress-guard.ts'
 import type { WorkerFigures } from './worker-figures.ts'
 
-export type ChunkApplierDependencies = {
+export type ChunkApplierDependencies = Clocks & {
   readonly topic: string
   readonly settings: ParseSettings
   readonly serviceVersion: string
@@ -24,12 +25,12 @@ export type ChunkApplierDependencies = {
   readonly hints: Pick<DeviceHints, 'note'>
   readonly figures: Pick<WorkerFigures, 'chunkApplied' | 'deadLetter' | 'deadLettersSent'>
   readonly telemetry: WorkerTelemetry
-  readonly now: () => number
 }
 
 export type PreparedChunk = {
   readonly chunk: Chunk
   readonly plan: ChunkPlan
+  /** By the monotonic clock. */
   readonly startedMs: number
   /** A later step may fail: then the same chunk is written again, without its dead letters. */
   areDeadLettersSent: boolean
@@ -48,15 +49,16 @@ const DEAD_LETTERS_PER_SEND = 500
  * takes one round trip: its progress is advanced by the script that writes its devices.
  */
 export function createChunkApplier(dependencies: ChunkApplierDependencies): ChunkSteps<PreparedChunk> {
-  const { deadLetters, figures, guard, hints, lag, now, settings, telemetry, topic, writer } = dependencies
+  const { deadLetters, figures, guard, hints, lag, monotonicNow, now, settings } = dependencies
+  const { telemetry, topic, writer } = dependencies
   let internalErrors = 0
 
   return {
     prepare(chunk) {
-      const startedMs = now()
+      const startedMs = monotonicNow()
       lag.began(chunk)
       const plan = planChunk(chunk.records, {
-        nowMs: startedMs,
+        nowMs: now(),
         settings,
         internalErrorsInARow: internalErrors,
       })
@@ -71,11 +73,11 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
       if (plan.mostInternalErrorsInARow >= MAX_INTERNAL_ERRORS_IN_A_ROW) {
         throw internalErrorsInARow(plan.mostInternalErrorsInARow)
       }
-      const writeStartedMs = now()
+      const writeStartedMs = monotonicNow()
       const needsDeadLetters = plan.rejections.length > 0 || chunk.undecodable !== undefined
       const step = needsDeadLetters ? undefined : guard.stepOf(chunk)
       const outcome = await writer.write(plan, step)
-      const writeMs = now() - writeStartedMs
+      const writeMs = monotonicNow() - writeStartedMs
       const settled = settle(plan, outcome)
       if (!prepared.areDeadLettersSent) {
         await sendDeadLetters(chunk, settled.rejections)
@@ -98,7 +100,7 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
         clockSkews: plan.clockSkews,
         recordTimesMs: plan.recordTimesMs,
         writeMs,
-        totalMs: now() - startedMs,
+        totalMs: monotonicNow() - startedMs,
       })
       return { kind: 'durable' }
     },

@@ -26,8 +26,7 @@ export type LaneDependencies<Prepared> = {
   /** Called when the lane has room again, or its state has changed. */
   readonly changed: (lane: Lane<Prepared>) => void
   readonly telemetry: LaneTelemetry
-  /** Milliseconds of a monotonic clock. */
-  readonly now: () => number
+  readonly monotonicNow: () => number
   readonly random: () => number
 }
 
@@ -161,7 +160,7 @@ export class Lane<Prepared> {
 
   /** @returns false if the same chunk must be written again. */
   async #write(chunk: Chunk, prepared: Prepared, epoch: number): Promise<boolean> {
-    const { now, steps, telemetry } = this.#dependencies
+    const { monotonicNow, steps, telemetry } = this.#dependencies
     try {
       const outcome = await steps.write(prepared)
       // A chunk that becomes durable after the lane has ended counts: it is committed when the worker stops.
@@ -171,7 +170,7 @@ export class Lane<Prepared> {
           const before = this.#state
           this.#durable = chunk.next
           this.#step({ kind: 'durable' })
-          if (before.kind === 'holding') telemetry.released(this.partition, now() - before.sinceMs)
+          if (before.kind === 'holding') telemetry.released(this.partition, monotonicNow() - before.sinceMs)
           return true
         }
         case 'rewind':
@@ -182,14 +181,14 @@ export class Lane<Prepared> {
       }
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error
-      this.#step({ kind: 'failed', failure: error, nowMs: now() })
+      this.#step({ kind: 'failed', failure: error, nowMs: monotonicNow() })
       if (this.#state.kind === 'holding') telemetry.held(this.partition, error, this.#state.failures)
       return false
     }
   }
 
   async #backOff(): Promise<void> {
-    const { now, probe, random } = this.#dependencies
+    const { monotonicNow, probe, random } = this.#dependencies
     for (;;) {
       const failures = this.#state.kind === 'holding' ? this.#state.failures : 1
       await sleep(backoffMs(failures, random()), this.#end.signal)
@@ -199,7 +198,7 @@ export class Lane<Prepared> {
         return await probe(state.failure)
       } catch (error) {
         if (!(error instanceof ServiceError)) throw error
-        this.#step({ kind: 'failed', failure: error, nowMs: now() })
+        this.#step({ kind: 'failed', failure: error, nowMs: monotonicNow() })
       }
     }
   }

@@ -1,11 +1,12 @@
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
+import type { Clocks } from '../../lifecycle/clocks.ts'
 import { readiness, type ReadinessCheck } from '../../lifecycle/readiness.ts'
 import type { WorkerConsumer } from '../../kafka/worker-consumer.ts'
 import type { GroupWatch } from './group-watch.ts'
 import type { ProgressGuard } from './progress-guard.ts'
 import type { WorkerFigures } from './worker-figures.ts'
 
-export type ReportSources = {
+export type ReportSources = Clocks & {
   readonly id: string
   readonly version: string
   readonly group: string
@@ -15,20 +16,25 @@ export type ReportSources = {
   readonly guard: Pick<ProgressGuard, 'isRebuilding'>
   readonly groupWatch: Pick<GroupWatch, 'unread'>
   readonly checks: readonly ReadinessCheck[]
-  readonly now: () => number
 }
 
 /** Returns a function that builds the worker's report; rates are an average over the time since its last call. */
 export function createReportBuilder(sources: ReportSources): () => WorkerReport {
-  const { checks, consumer, figures, group, groupWatch, guard, id, now, topic, version } = sources
+  const { checks, consumer, figures, group, groupWatch, guard, id, monotonicNow, now, topic, version } =
+    sources
   const startedMs = now()
-  let last = { ms: startedMs, records: 0, applied: 0, deadLetters: 0 }
+  let last = { monotonicMs: monotonicNow(), records: 0, applied: 0, deadLetters: 0 }
 
   return function buildReport() {
     const nowMs = now()
     const { deadLettersTotal, records, totals } = figures
-    const current = { ms: nowMs, records, applied: totals['applied'] ?? 0, deadLetters: deadLettersTotal }
-    const elapsedS = Math.max(1, nowMs - last.ms) / 1000
+    const current = {
+      monotonicMs: monotonicNow(),
+      records,
+      applied: totals['applied'] ?? 0,
+      deadLetters: deadLettersTotal,
+    }
+    const elapsedS = Math.max(1, current.monotonicMs - last.monotonicMs) / 1000
     const perSecond = (figure: 'records' | 'applied' | 'deadLetters') =>
       Math.round(((current[figure] - last[figure]) / elapsedS) * 10) / 10
     const rates = {

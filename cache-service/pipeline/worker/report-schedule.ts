@@ -7,16 +7,16 @@ const CHANGE_INTERVAL_MS = 250
 
 /** When the worker reports: every 5 s, and within 250 ms of a change that others must know of. */
 export class ReportSchedule {
-  readonly #now: () => number
-  #nextReportMs = 0
+  readonly #monotonicNow: () => number
+  #nextReportMs = -Infinity
 
-  constructor(now: () => number) {
-    this.#now = now
+  constructor(monotonicNow: () => number) {
+    this.#monotonicNow = monotonicNow
   }
 
   /** Others must know of this before the next regular report. */
   changed(): void {
-    this.#nextReportMs = 0
+    this.#nextReportMs = -Infinity
   }
 
   /** @param report writes one report. If it fails, it is called again 250 ms later. */
@@ -26,8 +26,8 @@ export class ReportSchedule {
       everyMs: CHANGE_INTERVAL_MS,
       monitor,
       turn: async () => {
-        if (this.#now() < this.#nextReportMs) return
-        this.#nextReportMs = this.#now() + REPORT_INTERVAL_MS
+        if (this.#monotonicNow() < this.#nextReportMs) return
+        this.#nextReportMs = this.#monotonicNow() + REPORT_INTERVAL_MS
         await report()
       },
       // Not logged: the write probe logs that Redis is unavailable.

@@ -15,18 +15,23 @@ export const SWEEP_LEASE_MS = 30_000
 export function createSweeper(
   index: DeviceIndex,
   lease: Lease,
-  options: { everyMs: number; monitor: LoopMonitor; telemetry: SweeperTelemetry; now: () => number },
+  options: {
+    everyMs: number
+    monitor: LoopMonitor
+    telemetry: SweeperTelemetry
+    monotonicNow: () => number
+  },
 ): Service {
-  const { everyMs, monitor, telemetry, now } = options
+  const { everyMs, monitor, monotonicNow, telemetry } = options
   return createLoop({
     name: 'sweeper',
     everyMs,
     monitor,
     failed: (error) => telemetry.loopFailed('sweeper', error),
     async turn(stop) {
-      const startedMs = now()
+      const startedMs = monotonicNow()
       const removed = await sweepOnce(index, lease, stop, () => monitor.turned('sweeper', everyMs))
-      if (removed !== undefined) telemetry.swept(removed, now() - startedMs)
+      if (removed !== undefined) telemetry.swept(removed, monotonicNow() - startedMs)
     },
   })
 }

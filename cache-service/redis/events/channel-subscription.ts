@@ -19,7 +19,7 @@ export type SubscriptionDependencies = {
   readonly received: (message: Uint8Array) => void
   readonly telemetry: SubscriptionTelemetry
   readonly monitor: LoopMonitor
-  readonly now: () => number
+  readonly monotonicNow: () => number
 }
 
 /** How often the connection is pinged: nothing else distinguishes a silent channel from a dead server. */
@@ -95,21 +95,21 @@ export class ChannelSubscription {
   }
 
   async #trySubscribe(): Promise<void> {
-    const { channel, telemetry, now, redis } = this.#dependencies
+    const { channel, telemetry, monotonicNow, redis } = this.#dependencies
     await redis.subscribe(channel)
     if (this.#isSubscribed) return
     this.#isSubscribed = true
     this.#hasEverSubscribed = true
     this.#lastError = undefined
-    telemetry.subscribed(channel, this.#lostAtMs === undefined ? undefined : now() - this.#lostAtMs)
+    telemetry.subscribed(channel, this.#lostAtMs === undefined ? undefined : monotonicNow() - this.#lostAtMs)
     this.#lostAtMs = undefined
   }
 
   #lost(): void {
     if (!this.#isSubscribed) return
     this.#isSubscribed = false
-    const { channel, telemetry, now } = this.#dependencies
-    this.#lostAtMs = now()
+    const { channel, telemetry, monotonicNow } = this.#dependencies
+    this.#lostAtMs = monotonicNow()
     telemetry.subscriptionLost(channel)
   }
 

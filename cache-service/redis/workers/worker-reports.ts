@@ -45,7 +45,7 @@ export type WorkerReports = {
 
 const REBUILDING_CACHED_MS = 1_000
 
-export function createWorkerReports(redis: Redis, now: () => number): WorkerReports {
+export function createWorkerReports(redis: Redis, monotonicNow: () => number): WorkerReports {
   let cached: { readonly readMs: number; readonly isRebuilding: Promise<boolean> } | undefined
 
   async function read(): Promise<WorkerReport[]> {
@@ -59,9 +59,10 @@ export function createWorkerReports(redis: Redis, now: () => number): WorkerRepo
   return {
     read,
     isRebuilding() {
-      if (cached !== undefined && now() - cached.readMs < REBUILDING_CACHED_MS) return cached.isRebuilding
+      if (cached !== undefined && monotonicNow() - cached.readMs < REBUILDING_CACHED_MS)
+        return cached.isRebuilding
       const isRebuilding = read().then((reports) => reports.some(({ rebuilding }) => rebuilding))
-      const entry = { readMs: now(), isRebuilding }
+      const entry = { readMs: monotonicNow(), isRebuilding }
       cached = entry
       isRebuilding.catch(() => {
         // A failure is not cached: the next call reads again.

@@ -34,6 +34,7 @@ export async function openCacheQueueServer(
     limits: { maxConcurrentRequests: 100, requestsPerMinute: 0 },
     corsOrigins: [],
     telemetry,
+    monotonicNow: () => performance.now(),
   })
   const isProtected = (key: string) => isProtectedKey(key, protectedPrefixes)
   registerCacheQueueRoutes(server, {

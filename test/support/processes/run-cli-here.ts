@@ -48,6 +48,7 @@ export function startCliHere(
     stderr: sink(stderr.stream),
     stop: stop.signal,
     now: () => Date.now(),
+    monotonicNow: () => performance.now(),
     random: () => Math.random(),
     randomBytes,
     processId: uniqueName('cache-cli'),

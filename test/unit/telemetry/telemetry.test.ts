@@ -25,8 +25,11 @@ const noPermission = redisError(
 function setUp(level: 'debug' | 'info' = 'debug') {
   const collected = createCollectedLog(level)
   const metrics = createProcessMetrics('1.2.3', 'v24.21.0', 'worker')
-  const world = { nowMs: 1_749_407_237_000 }
-  const telemetry = createWorkerTelemetry(collected.log, metrics, TOPIC, 'group', () => world.nowMs)
+  const world = { nowMs: 1_749_407_237_000, monotonicMs: 0 }
+  const telemetry = createWorkerTelemetry(collected.log, metrics, TOPIC, 'group', {
+    now: () => world.nowMs,
+    monotonicNow: () => world.monotonicMs,
+  })
 
   async function samples(name: string): Promise<Sample[]> {
     const all = parseMetrics(await metrics.registry.metrics())
@@ -192,7 +195,7 @@ describe('dead letters', () => {
     const { telemetry, take, world } = setUp()
     for (let i = 0; i < 100; i++) telemetry.deadLetter(deadLetter)
     expect(take()).toHaveLength(3)
-    world.nowMs += 1_000
+    world.monotonicMs += 1_000
     telemetry.deadLetter(deadLetter)
     telemetry.deadLetter(deadLetter)
     const [first, second] = take()
@@ -250,7 +253,7 @@ describe('holding', () => {
     const { telemetry, lines, byLabel, world } = setUp()
     for (let i = 0; i < 20; i++) {
       telemetry.held(1, oom, i)
-      world.nowMs += 100
+      world.monotonicMs += 100
     }
     expect(lines().length).toBeLessThanOrEqual(3)
     expect((await byLabel('redis_errors_total', 'code'))['OOM']).toBe(20)
@@ -274,7 +277,7 @@ describe('Redis', () => {
     const { telemetry, take, world, byLabel, value } = setUp()
     for (let i = 0; i < 5; i++) telemetry.redisFailed(oom)
     expect(take()).toMatchObject([{ level: 'warn', code: 'OOM' }])
-    world.nowMs += 1_000
+    world.monotonicMs += 1_000
     telemetry.redisFailed(oom)
     expect(take()).toHaveLength(1)
     expect((await byLabel('redis_errors_total', 'code'))['OOM']).toBe(6)
@@ -535,6 +538,20 @@ test('every metric has a help text', async () => {
   const { metrics } = setUp()
   const definitions = await metrics.registry.getMetricsAsJSON()
   expect(definitions.filter(({ help }) => help.length < 5).map(({ name }) => name)).toEqual([])
+})
+
+describe('a wall clock that is set back', () => {
+  test('holds back no line, and leaves the rate of the summary correct', () => {
+    const { telemetry, take, world } = setUp()
+    telemetry.chunkApplied(chunk({ records: 30 }))
+    telemetry.redisFailed(oom)
+    take()
+    world.nowMs -= 3_600_000
+    world.monotonicMs += 10_000
+    telemetry.redisFailed(oom)
+    telemetry.summary({ lag: 0, devices: 0, state: 'consuming' })
+    expect(take()).toMatchObject([{ code: 'OOM' }, { msg: 'summary', records: 30, perSecond: 3 }])
+  })
 })
 
 describe('a rate limit', () => {

@@ -61,7 +61,7 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
     id: `${config.groupId}.${session.context.processId}.doctor`,
     sessionTimeoutMs: config.sessionTimeoutMs,
   }
-  const permissions = createKafkaPermissions(kafka, readerGroup, bounds, session.context.now)
+  const permissions = createKafkaPermissions(kafka, readerGroup, bounds, session.context.monotonicNow)
   const context = { bounds, permissions, stop: session.stop, user: principalOf(config) }
   findings.push(...(await checkDataTopic(context, config, cache.metadataTtlMs)))
   findings.push(...(await checkErrorTopic(context, config.errorTopic)))

@@ -51,7 +51,8 @@ beforeAll(async () => {
 afterAll(() => database.release())
 
 const metrics = createProcessMetrics('1.2.3', 'v24.21.0', 'worker')
-const telemetry = createWorkerTelemetry(createCollectedLog('info').log, metrics, TOPIC, 'group', () => NOW_MS)
+const clocks = { now: () => NOW_MS, monotonicNow: () => 0 }
+const telemetry = createWorkerTelemetry(createCollectedLog('info').log, metrics, TOPIC, 'group', clocks)
 
 class Crash extends Error {}
 
@@ -156,7 +157,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
     hints: { note: () => undefined },
     figures: new WorkerFigures(TOPIC, () => NOW_MS),
     telemetry,
-    now: () => NOW_MS,
+    ...clocks,
   })
   let resolved = from
   try {

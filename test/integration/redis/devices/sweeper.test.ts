@@ -163,7 +163,7 @@ describe('the sweeper', () => {
     const sweeper = createSweeper(index, leaseOf('one'), {
       everyMs: 5,
       monitor: new LoopMonitor(() => 0),
-      now: () => 0,
+      monotonicNow: () => 0,
       telemetry: {
         swept: (removed) => swept.push(removed),
         loopFailed: (_, error) => {
@@ -187,7 +187,7 @@ describe('the sweeper', () => {
     const sweeper = createSweeper(index, leaseOf('one'), {
       everyMs: 5,
       monitor: new LoopMonitor(() => ++turns),
-      now: () => 0,
+      monotonicNow: () => 0,
       telemetry: {
         swept: () => happened.push('swept'),
         loopFailed: (loop) => happened.push(`${loop} failed`),

@@ -110,6 +110,7 @@ describe('worker reports', () => {
       },
       checks,
       now,
+      monotonicNow: now,
     })
     figures.chunkApplied({ ...NO_RECORDS, applied: 15, stale: 5 })
     for (let n = 0; n < 25; n++) {

@@ -41,6 +41,7 @@ async function openApi({
     limits,
     corsOrigins: [],
     telemetry: { requestDone: ignore, requestFailed: ignore },
+    monotonicNow: () => performance.now(),
   })
   registerDeviceRoutes(server, {
     devices: {

@@ -42,7 +42,7 @@ function openLane(maxQueuedBytes = 1_000_000) {
       paused: (partition, { code }) => log.push(`paused ${partition} ${code}`),
       released: (partition, heldMs) => log.push(`released ${partition} after ${heldMs}`),
     },
-    now: () => world.nowMs,
+    monotonicNow: () => world.nowMs,
     random: () => 0,
   })
   const running = lane.run()
