@@ -12,6 +12,7 @@ import {
   createWorkerMetrics,
   type RestartReason,
 } from './worker-metrics.ts'
+import { createPartitionLines } from './partition-lines.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { createRedisTelemetry } from './redis-telemetry.ts'
@@ -65,7 +66,23 @@ export function createWorkerTelemetry(
     works: 'Redis accepts writes again',
   })
   const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
+  const shortenedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
+  const outOfRangeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const summary = createSummary(log, monotonicNow)
+  const lines = createPartitionLines(log, monotonicNow)
+  const pausedLine = lines.kind('warn', 'consumption paused until a probe succeeds')
+  const releasedLine = lines.kind('info', 'no longer holding: the chunk is durable')
+  const cacheLostLine = lines.kind('warn', 'Redis lost data that Kafka still has: reading it again')
+  const requestedLine = lines.kind('info', 'a rebuild was requested: reading the partition again')
+  const firstFillLine = lines.kind(
+    'info',
+    'filling an empty cache: the topic is read from its earliest record',
+  )
+  const rebuiltLine = lines.kind('info', 'the rebuild of the partition is complete')
+  const overwrittenLine = lines.kind(
+    'warn',
+    'overwrote the progress in Redis: it is beyond the end of the topic, which was deleted and created again',
+  )
   const seconds = () => now() / 1000
   let foreignMembers = ''
   let unreadPartitions = ''
@@ -77,7 +94,10 @@ export function createWorkerTelemetry(
 
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'worker started'),
-    stopped: () => log.info('worker stopped'),
+    stopped() {
+      lines.flush()
+      log.info('worker stopped')
+    },
     loopFailed: createLoopFailed(log),
 
     // ---- records
@@ -98,7 +118,10 @@ export function createWorkerTelemetry(
       const { partition, firstOffset, lastOffset, records, counts, writeMs, totalMs } = chunk
       log.debug({ partition, firstOffset, lastOffset, records, ...counts, writeMs, totalMs }, 'chunk applied')
     },
-    summary: (facts: SummaryFacts) => summary.write(facts),
+    summary(facts: SummaryFacts) {
+      lines.flush()
+      summary.write(facts)
+    },
     /** Only logs; deadLettersSent counts. */
     deadLetter(deadLetter: DeadLettered) {
       const heldBack = deadLetter.reason === 'internal_error' ? 0 : deadLetterLines.pass()
@@ -111,8 +134,14 @@ export function createWorkerTelemetry(
     deadLettersSent(reasons: readonly RejectReason[]) {
       for (const reason of reasons) metrics.deadLetters.inc({ reason })
     },
-    deadLetterShortened: (offset: number) =>
-      log.warn({ offset }, 'dead letter is too large for the error topic: sent without the original bytes'),
+    deadLetterShortened(offset: number) {
+      const heldBack = shortenedLines.pass()
+      if (heldBack !== undefined)
+        log.warn(
+          { offset, ...(heldBack > 0 && { linesHeldBack: heldBack }) },
+          'dead letter is too large for the error topic: sent without the original bytes',
+        )
+    },
 
     // ---- holding
 
@@ -130,29 +159,22 @@ export function createWorkerTelemetry(
       else log.warn(fields, 'holding: the chunk will be tried again')
     },
     paused: (partition: number, { code, message }: ServiceError) =>
-      log.warn({ partition, code, error: message }, 'consumption paused until a probe succeeds'),
-    released: (partition: number, heldMs: number) =>
-      log.info({ partition, heldMs: Math.round(heldMs) }, 'no longer holding: the chunk is durable'),
+      pausedLine(partition, { code, error: message }),
+    released: (partition: number, heldMs: number) => releasedLine(partition, { heldMs: Math.round(heldMs) }),
 
     // ---- cache loss
 
     cacheLost(partition: number, stored: number | undefined, position: number, rewindTo: number) {
       metrics.cacheLoss.inc()
-      log.warn(
-        { partition, stored: stored ?? null, position, rewindTo },
-        'Redis lost data that Kafka still has: reading it again',
-      )
+      cacheLostLine(partition, { stored: stored ?? null, position, rewindTo })
     },
-    firstFill: (partition: number, until: number) =>
-      log.info({ partition, until }, 'filling an empty cache: the topic is read from its earliest record'),
+    rebuildRequested: (partition: number, position: number, rewindTo: number) =>
+      requestedLine(partition, { position, rewindTo }),
+    firstFill: (partition: number, until: number) => firstFillLine(partition, { until }),
     rebuilding: (isRebuilding: boolean) => metrics.rebuildInProgress.set(isRebuilding ? 1 : 0),
-    rebuilt: (partition: number, offset: number) =>
-      log.info({ partition, offset }, 'the rebuild of the partition is complete'),
+    rebuilt: (partition: number, offset: number) => rebuiltLine(partition, { offset }),
     progressOverwritten: (partition: number, stored: number | undefined, position: number) =>
-      log.warn(
-        { partition, stored, position },
-        'overwrote the progress in Redis: it is beyond the end of the topic, which was deleted and created again',
-      ),
+      overwrittenLine(partition, { stored, position }),
 
     // ---- the consumer
 
@@ -203,6 +225,7 @@ export function createWorkerTelemetry(
       log.warn({ topic: name }, `waiting for the topic ${name}: it does not exist yet`),
     offsetOutOfRange() {
       metrics.offsetOutOfRange.inc()
+      if (outOfRangeLines.pass() === undefined) return
       log.warn('Kafka deleted records before they were read: continuing at the earliest record that is left')
     },
     fetchUnreadable(place: { readonly partition: number; readonly offset: number; readonly detail: string }) {

@@ -17,7 +17,8 @@ export function deviceKey(deviceId: DeviceId): string {
 
 /**
  * Hash: partition → the next offset whose record is not known to be in this Redis; and `<partition>:until` → the offset
- * at which the rebuild of the partition is complete, while one is in progress.
+ * at which the rebuild of the partition is complete, while one is in progress; and `<partition>:requested`, from the
+ * request for a rebuild until it begins.
  */
 export function progressKey(consumerGroup: string, topic: string): string {
   return `${OWN_KEY_PREFIX}progress:${consumerGroup}:${topic}`

@@ -5,6 +5,7 @@ import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
+import { requestRebuild } from '../../cache-service/redis/workers/progress-store.ts'
 import { progressKey } from '../../shared/contract/keys.ts'
 
 const FLEET = { devices: 300, awkwardPercent: 8, tombstonePercent: 2 }
@@ -97,6 +98,35 @@ describe.concurrent('a worker rereads data that Redis lost', () => {
     expect(await second.stop()).toBe(0)
   })
 
+  test('to its end if everything is flushed during each rebuild, and the worker is killed with it', async (context) => {
+    const scenario = await openWorkerScenario(context, {
+      partitions: 1,
+      ownRedis: {},
+      env: { CHUNK_MAX_RECORDS: '20', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '20000' },
+    })
+    const { oracle, redis } = scenario
+    await scenario.sendFleet(9_000, { ...FLEET, seed: 9 })
+    let worker = await scenario.startWorker()
+    await oracle.caughtUp()
+    await redis.flushall()
+    for (let losses = 0; losses < 2; losses++) {
+      const before = losses === 0 ? 9_000 : 0
+      await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(before + 500), {
+        everyMs: 5,
+      })
+      worker.kill('SIGKILL')
+      await worker.exit
+      await redis.flushall()
+      worker = await scenario.startWorker()
+    }
+    // Not even for a moment before everything is there.
+    await patiently(async () => expect(await worker.get('/readyz')).toMatchObject({ status: 200 }), {
+      everyMs: 5,
+    })
+    assertNone(await oracle.cacheDifferences())
+    expect(await worker.stop()).toBe(0)
+  })
+
   test('from the position of an older snapshot when Redis restarts with it', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
     const { oracle, redisServer } = scenario
@@ -115,7 +145,28 @@ describe.concurrent('a worker rereads data that Redis lost', () => {
     expect(await worker.stop()).toBe(0)
   })
 
-  test('when the progress is deleted, which is how a rebuild is requested', async (context) => {
+  test('when cache-cli requests a rebuild, which does not count as a loss', async (context) => {
+    const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
+    const { oracle, redis, group, topic } = scenario
+    await scenario.sendFleet(9_000, { ...FLEET, seed: 10 })
+    const worker = await scenario.startWorker()
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    await worker.ready()
+    await requestRebuild(redis, progressKey(group, topic), [0, 1, 2])
+    await reportsRebuild(worker)
+    await worker.ready()
+    await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) / 2 })
+    expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
+    expect(worker.output).toContain('a rebuild was requested')
+    expect(worker.output).not.toContain('Redis lost data')
+    await redis.del(progressKey(group, topic))
+    await patiently(async () => {
+      expect(await valueOf(worker, 'cache_loss_total')).toBe(scenario.partitions)
+    })
+    expect(await worker.stop()).toBe(0)
+  })
+
+  test('when the progress is deleted by hand', async (context) => {
     const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
     const { oracle, redis, group, topic } = scenario
     await scenario.sendFleet(9_000, { ...FLEET, seed: 6 })

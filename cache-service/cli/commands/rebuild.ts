@@ -1,7 +1,7 @@
 import { progressKey } from '../../../shared/contract/keys.ts'
 import { rebuildProgress, type RebuildProgress } from '../../core/workers/rebuild.ts'
 import { sleep } from '../../lifecycle/sleep.ts'
-import { forgetProgress } from '../../redis/workers/progress-store.ts'
+import { requestRebuild } from '../../redis/workers/progress-store.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { planRebuild, type PartitionPlan, type RebuildPlan } from './rebuild-plan.ts'
@@ -46,7 +46,9 @@ async function rebuild(session: Session, options: RebuildOptions): Promise<ExitC
     `Make the workers of group ${plan.group} read ${records} records again?`,
     options.yes === true,
   )
-  const hadProgress = await forgetProgress(redis, progressKey(plan.group, plan.topic))
+  const partitions = plan.partitions.map(({ partition }) => partition)
+  await requestRebuild(redis, progressKey(plan.group, plan.topic), partitions)
+  const hadProgress = plan.partitions.some(({ progress }) => progress !== undefined)
   if (!hadProgress) session.info('no progress was stored: the workers start at the first record anyway')
   const result = await waitIfWanted(session, plan, options)
   if (!isText) await session.output.record({ ...planRecord(plan), ...result })

@@ -1,5 +1,5 @@
 import type { ChunkOutcome } from '../records/chunk.ts'
-import { judgeProgress, type ProgressVerdict } from './progress.ts'
+import { judgeProgress, type ProgressVerdict, type StoredProgress } from './progress.ts'
 
 /**
  * What the worker knows about one partition during one generation of the consumer group, as a state machine.
@@ -23,18 +23,25 @@ import { judgeProgress, type ProgressVerdict } from './progress.ts'
  *             Entered: by a comparison that finds this out, or finds the mark of an earlier worker in Redis.
  *             Left: by the chunk that reaches `until`, or a comparison that finds progress there; by a comparison that
  *             finds another loss.
- * rewinding   Redis lost data. The partition is to be read again, and no chunk from there has come yet. There
+ * rewinding   Redis lost data. The partition is to be read again from `to`, and no chunk from there has come yet. There
  *             is no `progress`, so that chunks fetched before the rewind advance nothing.
  *             Entered: by a comparison that finds a loss.
  *             Left: by the comparison before the first chunk from there, for rebuilding (or in_step, if another
- *             worker has completed the rebuild).
+ *             worker has completed the rebuild). If Kafka has deleted the record at `to` meanwhile, no chunk begins
+ *             there: the check moves `to`, or leaves for in_step if no record is left to read.
+ *
+ * `until` is the end of the partition when the loss was found. The position is not enough: a rebuild commits lower
+ * offsets than were committed before, and the mark of its end is in the Redis that may be lost a second time. For the
+ * same reason, each step that finds the mark missing sets it again.
+ *
+ * A loss that `cache-cli rebuild` has requested leads to the same modes, and is reported as a request.
  */
 export type ProgressCursor =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'empty' }
   | { readonly kind: 'in_step'; readonly progress: number }
   | { readonly kind: 'rebuilding'; readonly progress: number; readonly until: number }
-  | { readonly kind: 'rewinding'; readonly until: number }
+  | { readonly kind: 'rewinding'; readonly to: number; readonly until: number }
 
 type Comparison = {
   /** The offset up to which this worker, or the group's commit, claims to have applied records. */
@@ -42,6 +49,8 @@ type Comparison = {
   readonly storedProgress: number | undefined
   /** The mark of a rebuild in Redis: the offset at which the cache will be complete. */
   readonly storedUntil: number | undefined
+  /** `cache-cli rebuild` has deleted the progress. */
+  readonly isRequested: boolean
   readonly end: number
 }
 
@@ -52,9 +61,14 @@ export type CursorInput =
   | { readonly kind: 'no_commit' }
   /** Compared with the progress in Redis. */
   | (ProgressVerdict & Comparison)
+  /** Kafka has deleted the record at which the partition was to be read again. */
+  | { readonly kind: 'truncated'; readonly earliest: number; readonly end: number }
   /** A chunk that ends at `next` is written, and the progress in Redis was the cursor's. */
   | { readonly kind: 'advanced'; readonly next: number }
-  /** A chunk that ends at `next` is written, but another worker, which owns or owned the partition, got further. */
+  /**
+   * A chunk that ends at `next` is written, but Redis held the progress of another worker, which owns or owned the
+   * partition and got further than this one had. It holds the greater of the two now.
+   */
   | { readonly kind: 'overtaken'; readonly next: number; readonly storedProgress: number }
 
 /** What the guard has to do, in the order of the list, to take a step. */
@@ -71,6 +85,7 @@ export type CursorEffect =
       readonly position: number
       readonly rewindTo: number
     }
+  | { readonly kind: 'report_requested'; readonly position: number; readonly rewindTo: number }
 
 export type GuardVerdict =
   /** Nothing is lost: the chunk counts. */
@@ -93,13 +108,13 @@ export function progressOf(cursor: ProgressCursor): number | undefined {
   return cursor.kind === 'in_step' || cursor.kind === 'rebuilding' ? cursor.progress : undefined
 }
 
-/** Whether the periodic check has to compare the partition, given the progress that it has just loaded. */
+/** Whether the periodic check has to ask Kafka about the partition, given the progress that it has just loaded. */
 export function needsComparison(cursor: ProgressCursor, storedProgress: number | undefined): boolean {
   switch (cursor.kind) {
     case 'unknown':
+    case 'rewinding':
       return true
     case 'empty':
-    case 'rewinding':
       return false
     case 'in_step':
     case 'rebuilding':
@@ -113,10 +128,21 @@ type KafkaBounds = { readonly earliest: number; readonly end: number }
 export function compareProgress(
   position: number,
   { earliest, end }: KafkaBounds,
-  stored: { readonly next: number | undefined; readonly rebuildUntil: number | undefined } | undefined,
+  stored: StoredProgress | undefined,
 ): CursorInput {
-  const comparison = { position, storedProgress: stored?.next, storedUntil: stored?.rebuildUntil, end }
+  const comparison = {
+    position,
+    storedProgress: stored?.next,
+    storedUntil: stored?.rebuildUntil,
+    isRequested: stored?.isRebuildRequested ?? false,
+    end,
+  }
   return { ...judgeProgress(stored?.next, position, earliest, end), ...comparison }
+}
+
+/** For a partition that is being rewound. @returns undefined if Kafka still has the record at `to`. */
+export function compareRewind(to: number, { earliest, end }: KafkaBounds): CursorInput | undefined {
+  return earliest > to ? { kind: 'truncated', earliest, end } : undefined
 }
 
 /** In place of `compareProgress`, for a partition of which no record has been applied. */
@@ -147,17 +173,22 @@ export function stepCursor(cursor: ProgressCursor, input: CursorInput): CursorSt
       }
     }
     case 'lost': {
-      const { position, rewindTo, storedProgress } = input
-      const until = Math.max(position, furthestUntil(cursor, input))
+      const { end, isRequested, position, rewindTo, storedProgress } = input
+      // The position may be newer than the end that was read before it.
+      const until = Math.max(position, end, furthestUntil(cursor, input))
       return {
-        cursor: { kind: 'rewinding', until },
+        cursor: { kind: 'rewinding', to: rewindTo, until },
         effects: [
           { kind: 'mark_rebuild', until },
-          { kind: 'report_loss', stored: storedProgress, position, rewindTo },
+          isRequested
+            ? { kind: 'report_requested', position, rewindTo }
+            : { kind: 'report_loss', stored: storedProgress, position, rewindTo },
         ],
         verdict: { kind: 'rewind', to: rewindTo },
       }
     }
+    case 'truncated':
+      return rewindTruncated(cursor, input.earliest, input.end)
     case 'advanced':
       return chunkWritten(cursor, input.next, undefined)
     case 'overtaken':
@@ -174,7 +205,11 @@ function furthestUntil(cursor: ProgressCursor, { storedUntil = 0 }: Comparison):
 function foundInStep({ position, storedProgress, storedUntil }: Comparison, until: number): CursorStep {
   const progress = storedProgress ?? position
   if (until > progress)
-    return { cursor: { kind: 'rebuilding', progress, until }, effects: [], verdict: IN_STEP }
+    return {
+      cursor: { kind: 'rebuilding', progress, until },
+      effects: storedUntil === until ? [] : [{ kind: 'mark_rebuild', until }],
+      verdict: IN_STEP,
+    }
   return {
     cursor: { kind: 'in_step', progress },
     // The worker that completed the rebuild may have died before it removed the mark.
@@ -183,12 +218,19 @@ function foundInStep({ position, storedProgress, storedUntil }: Comparison, unti
   }
 }
 
-function foundNothingToReread({ position, storedProgress, end }: Comparison, until: number): CursorStep {
+function foundNothingToReread(comparison: Comparison, until: number): CursorStep {
+  const { end, position, storedProgress, storedUntil } = comparison
   const overwrite = { kind: 'overwrite_progress', next: position } as const
-  if (until > 0)
+  if (until > position)
     return {
       cursor: { kind: 'rebuilding', progress: position, until },
-      effects: [overwrite],
+      effects: storedUntil === until ? [overwrite] : [overwrite, { kind: 'mark_rebuild', until }],
+      verdict: IN_STEP,
+    }
+  if (until > 0)
+    return {
+      cursor: { kind: 'in_step', progress: position },
+      effects: [overwrite, { kind: 'unmark_rebuild' }, { kind: 'report_rebuilt', next: position }],
       verdict: IN_STEP,
     }
   if (storedProgress === undefined && end > position)
@@ -200,18 +242,44 @@ function foundNothingToReread({ position, storedProgress, end }: Comparison, unt
   return { cursor: { kind: 'in_step', progress: position }, effects: [overwrite], verdict: IN_STEP }
 }
 
-/** @param ahead the progress of another worker that Redis holds instead of ours. */
+function rewindTruncated(cursor: ProgressCursor, earliest: number, end: number): CursorStep {
+  if (cursor.kind !== 'rewinding') return { cursor, effects: [], verdict: IN_STEP }
+  const { until } = cursor
+  const verdict = { kind: 'rewind', to: earliest } as const
+  // An end before `until` is the end of another topic of the same name.
+  if (earliest < Math.min(until, end))
+    return {
+      cursor: { kind: 'rewinding', to: earliest, until },
+      effects: [{ kind: 'mark_rebuild', until }],
+      verdict,
+    }
+  return {
+    cursor: { kind: 'in_step', progress: earliest },
+    effects: [
+      { kind: 'overwrite_progress', next: earliest },
+      { kind: 'unmark_rebuild' },
+      { kind: 'report_rebuilt', next: earliest },
+    ],
+    verdict,
+  }
+}
+
+/** @param ahead the progress of another worker that Redis held instead of ours. */
 function chunkWritten(cursor: ProgressCursor, next: number, ahead: number | undefined): CursorStep {
   if (cursor.kind !== 'in_step' && cursor.kind !== 'rebuilding')
     return { cursor, effects: [], verdict: ABANDONED }
   const progress = Math.max(ahead ?? cursor.progress, next)
-  const overwrite: readonly CursorEffect[] =
-    ahead === undefined ? [] : [{ kind: 'overwrite_progress', next: progress }]
   if (cursor.kind === 'rebuilding' && next >= cursor.until)
     return {
       cursor: { kind: 'in_step', progress },
-      effects: [...overwrite, { kind: 'unmark_rebuild' }, { kind: 'report_rebuilt', next }],
+      effects: [{ kind: 'unmark_rebuild' }, { kind: 'report_rebuilt', next }],
       verdict: IN_STEP,
     }
-  return { cursor: { ...cursor, progress }, effects: overwrite, verdict: IN_STEP }
+  // Progress that is not ours may come with an older Redis, which knows nothing of the rebuild.
+  const isMarkUnknown = ahead !== undefined && cursor.kind === 'rebuilding'
+  return {
+    cursor: { ...cursor, progress },
+    effects: isMarkUnknown ? [{ kind: 'mark_rebuild', until: cursor.until }] : [],
+    verdict: IN_STEP,
+  }
 }

@@ -4,6 +4,16 @@
  *
  * Offsets are the *next* offset: everything before it is in this Redis.
  */
+/** What Redis holds for a partition. */
+export type StoredProgress = {
+  /** The next offset: everything before it is in this Redis. undefined: nothing is stored. */
+  readonly next: number | undefined
+  /** The offset at which the current rebuild of the partition is complete; undefined: there is no rebuild. */
+  readonly rebuildUntil: number | undefined
+  /** `cache-cli rebuild` has deleted the progress, and no worker has begun to read the partition again. */
+  readonly isRebuildRequested: boolean
+}
+
 export type ProgressVerdict =
   | { readonly kind: 'in_step' }
   /** Stored progress is missing or behind, but Kafka has nothing left to read again: store the position. */

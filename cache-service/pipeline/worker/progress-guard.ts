@@ -4,6 +4,7 @@ import {
   ABANDONED,
   compareNothing,
   compareProgress,
+  compareRewind,
   IN_STEP,
   needsComparison,
   progressOf,
@@ -19,6 +20,7 @@ import type { ProgressStep, ProgressStore } from '../../redis/workers/progress-s
 
 export type GuardTelemetry = {
   cacheLost(partition: number, stored: number | undefined, position: number, rewindTo: number): void
+  rebuildRequested(partition: number, position: number, rewindTo: number): void
   firstFill(partition: number, until: number): void
   rebuilding(isRebuilding: boolean): void
   rebuilt(partition: number, offset: number): void
@@ -39,7 +41,7 @@ type GuardedPartition = {
  *               unknown        empty          in_step, rebuilding         rewinding
  * beforeChunk   compares       compares       lets the chunk through      compares
  * afterChunk    abandons       abandons       advances, else compares     abandons
- * check         compares       –              compares if Redis is behind –
+ * check         compares       –              compares if Redis is behind compares with Kafka only
  *
  * Three rules hold for every step (and docs/reliability.md lists the invariants that follow):
  * - The cursor moves after the effects of the step have succeeded. If one fails, the cursor stays, the caller gets
@@ -119,8 +121,12 @@ export class ProgressGuard {
     const instead = hasAdvanced ? undefined : await this.#store.advance(partition, progress, next)
     if (instead === undefined) return await this.#take(partition, guarded, { kind: 'advanced', next })
     const { next: storedProgress } = instead
-    if (storedProgress !== undefined && storedProgress > progress)
-      return await this.#take(partition, guarded, { kind: 'overtaken', next, storedProgress })
+    if (storedProgress !== undefined && storedProgress > progress) {
+      // Never written without a condition: Redis may lose everything at any moment.
+      const isStored =
+        storedProgress >= next || (await this.#store.advance(partition, storedProgress, next)) === undefined
+      if (isStored) return await this.#take(partition, guarded, { kind: 'overtaken', next, storedProgress })
+    }
     // A check may have found the same loss while Redis answered.
     const other = await guarded.comparing?.catch(() => undefined)
     if (other?.kind === 'rewind' || progressOf(guarded.cursor) === undefined) return ABANDONED
@@ -143,7 +149,7 @@ export class ProgressGuard {
     const positions = await this.#offsets.read()
     for (const [partition, guarded] of suspects) {
       const { comparing, cursor } = guarded
-      if (comparing !== undefined || cursor.kind === 'rewinding' || this.#partitions !== partitions) continue
+      if (comparing !== undefined || this.#partitions !== partitions) continue
       const verdict = await this.#compare(partition, guarded, progressOf(cursor), positions)
       if (verdict.kind === 'rewind') rewind(partition, verdict.to)
     }
@@ -162,12 +168,8 @@ export class ProgressGuard {
     const comparing = (async () => {
       const kafka = (positions ?? (await this.#offsets.read())).get(partition)
       if (kafka === undefined) throw kafkaError(new Error(`Kafka does not know partition ${partition}`))
-      const claimed = position ?? kafka.committed
-      const input =
-        claimed === undefined
-          ? compareNothing(kafka)
-          : compareProgress(claimed, kafka, (await this.#store.load([partition])).get(partition))
-      return await this.#take(partition, guarded, input)
+      const input = await this.#inputFor(partition, guarded.cursor, position, kafka)
+      return input === undefined ? IN_STEP : await this.#take(partition, guarded, input)
     })()
     guarded.comparing = comparing
     try {
@@ -175,6 +177,19 @@ export class ProgressGuard {
     } finally {
       guarded.comparing = undefined
     }
+  }
+
+  async #inputFor(
+    partition: number,
+    cursor: ProgressCursor,
+    position: number | undefined,
+    kafka: GroupPosition,
+  ): Promise<CursorInput | undefined> {
+    // Without a chunk, the group's commit says nothing about a partition that is being rewound.
+    if (cursor.kind === 'rewinding' && position === undefined) return compareRewind(cursor.to, kafka)
+    const claimed = position ?? kafka.committed
+    if (claimed === undefined) return compareNothing(kafka)
+    return compareProgress(claimed, kafka, (await this.#store.load([partition])).get(partition))
   }
 
   /** Takes one step of the cursor, by the rules at the head of the class. */
@@ -210,6 +225,8 @@ export class ProgressGuard {
         return this.#telemetry.rebuilt(partition, effect.next)
       case 'report_overwritten':
         return this.#telemetry.progressOverwritten(partition, effect.stored, effect.position)
+      case 'report_requested':
+        return this.#telemetry.rebuildRequested(partition, effect.position, effect.rewindTo)
       case 'report_loss':
         return this.#telemetry.cacheLost(partition, effect.stored, effect.position, effect.rewindTo)
     }

@@ -1,13 +1,7 @@
 import type { Redis } from 'ioredis'
-import { redisReply } from '../reply.ts'
+import type { StoredProgress } from '../../core/workers/progress.ts'
+import { pipelineReplies, redisReply } from '../reply.ts'
 import { createScriptRunner } from '../script.ts'
-
-export type StoredProgress = {
-  /** The next offset: everything before it is in this Redis. undefined: nothing is stored. */
-  readonly next: number | undefined
-  /** The offset at which the current rebuild of the partition is complete; undefined: there is no rebuild. */
-  readonly rebuildUntil: number | undefined
-}
 
 /** Stores an offset if another one is stored now: for a script that does so after other writes. */
 export type ProgressStep = {
@@ -24,44 +18,60 @@ export type ProgressStore = {
   load(partitions: readonly number[]): Promise<Map<number, StoredProgress>>
   /**
    * Stores `next` if the stored offset equals `expected`; it is never moved back.
-   * @returns undefined if it equalled `expected`, else what is stored instead.
+   * @returns undefined if it equalled `expected`, else the offset that is stored instead.
    */
-  advance(partition: number, expected: number | undefined, next: number): Promise<StoredProgress | undefined>
+  advance(
+    partition: number,
+    expected: number | undefined,
+    next: number,
+  ): Promise<Pick<StoredProgress, 'next'> | undefined>
   /** The same as data, for a script that advances the progress with its own writes. */
   step(partition: number, expected: number | undefined, next: number): ProgressStep
+  /** A rebuild that was requested has begun, or is not needed. */
   overwrite(partition: number, next: number): Promise<void>
+  /** Likewise. @param until undefined: removes the mark. */
   markRebuild(partition: number, until: number | undefined): Promise<void>
 }
 
 export function createProgressStore(redis: Redis, key: string): ProgressStore {
   const advanceProgress = createScriptRunner(redis, new URL('./advance-progress.lua', import.meta.url))
-  const untilField = (partition: number) => `${partition}:until`
+
+  /** Together with the field, removes the request for a rebuild. */
+  async function setField(partition: number, field: string, value: number | undefined): Promise<void> {
+    const pipeline = redis.pipeline()
+    if (value !== undefined) pipeline.hset(key, field, String(value))
+    const obsolete = value === undefined ? [field] : []
+    await pipelineReplies(pipeline.hdel(key, ...obsolete, requestField(partition)))
+  }
 
   return {
     async load(partitions) {
       if (partitions.length === 0) return new Map()
-      const fields = partitions.flatMap((partition) => [String(partition), untilField(partition)])
+      const fields = partitions.flatMap((partition) => [
+        String(partition),
+        untilField(partition),
+        requestField(partition),
+      ])
       const values = await redisReply(redis.hmget(key, ...fields))
       return new Map(
         partitions.map((partition, i) => [
           partition,
-          { next: parseOffset(values[2 * i]), rebuildUntil: parseOffset(values[2 * i + 1]) },
+          {
+            next: parseOffset(values[3 * i]),
+            rebuildUntil: parseOffset(values[3 * i + 1]),
+            isRebuildRequested: typeof values[3 * i + 2] === 'string',
+          },
         ]),
       )
     },
     async advance(partition, expected, next) {
       const [instead] = await advanceProgress([{ keys: [key], args: stepArgs(partition, expected, next) }])
       if (instead === null || instead === undefined) return undefined
-      return { next: parseOffset(String(instead)), rebuildUntil: undefined }
+      return { next: parseOffset(String(instead)) }
     },
     step: (partition, expected, next) => ({ key, args: stepArgs(partition, expected, next) }),
-    async overwrite(partition, next) {
-      await redisReply(redis.hset(key, String(partition), String(next)))
-    },
-    async markRebuild(partition, until) {
-      if (until === undefined) await redisReply(redis.hdel(key, untilField(partition)))
-      else await redisReply(redis.hset(key, untilField(partition), String(until)))
-    },
+    overwrite: (partition, next) => setField(partition, String(partition), next),
+    markRebuild: (partition, until) => setField(partition, untilField(partition), until),
   }
 }
 
@@ -69,14 +79,27 @@ function stepArgs(partition: number, expected: number | undefined, next: number)
   return [String(partition), expected === undefined ? '' : String(expected), String(next)]
 }
 
+function untilField(partition: number): string {
+  return `${partition}:until`
+}
+
+function requestField(partition: number): string {
+  return `${partition}:requested`
+}
+
 function parseOffset(text: string | null | undefined): number | undefined {
   return text !== null && text !== undefined && /^\d{1,16}$/.test(text) ? Number(text) : undefined
 }
 
 /**
- * Makes the workers of the group read the topic again, as if Redis had lost everything.
- * @returns false if no progress was stored. Rejects with a ServiceError.
+ * Makes the workers of the group read these partitions again: deletes the progress, and leaves a mark that tells this
+ * from a loss. Rejects with a ServiceError.
  */
-export async function forgetProgress(redis: Redis, key: string): Promise<boolean> {
-  return (await redisReply(redis.del(key))) === 1
+export async function requestRebuild(
+  redis: Redis,
+  key: string,
+  partitions: readonly number[],
+): Promise<void> {
+  const request = createScriptRunner(redis, new URL('./request-rebuild.lua', import.meta.url))
+  await request([{ keys: [key], args: partitions.map(requestField) }])
 }

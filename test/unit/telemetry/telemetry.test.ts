@@ -554,6 +554,28 @@ describe('a wall clock that is set back', () => {
   })
 })
 
+describe('a loss of the cache', () => {
+  test('of hundreds of partitions is counted for each, and is logged in two lines', async () => {
+    const { telemetry, take, value } = setUp()
+    for (let partition = 0; partition < 300; partition++) telemetry.cacheLost(partition, 5, 9, 5)
+    expect(take()).toMatchObject([{ level: 'warn', partition: 0, stored: 5, position: 9, rewindTo: 5 }])
+    telemetry.summary({ lag: 0, devices: 0, state: 'consuming' })
+    const [others, summary] = take()
+    expect(others).toMatchObject({ level: 'warn', msg: expect.stringContaining('Redis lost data') })
+    expect(others?.['partitions']).toHaveLength(299)
+    expect(summary).toMatchObject({ msg: 'summary' })
+    expect(await value('cache_loss_total')).toBe(300)
+  })
+
+  test('is logged and counted differently from a rebuild that was requested', async () => {
+    const { telemetry, lines, value } = setUp()
+    telemetry.rebuildRequested(0, 9, 5)
+    telemetry.stopped()
+    expect(lines()).toMatchObject([{ level: 'info', partition: 0, position: 9 }, { msg: 'worker stopped' }])
+    expect(await value('cache_loss_total')).toBe(0)
+  })
+})
+
 describe('a rate limit', () => {
   test('passes its number a second, and returns how many it held back', () => {
     let nowMs = 5_000

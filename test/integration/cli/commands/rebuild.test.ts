@@ -74,7 +74,7 @@ describe('cache-cli rebuild', () => {
     worker.kill('SIGSTOP')
     await redis.del('device:d-1:metadata')
     const running = startCliProcess(['rebuild', '--yes'], env)
-    await patiently(async () => expect(await redis.exists(progressKey(group, topic))).toBe(0))
+    await patiently(async () => expect(await redis.hget(progressKey(group, topic), '0')).toBeNull())
     running.kill('SIGINT')
     const code = await running.exit
     worker.kill('SIGCONT')

@@ -7,6 +7,7 @@ import {
 } from '../../../../cache-service/pipeline/worker/progress-guard.ts'
 import {
   createProgressStore,
+  requestRebuild,
   type ProgressStore,
 } from '../../../../cache-service/redis/workers/progress-store.ts'
 import { kafkaError, redisError } from '../../../../shared/errors.ts'
@@ -47,6 +48,8 @@ function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore =
   const telemetry: GuardTelemetry = {
     cacheLost: (partition, stored, position, rewindTo) =>
       said.push(`${partition} lost: stored ${stored}, at ${position}, from ${rewindTo}`),
+    rebuildRequested: (partition, position, rewindTo) =>
+      said.push(`${partition} requested: at ${position}, from ${rewindTo}`),
     firstFill: (partition, until) => said.push(`${partition} first fill until ${until}`),
     rebuilt: (partition, offset) => said.push(`${partition} rebuilt at ${offset}`),
     progressOverwritten: (partition, stored, position) =>
@@ -158,12 +161,14 @@ describe('a Redis that is empty when the partition is assigned', () => {
     const { apply, guard, said } = setUp({ 0: { committed: 100, earliest: 20, end: 150 } })
     expect(await apply(0, 100, 110)).toEqual(rewind(20))
     expect(guard.isRebuilding).toBe(true)
-    expect(await stored()).toEqual({ '0:until': '100' })
+    expect(await stored()).toEqual({ '0:until': '150' })
     expect(await apply(0, 20, 60)).toEqual(IN_STEP)
-    expect(await apply(0, 60, 100)).toEqual(IN_STEP)
+    expect(await apply(0, 60, 149)).toEqual(IN_STEP)
+    expect(guard.isRebuilding).toBe(true)
+    expect(await apply(0, 149, 150)).toEqual(IN_STEP)
     expect(guard.isRebuilding).toBe(false)
-    expect(await stored()).toEqual({ '0': '100' })
-    expect(said).toEqual(['0 lost: stored undefined, at 100, from 20', '0 rebuilt at 100'])
+    expect(await stored()).toEqual({ '0': '150' })
+    expect(said).toEqual(['0 lost: stored undefined, at 100, from 20', '0 rebuilt at 150'])
   })
 
   test('is noticed by the periodic check if no chunk comes', async () => {
@@ -193,8 +198,8 @@ describe('a Redis restored from an older snapshot', () => {
     const { apply, said } = setUp({ 0: { committed: 100, earliest, end: 150 } })
     expect(await apply(0, 100, 110)).toEqual(rewind(to))
     expect(said).toEqual([`0 lost: stored 40, at 100, from ${to}`])
-    expect(await apply(0, to, 100)).toEqual(IN_STEP)
-    expect(await stored()).toEqual({ '0': '100' })
+    expect(await apply(0, to, 150)).toEqual(IN_STEP)
+    expect(await stored()).toEqual({ '0': '150' })
   })
 })
 
@@ -335,6 +340,22 @@ describe('progress that another worker has advanced further', () => {
   })
 })
 
+test('progress that another worker has advanced, and that is lost before it is read, is not written again (G2)', async () => {
+  const losingAfterAdvance = (store: ProgressStore): ProgressStore => ({
+    ...store,
+    async advance(...args) {
+      const instead = await store.advance(...args)
+      if (instead?.next === 15) await redis.flushdb()
+      return instead
+    },
+  })
+  const { apply } = setUp({ 0: { end: 30 } }, losingAfterAdvance)
+  await apply(0, 0, 10)
+  await redis.hset(KEY, '0', '15')
+  expect(await apply(0, 10, 20)).toEqual(rewind(0))
+  expect(await redis.hget(KEY, '0')).toBeNull()
+})
+
 describe('a partition that is assigned to another worker', () => {
   test('while a chunk is being written discards that chunk', async () => {
     await redis.hset(KEY, '0', '50')
@@ -417,6 +438,59 @@ describe('a rebuild', () => {
     expect(guard.isRebuilding).toBe(true)
     await apply(0, 60, 100)
     expect(guard.isRebuilding).toBe(false)
+  })
+
+  test('keeps its end if its data and its mark are lost while the next worker has only a commit (G7)', async () => {
+    const first = setUp({ 0: { committed: 100, end: 100 } })
+    expect(await first.apply(0, 100, 101)).toEqual(rewind(0))
+    await first.apply(0, 0, 40)
+    await redis.flushdb()
+
+    // The rebuild has committed less than was committed before.
+    const second = setUp({ 0: { committed: 40, end: 100 } })
+    expect(await second.apply(0, 40, 50)).toEqual(rewind(0))
+    await second.apply(0, 0, 99)
+    expect(second.guard.isRebuilding).toBe(true)
+    await second.apply(0, 99, 100)
+    expect(second.guard.isRebuilding).toBe(false)
+  })
+
+  test('is marked again if the mark is lost before the first chunk, or with an older Redis (G6)', async () => {
+    const { apply } = setUp({ 0: { committed: 100, end: 100 } })
+    expect(await apply(0, 100, 101)).toEqual(rewind(0))
+    await redis.flushdb()
+    await apply(0, 0, 40)
+    expect(await stored()).toEqual({ '0': '40', '0:until': expect.any(String) })
+    await redis.flushdb()
+    await redis.hset(KEY, '0', '70')
+    await apply(0, 40, 50)
+    expect(await stored()).toEqual({ '0': '70', '0:until': expect.any(String) })
+  })
+
+  test('that was requested is not reported as a loss, and a loss after it is', async () => {
+    const { apply, said } = setUp({ 0: { end: 100 } })
+    await apply(0, 0, 100)
+    await requestRebuild(redis, KEY, [0, 1])
+    expect(await apply(0, 100, 110)).toEqual(rewind(0))
+    await apply(0, 0, 40)
+    await redis.flushdb()
+    expect(await apply(0, 40, 50)).toEqual(rewind(0))
+    expect(said.slice(2)).toEqual(['0 requested: at 110, from 0', '0 lost: stored undefined, at 50, from 0'])
+  })
+
+  test('begins later if Kafka deletes its first records before they are read', async () => {
+    const { apply, check, guard, said, world } = setUp({ 0: { committed: 100, end: 100 } })
+    expect(await apply(0, 100, 101)).toEqual(rewind(0))
+    world.kafka[0] = { committed: 100, earliest: 30, end: 100 }
+    expect(await check()).toEqual([[0, 30]])
+    expect(await check()).toEqual([])
+    expect(guard.isRebuilding).toBe(true)
+    world.kafka[0] = { committed: 100, earliest: 101, end: 101 }
+    expect(await check()).toEqual([[0, 101]])
+    expect(guard.isRebuilding).toBe(false)
+    expect(await stored()).toEqual({ '0': '101' })
+    expect(said).toEqual(['0 lost: stored undefined, at 100, from 0', '0 rebuilt at 101'])
+    expect(await apply(0, 101, 102)).toEqual(IN_STEP)
   })
 
   test('is over when it is over in every partition', async () => {

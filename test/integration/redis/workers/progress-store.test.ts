@@ -1,9 +1,10 @@
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import type { StoredProgress } from '../../../../cache-service/core/workers/progress.ts'
 import {
   createProgressStore,
+  requestRebuild,
   type ProgressStore,
-  type StoredProgress,
 } from '../../../../cache-service/redis/workers/progress-store.ts'
 import { progressKey } from '../../../../shared/contract/keys.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
@@ -22,7 +23,7 @@ beforeAll(async () => {
 beforeEach(() => redis.flushdb())
 afterAll(() => database.release())
 
-const nothing: StoredProgress = { next: undefined, rebuildUntil: undefined }
+const nothing: StoredProgress = { next: undefined, rebuildUntil: undefined, isRebuildRequested: false }
 
 describe('loading progress', () => {
   test('returns undefined offsets for partitions without progress', async () => {
@@ -42,8 +43,8 @@ describe('loading progress', () => {
     await store.overwrite(11, 3)
     expect(await store.load([1, 0, 2])).toEqual(
       new Map<number, StoredProgress>([
-        [1, { next: 9_007_199_254_740_991, rebuildUntil: 50 }],
-        [0, { next: 12, rebuildUntil: undefined }],
+        [1, { ...nothing, next: 9_007_199_254_740_991, rebuildUntil: 50 }],
+        [0, { ...nothing, next: 12 }],
         [2, nothing],
       ]),
     )
@@ -86,13 +87,13 @@ describe('advancing progress', () => {
     ['present although none was expected', 8, undefined],
   ])('returns the stored offset and changes nothing if it is %s', async (_, stored, expected) => {
     if (stored !== undefined) await store.overwrite(0, stored)
-    expect(await store.advance(0, expected, 9)).toEqual({ next: stored, rebuildUntil: undefined })
+    expect(await store.advance(0, expected, 9)).toEqual({ next: stored })
     expect(await redis.hget(KEY, '0')).toBe(stored === undefined ? null : String(stored))
   })
 
   test('does not overwrite an invalid offset', async () => {
     await redis.hset(KEY, '0', 'x')
-    expect(await store.advance(0, undefined, 9)).toEqual(nothing)
+    expect(await store.advance(0, undefined, 9)).toEqual({ next: undefined })
     expect(await redis.hget(KEY, '0')).toBe('x')
   })
 
@@ -106,7 +107,7 @@ describe('advancing progress', () => {
   test('succeeds for one of two concurrent workers', async () => {
     await store.overwrite(0, 5)
     const outcomes = await Promise.all([store.advance(0, 5, 6), store.advance(0, 5, 7)])
-    expect(outcomes).toEqual([undefined, { next: 6, rebuildUntil: undefined }])
+    expect(outcomes).toEqual([undefined, { next: 6 }])
   })
 })
 
@@ -120,10 +121,20 @@ test('the mark of a rebuild is set, moved and removed', async () => {
   await store.overwrite(0, 9)
   await store.markRebuild(0, 20)
   await store.markRebuild(0, 30)
-  expect((await store.load([0])).get(0)).toEqual({ next: 9, rebuildUntil: 30 })
+  expect((await store.load([0])).get(0)).toEqual({ ...nothing, next: 9, rebuildUntil: 30 })
   await store.markRebuild(0, undefined)
   await store.markRebuild(0, undefined)
-  expect((await store.load([0])).get(0)).toEqual({ next: 9, rebuildUntil: undefined })
+  expect((await store.load([0])).get(0)).toEqual({ ...nothing, next: 9 })
+})
+
+test('a request for a rebuild deletes the progress of all partitions, and is forgotten when one begins', async () => {
+  await redis.hset(KEY, '0', '9', '0:until', '20', '1', '9', '2', '9')
+  await requestRebuild(redis, KEY, [0, 1, 2])
+  expect((await store.load([0])).get(0)).toEqual({ ...nothing, isRebuildRequested: true })
+  await store.markRebuild(0, 30)
+  await store.overwrite(1, 5)
+  await store.markRebuild(2, undefined)
+  expect(await redis.hgetall(KEY)).toEqual({ '0:until': '30', '1': '5' })
 })
 
 test('each consumer group has its own progress', async () => {

@@ -24,10 +24,10 @@ const cursors: { readonly [M in Mode]: CursorIn<M> } = {
   empty: { kind: 'empty' },
   in_step: { kind: 'in_step', progress: 50 },
   rebuilding: { kind: 'rebuilding', progress: 50, until: 80 },
-  rewinding: { kind: 'rewinding', until: 80 },
+  rewinding: { kind: 'rewinding', to: 10, until: 80 },
 }
 
-const atFifty = { position: 50, storedUntil: undefined, end: 100 }
+const atFifty = { position: 50, storedUntil: undefined, isRequested: false, end: 100 }
 const inputs: { readonly [K in InputKind]: InputOf<K> } = {
   no_records: { kind: 'no_records' },
   no_commit: { kind: 'no_commit' },
@@ -35,6 +35,7 @@ const inputs: { readonly [K in InputKind]: InputOf<K> } = {
   nothing_to_reread: { kind: 'nothing_to_reread', ...atFifty, storedProgress: undefined },
   foreign: { kind: 'foreign', ...atFifty, storedProgress: 500 },
   lost: { kind: 'lost', ...atFifty, storedProgress: 30, rewindTo: 30 },
+  truncated: { kind: 'truncated', earliest: 20, end: 100 },
   advanced: { kind: 'advanced', next: 60 },
   overtaken: { kind: 'overtaken', next: 60, storedProgress: 70 },
 }
@@ -51,15 +52,17 @@ const abandons = (cursor: ProgressCursor): CursorStep => ({ cursor, effects: [],
 const overwrite = (next: number) => ({ kind: 'overwrite_progress', next }) as const
 
 const found: CursorStep = { cursor: inStepAt(60), effects: [], verdict: IN_STEP }
-const stillRebuilding: CursorStep = { cursor: rebuildingAt(60, 80), effects: [], verdict: IN_STEP }
+const marks = (until: number) => ({ kind: 'mark_rebuild', until }) as const
+/** The mark is not in the Redis that is compared. */
+const stillRebuilding: CursorStep = { cursor: rebuildingAt(60, 80), effects: [marks(80)], verdict: IN_STEP }
 const firstFill: CursorStep = {
   cursor: rebuildingAt(50, 100),
-  effects: [overwrite(50), { kind: 'mark_rebuild', until: 100 }, { kind: 'report_first_fill', until: 100 }],
+  effects: [overwrite(50), marks(100), { kind: 'report_first_fill', until: 100 }],
   verdict: IN_STEP,
 }
 const keepsRebuilding: CursorStep = {
   cursor: rebuildingAt(50, 80),
-  effects: [overwrite(50)],
+  effects: [overwrite(50), marks(80)],
   verdict: IN_STEP,
 }
 const overwritten: CursorStep = {
@@ -71,14 +74,11 @@ const overwritten: CursorStep = {
   ],
   verdict: IN_STEP,
 }
-const rewindsUntil = (until: number): CursorStep => ({
-  cursor: { kind: 'rewinding', until },
-  effects: [
-    { kind: 'mark_rebuild', until },
-    { kind: 'report_loss', stored: 30, position: 50, rewindTo: 30 },
-  ],
+const rewinds: CursorStep = {
+  cursor: { kind: 'rewinding', to: 30, until: 100 },
+  effects: [marks(100), { kind: 'report_loss', stored: 30, position: 50, rewindTo: 30 }],
   verdict: { kind: 'rewind', to: 30 },
-})
+}
 
 const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
   unknown: {
@@ -87,7 +87,8 @@ const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
     in_step: found,
     nothing_to_reread: firstFill,
     foreign: overwritten,
-    lost: rewindsUntil(50),
+    lost: rewinds,
+    truncated: stays(cursors.unknown),
     advanced: abandons(cursors.unknown),
     overtaken: abandons(cursors.unknown),
   },
@@ -97,7 +98,8 @@ const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
     in_step: found,
     nothing_to_reread: firstFill,
     foreign: overwritten,
-    lost: rewindsUntil(50),
+    lost: rewinds,
+    truncated: stays(cursors.empty),
     advanced: abandons(cursors.empty),
     overtaken: abandons(cursors.empty),
   },
@@ -107,9 +109,10 @@ const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
     in_step: found,
     nothing_to_reread: firstFill,
     foreign: overwritten,
-    lost: rewindsUntil(50),
+    lost: rewinds,
+    truncated: stays(cursors.in_step),
     advanced: { cursor: inStepAt(60), effects: [], verdict: IN_STEP },
-    overtaken: { cursor: inStepAt(70), effects: [overwrite(70)], verdict: IN_STEP },
+    overtaken: { cursor: inStepAt(70), effects: [], verdict: IN_STEP },
   },
   rebuilding: {
     no_records: stays(cursors.rebuilding),
@@ -117,9 +120,10 @@ const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
     in_step: stillRebuilding,
     nothing_to_reread: keepsRebuilding,
     foreign: overwritten,
-    lost: rewindsUntil(80),
+    lost: rewinds,
+    truncated: stays(cursors.rebuilding),
     advanced: { cursor: rebuildingAt(60, 80), effects: [], verdict: IN_STEP },
-    overtaken: { cursor: rebuildingAt(70, 80), effects: [overwrite(70)], verdict: IN_STEP },
+    overtaken: { cursor: rebuildingAt(70, 80), effects: [marks(80)], verdict: IN_STEP },
   },
   rewinding: {
     no_records: stays(cursors.rewinding),
@@ -127,7 +131,12 @@ const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
     in_step: stillRebuilding,
     nothing_to_reread: keepsRebuilding,
     foreign: overwritten,
-    lost: rewindsUntil(80),
+    lost: rewinds,
+    truncated: {
+      cursor: { kind: 'rewinding', to: 20, until: 80 },
+      effects: [marks(80)],
+      verdict: { kind: 'rewind', to: 20 },
+    },
     advanced: abandons(cursors.rewinding),
     overtaken: abandons(cursors.rewinding),
   },
@@ -173,11 +182,11 @@ describe('a rebuild', () => {
     expect(stepCursor(cursors.rebuilding, { kind: 'overtaken', next: 85, storedProgress: 90 })).toMatchObject(
       {
         cursor: inStepAt(90),
-        effects: [overwrite(90), unmark, { kind: 'report_rebuilt', next: 85 }],
+        effects: [unmark, { kind: 'report_rebuilt', next: 85 }],
       },
     )
     expect(stepCursor(cursors.rebuilding, { kind: 'overtaken', next: 70, storedProgress: 90 })).toMatchObject(
-      { cursor: rebuildingAt(90, 80), effects: [overwrite(90)] },
+      { cursor: rebuildingAt(90, 80), effects: [marks(80)] },
     )
   })
 
@@ -196,11 +205,42 @@ describe('a rebuild', () => {
     },
   )
 
+  test.each([
+    ['its end', 80, 100],
+    ['the end of the partition, which was created again', 70, 70],
+  ])('is over if Kafka has deleted everything before %s meanwhile', (_, earliest, end) => {
+    expect(stepCursor(cursors.rewinding, { kind: 'truncated', earliest, end })).toEqual({
+      cursor: inStepAt(earliest),
+      effects: [overwrite(earliest), unmark, { kind: 'report_rebuilt', next: earliest }],
+      verdict: { kind: 'rewind', to: earliest },
+    })
+    expect(
+      stepCursor(cursors.rewinding, { ...inputs.nothing_to_reread, position: 80, end: 80 }),
+    ).toMatchObject({ cursor: inStepAt(80), verdict: IN_STEP })
+  })
+
+  test('is marked again whenever the mark of its end is missing or another one (G6)', () => {
+    for (const cursor of [cursors.rebuilding, cursors.rewinding]) {
+      for (const input of [inputs.in_step, inputs.nothing_to_reread]) {
+        const markOf = (storedUntil: number | undefined) =>
+          stepCursor(cursor, { ...input, storedUntil }).effects.find(({ kind }) => kind === 'mark_rebuild')
+        expect([markOf(undefined), markOf(70), markOf(80)]).toEqual([marks(80), marks(80), undefined])
+      }
+    }
+  })
+
+  test('that was requested is not reported as a loss', () => {
+    expect(stepCursor(cursors.in_step, { ...inputs.lost, isRequested: true })).toEqual({
+      ...rewinds,
+      effects: [marks(100), { kind: 'report_requested', position: 50, rewindTo: 30 }],
+    })
+  })
+
   test('keeps the later end of the one in Redis and its own', () => {
     const endOf = ({ cursor }: CursorStep) => ('until' in cursor ? cursor.until : undefined)
     expect(endOf(stepCursor(cursors.rebuilding, { ...inputs.in_step, storedUntil: 70 }))).toBe(80)
     expect(endOf(stepCursor(cursors.rebuilding, { ...inputs.in_step, storedUntil: 90 }))).toBe(90)
-    expect(endOf(stepCursor(cursors.unknown, { ...inputs.lost, storedUntil: 90 }))).toBe(90)
+    expect(endOf(stepCursor(cursors.unknown, { ...inputs.lost, storedUntil: 110 }))).toBe(110)
     expect(endOf(stepCursor(cursors.unknown, { ...inputs.nothing_to_reread, storedUntil: 70 }))).toBe(70)
   })
 
@@ -218,7 +258,7 @@ describe('the periodic check', () => {
     empty: { missing: false, behind: false, equal: false, ahead: false },
     in_step: { missing: true, behind: true, equal: false, ahead: false },
     rebuilding: { missing: true, behind: true, equal: false, ahead: false },
-    rewinding: { missing: false, behind: false, equal: false, ahead: false },
+    rewinding: { missing: true, behind: true, equal: true, ahead: true },
   }
 
   test.each(Object.values(cursors))('compares a partition in mode $kind only if it has to', (cursor) => {
@@ -239,18 +279,20 @@ describe('a comparison', () => {
 
   test('carries what was compared', () => {
     const kafka = { earliest: 0, end: 100 }
-    expect(compareProgress(50, kafka, { next: 30, rebuildUntil: 80 })).toEqual({
+    expect(compareProgress(50, kafka, { next: 30, rebuildUntil: 80, isRebuildRequested: true })).toEqual({
       kind: 'lost',
       rewindTo: 30,
       position: 50,
       storedProgress: 30,
       storedUntil: 80,
+      isRequested: true,
       end: 100,
     })
     expect(compareProgress(0, kafka, undefined)).toMatchObject({
       kind: 'nothing_to_reread',
       storedProgress: undefined,
       storedUntil: undefined,
+      isRequested: false,
     })
   })
 })
@@ -264,9 +306,13 @@ const anyCursor: fc.Arbitrary<ProgressCursor> = fc.oneof(
   offset.map((until) => cursorRewinding(until)),
 )
 const anyComparison = fc
-  .tuple(offset, offset, offset, perhapsOffset, perhapsOffset)
-  .map(([position, a, b, next, rebuildUntil]) =>
-    compareProgress(position, { earliest: Math.min(a, b), end: Math.max(a, b) }, { next, rebuildUntil }),
+  .tuple(offset, offset, offset, perhapsOffset, perhapsOffset, fc.boolean())
+  .map(([position, a, b, next, rebuildUntil, isRebuildRequested]) =>
+    compareProgress(
+      position,
+      { earliest: Math.min(a, b), end: Math.max(a, b) },
+      { next, rebuildUntil, isRebuildRequested },
+    ),
   )
 const anyChunk: fc.Arbitrary<CursorInput> = fc.oneof(
   offset.map((next) => ({ kind: 'advanced', next }) as const),
@@ -276,7 +322,7 @@ const anyChunk: fc.Arbitrary<CursorInput> = fc.oneof(
 )
 
 function cursorRewinding(until: number): ProgressCursor {
-  return { kind: 'rewinding', until }
+  return { kind: 'rewinding', to: 0, until }
 }
 
 describe('in any mode, with any offsets', () => {
@@ -316,14 +362,15 @@ describe('in any mode, with any offsets', () => {
     )
   })
 
-  test('a loss is marked in Redis before it is reported, and ends at the position or later (G6)', () => {
+  test('a loss is marked in Redis before it is reported, and ends at the end of the partition or later (G6)', () => {
     fc.assert(
       fc.property(anyCursor, anyComparison, (cursor, input) => {
         if (input.kind !== 'lost') return
         const { cursor: after, effects, verdict } = stepCursor(cursor, input)
         if (after.kind !== 'rewinding') throw new Error(`a loss leads to ${after.kind}`)
-        expect(after.until).toBeGreaterThanOrEqual(input.position)
-        expect(effects.map(({ kind }) => kind)).toEqual(['mark_rebuild', 'report_loss'])
+        expect(after.until).toBeGreaterThanOrEqual(Math.max(input.position, input.end))
+        const report = input.isRequested ? 'report_requested' : 'report_loss'
+        expect(effects.map(({ kind }) => kind)).toEqual(['mark_rebuild', report])
         expect(effects[0]).toEqual({ kind: 'mark_rebuild', until: after.until })
         expect(verdict).toEqual({ kind: 'rewind', to: input.rewindTo })
       }),
