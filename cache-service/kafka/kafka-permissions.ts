@@ -4,14 +4,17 @@ import { RETRY } from './client.ts'
 import type { PartitionBounds, TopicBounds } from './topic-bounds.ts'
 import { TopicReader, type ReaderGroup } from './topic-reader.ts'
 
-/** Checks what Kafka permits, without writing anything. undefined: permitted; otherwise the reason why not. */
+/** Checks what Kafka permits, without writing anything. A ServiceError is the reason why it does not. */
 export type KafkaPermissions = {
-  /** Reads one record of the topic. An empty topic counts as permitted. */
+  /**
+   * Reads the newest records of the topic. An empty topic counts as permitted.
+   * @returns the record time (ms) of the newest record of each partition in which one was found.
+   */
   read(
     topic: string,
     bounds: readonly PartitionBounds[],
     stop: AbortSignal,
-  ): Promise<ServiceError | undefined>
+  ): Promise<ServiceError | ReadonlyMap<number, number>>
   write(topic: string): Promise<ServiceError | undefined>
 }
 
@@ -20,6 +23,8 @@ export type KafkaPermissions = {
  * writes anything. A test fails if that ever changes.
  */
 const INVALID_ACKS = 2
+/** Of each partition: the last offsets may hold no record. */
+const SAMPLED_OFFSETS = 5
 
 export function createKafkaPermissions(
   kafka: Kafka,
@@ -30,13 +35,18 @@ export function createKafkaPermissions(
   return {
     async read(topic, partitions, stop) {
       const reader = new TopicReader(kafka, topic, readerGroup, monotonicNow)
-      const first = partitions.find(({ earliest, end }) => end > earliest)
+      const newestMs = new Map<number, number>()
+      const ranges = partitions.map(({ earliest, end, partition }) => {
+        return { partition, from: Math.max(earliest, end - SAMPLED_OFFSETS), to: end }
+      })
       try {
-        // Without a record, a read can't be denied.
-        if (first === undefined) return undefined
-        const { partition, earliest, end } = first
-        await reader.read([{ partition, from: earliest, to: end }], async () => false, { stop })
-        return undefined
+        // Without a record, a read can't be denied, and nothing is read.
+        await reader.read(
+          ranges,
+          async ({ timestampMs }, partition) => void newestMs.set(partition, timestampMs),
+          { stop },
+        )
+        return newestMs
       } catch (error) {
         stop.throwIfAborted()
         return kafkaError(error)

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
 import { REJECT_REASONS } from '../core/records/parse-record.ts'
 import { RECORD_RESULTS } from '../core/records/settle.ts'
+import { SUSPICIOUS_TIMES } from '../core/records/suspicious-times.ts'
 import { ManyHistogram } from './many-histogram.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 
@@ -55,6 +56,11 @@ export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string)
     clockSkew: counter(
       'clock_skew_total',
       'Event times replaced by the record time because they were too far ahead of it.',
+    ),
+    suspiciousTimes: counter(
+      'suspicious_times_total',
+      'Records whose record time or event time is valid but implausible, by kind.',
+      ['kind'],
     ),
     deadLetters: counter('dead_letters_total', 'Records sent to the error topic.', ['reason']),
     decodeErrors: counter('decode_errors_total', 'Batches that could not be decompressed.', ['codec']),
@@ -112,6 +118,7 @@ export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string)
     ),
   }
   for (const result of RECORD_RESULTS) metrics.messages.inc({ topic, result }, 0)
+  for (const kind of SUSPICIOUS_TIMES) metrics.suspiciousTimes.inc({ kind }, 0)
   for (const reason of REJECT_REASONS) metrics.deadLetters.inc({ reason }, 0)
   for (const codec of CODECS) metrics.decodeErrors.inc({ codec }, 0)
   for (const reason of RESTART_REASONS) metrics.consumerRestarts.inc({ reason }, 0)

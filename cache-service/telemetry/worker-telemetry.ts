@@ -4,6 +4,7 @@ import { describeUnread, UNREAD_REASONS, type UnreadCandidate } from '../core/wo
 import type { RejectReason } from '../core/records/parse-record.ts'
 import type { ResultCounts } from '../core/records/settle.ts'
 import { failureFields, operatorHint } from '../core/operator-hint.ts'
+import { rangesOf, type SuspiciousTimes } from '../core/records/suspicious-times.ts'
 import type { Clocks } from '../lifecycle/clocks.ts'
 import type { Logger } from './logger.ts'
 import {
@@ -16,6 +17,7 @@ import { createPartitionLines } from './partition-lines.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
 import { createRedisTelemetry } from './redis-telemetry.ts'
+import { createSuspiciousTimeLines } from './suspicious-time-lines.ts'
 import { createSummary, type SummaryFacts } from './summary.ts'
 
 export type WorkerTelemetry = ReturnType<typeof createWorkerTelemetry>
@@ -27,6 +29,7 @@ export type ChunkApplied = {
   readonly records: number
   readonly counts: ResultCounts
   readonly clockSkews: number
+  readonly suspiciousTimes: SuspiciousTimes
   readonly recordTimesMs: Float64Array
   readonly writeMs: number
   readonly totalMs: number
@@ -69,6 +72,7 @@ export function createWorkerTelemetry(
   const shortenedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const outOfRangeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const summary = createSummary(log, monotonicNow)
+  const timeLines = createSuspiciousTimeLines(log)
   const lines = createPartitionLines(log, monotonicNow)
   const pausedLine = lines.kind('warn', 'consumption paused until a probe succeeds')
   const releasedLine = lines.kind('info', 'no longer holding: the chunk is durable')
@@ -96,6 +100,7 @@ export function createWorkerTelemetry(
     started: (facts: Record<string, unknown>) => log.info(facts, 'worker started'),
     stopped() {
       lines.flush()
+      timeLines.flush()
       log.info('worker stopped')
     },
     loopFailed: createLoopFailed(log),
@@ -108,6 +113,9 @@ export function createWorkerTelemetry(
         if (count > 0) metrics.messages.inc({ topic, result }, count)
       }
       if (chunk.clockSkews > 0) metrics.clockSkew.inc(chunk.clockSkews)
+      timeLines.add(chunk.suspiciousTimes)
+      for (const [kind, { records }] of rangesOf(chunk.suspiciousTimes))
+        metrics.suspiciousTimes.inc({ kind }, records)
       const nowMs = now()
       metrics.messageAge.observeMany(chunk.recordTimesMs.map((recordMs) => (nowMs - recordMs) / 1000))
       metrics.redisWriteDuration.observe(chunk.writeMs / 1000)
@@ -120,6 +128,7 @@ export function createWorkerTelemetry(
     },
     summary(facts: SummaryFacts) {
       lines.flush()
+      timeLines.flush()
       summary.write(facts)
     },
     /** Only logs; deadLettersSent counts. */

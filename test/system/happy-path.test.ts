@@ -27,6 +27,7 @@ const METRICS = {
   cache_service_batch_messages: 'histogram',
   cache_service_last_applied_timestamp_seconds: 'gauge',
   cache_service_clock_skew_total: 'counter',
+  cache_service_suspicious_times_total: 'counter',
   cache_service_dead_letters_total: 'counter',
   cache_service_decode_errors_total: 'counter',
   cache_service_offset_out_of_range_total: 'counter',

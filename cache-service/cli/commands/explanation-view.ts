@@ -53,7 +53,7 @@ export function renderExplanation(explained: ExplainedRecord, colors: Colors): s
   const lines = [
     `${colors.bold(`record ${place}`)}${device === undefined ? '' : `, device ${printable(device)}`}`,
     `  ${verdictText(explanation, colors)}`,
-    `  record time  ${explanation.recordTime}${explanation.isRecordTimeNow ? ' (now: the record has no time, or one in the future)' : ''}`,
+    `  record time  ${explanation.recordTime}${recordTimeNote(explanation)}`,
   ]
   if (explanation.givenTimestamp !== undefined) {
     lines.push(`  timestamp    ${printable(explanation.givenTimestamp)}${normalisedText(explanation)}`)
@@ -72,6 +72,15 @@ export function renderExplanation(explained: ExplainedRecord, colors: Colors): s
     lines.push(...fields.map((field) => `    ${fieldText(field, change !== undefined, colors)}`))
   }
   return `${lines.join('\n')}\n`
+}
+
+function recordTimeNote({ isRecordTimeNow, plan }: Explanation): string {
+  if (isRecordTimeNow) return ' (now: the record has no time, or one in the future)'
+  if (plan.suspiciousTimes.record_time_in_seconds !== undefined)
+    return ' (probably seconds, but Kafka counts milliseconds)'
+  if (plan.suspiciousTimes.record_time_before_2000 !== undefined)
+    return ' (the clock of the producer was wrong)'
+  return ''
 }
 
 function verdictText({ expiresAtMs, verdict }: Explanation, colors: Colors): string {
@@ -93,12 +102,13 @@ function verdictText({ expiresAtMs, verdict }: Explanation, colors: Colors): str
   }
 }
 
-function normalisedText({ verdict }: Explanation): string {
+function normalisedText({ plan, verdict }: Explanation): string {
   if (verdict.kind !== 'update') return ''
   const { lastUpdated } = verdict.write
-  return verdict.clamped
-    ? ` → ${lastUpdated}, the record time, because it is more than MAX_FUTURE_SKEW_S later`
-    : ` → ${lastUpdated}`
+  if (verdict.clamped)
+    return ` → ${lastUpdated}, the record time, because it is more than MAX_FUTURE_SKEW_S later`
+  const isLate = plan.suspiciousTimes.event_time_late !== undefined
+  return ` → ${lastUpdated}${isLate ? ' (long before the record time: check the clock of the device)' : ''}`
 }
 
 const OUTCOMES: Readonly<Record<Outcome, string>> = {

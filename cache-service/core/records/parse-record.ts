@@ -12,6 +12,7 @@ import {
   type MetadataFields,
 } from './metadata-fields.ts'
 import { recordTimeMs, type SourceRecord } from './source-record.ts'
+import { isLateEvent } from './suspicious-times.ts'
 import { isValidatedOutput } from './validated-output.ts'
 
 /** Why a record can never be applied. A closed set: it is a metric label and a dead-letter header. */
@@ -52,7 +53,16 @@ export type Tombstone = {
 }
 
 export type ParsedRecord =
-  | { readonly kind: 'update'; readonly update: DeviceUpdate; readonly clamped: boolean }
+  | {
+      readonly kind: 'update'
+      readonly update: DeviceUpdate
+      /** As given in the record. */
+      readonly eventTimeMs: number
+      /** The event time is too far after the record time, which replaces it. */
+      readonly clamped: boolean
+      /** The event time is long before the record time. */
+      readonly isLate: boolean
+    }
   | { readonly kind: 'tombstone'; readonly tombstone: Tombstone }
   | { readonly kind: 'skipped'; readonly reason: 'no_metadata' }
   | { readonly kind: 'expired' }
@@ -112,7 +122,8 @@ export function parseRecord(record: SourceRecord, nowMs: number, settings: Parse
   }
   const { metadataTtlMs } = settings
   if (metadataTtlMs > 0 && recordMs + metadataTtlMs <= nowMs) return { kind: 'expired' }
-  const clamped = eventTime.ms > recordMs + settings.maxFutureSkewMs
+  const { ms: eventTimeMs } = eventTime
+  const clamped = eventTimeMs > recordMs + settings.maxFutureSkewMs
   if (clamped) eventTime = eventTimeFromMs(recordMs)
   const update: DeviceUpdate = {
     deviceId,
@@ -120,7 +131,13 @@ export function parseRecord(record: SourceRecord, nowMs: number, settings: Parse
     fields: fieldsOf(metadata, text, settings.extraFields),
     expiresAtMs: metadataTtlMs > 0 ? recordMs + metadataTtlMs : 0,
   }
-  return { kind: 'update', update, clamped }
+  return {
+    kind: 'update',
+    update,
+    eventTimeMs,
+    clamped,
+    isLate: isLateEvent(eventTimeMs, recordMs, metadataTtlMs),
+  }
 }
 
 /** Numbers keep their digits. Only records whose stored numbers may lose some are parsed a second time. */

@@ -5,6 +5,7 @@ import { eventTimeFromMs } from '../event-time.ts'
 import type { MetadataFields } from './metadata-fields.ts'
 import { parseRecord, type ParseSettings, type RejectReason } from './parse-record.ts'
 import { recordTimeMs, type SourceRecord } from './source-record.ts'
+import { addTime, judgeRecordTime, type CollectedTimes, type SuspiciousTimes } from './suspicious-times.ts'
 
 /** A write plan is plain data: what to send to Redis for one chunk, and what to report about the other records. */
 export type ChunkPlan = {
@@ -19,6 +20,7 @@ export type ChunkPlan = {
   readonly expired: number
   /** Number of records whose event time was too far ahead of their record time. */
   readonly clockSkews: number
+  readonly suspiciousTimes: SuspiciousTimes
   /** One record time per record, for the age at which the records become durable. */
   readonly recordTimesMs: Float64Array
   /** Number of `internal_error`s since the last record that our code handled, across chunks. */
@@ -63,11 +65,15 @@ export function planChunk(
   const rejections: Rejection[] = []
   const recordTimesMs = new Float64Array(records.length)
   const counts = { tombstones: 0, skipped: 0, expired: 0, clockSkews: 0 }
+  const suspiciousTimes: CollectedTimes = {}
   let internalErrorsInARow = context.internalErrorsInARow
   let mostInternalErrorsInARow = internalErrorsInARow
 
   function parseAt(index: number, record: SourceRecord): Change | undefined {
-    recordTimesMs[index] = recordTimeMs(record, nowMs)
+    const recordMs = recordTimeMs(record, nowMs)
+    recordTimesMs[index] = recordMs
+    const implausible = judgeRecordTime(recordMs, nowMs)
+    if (implausible !== undefined) addTime(suspiciousTimes, implausible, recordMs)
     let parsed
     try {
       parsed = parse(record, nowMs, settings)
@@ -81,6 +87,8 @@ export function planChunk(
     switch (parsed.kind) {
       case 'update':
         if (parsed.clamped) counts.clockSkews++
+        if (parsed.clamped) addTime(suspiciousTimes, 'event_time_early', parsed.eventTimeMs)
+        if (parsed.isLate) addTime(suspiciousTimes, 'event_time_late', parsed.eventTimeMs)
         return { kind: 'update', index, update: parsed.update }
       case 'tombstone':
         counts.tombstones++
@@ -90,6 +98,7 @@ export function planChunk(
         return undefined
       case 'expired':
         counts.expired++
+        if (implausible === undefined) addTime(suspiciousTimes, 'expired', recordMs)
         return undefined
       case 'rejected':
         rejections.push({ index, reason: parsed.reason, detail: parsed.detail })
@@ -127,6 +136,7 @@ export function planChunk(
     rejections,
     recordTimesMs,
     superseded,
+    suspiciousTimes,
     ...counts,
     ...internalErrors,
   }

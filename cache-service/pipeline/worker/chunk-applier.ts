@@ -98,6 +98,7 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
         records: chunk.records.length + undecodable,
         counts,
         clockSkews: plan.clockSkews,
+        suspiciousTimes: plan.suspiciousTimes,
         recordTimesMs: plan.recordTimesMs,
         writeMs,
         totalMs: monotonicNow() - startedMs,

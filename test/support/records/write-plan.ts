@@ -32,6 +32,7 @@ export function writePlan(
     skipped: 0,
     expired: 0,
     clockSkews: 0,
+    suspiciousTimes: {},
     recordTimesMs: new Float64Array(updates.length + deletes.length),
     internalErrorsInARow: 0,
     mostInternalErrorsInARow: 0,

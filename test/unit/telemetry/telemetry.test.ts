@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { REJECT_REASONS } from '../../../cache-service/core/records/parse-record.ts'
 import { RECORD_RESULTS, type ResultCounts } from '../../../cache-service/core/records/settle.ts'
+import { SUSPICIOUS_TIMES } from '../../../cache-service/core/records/suspicious-times.ts'
 import {
   createWorkerTelemetry,
   type ChunkApplied,
@@ -66,6 +67,7 @@ const chunk = (overrides: Partial<ChunkApplied> = {}): ChunkApplied => ({
   records: 5,
   counts: counts({ applied: 3, stale: 2 }),
   clockSkews: 0,
+  suspiciousTimes: {},
   recordTimesMs: new Float64Array([1, 2, 3, 4, 5].map((s) => 1_749_407_237_000 - s * 1_000)),
   writeMs: 20,
   totalMs: 30,
@@ -93,6 +95,7 @@ describe('before the first event', () => {
     const zero = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, 0]))
     expect(await byLabel('messages_total', 'result')).toEqual(zero(RECORD_RESULTS))
     expect(await byLabel('dead_letters_total', 'reason')).toEqual(zero(REJECT_REASONS))
+    expect(await byLabel('suspicious_times_total', 'kind')).toEqual(zero(SUSPICIOUS_TIMES))
     expect(await byLabel('decode_errors_total', 'codec')).toEqual(
       zero(['none', 'unknown', 'gzip', 'snappy', 'lz4', 'zstd']),
     )
@@ -530,6 +533,7 @@ test('no metric has a label that could hold a device id, a key or the text of an
     'version',
     'node_version',
     'role',
+    'kind',
   ]
   expect([...labels].filter((label) => !closed.includes(label))).toEqual([])
 })
@@ -551,6 +555,36 @@ describe('a wall clock that is set back', () => {
     telemetry.redisFailed(oom)
     telemetry.summary({ lag: 0, devices: 0, state: 'consuming' })
     expect(take()).toMatchObject([{ code: 'OOM' }, { msg: 'summary', records: 30, perSecond: 3 }])
+  })
+})
+
+describe('suspicious times', () => {
+  test('are counted at once, and are logged once for each kind in each summary interval', async () => {
+    const { telemetry, take, byLabel } = setUp('info')
+    for (let i = 0; i < 100; i++) {
+      const time = { records: 1, oldestMs: 1_749_407_237 + i, newestMs: 1_749_407_237 + i }
+      telemetry.chunkApplied(chunk({ suspiciousTimes: { record_time_in_seconds: time } }))
+    }
+    expect(take()).toEqual([])
+    expect(await byLabel('suspicious_times_total', 'kind')).toMatchObject({
+      record_time_in_seconds: 100,
+      expired: 0,
+    })
+    const summary = { lag: 0, devices: 0, state: 'consuming' }
+    telemetry.summary(summary)
+    expect(take()).toMatchObject([
+      {
+        level: 'warn',
+        kind: 'record_time_in_seconds',
+        records: 100,
+        oldest: '1970-01-21T05:56:47.237000+00:00',
+        newest: '1970-01-21T05:56:47.336000+00:00',
+        msg: expect.stringContaining('correct the producer'),
+      },
+      { msg: 'summary' },
+    ])
+    telemetry.summary(summary)
+    expect(take()).toMatchObject([{ msg: 'summary' }])
   })
 })
 

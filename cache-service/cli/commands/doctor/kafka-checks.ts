@@ -9,6 +9,7 @@ import {
   loginFix,
   type Finding,
 } from '../../../core/doctor.ts'
+import { judgeRecordTimes } from '../../../core/record-time-finding.ts'
 import { brokerAddress } from '../../../kafka/broker-address.ts'
 import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
 import { createGroupReader } from '../../../kafka/group-reader.ts'
@@ -62,7 +63,13 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
     sessionTimeoutMs: config.sessionTimeoutMs,
   }
   const permissions = createKafkaPermissions(kafka, readerGroup, bounds, session.context.monotonicNow)
-  const context = { bounds, permissions, stop: session.stop, user: principalOf(config) }
+  const context = {
+    bounds,
+    permissions,
+    stop: session.stop,
+    user: principalOf(config),
+    now: session.context.now,
+  }
   findings.push(...(await checkDataTopic(context, config, cache.metadataTtlMs)))
   findings.push(...(await checkErrorTopic(context, config.errorTopic)))
   findings.push(...(await checkWorkerGroup(session, kafka, config, context.user)))
@@ -81,10 +88,11 @@ type Context = {
   readonly permissions: KafkaPermissions
   readonly stop: AbortSignal
   readonly user: string
+  readonly now: () => number
 }
 
 async function checkDataTopic(context: Context, config: Config['kafka'], ttlMs: number): Promise<Finding[]> {
-  const { bounds, permissions, stop, user } = context
+  const { bounds, now, permissions, stop, user } = context
   const topic = config.validatedDataTopic
   try {
     const partitions = await bounds.read(topic)
@@ -94,13 +102,16 @@ async function checkDataTopic(context: Context, config: Config['kafka'], ttlMs: 
       `topic ${topic}`,
       `partitions: ${partitions.length}, records: ${records}`,
     )
-    const refusal = await permissions.read(topic, partitions, stop)
+    const answer = await permissions.read(topic, partitions, stop)
+    const refusal = answer instanceof ServiceError ? answer : undefined
     const read =
       records === 0
         ? kafkaFinding('skipped', `reading ${topic}`, 'the topic is empty: there is no record to read')
         : judgeReading(refusal, topic, config.groupId, user)
+    const newestMs = answer instanceof ServiceError || records === 0 ? undefined : [...answer.values()]
+    const times = newestMs === undefined ? [] : [judgeRecordTimes(topic, newestMs, now(), ttlMs)]
     const settings = await bounds.settings(topic).catch(() => new Map<string, string>())
-    return [found, read, judgeRetention(settings, ttlMs)]
+    return [found, read, ...times, judgeRetention(settings, ttlMs)]
   } catch (error) {
     return [topicFailure(error, topic, 'KAFKA_VALIDATED_DATA_TOPIC', user)]
   }

@@ -41,7 +41,9 @@ const fields = (count: number) => Object.fromEntries(Array.from({ length: count 
 test('a record of the normalizer is parsed as an update of its device', () => {
   expect(parse(validatedOutput())).toEqual({
     kind: 'update',
+    eventTimeMs: Date.UTC(2025, 5, 8, 18, 27, 17, 476),
     clamped: false,
+    isLate: false,
     update: {
       deviceId: 'sensor-1',
       lastUpdated: '2025-06-08T18:27:17.476623+00:00',

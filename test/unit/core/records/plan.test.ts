@@ -43,6 +43,8 @@ const anyRecord = fc.oneof(
   { weight: 1, arbitrary: idle },
 )
 
+const time = (ms: number) => ({ records: 1, oldestMs: ms, newestMs: ms })
+
 describe('the plan of a chunk', () => {
   test('contains what to do with a record of every kind', () => {
     const planned = plan([
@@ -66,6 +68,10 @@ describe('the plan of a chunk', () => {
       skipped: 1,
       expired: 1,
       clockSkews: 1,
+      suspiciousTimes: {
+        event_time_early: time(Date.UTC(2025, 5, 8, 19)),
+        record_time_before_2000: time(1),
+      },
       internalErrorsInARow: 0,
       mostInternalErrorsInARow: 0,
     })
