@@ -23,6 +23,8 @@ const HEARTBEAT_INTERVAL_MS = 3_000
 const REBALANCE_TIMEOUT_MS = 60_000
 const WATCH_INTERVAL_MS = 1_000
 const LONGEST_DISCONNECT_MS = 8_000
+/** A consumer that has been in the group for this long has worked, even if there was nothing to commit. */
+const WORKED_AFTER_MS = 60_000
 /** Handlers only hand over, or wait for room: one that waits must not delay the others. */
 const MAX_HANDLERS = 1_000
 
@@ -62,6 +64,9 @@ export class WorkerConsumer implements Service {
   /** An operator error is fatal only before the settings have ever worked. */
   #hasEverJoined = false
   #lastActivityMs = 0
+  /** Of the current KafkaJS consumer. */
+  #firstJoinedMs: number | undefined
+  #hasCommitted = false
   #committing: Promise<void> = Promise.resolve()
   #fail: (error: unknown) => void = () => undefined
   #bug: { readonly error: unknown } | undefined
@@ -136,7 +141,8 @@ export class WorkerConsumer implements Service {
       if (failure.code === 'TOPIC_MISSING') telemetry.waitingForTopic(topic)
       if (failure.failureClass === 'operator' && !this.#hasEverJoined)
         throw new OperatorError(operatorHint(failure))
-      failures = isJoined(this.#status) ? 1 : failures + 1
+      // To join is not enough: each join is a rebalance for the whole group.
+      failures = this.#hasWorked() ? 1 : failures + 1
       const delayMs = backoffMs(failures, random())
       this.#move({ kind: 'ended', reason: failureText(failure) }, failure.message)
       telemetry.consumerRestart(ending.reason, failure, delayMs)
@@ -168,15 +174,17 @@ export class WorkerConsumer implements Service {
       retry: { ...RETRY, restartOnFailure: async () => false },
     })
     this.#consumer = consumer
+    this.#firstJoinedMs = undefined
+    this.#hasCommitted = false
     this.#fail = (error) => end({ kind: 'bug', error })
-    this.#listen(consumer, end)
+    const listeners = this.#listen(consumer, end)
     this.#watch(ended, end)
     try {
       this.#move({ kind: 'started' })
       const started = this.#start(consumer, ended).catch((error: unknown) =>
         end({ kind: 'restart', reason: 'connect_failed', error }),
       )
-      const outcome = await Promise.race([ending, aborted(stop).then((): Ending => ({ kind: 'stopped' }))])
+      const outcome = await Promise.race([ending, aborted(ended).then((): Ending => ({ kind: 'stopped' }))])
       if (outcome.kind === 'stopped') {
         await settledWithin(started, LONGEST_DISCONNECT_MS)
         // KafkaJS commits nothing once it has begun to stop.
@@ -188,6 +196,8 @@ export class WorkerConsumer implements Service {
       return outcome
     } finally {
       lifetime.abort()
+      // A consumer that does not disconnect in time lives on beside its successor.
+      for (const remove of listeners) remove()
       this.#dependencies.intake.assigned([])
       if (!(await settledWithin(consumer.disconnect(), LONGEST_DISCONNECT_MS))) telemetry.consumerAbandoned()
       this.#consumer = undefined
@@ -249,33 +259,38 @@ export class WorkerConsumer implements Service {
         [...offsets].map(([partition, offset]) => ({ topic, partition, offset: String(offset) })),
       )
       intake.committed(offsets)
+      this.#hasCommitted = true
     } catch (error) {
       telemetry.commitFailed(kafkaError(error, topic))
     }
   }
 
-  #listen(consumer: Consumer, end: (ending: Ending) => void): void {
+  /** @returns functions that remove the listeners. */
+  #listen(consumer: Consumer, end: (ending: Ending) => void): readonly (() => void)[] {
     const { assigned, config, intake, telemetry } = this.#dependencies
-    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-      this.#partitions = payload.memberAssignment[config.validatedDataTopic] ?? []
-      this.#isLeader = payload.isLeader
-      this.#hasEverJoined = true
-      this.#recordActivity()
-      this.#paused.clear()
-      consumer.resume([{ topic: config.validatedDataTopic }])
-      assigned(this.#partitions)
-      intake.assigned(this.#partitions)
-      telemetry.joined(this.#partitions, payload.memberId)
-      this.#move({ kind: 'joined', hold: this.#holdKind() })
-    })
-    consumer.on(consumer.events.REBALANCING, () => {
-      void this.#commit()
-      this.#move({ kind: 'rebalancing' })
-    })
-    consumer.on(consumer.events.FETCH, () => this.#recordActivity())
-    consumer.on(consumer.events.CRASH, ({ payload }) => {
-      end({ kind: 'restart', reason: 'crash', error: payload.error })
-    })
+    return [
+      consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+        this.#partitions = payload.memberAssignment[config.validatedDataTopic] ?? []
+        this.#isLeader = payload.isLeader
+        this.#hasEverJoined = true
+        this.#firstJoinedMs ??= this.#dependencies.monotonicNow()
+        this.#recordActivity()
+        this.#paused.clear()
+        consumer.resume([{ topic: config.validatedDataTopic }])
+        assigned(this.#partitions)
+        intake.assigned(this.#partitions)
+        telemetry.joined(this.#partitions, payload.memberId)
+        this.#move({ kind: 'joined', hold: this.#holdKind() })
+      }),
+      consumer.on(consumer.events.REBALANCING, () => {
+        void this.#commit()
+        this.#move({ kind: 'rebalancing' })
+      }),
+      consumer.on(consumer.events.FETCH, () => this.#recordActivity()),
+      consumer.on(consumer.events.CRASH, ({ payload }) => {
+        end({ kind: 'restart', reason: 'crash', error: payload.error })
+      }),
+    ]
   }
 
   /** Shows `/livez` that this service is alive, and ends a consumer that has stalled. */
@@ -296,6 +311,12 @@ export class WorkerConsumer implements Service {
       }
     }
     watch().catch((error: unknown) => end({ kind: 'bug', error }))
+  }
+
+  #hasWorked(): boolean {
+    if (this.#hasCommitted) return true
+    const joinedMs = this.#firstJoinedMs
+    return joinedMs !== undefined && this.#dependencies.monotonicNow() - joinedMs >= WORKED_AFTER_MS
   }
 
   #holdKind(): HoldKind {
