@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest'
+import { patiently } from '../support/eventually.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
+import { invalid, update } from '../support/records/tagged-records.ts'
+
+test('without the error topic, one bad record holds its partition steadily, and another partition flows', async (context) => {
+  const scenario = await openWorkerScenario(context, { partitions: 2, errorTopic: false })
+  const worker = await scenario.startWorker()
+  await worker.ready()
+  await scenario.send([{ ...invalid('not_json', '{'), partition: 0 }])
+  await patiently(async () =>
+    expect((await worker.get('/readyz')).body).toMatch(/holding: kafka TOPIC_MISSING.*partition 0/),
+  )
+  // Every record of the other partition arrives while the worker is not ready, throughout.
+  const held = async () => expect((await worker.get('/readyz')).status).toBe(503)
+  for (let i = 0; i < 60; i++) {
+    await scenario.send([{ ...update({ deviceId: `d-${i}` }), partition: 1 }])
+    await patiently(
+      async () => {
+        await held()
+        expect(await scenario.redis.sismember('devices', `d-${i}`)).toBe(1)
+      },
+      { everyMs: 20 },
+    )
+  }
+  const attempts = worker.logLines().filter(({ attempt }) => attempt !== undefined)
+  const numbers = attempts.map(({ attempt }) => Number(attempt))
+  expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+  expect(await worker.metric('rebalances_total')).toMatchObject([{ value: 1 }])
+  await scenario.createErrorTopic()
+  await worker.ready(60_000)
+  expect(await worker.stop()).toBe(0)
+}, 120_000)
