@@ -4,6 +4,7 @@ import { dirname, join, relative } from 'node:path'
 import { compileFunction } from 'node:vm'
 import type KafkaJs from 'kafkajs'
 import type { Admin } from 'kafkajs'
+import { messageOf } from '../../shared/errors.ts'
 import { brokerAddress } from './broker-address.ts'
 import { consumerGroupDescribe, CONSUMER_GROUP_DESCRIBE, type NewerGroup } from './consumer-group-describe.ts'
 import { FetchedPartition } from './fetched-partition.ts'
@@ -26,7 +27,8 @@ const replacements: Readonly<Record<string, Replacement>> = {
   'src/protocol/requests/fetch/v4/decodeMessages.js': () => readBytes,
   'src/consumer/batch.js': () => FetchedPartition,
   'src/cluster/connectionPoolBuilder.js': withBootstrapAddresses,
-  'src/broker/index.js': withSilenceAsConnectionError,
+  'src/broker/index.js': withFailuresAsConnectionErrors,
+  'src/network/requestQueue/index.js': withTimeoutOfFirstRequest,
   'src/cluster/index.js': withReasonForNoCoordinator,
   'src/protocol/recordBatch/record/v0/index.js': recordEncoder,
   'src/protocol/requests/metadata/v4/request.js': metadataRequest,
@@ -88,45 +90,56 @@ async function readBytes(decoder: Decoder): Promise<Buffer> {
 type PoolBuilder = { build(destination?: { host?: string; port?: number }): Promise<unknown> }
 type CreatePoolBuilder = (options: { readonly brokers: readonly string[] }) => PoolBuilder
 
+/** Bootstrap addresses → the position of the one that no client of this process has found to fail. */
+const firstToTry = new Map<string, number>()
+
 /**
- * KafkaJS reads everything after the first colon of a bootstrap address as the port. And each of its clients begins with
- * the first address and tries only a few, so that it would never reach the others. Here the clients of one `Kafka` share
- * the address that was tried last, and go on from there.
+ * KafkaJS reads everything after the first colon of a bootstrap address as the port, and lets every client wait for the same
+ * failing address again. It asks for another address only when the previous one has failed.
  */
 function withBootstrapAddresses(original: unknown): CreatePoolBuilder {
   const create = original as CreatePoolBuilder
-  const lastTried = new WeakMap<readonly string[], number>()
   return (options) => {
     const { brokers } = options
     const builder = create(options)
-    let hasTried = false
+    let failed: number | undefined
+    const nextAddress = () => {
+      const first = firstToTry.get(brokers.join()) ?? 0
+      // Another client may have moved on meanwhile.
+      const position = first === failed ? (first + 1) % brokers.length : first
+      firstToTry.set(brokers.join(), position)
+      failed = position
+      return brokerAddress(brokers[position] ?? '')
+    }
     return {
-      build(destination = {}) {
-        if (destination.host !== undefined) return builder.build(destination)
-        const index = (lastTried.get(brokers) ?? 0) + (hasTried ? 1 : 0)
-        lastTried.set(brokers, index)
-        hasTried = true
-        return builder.build(brokerAddress(brokers[index % brokers.length] ?? ''))
-      },
+      build: (destination = {}) =>
+        builder.build(destination.host === undefined ? nextAddress() : destination),
     }
   }
 }
 
-type BrokerClass = new (...args: unknown[]) => { connect(): Promise<void> }
+type BrokerClass = new (...args: unknown[]) => {
+  readonly connectionPool: { readonly host: string; readonly port: number }
+  connect(): Promise<void>
+}
 
 /**
- * KafkaJS tries the next bootstrap broker only after a connection error; it would retry a broker that accepts
- * connections but never responds indefinitely.
+ * KafkaJS tries the next bootstrap broker only after an error of exactly this name. It would retry an address that never
+ * answers, closes every connection, or is not a Kafka broker. Only a refused login would be refused elsewhere as well.
  */
-function withSilenceAsConnectionError(original: unknown): BrokerClass {
+function withFailuresAsConnectionErrors(original: unknown): BrokerClass {
   const Broker = original as BrokerClass
   return class extends Broker {
     override async connect(): Promise<void> {
       try {
         await super.connect()
       } catch (error) {
-        if (!(error instanceof kafkajs.KafkaJSRequestTimeoutError)) throw error
-        throw new kafkajs.KafkaJSConnectionError(error.message)
+        const { KafkaJSConnectionError, KafkaJSProtocolError, KafkaJSSASLAuthenticationError } = kafkajs
+        if (error instanceof KafkaJSProtocolError || error instanceof KafkaJSSASLAuthenticationError)
+          throw error
+        if (error instanceof Error && error.name === 'KafkaJSConnectionError') throw error
+        const { host, port } = this.connectionPool
+        throw new KafkaJSConnectionError(`${host}:${port}: ${messageOf(error)}`)
       }
     }
   }
@@ -233,6 +246,26 @@ function withReasonForNoCoordinator(original: unknown): ClusterClass {
         if (found !== null) return found
         throw reply
       }
+    }
+  }
+}
+
+type PushedRequest = { readonly entry: { readonly apiKey: number }; readonly requestTimeout?: number | null }
+type RequestQueueClass = new (...args: unknown[]) => {
+  createSocketRequest(pushed: PushedRequest): { requestTimeout: number }
+}
+
+const API_VERSIONS = 18
+
+/** KafkaJS asks for the first answer within the connection timeout, but waits for the whole request timeout. */
+function withTimeoutOfFirstRequest(original: unknown): RequestQueueClass {
+  const RequestQueue = original as RequestQueueClass
+  return class extends RequestQueue {
+    override createSocketRequest(pushed: PushedRequest): { requestTimeout: number } {
+      const request = super.createSocketRequest(pushed)
+      if (pushed.entry.apiKey === API_VERSIONS)
+        request.requestTimeout = pushed.requestTimeout ?? request.requestTimeout
+      return request
     }
   }
 }
