@@ -36,14 +36,19 @@ export type FetchHandlerDependencies = {
   /** Tells the watchdog that the handler is alive. */
   readonly alive: () => void
   readonly stop: AbortSignal
+  /** The number of partitions that a fetch asks for. */
+  readonly partitions: () => number
 }
 
 /**
- * After a small fetch the next one waits a moment. Kafka answers a fetch as soon as there is one record, so that at a low rate
- * a fetch, a chunk and a script call would be spent on a few records each.
+ * After a small fetch the next one waits a moment. Kafka answers as soon as there is one record, so that at a low rate a
+ * fetch, a chunk and a script call would be spent on a few records each. The more partitions a fetch asks for, the more it
+ * costs: KafkaJS names all of them each time.
  */
-const LINGER_MS = 5
 const SMALL_FETCH_BYTES = 64 * 1024
+const LINGER_MS = 5
+const LINGER_PER_PARTITION_MS = 0.1
+const LONGEST_LINGER_MS = 50
 /** Between two heartbeats of a handler that waits for room; KafkaJS sends one when its interval has passed. */
 const ROOM_CHECK_MS = 100
 /** So that a partition that cannot be read is not fetched in a tight loop. */
@@ -66,10 +71,12 @@ export function createFetchHandler({
   alive,
   commit,
   intake,
+  partitions,
   pause,
   stop,
   unreadable,
 }: FetchHandlerDependencies) {
+  let lingering: Promise<void> | undefined
   return async function handleFetch(payload: EachBatchPayload): Promise<void> {
     const { isRunning, isStale, resolveOffset } = payload
     const fetched = fetchedPartition(payload)
@@ -91,7 +98,14 @@ export function createFetchHandler({
     }
     if (!intake.offer(fetched)) return
     resolveOffset(fetched.lastOffset())
-    if (fetched.bytes < SMALL_FETCH_BYTES) await sleep(LINGER_MS, stop)
+    if (fetched.bytes < SMALL_FETCH_BYTES) await linger()
+  }
+
+  /** The handlers of a fetch wait together. */
+  function linger(): Promise<void> {
+    const ms = Math.min(LONGEST_LINGER_MS, LINGER_MS + partitions() * LINGER_PER_PARTITION_MS)
+    lingering ??= sleep(ms, stop).finally(() => (lingering = undefined))
+    return lingering
   }
 
   async function heartbeat(payload: EachBatchPayload): Promise<void> {

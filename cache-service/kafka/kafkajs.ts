@@ -26,6 +26,7 @@ const replacements: Readonly<Record<string, Replacement>> = {
   // to FetchedPartition undecoded, and are decoded batch by batch (record-batch.ts).
   'src/protocol/requests/fetch/v4/decodeMessages.js': () => readBytes,
   'src/consumer/batch.js': () => FetchedPartition,
+  'src/consumer/workerQueue.js': () => createWorkerQueue,
   'src/cluster/connectionPoolBuilder.js': withBootstrapAddresses,
   'src/broker/index.js': withFailuresAsConnectionErrors,
   'src/network/requestQueue/index.js': withTimeoutOfFirstRequest,
@@ -85,6 +86,40 @@ const READ_UNCOMMITTED = 0
 async function readBytes(decoder: Decoder): Promise<Buffer> {
   const size = decoder.readInt32()
   return size > 0 && decoder.canReadBytes(size) ? decoder.readBytes(size) : NOTHING
+}
+
+type QueuedFetch = { readonly batch: unknown; resolve(): void; reject(error: unknown): void }
+type FetchWorker = { run(source: { next(): QueuedFetch | undefined }): Promise<void> }
+
+/** KafkaJS wakes all of its workers for each fetch, even if it is of one partition. Here each takes one handler call. */
+function createWorkerQueue({ workers }: { readonly workers: readonly FetchWorker[] }) {
+  const idle = [...workers]
+  const queue: QueuedFetch[] = []
+  function start(): void {
+    while (idle.length > 0 && queue.length > 0) {
+      const worker = idle.pop()
+      const item = queue.shift()
+      if (worker !== undefined && item !== undefined) void run(worker, item)
+    }
+  }
+  async function run(worker: FetchWorker, item: QueuedFetch): Promise<void> {
+    const items = [item]
+    await worker.run({ next: () => items.pop() })
+    idle.push(worker)
+    start()
+  }
+  return {
+    async push(...batches: readonly unknown[]): Promise<void> {
+      const handled = batches.map((batch) => {
+        const { promise, resolve, reject } = Promise.withResolvers<void>()
+        queue.push({ batch, resolve, reject })
+        return promise
+      })
+      start()
+      const failure = (await Promise.allSettled(handled)).find(({ status }) => status === 'rejected')
+      if (failure?.status === 'rejected') throw failure.reason
+    },
+  }
 }
 
 type PoolBuilder = { build(destination?: { host?: string; port?: number }): Promise<unknown> }

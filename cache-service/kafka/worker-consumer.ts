@@ -223,6 +223,7 @@ export class WorkerConsumer implements Service {
         unreadable: ({ partition, position, unreadable: detail = '' }) =>
           this.#dependencies.telemetry.fetchUnreadable({ partition, offset: position, detail }),
         alive: () => this.#recordActivity(),
+        partitions: () => this.#partitions.length,
         stop: ended,
       }),
     })

@@ -17,8 +17,15 @@ export async function redisReply<T>(reply: Promise<T>): Promise<T> {
  * failed; the others may have been applied.
  */
 export async function pipelineReplies(pipeline: ChainableCommander): Promise<unknown[]> {
-  const results = await redisReply(pipeline.exec())
-  return (results ?? []).map(([error, reply]) => {
+  return repliesOf((await redisReply(pipeline.exec())) ?? [])
+}
+
+/** What `exec` of a pipeline resolves with: an error or a reply for each of its commands. */
+export type PipelineResult = readonly (readonly [error: Error | null, reply: unknown])[]
+
+/** @throws ServiceError for the first of the commands that failed. */
+export function repliesOf(results: PipelineResult): unknown[] {
+  return results.map(([error, reply]) => {
     if (error !== null) throw redisError(error)
     return reply
   })

@@ -1,11 +1,45 @@
 import { readFileSync } from 'node:fs'
-import type { Redis } from 'ioredis'
+import type { ChainableCommander, Redis } from 'ioredis'
 import { redisError } from '../../shared/errors.ts'
-import { pipelineReplies, redisReply } from './reply.ts'
+import { redisReply, repliesOf, type PipelineResult } from './reply.ts'
 
 export type ScriptInvocation = {
   readonly keys: readonly string[]
   readonly args: readonly (string | number)[]
+}
+
+/** What is sent in one turn of the event loop, at its end. */
+type Turn = { readonly pipeline: ChainableCommander; readonly replies: Promise<PipelineResult> }
+
+const MAX_CALLS_PER_TURN = 32
+const turns = new WeakMap<Redis, Turn>()
+
+/**
+ * The calls of one turn of the event loop travel in one pipeline, whoever makes them: a fetch of many partitions with a few
+ * records each would otherwise write to the socket once per partition.
+ */
+async function attempt(
+  redis: Redis,
+  invocations: readonly ScriptInvocation[],
+  digest: string,
+): Promise<unknown[]> {
+  const { pipeline, replies } = turns.get(redis) ?? beginTurn(redis)
+  const from = pipeline.length
+  for (const { keys, args } of invocations) pipeline.evalsha(digest, keys.length, ...keys, ...args)
+  // A large chunk is not waited for by others.
+  if (pipeline.length >= MAX_CALLS_PER_TURN) turns.delete(redis)
+  return repliesOf((await redisReply(replies)).slice(from, from + invocations.length))
+}
+
+function beginTurn(redis: Redis): Turn {
+  const pipeline = redis.pipeline()
+  const replies = new Promise<void>((resolve) => setImmediate(resolve)).then(async () => {
+    if (turns.get(redis)?.pipeline === pipeline) turns.delete(redis)
+    return (await pipeline.exec()) ?? []
+  })
+  const turn = { pipeline, replies }
+  turns.set(redis, turn)
+  return turn
 }
 
 /**
@@ -26,21 +60,15 @@ export function createScriptRunner(redis: Redis, url: URL) {
     return String(await redisReply(redis.script('LOAD', source)))
   }
 
-  async function attempt(invocations: readonly ScriptInvocation[], digest: string): Promise<unknown[]> {
-    const pipeline = redis.pipeline()
-    for (const { keys, args } of invocations) pipeline.evalsha(digest, keys.length, ...keys, ...args)
-    return await pipelineReplies(pipeline)
-  }
-
   return async function run(invocations: readonly ScriptInvocation[]): Promise<unknown[]> {
     if (invocations.length === 0) return []
     sha ??= await load()
     try {
-      return await attempt(invocations, sha)
+      return await attempt(redis, invocations, sha)
     } catch (error) {
       if (redisError(error).code !== 'NOSCRIPT') throw error
       sha = await load()
-      return await attempt(invocations, sha)
+      return await attempt(redis, invocations, sha)
     }
   }
 }

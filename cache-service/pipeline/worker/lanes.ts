@@ -16,6 +16,8 @@ export class Lanes<Prepared> implements FetchIntake {
   #lanes: ReadonlyMap<number, Lane<Prepared>> = new Map()
   #running: Promise<unknown> = Promise.resolve()
   readonly #committed = new Map<number, number>()
+  /** Of the lanes, those that hold. There may be hundreds of lanes, and each of their chunks asks. */
+  readonly #holding = new Map<number, Lane<Prepared>>()
 
   constructor(dependencies: LanesDependencies<Prepared>) {
     this.#dependencies = dependencies
@@ -25,12 +27,16 @@ export class Lanes<Prepared> implements FetchIntake {
   assigned(partitions: readonly number[]): void {
     this.#end()
     this.#committed.clear()
+    this.#holding.clear()
     const { changed, ...dependencies } = this.#dependencies
     const lanes = partitions.map((partition) => {
       const lane: Lane<Prepared> = new Lane(partition, {
         ...dependencies,
         changed: () => {
-          if (this.#lanes.get(partition) === lane) changed(partition)
+          if (this.#lanes.get(partition) !== lane) return
+          if (lane.state.kind === 'holding') this.#holding.set(partition, lane)
+          else this.#holding.delete(partition)
+          changed(partition)
         },
       })
       return lane
@@ -55,7 +61,7 @@ export class Lanes<Prepared> implements FetchIntake {
   }
 
   get areAllHeldPaused(): boolean {
-    return [...this.#lanes.values()].every(({ state }) => state.kind !== 'holding' || state.isPaused)
+    return [...this.#holding.values()].every(({ state }) => state.kind !== 'holding' || state.isPaused)
   }
 
   offer(fetched: FetchedPartition): boolean {
@@ -84,7 +90,7 @@ export class Lanes<Prepared> implements FetchIntake {
 
   /** Partition → what prevents its records from being applied. */
   get held(): ReadonlyMap<number, ServiceError> {
-    const held = [...this.#lanes.values()].flatMap(({ partition, state }) =>
+    const held = [...this.#holding].flatMap(([partition, { state }]) =>
       state.kind === 'holding' ? [[partition, state.failure] as const] : [],
     )
     return new Map(held)

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { createSimulatedProducer } from '../../simulator/produce.ts'
-import { eventually } from '../../support/eventually.ts'
 import { startWorker, type WorkerProgram } from '../../support/processes/worker-process.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 import { cpuUs, type Figures } from './figures.ts'
@@ -9,13 +8,45 @@ import type { BenchServers } from './servers.ts'
 import { record } from './workloads.ts'
 
 const DEVICES = 1_000
-const WARM_UP_MS = 3_000
+const WARM_UP_MS = 10_000
 const TICK_MS = 10
+/** Probes are few, and polled together, so that looking for them costs little. */
+const PROBE_INTERVAL_MS = 50
+const POLL_INTERVAL_MS = 1
+const POLLED_PROBES = 10
 
-/**
- * The time from producing a record until a reader sees it in Redis, at a steady load, and what that load costs. One probe
- * record is sent with each tick of 10 ms.
- */
+type Probe = { readonly key: string; readonly sentMs: number; readonly counts: boolean }
+
+function createProbes(reader: Redis) {
+  const pending: Probe[] = []
+  const latencies: number[] = []
+  let isFinishing = false
+  const polling = (async () => {
+    while (!isFinishing || pending.length > 0) {
+      const polled = pending.slice(0, POLLED_PROBES)
+      const found = await Promise.all(polled.map(({ key }) => reader.exists(key)))
+      for (const [i, probe] of polled.entries()) {
+        if (found[i] === 0) continue
+        pending.splice(pending.indexOf(probe), 1)
+        if (probe.counts) latencies.push(performance.now() - probe.sentMs)
+      }
+      await sleep(POLL_INTERVAL_MS)
+    }
+  })()
+  return {
+    /** Call just before the record is sent. */
+    expect(deviceId: string, counts: boolean): void {
+      pending.push({ key: `device:${deviceId}:metadata`, sentMs: performance.now(), counts })
+    },
+    async finish(): Promise<readonly number[]> {
+      isFinishing = true
+      await polling
+      return latencies
+    },
+  }
+}
+
+/** The time from producing a record until a reader sees it in Redis, at a steady load, and what that load costs. */
 export async function measureLatency(
   { errorTopic, kafka, redis }: BenchServers,
   load: { readonly perSecond: number; readonly seconds: number; readonly partitions: number },
@@ -40,36 +71,34 @@ export async function measureLatency(
     program,
   )
   await worker.ready()
-  const latencies: number[] = []
-  const pending: Promise<unknown>[] = []
+  const probes = createProbes(reader)
+  const sending: Promise<unknown>[] = []
   const processes = { worker: worker.pid, Redis: redis.pid, Kafka: kafka.pid }
   const cpuOfAll = () => Object.entries(processes).map(([name, pid]) => [name, cpuUs(pid)] as const)
   const startedMs = performance.now()
   let before: { readonly cpu: ReadonlyMap<string, number>; readonly sent: number } | undefined
   let sent = 0
+  let probedMs = 0
   for (let elapsedMs = 0; elapsedMs < load.seconds * 1000; elapsedMs = performance.now() - startedMs) {
     const isWarm = elapsedMs > WARM_UP_MS
     if (isWarm) before ??= { cpu: new Map(cpuOfAll()), sent }
     const due = Math.floor((elapsedMs * load.perSecond) / 1000)
-    if (due > sent) {
-      const first = sent
-      const records = Array.from({ length: due - first }, (_, i) =>
-        record(first + i, `efento-${(first + i) % DEVICES}`),
-      )
-      sent = due
+    const records = Array.from({ length: due - sent }, (_, i) =>
+      record(sent + i, `efento-${(sent + i) % DEVICES}`),
+    )
+    sent = due
+    if (elapsedMs - probedMs >= PROBE_INTERVAL_MS) {
+      probedMs = elapsedMs
       const probeId = `probe-${sent}`
-      const producedMs = performance.now()
-      pending.push(producer.send([...records, record(sent, probeId)]))
-      const isThere = async () => {
-        if ((await reader.exists(`device:${probeId}:metadata`)) === 0) throw new Error('not there yet')
-      }
-      const seen = eventually(isThere, { everyMs: 1, timeoutMs: 60_000 })
-      pending.push(seen.then(() => isWarm && latencies.push(performance.now() - producedMs)))
+      records.push(record(sent, probeId))
+      probes.expect(probeId, isWarm)
     }
+    if (records.length > 0) sending.push(producer.send(records))
     await sleep(TICK_MS)
   }
   const after = cpuOfAll()
-  await Promise.all(pending)
+  await Promise.all(sending)
+  const latencies = await probes.finish()
   reader.disconnect()
   await producer.disconnect()
   await worker.stop()
