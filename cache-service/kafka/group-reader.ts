@@ -2,7 +2,7 @@ import type { Admin, Kafka } from 'kafkajs'
 import type { ConsumerGroup, GroupMember } from '../core/workers/consumer-group.ts'
 import { createAdminConnection } from './admin-connection.ts'
 import type { NewerMember } from './consumer-group-describe.ts'
-import { describeConsumerGroup } from './kafkajs.ts'
+import { describeConsumerGroup } from './kafkajs-requests.ts'
 import { readAssignment, readSubscription } from './member-bytes.ts'
 import { isWorkerSubscription, WORKER_PROTOCOL } from './worker-assigner.ts'
 

@@ -1,6 +1,6 @@
 import type { Kafka } from 'kafkajs'
 import { createAdminConnection, type AdminConnection } from './admin-connection.ts'
-import { countOpenTransactions } from './kafkajs.ts'
+import { countOpenTransactions } from './kafkajs-requests.ts'
 
 export type GroupPosition = {
   /** The group's committed offset, which is the next to read; undefined if none (Kafka returns -1 or -2). */

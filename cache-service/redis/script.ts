@@ -15,7 +15,7 @@ const MAX_CALLS_PER_TURN = 32
 const turns = new WeakMap<Redis, Turn>()
 
 /**
- * The calls of one turn of the event loop travel in one pipeline, whoever makes them: a fetch of many partitions with a few
+ * All calls of one turn of the event loop travel in one pipeline: a fetch of many partitions with a few
  * records each would otherwise write to the socket once per partition.
  */
 async function attempt(

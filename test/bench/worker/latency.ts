@@ -20,9 +20,9 @@ type Probe = { readonly key: string; readonly sentMs: number; readonly counts: b
 function createProbes(reader: Redis) {
   const pending: Probe[] = []
   const latencies: number[] = []
-  let isFinishing = false
+  const finishing = new AbortController()
   const polling = (async () => {
-    while (!isFinishing || pending.length > 0) {
+    while (!finishing.signal.aborted || pending.length > 0) {
       const polled = pending.slice(0, POLLED_PROBES)
       const found = await Promise.all(polled.map(({ key }) => reader.exists(key)))
       for (const [i, probe] of polled.entries()) {
@@ -39,7 +39,7 @@ function createProbes(reader: Redis) {
       pending.push({ key: `device:${deviceId}:metadata`, sentMs: performance.now(), counts })
     },
     async finish(): Promise<readonly number[]> {
-      isFinishing = true
+      finishing.abort()
       await polling
       return latencies
     },

@@ -1,0 +1,122 @@
+// Corrections of how KafkaJS connects: see kafkajs.ts.
+
+import type KafkaJs from 'kafkajs'
+import { messageOf } from '../../shared/errors.ts'
+import { brokerAddress } from './broker-address.ts'
+import type { Internal } from './kafkajs-copy.ts'
+
+type PoolBuilder = { build(destination?: { host?: string; port?: number }): Promise<unknown> }
+type CreatePoolBuilder = (options: { readonly brokers: readonly string[] }) => PoolBuilder
+
+/** Bootstrap addresses → the position of the one that no client of this process has found to fail. */
+const firstToTry = new Map<string, number>()
+
+/**
+ * KafkaJS reads everything after the first colon of a bootstrap address as the port, and lets every client wait for the same
+ * failing address again. It asks for another address only when the previous one has failed.
+ */
+export function withBootstrapAddresses(original: unknown): CreatePoolBuilder {
+  const create = original as CreatePoolBuilder
+  return (options) => {
+    const { brokers } = options
+    const builder = create(options)
+    let failed: number | undefined
+    const nextAddress = () => {
+      const first = firstToTry.get(brokers.join()) ?? 0
+      // Another client may have moved on meanwhile.
+      const position = first === failed ? (first + 1) % brokers.length : first
+      firstToTry.set(brokers.join(), position)
+      failed = position
+      return brokerAddress(brokers[position] ?? '')
+    }
+    return {
+      build: (destination = {}) =>
+        builder.build(destination.host === undefined ? nextAddress() : destination),
+    }
+  }
+}
+
+type BrokerClass = new (...args: unknown[]) => {
+  readonly connectionPool: { readonly host: string; readonly port: number }
+  connect(): Promise<void>
+}
+
+/**
+ * KafkaJS tries the next bootstrap broker only after an error of exactly this name. It would retry an address that never
+ * answers, closes every connection, or is not a Kafka broker. Only a refused login would be refused elsewhere as well.
+ */
+export function withFailuresAsConnectionErrors(original: unknown, internal: Internal): BrokerClass {
+  const Broker = original as BrokerClass
+  const errors = internal('src/errors.js') as typeof KafkaJs
+  return class extends Broker {
+    override async connect(): Promise<void> {
+      try {
+        await super.connect()
+      } catch (error) {
+        const { KafkaJSConnectionError, KafkaJSProtocolError, KafkaJSSASLAuthenticationError } = errors
+        if (error instanceof KafkaJSProtocolError || error instanceof KafkaJSSASLAuthenticationError)
+          throw error
+        if (error instanceof Error && error.name === 'KafkaJSConnectionError') throw error
+        const { host, port } = this.connectionPool
+        throw new KafkaJSConnectionError(`${host}:${port}: ${messageOf(error)}`)
+      }
+    }
+  }
+}
+
+type GroupRequest = { readonly groupId: string; readonly coordinatorType: number }
+type FoundCoordinator = { readonly coordinator: unknown }
+type CoordinatorFinder = { findGroupCoordinator(request: GroupRequest): Promise<FoundCoordinator> }
+type ClusterClass = new (...args: unknown[]) => {
+  readonly brokerPool: {
+    withBroker<Result>(
+      use: (one: { readonly broker: CoordinatorFinder }) => Promise<Result>,
+    ): Promise<Result | null>
+  }
+  findGroupCoordinatorMetadata(request: GroupRequest): Promise<FoundCoordinator>
+}
+
+/**
+ * KafkaJS asks one broker after the other for the coordinator of a group, and drops their replies: without the permission
+ * for the group, it says only that there is no coordinator, as in an outage. Here they are asked once more, and the last reply is the error.
+ */
+export function withReasonForNoCoordinator(original: unknown): ClusterClass {
+  const Cluster = original as ClusterClass
+  return class extends Cluster {
+    override async findGroupCoordinatorMetadata(request: GroupRequest): Promise<FoundCoordinator> {
+      try {
+        return await super.findGroupCoordinatorMetadata(request)
+      } catch (error) {
+        let reply = error
+        const found = await this.brokerPool.withBroker(async ({ broker }) => {
+          return await broker.findGroupCoordinator(request).catch((refusal: unknown) => {
+            reply = refusal
+            throw refusal
+          })
+        })
+        if (found !== null) return found
+        throw reply
+      }
+    }
+  }
+}
+
+type PushedRequest = { readonly entry: { readonly apiKey: number }; readonly requestTimeout?: number | null }
+type RequestQueueClass = new (...args: unknown[]) => {
+  createSocketRequest(pushed: PushedRequest): { requestTimeout: number }
+}
+
+const API_VERSIONS = 18
+
+/** KafkaJS asks for the first answer within the connection timeout, but waits for the whole request timeout. */
+export function withTimeoutOfFirstRequest(original: unknown): RequestQueueClass {
+  const RequestQueue = original as RequestQueueClass
+  return class extends RequestQueue {
+    override createSocketRequest(pushed: PushedRequest): { requestTimeout: number } {
+      const request = super.createSocketRequest(pushed)
+      if (pushed.entry.apiKey === API_VERSIONS)
+        request.requestTimeout = pushed.requestTimeout ?? request.requestTimeout
+      return request
+    }
+  }
+}
