@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { programAt, type WorkerProgram } from '../support/processes/worker-process.ts'
 import { readBacklog, readCeiling, writeBacklog } from './worker/backlog.ts'
-import { summarize, table, type Figures, type Series } from './worker/figures.ts'
+import { summarize, tables, type Figures, type Series } from './worker/figures.ts'
 import { measureLatency } from './worker/latency.ts'
 import { startBenchServers } from './worker/servers.ts'
 import { WORKLOADS } from './worker/workloads.ts'
@@ -101,7 +101,7 @@ try {
 } finally {
   await servers.stop()
 }
-process.stdout.write(options.json ? `${JSON.stringify(results, undefined, 2)}\n` : table(results))
+process.stdout.write(options.json ? `${JSON.stringify(results, undefined, 2)}\n` : tables(results))
 
 function add(runs: Map<string, Figures[]>, name: string, figures: Figures): void {
   runs.set(name, [...(runs.get(name) ?? []), figures])

@@ -16,21 +16,28 @@ function series(values: readonly number[]): Series {
   return { min: sorted[0] ?? 0, median: sorted[Math.floor(sorted.length / 2)] ?? 0, max: sorted.at(-1) ?? 0 }
 }
 
-/** A Markdown table, ready for the documentation. */
-export function table(results: Readonly<Record<string, Readonly<Record<string, Series>>>>): string {
-  const rows = Object.entries(results).flatMap(([kind, figures]) =>
-    Object.entries(figures).map(([name, { min, median, max }]) => [
-      kind,
-      name,
-      ...[min, median, max].map(text),
-    ]),
-  )
-  const head = ['What', '', 'Min', 'Median', 'Max']
+/** Markdown tables, ready for the documentation: one for each set of figures. A rate has its minimum and maximum as well. */
+export function tables(results: Readonly<Record<string, Readonly<Record<string, Series>>>>): string {
+  const kinds = Object.entries(results)
+  const alike = Map.groupBy(kinds, ([, figures]) => Object.keys(figures).join())
+  return [...alike.values()].map((group) => table(group)).join('\n')
+}
+
+function table(
+  kinds: readonly (readonly [kind: string, figures: Readonly<Record<string, Series>>])[],
+): string {
+  const names = Object.keys(kinds[0]?.[1] ?? {})
+  const head = ['What', ...names]
+  const rows = kinds.map(([kind, figures]) => [kind, ...names.map((name) => cell(name, figures[name]))])
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)))
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, i) => (i < 2 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`
-  const rule = widths.map((width, i) => (i < 2 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
-  return `${[line(head), line(rule), ...rows.map(line)].join('\n')}\n`
+  const padded = (cells: readonly string[]) =>
+    cells.map((content, i) => (i === 0 ? content.padEnd(widths[i] ?? 0) : content.padStart(widths[i] ?? 0)))
+  const rule = widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`))
+  return [padded(head), rule, ...rows.map(padded)].map((cells) => `| ${cells.join(' | ')} |\n`).join('')
+}
+
+function cell(name: string, { max, median, min }: Series = { min: 0, median: 0, max: 0 }): string {
+  return name.endsWith('/s') ? [min, median, max].map(text).join(' / ') : text(median)
 }
 
 function text(value: number): string {
