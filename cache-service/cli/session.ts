@@ -178,18 +178,28 @@ export class Session {
   async #openRedis(name: string): Promise<RedisClient> {
     const { redis: settings } = this.config
     let failure: ServiceError | undefined
+    const { promise: isUsable, resolve, reject } = Promise.withResolvers<void>()
     const telemetry = {
-      redisConnected: (where: string) => this.log.debug(`connected to Redis at ${where}`),
-      redisFailed: (error: ServiceError) => (failure = error),
+      redisConnected: (where: string) => {
+        this.log.debug(`connected to Redis at ${where}`)
+        resolve()
+      },
+      redisFailed: (error: ServiceError) => {
+        failure = error
+        // A proxy may close a connection that is given a name: the next one is given none.
+        if (error.code !== 'CONNECTION') reject(error)
+      },
     }
-    const redis = createRedis(settings, undefined, telemetry, this.context.random)
+    const redis = createRedis(settings, this.context.processId, telemetry, this.context.random)
     this.releases.push(`Redis for ${name}`, () => redis.disconnect())
     try {
       await redis.connect()
     } catch (error) {
+      isUsable.catch(() => undefined)
       throw failure ?? redisError(error)
     }
-    if (failure !== undefined) throw failure
+    if (await settledWithin(isUsable, settings.timeoutMs)) await isUsable
+    else throw failure ?? redisError(new Error(`timed out: no answer within ${settings.timeoutMs / 1000} s`))
     return redis
   }
 

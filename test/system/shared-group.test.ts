@@ -159,10 +159,7 @@ describe.concurrent('a worker is not ready, and names the member, while its grou
       expect(group?.state).toBe('Stable')
     })
     const worker = await scenario.startWorker()
-    await notReady(
-      worker,
-      /not in the consumer group: another program uses the same .*KAFKA_CONSUMER_GROUP_ID/,
-    )
+    await notReady(worker, /not in the consumer group: .*incompatible.*; set another KAFKA_CONSUMER_GROUP_ID/)
     await notReady(
       worker,
       new RegExp(`shared group: java-app at \\S+, another program, reads ${scenario.topic}`),
