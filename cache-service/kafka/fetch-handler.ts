@@ -38,17 +38,20 @@ export type FetchHandlerDependencies = {
   readonly stop: AbortSignal
   /** The number of partitions that a fetch asks for. */
   readonly partitions: () => number
+  readonly monotonicNow: () => number
 }
 
 /**
  * After a small fetch the next one waits a moment. Kafka answers as soon as there is one record, so that at a low rate a
  * fetch, a chunk and a script call would be spent on a few records each. The more partitions a fetch asks for, the more it
- * costs: KafkaJS names all of them each time.
+ * costs: KafkaJS names all of them each time. While a partition is behind, nothing waits, because the next fetch of a broker
+ * is sent when all partitions of the last one have been handed over.
  */
 const SMALL_FETCH_BYTES = 64 * 1024
 const LINGER_MS = 5
 const LINGER_PER_PARTITION_MS = 0.1
 const LONGEST_LINGER_MS = 50
+const CAUGHT_UP_AFTER_MS = 200
 /** Between two heartbeats of a handler that waits for room; KafkaJS sends one when its interval has passed. */
 const ROOM_CHECK_MS = 100
 /** So that a partition that cannot be read is not fetched in a tight loop. */
@@ -71,12 +74,14 @@ export function createFetchHandler({
   alive,
   commit,
   intake,
+  monotonicNow,
   partitions,
   pause,
   stop,
   unreadable,
 }: FetchHandlerDependencies) {
   let lingering: Promise<void> | undefined
+  let lastBehindMs = -Infinity
   return async function handleFetch(payload: EachBatchPayload): Promise<void> {
     const { isRunning, isStale, resolveOffset } = payload
     const fetched = fetchedPartition(payload)
@@ -98,7 +103,9 @@ export function createFetchHandler({
     }
     if (!intake.offer(fetched)) return
     resolveOffset(fetched.lastOffset())
-    if (fetched.bytes < SMALL_FETCH_BYTES) await linger()
+    if (fetched.offsetLag() !== '0') lastBehindMs = monotonicNow()
+    if (fetched.bytes < SMALL_FETCH_BYTES && monotonicNow() - lastBehindMs > CAUGHT_UP_AFTER_MS)
+      await linger()
   }
 
   /** The handlers of a fetch wait together. */

@@ -7,7 +7,7 @@ import { aborted, settledWithin, sleep } from '../lifecycle/sleep.ts'
 import { failureText, operatorHint } from '../core/operator-hint.ts'
 import type { WorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import type { ConsumerState, RestartReason } from '../telemetry/worker-metrics.ts'
-import { kafkaError } from '../../shared/errors.ts'
+import { kafkaError, messageOf } from '../../shared/errors.ts'
 import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 import {
   INITIAL_STATUS,
@@ -34,6 +34,8 @@ export type WorkerConsumerDependencies = {
   readonly intake: FetchIntake
   /** Called for each new generation of the group, with the partitions that this worker owns in it. */
   readonly assigned: (partitions: readonly number[]) => void
+  /** Called when this worker has left the group: another one may own its partitions. */
+  readonly revoked: () => void
   readonly telemetry: WorkerTelemetry
   readonly monitor: LoopMonitor
   readonly monotonicNow: () => number
@@ -108,9 +110,8 @@ export class WorkerConsumer implements Service {
   laneChanged(partition: number): void {
     if (this.#paused.has(partition) && this.#dependencies.intake.roomOf(partition) === 'room') {
       this.#paused.delete(partition)
-      this.#consumer?.resume([
-        { topic: this.#dependencies.config.validatedDataTopic, partitions: [partition] },
-      ])
+      const topic = this.#dependencies.config.validatedDataTopic
+      this.#tell((consumer) => consumer.resume([{ topic, partitions: [partition] }]))
       this.#recordActivity()
     }
     this.#followLanes()
@@ -126,7 +127,17 @@ export class WorkerConsumer implements Service {
   seek(partition: number, offset: number): void {
     if (!this.#partitions.includes(partition)) return
     const topic = this.#dependencies.config.validatedDataTopic
-    this.#consumer?.seek({ topic, partition, offset: String(offset) })
+    this.#tell((consumer) => consumer.seek({ topic, partition, offset: String(offset) }))
+  }
+
+  /** KafkaJS throws if its consumer has ended, which it reports only later. The next consumer reads from the commit. */
+  #tell(request: (consumer: Consumer) => void): void {
+    if (this.#consumer === undefined) return
+    try {
+      request(this.#consumer)
+    } catch (error) {
+      if (!messageOf(error).includes('Consumer group was not initialized')) throw error
+    }
   }
 
   async run(stop: AbortSignal): Promise<void> {
@@ -198,11 +209,13 @@ export class WorkerConsumer implements Service {
       lifetime.abort()
       // A consumer that does not disconnect in time lives on beside its successor.
       for (const remove of listeners) remove()
-      this.#dependencies.intake.assigned([])
-      if (!(await settledWithin(consumer.disconnect(), LONGEST_DISCONNECT_MS))) telemetry.consumerAbandoned()
       this.#consumer = undefined
       this.#partitions = []
+      this.#paused.clear()
       this.#isLeader = false
+      this.#dependencies.revoked()
+      this.#dependencies.intake.assigned([])
+      if (!(await settledWithin(consumer.disconnect(), LONGEST_DISCONNECT_MS))) telemetry.consumerAbandoned()
       telemetry.leftGroup()
     }
   }
@@ -224,6 +237,7 @@ export class WorkerConsumer implements Service {
           this.#dependencies.telemetry.fetchUnreadable({ partition, offset: position, detail }),
         alive: () => this.#recordActivity(),
         partitions: () => this.#partitions.length,
+        monotonicNow: this.#dependencies.monotonicNow,
         stop: ended,
       }),
     })
@@ -235,7 +249,8 @@ export class WorkerConsumer implements Service {
 
   #pause(consumer: Consumer, partition: number): void {
     this.#paused.add(partition)
-    consumer.pause([{ topic: this.#dependencies.config.validatedDataTopic, partitions: [partition] }])
+    const topic = this.#dependencies.config.validatedDataTopic
+    if (consumer === this.#consumer) this.#tell(() => consumer.pause([{ topic, partitions: [partition] }]))
     this.#followLanes()
   }
 

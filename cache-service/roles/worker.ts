@@ -118,6 +118,10 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     kafka,
     config: config.kafka,
     intake: lanes,
+    revoked: () => {
+      guard.assigned([])
+      lag.assigned()
+    },
     assigned: (partitions) => {
       guard.assigned(partitions)
       lag.assigned()

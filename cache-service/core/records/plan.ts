@@ -67,7 +67,7 @@ export function planChunk(
   const counts = { tombstones: 0, skipped: 0, expired: 0, clockSkews: 0 }
   const suspiciousTimes: CollectedTimes = {}
   let internalErrorsInARow = context.internalErrorsInARow
-  let mostInternalErrorsInARow = internalErrorsInARow
+  let mostInternalErrorsInARow = 0
 
   function parseAt(index: number, record: SourceRecord): Change | undefined {
     const recordMs = recordTimeMs(record, nowMs)

@@ -32,7 +32,7 @@ export function settle(plan: ChunkPlan, outcome: WriteOutcome): Settled {
     refusals.push(refusal(index, status.refused))
     tombstones--
   }
-  const counts = { changed: 0, unchanged: 0, stale: 0 }
+  const counts = { changed: 0, unchanged: 0, stale: 0, expired: 0 }
   for (const [i, { index }] of plan.updates.entries()) {
     const status = outcome.updates[i]
     if (status === undefined) throw new Error('Redis returned no status for a planned update')
@@ -46,7 +46,7 @@ export function settle(plan: ChunkPlan, outcome: WriteOutcome): Settled {
       unchanged: counts.unchanged,
       stale: counts.stale,
       superseded: plan.superseded,
-      expired: plan.expired,
+      expired: plan.expired + counts.expired,
       tombstone: tombstones,
       skipped: plan.skipped,
       dead_lettered: rejections.length,

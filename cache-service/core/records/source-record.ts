@@ -2,7 +2,10 @@
 export type RecordHeaders = Readonly<Record<string, HeaderValue | HeaderValue[] | undefined>>
 type HeaderValue = Buffer | string | null
 
-/** One Kafka record. `key` and `value` are views of the decoded batch: copy them to keep them longer than the chunk. */
+/**
+ * One Kafka record. `key` and `value` are views of the decoded batch: copy them to keep them longer than the chunk. They may be
+ * getters, which spreading the record loses.
+ */
 export type SourceRecord = {
   readonly offset: number
   /** Milliseconds since 1970; -1 if the producer set none. */

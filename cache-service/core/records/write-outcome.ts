@@ -1,7 +1,10 @@
 import type { ServiceError } from '../../../shared/errors.ts'
 
-/** Redis's reply for one device: its status, or an error that concerns only this key. */
-export type WriteStatus = 'changed' | 'unchanged' | 'stale' | { readonly refused: ServiceError }
+/**
+ * Redis's reply for one device: its status, or an error that concerns only this key. An update can expire while its chunk is
+ * held.
+ */
+export type WriteStatus = 'changed' | 'unchanged' | 'stale' | 'expired' | { readonly refused: ServiceError }
 export type DeleteStatus = 'deleted' | 'absent' | 'kept' | { readonly refused: ServiceError }
 
 /** One status per delete and update of the plan, in the plan's order. */

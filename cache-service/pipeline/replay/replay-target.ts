@@ -162,8 +162,9 @@ export function createTopicTarget({ now, producer, settings, topic }: TopicTarge
         : undefined
     },
     async send(record, { replayCount, source }) {
+      const { key, offset, timestampMs, value } = record
       const headers = { ...record.headers, replay_count: String(replayCount + 1) }
-      const outcome = await producer.produce({ ...record, headers }, source.partition)
+      const outcome = await producer.produce({ headers, key, offset, timestampMs, value }, source.partition)
       switch (outcome.kind) {
         case 'acknowledged':
           return { result: 'sent' }

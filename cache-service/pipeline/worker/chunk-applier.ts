@@ -34,6 +34,8 @@ export type PreparedChunk = {
   readonly startedMs: number
   /** A later step may fail: then the same chunk is written again, without its dead letters. */
   areDeadLettersSent: boolean
+  /** They are logged and listed once, however often they must be sent. */
+  areDeadLettersReported: boolean
 }
 
 /** So that a bad release cannot turn the whole topic into dead letters. */
@@ -63,7 +65,7 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
         internalErrorsInARow: internalErrors,
       })
       internalErrors = plan.internalErrorsInARow
-      return { chunk, plan, startedMs, areDeadLettersSent: false }
+      return { chunk, plan, startedMs, areDeadLettersSent: false, areDeadLettersReported: false }
     },
 
     async write(prepared) {
@@ -80,6 +82,8 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
       const writeMs = monotonicNow() - writeStartedMs
       const settled = settle(plan, outcome)
       if (!prepared.areDeadLettersSent) {
+        if (!prepared.areDeadLettersReported) reportDeadLetters(chunk, settled.rejections)
+        prepared.areDeadLettersReported = true
         await sendDeadLetters(chunk, settled.rejections)
         prepared.areDeadLettersSent = true
       }
@@ -107,17 +111,27 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
     },
   }
 
+  function reportDeadLetters(chunk: Chunk, rejections: readonly Rejection[]): void {
+    const origin = { topic, partition: chunk.partition }
+    for (const { detail, index, reason } of rejections) {
+      const record = chunk.records[index]
+      if (record === undefined) continue
+      const deadLetter = { ...origin, offset: record.offset, reason, detail }
+      telemetry.deadLetter(deadLetter)
+      figures.deadLetter(deadLetter)
+    }
+    for (const { codec, detail, firstOffset, records } of chunk.undecodable ?? []) {
+      telemetry.batchUndecodable({ ...origin, firstOffset, records, codec, detail })
+      figures.deadLetter({ ...origin, offset: firstOffset, reason: 'undecodable', detail })
+    }
+  }
+
   async function sendDeadLetters(chunk: Chunk, rejections: readonly Rejection[]): Promise<void> {
     const { serviceVersion } = dependencies
     const origin = { topic, partition: chunk.partition }
     const unsent: DeadLetter[] = rejections.flatMap((rejection) => {
       const record = chunk.records[rejection.index]
-      if (record === undefined) return []
-      const { detail, reason } = rejection
-      const deadLetter = { ...origin, offset: record.offset, reason, detail }
-      telemetry.deadLetter(deadLetter)
-      figures.deadLetter(deadLetter)
-      return [buildDeadLetter(record, origin, rejection, now(), serviceVersion)]
+      return record === undefined ? [] : [buildDeadLetter(record, origin, rejection, now(), serviceVersion)]
     })
     if (unsent.length > 0) {
       await deadLetters.send(unsent, origin)
@@ -125,9 +139,6 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
       figures.deadLettersSent(rejections.length)
     }
     for (const batch of chunk.undecodable ?? []) {
-      const { codec, detail, firstOffset, records } = batch
-      telemetry.batchUndecodable({ ...origin, firstOffset, records, codec, detail })
-      figures.deadLetter({ ...origin, offset: firstOffset, reason: 'undecodable', detail })
       const undecodableRecords = buildUndecodableDeadLetters(batch, origin, now(), serviceVersion)
       for (const group of groupsOf(undecodableRecords, DEAD_LETTERS_PER_SEND)) {
         await deadLetters.send(group, origin)

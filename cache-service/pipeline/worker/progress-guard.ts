@@ -207,7 +207,7 @@ export class ProgressGuard {
     const lossFoundMeanwhile = guarded.cursor !== before && guarded.cursor.kind === 'rewinding'
     if (lossFoundMeanwhile && !isLoss) return ABANDONED
     if (!isLoss) guarded.cursor = cursor
-    this.#reportRebuilding()
+    if (cursor.kind !== before.kind) this.#reportRebuilding()
     return verdict
   }
 

@@ -6,8 +6,8 @@
 --          sorted by the bytes of the names, without last_updated.
 -- ARGV[2]: a stored last_updated later than this is not trusted and counts as older than anything.
 -- ARGV[3..5], with the progress hash: partition, the offset that must be stored ('': none), the next offset.
--- Returns { statuses, advanced }. One status per device: 0 stale, 1 unchanged, 2 changed, or the text of an error that
--- concerns only that key. advanced: 1 if the progress was advanced, which needs devices without an error, else 0.
+-- Returns { statuses, advanced }. One status per device: 0 stale, 1 unchanged, 2 changed, 3 expired (it is not kept), or the
+-- text of an error that concerns only that key. advanced: 1 if the progress was advanced, which needs devices without an error, else 0.
 -- Any other error is returned immediately, before anything is written to that key.
 --
 -- For each key: compare, HSET of the fields that differ (the only command that can fail: OOM, READONLY), HDEL of the
@@ -15,7 +15,7 @@
 -- written by the same call, so that a crash does not leave one without the other; a hash that was not changed is added
 -- as well, in case another program wrote it.
 
-local STALE, UNCHANGED, CHANGED = 0, 1, 2
+local STALE, UNCHANGED, CHANGED, EXPIRED = 0, 1, 2, 3
 local SHAPE = '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%d%d%d%d%+00:00$'
 local MAX_UNPACKED = 7000
 
@@ -119,19 +119,24 @@ local function replace(key, stored, update)
   return written
 end
 
--- Moves the expiry later, never earlier. A hash without an expiry gets one.
-local function extend_expiry(key, expiry)
+-- Moves the expiry later, never earlier. A hash without an expiry gets one. Returns false if the hash is gone: an expiry
+-- that has passed deletes it.
+local function extend_expiry(key, expiry, is_new)
   if expiry == 0 then
-    redis.call('PERSIST', key)
-  elseif redis.call('PEXPIREAT', key, expiry, 'GT') == 0 and redis.call('PTTL', key) == -1 then
-    redis.call('PEXPIREAT', key, expiry)
+    if not is_new then redis.call('PERSIST', key) end
+    return true
   end
+  if not is_new and (redis.call('PEXPIREAT', key, expiry, 'GT') == 1 or redis.call('PTTL', key) ~= -1) then
+    return true
+  end
+  redis.call('PEXPIREAT', key, expiry)
+  return redis.call('EXISTS', key) == 1
 end
 
 local updates = cjson.decode(ARGV[1])
 local trusted_up_to = ARGV[2]
 local index, progress = KEYS[#updates + 1], KEYS[#updates + 2]
-local statuses, ids = {}, {}
+local statuses, ids, refused = {}, {}, false
 
 for i, update in ipairs(updates) do
   local key, expiry, last_updated = KEYS[i], update[1], update[2]
@@ -157,10 +162,15 @@ for i, update in ipairs(updates) do
   end
 
   if type(status) == 'number' then
-    extend_expiry(key, expiry)
-    ids[#ids + 1] = string.sub(key, 8, -10)
+    if extend_expiry(key, expiry, #stored == 0) then
+      ids[#ids + 1] = string.sub(key, 8, -10)
+    else
+      status = EXPIRED
+    end
   elseif string.sub(status, 1, 9) ~= 'WRONGTYPE' then
     return redis.error_reply(status)
+  else
+    refused = true
   end
   statuses[i] = status
 end
@@ -169,7 +179,7 @@ for from = 1, #ids, MAX_UNPACKED do
   redis.call('SADD', index, unpack(ids, from, math.min(from + MAX_UNPACKED - 1, #ids)))
 end
 
-if progress == nil or #ids < #updates then return { statuses, 0 } end
+if progress == nil or refused then return { statuses, 0 } end
 local reached = redis.call('HGET', progress, ARGV[3]) or ''
 if reached ~= ARGV[4] then return { statuses, 0 } end
 if reached == '' or tonumber(ARGV[5]) > tonumber(reached) then redis.call('HSET', progress, ARGV[3], ARGV[5]) end

@@ -22,7 +22,7 @@ export type DeviceWriter = {
   write(plan: ChunkPlan, advance?: ProgressStep): Promise<WriteOutcome & { readonly hasAdvanced: boolean }>
 }
 
-const UPDATE_STATUSES = ['stale', 'unchanged', 'changed'] as const
+const UPDATE_STATUSES = ['stale', 'unchanged', 'changed', 'expired'] as const
 const DELETE_STATUSES = ['kept', 'absent', 'deleted'] as const
 
 export function createDeviceWriter(redis: Redis, limits: ScriptLimits): DeviceWriter {

@@ -71,14 +71,9 @@ describe('a consumer of our copy', () => {
     const reader = await follow(topic)
     await patiently(() => expect(reader.position()).toBe(50))
     const [first, ...others] = await reader.records()
-    const { headers, key, offset, timestampMs, value } = first ?? {}
-    expect({ headers, key, offset, timestampMs, value }).toEqual({
-      offset: 0,
-      timestampMs: 1_749_493_637_000,
-      key: Buffer.from('k0'),
-      value: Buffer.from('v0'),
-      headers: { trace: Buffer.from([0]) },
-    })
+    expect(first?.headers).toEqual({ trace: Buffer.from([0]) })
+    expect([first?.offset, first?.timestampMs]).toEqual([0, 1_749_493_637_000])
+    expect([first?.key, first?.value].map(String)).toEqual(['k0', 'v0'])
     expect(others.map(({ value }) => String(value))).toEqual(messages.slice(1).map(({ value }) => value))
   })
 

@@ -44,6 +44,7 @@ test('a consumer that is replaced leaves nothing behind', async () => {
     config,
     intake: idleIntake,
     assigned: () => undefined,
+    revoked: () => undefined,
     telemetry,
     monitor: new LoopMonitor(clocks.monotonicNow),
     monotonicNow: clocks.monotonicNow,

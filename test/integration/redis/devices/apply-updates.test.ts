@@ -230,7 +230,7 @@ describe('the expiry', () => {
   })
 
   test('that has already passed leaves no hash', async () => {
-    expect(await write(update({ expiresAtMs: Date.now() - 1 }))).toEqual(['changed'])
+    expect(await write(update({ expiresAtMs: Date.now() - 1 }))).toEqual(['expired'])
     expect(await redis.exists(KEY)).toBe(0)
   })
 })
@@ -270,6 +270,17 @@ describe('a stored last_updated that is not trusted counts as older than anythin
     await redis.hset(KEY, 'last_updated', timeText(NOW_MS, 24 * HOUR_MS - 1_000))
     expect(await write(update())).toEqual(['stale'])
   })
+})
+
+test('an update that expires while its chunk is held is not kept, not indexed, and does not stop the progress', async () => {
+  const plan = writePlan([update({ expiresAtMs: NOW_MS - 1_000 }), update({ id: 'b' })], [], NOW_MS)
+  const step = createProgressStore(redis, 'cache_service:progress:group:topic').step(0, undefined, 9)
+  expect(await createDeviceWriter(redis, LIMITS).write(plan, step)).toMatchObject({
+    updates: ['expired', 'changed'],
+    hasAdvanced: true,
+  })
+  expect(await redis.smembers('devices')).toEqual(['b'])
+  expect(await redis.exists(KEY)).toBe(0)
 })
 
 describe('an update writes only what differs', () => {

@@ -232,7 +232,14 @@ describe('an exception in our own code', () => {
     const records = asPartition([sourceRecord('a'), sourceRecord('b'), sourceRecord('c')])
     expect(plan(records, { internalErrorsInARow: 9 }, failingFor(2))).toMatchObject({
       internalErrorsInARow: 1,
-      mostInternalErrorsInARow: 9,
+      mostInternalErrorsInARow: 1,
+    })
+  })
+
+  test('does not hold the records of another partition that follow it', () => {
+    expect(plan(good(2), { internalErrorsInARow: 50 })).toMatchObject({
+      internalErrorsInARow: 0,
+      mostInternalErrorsInARow: 0,
     })
   })
 
