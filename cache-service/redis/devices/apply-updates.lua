@@ -12,12 +12,13 @@
 --
 -- For each key: compare, HSET of the fields that differ (the only command that can fail: OOM, READONLY), HDEL of the
 -- fields that the update lacks, expiry. The order is that of core/records/order.ts. A hash and its id in the index are
--- written by the same call, so that a crash does not leave one without the other; a hash that was not changed is added
--- as well, in case another program wrote it.
+-- written by the same call, so that a crash does not leave one without the other. Hashes that another program wrote, and
+-- an index that lacks ids, are noticed.
 
 local STALE, UNCHANGED, CHANGED, EXPIRED = 0, 1, 2, 3
 local SHAPE = '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%d%d%d%d%+00:00$'
 local MAX_UNPACKED = 7000
+local call, pcall = redis.call, redis.pcall
 
 -- a < b by bytes: Lua's own < depends on the server's locale.
 local function bytes_less(a, b)
@@ -83,20 +84,23 @@ local function stored_last_updated(stored)
   return nil
 end
 
--- last_updated is the only difference, and the fields are in the same order: what is usual for a device that reports
--- again.
-local function differs_only_in_time(stored, update)
-  if #stored ~= #update or stored[1] ~= 'last_updated' then return false end
-  for i = 3, #update do
-    if stored[i] ~= update[i] then return false end
+-- If the hash has the fields of the update in the same order, which is usual for a device that reports again: the pairs
+-- to write, last_updated first. Otherwise nil.
+local function changed_values(stored, update)
+  if #stored ~= #update or stored[1] ~= 'last_updated' then return nil end
+  local changes = { 'last_updated', update[2] }
+  for i = 3, #update, 2 do
+    if stored[i] ~= update[i] then return nil end
+    if stored[i + 1] ~= update[i + 1] then
+      changes[#changes + 1] = update[i]
+      changes[#changes + 1] = update[i + 1]
+    end
   end
-  return true
+  return changes
 end
 
--- Returns the reply of HSET.
-local function replace(key, stored, update)
-  if #stored == 0 then return redis.pcall('HSET', key, 'last_updated', unpack(update, 2)) end
-  if differs_only_in_time(stored, update) then return redis.pcall('HSET', key, 'last_updated', update[2]) end
+-- The pairs to write, last_updated first, and the names of the fields that the update lacks.
+local function differences(stored, update)
   local unwanted = {}
   for i = 1, #stored, 2 do unwanted[stored[i]] = stored[i + 1] end
   unwanted.last_updated = nil
@@ -109,38 +113,56 @@ local function replace(key, stored, update)
     end
     unwanted[name] = nil
   end
-  local written = redis.pcall('HSET', key, unpack(changes))
-  if type(written) == 'table' then return written end
   local names = {}
   for name in pairs(unwanted) do names[#names + 1] = name end
-  for from = 1, #names, MAX_UNPACKED do
-    redis.call('HDEL', key, unpack(names, from, math.min(from + MAX_UNPACKED - 1, #names)))
+  return changes, names
+end
+
+-- Returns the reply of HSET.
+local function replace(key, stored, update)
+  if #stored == 0 then return pcall('HSET', key, 'last_updated', unpack(update, 2)) end
+  local changes, unwanted = changed_values(stored, update), {}
+  if changes == nil then changes, unwanted = differences(stored, update) end
+  local written = pcall('HSET', key, unpack(changes))
+  if type(written) == 'table' then return written end
+  for from = 1, #unwanted, MAX_UNPACKED do
+    call('HDEL', key, unpack(unwanted, from, math.min(from + MAX_UNPACKED - 1, #unwanted)))
   end
   return written
+end
+
+-- Returns how many of the ids were missing in the index.
+local function add_to_index(index, ids)
+  local missing = 0
+  for from = 1, #ids, MAX_UNPACKED do
+    missing = missing + call('SADD', index, unpack(ids, from, math.min(from + MAX_UNPACKED - 1, #ids)))
+  end
+  return missing
 end
 
 -- Moves the expiry later, never earlier. A hash without an expiry gets one. Returns false if the hash is gone: an expiry
 -- that has passed deletes it.
 local function extend_expiry(key, expiry, is_new)
   if expiry == 0 then
-    if not is_new then redis.call('PERSIST', key) end
+    if not is_new then call('PERSIST', key) end
     return true
   end
-  if not is_new and (redis.call('PEXPIREAT', key, expiry, 'GT') == 1 or redis.call('PTTL', key) ~= -1) then
-    return true
-  end
-  redis.call('PEXPIREAT', key, expiry)
-  return redis.call('EXISTS', key) == 1
+  if not is_new and (call('PEXPIREAT', key, expiry, 'GT') == 1 or call('PTTL', key) ~= -1) then return true end
+  call('PEXPIREAT', key, expiry)
+  return call('EXISTS', key) == 1
 end
 
 local updates = cjson.decode(ARGV[1])
 local trusted_up_to = ARGV[2]
 local index, progress = KEYS[#updates + 1], KEYS[#updates + 2]
-local statuses, ids, refused = {}, {}, false
+local statuses, refused = {}, false
+-- Ids that may be missing in the index, and ids that are in it unless another program has removed them.
+local new_ids, known_ids = {}, {}
 
-for i, update in ipairs(updates) do
-  local key, expiry, last_updated = KEYS[i], update[1], update[2]
-  local stored = redis.pcall('HGETALL', key)
+for i = 1, #updates do
+  local key, update = KEYS[i], updates[i]
+  local last_updated = update[2]
+  local stored = pcall('HGETALL', key)
   local status = stored.err
 
   if status == nil then
@@ -162,10 +184,12 @@ for i, update in ipairs(updates) do
   end
 
   if type(status) == 'number' then
-    if extend_expiry(key, expiry, #stored == 0) then
-      ids[#ids + 1] = string.sub(key, 8, -10)
-    else
+    if not extend_expiry(key, update[1], #stored == 0) then
       status = EXPIRED
+    elseif stored[1] == 'last_updated' then
+      known_ids[#known_ids + 1] = string.sub(key, 8, -10)
+    else
+      new_ids[#new_ids + 1] = string.sub(key, 8, -10)
     end
   elseif string.sub(status, 1, 9) ~= 'WRONGTYPE' then
     return redis.error_reply(status)
@@ -175,12 +199,14 @@ for i, update in ipairs(updates) do
   statuses[i] = status
 end
 
-for from = 1, #ids, MAX_UNPACKED do
-  redis.call('SADD', index, unpack(ids, from, math.min(from + MAX_UNPACKED - 1, #ids)))
-end
+-- Adding an id that is there costs as much as a small write. So of the known ones a few are added, and only if one of
+-- them was missing the others as well.
+add_to_index(index, new_ids)
+local sample = { known_ids[1], known_ids[math.ceil(#known_ids / 2)], known_ids[#known_ids] }
+if add_to_index(index, sample) > 0 then add_to_index(index, known_ids) end
 
 if progress == nil or refused then return { statuses, 0 } end
-local reached = redis.call('HGET', progress, ARGV[3]) or ''
+local reached = call('HGET', progress, ARGV[3]) or ''
 if reached ~= ARGV[4] then return { statuses, 0 } end
-if reached == '' or tonumber(ARGV[5]) > tonumber(reached) then redis.call('HSET', progress, ARGV[3], ARGV[5]) end
+if reached == '' or tonumber(ARGV[5]) > tonumber(reached) then call('HSET', progress, ARGV[3], ARGV[5]) end
 return { statuses, 1 }

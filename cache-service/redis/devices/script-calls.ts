@@ -5,7 +5,7 @@ import type { DeviceDelete, DeviceWrite } from '../../core/records/plan.ts'
 /** One call of a script: the keys of its devices, and one packed argument with one entry per device. */
 export type ScriptCall = { readonly keys: readonly string[]; readonly packed: string }
 
-/** At most so many devices, and characters of packed entries, in a call. */
+/** The maximum number of devices, and of characters of packed entries, in a call. */
 export type ScriptLimits = { readonly maxKeys: number; readonly maxBytes: number }
 
 /** Entry: [expiry, last_updated, name, value, …]. JSON is the cheapest encoding that was measured (docs/performance.md). */

@@ -1,10 +1,11 @@
-import type { Redis } from 'ioredis'
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { createDeviceWriter } from '../../../../cache-service/redis/devices/device-writer.ts'
 import type { ScriptLimits } from '../../../../cache-service/redis/devices/script-calls.ts'
 import type { ChunkPlan } from '../../../../cache-service/core/records/plan.ts'
 import { createProgressStore } from '../../../../cache-service/redis/workers/progress-store.ts'
 import { readHash } from '../../../support/servers/redis-connection.ts'
+import { startOwnRedis, type OwnRedis } from '../../../support/servers/servers.ts'
 import { uniqueName, useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 import { timeText, writePlan, type PlannedUpdate } from '../../../support/records/write-plan.ts'
 
@@ -283,20 +284,44 @@ test('an update that expires while its chunk is held is not kept, not indexed, a
   expect(await redis.exists(KEY)).toBe(0)
 })
 
+test('an index that another program has deleted is complete again after the next chunk', async () => {
+  const updates = Array.from({ length: 20 }, (_, i) => update({ id: `d${i}` }))
+  await write(...updates)
+  await redis.del('devices')
+  await write(...updates)
+  expect(await redis.scard('devices')).toBe(20)
+})
+
 describe('an update writes only what differs', () => {
+  // A server of its own: MONITOR shows the commands of all clients.
+  let server: OwnRedis
+  let own: Redis
+  beforeAll(async () => {
+    server = await startOwnRedis()
+    own = new Redis(server.url)
+  })
+  beforeEach(() => own.flushall())
+  afterAll(async () => {
+    own.disconnect()
+    await server.stop()
+  })
+
+  const writeHere = (...updates: PlannedUpdate[]) =>
+    createDeviceWriter(own, LIMITS).write(writePlan(updates, [], NOW_MS))
+
   /** The commands that the scripts send while `act` runs, without reads. */
   async function writesDuring(act: () => Promise<unknown>): Promise<string[][]> {
     const seen: string[][] = []
     const end = uniqueName('end')
     const { promise: ended, resolve } = Promise.withResolvers<void>()
-    const monitor = await redis.duplicate().monitor()
+    const monitor = await own.duplicate().monitor()
     try {
-      monitor.on('monitor', (_time: string, args: string[], source: string, db: string) => {
+      monitor.on('monitor', (_time: string, args: string[], source: string) => {
         if (args[1] === end) resolve()
-        if (source === 'lua' && db === String(redis.options.db ?? 0)) seen.push(args)
+        if (source === 'lua') seen.push(args)
       })
       await act()
-      await redis.echo(end)
+      await own.echo(end)
       await ended
     } finally {
       monitor.disconnect()
@@ -312,8 +337,8 @@ describe('an update writes only what differs', () => {
     ['in a hash that Redis keeps in no order', longText],
   ])('%s: last_updated, if nothing else does', async ([, id = '']) => {
     const fields = ['datatype_id', id, 'datatype_name', 'n', 'persist', 'true']
-    await write(update({ fields }))
-    const writes = await writesDuring(() => write(update({ fields, lastUpdated: later })))
+    await writeHere(update({ fields }))
+    const writes = await writesDuring(() => writeHere(update({ fields, lastUpdated: later })))
     expect(writes).toEqual([['HSET', KEY, 'last_updated', later]])
   })
 
@@ -321,14 +346,16 @@ describe('an update writes only what differs', () => {
     ['in a small hash', '7'],
     ['in a hash that Redis keeps in no order', longText],
   ])('%s: changed and new fields, and the removal of others', async ([, id = '']) => {
-    await write(update({ fields: ['datatype_id', id, 'datatype_name', 'n', 'old', 'x', 'persist', 'true'] }))
+    await writeHere(
+      update({ fields: ['datatype_id', id, 'datatype_name', 'n', 'old', 'x', 'persist', 'true'] }),
+    )
     const fields = ['datatype_id', id, 'datatype_name', 'm', 'new', 'y', 'persist', 'true']
-    const writes = await writesDuring(() => write(update({ fields, lastUpdated: later })))
+    const writes = await writesDuring(() => writeHere(update({ fields, lastUpdated: later })))
     expect(writes).toEqual([
       ['HSET', KEY, 'last_updated', later, 'datatype_name', 'm', 'new', 'y'],
       ['HDEL', KEY, 'old'],
     ])
-    expect((await readHash(redis, KEY))?.fields).toEqual({
+    expect((await readHash(own, KEY))?.fields).toEqual({
       datatype_id: id,
       datatype_name: 'm',
       new: 'y',
@@ -338,8 +365,8 @@ describe('an update writes only what differs', () => {
   })
 
   test('where another program wrote the fields in another order', async () => {
-    await redis.hset(KEY, 'persist', 'true', 'last_updated', timeText(NOW_MS), 'datatype_id', '7')
-    const writes = await writesDuring(() => write(update({ lastUpdated: later })))
+    await own.hset(KEY, 'persist', 'true', 'last_updated', timeText(NOW_MS), 'datatype_id', '7')
+    const writes = await writesDuring(() => writeHere(update({ lastUpdated: later })))
     expect(writes).toEqual([['HSET', KEY, 'last_updated', later]])
   })
 })
