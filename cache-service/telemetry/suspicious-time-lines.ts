@@ -8,11 +8,11 @@ import {
 import { eventTimeFromMs } from '../core/event-time.ts'
 import type { Logger } from './logger.ts'
 
+const NOT_WRITTEN = 'these records count as expired and are not written (unless REDIS_METADATA_TTL is 0)'
+
 const MESSAGES: Readonly<Record<SuspiciousTime, string>> = {
-  record_time_in_seconds:
-    'record times are in seconds, but Kafka counts milliseconds: these records expire unread; correct the producer, or set message.timestamp.type=LogAppendTime for the topic',
-  record_time_before_2000:
-    'record times are before 2000: these records expire unread; correct the clock of the producer',
+  record_time_in_seconds: `record times are in seconds, but Kafka counts milliseconds: ${NOT_WRITTEN}; correct the producer, or set message.timestamp.type=LogAppendTime for the topic`,
+  record_time_before_2000: `record times are before 2000: ${NOT_WRITTEN}; correct the clock of the producer`,
   expired:
     'records were not written, because they are older than REDIS_METADATA_TTL: a backlog, or a topic that is read from its beginning',
   event_time_late:

@@ -1,6 +1,6 @@
 /**
- * Times that are valid but probably wrong: they let records expire unread, or keep old metadata alive. A closed set: it is a
- * metric label.
+ * Times that are valid but probably wrong: records count as expired because of them, or old metadata is kept alive. A closed set: it
+ * is a metric label.
  */
 export const SUSPICIOUS_TIMES = [
   /** A record time of January 1970 that is a date of this century if it is read as seconds. */
