@@ -21,6 +21,8 @@ export type ServerCheckTelemetry = {
 }
 
 const CHECK_INTERVAL_MS = 5_000
+/** What was found cannot be checked any more. It is not logged as restored, because it may not be. */
+const UNKNOWN: readonly MistypedKey[] = []
 const ABSENT_SCRIPT = '0'.repeat(40)
 
 /**
@@ -89,7 +91,9 @@ export class ServerCheck {
       failed: (error) => {
         if (error instanceof OperatorError) throw error
         const failure = redisError(error)
-        if (failure.failureClass === 'operator') this.#mayAskTypes = false
+        if (failure.code !== 'NOPERM') return
+        this.#mayAskTypes = false
+        this.#mistyped = UNKNOWN
       },
     })
   }
@@ -101,6 +105,7 @@ export class ServerCheck {
       this.#telemetry.redisFailed(refusal)
     }
     this.#refusal = refusal?.failureClass === 'operator' ? refusal : undefined
+    if (this.#refusal !== undefined) this.#mistyped = UNKNOWN
     if (refusal !== undefined) return
     this.#hasPassed = true
     if (this.#mayAskTypes) this.#found(await findMistypedKeys(this.#redis, this.#keys))

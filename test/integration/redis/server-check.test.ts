@@ -6,6 +6,7 @@ import { startRole } from '../../support/processes/role-run.ts'
 import { openWorkerScenario } from '../../support/processes/worker-scenario.ts'
 import { update } from '../../support/records/tagged-records.ts'
 import { connectPlainly } from '../../support/servers/redis-connection.ts'
+import { startRedisProxy } from '../../support/servers/redis-proxy.ts'
 import { startOwnRedis, type OwnRedisOptions } from '../../support/servers/servers.ts'
 
 async function ownRedis(options: OwnRedisOptions = {}) {
@@ -66,6 +67,38 @@ describe('a fixed key that another program has written with another type', () =>
     })
     await eventually(async () => expect(await plain.acl('LOG')).toHaveLength(1))
     await eventually(async () => expect(await role.isReady()).toBe(true))
+    await role.stop()
+  })
+
+  test.each(['type', 'evalsha'])(
+    'is no longer a reason when the permission for %s is taken away',
+    async (command) => {
+      const { plain, server } = await ownRedis({ aclUsers: { few: 'on >secret ~* &* +@all' } })
+      await plain.rpush('cache_service:update_types', 'a')
+      const role = await startRole(openKvUpdater, {
+        REDIS_URL: `redis://few:secret@127.0.0.1:${server.port}`,
+      })
+      await patiently(async () => expect(await reasonsOf(role.url)).toContain('wrong type of key'))
+      await plain.acl('SETUSER', 'few', `-${command}`)
+      await patiently(async () => expect(await reasonsOf(role.url)).not.toContain('wrong type'))
+      expect(role.lines().filter(({ msg }) => msg === 'the key no longer has the wrong type')).toEqual([])
+      await role.stop()
+    },
+  )
+
+  test('is found although a proxy refused to pass the question on before', async () => {
+    const { plain, server } = await ownRedis()
+    await plain.rpush('cache_service:update_types', 'a')
+    let isRefused = true
+    const proxy = await startRedisProxy(server, (name) =>
+      isRefused && name.startsWith('TYPE') ? 'ERR unsupported command' : undefined,
+    )
+    onTestFinished(() => proxy.stop())
+    const role = await startRole(openKvUpdater, { REDIS_URL: `redis://${proxy.host}:${proxy.port}` })
+    await eventually(() => expect(proxy.seen).toContainEqual(expect.stringMatching(/^TYPE/)))
+    await eventually(async () => expect(await role.isReady()).toBe(true))
+    isRefused = false
+    await patiently(async () => expect(await reasonsOf(role.url)).toContain('wrong type of key'))
     await role.stop()
   })
 })
