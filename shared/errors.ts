@@ -137,13 +137,15 @@ export function isRefusedDatabase(error: Error): boolean {
 
 /** Of two failures in a row, the one that says why. */
 export function clearerFailure(before: ServiceError | undefined, failure: ServiceError): ServiceError {
-  if (before === undefined || failure.code !== 'CONNECTION') return failure
+  if (before === undefined || failure.code !== 'CONNECTION' || FAILED_CONNECT.test(failure.message))
+    return failure
   // A command without a connection does not know why there is none. And a server that refuses a client closes the
-  // connection, often before its reply has been read.
+  // connection, often before its reply has been read. But no reply explains why it can't even be reached any more.
   const isReply = before.code !== 'CONNECTION' && before.code !== 'TIMEOUT'
   return isReply || failure.message === NOT_CONNECTED || failure.message === LOST ? before : failure
 }
 
+const FAILED_CONNECT = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/
 const NOT_CONNECTED = 'not connected'
 const LOST = 'the connection was lost'
 

@@ -159,6 +159,19 @@ describe('redisError', () => {
     ['connect ECONNREFUSED', 'Connection is closed.', 'connect ECONNREFUSED'],
     ['connect ECONNREFUSED', 'read ECONNRESET', 'read ECONNRESET'],
     ['DENIED no', 'NOAUTH Authentication required.', 'NOAUTH Authentication required.'],
+    ['ERR max number of clients reached', 'write EPIPE', 'ERR max number of clients reached'],
+    ['NOAUTH no', 'Connection is closed.', 'NOAUTH no'],
+    ...[
+      'connect ECONNREFUSED 127.0.0.1:6379',
+      'getaddrinfo ENOTFOUND redis',
+      'getaddrinfo EAI_AGAIN redis',
+      'connect EHOSTUNREACH 10.0.0.1:6379',
+      'connect ENETUNREACH 10.0.0.1:6379',
+    ].flatMap((connect) =>
+      ['ERR max number of clients reached', 'NOAUTH no', 'self-signed certificate', 'connect ETIMEDOUT'].map(
+        (before): [string, string, string] => [before, connect, connect],
+      ),
+    ),
   ])('of "%s" and then "%s", the clearer failure is "%s"', (before, after, clearer) => {
     const [first, second] = [redisError(new Error(before)), redisError(new Error(after))]
     expect(clearerFailure(first, second).message).toBe(clearer)
