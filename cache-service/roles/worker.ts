@@ -86,7 +86,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     hints.rebuilding(isRebuilding)
     reports.changed()
   })
-  const lag = new LagMeter(now)
+  const lag = new LagMeter({ now, monotonicNow })
   const lanes = new Lanes({
     steps: createChunkApplier({
       topic,

@@ -1,6 +1,7 @@
 import { recordTimeMs } from '../../core/records/source-record.ts'
 import type { Chunk } from '../../core/records/chunk.ts'
 import type { GroupPosition } from '../../kafka/partition-offsets.ts'
+import type { Clocks } from '../../lifecycle/clocks.ts'
 
 export type Lag = {
   readonly records: number
@@ -14,7 +15,7 @@ type Followed = {
   pending: { readonly position: number; readonly next: number; readonly firstRecordMs: number | undefined }[]
   /** Everything before this offset is durable; undefined: nothing has been yet. */
   durable: number | undefined
-  /** When offsets after `durable` were first seen; undefined: not yet. */
+  /** When offsets after `durable` were first seen, by the monotonic clock; undefined: not yet. */
   unreadSinceMs: number | undefined
 }
 
@@ -26,11 +27,11 @@ type Followed = {
  * as the ends of transactions, have no age.
  */
 export class LagMeter {
-  readonly #now: () => number
+  readonly #clocks: Clocks
   #partitions = new Map<number, Followed>()
 
-  constructor(now: () => number) {
-    this.#now = now
+  constructor(clocks: Clocks) {
+    this.#clocks = clocks
   }
 
   /** A new generation of the group: what was known may have happened long ago, or at another worker. */
@@ -43,7 +44,7 @@ export class LagMeter {
     // A rewind abandoned what was pending.
     if (followed.pending.at(-1)?.next !== position) followed.pending = []
     const [first] = records
-    const firstRecordMs = first === undefined ? undefined : recordTimeMs(first, this.#now())
+    const firstRecordMs = first === undefined ? undefined : recordTimeMs(first, this.#clocks.now())
     followed.pending.push({ position, next, firstRecordMs })
   }
 
@@ -68,14 +69,15 @@ export class LagMeter {
 
   #secondsBehind(partition: number, end: number): number | undefined {
     const followed = this.#follow(partition)
-    const nowMs = this.#now()
     const pending = followed.pending.find(({ firstRecordMs }) => firstRecordMs !== undefined)
-    if (pending?.firstRecordMs !== undefined) return Math.max(0, nowMs - pending.firstRecordMs) / 1000
+    if (pending?.firstRecordMs !== undefined)
+      return Math.max(0, this.#clocks.now() - pending.firstRecordMs) / 1000
     if (followed.durable === undefined) return undefined
     // Durable, but not committed yet.
     if (followed.durable >= end) return 0
+    const nowMs = this.#clocks.monotonicNow()
     followed.unreadSinceMs ??= nowMs
-    return Math.max(0, nowMs - followed.unreadSinceMs) / 1000
+    return (nowMs - followed.unreadSinceMs) / 1000
   }
 
   #follow(partition: number): Followed {

@@ -153,7 +153,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
     writer: mortalWriter(createDeviceWriter(redis, { maxKeys: 2, maxBytes: 2_000 }), fuse),
     deadLetters: mortalDeadLetters(sent, fuse),
     guard,
-    lag: new LagMeter(() => NOW_MS),
+    lag: new LagMeter(clocks),
     hints: { note: () => undefined },
     figures: new WorkerFigures(TOPIC, () => NOW_MS),
     telemetry,

@@ -4,11 +4,18 @@ import { LagMeter } from '../../../../cache-service/pipeline/worker/lag-meter.ts
 const START_MS = 1_749_407_237_000
 
 let nowMs: number
+let monotonicMs: number
 let meter: LagMeter
 beforeEach(() => {
   nowMs = START_MS
-  meter = new LagMeter(() => nowMs)
+  monotonicMs = 0
+  meter = new LagMeter({ now: () => nowMs, monotonicNow: () => monotonicMs })
 })
+
+function pass(ms: number): void {
+  nowMs += ms
+  monotonicMs += ms
+}
 
 /** A chunk of partition 0 whose records have these ages, in seconds. */
 function chunk(position: number, next: number, ...agesS: readonly number[]) {
@@ -48,11 +55,23 @@ describe('the age of the lag', () => {
     meter.began(chunk(0, 1, 3_600))
     meter.durable(chunk(0, 1, 3_600))
     expect(lag(1, 2)?.seconds).toBe(0)
-    nowMs += 7_000
+    pass(7_000)
     expect(lag(1, 2)?.seconds).toBe(7)
     meter.began(chunk(1, 2, 1))
     expect(lag(1, 2)?.seconds).toBe(8)
   })
+
+  test.each([-3_600_000, 3_600_000])(
+    'does not follow a wall clock that is set by %d ms in that time',
+    (ms) => {
+      meter.began(chunk(0, 1, 5))
+      meter.durable(chunk(0, 1, 5))
+      expect(lag(1, 2)?.seconds).toBe(0)
+      pass(7_000)
+      nowMs += ms
+      expect(lag(1, 2)?.seconds).toBe(7)
+    },
+  )
 
   test('ignores offsets without a record, such as the end of a transaction', () => {
     meter.began(chunk(0, 1))
