@@ -95,9 +95,9 @@ export function createUpdaterTelemetry(
 
     // ---- Redis
 
-    /** @param connection names one of the role's connections. */
     keyMistyped: redis.keyMistyped,
     keyTypeRestored: redis.keyTypeRestored,
+    /** @param connection names one of the role's connections. */
     redisConnected: (connection: string, where: string) => redis.connected(where, connection),
     redisFailed: (connection: string, error: ServiceError) => redis.failed(error, connection),
 

@@ -150,10 +150,10 @@ async function replayedState(
   }
 }
 
-/** null: the record had no timestamp. */
 /** The last instant that Date can hold. */
 const LAST_DATE_MS = 8.64e15
 
+/** null: the record had no timestamp. */
 function timeOf(ms: number): string | null {
   return ms > 0 && ms <= LAST_DATE_MS ? new Date(ms).toISOString() : null
 }
