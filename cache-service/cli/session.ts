@@ -190,7 +190,7 @@ export class Session {
         if (error.code !== 'CONNECTION') reject(error)
       },
     }
-    const redis = createRedis(settings, this.context.processId, telemetry, this.context.random)
+    const redis = createRedis(settings, `${this.context.processId}-${name}`, telemetry, this.context.random)
     this.releases.push(`Redis for ${name}`, () => redis.disconnect())
     try {
       await redis.connect()
