@@ -90,6 +90,10 @@ export function createWorkerTelemetry(
   const seconds = () => now() / 1000
   let foreignMembers = ''
   let unreadPartitions = ''
+  function countUnread(unread: readonly UnreadCandidate[]): void {
+    for (const reason of UNREAD_REASONS)
+      metrics.unreadPartitions.set({ reason }, unread.filter((one) => one.reason === reason).length)
+  }
   const partitionLabels = (partition: number) => ({
     consumergroup: group,
     topic,
@@ -216,15 +220,21 @@ export function createWorkerTelemetry(
           'the consumer group is shared with members that are not workers of this topic, so partitions stay unread: set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use',
         )
     },
+    /** Logs nothing: they may be the same when they are known again. */
+    foreignMembersUnknown: () => metrics.foreignMembers.set(0),
     /** Logs which partitions they are when that changes. */
     unreadPartitions(unread: readonly UnreadCandidate[]) {
-      for (const reason of UNREAD_REASONS)
-        metrics.unreadPartitions.set({ reason }, unread.filter((one) => one.reason === reason).length)
+      countUnread(unread)
       const which = unread.map(({ owner, partition, reason }) => `${partition} ${reason} ${owner}`).join()
       if (which === unreadPartitions) return
       unreadPartitions = which
       if (unread.length === 0) log.info({ group }, 'no partition stays unread any more')
       else log.error({ group, partitions: describeUnread(unread) }, 'partitions stay unread')
+    },
+    /** Logs nothing; those that are still unread later are logged again. */
+    unreadPartitionsUnknown() {
+      countUnread([])
+      unreadPartitions = ''
     },
     commitFailed: (error: ServiceError) =>
       log.warn({ code: error.code, error: error.message }, 'commit failed: will be repeated'),

@@ -31,7 +31,10 @@ export type GroupWatchDependencies = {
   readonly consumer: Pick<WorkerConsumer, 'isJoined' | 'partitions'>
   /** Partition → what is durable (undefined: nothing yet), of the lanes that have nothing to do. */
   readonly idleLanes: () => ReadonlyMap<number, number | undefined>
-  readonly telemetry: Pick<WorkerTelemetry, 'groupShared' | 'unreadPartitions' | 'loopFailed'>
+  readonly telemetry: Pick<
+    WorkerTelemetry,
+    'groupShared' | 'unreadPartitions' | 'foreignMembersUnknown' | 'unreadPartitionsUnknown' | 'loopFailed'
+  >
   readonly monitor: LoopMonitor
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number
@@ -83,14 +86,18 @@ export class GroupWatch {
   }
 
   async #check(): Promise<void> {
-    const { readGroup, telemetry, topic } = this.#dependencies
+    const { consumer, isRedisReady, readGroup, telemetry, topic } = this.#dependencies
     const group = await readGroup()
     // While the group rebalances, its members show neither topics nor partitions.
     if (!group.isSettled) return
     this.#foreign = foreignMembers(group, topic)
     telemetry.groupShared(this.#foreign.length, describeMembers(this.#foreign))
+    if (!consumer.isJoined) {
+      this.#forgetUnread()
+      return
+    }
+    if (!isRedisReady()) return
     const candidates = await this.#candidates(group)
-    if (candidates === undefined) return
     const nowMs = this.#dependencies.now()
     const before =
       nowMs - this.#lastCheckMs > LONGEST_GAP_MS ? new Map<number, Standstill>() : this.#standstills
@@ -101,10 +108,8 @@ export class GroupWatch {
     telemetry.unreadPartitions(unread)
   }
 
-  /** undefined: Kafka and Redis do not tell now. */
-  async #candidates(group: ConsumerGroup): Promise<UnreadCandidate[] | undefined> {
-    const { consumer, idleLanes, isRedisReady, progress, readPositions, topic } = this.#dependencies
-    if (!consumer.isJoined || !isRedisReady()) return undefined
+  async #candidates(group: ConsumerGroup): Promise<UnreadCandidate[]> {
+    const { consumer, idleLanes, progress, readPositions, topic } = this.#dependencies
     const positions = await readPositions()
     const idle = idleLanes()
     const owned = new Set(consumer.partitions)
@@ -134,7 +139,19 @@ export class GroupWatch {
     })
   }
 
+  /** While the worker is not in the group, nothing is checked, and what was found before may no longer be true. */
+  #forgetUnread(): void {
+    this.#standstills = new Map()
+    this.#unread = []
+    this.#dependencies.telemetry.unreadPartitionsUnknown()
+  }
+
   #failed(error: unknown): void {
-    this.#dependencies.telemetry.loopFailed('group', error)
+    const { consumer, telemetry } = this.#dependencies
+    telemetry.loopFailed('group', error)
+    if (consumer.isJoined) return
+    this.#forgetUnread()
+    this.#foreign = []
+    telemetry.foreignMembersUnknown()
   }
 }

@@ -450,6 +450,11 @@ describe('the consumer group', () => {
       },
     ])
     expect(await value('foreign_group_members')).toBe(2)
+    telemetry.foreignMembersUnknown()
+    expect(await value('foreign_group_members')).toBe(0)
+    telemetry.groupShared(2, 'app at h reads u')
+    expect(await value('foreign_group_members')).toBe(2)
+    expect(lines()).toHaveLength(1)
     telemetry.groupShared(0, '')
     expect(lines().at(-1)).toMatchObject({ level: 'info', msg: 'the consumer group is no longer shared' })
     expect(await value('foreign_group_members')).toBe(0)
@@ -465,6 +470,17 @@ describe('the consumer group', () => {
     telemetry.unreadPartitions([])
     expect(lines()).toHaveLength(2)
     expect(await byLabel('unread_partitions', 'reason')).toEqual({ no_owner: 0, other_member: 0, stuck: 0 })
+  })
+
+  test('has no unread partitions while they are unknown, and none is reported as read again', async () => {
+    const { telemetry, byLabel, lines } = setUp('info')
+    const stuck = { partition: 1, position: 5, records: 2, reason: 'stuck', owner: undefined } as const
+    telemetry.unreadPartitions([stuck])
+    telemetry.unreadPartitionsUnknown()
+    expect(await byLabel('unread_partitions', 'reason')).toEqual({ no_owner: 0, other_member: 0, stuck: 0 })
+    telemetry.unreadPartitions([])
+    telemetry.unreadPartitions([stuck])
+    expect(lines().map(({ level }) => level)).toEqual(['error', 'error'])
   })
 })
 
