@@ -1,6 +1,6 @@
 import type { ServiceError } from '../../shared/errors.ts'
-import type { MistypedKey } from './fixed-keys.ts'
-import { hintFor } from './operator-hint.ts'
+import { MISTYPED_FIX, type MistypedKey } from './fixed-keys.ts'
+import { CLUSTER_FIX, hintFor } from './operator-hint.ts'
 
 /** The result of one check of the doctor. */
 export type Finding = {
@@ -35,7 +35,11 @@ export function asUnreachable(finding: Finding): Finding {
 /** The fix for a failed login: what the error code says, or `otherwise` if the code is not one for an operator. */
 export function loginFix(error: ServiceError, otherwise: string): string {
   const fix = error.failureClass === 'operator' ? hintFor(error)?.fix : undefined
-  return fix === undefined ? otherwise : `${fix.charAt(0).toUpperCase()}${fix.slice(1)}.`
+  return fix === undefined ? otherwise : asSentence(fix)
+}
+
+function asSentence(fix: string): string {
+  return `${fix.charAt(0).toUpperCase()}${fix.slice(1)}.`
 }
 
 export const DOCTOR_ROLES = ['worker', 'api', 'kv-updater', 'all'] as const
@@ -81,11 +85,8 @@ function judgeVersion({ isValkey, version }: RedisFacts): Finding {
 
 function judgeMode({ isCluster, isReplica }: RedisFacts): Finding {
   const check = 'mode'
-  if (isCluster) {
-    const fix =
-      'Set REDIS_HOST and REDIS_PORT, or REDIS_URL, to a Redis server with cluster-enabled no: Redis Cluster is not supported.'
-    return redisFinding('failed', check, 'in cluster mode', fix)
-  }
+  if (isCluster)
+    return redisFinding('failed', check, 'in cluster mode, which is not supported', asSentence(CLUSTER_FIX))
   if (isReplica) {
     const fix = 'Point REDIS_HOST at the primary; after a failover, check which server that is now.'
     return redisFinding('failed', check, 'a replica, which rejects writes', fix)
@@ -103,7 +104,7 @@ export function judgeFixedKeys(mistyped: readonly MistypedKey[] | undefined): Fi
       'failed',
       `key ${key.key}`,
       `it is a ${key.found}, but must be a ${key.type}`,
-      `Find out what wrote it, then rename it (redis-cli RENAME ${key.key} …) or delete it.`,
+      asSentence(MISTYPED_FIX),
     ),
   )
 }

@@ -5,6 +5,7 @@ import type {
   RedisOperatorCode,
   ServiceError,
 } from '../../shared/errors.ts'
+import { MISTYPED_FIX } from './fixed-keys.ts'
 
 export type OperatorHint = {
   /** A predicate whose subject is the server, such as "rejects the credentials". */
@@ -23,9 +24,11 @@ const REDIS_UNREACHABLE: OperatorHint = {
   fix: 'check REDIS_HOST, REDIS_PORT and REDIS_TLS, or REDIS_URL',
 }
 const REDIS_NOT_READY: OperatorHint = { problem: 'is not ready', fix: 'try again' }
+export const CLUSTER_FIX =
+  'set REDIS_HOST and REDIS_PORT, or REDIS_URL, to a Redis server with cluster-enabled no'
 const REDIS_CLUSTER: OperatorHint = {
   problem: 'is in cluster mode, which is not supported',
-  fix: 'set REDIS_HOST and REDIS_PORT, or REDIS_URL, to a Redis server with cluster-enabled no',
+  fix: CLUSTER_FIX,
 }
 
 const REDIS_HINTS: Hints<RedisErrorCode, RedisOperatorCode> = {
@@ -69,7 +72,7 @@ const REDIS_HINTS: Hints<RedisErrorCode, RedisOperatorCode> = {
   },
   KEY_TYPE: {
     problem: 'holds a key of the wrong type that the service needs',
-    fix: 'find out what wrote it, then rename or delete it; cache-cli doctor names the type that it must have',
+    fix: `${MISTYPED_FIX}; cache-cli doctor names the type that it must have`,
   },
   CONNECTION: REDIS_UNREACHABLE,
   TIMEOUT: REDIS_UNREACHABLE,

@@ -1,3 +1,4 @@
+import { recordsBehind } from '../../core/workers/records-behind.ts'
 import { reportsOf, type WorkerReport } from '../../core/workers/worker-report.ts'
 import { sleep } from '../../lifecycle/sleep.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
@@ -130,13 +131,13 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
   return async () => {
     const positions = await offsets.read()
     const reports = reportsOf({ group: groupId, topic }, await readReports())
-    const rows = [...positions].map(([partition, { committed, earliest, end }]) => {
+    const rows = [...positions].map(([partition, position]) => {
       const reported = reportOf(partition, reports)
-      const records = Math.max(0, end - Math.max(committed ?? earliest, earliest))
+      const records = recordsBehind(position)
       return {
         partition,
-        committed: committed ?? null,
-        end,
+        committed: position.committed ?? null,
+        end: position.end,
         lag: records,
         // A report is a few seconds old: an age of 0 in it does not apply to records that arrived since.
         seconds: records === 0 ? 0 : reported?.seconds || null,

@@ -4,6 +4,7 @@ import {
   type ConsumerGroup,
   type ForeignMember,
 } from '../../core/workers/consumer-group.ts'
+import { nextToRead, recordsBehind } from '../../core/workers/records-behind.ts'
 import {
   describeUnread,
   followStandstills,
@@ -121,8 +122,8 @@ export class GroupWatch {
     )
     return [...positions].flatMap(([partition, { committed, earliest, end }]): UnreadCandidate[] => {
       const behind = (next: number | undefined) => {
-        const position = Math.max(next ?? earliest, earliest)
-        return { partition, position, records: end - position }
+        const from = { committed: next, earliest, end }
+        return { partition, position: nextToRead(from), records: recordsBehind(from) }
       }
       if (owned.has(partition)) {
         if (!idle.has(partition)) return []
@@ -132,7 +133,7 @@ export class GroupWatch {
       const owner = owners.get(partition)
       if (owner?.kind === 'worker' && owner.topics?.includes(topic) === true) return []
       const candidate = behind(stored.get(partition)?.next)
-      if (candidate.records <= 0) return []
+      if (candidate.records === 0) return []
       return owner === undefined
         ? [{ ...candidate, reason: 'no_owner', owner: undefined }]
         : [{ ...candidate, reason: 'other_member', owner: `${owner.clientId} at ${owner.host}` }]

@@ -1,5 +1,6 @@
 import { recordTimeMs } from '../../core/records/source-record.ts'
 import type { Chunk } from '../../core/records/chunk.ts'
+import { recordsBehind } from '../../core/workers/records-behind.ts'
 import type { GroupPosition } from '../../kafka/partition-offsets.ts'
 import type { Clocks } from '../../lifecycle/clocks.ts'
 
@@ -60,9 +61,9 @@ export class LagMeter {
     for (const partition of owned) {
       const position = positions.get(partition)
       if (position === undefined) continue
-      const { committed, earliest, end } = position
-      const records = Math.max(0, end - Math.max(committed ?? earliest, earliest))
-      lags.set(partition, { records, seconds: records === 0 ? 0 : this.#secondsBehind(partition, end) })
+      const records = recordsBehind(position)
+      const seconds = records === 0 ? 0 : this.#secondsBehind(partition, position.end)
+      lags.set(partition, { records, seconds })
     }
     return lags
   }

@@ -2,12 +2,15 @@ import { describe, expect, test } from 'vitest'
 import {
   formatDuration,
   judgeErrorTopic,
+  judgeFixedKeys,
   judgeRedis,
   judgeRetention,
   type DoctorRole,
   type RedisFacts,
 } from '../../../cache-service/core/doctor.ts'
+import { hintFor } from '../../../cache-service/core/operator-hint.ts'
 import { rebuildProgress } from '../../../cache-service/core/workers/rebuild.ts'
+import { redisError } from '../../../shared/errors.ts'
 import { DAY_MS } from '../../support/records/record-builder.ts'
 
 const GOOD: RedisFacts = {
@@ -54,6 +57,16 @@ describe('the doctor on Redis', () => {
     ['a slow clock', { clockAheadMs: -31_000 }, { clock: 'warning' }],
   ])('judges %s', (_what, facts, differing) => {
     expect(verdicts(facts)).toEqual({ ...ALL_OK, ...differing })
+  })
+
+  test('gives the same fix as the error that a cluster, or a key of the wrong type, causes', () => {
+    const cluster = judgeRedis({ ...GOOD, isCluster: true }, 'worker').find(({ check }) => check === 'mode')
+    const moved = hintFor(redisError(new Error('MOVED 866 127.0.0.1:6379')))
+    expect(cluster?.fix?.toLowerCase()).toBe(`${moved?.fix.toLowerCase()}.`)
+    const [key] = judgeFixedKeys([{ key: 'devices', type: 'set', found: 'list' }])
+    const wrongType = Object.assign(new Error('WRONGTYPE'), { command: { name: 'sadd', args: ['devices'] } })
+    const [fix] = hintFor(redisError(wrongType))?.fix.split(';') ?? []
+    expect(key?.fix?.toLowerCase()).toBe(`${fix}.`)
   })
 
   test('accepts missing persistence for a worker only', () => {

@@ -1,6 +1,7 @@
 import { kafkaError, type ServiceError } from '../../../../shared/errors.ts'
 import { kafkaFinding, type Finding } from '../../../core/doctor.ts'
 import { describeMembers, foreignMembers, type ConsumerGroup } from '../../../core/workers/consumer-group.ts'
+import { recordsBehind } from '../../../core/workers/records-behind.ts'
 import type { GroupReader } from '../../../kafka/group-reader.ts'
 import type { GroupPosition, PartitionOffsets } from '../../../kafka/partition-offsets.ts'
 
@@ -62,8 +63,7 @@ function judgeOwners(check: string, group: ConsumerGroup, positions: Positions, 
   if (!group.isSettled || group.members.length === 0) return []
   const owned = new Set(group.members.flatMap(({ partitions }) => partitions.get(topic) ?? []))
   const unread = [...positions].filter(
-    ([partition, { committed, earliest, end }]) =>
-      !owned.has(partition) && end > Math.max(committed ?? earliest, earliest),
+    ([partition, position]) => !owned.has(partition) && recordsBehind(position) > 0,
   )
   if (unread.length === 0) return []
   const numbers = unread.map(([partition]) => partition).toSorted((a, b) => a - b)
