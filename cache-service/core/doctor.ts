@@ -76,7 +76,7 @@ export function judgeRedis(facts: RedisFacts, role: DoctorRole): Finding[] {
 function judgeVersion({ isValkey, version }: RedisFacts): Finding {
   const check = 'version'
   const major = Number.parseInt(version, 10)
-  if (Number.isNaN(major)) return redisFinding('skipped', check, 'INFO does not say it')
+  if (Number.isNaN(major)) return redisFinding('skipped', check, 'unknown: INFO does not report the version')
   const detail = `${isValkey ? 'Valkey' : 'Redis'} ${version}`
   return isValkey || major >= OLDEST_MAJOR
     ? redisFinding('ok', check, detail)

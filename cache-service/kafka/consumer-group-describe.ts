@@ -21,7 +21,7 @@ export type NewerMember = {
   readonly topics: readonly string[]
   /** Topic → partitions. */
   readonly assignment: ReadonlyMap<string, readonly number[]>
-  /** It uses the newer protocol; undefined: the broker does not tell. */
+  /** It uses the newer protocol; undefined: the broker does not report it. */
   readonly isOfNewerProtocol: boolean | undefined
 }
 

@@ -81,7 +81,9 @@ function lagTile(workers) {
   const oldest = Math.max(0, ...workers.flatMap(({ lag }) => (lag ?? []).map(({ seconds }) => seconds ?? 0)))
   const value = records === 1 ? '1 record' : `${number(records)} records`
   return tile('Lag', oldest > 60 || unread > 0 ? 'bad' : 'good', value, [
-    ...(unread === 0 ? [] : [unread === 1 ? '1 partition is not read' : `${unread} partitions are not read`]),
+    ...(unread === 0
+      ? []
+      : [unread === 1 ? '1 partition is not being read' : `${unread} partitions are not being read`]),
     ...(oldest < 1 ? [] : [`The oldest has been waiting for ${span(oldest)}`]),
     ...(byInput.length < 2 ? [] : byInput),
   ])

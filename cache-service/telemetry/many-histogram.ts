@@ -1,8 +1,8 @@
 import { Histogram, type HistogramConfiguration } from 'prom-client'
 
 /**
- * A histogram without labels that takes many values at a time: prom-client's own takes 0.6 µs a value, which is much for
- * something that is observed for every record. What Prometheus reads is the same.
+ * A histogram without labels that takes many values at a time: prom-client's own takes 0.6 µs a value, too slow for
+ * something observed once per record. What Prometheus reads is the same.
  */
 export class ManyHistogram extends Histogram {
   readonly #name: string

@@ -100,7 +100,7 @@ export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string)
     ),
     unreadPartitions: gauge(
       'unread_partitions',
-      'Partitions of the topic, of this worker or of none, whose records do not reach Redis, by reason.',
+      'Partitions whose records do not reach Redis: those of this worker, and those without a worker (by reason).',
       ['reason'],
     ),
     foreignMembers: gauge(

@@ -217,7 +217,7 @@ export function createWorkerTelemetry(
       else
         log.error(
           { group, members },
-          'the consumer group is shared with members that are not workers of this topic, so partitions stay unread: set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use',
+          'the consumer group is shared with members that are not workers of this topic, so some partitions are not read: set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use',
         )
     },
     /** Logs nothing: they may be the same when they are known again. */
@@ -228,7 +228,7 @@ export function createWorkerTelemetry(
       const which = unread.map(({ owner, partition, reason }) => `${partition} ${reason} ${owner}`).join()
       if (which === unreadPartitions) return
       unreadPartitions = which
-      if (unread.length === 0) log.info({ group }, 'no partition stays unread any more')
+      if (unread.length === 0) log.info({ group }, 'all partitions are being read again')
       else log.error({ group, partitions: describeUnread(unread) }, 'partitions stay unread')
     },
     /** Logs nothing; those that are still unread later are logged again. */

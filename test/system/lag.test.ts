@@ -100,7 +100,7 @@ describe.concurrent('a worker', () => {
     await patiently(async () => {
       const { body, status } = await worker.get('/readyz')
       expect(status).toBe(503)
-      expect(body).toContain('unread: partition 1 (1 record) makes no progress')
+      expect(body).toContain('unread: partition 1 (1 record) is being fetched but makes no progress')
     })
     await transaction.commit()
     await worker.ready()

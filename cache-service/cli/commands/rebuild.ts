@@ -108,7 +108,7 @@ async function waitUntilComplete(
         workersPolledMs = context.monotonicNow()
         const hasNone = (await readReports()).length === 0
         if (hasNone && !isWithoutWorker)
-          session.warn('no worker of this group is reporting any more: waiting for one to start')
+          session.warn('no worker of this group has reported recently: waiting for one to start')
         isWithoutWorker = hasNone
       }
       await sleep(POLL_INTERVAL_MS, stop)

@@ -1,8 +1,8 @@
-/** A member of the consumer group, as far as Kafka tells. */
+/** A member of the consumer group, as far as Kafka reports it. */
 export type GroupMember = {
   readonly clientId: string
   readonly host: string
-  /** What it subscribes to; undefined: Kafka does not tell, or it cannot be read. */
+  /** What it subscribes to; undefined: Kafka does not report it, or it can't be read. */
   readonly topics: readonly string[] | undefined
   /** The partitions that are assigned to it, by topic. */
   readonly partitions: ReadonlyMap<string, readonly number[]>
@@ -48,7 +48,7 @@ export function describeMembers(members: readonly ForeignMember[]): string {
 }
 
 function describeMember({ clientId, host, kind, topics }: ForeignMember): string {
-  const reads = topics.length === 0 ? 'reads no topic yet' : `reads ${topics.join(', ')}`
-  const what = kind === 'other_program' ? ', another program,' : ''
-  return `${clientId} at ${host}${what} ${reads}`
+  const reads = topics.length === 0 ? 'which reads no topic yet' : `which reads ${topics.join(', ')}`
+  const what = kind === 'other_program' ? ', another program' : ''
+  return `${clientId} at ${host}${what}, ${reads}`
 }

@@ -63,7 +63,7 @@ export function describeUnread(unread: readonly UnreadCandidate[]): string[] {
       case 'other_member':
         return `${which} belongs to ${owner}, and its records do not reach this Redis`
       case 'stuck':
-        return `${which} makes no progress, although it is fetched: an open transaction, or a batch that cannot be read`
+        return `${which} is being fetched but makes no progress. Possible causes: an open transaction, or a batch that can't be read`
     }
   })
 }

@@ -47,7 +47,9 @@ export const workerReportSchema = z.object({
       }),
     )
     .optional()
-    .describe('Partitions of the topic, of this worker or of none, whose records do not reach Redis.'),
+    .describe(
+      'Partitions whose records do not reach Redis: those of this worker, and those without a worker, by reason.',
+    ),
   lag_records: z.number().nullable(),
   devices: z.number().nullable().describe('Number of ids in the device index.'),
   dead_letters: z

@@ -65,7 +65,7 @@ export class GroupWatch {
     const reasons = describeUnread(this.#unread)
     if (this.#foreign.length > 0) {
       reasons.unshift(
-        `shared group: ${describeMembers(this.#foreign)}, in the same consumer group ${this.#dependencies.groupId}, so partitions stay unread; set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use`,
+        `shared group: ${this.#dependencies.groupId} is also used by ${describeMembers(this.#foreign)}, so some partitions are not read; set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use`,
       )
     }
     return reasons

@@ -39,8 +39,8 @@ describe('a member of the consumer group', () => {
     const many = Array.from({ length: 7 }, (_, i) => member({ clientId: `w${i}`, topics: ['u', 'v'] }))
     const foreign = foreignMembers(group(member({ kind: 'other_program' }), ...many, ...many), 't')
     expect(describeMembers(foreign)).toBe(
-      'cache_service at 10.0.0.7, another program, reads t; w0 at 10.0.0.7 reads u, v; w1 at 10.0.0.7 reads u, v; ' +
-        'w2 at 10.0.0.7 reads u, v; w3 at 10.0.0.7 reads u, v; and 3 more',
+      'cache_service at 10.0.0.7, another program, which reads t; w0 at 10.0.0.7, which reads u, v; w1 at 10.0.0.7, which reads u, v; ' +
+        'w2 at 10.0.0.7, which reads u, v; w3 at 10.0.0.7, which reads u, v; and 3 more',
     )
   })
 })

@@ -57,6 +57,6 @@ test('unread partitions are described together by reason and owner', () => {
   expect(describeUnread(unread)).toEqual([
     'unread: partition 1, 2 (6 records) has no owner in the consumer group',
     'unread: partition 3 (5 records) belongs to app at h, and its records do not reach this Redis',
-    'unread: partition 4 (1 record) makes no progress, although it is fetched: an open transaction, or a batch that cannot be read',
+    "unread: partition 4 (1 record) is being fetched but makes no progress. Possible causes: an open transaction, or a batch that can't be read",
   ])
 })
