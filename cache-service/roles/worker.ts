@@ -57,12 +57,12 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const redis = createRedis(config.redis, context.processId, telemetry, random)
   releases.push('Redis', () => redis.disconnect())
   const connecting = startConnecting(redis)
-  // Reports and hints have a connection of their own, so that they never delay a chunk. Its failures are not logged:
+  // Reports, hints and the sweeper have a connection of their own, so that they never delay a chunk. Its failures are not logged:
   // the first connection fails with it, and logs that.
   const silent = { redisConnected: () => undefined, redisFailed: () => undefined }
   const reportRedis = createRedis(config.redis, `${context.processId}-reports`, silent, random)
   releases.push('Redis for reports', () => reportRedis.disconnect())
-  void startConnecting(reportRedis)
+  const reportConnecting = startConnecting(reportRedis)
   const reporter = createWorkerReporter(reportRedis, context.processId, now)
   // Best effort: the report expires by itself.
   releases.push('report', () => reporter.remove().catch(() => undefined))
@@ -70,7 +70,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     maxKeys: config.redis.scriptMaxKeys,
     maxBytes: config.redis.scriptMaxBytes,
   })
-  const index = createDeviceIndex(redis)
+  const index = createDeviceIndex(reportRedis)
   const probe = createWriteProbe(redis, probeKey(context.processId), telemetry, monotonicNow)
 
   const serverCheck = new ServerCheck(
@@ -200,7 +200,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     consumer,
     probe.service(PROBE_INTERVAL_MS, monitor),
     serverCheck.service(monitor),
-    createSweeper(index, createLease(redis, SWEEPER_LEASE_KEY, context.processId, SWEEP_LEASE_MS), {
+    createSweeper(index, createLease(reportRedis, SWEEPER_LEASE_KEY, context.processId, SWEEP_LEASE_MS), {
       everyMs: config.cache.sweepIntervalMs,
       monitor,
       telemetry,
@@ -212,6 +212,6 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     ...hints.services(monitor),
     reports.service(() => reporter.write(buildReport()), monitor),
   ]
-  await awaitFirstConnection(connecting)
+  await Promise.all([awaitFirstConnection(connecting), awaitFirstConnection(reportConnecting)])
   return { services, checks }
 }
