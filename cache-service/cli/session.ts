@@ -179,6 +179,8 @@ export class Session {
     const { redis: settings } = this.config
     let failure: ServiceError | undefined
     const { promise: isUsable, resolve, reject } = Promise.withResolvers<void>()
+    // It may be rejected while connecting, whose own failure is the one to report.
+    isUsable.catch(() => undefined)
     const telemetry = {
       redisConnected: (where: string) => {
         this.log.debug(`connected to Redis at ${where}`)
@@ -195,7 +197,6 @@ export class Session {
     try {
       await redis.connect()
     } catch (error) {
-      isUsable.catch(() => undefined)
       throw failure ?? redisError(error)
     }
     if (await settledWithin(isUsable, settings.timeoutMs)) await isUsable

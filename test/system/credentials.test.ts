@@ -85,7 +85,12 @@ describe.concurrent('Redis', () => {
     }
     const used = await watchCommands(context, redis)
     await runWorkerFully(asUser)
-    // Another database, which is rebuilt, and in which nothing expires.
+    // Another database, which is rebuilt, and in which nothing expires, not even what did before.
+    const [deviceId = ''] = await redis.smembers('devices')
+    const other = redis.duplicate({ db: 1 })
+    await other.hset(`device:${deviceId}:metadata`, 'last_updated', '2020-01-01T00:00:00.000000+00:00')
+    await other.expire(`device:${deviceId}:metadata`, 1_000)
+    other.disconnect()
     const second = await scenario.startWorker({ REDIS_URL: `${url}/1`, REDIS_METADATA_TTL: '0' })
     await patiently(async () => expect(await second.consumed()).toBe(scenario.oracle.produced))
     await second.ready()

@@ -127,7 +127,7 @@ describe.concurrent('a worker is not ready, and names the member, while its grou
       new RegExp(`shared group: .* test at \\S+, which reads ${scenario.topic}, ${further},`),
     )
     await consumer.disconnect()
-    await worker.ready()
+    await worker.ready(60_000)
   })
 
   test('a consumer of another program on the same topic, as soon as records do not reach Redis', async (context) => {
@@ -140,7 +140,7 @@ describe.concurrent('a worker is not ready, and names the member, while its grou
         { verdict: 'warning', detail: expect.stringContaining('test at 127.0.0.1') },
       ])
     })
-    await worker.ready()
+    await worker.ready(60_000)
     await patiently(
       async () => {
         await scenario.send(
@@ -155,7 +155,7 @@ describe.concurrent('a worker is not ready, and names the member, while its grou
     // The worker joined first, so that it is the leader and shows the lag of all partitions.
     await patiently(async () => expect(await worker.metric('consumer_lag')).toHaveLength(3))
     await consumer.disconnect()
-    await worker.ready()
+    await worker.ready(60_000)
     expect(await scenario.redis.scard('devices')).toBe(3)
   })
 
@@ -182,7 +182,7 @@ describe.concurrent('a worker is not ready, and names the member, while its grou
   test('a consumer of another program, of the newer protocol, which takes its partitions', async (context) => {
     const scenario = await openWorkerScenario(context)
     const worker = await scenario.startWorker()
-    await worker.ready()
+    await worker.ready(60_000)
     const java = javaProgram(scenario, context, 'consumer')
     await notReady(
       worker,
@@ -213,7 +213,7 @@ test('workers with different client ids, and one of an earlier release, accuse e
       const [group] = (await scenario.admin.describeGroups([scenario.group])).groups
       expect(group).toMatchObject({ state: 'Stable', members: { length: 3 } })
       for (const worker of workers) {
-        await worker.ready()
+        await worker.ready(60_000)
         expect((await worker.metric('foreign_group_members'))[0]?.value).toBe(0)
         expect((await worker.metric('unread_partitions')).map(({ value }) => value)).toEqual([0, 0, 0])
       }
