@@ -35,7 +35,7 @@ import type { RoleContext } from './role-context.ts'
 
 const PROBE_INTERVAL_MS = 3_000
 /** Of all lanes together. A fetch can decompress to many times its size. */
-const MAX_DECODED_BYTES = 32 * 1024 * 1024
+const MAX_DECODED_BYTES = 8 * 1024 * 1024
 
 /** Kafka → Redis. When the process stops, it finishes the current chunk, commits, and leaves the group. */
 export async function openWorker(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
@@ -104,6 +104,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     }),
     limits: { maxRecords: config.cache.chunkMaxRecords, maxBytes: config.cache.chunkMaxBytes },
     maxQueuedBytes: config.kafka.fetchMaxBytesPerPartition,
+    queued: { bytes: 0, maxBytes: 2 * config.kafka.fetchMaxBytes },
     decodedBytes: new DecodedBytes(MAX_DECODED_BYTES),
     // A failure of Kafka needs no probe: the next attempt at the chunk is one.
     probe: (failure: ServiceError) => (failure.side === 'redis' ? probe.attempt() : Promise.resolve()),

@@ -93,8 +93,11 @@ function sortByName(fields: readonly string[]): string[] {
   return pairs.toSorted(([a], [b]) => compareUtf8(a, b)).flat()
 }
 
+const SURROGATE_OR_ABOVE = /[\ud800-\uffff]/
+
 /** Compares UTF-8 bytes, which is code point order; JavaScript's order, by UTF-16 unit, differs above U+FFFF. */
 export function compareUtf8(a: string, b: string): number {
   if (a === b) return 0
+  if (!SURROGATE_OR_ABOVE.test(a) && !SURROGATE_OR_ABOVE.test(b)) return a < b ? -1 : 1
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

@@ -13,11 +13,15 @@ export type LaneTelemetry = {
   released(partition: number, heldMs: number): void
 }
 
+export type QueuedBytes = { bytes: number; readonly maxBytes: number }
+
 export type LaneDependencies<Prepared> = {
   readonly steps: ChunkSteps<Prepared>
   readonly limits: ChunkLimits
   /** Fetched bytes, as Kafka sent them, that may wait in the lane. */
   readonly maxQueuedBytes: number
+  /** The same of all lanes together, because there may be hundreds. */
+  readonly queued: QueuedBytes
   readonly decodedBytes: DecodedBytes
   /** Resolves when another attempt may succeed. */
   readonly probe: (failure: ServiceError) => Promise<void>
@@ -71,7 +75,9 @@ export class Lane<Prepared> {
   }
 
   get hasRoom(): boolean {
-    return this.#queuedBytes < this.#dependencies.maxQueuedBytes
+    const { maxQueuedBytes, queued } = this.#dependencies
+    if (this.#queue.length === 0) return true
+    return this.#queuedBytes < maxQueuedBytes && queued.bytes < queued.maxBytes
   }
 
   /** @returns false if the lane needs another fetch: then no offset of this one may be resolved. */
@@ -83,7 +89,7 @@ export class Lane<Prepared> {
       return false
     }
     this.#queue.push(fetched)
-    this.#queuedBytes += bytesOf(fetched)
+    this.#addQueuedBytes(bytesOf(fetched))
     this.#wake()
     return true
   }
@@ -91,8 +97,7 @@ export class Lane<Prepared> {
   /** Redis lost data that Kafka still has. */
   rewind(to: number): void {
     this.#epoch++
-    this.#queue.length = 0
-    this.#queuedBytes = 0
+    this.#clearQueue()
     this.#durable = undefined
     this.#step({ kind: 'rewind', to })
     this.#dependencies.seek(this.partition, to)
@@ -101,7 +106,7 @@ export class Lane<Prepared> {
   /** Finishes the chunk that is being written, and starts no other. */
   end(): void {
     this.#step({ kind: 'ended' })
-    this.#queue.length = 0
+    this.#clearQueue()
     this.#end.abort()
     this.#wake()
   }
@@ -124,7 +129,7 @@ export class Lane<Prepared> {
         continue
       }
       const epoch = this.#epoch
-      this.#queuedBytes -= bytesOf(fetched)
+      this.#addQueuedBytes(-bytesOf(fetched))
       this.#dependencies.changed(this)
       for await (const decoded of decodeChunks(fetched, limits, decodedBytes)) {
         if (this.#isOver(epoch)) {
@@ -137,6 +142,16 @@ export class Lane<Prepared> {
       }
     }
     await writing
+  }
+
+  #addQueuedBytes(bytes: number): void {
+    this.#queuedBytes += bytes
+    this.#dependencies.queued.bytes += bytes
+  }
+
+  #clearQueue(): void {
+    this.#queue.length = 0
+    this.#addQueuedBytes(-this.#queuedBytes)
   }
 
   #somethingToDo(): Promise<void> {

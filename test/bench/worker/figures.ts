@@ -13,7 +13,9 @@ export function summarize(runs: readonly Figures[]): Record<string, Series> {
 
 function series(values: readonly number[]): Series {
   const sorted = values.toSorted((a, b) => a - b)
-  return { min: sorted[0] ?? 0, median: sorted[Math.floor(sorted.length / 2)] ?? 0, max: sorted.at(-1) ?? 0 }
+  const middle = (sorted.length - 1) / 2
+  const median = ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle)] ?? 0)) / 2
+  return { min: sorted[0] ?? 0, median, max: sorted.at(-1) ?? 0 }
 }
 
 /** Markdown tables, ready for the documentation: one for each set of figures. A rate has its minimum and maximum as well. */

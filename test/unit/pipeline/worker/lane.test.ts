@@ -10,7 +10,7 @@ const DURABLE: ChunkOutcome = { kind: 'durable' }
 const oom = redisError(new Error("OOM command not allowed when used memory > 'maxmemory'."))
 
 /** A lane whose writes the test answers one by one, and what happened to it, in words. */
-function openLane(maxQueuedBytes = 1_000_000) {
+function openLane(maxQueuedBytes = 1_000_000, queued = { bytes: 0, maxBytes: 1_000_000 }) {
   const log: string[] = []
   const world = { nowMs: 0, probeFails: false }
   const writes: { readonly chunk: Chunk; readonly answer: PromiseWithResolvers<ChunkOutcome> }[] = []
@@ -30,6 +30,7 @@ function openLane(maxQueuedBytes = 1_000_000) {
     },
     limits: { maxRecords: 10, maxBytes: 1_000_000 },
     maxQueuedBytes,
+    queued,
     decodedBytes: new DecodedBytes(1_000_000),
     probe: async () => {
       log.push('probe')
@@ -186,6 +187,22 @@ describe('a lane', () => {
     await eventually(() => expect(lane.hasRoom).toBe(true))
     lane.offer(fetchedFrom(40, 30))
     expect(lane.hasRoom).toBe(false)
+  })
+
+  test('has room for one fetch, but no more, while the queues of all lanes together are full', async () => {
+    const queued = { bytes: 1_000, maxBytes: 1_000 }
+    const { lane, write } = openLane(1_000_000, queued)
+    const answer = write(0)
+    lane.offer(fetchedFrom(0))
+    await answer
+    lane.offer(fetchedFrom(10, 30))
+    await eventually(() => expect(lane.hasRoom).toBe(true))
+    lane.offer(fetchedFrom(40, 30))
+    expect(lane.hasRoom).toBe(false)
+    queued.bytes -= 1_000
+    expect(lane.hasRoom).toBe(true)
+    lane.end()
+    expect(queued.bytes).toBe(0)
   })
 
   test('advances past offsets that hold no record', async () => {
