@@ -1,3 +1,5 @@
+import { ByteReader } from './byte-reader.ts'
+
 /**
  * The request ConsumerGroupDescribe, which KafkaJS does not know: the members of a group of the newer protocol (KIP-848).
  * Kafka lets classic members such as our workers join such a group, and describes it to DescribeGroups as dead.
@@ -52,8 +54,8 @@ function readResponse(bytes: Buffer, version: number): NewerGroup[] {
   const groups = reader.array(() => {
     const errorCode = reader.int16()
     reader.string() // error message
-    const groupId = reader.string() ?? ''
-    const state = reader.string() ?? ''
+    const groupId = reader.string()
+    const state = reader.string()
     reader.int32() // group epoch
     reader.int32() // assignment epoch
     reader.string() // assignor
@@ -67,13 +69,13 @@ function readResponse(bytes: Buffer, version: number): NewerGroup[] {
 }
 
 function readMember(reader: CompactReader, version: number): NewerMember {
-  const memberId = reader.string() ?? ''
+  const memberId = reader.string()
   reader.string() // instance id
   reader.string() // rack
   reader.int32() // member epoch
-  const clientId = reader.string() ?? ''
-  const clientHost = reader.string() ?? ''
-  const topics = reader.array(() => reader.string() ?? '')
+  const clientId = reader.string()
+  const clientHost = reader.string()
+  const topics = reader.array(() => reader.string())
   reader.string() // regular expression
   const assignment = readAssignment(reader)
   readAssignment(reader) // target assignment
@@ -85,8 +87,8 @@ function readMember(reader: CompactReader, version: number): NewerMember {
 
 function readAssignment(reader: CompactReader): ReadonlyMap<string, readonly number[]> {
   const partitions = reader.array(() => {
-    reader.skip(16) // topic id
-    const topic = reader.string() ?? ''
+    reader.take(16) // topic id
+    const topic = reader.string()
     const numbers = reader.array(() => reader.int32())
     reader.tags()
     return [topic, numbers] as const
@@ -96,66 +98,31 @@ function readAssignment(reader: CompactReader): ReadonlyMap<string, readonly num
 }
 
 /** Reads what Kafka calls flexible versions: lengths are varints and one too large; 0 stands for null. */
-class CompactReader {
-  readonly #bytes: Buffer
-  #offset = 0
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes
+class CompactReader extends ByteReader {
+  /** Null is read as an empty text: no field here tells them apart. */
+  override string(): string {
+    return this.take(Math.max(0, this.#varint() - 1)).toString('utf8')
   }
 
-  int8(): number {
-    return this.#bytes.readInt8(this.#advance(1))
-  }
-
-  int16(): number {
-    return this.#bytes.readInt16BE(this.#advance(2))
-  }
-
-  int32(): number {
-    return this.#bytes.readInt32BE(this.#advance(4))
-  }
-
-  string(): string | undefined {
-    const length = this.#varint() - 1
-    if (length < 0) return undefined
-    const begin = this.#advance(length)
-    return this.#bytes.toString('utf8', begin, begin + length)
-  }
-
-  array<T>(read: () => T): T[] {
-    const count = this.#varint() - 1
-    const items: T[] = []
-    for (let i = 0; i < count; i++) items.push(read())
-    return items
+  override array<T>(read: () => T): T[] {
+    return this.items(this.#varint() - 1, read)
   }
 
   tags(): void {
-    const count = this.#varint()
-    for (let i = 0; i < count; i++) {
+    this.items(this.#varint(), () => {
       this.#varint()
-      this.skip(this.#varint())
-    }
-  }
-
-  skip(length: number): void {
-    this.#advance(length)
+      this.take(this.#varint())
+    })
   }
 
   #varint(): number {
     let value = 0
     for (let shift = 0; shift < 35; shift += 7) {
-      const byte = this.#bytes.readUInt8(this.#advance(1))
+      const byte = this.take(1).readUInt8()
       value += (byte & 0x7f) * 2 ** shift
       if (byte < 0x80) return value
     }
     throw new RangeError('a varint is too long')
-  }
-
-  #advance(length: number): number {
-    const begin = this.#offset
-    this.#offset += length
-    return begin
   }
 }
 

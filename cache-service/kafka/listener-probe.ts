@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
+import { ByteReader } from './byte-reader.ts'
 
 /** What a Kafka listener says about itself before a login. */
 export type ListenerFacts = {
@@ -52,16 +53,10 @@ function saslHandshake(mechanism: string): Buffer {
 }
 
 function readReply(reply: Buffer): ListenerFacts | undefined {
-  if (reply.readInt32BE(0) !== CORRELATION_ID) return undefined
-  if (reply.readInt16BE(4) !== UNSUPPORTED_SASL_MECHANISM) return { saslMechanisms: undefined }
-  const saslMechanisms: string[] = []
-  let at = 10
-  for (let left = reply.readInt32BE(6); left > 0; left--) {
-    const end = at + 2 + reply.readInt16BE(at)
-    saslMechanisms.push(reply.toString('utf8', at + 2, end))
-    at = end
-  }
-  return { saslMechanisms }
+  const reader = new ByteReader(reply)
+  if (reader.int32() !== CORRELATION_ID) return undefined
+  if (reader.int16() !== UNSUPPORTED_SASL_MECHANISM) return { saslMechanisms: undefined }
+  return { saslMechanisms: reader.array(() => reader.string()) }
 }
 
 function int16(value: number): Buffer {
