@@ -103,9 +103,9 @@ export function createFetchHandler({
     }
     if (!intake.offer(fetched)) return
     resolveOffset(fetched.lastOffset())
-    if (fetched.offsetLag() !== '0') lastBehindMs = monotonicNow()
-    if (fetched.bytes < SMALL_FETCH_BYTES && monotonicNow() - lastBehindMs > CAUGHT_UP_AFTER_MS)
-      await linger()
+    const nowMs = monotonicNow()
+    if (fetched.offsetLag() !== '0') lastBehindMs = nowMs
+    if (fetched.bytes < SMALL_FETCH_BYTES && nowMs - lastBehindMs > CAUGHT_UP_AFTER_MS) await linger()
   }
 
   /** The handlers of a fetch wait together. */

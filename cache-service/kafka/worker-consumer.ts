@@ -16,6 +16,7 @@ import {
   type ConsumerSignal,
   type HoldKind,
 } from './consumer-status.ts'
+import { createCommitter, type Committer } from './committer.ts'
 import { createFetchHandler, type FetchIntake } from './fetch-handler.ts'
 import { workerAssigner } from './worker-assigner.ts'
 
@@ -68,8 +69,7 @@ export class WorkerConsumer implements Service {
   #lastActivityMs = 0
   /** Of the current KafkaJS consumer. */
   #firstJoinedMs: number | undefined
-  #hasCommitted = false
-  #committing: Promise<void> = Promise.resolve()
+  #committer: Committer | undefined
   #fail: (error: unknown) => void = () => undefined
   #bug: { readonly error: unknown } | undefined
 
@@ -186,13 +186,16 @@ export class WorkerConsumer implements Service {
     })
     this.#consumer = consumer
     this.#firstJoinedMs = undefined
-    this.#hasCommitted = false
+    const { intake } = this.#dependencies
+    const topic = config.validatedDataTopic
+    const committer = createCommitter({ consumer, topic, intake, telemetry, ended: lifetime.signal })
+    this.#committer = committer
     this.#fail = (error) => end({ kind: 'bug', error })
-    const listeners = this.#listen(consumer, end)
+    const listeners = this.#listen(consumer, committer, end)
     this.#watch(ended, end)
     try {
       this.#move({ kind: 'started' })
-      const started = this.#start(consumer, ended).catch((error: unknown) =>
+      const started = this.#start(consumer, committer, ended).catch((error: unknown) =>
         end({ kind: 'restart', reason: 'connect_failed', error }),
       )
       const outcome = await Promise.race([ending, aborted(ended).then((): Ending => ({ kind: 'stopped' }))])
@@ -200,7 +203,7 @@ export class WorkerConsumer implements Service {
         await settledWithin(started, LONGEST_DISCONNECT_MS)
         // KafkaJS commits nothing once it has begun to stop.
         await settledWithin(
-          this.#dependencies.intake.stop().then(() => this.#commit()),
+          intake.stop().then(() => committer.commit()),
           LONGEST_DISCONNECT_MS,
         )
       }
@@ -214,13 +217,13 @@ export class WorkerConsumer implements Service {
       this.#paused.clear()
       this.#isLeader = false
       this.#dependencies.revoked()
-      this.#dependencies.intake.assigned([])
+      intake.assigned([])
       if (!(await settledWithin(consumer.disconnect(), LONGEST_DISCONNECT_MS))) telemetry.consumerAbandoned()
       telemetry.leftGroup()
     }
   }
 
-  async #start(consumer: Consumer, ended: AbortSignal): Promise<void> {
+  async #start(consumer: Consumer, committer: Committer, ended: AbortSignal): Promise<void> {
     const { config, intake } = this.#dependencies
     const topic = config.validatedDataTopic
     await consumer.connect()
@@ -232,7 +235,7 @@ export class WorkerConsumer implements Service {
       eachBatch: createFetchHandler({
         intake,
         pause: (partition) => this.#pause(consumer, partition),
-        commit: () => this.#commit(),
+        commit: () => committer.commit(),
         unreadable: ({ partition, position, unreadable: detail = '' }) =>
           this.#dependencies.telemetry.fetchUnreadable({ partition, offset: position, detail }),
         alive: () => this.#recordActivity(),
@@ -243,7 +246,7 @@ export class WorkerConsumer implements Service {
     })
     while (!ended.aborted) {
       await sleep(config.commitIntervalMs, ended)
-      if (isJoined(this.#status)) await this.#commit()
+      if (isJoined(this.#status)) await committer.commit()
     }
   }
 
@@ -254,35 +257,8 @@ export class WorkerConsumer implements Service {
     this.#followLanes()
   }
 
-  /** Commits what is durable, one commit at a time. Never rejects: what was not committed is committed by the next one. */
-  #commit(): Promise<void> {
-    const previous = this.#committing
-    const commit = async () => {
-      await previous
-      await this.#commitOnce()
-    }
-    this.#committing = commit()
-    return this.#committing
-  }
-
-  async #commitOnce(): Promise<void> {
-    const { config, intake, telemetry } = this.#dependencies
-    const topic = config.validatedDataTopic
-    const offsets = intake.uncommitted()
-    if (offsets.size === 0) return
-    try {
-      await this.#consumer?.commitOffsets(
-        [...offsets].map(([partition, offset]) => ({ topic, partition, offset: String(offset) })),
-      )
-      intake.committed(offsets)
-      this.#hasCommitted = true
-    } catch (error) {
-      telemetry.commitFailed(kafkaError(error, topic))
-    }
-  }
-
   /** @returns functions that remove the listeners. */
-  #listen(consumer: Consumer, end: (ending: Ending) => void): readonly (() => void)[] {
+  #listen(consumer: Consumer, committer: Committer, end: (ending: Ending) => void): readonly (() => void)[] {
     const { assigned, config, intake, telemetry } = this.#dependencies
     return [
       consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
@@ -299,7 +275,7 @@ export class WorkerConsumer implements Service {
         this.#move({ kind: 'joined', hold: this.#holdKind() })
       }),
       consumer.on(consumer.events.REBALANCING, () => {
-        void this.#commit()
+        void committer.commit()
         this.#move({ kind: 'rebalancing' })
       }),
       consumer.on(consumer.events.FETCH, () => this.#recordActivity()),
@@ -330,7 +306,7 @@ export class WorkerConsumer implements Service {
   }
 
   #hasWorked(): boolean {
-    if (this.#hasCommitted) return true
+    if (this.#committer?.hasCommitted === true) return true
     const joinedMs = this.#firstJoinedMs
     return joinedMs !== undefined && this.#dependencies.monotonicNow() - joinedMs >= WORKED_AFTER_MS
   }
