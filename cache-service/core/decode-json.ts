@@ -73,7 +73,7 @@ function endOfString(text: string, open: number): number {
   return text.length
 }
 
-/** False only if the JSON text, which may be long, cannot be nested deeper than `limit`. Allocates nothing. */
+/** False: the JSON text cannot be nested deeper than `limit` levels. Much cheaper than `nestsWithin`, which decides. */
 export function mayNestDeeper(text: string, limit: number): boolean {
   return limit < countUpTo(limit + 1, '{', text) + countUpTo(limit + 1, '[', text)
 }

@@ -15,8 +15,8 @@ const MAX_CALLS_PER_TURN = 32
 const turns = new WeakMap<Redis, Turn>()
 
 /**
- * All calls of one turn of the event loop travel in one pipeline: a fetch of many partitions with a few
- * records each would otherwise write to the socket once per partition.
+ * All calls of one turn of the event loop travel in one pipeline: a fetch of many partitions with a few records each would
+ * otherwise write to the socket once per partition.
  */
 async function attempt(
   redis: Redis,
@@ -26,7 +26,7 @@ async function attempt(
   const { pipeline, replies } = turns.get(redis) ?? beginTurn(redis)
   const from = pipeline.length
   for (const { keys, args } of invocations) pipeline.evalsha(digest, keys.length, ...keys, ...args)
-  // A large chunk is not waited for by others.
+  // Later calls do not wait for the replies to a full pipeline.
   if (pipeline.length >= MAX_CALLS_PER_TURN) turns.delete(redis)
   return repliesOf((await redisReply(replies)).slice(from, from + invocations.length))
 }

@@ -32,10 +32,11 @@ export type PreparedChunk = {
   readonly plan: ChunkPlan
   /** By the monotonic clock. */
   readonly startedMs: number
-  /** A later step may fail: then the same chunk is written again, without its dead letters. */
-  areDeadLettersSent: boolean
-  /** They are logged and listed once, however often they must be sent. */
-  areDeadLettersReported: boolean
+  /**
+   * Logged and listed once, however often they must be sent; and sent once, even if a later step fails and the same chunk is
+   * written again.
+   */
+  deadLetters: 'unreported' | 'reported' | 'sent'
 }
 
 /** So that a bad release cannot turn the whole topic into dead letters. */
@@ -65,7 +66,7 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
         internalErrorsInARow: internalErrors,
       })
       internalErrors = plan.internalErrorsInARow
-      return { chunk, plan, startedMs, areDeadLettersSent: false, areDeadLettersReported: false }
+      return { chunk, plan, startedMs, deadLetters: 'unreported' }
     },
 
     async write(prepared) {
@@ -81,11 +82,13 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
       const outcome = await writer.write(plan, step)
       const writeMs = monotonicNow() - writeStartedMs
       const settled = settle(plan, outcome)
-      if (!prepared.areDeadLettersSent) {
-        if (!prepared.areDeadLettersReported) reportDeadLetters(chunk, settled.rejections)
-        prepared.areDeadLettersReported = true
+      if (prepared.deadLetters === 'unreported') {
+        reportDeadLetters(chunk, settled.rejections)
+        prepared.deadLetters = 'reported'
+      }
+      if (prepared.deadLetters === 'reported') {
         await sendDeadLetters(chunk, settled.rejections)
-        prepared.areDeadLettersSent = true
+        prepared.deadLetters = 'sent'
       }
       const after = await guard.afterChunk(chunk, outcome.hasAdvanced)
       if (after.kind !== 'in_step') return after

@@ -89,7 +89,7 @@ export class Lane<Prepared> {
       return false
     }
     this.#queue.push(fetched)
-    this.#addQueuedBytes(bytesOf(fetched))
+    this.#addQueuedBytes(fetched.bytes)
     this.#wake()
     return true
   }
@@ -129,7 +129,7 @@ export class Lane<Prepared> {
         continue
       }
       const epoch = this.#epoch
-      this.#addQueuedBytes(-bytesOf(fetched))
+      this.#addQueuedBytes(-fetched.bytes)
       this.#dependencies.changed(this)
       for await (const decoded of decodeChunks(fetched, limits, decodedBytes)) {
         if (this.#isOver(epoch)) {
@@ -231,8 +231,4 @@ export class Lane<Prepared> {
     if (isPaused && !wasPaused) this.#dependencies.telemetry.paused(this.partition, after.failure)
     if (after.kind !== before.kind || isPaused !== wasPaused) this.#dependencies.changed(this)
   }
-}
-
-function bytesOf(fetched: FetchedPartition): number {
-  return fetched.batches.reduce((sum, { bytes }) => sum + bytes.length, 1)
 }

@@ -16,7 +16,7 @@ export class Lanes<Prepared> implements FetchIntake {
   #lanes: ReadonlyMap<number, Lane<Prepared>> = new Map()
   #running: Promise<unknown> = Promise.resolve()
   readonly #committed = new Map<number, number>()
-  /** Of the lanes, those that hold. There may be hundreds of lanes, and each of their chunks asks. */
+  /** The lanes that are holding. Kept apart because every chunk asks, and there may be hundreds of lanes. */
   readonly #holding = new Map<number, Lane<Prepared>>()
 
   constructor(dependencies: LanesDependencies<Prepared>) {

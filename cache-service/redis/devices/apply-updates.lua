@@ -6,6 +6,7 @@
 --          sorted by the bytes of the names, without last_updated.
 -- ARGV[2]: a stored last_updated later than this is not trusted and counts as older than anything.
 -- ARGV[3..5], with the progress hash: partition, the offset that must be stored ('': none), the next offset.
+--          The progress is advanced as redis/workers/advance-progress.lua does.
 -- Returns { statuses, advanced }. One status per device: 0 stale, 1 unchanged, 2 changed, 3 expired (it is not kept), or the
 -- text of an error that concerns only that key. advanced: 1 if the progress was advanced, which needs devices without an error, else 0.
 -- Any other error is returned immediately, before anything is written to that key.
