@@ -4,7 +4,7 @@ import { startOwnRedis } from '../support/servers/servers.ts'
 /**
  * How should the arguments of a script be packed? `node test/bench/script-packing.ts` writes 100,000 devices in calls of
  * 128, in four ways that take turns, and prints the best round of each: the processor time of Node.js and Redis per
- * device, in microseconds. The scripts do what apply-updates.lua does for a newer record.
+ * device, in microseconds. The scripts do what apply-updates.lua did for a newer record when the packing was chosen.
  */
 const DEVICES = 100_000
 const PER_CALL = 128

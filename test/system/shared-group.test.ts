@@ -34,6 +34,23 @@ async function doctor({ env }: WorkerScenario) {
   return { code, group: findings.filter(({ check }) => check.startsWith('group ')) }
 }
 
+/** The Java program is named by `/readyz` and the doctor; the worker recovers when it has stopped. */
+async function isNamedUntilItStops(
+  java: ReturnType<typeof javaProgram>,
+  worker: WorkerProcess,
+  scenario: WorkerScenario,
+): Promise<void> {
+  await notReady(
+    worker,
+    new RegExp(`shared group: .* java-app at \\S+, another program, which reads ${scenario.topic},`),
+  )
+  expect((await doctor(scenario)).group).toMatchObject([
+    { verdict: 'failed', detail: expect.stringContaining('java-app at 127.0.0.1, another program') },
+  ])
+  await java.stop()
+  await worker.ready(60_000)
+}
+
 /** A consumer of KafkaJS that is not a worker. */
 async function otherProgram({ group, kafka }: WorkerScenario, context: ScenarioContext, topics: string[]) {
   const consumer = kafka.consumer({ groupId: group, sessionTimeout: 6_000, heartbeatInterval: 500 })
@@ -168,15 +185,7 @@ describe.concurrent('a worker is not ready, and names the member, while its grou
     })
     const worker = await scenario.startWorker()
     await notReady(worker, /not in the consumer group: .*incompatible.*; set another KAFKA_CONSUMER_GROUP_ID/)
-    await notReady(
-      worker,
-      new RegExp(`shared group: .* java-app at \\S+, another program, which reads ${scenario.topic},`),
-    )
-    expect((await doctor(scenario)).group).toMatchObject([
-      { verdict: 'failed', detail: expect.stringContaining('java-app at 127.0.0.1, another program') },
-    ])
-    await java.stop()
-    await worker.ready(60_000)
+    await isNamedUntilItStops(java, worker, scenario)
   })
 
   test('a consumer of another program, of the newer protocol, which takes its partitions', async (context) => {
@@ -184,15 +193,7 @@ describe.concurrent('a worker is not ready, and names the member, while its grou
     const worker = await scenario.startWorker()
     await worker.ready(60_000)
     const java = javaProgram(scenario, context, 'consumer')
-    await notReady(
-      worker,
-      new RegExp(`shared group: .* java-app at \\S+, another program, which reads ${scenario.topic},`),
-    )
-    expect((await doctor(scenario)).group).toMatchObject([
-      { verdict: 'failed', detail: expect.stringContaining('java-app at 127.0.0.1, another program') },
-    ])
-    await java.stop()
-    await worker.ready(60_000)
+    await isNamedUntilItStops(java, worker, scenario)
   })
 })
 

@@ -2,12 +2,11 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { Redis } from 'ioredis'
 import { createSimulatedProducer } from '../../simulator/produce.ts'
-import { startWorker, type WorkerProgram } from '../../support/processes/worker-process.ts'
+import type { WorkerProgram } from '../../support/processes/worker-process.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 import { cpuUs, peakMiB, type Figures } from './figures.ts'
-import type { BenchServers } from './servers.ts'
+import { startBenchWorker, type BenchServers } from './servers.ts'
 import type { Workload } from './workloads.ts'
 
 const RECORDS_PER_SEND = 20_000
@@ -41,25 +40,13 @@ type Sample = { atMs: number; consumed: number; workerUs: number; redisUs: numbe
  * its metrics: the first after `warmUp` records, and the last before the end of the backlog.
  */
 export async function readBacklog(
-  { errorTopic, kafka, redis }: BenchServers,
+  servers: BenchServers,
   backlog: { readonly topic: string; readonly records: number; readonly warmUp: number },
   env: Readonly<Record<string, string>>,
   program?: WorkerProgram,
 ): Promise<Figures> {
-  const client = new Redis(redis.url)
-  await client.flushall()
-  client.disconnect()
-  const worker = await startWorker(
-    {
-      KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
-      KAFKA_VALIDATED_DATA_TOPIC: backlog.topic,
-      KAFKA_ERROR_TOPIC: errorTopic,
-      KAFKA_CONSUMER_GROUP_ID: uniqueName('bench'),
-      REDIS_URL: redis.url,
-      ...env,
-    },
-    program,
-  )
+  const { kafka, redis } = servers
+  const worker = await startBenchWorker(servers, backlog.topic, env, program)
   let first: Sample | undefined
   let last: Sample | undefined
   const deadline = performance.now() + LONGEST_RUN_MS

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { createSimulatedProducer } from '../../simulator/produce.ts'
-import { startWorker, type WorkerProgram } from '../../support/processes/worker-process.ts'
+import type { WorkerProgram } from '../../support/processes/worker-process.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 import { cpuUs, type Figures } from './figures.ts'
-import type { BenchServers } from './servers.ts'
+import { startBenchWorker, type BenchServers } from './servers.ts'
 import { record } from './workloads.ts'
 
 const DEVICES = 1_000
@@ -48,28 +48,18 @@ function createProbes(reader: Redis) {
 
 /** The time from producing a record until a reader sees it in Redis, at a steady load, and what that load costs. */
 export async function measureLatency(
-  { errorTopic, kafka, redis }: BenchServers,
+  servers: BenchServers,
   load: { readonly perSecond: number; readonly seconds: number; readonly partitions: number },
   env: Readonly<Record<string, string>>,
   program?: WorkerProgram,
 ): Promise<Figures> {
+  const { kafka, redis } = servers
   const topic = uniqueName('latency')
   await createTopic(kafka.brokers, topic, { partitions: load.partitions })
   const producer = createSimulatedProducer({ brokers: kafka.brokers, topic })
   await producer.connect()
   const reader = new Redis(redis.url)
-  await reader.flushall()
-  const worker = await startWorker(
-    {
-      KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
-      KAFKA_VALIDATED_DATA_TOPIC: topic,
-      KAFKA_ERROR_TOPIC: errorTopic,
-      KAFKA_CONSUMER_GROUP_ID: uniqueName('bench'),
-      REDIS_URL: redis.url,
-      ...env,
-    },
-    program,
-  )
+  const worker = await startBenchWorker(servers, topic, env, program)
   await worker.ready()
   const probes = createProbes(reader)
   const sending: Promise<unknown>[] = []

@@ -1,4 +1,10 @@
 import { startOwnKafka, startOwnRedis, type OwnKafka, type OwnRedis } from '../../support/servers/servers.ts'
+import { Redis } from 'ioredis'
+import {
+  startWorker,
+  type WorkerProcess,
+  type WorkerProgram,
+} from '../../support/processes/worker-process.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 
 export type BenchServers = {
@@ -24,4 +30,27 @@ export async function startBenchServers(): Promise<BenchServers> {
       await kafka.stop()
     },
   }
+}
+
+/** Starts a worker of the topic, in a group of its own, on an empty Redis. */
+export async function startBenchWorker(
+  { errorTopic, kafka, redis }: BenchServers,
+  topic: string,
+  env: Readonly<Record<string, string>>,
+  program?: WorkerProgram,
+): Promise<WorkerProcess> {
+  const client = new Redis(redis.url)
+  await client.flushall()
+  client.disconnect()
+  return await startWorker(
+    {
+      KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
+      KAFKA_VALIDATED_DATA_TOPIC: topic,
+      KAFKA_ERROR_TOPIC: errorTopic,
+      KAFKA_CONSUMER_GROUP_ID: uniqueName('bench'),
+      REDIS_URL: redis.url,
+      ...env,
+    },
+    program,
+  )
 }

@@ -3,7 +3,7 @@ import { eventually } from '../eventually.ts'
 import { repository } from '../repository.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { parseMetrics } from './parse-metrics.ts'
-import { MAX_KEPT_OUTPUT_BYTES, START_FLAGS, stopProcess } from './service-process.ts'
+import { MAX_KEPT_OUTPUT_BYTES, startFlags, stopProcess } from './service-process.ts'
 
 /** A role as a real process, with its own ports. */
 export type RoleProcess = {
@@ -25,7 +25,7 @@ export async function startRoleProcess(
   env: Readonly<Record<string, string>>,
 ): Promise<RoleProcess> {
   const [metrics, api] = [await reservePort(), await reservePort()]
-  const child = spawn(process.execPath, [...START_FLAGS, 'cache-service/main.ts', role], {
+  const child = spawn(process.execPath, [...startFlags(), 'cache-service/main.ts', role], {
     cwd: repository,
     env: {
       PATH: process.env['PATH'] ?? '',

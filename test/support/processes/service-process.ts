@@ -6,14 +6,13 @@ import { repository } from '../repository.ts'
 // What all roles have in common when a test runs them as real processes.
 
 /** The Node flags of `npm start` in a checkout. */
-export function startFlags(folder: string): string[] {
+export function startFlags(folder: string = repository): string[] {
   const { scripts }: { scripts: { start: string } } = JSON.parse(
     readFileSync(join(folder, 'package.json'), 'utf8'),
   )
   return scripts.start.split(' ').filter((word) => word.startsWith('--'))
 }
 
-export const START_FLAGS = startFlags(repository)
 /** Of the output of one process; the end is kept. */
 export const MAX_KEPT_OUTPUT_BYTES = 4 * 1024 * 1024
 const STOP_WITHIN_MS = 30_000

@@ -178,8 +178,8 @@ describe('a lane', () => {
     expect(log.filter((line) => line.startsWith('write'))).toHaveLength(2)
   })
 
-  test('has room until its queue reaches the limit', async () => {
-    const { lane, write } = openLane(300)
+  /** One fetch is being written, the next is taken from the queue; the third stays there, and is the last. */
+  async function expectRoomForOne({ lane, write }: ReturnType<typeof openLane>): Promise<void> {
     const answer = write(0)
     lane.offer(fetchedFrom(0))
     await answer
@@ -187,18 +187,17 @@ describe('a lane', () => {
     await eventually(() => expect(lane.hasRoom).toBe(true))
     lane.offer(fetchedFrom(40, 30))
     expect(lane.hasRoom).toBe(false)
+  }
+
+  test('has room until its queue reaches the limit', async () => {
+    await expectRoomForOne(openLane(300))
   })
 
   test('has room for one fetch, but no more, while the queues of all lanes together are full', async () => {
     const queued = { bytes: 1_000, maxBytes: 1_000 }
-    const { lane, write } = openLane(1_000_000, queued)
-    const answer = write(0)
-    lane.offer(fetchedFrom(0))
-    await answer
-    lane.offer(fetchedFrom(10, 30))
-    await eventually(() => expect(lane.hasRoom).toBe(true))
-    lane.offer(fetchedFrom(40, 30))
-    expect(lane.hasRoom).toBe(false)
+    const opened = openLane(1_000_000, queued)
+    await expectRoomForOne(opened)
+    const { lane } = opened
     queued.bytes -= 1_000
     expect(lane.hasRoom).toBe(true)
     lane.end()
