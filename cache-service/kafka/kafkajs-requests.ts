@@ -3,6 +3,7 @@
 import type { Admin } from 'kafkajs'
 import { consumerGroupDescribe, CONSUMER_GROUP_DESCRIBE, type NewerGroup } from './consumer-group-describe.ts'
 import type { Internal } from './kafkajs-copy.ts'
+import { leaderlessPartitions, type LeaderAwareCluster } from './kafkajs-leaders.ts'
 
 const ADMIN_METADATA_MAX_AGE_MS = 1_000
 const READ_UNCOMMITTED = 0
@@ -72,7 +73,7 @@ type Coordinator = {
   readonly versions: Readonly<Record<number, { readonly maxVersion: number } | undefined>> | null
   readonly connectionPool: { send(protocol: object): Promise<readonly NewerGroup[]> }
 }
-type Cluster = {
+type Cluster = LeaderAwareCluster & {
   readonly brokerPool: { metadataMaxAge: number }
   isolationLevel: number | undefined
   findGroupCoordinator(group: { readonly groupId: string }): Promise<Coordinator>
@@ -82,11 +83,15 @@ type CreateAdmin = (options: { readonly cluster: Cluster }) => Admin
 /** The admin clients of the private copy. */
 const clusters = new WeakMap<Admin, { readonly cluster: Cluster; readonly internal: Internal }>()
 
-/** An admin client has no setting for the age of its metadata: for five minutes it would not see added partitions. */
+/**
+ * An admin client has no setting for the age of its metadata: for five minutes it would not see added partitions. Requests
+ * about a topic of which a partition has no leader are rejected, because an answer for a part could be taken for all.
+ */
 export function adminClient(original: unknown, internal: Internal): CreateAdmin {
   const create = original as CreateAdmin
   return (options) => {
     options.cluster.brokerPool.metadataMaxAge = ADMIN_METADATA_MAX_AGE_MS
+    options.cluster.passesOverLeaderless = false
     const admin = create(options)
     clusters.set(admin, { cluster: options.cluster, internal })
     return admin
@@ -97,6 +102,18 @@ export function adminClient(original: unknown, internal: Internal): CreateAdmin 
 export function countOpenTransactions(admin: Admin): void {
   const cluster = clusters.get(admin)?.cluster
   if (cluster !== undefined) cluster.isolationLevel = READ_UNCOMMITTED
+}
+
+/** Offsets are then those of the partitions that have a leader. */
+export function passOverLeaderless(admin: Admin): void {
+  const cluster = clusters.get(admin)?.cluster
+  if (cluster !== undefined) cluster.passesOverLeaderless = true
+}
+
+/** @returns by the metadata of the last request about the topic. */
+export function leaderlessPartitionsOf(admin: Admin, topic: string): number[] {
+  const cluster = clusters.get(admin)?.cluster
+  return cluster === undefined ? [] : leaderlessPartitions(cluster, topic)
 }
 
 /** undefined: there is no such group of the newer protocol (consumer-group-describe.ts). */

@@ -7,6 +7,7 @@ import {
 } from './kafkajs-connections.ts'
 import { createWorkerQueue, readBytes } from './kafkajs-consumer.ts'
 import { loadKafkaJs } from './kafkajs-copy.ts'
+import { metadataResponse, withLeaderlessPartitions } from './kafkajs-leaders.ts'
 import { adminClient, metadataRequest, recordEncoder } from './kafkajs-requests.ts'
 
 /**
@@ -26,8 +27,10 @@ export const kafkajs = loadKafkaJs({
   'src/cluster/connectionPoolBuilder.js': withBootstrapAddresses,
   'src/broker/index.js': withFailuresAsConnectionErrors,
   'src/network/requestQueue/index.js': withTimeoutOfFirstRequest,
-  'src/cluster/index.js': withReasonForNoCoordinator,
+  'src/cluster/index.js': (original, internal) =>
+    withLeaderlessPartitions(withReasonForNoCoordinator(original), internal),
   'src/protocol/recordBatch/record/v0/index.js': recordEncoder,
   'src/protocol/requests/metadata/v4/request.js': metadataRequest,
+  'src/protocol/requests/metadata/v0/response.js': metadataResponse,
   'src/admin/index.js': adminClient,
 })

@@ -1,6 +1,6 @@
-import type { Kafka } from 'kafkajs'
+import type { Admin, Kafka } from 'kafkajs'
 import { createAdminConnection, type AdminConnection } from './admin-connection.ts'
-import { countOpenTransactions } from './kafkajs-requests.ts'
+import { countOpenTransactions, leaderlessPartitionsOf, passOverLeaderless } from './kafkajs-requests.ts'
 
 export type GroupPosition = {
   /** The group's committed offset, which is the next to read; undefined if none (Kafka returns -1 or -2). */
@@ -9,24 +9,31 @@ export type GroupPosition = {
   readonly end: number
 }
 
+/** By partition; undefined: it has no leader, so that it can be neither read nor measured. */
+export type GroupPositions = ReadonlyMap<number, GroupPosition | undefined>
+
 /** Reads the offsets of a topic's partitions and of the group. Connects on first use, reconnects after a failure. */
 export type PartitionOffsets = {
   /**
    * Rejects with a ServiceError. Committed offsets are read before end offsets, so that lag can be too high, but
    * hardly ever negative.
    */
-  read(): Promise<Map<number, GroupPosition>>
+  read(): Promise<GroupPositions>
   disconnect(): Promise<void>
 }
 
 /** The end of what a consumer may read: records of open transactions are not there yet. */
 export function createPartitionOffsets(kafka: Kafka, topic: string, groupId: string): PartitionOffsets {
-  return partitionOffsets(createAdminConnection(kafka), topic, groupId)
+  return partitionOffsets(createAdminConnection(kafka, passOverLeaderless), topic, groupId)
 }
 
 /** The end of what was written, which lag is measured by: an open transaction must not hide the records behind it. */
 export function createLagOffsets(kafka: Kafka, topic: string, groupId: string): PartitionOffsets {
-  return partitionOffsets(createAdminConnection(kafka, countOpenTransactions), topic, groupId)
+  const prepare = (admin: Admin) => {
+    passOverLeaderless(admin)
+    countOpenTransactions(admin)
+  }
+  return partitionOffsets(createAdminConnection(kafka, prepare), topic, groupId)
 }
 
 function partitionOffsets(
@@ -42,13 +49,15 @@ function partitionOffsets(
         const committedOf = new Map(
           committed[0]?.partitions.map(({ partition, offset }) => [partition, Number(offset)]),
         )
-        return new Map(
-          bounds.map(({ partition, low, high }) => {
-            const offset = committedOf.get(partition)
-            const known = offset !== undefined && offset >= 0 ? offset : undefined
-            return [partition, { committed: known, earliest: Number(low), end: Number(high) }]
-          }),
+        const positions = new Map<number, GroupPosition | undefined>(
+          leaderlessPartitionsOf(admin, topic).map((partition) => [partition, undefined]),
         )
+        for (const { high, low, partition } of bounds) {
+          const offset = committedOf.get(partition)
+          const known = offset !== undefined && offset >= 0 ? offset : undefined
+          positions.set(partition, { committed: known, earliest: Number(low), end: Number(high) })
+        }
+        return positions
       }),
     disconnect,
   }

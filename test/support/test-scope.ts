@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import kafkajs, { type KafkaConfig } from 'kafkajs'
-import { eventually } from './eventually.ts'
+import { eventually, patiently } from './eventually.ts'
 
 const { Kafka, logLevel } = kafkajs
 
@@ -17,7 +17,7 @@ export type TopicOptions = {
   client?: Pick<KafkaConfig, 'ssl' | 'sasl'>
 }
 
-/** Resolves when every partition has a leader. */
+/** Resolves when every partition has a leader that knows that it leads. */
 export async function createTopic(
   brokers: readonly string[],
   topic: string,
@@ -36,11 +36,13 @@ export async function createTopic(
     const created = { topic, numPartitions: partitions, replicationFactor, configEntries }
     // KafkaJS's own wait for leaders fails if a broker does not know the topic yet.
     await admin.createTopics({ topics: [created], waitForLeaders: false })
-    await eventually(async () => {
+    await patiently(async () => {
       const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
       const led = topics.flatMap((found) => found.partitions).filter(({ leader }) => leader >= 0)
       if (led.length !== partitions)
         throw new Error(`${led.length} of ${partitions} partitions have a leader`)
+      // The metadata is ahead of the brokers, which may still be creating their logs.
+      await admin.fetchTopicOffsets(topic)
     })
   } finally {
     await admin.disconnect()

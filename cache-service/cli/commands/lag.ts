@@ -131,7 +131,11 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
   return async () => {
     const positions = await offsets.read()
     const reports = reportsOf({ group: groupId, topic }, await readReports())
-    const rows = [...positions].map(([partition, position]) => {
+    const rows = [...positions].flatMap(([partition, position]) => {
+      if (position === undefined) {
+        session.info(`partition ${partition} has no leader: its lag is not known`)
+        return []
+      }
       const reported = reportOf(partition, reports)
       const records = recordsBehind(position)
       return {

@@ -1,13 +1,13 @@
 /** Why a partition stays unread. */
-export const UNREAD_REASONS = ['no_owner', 'other_member', 'stuck'] as const
+export const UNREAD_REASONS = ['no_owner', 'other_member', 'no_leader', 'stuck'] as const
 export type UnreadReason = (typeof UNREAD_REASONS)[number]
 
-/** A partition that has more records than its position says, and no worker that is known to be reading them. */
+/** A partition that has, or may have, more records than its position says, and no worker that is known to be reading them. */
 export type UnreadCandidate = {
   readonly partition: number
   /** Everything before this offset is in Redis. */
   readonly position: number
-  /** Offsets from the position to the end of the partition. */
+  /** Offsets from the position to the end of the partition; for `no_leader`, 0: it cannot be measured. */
   readonly records: number
   readonly reason: UnreadReason
   /** For `other_member`: the client id and host of the member that owns it. */
@@ -24,6 +24,7 @@ export type Standstill = { readonly position: number; readonly sinceMs: number }
 const GRACE_MS: Readonly<Record<UnreadReason, number>> = {
   no_owner: 15_000,
   other_member: 15_000,
+  no_leader: 15_000,
   stuck: 30_000,
 }
 
@@ -62,6 +63,8 @@ export function describeUnread(unread: readonly UnreadCandidate[]): string[] {
         return `${which} has no owner in the consumer group`
       case 'other_member':
         return `${which} belongs to ${owner}, and its records do not reach this Redis`
+      case 'no_leader':
+        return `unread: partition ${numbers.join(', ')} has no leader: Kafka has no broker in service that holds it`
       case 'stuck':
         return `${which} is being fetched but makes no progress. Possible causes: an open transaction, or a batch that can't be read`
     }

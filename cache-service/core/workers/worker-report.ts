@@ -39,7 +39,7 @@ export const workerReportSchema = z.object({
       z.object({
         partition: z.number(),
         records: z.number(),
-        reason: z.string().describe('no_owner, other_member or stuck.'),
+        reason: z.string().describe('no_owner, other_member, no_leader or stuck.'),
         owner: z
           .string()
           .nullable()

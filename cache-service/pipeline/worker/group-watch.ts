@@ -12,7 +12,7 @@ import {
   type UnreadCandidate,
 } from '../../core/workers/unread-partitions.ts'
 import type { WorkerConsumer } from '../../kafka/worker-consumer.ts'
-import type { GroupPosition } from '../../kafka/partition-offsets.ts'
+import type { GroupPositions } from '../../kafka/partition-offsets.ts'
 import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import type { Service } from '../../lifecycle/service.ts'
 import type { ProgressStore } from '../../redis/workers/progress-store.ts'
@@ -26,7 +26,7 @@ export type GroupWatchDependencies = {
   readonly topic: string
   readonly groupId: string
   readonly readGroup: () => Promise<ConsumerGroup>
-  readonly readPositions: () => Promise<ReadonlyMap<number, GroupPosition>>
+  readonly readPositions: () => Promise<GroupPositions>
   readonly progress: Pick<ProgressStore, 'load'>
   readonly isRedisReady: () => boolean
   readonly consumer: Pick<WorkerConsumer, 'isJoined' | 'partitions'>
@@ -120,7 +120,10 @@ export class GroupWatch {
         (member.partitions.get(topic) ?? []).map((partition) => [partition, member] as const),
       ),
     )
-    return [...positions].flatMap(([partition, { committed, earliest, end }]): UnreadCandidate[] => {
+    return [...positions].flatMap(([partition, kafka]): UnreadCandidate[] => {
+      if (kafka === undefined)
+        return [{ partition, position: 0, records: 0, reason: 'no_leader', owner: undefined }]
+      const { committed, earliest, end } = kafka
       const behind = (next: number | undefined) => {
         const from = { committed: next, earliest, end }
         return { partition, position: nextToRead(from), records: recordsBehind(from) }

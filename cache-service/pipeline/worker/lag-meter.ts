@@ -1,7 +1,7 @@
 import { recordTimeMs } from '../../core/records/source-record.ts'
 import type { Chunk } from '../../core/records/chunk.ts'
 import { recordsBehind } from '../../core/workers/records-behind.ts'
-import type { GroupPosition } from '../../kafka/partition-offsets.ts'
+import type { GroupPositions } from '../../kafka/partition-offsets.ts'
 import type { Clocks } from '../../lifecycle/clocks.ts'
 
 export type Lag = {
@@ -56,7 +56,7 @@ export class LagMeter {
     followed.unreadSinceMs = undefined
   }
 
-  measure(positions: ReadonlyMap<number, GroupPosition>, owned: readonly number[]): Map<number, Lag> {
+  measure(positions: GroupPositions, owned: readonly number[]): Map<number, Lag> {
     const lags = new Map<number, Lag>()
     for (const partition of owned) {
       const position = positions.get(partition)

@@ -1,6 +1,6 @@
 import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import type { Service } from '../../lifecycle/service.ts'
-import type { GroupPosition } from '../../kafka/partition-offsets.ts'
+import type { GroupPositions } from '../../kafka/partition-offsets.ts'
 import type { WorkerConsumer } from '../../kafka/worker-consumer.ts'
 import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
 import type { GroupWatch } from './group-watch.ts'
@@ -13,7 +13,7 @@ const SUMMARY_INTERVAL_MS = 10_000
 export type MeasurementDependencies = {
   readonly lag: LagMeter
   readonly lagPollIntervalMs: number
-  readonly readPositions: () => Promise<ReadonlyMap<number, GroupPosition>>
+  readonly readPositions: () => Promise<GroupPositions>
   readonly countDevices: () => Promise<number>
   readonly isRedisReady: () => boolean
   readonly consumer: Pick<WorkerConsumer, 'isLeader' | 'partitions' | 'state'>

@@ -15,7 +15,7 @@ import {
   type GuardVerdict,
   type ProgressCursor,
 } from '../../core/workers/progress-cursor.ts'
-import type { GroupPosition, PartitionOffsets } from '../../kafka/partition-offsets.ts'
+import type { GroupPosition, GroupPositions, PartitionOffsets } from '../../kafka/partition-offsets.ts'
 import type { ProgressStep, ProgressStore } from '../../redis/workers/progress-store.ts'
 
 export type GuardTelemetry = {
@@ -150,6 +150,8 @@ export class ProgressGuard {
     for (const [partition, guarded] of suspects) {
       const { comparing, cursor } = guarded
       if (comparing !== undefined || this.#partitions !== partitions) continue
+      // Without a leader it can be neither compared nor read again: later.
+      if (positions.get(partition) === undefined) continue
       const verdict = await this.#compare(partition, guarded, progressOf(cursor), positions)
       if (verdict.kind === 'rewind') rewind(partition, verdict.to)
     }
@@ -163,11 +165,11 @@ export class ProgressGuard {
     partition: number,
     guarded: GuardedPartition,
     position: number | undefined,
-    positions?: ReadonlyMap<number, GroupPosition>,
+    positions?: GroupPositions,
   ): Promise<GuardVerdict> {
     const comparing = (async () => {
       const kafka = (positions ?? (await this.#offsets.read())).get(partition)
-      if (kafka === undefined) throw kafkaError(new Error(`Kafka does not know partition ${partition}`))
+      if (kafka === undefined) throw kafkaError(new Error(`partition ${partition} has no leader`))
       const input = await this.#inputFor(partition, guarded.cursor, position, kafka)
       return input === undefined ? IN_STEP : await this.#take(partition, guarded, input)
     })()

@@ -466,10 +466,20 @@ describe('the consumer group', () => {
     telemetry.unreadPartitions([first])
     telemetry.unreadPartitions([{ ...first, records: 3 }])
     expect(lines()).toMatchObject([{ level: 'error', msg: 'partitions stay unread' }])
-    expect(await byLabel('unread_partitions', 'reason')).toEqual({ no_owner: 1, other_member: 0, stuck: 0 })
+    expect(await byLabel('unread_partitions', 'reason')).toEqual({
+      no_owner: 1,
+      other_member: 0,
+      no_leader: 0,
+      stuck: 0,
+    })
     telemetry.unreadPartitions([])
     expect(lines()).toHaveLength(2)
-    expect(await byLabel('unread_partitions', 'reason')).toEqual({ no_owner: 0, other_member: 0, stuck: 0 })
+    expect(await byLabel('unread_partitions', 'reason')).toEqual({
+      no_owner: 0,
+      other_member: 0,
+      no_leader: 0,
+      stuck: 0,
+    })
   })
 
   test('has no unread partitions while they are unknown, and none is reported as read again', async () => {
@@ -477,7 +487,12 @@ describe('the consumer group', () => {
     const stuck = { partition: 1, position: 5, records: 2, reason: 'stuck', owner: undefined } as const
     telemetry.unreadPartitions([stuck])
     telemetry.unreadPartitionsUnknown()
-    expect(await byLabel('unread_partitions', 'reason')).toEqual({ no_owner: 0, other_member: 0, stuck: 0 })
+    expect(await byLabel('unread_partitions', 'reason')).toEqual({
+      no_owner: 0,
+      other_member: 0,
+      no_leader: 0,
+      stuck: 0,
+    })
     telemetry.unreadPartitions([])
     telemetry.unreadPartitions([stuck])
     expect(lines().map(({ level }) => level)).toEqual(['error', 'error'])

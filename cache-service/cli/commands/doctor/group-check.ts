@@ -3,7 +3,7 @@ import { kafkaFinding, type Finding } from '../../../core/doctor.ts'
 import { describeMembers, foreignMembers, type ConsumerGroup } from '../../../core/workers/consumer-group.ts'
 import { recordsBehind } from '../../../core/workers/records-behind.ts'
 import type { GroupReader } from '../../../kafka/group-reader.ts'
-import type { GroupPosition, PartitionOffsets } from '../../../kafka/partition-offsets.ts'
+import type { GroupPositions, PartitionOffsets } from '../../../kafka/partition-offsets.ts'
 
 export type GroupCheckDependencies = {
   readonly topic: string
@@ -28,10 +28,8 @@ export async function checkGroup(dependencies: GroupCheckDependencies): Promise<
   }
 }
 
-type Positions = ReadonlyMap<number, GroupPosition>
-
 /** Another check reports that. */
-function unlessTopicMissing(failure: ServiceError): Positions {
+function unlessTopicMissing(failure: ServiceError): GroupPositions {
   if (failure.code === 'TOPIC_MISSING') return new Map()
   throw failure
 }
@@ -59,11 +57,16 @@ function judgeMembers(check: string, group: ConsumerGroup, topic: string): Findi
   )
 }
 
-function judgeOwners(check: string, group: ConsumerGroup, positions: Positions, topic: string): Finding[] {
+function judgeOwners(
+  check: string,
+  group: ConsumerGroup,
+  positions: GroupPositions,
+  topic: string,
+): Finding[] {
   if (!group.isSettled || group.members.length === 0) return []
   const owned = new Set(group.members.flatMap(({ partitions }) => partitions.get(topic) ?? []))
   const unread = [...positions].filter(
-    ([partition, position]) => !owned.has(partition) && recordsBehind(position) > 0,
+    ([partition, position]) => position !== undefined && !owned.has(partition) && recordsBehind(position) > 0,
   )
   if (unread.length === 0) return []
   const numbers = unread.map(([partition]) => partition).toSorted((a, b) => a - b)

@@ -53,10 +53,12 @@ test('unread partitions are described together by reason and owner', () => {
     candidate({ partition: 1, records: 1 }),
     candidate({ partition: 3, reason: 'other_member', owner: 'app at h' }),
     candidate({ partition: 4, records: 1, reason: 'stuck' }),
+    candidate({ partition: 5, records: 0, reason: 'no_leader' }),
   ]
   expect(describeUnread(unread)).toEqual([
     'unread: partition 1, 2 (6 records) has no owner in the consumer group',
     'unread: partition 3 (5 records) belongs to app at h, and its records do not reach this Redis',
     "unread: partition 4 (1 record) is being fetched but makes no progress. Possible causes: an open transaction, or a batch that can't be read",
+    'unread: partition 5 has no leader: Kafka has no broker in service that holds it',
   ])
 })

@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { patiently } from '../support/eventually.ts'
+import { runCliHere } from '../support/processes/run-cli-here.ts'
+import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
+import { update } from '../support/records/tagged-records.ts'
+import { reserveOwnKafkaCluster, type OwnKafka } from '../support/servers/servers.ts'
+import { uniqueName } from '../support/test-scope.ts'
+
+let first: OwnKafka
+let second: OwnKafka
+
+beforeAll(async () => {
+  const cluster = await reserveOwnKafkaCluster(2, { controllers: 1 })
+  const [one, two] = cluster
+  if (one === undefined || two === undefined) throw new Error('a cluster of two has two brokers')
+  first = one
+  second = two
+  await Promise.all([first.start(), second.start()])
+})
+afterAll(async () => {
+  await Promise.all([first.stop(), second.stop()])
+})
+
+async function openScenario(context: ScenarioContext) {
+  return await openWorkerScenario(context, {
+    kafka: first,
+    topic: false,
+    errorTopic: false,
+    // Two of the three addresses are dead while the second broker is down.
+    env: {
+      KAFKA_BOOTSTRAP_SERVERS: ['127.0.0.1:1', ...second.brokers, ...first.brokers].join(','),
+    },
+  })
+}
+
+/** A topic, and the broker of each of its partitions. */
+function placed(topic: string, brokers: readonly number[]) {
+  return {
+    topic,
+    replicaAssignment: brokers.map((broker, partition) => ({ partition, replicas: [broker] })),
+  }
+}
+
+describe('while a broker is down', () => {
+  test('that holds only an unrelated topic, the worker restarts, and the commands work', async (context) => {
+    const scenario = await openScenario(context)
+    const { admin, env } = scenario
+    const unrelated = uniqueName('unrelated')
+    // The second broker may have registered only now.
+    await patiently(() =>
+      admin.createTopics({
+        topics: [placed(scenario.topic, [1]), placed(scenario.errorTopic, [1]), placed(unrelated, [2])],
+      }),
+    )
+    await scenario.send([{ ...update({ deviceId: 'a' }), partition: 0 }])
+    const before = await scenario.startWorker()
+    await before.ready()
+    expect(await before.stop()).toBe(0)
+    await second.kill('SIGKILL')
+    await patiently(async () => {
+      await expect(admin.fetchTopicMetadata({ topics: [unrelated] })).rejects.toThrow(/no leader/)
+    })
+
+    await scenario.send([{ ...update({ deviceId: 'b' }), partition: 0 }])
+    const after = await scenario.startWorker()
+    await after.ready(60_000)
+    await patiently(async () => expect(await scenario.redis.smembers('devices')).toHaveLength(2))
+    const doctor = await runCliHere(['doctor', '-f', 'json'], env)
+    expect(doctor.output).not.toContain('"failed"')
+    for (const command of [['lag'], ['rebuild', '--yes'], ['errors', 'list']]) {
+      expect({ command, ...(await runCliHere(command, env)) }).toMatchObject({ command, code: 0 })
+    }
+    expect(await after.stop()).toBe(0)
+    await second.start()
+  }, 180_000)
+
+  test('that holds a partition of the topic, the other partitions are read, and that one is named', async (context) => {
+    const scenario = await openScenario(context)
+    const { admin, env, redis } = scenario
+    await patiently(() =>
+      admin.createTopics({
+        topics: [placed(scenario.topic, [1, 2]), placed(scenario.errorTopic, [1])],
+      }),
+    )
+    const send = async (partition: number, deviceId: string) =>
+      await patiently(() => scenario.send([{ ...update({ deviceId }), partition }]))
+    const devices = async () => (await redis.smembers('devices')).toSorted()
+    await send(0, 'a0')
+    await send(1, 'a1')
+    const worker = await scenario.startWorker()
+    await worker.ready()
+    await patiently(async () => expect(await devices()).toEqual(['a0', 'a1']))
+    await second.kill('SIGKILL')
+    await patiently(async () => {
+      await expect(admin.fetchTopicMetadata({ topics: [scenario.topic] })).rejects.toThrow(/no leader/)
+    })
+    await send(0, 'b0')
+    await patiently(async () => expect(await devices()).toEqual(['a0', 'a1', 'b0']))
+    await patiently(async () =>
+      expect((await worker.get('/readyz')).body).toContain('partition 1 has no leader'),
+    )
+    const { code, errors, output } = await runCliHere(['lag', '-f', 'json'], env)
+    expect({ code, rows: JSON.parse(output) }).toMatchObject({ code: 0, rows: [{ partition: 0, lag: 0 }] })
+    expect(errors).toContain('partition 1 has no leader')
+    expect(await worker.stop()).toBe(0)
+
+    // A worker that starts meanwhile, without a committed offset for the partition.
+    const other = await scenario.startWorker({ KAFKA_CONSUMER_GROUP_ID: uniqueName('other') })
+    await send(0, 'c0')
+    await patiently(async () => expect(await devices()).toContain('c0'))
+    await second.start()
+    await send(1, 'c1')
+    await patiently(async () => expect(await devices()).toEqual(['a0', 'a1', 'b0', 'c0', 'c1']))
+    await other.ready(60_000)
+    expect(await other.stop()).toBe(0)
+  }, 180_000)
+})
