@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-// Four suites, one command. Unit tests use no servers, and browser tests start their own Redis; the other two suites use
+// Five suites, one command. Unit tests and the simulation use no servers, and browser tests start their own Redis; the other two suites use
 // real servers, which test/support/servers/global-servers.ts starts once. No retries: a flaky test is a bug.
 const realServers = { globalSetup: ['test/support/servers/global-servers.ts'], retry: 0 }
 
@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 120_000 } },
       {
         test: {
           name: 'integration',

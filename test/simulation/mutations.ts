@@ -1,0 +1,88 @@
+type Edit = {
+  readonly file: string
+  /** Text that occurs exactly once. */
+  readonly replace: string
+  readonly by: string
+}
+
+/** Faults that are put into the code on purpose, to show that the simulation finds them. */
+export const MUTATIONS: Readonly<Record<string, Edit | readonly Edit[]>> = {
+  'a chunk counts as durable before it is written': {
+    file: 'cache-service/pipeline/worker/lane.ts',
+    replace: 'const outcome = await steps.write(prepared)',
+    by: 'this.#durable = chunk.next; const outcome = await steps.write(prepared)',
+  },
+  'a failed chunk is skipped': {
+    file: 'cache-service/pipeline/worker/lane.ts',
+    replace: 'if (await this.#write(chunk, prepared, epoch)) return',
+    by: 'await this.#write(chunk, prepared, epoch); return',
+  },
+  'what was fetched before a rewind is written after it': [
+    {
+      file: 'cache-service/pipeline/worker/lane.ts',
+      replace: "if (this.#state.kind === 'rewinding') {",
+      by: "if (this.#state.kind === 'never') {",
+    },
+    {
+      file: 'cache-service/pipeline/worker/lane.ts',
+      replace: 'this.#epoch++',
+      by: '',
+    },
+    { file: 'cache-service/kafka/fetch-handler.ts', replace: '&& !isStale()', by: '' },
+  ],
+  'the guard is not asked before a chunk': {
+    file: 'cache-service/pipeline/worker/chunk-applier.ts',
+    replace: "if (before.kind !== 'in_step') return before",
+    by: '',
+  },
+  'the guard is not asked after a chunk': {
+    file: 'cache-service/pipeline/worker/chunk-applier.ts',
+    replace: "if (after.kind !== 'in_step') return after",
+    by: '',
+  },
+  'progress is advanced whatever Redis holds': {
+    file: 'cache-service/pipeline/worker/progress-guard.ts',
+    replace: 'const { next: storedProgress } = instead',
+    by: "await this.#store.overwrite(partition, next); if (next > 0) return await this.#take(partition, guarded, { kind: 'advanced', next }); const { next: storedProgress } = instead",
+  },
+  'progress is not compared while no chunk comes': {
+    file: 'cache-service/pipeline/worker/progress-guard.ts',
+    replace: 'if (suspects.length === 0) return',
+    by: 'return',
+  },
+  'the dead letters of a chunk are not awaited': {
+    file: 'cache-service/pipeline/worker/chunk-applier.ts',
+    replace: 'await sendDeadLetters(chunk, settled.rejections)',
+    by: 'sendDeadLetters(chunk, settled.rejections).catch(() => undefined)',
+  },
+  'a script is not loaded again': {
+    file: 'cache-service/redis/script.ts',
+    replace: "if (redisError(error).code !== 'NOSCRIPT') throw error",
+    by: 'throw error',
+  },
+  'an equal event time wins, whatever its content': {
+    file: 'test/simulation/servers/simulated-redis.ts',
+    replace: 'if (order < 0) status = 0',
+    by: 'if (time > lastUpdated) status = 0',
+  },
+  'fields are merged instead of replaced': {
+    file: 'test/simulation/servers/simulated-redis.ts',
+    replace: 'const written = new Map<string, string>()',
+    by: 'const written = new Map<string, string>(stored)',
+  },
+  'the position moves by the records of a fetch, not by what it covered': {
+    file: 'cache-service/kafka/fetched-partition.ts',
+    replace: 'this.next = Math.max(this.position, batches.at(-1)?.nextOffset ?? 0)',
+    by: 'this.next = Math.max(this.position, (batches.at(-1)?.baseOffset ?? 0) + (batches.at(-1)?.recordCount ?? 0))',
+  },
+  'aborted records are applied': {
+    file: 'cache-service/kafka/fetched-partition.ts',
+    replace: 'return !(batch.isTransactional && aborted.has(batch.producerId))',
+    by: 'return true',
+  },
+  'a new generation keeps the old lanes': {
+    file: 'cache-service/pipeline/worker/lanes.ts',
+    replace: 'this.#end()\n    this.#committed.clear()',
+    by: 'if (partitions.length > 0 && this.#lanes.size > 0) return\n    this.#committed.clear()',
+  },
+}

@@ -1,0 +1,210 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { Redis } from 'ioredis'
+import type { SeededRandom } from '../../simulator/seeded-random.ts'
+import type { Scheduler } from '../scheduler.ts'
+import type { RedisReply, ScriptName, SimulatedRedis } from './simulated-redis.ts'
+
+const FOLDER = new URL('../../../cache-service/redis/', import.meta.url)
+const SCRIPT_FILES: Readonly<Record<ScriptName, string>> = {
+  'apply-updates': 'devices/apply-updates.lua',
+  'delete-devices': 'devices/delete-devices.lua',
+  'advance-progress': 'workers/advance-progress.lua',
+  'request-rebuild': 'workers/request-rebuild.lua',
+}
+const scriptOfSource = new Map<string, ScriptName>()
+const shaOf = new Map<ScriptName, string>()
+const scriptOfSha = new Map<string, ScriptName>()
+for (const [name, file] of Object.entries(SCRIPT_FILES) as [ScriptName, string][]) {
+  const source = readFileSync(new URL(file, FOLDER), 'utf8')
+  const sha = createHash('sha1').update(source).digest('hex')
+  scriptOfSource.set(source, name)
+  shaOf.set(name, sha)
+  scriptOfSha.set(sha, name)
+}
+
+type Command = {
+  readonly run: (server: SimulatedRedis) => RedisReply
+  readonly resolve: (reply: RedisReply) => void
+  readonly reject: (error: Error) => void
+  isExecuted: boolean
+  isSettled: boolean
+}
+
+const RECONNECT_MS = 60
+const SLOWEST_MS = 4
+/** What follows on the same connection arrives at least this much later. */
+const IN_ORDER_MS = 1e-3
+/** How long bytes that the server has received may wait in it after the connection is gone. */
+const LONGEST_AFTER_CUT_MS = 3_000
+
+/**
+ * One connection of a worker, with the part of ioredis' interface that the worker uses. Commands reach the server, and
+ * replies come back, in order, each after a time of its own. When the connection is cut, each command that was not
+ * answered may have been executed, may be executed later, or may never be.
+ */
+export class SimulatedRedisClient {
+  readonly #server: SimulatedRedis
+  readonly #scheduler: Scheduler
+  readonly #random: SeededRandom
+  readonly #inFlight: Command[] = []
+  #arrivesMs = 0
+  #answeredMs = 0
+  #cuts = 0
+  status: 'ready' | 'reconnecting' = 'ready'
+  readonly options = { host: 'simulated-redis', port: 6379 }
+
+  constructor(server: SimulatedRedis, scheduler: Scheduler, random: SeededRandom) {
+    this.#server = server
+    this.#scheduler = scheduler
+    this.#random = random
+  }
+
+  /** For code that expects a client of ioredis. */
+  asRedis(): Redis {
+    return this as unknown as Redis
+  }
+
+  on(): this {
+    return this
+  }
+
+  script(_load: 'LOAD', source: string): Promise<RedisReply> {
+    const name = scriptOfSource.get(source)
+    if (name === undefined) throw new Error('the simulated Redis does not know this script')
+    return this.#send((server) => {
+      server.scripts.add(name)
+      return shaOf.get(name) ?? ''
+    })
+  }
+
+  hmget(key: string, ...fields: readonly string[]): Promise<RedisReply> {
+    return this.#send((server) => server.execute('HMGET', key, ...fields))
+  }
+
+  set(key: string, text: string): Promise<RedisReply> {
+    return this.#send((server) => server.execute('SET', key, text))
+  }
+
+  async info(): Promise<string> {
+    return 'maxmemory_policy:noeviction'
+  }
+
+  pipeline() {
+    const executions: ((server: SimulatedRedis) => RedisReply)[] = []
+    const pipeline = {
+      get length() {
+        return executions.length
+      },
+      evalsha: (sha: string, keys: number, ...rest: readonly (string | number)[]) => {
+        const texts = rest.map(String)
+        executions.push((server) => {
+          const script = scriptOfSha.get(sha)
+          if (script === undefined) throw new Error('NOSCRIPT')
+          return server.evaluate(script, texts.slice(0, keys), texts.slice(keys))
+        })
+        return pipeline
+      },
+      hset: (...args: readonly string[]) => {
+        executions.push((server) => server.execute('HSET', ...args))
+        return pipeline
+      },
+      hdel: (...args: readonly string[]) => {
+        executions.push((server) => server.execute('HDEL', ...args))
+        return pipeline
+      },
+      exec: () =>
+        Promise.all(
+          executions.map((run) =>
+            this.#send(run).then(
+              (reply) => [null, reply] as const,
+              (error: unknown) => [error, undefined] as const,
+            ),
+          ),
+        ),
+    }
+    return pipeline
+  }
+
+  /** The server has ended, and with it what it had received. */
+  serverEnded(): void {
+    this.#cut(0, 0)
+  }
+
+  /** Breaks the connection, and the attempts to reconnect for a while. */
+  cut(forMs: number): void {
+    this.#cut(forMs, this.#random.below(this.#inFlight.length + 1))
+  }
+
+  /** @param received how many of the commands that were sent will be executed. */
+  #cut(forMs: number, received: number): void {
+    const cut = ++this.#cuts
+    const now = this.#scheduler.nowMs
+    for (const [i, command] of this.#inFlight.splice(0).entries()) {
+      if (command.isSettled) continue
+      command.isSettled = true
+      if (!command.isExecuted && i < received)
+        this.#scheduler.after(
+          this.#random.below(LONGEST_AFTER_CUT_MS),
+          () => execute(command, this.#server),
+          undefined,
+        )
+      else command.isExecuted = true
+      command.reject(new Error('Connection is closed.'))
+    }
+    this.status = 'reconnecting'
+    const reconnect = () => {
+      if (cut !== this.#cuts) return
+      if (this.#scheduler.nowMs < now + forMs) this.#scheduler.after(RECONNECT_MS, reconnect)
+      else this.status = 'ready'
+    }
+    reconnect()
+  }
+
+  #send(run: (server: SimulatedRedis) => RedisReply): Promise<RedisReply> {
+    const { promise, resolve, reject } = Promise.withResolvers<RedisReply>()
+    if (this.status !== 'ready') {
+      reject(new Error("Stream isn't writeable and enableOfflineQueue options is false"))
+      return promise
+    }
+    const command: Command = { run, resolve, reject, isExecuted: false, isSettled: false }
+    this.#inFlight.push(command)
+    const now = this.#scheduler.nowMs
+    this.#arrivesMs = Math.max(this.#arrivesMs + IN_ORDER_MS, now + this.#random.fraction() * SLOWEST_MS)
+    const owner = this.#scheduler.owner
+    this.#scheduler.after(
+      this.#arrivesMs - now,
+      () => {
+        if (command.isExecuted) return
+        const settle = execute(command, this.#server)
+        this.#answeredMs = Math.max(
+          this.#answeredMs + IN_ORDER_MS,
+          this.#scheduler.nowMs + this.#random.fraction() * SLOWEST_MS,
+        )
+        this.#scheduler.after(
+          this.#answeredMs - this.#scheduler.nowMs,
+          () => {
+            if (command.isSettled) return
+            command.isSettled = true
+            this.#inFlight.splice(this.#inFlight.indexOf(command), 1)
+            settle()
+          },
+          owner,
+        )
+      },
+      undefined,
+    )
+    return promise
+  }
+}
+
+/** @returns tells the client. */
+function execute(command: Command, server: SimulatedRedis): () => void {
+  command.isExecuted = true
+  try {
+    const reply = command.run(server)
+    return () => command.resolve(reply)
+  } catch (error) {
+    return () => command.reject(error instanceof Error ? error : new Error(String(error)))
+  }
+}

@@ -1,0 +1,256 @@
+import type { Consumer, EachBatchHandler } from 'kafkajs'
+import { FetchedPartition } from '../../../cache-service/kafka/fetched-partition.ts'
+import type { SeededRandom } from '../../simulator/seeded-random.ts'
+import type { Scheduler } from '../scheduler.ts'
+import { protocolError, type Assignment, type SimulatedKafka } from './simulated-kafka.ts'
+
+export type ConsumerSettings = {
+  readonly topic: string
+  readonly heartbeatInterval: number
+  readonly maxBytes: number
+  readonly maxWaitMs: number
+  readonly retries: number
+}
+
+type Listener = (event: { readonly payload: unknown }) => void
+const EVENTS = {
+  GROUP_JOIN: 'group_join',
+  REBALANCING: 'rebalancing',
+  FETCH: 'fetch',
+  CRASH: 'crash',
+} as const
+
+const REBALANCING_TYPES = new Set([
+  'REBALANCE_IN_PROGRESS',
+  'ILLEGAL_GENERATION',
+  'NOT_COORDINATOR_FOR_GROUP',
+])
+
+/**
+ * A consumer as KafkaJS 2.2.4 behaves, in what the worker relies on: one fetch at a time, whose handlers run side by side;
+ * a seek takes effect before the next fetch, and a rebalance forgets it; data of a partition that was paused or sought
+ * meanwhile is dropped; heartbeats are sent only by handlers and empty fetches; after the last retry it ends.
+ */
+export class SimulatedConsumer {
+  readonly events = EVENTS
+  readonly #kafka: SimulatedKafka
+  readonly #scheduler: Scheduler
+  readonly #random: SeededRandom
+  readonly #settings: ConsumerSettings
+  readonly #listeners = new Map<string, Set<Listener>>()
+  readonly #positions = new Map<number, number>()
+  readonly #seeks = new Map<number, number>()
+  readonly #paused = new Set<number>()
+  #assignment: Assignment | undefined
+  #memberId: string | undefined
+  #isRunning = false
+  #ended: Promise<void> = Promise.resolve()
+  #lastHeartbeatMs = 0
+
+  constructor(kafka: SimulatedKafka, scheduler: Scheduler, random: SeededRandom, settings: ConsumerSettings) {
+    this.#kafka = kafka
+    this.#scheduler = scheduler
+    this.#random = random
+    this.#settings = settings
+  }
+
+  /** For code that expects a consumer of KafkaJS. */
+  asConsumer(): Consumer {
+    return this as unknown as Consumer
+  }
+
+  on(event: string, listener: Listener): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set()
+    this.#listeners.set(event, listeners)
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+
+  async connect(): Promise<void> {
+    await this.#kafka.request(() => undefined)
+  }
+
+  async subscribe(): Promise<void> {
+    await this.#kafka.request(() => undefined)
+  }
+
+  async run({ eachBatch }: { readonly eachBatch: EachBatchHandler }): Promise<void> {
+    try {
+      await this.#join()
+    } catch (error) {
+      this.#emit(EVENTS.CRASH, { error })
+      return
+    }
+    this.#isRunning = true
+    this.#ended = this.#loop(eachBatch)
+  }
+
+  seek({ offset, partition }: { readonly partition: number; readonly offset: string }): void {
+    if (this.#assignment === undefined)
+      throw new Error('Consumer group was not initialized, consumer#run must be called first')
+    this.#seeks.set(partition, Number(offset))
+  }
+
+  pause([{ partitions }]: readonly [{ readonly partitions: readonly number[] }]): void {
+    for (const partition of partitions) this.#paused.add(partition)
+  }
+
+  resume([{ partitions }]: readonly [{ readonly partitions?: readonly number[] }]): void {
+    if (partitions === undefined) this.#paused.clear()
+    else for (const partition of partitions) this.#paused.delete(partition)
+  }
+
+  async commitOffsets(commits: readonly { readonly partition: number; readonly offset: string }[]) {
+    await this.#kafka.request(() =>
+      this.#kafka.commit(
+        this.#assignment?.memberId ?? '',
+        this.#assignment?.generation ?? -1,
+        commits.map(({ offset, partition }) => ({ partition, offset: Number(offset) })),
+      ),
+    )
+  }
+
+  async disconnect(): Promise<void> {
+    this.#isRunning = false
+    await this.#ended
+    const memberId = this.#memberId
+    if (memberId !== undefined)
+      await this.#kafka.request(() => this.#kafka.leave(memberId)).catch(() => undefined)
+    this.#assignment = undefined
+  }
+
+  async #join(): Promise<void> {
+    const assignment = await this.#kafka.request(() => this.#kafka.join(this.#memberId))
+    this.#memberId = assignment.memberId
+    this.#positions.clear()
+    this.#seeks.clear()
+    this.#assignment = assignment
+    this.#lastHeartbeatMs = this.#scheduler.nowMs
+    this.#emit(EVENTS.GROUP_JOIN, {
+      memberAssignment: { [this.#settings.topic]: [...assignment.partitions] },
+      isLeader: assignment.isLeader,
+      memberId: assignment.memberId,
+    })
+  }
+
+  async #loop(eachBatch: EachBatchHandler): Promise<void> {
+    for (let failures = 0; this.#isRunning;) {
+      try {
+        await this.#fetchOnce(eachBatch)
+        failures = 0
+      } catch (error) {
+        const type = (error as { type?: string }).type ?? ''
+        try {
+          if (REBALANCING_TYPES.has(type)) {
+            this.#emit(EVENTS.REBALANCING, {})
+            await this.#join()
+            continue
+          }
+          if (type === 'UNKNOWN_MEMBER_ID') {
+            this.#memberId = undefined
+            await this.#join()
+            continue
+          }
+        } catch (refusal) {
+          if (++failures > this.#settings.retries) return this.#crash(refusal)
+        }
+        if (++failures > this.#settings.retries) return this.#crash(error)
+        await this.#sleep(100 * 2 ** failures * (0.8 + 0.4 * this.#random.fraction()))
+      }
+    }
+  }
+
+  #crash(error: unknown): void {
+    this.#isRunning = false
+    this.#emit(EVENTS.CRASH, { error })
+  }
+
+  async #fetchOnce(eachBatch: EachBatchHandler): Promise<void> {
+    const { maxBytes, maxWaitMs } = this.#settings
+    const owned = this.#assignment?.partitions ?? []
+    await this.#initializePositions(owned)
+    for (const [partition, offset] of this.#seeks)
+      if (owned.includes(partition)) this.#positions.set(partition, offset)
+    this.#seeks.clear()
+    const wanted = owned.filter((partition) => !this.#paused.has(partition))
+    if (wanted.length === 0) {
+      await this.#sleep(maxWaitMs)
+      return await this.#heartbeat()
+    }
+    const positionOf = (partition: number) => this.#positions.get(partition) ?? 0
+    const requested = new Map(wanted.map((partition) => [partition, positionOf(partition)]))
+    const replies = await this.#kafka.request(async () => {
+      const untilMs = this.#scheduler.nowMs + maxWaitMs
+      for (;;) {
+        const found = wanted.map((partition) => {
+          const log = this.#kafka.partitions[partition]
+          if (log === undefined) throw protocolError('UNKNOWN_TOPIC_OR_PARTITION')
+          return { partition, reply: log.fetch(requested.get(partition) ?? 0, maxBytes) }
+        })
+        const hasData = found.some(({ reply }) => reply.kind === 'out_of_range' || reply.messages.length > 0)
+        if (hasData || this.#scheduler.nowMs >= untilMs) return found
+        await this.#kafka.nextAppend(untilMs - this.#scheduler.nowMs)
+        if (this.#kafka.isDown) return []
+      }
+    })
+    this.#emit(EVENTS.FETCH, {})
+    const outOfRange = replies.filter(({ reply }) => reply.kind === 'out_of_range')
+    for (const { partition } of outOfRange) {
+      this.#kafka.committed.delete(partition)
+      this.#positions.delete(partition)
+    }
+    if (outOfRange.length > 0) return
+    const batches = replies.flatMap(({ partition, reply }) => {
+      if (reply.kind !== 'data' || this.#seeks.has(partition) || this.#paused.has(partition)) return []
+      const fetched = new FetchedPartition(this.#settings.topic, String(requested.get(partition)), {
+        partition,
+        highWatermark: String(reply.highWatermark),
+        abortedTransactions: reply.abortedTransactions,
+        messages: reply.messages,
+      })
+      return fetched.isEmpty() ? [] : [fetched]
+    })
+    if (batches.length === 0) return await this.#heartbeat()
+    const handled = await Promise.allSettled(batches.map((batch) => this.#handle(batch, eachBatch)))
+    for (const outcome of handled) if (outcome.status === 'rejected') throw outcome.reason
+  }
+
+  async #handle(batch: FetchedPartition, eachBatch: EachBatchHandler): Promise<void> {
+    const { partition } = batch
+    const payload = {
+      batch,
+      resolveOffset: (offset: string) => this.#positions.set(partition, Number(offset) + 1),
+      heartbeat: () => this.#heartbeat(),
+      isRunning: () => this.#isRunning,
+      isStale: () => this.#seeks.has(partition),
+    }
+    await eachBatch(payload as unknown as Parameters<EachBatchHandler>[0])
+  }
+
+  async #initializePositions(owned: readonly number[]): Promise<void> {
+    if (owned.every((partition) => this.#positions.has(partition))) return
+    const starts = await this.#kafka.request(() =>
+      owned.map((partition) => {
+        const earliest = this.#kafka.partitions[partition]?.earliest ?? 0
+        return [partition, this.#kafka.committed.get(partition) ?? earliest] as const
+      }),
+    )
+    for (const [partition, offset] of starts)
+      if (!this.#positions.has(partition)) this.#positions.set(partition, offset)
+  }
+
+  async #heartbeat(): Promise<void> {
+    if (this.#scheduler.nowMs - this.#lastHeartbeatMs < this.#settings.heartbeatInterval) return
+    this.#lastHeartbeatMs = this.#scheduler.nowMs
+    const { generation = -1, memberId = '' } = this.#assignment ?? {}
+    await this.#kafka.request(() => this.#kafka.heartbeat(memberId, generation))
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#scheduler.after(ms, resolve))
+  }
+
+  #emit(event: string, payload: unknown): void {
+    for (const listener of this.#listeners.get(event) ?? []) listener({ payload })
+  }
+}

@@ -1,0 +1,335 @@
+import { encodeBatch, type RecordToEncode } from '../../support/records/record-batch-encoder.ts'
+import type { SeededRandom } from '../../simulator/seeded-random.ts'
+import type { Owner, Scheduler } from '../scheduler.ts'
+
+// One topic and one consumer group, as far as a consumer of KafkaJS sees them.
+// It follows the sources of KafkaJS and Kafka, and is not compared with a broker yet.
+
+type Batch = {
+  readonly baseOffset: number
+  readonly nextOffset: number
+  readonly bytes: Buffer
+  readonly records: readonly LogRecord[]
+  readonly kind: 'plain' | 'transactional' | 'marker'
+  readonly producerId: number
+}
+export type LogRecord = {
+  readonly offset: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly timestampMs: number
+}
+export type RecordToAppend = Omit<LogRecord, 'offset'>
+
+export type FetchReply =
+  | {
+      readonly kind: 'data'
+      readonly messages: Buffer
+      readonly highWatermark: number
+      readonly abortedTransactions: readonly { readonly producerId: string; readonly firstOffset: string }[]
+    }
+  | { readonly kind: 'out_of_range' }
+
+/** The log of one partition. */
+export class PartitionLog {
+  #batches: Batch[] = []
+  #aborted: { readonly producerId: number; readonly firstOffset: number; readonly marker: number }[] = []
+  earliest = 0
+  end = 0
+  #producers = 0
+
+  /** Appends one batch. @returns the offset of its first record. */
+  append(records: readonly RecordToAppend[]): number {
+    return this.#append(records, 'plain', -1)
+  }
+
+  /** Appends a batch of a transaction that is aborted, or committed, at once. */
+  appendTransaction(records: readonly RecordToAppend[], isCommitted: boolean): number {
+    const producerId = ++this.#producers
+    const first = this.#append(records, 'transactional', producerId)
+    const marker = this.end
+    const key = Buffer.from([0, 0, 0, isCommitted ? 1 : 0])
+    this.#append([{ key, value: Buffer.alloc(6), timestampMs: 0 }], 'marker', producerId)
+    if (!isCommitted) this.#aborted.push({ producerId, firstOffset: first, marker })
+    return first
+  }
+
+  /** Keeps only the last record of each key in all batches but the last, as the log cleaner does. */
+  compact(): void {
+    const last = new Map<string, number>()
+    for (const { records } of this.#batches)
+      for (const { key, offset } of records) if (key !== null) last.set(key.toString('latin1'), offset)
+    this.#batches = this.#batches.flatMap((batch, i) => {
+      if (batch.kind !== 'plain' || i === this.#batches.length - 1) return [batch]
+      const kept = batch.records.filter(
+        ({ key, offset }) => key === null || last.get(key.toString('latin1')) === offset,
+      )
+      if (kept.length === batch.records.length) return [batch]
+      // An emptied batch stays where its producer's sequence must be remembered.
+      if (kept.length === 0 && batch.baseOffset % 2 === 0) return []
+      return [this.#encode(kept, 'plain', batch.producerId, batch.baseOffset, batch.nextOffset)]
+    })
+  }
+
+  holds(offset: number): boolean {
+    return this.#batches.some(({ records }) => records.some((record) => record.offset === offset))
+  }
+
+  /** Everything before the offset, which may lie within a batch. */
+  deleteBefore(offset: number): void {
+    this.earliest = Math.max(this.earliest, Math.min(offset, this.end))
+    this.#batches = this.#batches.filter(({ nextOffset }) => nextOffset > this.earliest)
+  }
+
+  fetch(offset: number, maxBytes: number): FetchReply {
+    if (offset < this.earliest || offset > this.end) return { kind: 'out_of_range' }
+    const found: Batch[] = []
+    let bytes = 0
+    for (const batch of this.#batches) {
+      if (batch.nextOffset <= offset) continue
+      if (found.length > 0 && bytes + batch.bytes.length > maxBytes) break
+      found.push(batch)
+      bytes += batch.bytes.length
+    }
+    const upTo = found.at(-1)?.nextOffset ?? offset
+    return {
+      kind: 'data',
+      messages: Buffer.concat(found.map((batch) => batch.bytes)),
+      highWatermark: this.end,
+      abortedTransactions: this.#aborted
+        .filter(({ firstOffset, marker }) => marker >= offset && firstOffset < upTo)
+        .map(({ firstOffset, producerId }) => ({
+          firstOffset: String(firstOffset),
+          producerId: String(producerId),
+        })),
+    }
+  }
+
+  #append(records: readonly RecordToAppend[], kind: Batch['kind'], producerId: number): number {
+    const baseOffset = this.end
+    const numbered = records.map((record, i) => ({ ...record, offset: baseOffset + i }))
+    this.end += records.length
+    this.#batches.push(this.#encode(numbered, kind, producerId, baseOffset, this.end))
+    return baseOffset
+  }
+
+  #encode(
+    records: readonly LogRecord[],
+    kind: Batch['kind'],
+    producerId: number,
+    baseOffset: number,
+    nextOffset: number,
+  ): Batch {
+    const baseMs = records[0]?.timestampMs ?? 0
+    const bytes = encodeBatch({
+      baseOffset,
+      baseMs,
+      producerId,
+      isTransactional: kind !== 'plain',
+      isControl: kind === 'marker',
+      lastOffsetDelta: nextOffset - baseOffset - 1,
+      records: records.map(({ key, offset, timestampMs, value }): RecordToEncode => ({
+        key,
+        value,
+        offsetDelta: offset - baseOffset,
+        timestampDelta: timestampMs - baseMs,
+      })),
+    })
+    return { baseOffset, nextOffset, bytes, records, kind, producerId }
+  }
+}
+
+/** The error that KafkaJS makes of an error code. */
+export function protocolError(type: string): Error {
+  return Object.assign(new Error(type), { name: 'KafkaJSProtocolError', type, retriable: false })
+}
+
+export function connectionError(): Error {
+  return Object.assign(new Error('Connection error: simulated'), {
+    name: 'KafkaJSConnectionError',
+    code: 'ECONNREFUSED',
+    retriable: true,
+  })
+}
+
+type Member = {
+  lastSeenMs: number
+  /** Waits for the others to join as well. */
+  joining: ((assignment: Assignment | Error) => void) | undefined
+}
+export type Assignment = {
+  readonly memberId: string
+  readonly generation: number
+  readonly partitions: readonly number[]
+  readonly isLeader: boolean
+}
+
+const LONGEST_REBALANCE_MS = 5_000
+const SLOWEST_REQUEST_MS = 6
+
+export type Commit = { readonly partition: number; readonly offset: number }
+
+export class SimulatedKafka {
+  readonly partitions: PartitionLog[]
+  readonly committed = new Map<number, number>()
+  readonly #scheduler: Scheduler
+  readonly #random: SeededRandom
+  readonly #sessionMs: number
+  readonly #members = new Map<string, Member>()
+  #generation = 0
+  #assignments = new Map<string, readonly number[]>()
+  #state: 'stable' | 'preparing' = 'stable'
+  #memberIds = 0
+  #cancelRebalance: () => void = () => undefined
+  readonly #waiting = new Set<() => void>()
+  /** Requests fail, and clients are disconnected, until then. */
+  downUntilMs = 0
+  /** Commits are answered with an error until then. */
+  commitsRefusedUntilMs = 0
+  violated: (invariant: string) => void = () => undefined
+  /** Called with each commit that is accepted. */
+  committing: (commit: Commit) => void = () => undefined
+
+  constructor(partitions: number, sessionMs: number, scheduler: Scheduler, random: SeededRandom) {
+    this.partitions = Array.from({ length: partitions }, () => new PartitionLog())
+    this.#sessionMs = sessionMs
+    this.#scheduler = scheduler
+    this.#random = random
+  }
+
+  get isDown(): boolean {
+    return this.#scheduler.nowMs < this.downUntilMs
+  }
+
+  /** A request and its reply, each with a delay. Either may be lost when the broker goes down. */
+  async request<T>(answer: () => T | Promise<T>): Promise<T> {
+    // An answer that waits for others is given in an event of one of them.
+    const { owner } = this.#scheduler
+    await this.#delay(owner)
+    if (this.isDown) throw connectionError()
+    const reply = await answer()
+    await this.#delay(owner)
+    if (this.isDown) throw connectionError()
+    return reply
+  }
+
+  /** The process that waits goes on only if it is not frozen or killed. */
+  #delay(owner: Owner): Promise<void> {
+    return new Promise((resolve) =>
+      this.#scheduler.after(this.#random.fraction() * SLOWEST_REQUEST_MS, resolve, owner),
+    )
+  }
+
+  /** Ends the wait of fetches for more. */
+  appended(): void {
+    for (const wake of [...this.#waiting]) wake()
+  }
+
+  /** Resolves when something was appended, at the latest after `ms`. */
+  async nextAppend(ms: number): Promise<void> {
+    const { owner } = this.#scheduler
+    await new Promise<void>((resolve) => {
+      const wake = () => {
+        cancel()
+        this.#waiting.delete(wake)
+        this.#scheduler.after(0, resolve, owner)
+      }
+      const cancel = this.#scheduler.after(ms, wake, undefined)
+      this.#waiting.add(wake)
+    })
+  }
+
+  // ---- the group's coordinator
+
+  async join(memberId: string | undefined): Promise<Assignment> {
+    this.#expireMembers()
+    const id =
+      memberId !== undefined && this.#members.has(memberId) ? memberId : `member-${++this.#memberIds}`
+    const { promise, resolve } = Promise.withResolvers<Assignment | Error>()
+    this.#members.set(id, { lastSeenMs: this.#scheduler.nowMs, joining: resolve })
+    this.#prepare()
+    this.#completeIfAllJoined()
+    const outcome = await promise
+    if (outcome instanceof Error) throw outcome
+    return outcome
+  }
+
+  leave(memberId: string): void {
+    if (!this.#members.delete(memberId)) return
+    this.#prepare()
+    this.#completeIfAllJoined()
+  }
+
+  heartbeat(memberId: string, generation: number): void {
+    this.#expireMembers()
+    const member = this.#members.get(memberId)
+    if (member === undefined) throw protocolError('UNKNOWN_MEMBER_ID')
+    member.lastSeenMs = this.#scheduler.nowMs
+    if (this.#state === 'preparing') throw protocolError('REBALANCE_IN_PROGRESS')
+    if (generation !== this.#generation) throw protocolError('ILLEGAL_GENERATION')
+  }
+
+  commit(memberId: string, generation: number, commits: readonly Commit[]): void {
+    this.#expireMembers()
+    if (this.#scheduler.nowMs < this.commitsRefusedUntilMs)
+      throw protocolError('COORDINATOR_LOAD_IN_PROGRESS')
+    if (!this.#members.has(memberId)) throw protocolError('UNKNOWN_MEMBER_ID')
+    if (generation !== this.#generation) throw protocolError('ILLEGAL_GENERATION')
+    const owned = this.#assignments.get(memberId) ?? []
+    for (const commit of commits) {
+      if (!owned.includes(commit.partition))
+        this.violated(`partition ${commit.partition} was committed by a worker that does not own it`)
+      this.committing(commit)
+      this.committed.set(commit.partition, commit.offset)
+    }
+  }
+
+  #prepare(): void {
+    if (this.#state === 'preparing') return
+    this.#state = 'preparing'
+    this.#cancelRebalance = this.#scheduler.after(
+      LONGEST_REBALANCE_MS,
+      () => {
+        for (const [id, { joining }] of this.#members) if (joining === undefined) this.#members.delete(id)
+        this.#completeIfAllJoined()
+      },
+      undefined,
+    )
+  }
+
+  #completeIfAllJoined(): void {
+    const members = [...this.#members]
+    if (members.some(([, { joining }]) => joining === undefined)) return
+    this.#cancelRebalance()
+    this.#state = 'stable'
+    this.#generation++
+    this.#assignments = new Map(members.map(([id]) => [id, []]))
+    for (const partition of this.partitions.keys()) {
+      const [owner] = members[partition % members.length] ?? []
+      if (owner !== undefined)
+        this.#assignments.set(owner, [...(this.#assignments.get(owner) ?? []), partition])
+    }
+    for (const [i, [memberId, member]] of members.entries()) {
+      member.joining?.({
+        memberId,
+        generation: this.#generation,
+        partitions: this.#assignments.get(memberId) ?? [],
+        isLeader: i === 0,
+      })
+      member.joining = undefined
+      member.lastSeenMs = this.#scheduler.nowMs
+    }
+  }
+
+  #expireMembers(): void {
+    let hasExpired = false
+    for (const [id, { joining, lastSeenMs }] of this.#members) {
+      if (joining !== undefined || this.#scheduler.nowMs - lastSeenMs <= this.#sessionMs) continue
+      this.#members.delete(id)
+      hasExpired = true
+    }
+    if (!hasExpired) return
+    this.#prepare()
+    this.#completeIfAllJoined()
+  }
+}

@@ -1,0 +1,290 @@
+// A Redis in memory with what the worker uses: a few commands, and its scripts, as the Lua files describe them.
+// test/integration/simulation/redis.test.ts compares it with a real one.
+
+type Hash = { readonly fields: Map<string, string>; expiresAtMs: number | undefined }
+type Value = Hash | Set<string> | { readonly text: string }
+export type RedisSnapshot = ReadonlyMap<string, Value>
+
+export type RedisReply = string | number | null | readonly RedisReply[]
+
+const SHAPE = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00$/
+const WRONG_TYPE = 'WRONGTYPE Operation against a key holding the wrong kind of value'
+
+/** The scripts, by the name of their files. */
+export type ScriptName = 'apply-updates' | 'delete-devices' | 'advance-progress' | 'request-rebuild'
+
+export class SimulatedRedis {
+  #values = new Map<string, Value>()
+  readonly #nowMs: () => number
+  /** Names of the loaded scripts, which a restart forgets. */
+  readonly scripts = new Set<string>()
+  /** Replies to every write, such as `OOM …`; undefined: it accepts writes. */
+  refusal: string | undefined
+  /** Called after each write to a device hash. */
+  wrote: (key: string, before: ReadonlyMap<string, string> | undefined) => void = () => undefined
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs
+  }
+
+  snapshot(): RedisSnapshot {
+    return structuredClone(this.#values)
+  }
+
+  /** What a server holds that starts again, with the data that it had saved. */
+  restart(saved: RedisSnapshot): void {
+    this.#values = structuredClone(saved) as Map<string, Value>
+    this.scripts.clear()
+  }
+
+  keys(): string[] {
+    return [...this.#values.keys()].filter((key) => this.#value(key) !== undefined)
+  }
+
+  hash(key: string): ReadonlyMap<string, string> | undefined {
+    const value = this.#value(key)
+    return isHash(value) ? value.fields : undefined
+  }
+
+  expiryOf(key: string): number | undefined {
+    const value = this.#value(key)
+    return isHash(value) ? value.expiresAtMs : undefined
+  }
+
+  set(key: string): ReadonlySet<string> {
+    const value = this.#value(key)
+    return value instanceof Set ? value : new Set()
+  }
+
+  /** @throws Error with the text of an error reply. */
+  execute(command: string, ...args: readonly string[]): RedisReply {
+    const [key = ''] = args
+    switch (command) {
+      case 'HMGET':
+        return args.slice(1).map((field) => this.#hash(key)?.fields.get(field) ?? null)
+      case 'HSET':
+        this.#refuseWrites()
+        return this.#hset(key, args.slice(1))
+      case 'HDEL':
+        return this.#hdel(key, args.slice(1))
+      case 'SET':
+        this.#refuseWrites()
+        this.#values.set(key, { text: args[1] ?? '' })
+        return 'OK'
+      case 'DEL':
+        return this.#del(key)
+      case 'SMEMBERS':
+        return [...this.#members(key)]
+      case 'SREM':
+        return this.#srem(key, args.slice(1))
+      default:
+        throw new Error(`ERR unknown command '${command}'`)
+    }
+  }
+
+  /** @throws Error with the text of an error reply. */
+  evaluate(script: ScriptName, keys: readonly string[], args: readonly string[]): RedisReply {
+    if (!this.scripts.has(script)) throw new Error('NOSCRIPT No matching script. Please use EVAL.')
+    switch (script) {
+      case 'apply-updates':
+        return this.#applyUpdates(keys, args)
+      case 'delete-devices':
+        return this.#deleteDevices(keys, args)
+      case 'advance-progress':
+        return this.#advanceProgress(keys[0] ?? '', args)
+      case 'request-rebuild':
+        return this.#requestRebuild(keys[0] ?? '', args)
+    }
+  }
+
+  #applyUpdates(keys: readonly string[], [packed = '', trustedUpTo = '', ...step]: readonly string[]) {
+    const updates = JSON.parse(packed) as [expiry: number, lastUpdated: string, ...fields: string[]][]
+    const index = keys[updates.length] ?? ''
+    const progress = keys[updates.length + 1]
+    let isRefused = false
+    const newIds: string[] = []
+    const knownIds: string[] = []
+    const statuses: (number | string)[] = []
+    for (const [i, [expiry, lastUpdated, ...fields]] of updates.entries()) {
+      const key = keys[i] ?? ''
+      const value = this.#value(key)
+      if (value !== undefined && !isHash(value)) {
+        isRefused = true
+        statuses.push(WRONG_TYPE)
+        continue
+      }
+      let status: number | undefined
+      const stored = value?.fields
+      const time = stored?.get('last_updated')
+      if (stored !== undefined && time !== undefined && time >= lastUpdated && isTrusted(time, trustedUpTo)) {
+        const order = time > lastUpdated ? -1 : compareContents(fields, sortedContent(stored))
+        if (order < 0) status = 0
+        else if (order === 0) status = 1
+      }
+      if (status === undefined) {
+        this.#refuseWrites()
+        const before = stored === undefined ? undefined : new Map(stored)
+        const expiresAtMs = value?.expiresAtMs
+        const pairs = ['last_updated', lastUpdated, ...fields]
+        const written = new Map<string, string>()
+        // Redis keeps the places of the fields that stay; only the set of pairs matters here.
+        for (let at = 0; at < pairs.length; at += 2) written.set(pairs[at] ?? '', pairs[at + 1] ?? '')
+        this.#values.set(key, { fields: written, expiresAtMs })
+        this.wrote(key, before)
+        status = 2
+      }
+      if (!this.#extendExpiry(key, expiry, value === undefined)) status = 3
+      else (time === undefined ? newIds : knownIds).push(key.slice(7, -9))
+      statuses.push(status)
+    }
+    this.#sadd(index, newIds)
+    const sample = [knownIds[0], knownIds[Math.ceil(knownIds.length / 2) - 1], knownIds.at(-1)]
+    const sampled = sample.filter((id) => id !== undefined)
+    if (this.#sadd(index, sampled) > 0) this.#sadd(index, knownIds)
+    if (progress === undefined || isRefused) return [statuses, 0]
+    const [field = '', expected = '', next = ''] = step
+    const reached = this.#hash(progress)?.fields.get(field) ?? ''
+    if (reached !== expected) return [statuses, 0]
+    if (reached === '' || Number(next) > Number(reached)) {
+      this.#refuseWrites()
+      this.#hset(progress, [field, next])
+    }
+    return [statuses, 1]
+  }
+
+  #extendExpiry(key: string, expiry: number, isNew: boolean): boolean {
+    const hash = this.#hash(key)
+    if (hash === undefined) return false
+    if (expiry === 0) {
+      hash.expiresAtMs = undefined
+      return true
+    }
+    // Redis treats a hash without an expiry as one that expires never; ours then gets one.
+    if (isNew || hash.expiresAtMs === undefined || hash.expiresAtMs < expiry) hash.expiresAtMs = expiry
+    return this.#value(key) !== undefined
+  }
+
+  #deleteDevices(keys: readonly string[], [packed = '', trustedUpTo = '']: readonly string[]) {
+    const deletesUpTo = JSON.parse(packed) as string[]
+    const ids: string[] = []
+    const statuses = deletesUpTo.map((upTo, i): number | string => {
+      const key = keys[i] ?? ''
+      const value = this.#value(key)
+      if (value !== undefined && !isHash(value)) return WRONG_TYPE
+      const time = value?.fields.get('last_updated')
+      if (time !== undefined && isTrusted(time, trustedUpTo) && time > upTo) return 0
+      ids.push(key.slice(7, -9))
+      return this.#del(key) === 1 ? 2 : 1
+    })
+    this.#srem(keys.at(-1) ?? '', ids)
+    return statuses
+  }
+
+  #advanceProgress(key: string, [field = '', expected = '', next = '']: readonly string[]): RedisReply {
+    const stored = this.#hash(key)?.fields.get(field) ?? ''
+    if (stored !== expected) return stored
+    if (stored === '' || Number(next) > Number(stored)) {
+      this.#refuseWrites()
+      this.#hset(key, [field, next])
+    }
+    return null
+  }
+
+  #requestRebuild(key: string, requestFields: readonly string[]): RedisReply {
+    this.#refuseWrites()
+    this.#values.delete(key)
+    for (const field of requestFields) this.#hset(key, [field, '1'])
+    return null
+  }
+
+  #refuseWrites(): void {
+    if (this.refusal !== undefined) throw new Error(this.refusal)
+  }
+
+  #value(key: string): Value | undefined {
+    const value = this.#values.get(key)
+    if (isHash(value) && value.expiresAtMs !== undefined && value.expiresAtMs <= this.#nowMs()) {
+      this.#values.delete(key)
+      return undefined
+    }
+    return value
+  }
+
+  #hash(key: string): Hash | undefined {
+    const value = this.#value(key)
+    if (value !== undefined && !isHash(value)) throw new Error(WRONG_TYPE)
+    return value
+  }
+
+  #members(key: string): Set<string> {
+    const value = this.#value(key)
+    if (value !== undefined && !(value instanceof Set)) throw new Error(WRONG_TYPE)
+    return value ?? new Set()
+  }
+
+  #hset(key: string, pairs: readonly string[]): number {
+    const hash = this.#hash(key) ?? { fields: new Map<string, string>(), expiresAtMs: undefined }
+    let added = 0
+    for (let at = 0; at < pairs.length; at += 2) {
+      const name = pairs[at] ?? ''
+      if (!hash.fields.has(name)) added++
+      hash.fields.set(name, pairs[at + 1] ?? '')
+    }
+    this.#values.set(key, hash)
+    return added
+  }
+
+  #hdel(key: string, names: readonly string[]): number {
+    const hash = this.#hash(key)
+    const removed = names.filter((name) => hash?.fields.delete(name)).length
+    if (hash?.fields.size === 0) this.#values.delete(key)
+    return removed
+  }
+
+  #del(key: string): number {
+    const existed = this.#value(key) !== undefined
+    this.#values.delete(key)
+    return existed ? 1 : 0
+  }
+
+  #sadd(key: string, ids: readonly string[]): number {
+    if (ids.length === 0) return 0
+    this.#refuseWrites()
+    const members = this.#members(key)
+    const before = members.size
+    for (const id of ids) members.add(id)
+    this.#values.set(key, members)
+    return members.size - before
+  }
+
+  #srem(key: string, ids: readonly string[]): number {
+    const members = this.#members(key)
+    const removed = ids.filter((id) => members.delete(id)).length
+    if (members.size === 0) this.#values.delete(key)
+    return removed
+  }
+}
+
+function isHash(value: Value | undefined): value is Hash {
+  return value !== undefined && !(value instanceof Set) && 'fields' in value
+}
+
+function isTrusted(time: string, trustedUpTo: string): boolean {
+  return time <= trustedUpTo && SHAPE.test(time)
+}
+
+function sortedContent(stored: ReadonlyMap<string, string>): string[] {
+  return [...stored]
+    .filter(([name]) => name !== 'last_updated')
+    .toSorted(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+    .flat()
+}
+
+function compareContents(a: readonly string[], b: readonly string[]): number {
+  const canonical = (content: readonly string[]) => Buffer.from(content.map((part) => `${part}\0`).join(''))
+  const order = Buffer.compare(canonical(a), canonical(b))
+  if (order !== 0) return order
+  const at = a.findIndex((part, i) => part !== b[i])
+  if (at >= 0) return Buffer.compare(Buffer.from(a[at] ?? ''), Buffer.from(b[at] ?? ''))
+  return Math.sign(a.length - b.length)
+}
