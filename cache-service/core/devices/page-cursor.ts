@@ -4,7 +4,14 @@ import type { PagePosition } from './device-view.ts'
 
 export const FIRST_PAGE: PagePosition = { cursor: '0' }
 
-const cursorSchema = z.tuple([z.string().regex(/^\d{1,20}$/), z.string().refine(isDeviceId).optional()])
+/** Redis' own cursors are 64 bits wide; it answers anything else with an error. */
+const MAX_SCAN_CURSOR = 2n ** 64n - 1n
+
+const scanCursor = z
+  .string()
+  .regex(/^\d{1,20}$/)
+  .refine((digits) => BigInt(digits) <= MAX_SCAN_CURSOR)
+const cursorSchema = z.tuple([scanCursor, z.string().refine(isDeviceId).optional()])
 
 /** Opaque to callers: its content may change with any release. */
 export function encodeCursor({ cursor, above }: PagePosition): string {
@@ -18,7 +25,9 @@ export function decodeCursor(text: string): PagePosition | undefined {
     const parsed = cursorSchema.safeParse(JSON.parse(Buffer.from(text, 'base64url').toString()))
     if (!parsed.success) return undefined
     const [cursor, above] = parsed.data
-    return { cursor, above }
+    const position = { cursor, above }
+    // Base64 is decoded leniently: other texts yield the same bytes.
+    return encodeCursor(position) === text ? position : undefined
   } catch {
     return undefined
   }

@@ -11,6 +11,7 @@ const publishedSchema = z.object(
       .string('channel debe ser texto')
       .min(1, 'channel no puede estar vacío')
       .max(1024, 'channel es demasiado largo')
+      .refine((name) => name.isWellFormed(), 'channel no es texto válido')
       .optional(),
     message: z.unknown().refine((message) => message !== undefined, 'message es obligatorio'),
   },

@@ -309,12 +309,15 @@ describe('a message', () => {
     expect((await service.get('/api/queue/subscribers/c')).body).toEqual({ channel: 'c', subscribers: 0 })
   })
 
-  test.for(['__keyspace@0__:devices', 'cache_service:x'])('cannot be published to %s', async (channel) => {
-    expect(await service.send('POST', '/api/queue/publish', { channel, message: 1 })).toMatchObject({
-      status: 403,
-      body: { error: 'El canal está protegido' },
-    })
-  })
+  test.for(['__keyspace@0__:devices', 'cache_service:x', '__sentinel__:hello', '__redis__:invalidate'])(
+    'cannot be published to %s',
+    async (channel) => {
+      expect(await service.send('POST', '/api/queue/publish', { channel, message: 1 })).toMatchObject({
+        status: 403,
+        body: { error: 'El canal está protegido' },
+      })
+    },
+  )
 })
 
 describe('a bad request', () => {
@@ -331,6 +334,7 @@ describe('a bad request', () => {
     ['/api/queue/publish', {}, /^message es obligatorio$/],
     ['/api/queue/publish', { channel: '', message: 1 }, /channel/],
     ['/api/queue/publish', { channel: 5, message: 1 }, /channel/],
+    ['/api/queue/publish', { channel: '\ud800', message: 1 }, /channel/],
   ])('is answered with 400 and the reason, without effect: POST %s %j', async ([path, body, error]) => {
     const answer = await service.send('POST', path, body)
     expect(answer.body).toEqual({ error: expect.stringMatching(error) })

@@ -95,6 +95,11 @@ describe('a cursor', () => {
     'AAAA',
     '%',
     Buffer.from('["-1"]').toString('base64url'),
+    Buffer.from('["18446744073709551616"]').toString('base64url'),
+    Buffer.from('["99999999999999999999"]').toString('base64url'),
+    Buffer.from('["007"]').toString('base64'),
+    `${Buffer.from('["0"]').toString('base64url')}!`,
+    '1718000000000-0.1718000000000-0',
     Buffer.from('{}').toString('base64url'),
   ])('is not decoded from %j', (text) => expect(decodeCursor(text)).toBeUndefined())
 })
