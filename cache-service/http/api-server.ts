@@ -1,16 +1,24 @@
-import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
 import { fastify, LogController, type FastifyBaseLogger } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { ApiServer } from './api-server-types.ts'
 import { guardAccess, type Access } from './hooks/access.ts'
 import { boundConcurrency } from './hooks/admission.ts'
-import { answerBadHttp, answerUnknownRoute, sendProblem, toProblem } from './hooks/error-replies.ts'
+import { allowOrigins } from './hooks/cors.ts'
+import {
+  answerBadHttp,
+  answerOddRequests,
+  answerUnknownRoute,
+  sendProblem,
+  toProblem,
+} from './hooks/error-replies.ts'
 import { describeRoutes, registerOpenApiRoutes } from './routes/openapi.ts'
 import { ProblemError } from './problem.ts'
 import { isCacheQueuePath, sendInSpanish } from './cache-queue/errors.ts'
 import { registerProbeRoutes, type ProbePorts } from './routes/probes.ts'
 import { createRateLimitStore } from './hooks/rate-limit-store.ts'
+import { readRequestBodies } from './hooks/request-bodies.ts'
+import { checkRequestTargets, targetOf } from './hooks/request-target.ts'
 import { countRequests, type RequestTelemetry } from './hooks/request-telemetry.ts'
 import { watchRoutes } from './hooks/route-table.ts'
 import { addSecurityHeaders } from './hooks/security-headers.ts'
@@ -50,7 +58,12 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
     childLoggerFactory: (logger) => logger,
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { headersTimeout: REQUEST_TIMEOUT_MS },
+    http: {
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      // Node would reject a request without a Host header by itself, without a problem document.
+      requireHostHeader: false,
+    },
+    rewriteUrl: targetOf,
     routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
     // Requests that have arrived before the server closes are still answered.
     return503OnClosing: false,
@@ -62,21 +75,15 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
   }).withTypeProvider<ZodTypeProvider>()
   server.setValidatorCompiler(validatorCompiler)
   server.setSerializerCompiler(serializerCompiler)
-  // JSON only: a form of another origin cannot send the content type application/json.
-  server.removeContentTypeParser('text/plain')
 
   const routes = watchRoutes(server)
   endUnusedConnections(server)
+  answerOddRequests(server)
   countRequests(server, telemetry)
   addSecurityHeaders(server)
-  if (corsOrigins.length > 0) {
-    const exposedHeaders = ['ETag', 'Retry-After']
-    await server.register(cors, {
-      origin: [...corsOrigins],
-      methods: ['GET', 'HEAD', 'POST', 'DELETE'],
-      exposedHeaders,
-    })
-  }
+  readRequestBodies(server)
+  checkRequestTargets(server)
+  if (corsOrigins.length > 0) allowOrigins(server, corsOrigins)
   guardAccess(server, access)
   boundConcurrency(server, limits.maxConcurrentRequests)
   if (limits.requestsPerMinute > 0) {

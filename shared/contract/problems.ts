@@ -22,7 +22,7 @@ export const PROBLEMS = {
   bad_request: {
     status: 400,
     title: 'Bad request',
-    when: 'The request is not valid HTTP, its path is malformed, or its body is empty or not JSON.',
+    when: 'The request is not valid HTTP, its path or query is malformed, or its body is empty or not JSON.',
     onAnyRoute: true,
   },
   invalid_request: {

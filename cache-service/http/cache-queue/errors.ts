@@ -1,10 +1,11 @@
 import { parseJsonKeepingDigits } from '../../../shared/exact-json.ts'
 import { statusOf } from '../status-of.ts'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBodyParser, FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { ServiceError } from '../../../shared/errors.ts'
 import type { ApiServer } from '../api-server-types.ts'
+import { parseJsonBodies } from '../hooks/json-bodies.ts'
 import { ProblemError } from '../problem.ts'
 import type { CacheQueuePorts } from './cache-queue-ports.ts'
 
@@ -56,16 +57,18 @@ export function answerErrorsInSpanish(
     return reply
   })
 
-  // An empty body counts as absent: some clients send Content-Type with every DELETE. The parsed body is never merged
-  // into another object, so `__proto__` in a value is a harmless name.
-  scope.removeContentTypeParser('application/json')
-  scope.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+  // The parsed body is never merged into another object, so `__proto__` in a value is a harmless name.
+  const refusal = () => new CacheQueueError(400, 'El cuerpo no es JSON válido')
+  const parse: FastifyBodyParser<string> = (_request, text, done) => {
+    let json: unknown
     try {
-      done(null, body === '' ? undefined : parseJsonKeepingDigits(String(body)))
+      json = parseJsonKeepingDigits(text)
     } catch {
-      done(new CacheQueueError(400, 'El cuerpo no es JSON válido'))
+      return done(refusal())
     }
-  })
+    return done(null, json)
+  }
+  parseJsonBodies(scope, parse, refusal)
 }
 
 /** Answers the paths under a prefix that have no route for the method. */

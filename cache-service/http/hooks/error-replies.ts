@@ -1,9 +1,10 @@
 import { statusOf } from '../status-of.ts'
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { ServiceError } from '../../../shared/errors.ts'
 import type { ProblemType } from '../../../shared/contract/problems.ts'
+import type { ApiServer } from '../api-server-types.ts'
 import { createProblem, PROBLEM_MEDIA_TYPE, ProblemError } from '../problem.ts'
 
 /** The framework's own errors. */
@@ -16,7 +17,7 @@ const TYPE_BY_STATUS: Readonly<Record<number, ProblemType>> = {
 const DETAIL_BY_CODE: Readonly<Record<string, string>> = {
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not JSON.',
   FST_ERR_CTP_EMPTY_JSON_BODY: 'The body is empty.',
-  FST_ERR_BAD_URL: 'The path is malformed.',
+  FST_ERR_BAD_URL: 'The path or the query is malformed.',
 }
 
 /** Node's errors for what is not valid HTTP. */
@@ -69,8 +70,14 @@ export function answerUnknownRoute(methodsOf: (path: string) => readonly string[
   }
 }
 
-/** Answers what is not valid HTTP, or did not arrive in time. */
-export function answerBadHttp(error: Error & { code?: string }, socket: Socket): void {
+/**
+ * Within which a client must have received the response that closes its connection. Closing at once could discard the
+ * response; waiting for the client could take as long as it likes.
+ */
+const FAREWELL_MS = 1_000
+
+/** Answers what is not valid HTTP, or did not arrive in time, and closes the connection. */
+export function answerBadHttp(error: Error & { code?: string }, socket: Duplex): void {
   if (socket.destroyed || !socket.writable || error.code === 'ECONNRESET') {
     socket.destroy()
     return
@@ -84,6 +91,14 @@ export function answerBadHttp(error: Error & { code?: string }, socket: Socket):
     'connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+  setTimeout(() => socket.destroy(), FAREWELL_MS).unref()
+}
+
+/** Answers what Node would answer by itself, without a problem document. */
+export function answerOddRequests({ server }: ApiServer): void {
+  server.on('connect', (_request, socket) => answerBadHttp(new Error('a request for a tunnel'), socket))
+  // We have no use for any expectation, and may ignore it (RFC 9110, 10.1.1).
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response))
 }
 
 function codeOf(thrown: unknown): string {

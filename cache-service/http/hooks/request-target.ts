@@ -1,0 +1,44 @@
+import type { IncomingMessage } from 'node:http'
+import { errorCodes } from 'fastify'
+import type { ApiServer } from '../api-server-types.ts'
+import { ProblemError } from '../problem.ts'
+
+/**
+ * The path and query of a request. A proxy may send the whole URL (RFC 9112, 3.2.2); its host then
+ * counts instead of the Host header. `OPTIONS *` is about no path, and answered like an unknown one.
+ */
+export function targetOf(request: IncomingMessage): string {
+  let { url: target = '/' } = request
+  if (!target.startsWith('/')) {
+    const [, host, path] = /^https?:\/\/(?:[^/?#@]*@)?([^/?#]*)(.*)$/is.exec(target) ?? []
+    if (host === undefined || path === undefined) return `/${target}`
+    request.headers.host = host
+    target = path.startsWith('/') ? path : `/${path}`
+  }
+  return target
+}
+
+/** Rejects requests whose host or query cannot be read; the framework does so for paths. */
+export function checkRequestTargets(server: ApiServer): void {
+  server.addHook('onRequest', (request, _reply, next) => {
+    const { headers, httpVersion, url = '' } = request.raw
+    if (headers.host === undefined && httpVersion !== '1.0') {
+      throw new ProblemError('bad_request', { detail: 'Send a Host header.' })
+    }
+    const query = url.indexOf('?')
+    if (query !== -1 && url.includes('%', query) && !isDecodable(url.slice(query))) {
+      throw new errorCodes.FST_ERR_BAD_URL(url)
+    }
+    next()
+  })
+}
+
+/** The framework would take `%ff` in a query as it is written. */
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
