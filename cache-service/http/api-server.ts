@@ -4,6 +4,7 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fas
 import type { ApiServer } from './api-server-types.ts'
 import { guardAccess, type Access } from './hooks/access.ts'
 import { boundConcurrency } from './hooks/admission.ts'
+import { Connections } from './hooks/connections.ts'
 import { allowOrigins } from './hooks/cors.ts'
 import {
   answerBadHttp,
@@ -22,7 +23,7 @@ import { checkRequestTargets, targetOf } from './hooks/request-target.ts'
 import { countRequests, type RequestTelemetry } from './hooks/request-telemetry.ts'
 import { watchRoutes } from './hooks/route-table.ts'
 import { addSecurityHeaders } from './hooks/security-headers.ts'
-import { endUnusedConnections } from './hooks/unused-connections.ts'
+import type { ConnectionCloseReason } from '../telemetry/api-metrics.ts'
 
 export type ApiServerDependencies = ProbePorts & {
   readonly version: string
@@ -31,12 +32,13 @@ export type ApiServerDependencies = ProbePorts & {
   readonly access: Access
   readonly limits: {
     readonly maxConcurrentRequests: number
+    readonly maxConnections: number
     /** 0: no limit. */
     readonly requestsPerMinute: number
   }
   /** Empty: web pages of other origins may not call the API. */
   readonly corsOrigins: readonly string[]
-  readonly telemetry: RequestTelemetry
+  readonly telemetry: RequestTelemetry & { connectionClosed(reason: ConnectionCloseReason): void }
   readonly monotonicNow: () => number
 }
 
@@ -45,6 +47,8 @@ const MAX_BODY_BYTES = 256 * 1024
 const MAX_PARAM_CHARACTERS = 1024
 /** Within which the complete request must arrive. */
 const REQUEST_TIMEOUT_MS = 15_000
+/** How often Node looks for requests that have not. */
+const REQUEST_TIMEOUT_CHECK_MS = 1_000
 
 /**
  * A server with everything that the routes have in common; register the routes on it. A route that keeps connections
@@ -52,6 +56,7 @@ const REQUEST_TIMEOUT_MS = 15_000
  */
 export async function createApiServer(dependencies: ApiServerDependencies): Promise<ApiServer> {
   const { access, corsOrigins, limits, monotonicNow, telemetry } = dependencies
+  const connections = new Connections(limits.maxConnections, telemetry.connectionClosed)
   const server: ApiServer = fastify({
     loggerInstance: dependencies.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -60,6 +65,7 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
     requestTimeout: REQUEST_TIMEOUT_MS,
     http: {
       headersTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: REQUEST_TIMEOUT_CHECK_MS,
       // Node would reject a request without a Host header by itself, without a problem document.
       requireHostHeader: false,
     },
@@ -67,7 +73,9 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
     routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
     // Requests that have arrived before the server closes are still answered.
     return503OnClosing: false,
-    clientErrorHandler: answerBadHttp,
+    clientErrorHandler: (error, socket) => {
+      if (!connections.closeAfterAnswer(socket)) answerBadHttp(error, socket)
+    },
     frameworkErrors: (error, request, reply) =>
       void (isCacheQueuePath(request.url)
         ? sendInSpanish(reply, error)
@@ -77,7 +85,7 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
   server.setSerializerCompiler(serializerCompiler)
 
   const routes = watchRoutes(server)
-  endUnusedConnections(server)
+  connections.watch(server)
   answerOddRequests(server)
   countRequests(server, telemetry)
   addSecurityHeaders(server)

@@ -4,6 +4,9 @@ import type { ReadinessCheck } from '../lifecycle/readiness.ts'
 import { listen } from './listen.ts'
 import { livenessReply, readinessReply } from './probe-replies.ts'
 
+/** Within which the complete request must arrive. */
+const REQUEST_TIMEOUT_MS = 15_000
+
 export type MetricsSource = { readonly contentType: string; metrics(): Promise<string> }
 
 export type HealthServerDependencies = {
@@ -27,7 +30,11 @@ export async function openHealthServer(
   port: number,
   { monitor, checks, metrics }: HealthServerDependencies,
 ): Promise<HealthServer> {
-  const server = fastify({ forceCloseConnections: true })
+  const server = fastify({
+    forceCloseConnections: true,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { headersTimeout: REQUEST_TIMEOUT_MS },
+  })
 
   server.get('/livez', async (_request, reply) => {
     const { body, status } = livenessReply(monitor)

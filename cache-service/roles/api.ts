@@ -33,6 +33,7 @@ import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 
 const PROBE_INTERVAL_MS = 1_000
+const MIN_OTHER_CONNECTIONS = 256
 const TOKENS_INTERVAL_MS = 2_000
 
 /** Redis → HTTP, as a part of a process. */
@@ -89,6 +90,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     access: createAccess(config.api, tokens, now),
     limits: {
       maxConcurrentRequests: config.api.maxConcurrentRequests,
+      maxConnections: maxConnections(config.api),
       requestsPerMinute: config.api.rateLimitPerMinute,
     },
     corsOrigins: config.api.corsOrigins,
@@ -114,6 +116,11 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   ]
   if (tokens !== undefined) services.push(tokens.service(TOKENS_INTERVAL_MS, monitor))
   return { services, checks }
+}
+
+/** Room for all event clients and all concurrent requests, and several times that for idle connections of pools. */
+function maxConnections({ maxConcurrentRequests, maxEventClients }: ApiConfig): number {
+  return maxEventClients + Math.max(4 * maxConcurrentRequests, MIN_OTHER_CONNECTIONS)
 }
 
 type RouteParts = {

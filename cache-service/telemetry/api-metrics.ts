@@ -6,6 +6,15 @@ import type { ProcessMetrics } from './process-metrics.ts'
 export const LOOKUP_LABELS = ['found', 'missing', 'corrupt', 'invalid'] as const
 export type LookupLabel = (typeof LOOKUP_LABELS)[number]
 
+/** Why the API closed a connection whose client was too slow, or one too many (http/hooks/connections.ts). */
+export const CONNECTION_CLOSE_REASONS = [
+  'too_many',
+  'incomplete_bodies',
+  'unread_responses',
+  'stalled',
+] as const
+export type ConnectionCloseReason = (typeof CONNECTION_CLOSE_REASONS)[number]
+
 const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** Labels name routes by their patterns: never a device id, a key or a token. */
@@ -24,6 +33,13 @@ export function createApiMetrics({ registry }: ProcessMetrics) {
     buckets: DURATIONS_S,
     registers,
   })
+  const connectionsClosed = new Counter({
+    name: 'cache_service_http_connections_closed_total',
+    help: 'Connections that the API closed because a limit was reached or the client stopped reading, by reason.',
+    labelNames: ['reason'],
+    registers,
+  })
+  for (const reason of CONNECTION_CLOSE_REASONS) connectionsClosed.inc({ reason }, 0)
   const lookups = new Counter({
     name: 'cache_service_cache_lookups_total',
     help: 'Device lookups by result.',
@@ -48,5 +64,5 @@ export function createApiMetrics({ registry }: ProcessMetrics) {
     registers,
   })
   for (const reason of SSE_DROP_REASONS) sseDropped.inc({ reason }, 0)
-  return { requests, requestDuration, lookups, sseClients, sseEventsSent, sseDropped }
+  return { requests, requestDuration, connectionsClosed, lookups, sseClients, sseEventsSent, sseDropped }
 }

@@ -1,7 +1,7 @@
 import { createLoopFailed } from './loop-failed.ts'
 import type { ServiceError } from '../../shared/errors.ts'
 import type { SseDropReason } from '../core/events/event-frames.ts'
-import { createApiMetrics, type LookupLabel } from './api-metrics.ts'
+import { createApiMetrics, type ConnectionCloseReason, type LookupLabel } from './api-metrics.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
@@ -10,6 +10,7 @@ import { createRedisTelemetry } from './redis-telemetry.ts'
 export type ApiTelemetry = ReturnType<typeof createApiTelemetry>
 
 const TROUBLE_LINES_PER_SECOND = 1
+const SECONDS_PER_CONNECTION_LINE = 10
 
 type RequestMetrics = { count(): void; time(seconds: number): void }
 
@@ -21,6 +22,7 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
     works: 'Redis is available again',
   })
   const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
+  const connectionLines = createRateLimit(1, () => monotonicNow() / SECONDS_PER_CONNECTION_LINE)
   // Cached per route and status: finding a series by its labels costs more than counting.
   const series = new Map<string, RequestMetrics>()
 
@@ -54,6 +56,15 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
       log.error(
         { method, route, error: message, stack, linesHeldBack: heldBack },
         'request failed unexpectedly',
+      )
+    },
+    connectionClosed(reason: ConnectionCloseReason) {
+      metrics.connectionsClosed.inc({ reason })
+      const heldBack = connectionLines.pass()
+      if (heldBack === undefined) return
+      log.warn(
+        { reason, linesHeldBack: heldBack },
+        'connection closed: its client was too slow, or connections were too many',
       )
     },
     lookedUp(result: LookupLabel, count: number) {

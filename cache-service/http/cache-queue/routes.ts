@@ -43,6 +43,12 @@ export function registerCacheQueueRoutes(server: ApiServer, ports: CacheQueuePor
 }
 
 function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueuePorts): void {
+  const answers = shared(() =>
+    stats.ping().then(
+      () => true,
+      () => false,
+    ),
+  )
   for (const end of ['', '/']) {
     scope.get(
       `/health${end}`,
@@ -56,12 +62,8 @@ function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueueP
         },
       },
       async (_request, reply) => {
-        const answers = await stats.ping().then(
-          () => true,
-          () => false,
-        )
         const service = { service: 'redis_service', port: settings.port } as const
-        if (answers) return { ...service, status: 'healthy', redis: 'connected' } as const
+        if (await answers()) return { ...service, status: 'healthy', redis: 'connected' } as const
         return await reply.code(503).send({ ...service, status: 'unhealthy', redis: 'disconnected' })
       },
     )
@@ -78,6 +80,15 @@ function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueueP
       },
       async () => await stats.read(),
     )
+  }
+}
+
+/** Calls that come while one is in progress share its result: probes are not limited, and Redis may not answer. */
+function shared<Result>(call: () => Promise<Result>): () => Promise<Result> {
+  let inProgress: Promise<Result> | undefined
+  return () => {
+    inProgress ??= call().finally(() => (inProgress = undefined))
+    return inProgress
   }
 }
 

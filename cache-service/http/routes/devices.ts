@@ -10,6 +10,7 @@ import type { LookupLabel } from '../../telemetry/api-metrics.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { deviceIdParams, fieldsQuery, lookupBody, pageQuery } from './device-schemas.ts'
 import { createProblem, ProblemError, problemReplies, type Problem } from '../problem.ts'
+import { createReadingQueue, type ReadingQueue } from '../reading-queue.ts'
 
 export type DevicePorts = {
   readonly devices: DeviceReader
@@ -17,6 +18,9 @@ export type DevicePorts = {
   isRebuilding(): Promise<boolean>
   readonly telemetry: { lookedUp(result: LookupLabel, count: number): void }
 }
+
+/** At a time, by lists and lookups: enough to keep Redis busy for about ten milliseconds. */
+const MAX_DEVICES_IN_PROGRESS = 2_048
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const tags = ['devices']
@@ -26,14 +30,15 @@ const tags = ['devices']
  * parsing and serialising them here would halve the throughput.
  */
 export function registerDeviceRoutes(server: ApiServer, ports: DevicePorts): void {
-  registerPage(server, ports)
+  const queue = createReadingQueue(MAX_DEVICES_IN_PROGRESS)
+  registerPage(server, ports, queue)
   registerSingle(server, ports)
   registerHash(server, ports)
-  registerLookup(server, ports)
+  registerLookup(server, ports, queue)
   registerDelete(server, ports)
 }
 
-function registerPage(server: ApiServer, { devices }: DevicePorts): void {
+function registerPage(server: ApiServer, { devices }: DevicePorts, queue: ReadingQueue): void {
   for (const url of ['/api/devices', '/api/devices/']) {
     server.get<{ Querystring: z.output<typeof pageQuery>; Reply: string }>(
       url,
@@ -51,7 +56,7 @@ function registerPage(server: ApiServer, { devices }: DevicePorts): void {
         const { cursor, limit, match } = request.query
         const position = cursor === undefined ? FIRST_PAGE : decodeCursor(cursor)
         if (position === undefined) throw new ProblemError('invalid_cursor')
-        const page = await devices.page(position, Number(limit), match)
+        const page = await queue(Number(limit), () => devices.page(position, Number(limit), match))
         const found: string[] = []
         const errors: [DeviceId, Problem][] = []
         for (const { deviceId, reading } of page.devices) {
@@ -137,7 +142,11 @@ function registerHash(server: ApiServer, { devices, isRebuilding }: DevicePorts)
   )
 }
 
-function registerLookup(server: ApiServer, { devices, isRebuilding, telemetry }: DevicePorts): void {
+function registerLookup(
+  server: ApiServer,
+  { devices, isRebuilding, telemetry }: DevicePorts,
+  queue: ReadingQueue,
+): void {
   server.post<{ Body: z.output<typeof lookupBody>; Reply: string }>(
     '/api/devices/lookup',
     {
@@ -157,7 +166,7 @@ function registerLookup(server: ApiServer, { devices, isRebuilding, telemetry }:
         else errors.push([id, createProblem('invalid_device_id')])
       }
       telemetry.lookedUp('invalid', errors.length)
-      const readings = await devices.readMany(ids)
+      const readings = await queue(ids.length, () => devices.readMany(ids))
       const { found, missing } = sortReadings(ids, readings, errors, telemetry)
       const isComplete = missing.length === 0 || !(await isRebuilding())
       const errorsText = errors.length === 0 ? '{}' : JSON.stringify(Object.fromEntries(errors))

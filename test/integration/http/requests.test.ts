@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { rawHttp } from '../../support/processes/raw-http.ts'
 import { startApi, type RunningApi } from '../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
@@ -96,6 +97,18 @@ describe('a malformed request', () => {
 
   test('with an unknown expectation is answered as if it had none', async () => {
     expect((await send('GET /api/devices', ['expect: the-unexpected'])).status).toBe(200)
+  })
+
+  test('does not take the place of the response to the request before', async () => {
+    await storeDevice('a')
+    const socket = connect(Number(new URL(api.url).port), '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    socket.write('GET /api/devices/a HTTP/1.1\r\nhost: localhost\r\n\r\nNOT HTTP\r\n\r\n')
+    const received = Buffer.concat(await socket.toArray()).toString()
+    expect(received).toMatch(/^HTTP\/1\.1 200 OK/)
+    expect(received).toContain('"device_id":"a"')
+    expect(received).toContain('Connection: close')
+    expect(received).not.toContain('bad_request')
   })
 })
 

@@ -24,14 +24,18 @@ export async function openCacheQueueServer(
   redis: Redis,
   protectedPrefixes: readonly string[] = [],
 ): Promise<CacheQueueServer> {
-  const telemetry = { requestDone: () => undefined, requestFailed: () => undefined }
+  const telemetry = {
+    requestDone: () => undefined,
+    requestFailed: () => undefined,
+    connectionClosed: () => undefined,
+  }
   const server = await createApiServer({
     version: '0.0.0-test',
     log: createLogger('fatal', { write: () => undefined }),
     monitor: new LoopMonitor(() => Date.now()),
     checks: [],
     access: { kind: 'hosts', allowed: [] },
-    limits: { maxConcurrentRequests: 100, requestsPerMinute: 0 },
+    limits: { maxConcurrentRequests: 100, maxConnections: 1000, requestsPerMinute: 0 },
     corsOrigins: [],
     telemetry,
     monotonicNow: () => performance.now(),

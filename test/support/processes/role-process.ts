@@ -21,7 +21,7 @@ export type RoleProcess = {
 }
 
 export async function startRoleProcess(
-  role: 'api' | 'kv-updater',
+  role: 'api' | 'kv-updater' | 'all',
   env: Readonly<Record<string, string>>,
 ): Promise<RoleProcess> {
   const [metrics, api] = [await reservePort(), await reservePort()]

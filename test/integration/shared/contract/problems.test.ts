@@ -23,10 +23,12 @@ type Facts = Partial<Pick<ApiServerDependencies, 'access' | 'limits'>> & {
   readonly eventPosition?: ReturnType<EventPorts['position']>
 }
 
+const LIMITS = { maxConcurrentRequests: 10, maxConnections: 100, requestsPerMinute: 0 }
+
 /** An API that has no Redis: what its ports answer is given. It stops when the test ends. */
 async function openApi({
   access = { kind: 'hosts', allowed: [] },
-  limits = { maxConcurrentRequests: 10, requestsPerMinute: 0 },
+  limits = LIMITS,
   read = async () => ({ kind: 'missing' }),
   isRebuilding = false,
   eventPosition,
@@ -40,7 +42,7 @@ async function openApi({
     access,
     limits,
     corsOrigins: [],
-    telemetry: { requestDone: ignore, requestFailed: ignore },
+    telemetry: { requestDone: ignore, requestFailed: ignore, connectionClosed: ignore },
     monotonicNow: () => performance.now(),
   })
   registerDeviceRoutes(server, {
@@ -119,7 +121,7 @@ async function askWhileBusy(): Promise<Answered> {
   const reading = Promise.withResolvers<void>()
   const redis = Promise.withResolvers<DeviceReading>()
   const { api, url } = await openApi({
-    limits: { maxConcurrentRequests: 1, requestsPerMinute: 0 },
+    limits: { ...LIMITS, maxConcurrentRequests: 1 },
     read() {
       reading.resolve()
       return redis.promise
@@ -135,7 +137,7 @@ async function askWhileBusy(): Promise<Answered> {
 
 async function askTooOften(): Promise<Answered> {
   // The first request of the minute is the one for the OpenAPI document.
-  const { api } = await openApi({ limits: { maxConcurrentRequests: 10, requestsPerMinute: 1 } })
+  const { api } = await openApi({ limits: { ...LIMITS, requestsPerMinute: 1 } })
   const answer = await askApi(api, '/api/devices')
   expect(Number(answer.retryAfter)).toBeGreaterThan(0)
   return { ...answer, retryAfter: null }
