@@ -71,6 +71,8 @@ export type ApiConfig = Readonly<{
   maxConcurrentRequests: number
   /** 0: no limit. */
   rateLimitPerMinute: number
+  trustedProxies: readonly string[]
+  basePath: string
   corsOrigins: readonly string[]
   maxEventClients: number
   cacheDefaultTtlS: number
@@ -232,6 +234,8 @@ function assemble(values: OptionValues): Config {
       allowedHosts: values.API_ALLOWED_HOSTS,
       maxConcurrentRequests: values.API_MAX_CONCURRENT_REQUESTS,
       rateLimitPerMinute: values.API_RATE_LIMIT_PER_MINUTE,
+      trustedProxies: values.API_TRUSTED_PROXIES,
+      basePath: values.API_BASE_PATH,
       corsOrigins: values.API_CORS_ORIGINS,
       maxEventClients: values.API_MAX_EVENT_CLIENTS,
       cacheDefaultTtlS: values.CACHE_DEFAULT_TTL,

@@ -12,7 +12,9 @@ import {
   oneOf,
   optional,
   originList,
+  pathPrefix,
   privateKey,
+  proxyList,
   redisUrl,
   seconds,
   topicName,
@@ -300,6 +302,16 @@ export const configSchema = z.object({
     '0',
     'Maximum requests per minute for one client address or one token; further ones are rejected with 429. 0: no limit.',
     wholeNumber(0, 100_000_000),
+  ),
+  API_TRUSTED_PROXIES: api.advanced(
+    '',
+    'Comma-separated addresses or networks (CIDR) of reverse proxies. A request from one of them counts for the client in its `X-Forwarded-For`. Empty: none.',
+    proxyList(),
+  ),
+  API_BASE_PATH: api.advanced(
+    '',
+    'Path prefix, such as `/cache`, under which a reverse proxy forwards requests without removing it. Paths without it work, too. Empty: none.',
+    pathPrefix(),
   ),
   API_CORS_ORIGINS: api.advanced(
     '',

@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net'
+import { isIP, isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { certificatesProblem, privateKeyProblem } from '../../shared/pem.ts'
 
@@ -217,6 +217,35 @@ export function originList() {
       ? accepted([...new Set(origins)])
       : refused('must be a comma-separated list of origins such as https://example.org')
   })
+}
+
+/** Addresses, networks in CIDR notation, and the names that Fastify has for the private ranges. */
+export function proxyList() {
+  return fromText((text): Accepted<readonly string[]> | Refusal => {
+    const proxies = splitList(text).map((part) => part.toLowerCase())
+    return proxies.every(isNetwork)
+      ? accepted([...new Set(proxies)])
+      : refused(
+          'must be a comma-separated list of IP addresses, networks such as 10.1.0.0/16, loopback, linklocal or uniquelocal; not every address, since any client could then claim to be another',
+        )
+  })
+}
+
+function isNetwork(text: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
+  const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const version = isIP(address)
+  if (version === 0 || address.includes('%')) return false
+  return bits === undefined || (Number(bits) >= 1 && Number(bits) <= (version === 4 ? 32 : 128))
+}
+
+/** Empty, or a path such as `/cache`; a slash at its end is dropped. */
+export function pathPrefix() {
+  return fromText((text) =>
+    /^(\/[\w.~-]+)*\/?$/.test(text) && !/\/\.\.?(\/|$)/.test(text)
+      ? accepted(text.replace(/\/$/, ''))
+      : refused('must be a path such as /cache: segments of letters, digits and . _ ~ -'),
+  )
 }
 
 function splitList(text: string): string[] {

@@ -1,8 +1,7 @@
-import rateLimit from '@fastify/rate-limit'
 import { fastify, LogController, type FastifyBaseLogger } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { ApiServer } from './api-server-types.ts'
-import { guardAccess, type Access } from './hooks/access.ts'
+import { guardAccess, identifyCallers, type Access } from './hooks/access.ts'
 import { boundConcurrency } from './hooks/admission.ts'
 import { Connections } from './hooks/connections.ts'
 import { allowOrigins } from './hooks/cors.ts'
@@ -14,10 +13,9 @@ import {
   toProblem,
 } from './hooks/error-replies.ts'
 import { describeRoutes, registerOpenApiRoutes } from './routes/openapi.ts'
-import { ProblemError } from './problem.ts'
 import { isCacheQueuePath, sendInSpanish } from './cache-queue/errors.ts'
 import { registerProbeRoutes, type ProbePorts } from './routes/probes.ts'
-import { createRateLimitStore } from './hooks/rate-limit-store.ts'
+import { limitRates } from './hooks/rate-limit.ts'
 import { readRequestBodies } from './hooks/request-bodies.ts'
 import { checkRequestTargets, targetOf } from './hooks/request-target.ts'
 import { countRequests, type RequestTelemetry } from './hooks/request-telemetry.ts'
@@ -36,6 +34,10 @@ export type ApiServerDependencies = ProbePorts & {
     /** 0: no limit. */
     readonly requestsPerMinute: number
   }
+  /** Addresses and networks of the reverse proxies that say in X-Forwarded-For for whom they ask. */
+  readonly trustedProxies: readonly string[]
+  /** Such as `/cache`; empty: none. */
+  readonly basePath: string
   /** Empty: web pages of other origins may not call the API. */
   readonly corsOrigins: readonly string[]
   readonly telemetry: RequestTelemetry & { connectionClosed(reason: ConnectionCloseReason): void }
@@ -55,7 +57,7 @@ const REQUEST_TIMEOUT_CHECK_MS = 1_000
  * open must close them in a `preClose` hook.
  */
 export async function createApiServer(dependencies: ApiServerDependencies): Promise<ApiServer> {
-  const { access, corsOrigins, limits, monotonicNow, telemetry } = dependencies
+  const { access, basePath, corsOrigins, limits, monotonicNow, telemetry, trustedProxies } = dependencies
   const connections = new Connections(limits.maxConnections, telemetry.connectionClosed)
   const server: ApiServer = fastify({
     loggerInstance: dependencies.log,
@@ -69,7 +71,8 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
       // Node would reject a request without a Host header by itself, without a problem document.
       requireHostHeader: false,
     },
-    rewriteUrl: targetOf,
+    rewriteUrl: (request) => targetOf(request, basePath),
+    trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
     // Requests that have arrived before the server closes are still answered.
     return503OnClosing: false,
@@ -92,18 +95,10 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
   readRequestBodies(server)
   checkRequestTargets(server)
   if (corsOrigins.length > 0) allowOrigins(server, corsOrigins)
+  identifyCallers(server, access)
+  if (limits.requestsPerMinute > 0) await limitRates(server, limits.requestsPerMinute, monotonicNow)
   guardAccess(server, access)
   boundConcurrency(server, limits.maxConcurrentRequests)
-  if (limits.requestsPerMinute > 0) {
-    await server.register(rateLimit, {
-      max: limits.requestsPerMinute,
-      timeWindow: 60_000,
-      store: createRateLimitStore(monotonicNow),
-      keyGenerator: ({ caller, ip }) => (caller === '' ? ip : `token ${caller}`),
-      allowList: (request) => request.routeOptions.config.probe === true,
-      errorResponseBuilder: () => new ProblemError('too_many_requests'),
-    })
-  }
   await describeRoutes(server, { version: dependencies.version, needsTokens: access.kind === 'tokens' })
 
   server.setErrorHandler(async (error, request, reply) => {
@@ -113,7 +108,7 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
     }
     return await sendProblem(reply, problem)
   })
-  server.setNotFoundHandler(answerUnknownRoute((path) => routes.methodsOf(path)))
+  server.setNotFoundHandler(answerUnknownRoute((path) => routes.methodsOf(path), basePath))
   registerProbeRoutes(server, dependencies)
   registerOpenApiRoutes(server)
   return server

@@ -93,6 +93,8 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
       maxConnections: maxConnections(config.api),
       requestsPerMinute: config.api.rateLimitPerMinute,
     },
+    trustedProxies: config.api.trustedProxies,
+    basePath: config.api.basePath,
     corsOrigins: config.api.corsOrigins,
     monitor,
     checks,

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { ApiConfig } from '../../config/config.ts'
 import { OperatorError } from '../../lifecycle/service.ts'
 import type { ApiServer } from '../api-server-types.ts'
-import { findToken, type ApiToken, type TokenFile } from '../tokens.ts'
+import { findToken, type ApiToken, type TokenFile, type TokenScope } from '../tokens.ts'
 import { ProblemError } from '../problem.ts'
 
 /** Who may call: callers with a token; or, without tokens, callers whose Host header names this API. */
@@ -23,43 +23,66 @@ export function createAccess(api: ApiConfig, tokenFile: TokenFile | undefined, n
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Name of the token of the request; empty if the route needs none. */
-    caller: string
+    /** The token of the request, if it is valid; null if there is none, or if the route or the API needs none. */
+    token: ApiToken | null
   }
 }
 
+/** Finds the token of each request. Separate from guardAccess: requests without a valid one are counted, too. */
+export function identifyCallers(server: ApiServer, access: Access): void {
+  server.decorateRequest('token', null)
+  if (access.kind === 'hosts') return
+  server.addHook('onRequest', (request, _reply, next) => {
+    const presented = neededScope(request) === undefined ? undefined : presentedToken(request)
+    if (presented !== undefined) request.token = findToken(access.tokens(), presented, access.now()) ?? null
+    next()
+  })
+}
+
+/** Rejects what the caller may not do; call it after identifyCallers. */
 export function guardAccess(server: ApiServer, access: Access): void {
-  server.decorateRequest('caller', '')
   if (access.kind === 'tokens') {
-    server.addHook('onRequest', async (request) => {
-      request.caller = requireToken(request, access.tokens(), access.now())
+    server.addHook('onRequest', (request, _reply, next) => {
+      requireScope(request)
+      next()
     })
   } else {
     const allowed = new Set(access.allowed.map((name) => name.toLowerCase()))
-    server.addHook('onRequest', async (request) => requireKnownHost(request, allowed))
+    server.addHook('onRequest', (request, _reply, next) => {
+      requireKnownHost(request, allowed)
+      next()
+    })
   }
 }
 
-function requireToken(request: FastifyRequest, tokens: readonly ApiToken[], nowMs: number): string {
-  const { scope } = request.routeOptions.config
+/** undefined: the route needs no token. */
+function neededScope({ is404, routeOptions }: FastifyRequest): TokenScope | undefined {
+  const { scope = 'admin' } = routeOptions.config
   // A path without a route has nothing to protect.
-  if (scope === 'public' || request.is404) return ''
-  const presented = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1]
-  const token = presented === undefined ? undefined : findToken(tokens, presented, nowMs)
-  if (token === undefined) {
+  return scope === 'public' || is404 ? undefined : scope
+}
+
+function presentedToken({ headers }: FastifyRequest): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
+}
+
+function requireScope(request: FastifyRequest): void {
+  const { token } = request
+  const needed = neededScope(request)
+  if (needed === undefined) return
+  if (token === null) {
+    const presented = presentedToken(request)
     const detail =
       presented === undefined ? 'Send Authorization: Bearer <token>.' : 'The token is unknown or has expired.'
     const challenge = presented === undefined ? 'Bearer' : 'Bearer error="invalid_token"'
     throw new ProblemError('unauthorized', { detail, headers: { 'www-authenticate': challenge } })
   }
-  const needed = scope ?? 'admin'
   if (!token.scopes.includes(needed)) {
     throw new ProblemError('insufficient_scope', {
       detail: `The token needs the scope ${needed}.`,
       headers: { 'www-authenticate': `Bearer error="insufficient_scope", scope="${needed}"` },
     })
   }
-  return token.name
 }
 
 /** Prevents DNS rebinding: a web page could otherwise call this API from its visitor's browser by a name of its own. */

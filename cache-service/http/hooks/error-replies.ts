@@ -57,10 +57,16 @@ export function sendProblem(reply: FastifyReply, { problem, headers }: ProblemEr
     .send(JSON.stringify(problem))
 }
 
-/** Answers paths that have no route for the method; `methodsOf` tells which methods a path has. */
-export function answerUnknownRoute(methodsOf: (path: string) => readonly string[]) {
+/**
+ * Answers paths that have no route for the method; `methodsOf` tells which methods a path has. The base path itself is
+ * redirected to the page: relative links work only below it.
+ */
+export function answerUnknownRoute(methodsOf: (path: string) => readonly string[], basePath: string) {
   return async (request: FastifyRequest, reply: FastifyReply) => {
     const [path = ''] = request.url.split('?')
+    if (basePath !== '' && path === basePath) {
+      return await reply.redirect(`${basePath}/${request.url.slice(path.length)}`, 308)
+    }
     const methods = methodsOf(path)
     const problem =
       methods.length === 0

@@ -4,10 +4,10 @@ import type { ApiServer } from '../api-server-types.ts'
 import { ProblemError } from '../problem.ts'
 
 /**
- * The path and query of a request. A proxy may send the whole URL (RFC 9112, 3.2.2); its host then
+ * The path and query of a request, without `basePath`. A proxy may send the whole URL (RFC 9112, 3.2.2); its host then
  * counts instead of the Host header. `OPTIONS *` is about no path, and answered like an unknown one.
  */
-export function targetOf(request: IncomingMessage): string {
+export function targetOf(request: IncomingMessage, basePath: string): string {
   let { url: target = '/' } = request
   if (!target.startsWith('/')) {
     const [, host, path] = /^https?:\/\/(?:[^/?#@]*@)?([^/?#]*)(.*)$/is.exec(target) ?? []
@@ -15,7 +15,7 @@ export function targetOf(request: IncomingMessage): string {
     request.headers.host = host
     target = path.startsWith('/') ? path : `/${path}`
   }
-  return target
+  return basePath !== '' && target.startsWith(`${basePath}/`) ? target.slice(basePath.length) : target
 }
 
 /** Rejects requests whose host or query cannot be read; the framework does so for paths. */

@@ -155,18 +155,6 @@ describe('an overloaded api', () => {
     for (let i = 0; i < 3; i++) expect((await fetch(`${busy.url}/api/events`)).status).toBe(200)
     expect((await fetch(`${busy.url}/api/devices/x`)).status).toBe(404)
   })
-
-  test('limits the requests of a caller per minute with 429 if configured, but not its probes', async () => {
-    const limited = await startApi({ REDIS_URL: database.url, API_RATE_LIMIT_PER_MINUTE: '3' })
-    onTestFinished(() => limited.stop())
-    const statuses: number[] = []
-    for (let i = 0; i < 4; i++) statuses.push((await fetch(`${limited.url}/api/devices/x`)).status)
-    expect(statuses).toEqual([404, 404, 404, 429])
-    const answer = await fetch(`${limited.url}/api/devices/x`)
-    expect(await answer.json()).toEqual(problem(429, 'too_many_requests'))
-    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
-    expect((await fetch(`${limited.url}/livez`)).status).toBe(200)
-  })
 })
 
 describe('without Redis', () => {

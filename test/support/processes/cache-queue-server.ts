@@ -36,6 +36,8 @@ export async function openCacheQueueServer(
     checks: [],
     access: { kind: 'hosts', allowed: [] },
     limits: { maxConcurrentRequests: 100, maxConnections: 1000, requestsPerMinute: 0 },
+    trustedProxies: [],
+    basePath: '',
     corsOrigins: [],
     telemetry,
     monotonicNow: () => performance.now(),

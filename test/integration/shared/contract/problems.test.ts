@@ -41,6 +41,8 @@ async function openApi({
     checks: [],
     access,
     limits,
+    trustedProxies: [],
+    basePath: '',
     corsOrigins: [],
     telemetry: { requestDone: ignore, requestFailed: ignore, connectionClosed: ignore },
     monotonicNow: () => performance.now(),
