@@ -19,9 +19,12 @@ export function readRequestBodies(server: ApiServer): void {
     else done(new errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE())
   })
 
-  // The framework would reject a content type that is malformed.
   server.addHook('onRequest', (request, _reply, next) => {
-    if (!hasBody(request.raw)) delete request.headers['content-type']
+    const { headers, method, raw } = request
+    // The framework would reject a content type that is malformed.
+    if (!hasBody(raw)) delete headers['content-type']
+    // No route has this method, but the framework would first require a content type.
+    if (method === 'QUERY') headers['content-type'] ??= 'application/octet-stream'
     next()
   })
   server.addHook('preValidation', (request, _reply, next) => {

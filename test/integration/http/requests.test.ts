@@ -187,6 +187,8 @@ describe('with API_CORS_ORIGINS', () => {
     ['OPTIONS', '/nowhere', 404],
     ['OPTIONS', '/api/devices', 405],
     ['TRACE', '/api/devices', 405],
+    ['QUERY', '/api/devices', 405],
+    ['QUERY', '/nowhere', 404],
     ['HEAD', '/api/events', 405],
   ] as const)('%s %s is answered with %i', async ([method, path, status]) => {
     const answer = await send(`${method} ${path}`, good)
