@@ -106,7 +106,7 @@ function lineOf(row: Row, colors: Colors): string {
     case 'device': {
       const shown = row.device_ids.slice(0, IDS_PER_LINE)
       const others = row.device_ids.length - shown.length + row.more
-      const more = others > 0 ? ` and ${others} more` : ''
+      const more = others === 0 ? '' : shown.length === 0 ? `${others} not named` : ` and ${others} more`
       const ids = shown.map(printable).join(' ')
       return `${at} device ${row.change === 'deleted' ? colors.red(row.change) : row.change}  ${ids}${more}`
     }

@@ -10,6 +10,7 @@ export type ClientEvent =
       readonly kind: 'device'
       readonly change: 'changed' | 'deleted'
       readonly deviceIds: readonly string[]
+      /** Number of further devices that the entry does not name: any device may be among them. */
       readonly more: number
     }
   | { readonly kind: 'reset'; readonly streams: readonly StreamName[]; readonly reason: string }
@@ -25,7 +26,9 @@ export function clientEventOf({ entry, stream }: StreamEvent, filter: EventFilte
       const { deviceIds, kind: change, more } = entry
       if (filter.deviceIds === undefined) return { kind: 'device', change, deviceIds, more }
       const wanted = deviceIds.filter((id) => filter.deviceIds?.has(id))
-      return wanted.length === 0 ? undefined : { kind: 'device', change, deviceIds: wanted, more: 0 }
+      // The devices that the entry does not name may include one that the client follows.
+      if (wanted.length === 0 && more === 0) return undefined
+      return { kind: 'device', change, deviceIds: wanted, more }
     }
     case 'gap':
       return { kind: 'reset', streams: [stream], reason: entry.reason }

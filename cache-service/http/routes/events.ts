@@ -37,7 +37,9 @@ const querySchema = z.object({
       })
       return z.NEVER
     }),
-  device: repeatable.describe('Only hints about this device. Repeatable.'),
+  device: repeatable.describe(
+    'Only hints that name this device, or that have `more`: it may be among the devices that are not named. Repeatable.',
+  ),
   update_type: repeatable.describe('Only updates of this type. Repeatable.'),
   last_event_id: z
     .string()

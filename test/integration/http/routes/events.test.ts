@@ -50,11 +50,13 @@ describe('GET /api/events', () => {
     await appendUpdate('other', 2)
     await appendHint('changed', ['a', 'b'], 3)
     await appendHint('changed', ['a'])
+    await appendHint('deleted', ['a'], 2)
     await appendUpdate('y', 3)
-    await one.waitForNews(4)
-    expect(devices.news().map(({ event }) => event)).toEqual(['device', 'device'])
+    await one.waitForNews(5)
+    expect(devices.news().map(({ event }) => event)).toEqual(['device', 'device', 'device'])
     expect(one.news().filter(({ event }) => event === 'device')).toEqual([
-      expect.objectContaining({ data: { change: 'changed', device_ids: ['b'], more: 0 } }),
+      expect.objectContaining({ data: { change: 'changed', device_ids: ['b'], more: 3 } }),
+      expect.objectContaining({ data: { change: 'deleted', device_ids: [], more: 2 } }),
     ])
     expect(types.news().map(valueOf)).toEqual([1, 3])
   })

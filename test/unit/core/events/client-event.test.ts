@@ -12,6 +12,10 @@ const hint: StreamEvent = {
   stream: 'device',
   entry: { id: '2-0', kind: 'deleted', deviceIds: ['a', 'b'], more: 3 },
 }
+const namedHint: StreamEvent = {
+  stream: 'device',
+  entry: { id: '2-0', kind: 'changed', deviceIds: ['a', 'b'], more: 0 },
+}
 const gap: StreamEvent = { stream: 'device', entry: { id: '3-0', kind: 'gap', reason: 'overflow' } }
 
 const both = ['update', 'device'] as const
@@ -38,7 +42,16 @@ describe('a client event', () => {
       kind: 'device',
       change: 'deleted',
       deviceIds: ['b'],
-      more: 0,
+      more: 3,
+    })
+  })
+
+  test('exists for devices that the entry does not name if it says that there are more', () => {
+    expect(clientEventOf(hint, createEventFilter(both, ['c'], []))).toEqual({
+      kind: 'device',
+      change: 'deleted',
+      deviceIds: [],
+      more: 3,
     })
   })
 
@@ -46,7 +59,7 @@ describe('a client event', () => {
     ['of another stream', update, createEventFilter(['device'], [], [])],
     ['a gap of another stream', gap, createEventFilter(['update'], [], [])],
     ['of another type', update, createEventFilter(both, [], ['doors'])],
-    ['of other devices', hint, createEventFilter(both, ['c'], [])],
+    ['of other devices only', namedHint, createEventFilter(both, ['c'], [])],
   ])('does not exist for an entry that is excluded: %s', (_, event, filter) => {
     expect(clientEventOf(event, filter)).toBeUndefined()
     expect(eventFrame(event, { update: '1-0', device: '1-0' }, filter)).toBeUndefined()
