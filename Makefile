@@ -39,6 +39,7 @@ bench: install ## measure the worker, the API and the client on this machine (ne
 	@$(NODE) test/bench/worker-bench.ts
 	@$(NODE) test/bench/api-bench.ts
 	@$(NODE) test/bench/client-bench.ts
+	@$(NODE) test/bench/events-bench.ts
 
 clean: ## remove everything that was installed or built in this folder
 	rm -rf node_modules .cache dist coverage

@@ -3,6 +3,12 @@ import { messageOf } from '../../shared/errors.ts'
 import { OperatorError } from '../lifecycle/service.ts'
 
 /**
+ * Connections that wait to be accepted; the kernel may allow fewer. After a restart all clients of event streams reconnect at
+ * once, and a connection for which there is no room is reset after half a minute.
+ */
+const BACKLOG = 4_096
+
+/**
  * Resolves with the server's URL.
  *
  * @param settings the variables that name host and port, for the error.
@@ -15,7 +21,7 @@ export async function listen(
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<string> {
   try {
-    return await server.listen({ host, port })
+    return await server.listen({ host, port, backlog: BACKLOG })
   } catch (error) {
     throw new OperatorError(`cannot listen on ${settings} ${host}:${port}: ${messageOf(error)}`)
   }

@@ -155,6 +155,7 @@ function registerRoutes(
       follow: (listener) => follower.follow(listener),
       read: streams.read,
       announceListening: () => announceListening(reading, LISTENING_TTL_MS),
+      monotonicNow,
       telemetry,
     },
     { ...EVENT_HUB_LIMITS, maxClients: api.maxEventClients },

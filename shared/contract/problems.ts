@@ -147,12 +147,6 @@ export const PROBLEMS = {
     when: '`API_MAX_EVENT_CLIENTS` event streams are already open.',
     retryAfterS: 2,
   },
-  events_unavailable: {
-    status: 503,
-    title: 'Events unavailable',
-    when: 'The API process has not reached the event streams in Redis yet.',
-    retryAfterS: 2,
-  },
 } as const satisfies Record<string, ProblemEntry>
 
 export type ProblemType = keyof typeof PROBLEMS

@@ -25,6 +25,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The token of the request, if it is valid; null if there is none, or if the route or the API needs none. */
     token: ApiToken | null
+    /** For requests that stay open: false once their token has been revoked or has expired. undefined: it needs none. */
+    isStillAllowed: (() => boolean) | undefined
   }
 }
 
@@ -41,9 +43,14 @@ export function identifyCallers(server: ApiServer, access: Access): void {
 
 /** Rejects what the caller may not do; call it after identifyCallers. */
 export function guardAccess(server: ApiServer, access: Access): void {
+  server.decorateRequest('isStillAllowed', undefined)
   if (access.kind === 'tokens') {
     server.addHook('onRequest', (request, _reply, next) => {
       requireScope(request)
+      const { token } = request
+      const scope = neededScope(request)
+      if (token !== null && scope !== undefined)
+        request.isStillAllowed = () => isAccepted(token, scope, access.tokens(), access.now())
       next()
     })
   } else {
@@ -83,6 +90,18 @@ function requireScope(request: FastifyRequest): void {
       headers: { 'www-authenticate': `Bearer error="insufficient_scope", scope="${needed}"` },
     })
   }
+}
+
+/** Whether the token would still be accepted: it is in the file with the scope, and has not expired. */
+function isAccepted(
+  { sha256 }: ApiToken,
+  scope: TokenScope,
+  tokens: readonly ApiToken[],
+  nowMs: number,
+): boolean {
+  const token = tokens.find((known) => known.sha256 === sha256)
+  if (token === undefined || !token.scopes.includes(scope)) return false
+  return token.expiresAtMs === undefined || token.expiresAtMs > nowMs
 }
 
 /** Prevents DNS rebinding: a web page could otherwise call this API from its visitor's browser by a name of its own. */

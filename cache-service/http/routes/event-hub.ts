@@ -1,31 +1,35 @@
-import { ANNOUNCE_INTERVAL_MS } from '../../core/events/listening.ts'
 import type { ServerResponse } from 'node:http'
 import type { EventFilter } from '../../core/events/event-filter.ts'
-import { eventFrame, pingFrame, resetFrame, type SseDropReason } from '../../core/events/event-frames.ts'
+import {
+  eventFrame,
+  KEEP_ALIVE_COMMENT,
+  pingFrame,
+  resetFrame,
+  retryField,
+  type SseDropReason,
+} from '../../core/events/event-frames.ts'
 import {
   compareEntryIds,
   furthest,
   hasReached,
-  type EntryId,
   type EventPosition,
   type StreamName,
 } from '../../core/events/event-position.ts'
-import type { EntryPage, FollowListener, StreamEvent } from '../../core/events/stream-entry.ts'
+import { ANNOUNCE_INTERVAL_MS } from '../../core/events/listening.ts'
+import type { FollowListener, StreamEvent } from '../../core/events/stream-entry.ts'
 import { ProblemError } from '../problem.ts'
+import { CATCH_UP_LIMITS, CatchUpReader, type CatchUpLimits, type Chunk } from './catch-up-reader.ts'
+import { EventClient } from './event-client.ts'
+import type { ReadEntries } from './stream-pages.ts'
 
 export type EventPorts = {
   /** How far this process has followed the streams; undefined: it has not reached them yet. */
   readonly position: () => EventPosition | undefined
   readonly follow: (listener: FollowListener) => () => void
-  /** Resolves with undefined if `after` is no longer in the stream. */
-  readonly read: (
-    stream: StreamName,
-    after: EntryId,
-    upTo: EntryId,
-    count: number,
-  ) => Promise<EntryPage | undefined>
+  readonly read: ReadEntries
   /** Tells the workers that a client here follows device events. Best effort. */
   readonly announceListening: () => Promise<void>
+  readonly monotonicNow: () => number
   readonly telemetry: {
     sseClients(count: number): void
     sseEventsSent(count: number): void
@@ -33,202 +37,244 @@ export type EventPorts = {
   }
 }
 
-export type EventHubLimits = {
+export type EventHubLimits = CatchUpLimits & {
   readonly maxClients: number
   readonly pingIntervalMs: number
-  /** Bytes that may wait for one client; a client that reads too slowly is dropped and can resume. */
-  readonly maxBufferedBytes: number
+  /** How long a client may take nothing of what waits for it before it is dropped; it can resume. */
+  readonly stallTimeoutMs: number
 }
 
 export const EVENT_HUB_LIMITS: EventHubLimits = {
+  ...CATCH_UP_LIMITS,
   maxClients: 2_000,
   pingIntervalMs: 15_000,
-  maxBufferedBytes: 1024 * 1024,
+  // The kernel buffers megabytes for a connection, and takes more only when a third of them is gone.
+  stallTimeoutMs: 300_000,
 }
 
-const ENTRIES_PER_PAGE = 200
-/** An entry has up to 64 KiB: one write must not exceed the buffer limit of a client that is only catching up. */
-const ENTRIES_PER_WRITE = 10
-const LONGEST_DRAIN_MS = 10_000
-const LONGEST_END_MS = 500
+/** How long a client waits before it reconnects. */
+const RECONNECT_MS = 2_000
+const CHECK_INTERVAL_MS = 500
+const RETRY_READ_MS = 1_000
+/** Events of one turn that are sent at once. A client that is sent more, or that has more to read, catches up instead. */
+const MAX_PUSH_CHARACTERS = 64 * 1024
+const MAX_UNSENT_BYTES = 64 * 1024
 
-type Client = {
-  readonly response: ServerResponse
+/** What a client sends when it connects. */
+export type Subscription = {
   readonly filter: EventFilter
-  /** Events that it has seen through another api but that we have not followed yet: they are not sent again. */
-  ahead: EventPosition | undefined
+  /** Where the client was; undefined: it is new; 'unknown': it sent an event id that we can't read. */
+  readonly from: EventPosition | 'unknown' | undefined
+  /** False as soon as the client's token has been revoked or has expired. */
+  readonly isAllowed: () => boolean
 }
 
 /**
- * All clients that follow events through this process. A client first catches up by reading the streams from its
- * position to ours. In the same turn of the event loop in which it reaches ours it becomes live, and from then on
- * receives what we follow: nothing is missed in between, and nothing is sent twice.
+ * All clients that follow events through this process, each in one of three phases:
  *
- * Events are serialised once per filter; all live clients with that filter share the bytes.
+ * waiting      Redis has not been reached since this process has started.
+ *              Left: when the streams have been reached. A client that resumes then catches up; others get a reset, because
+ *              events may have happened since they connected, and become live.
+ * catching up  The client takes the past in chunks, one at a time, at its own pace (CatchUpReader). If Redis cannot be
+ *              read, it waits: an interrupted connection would be of no use to it.
+ *              Entered: by a client that resumes; by a live client that gets more than one write at once, or has not taken
+ *              the previous ones. So a burst waits in Redis, and not once per client in this process.
+ *              Left: in the same turn of the event loop in which the client reaches our position, to become live: nothing
+ *              is missed in between, and nothing is sent twice. If its position is no longer in the streams, it gets a
+ *              reset first.
+ * live         The client receives what we follow. Events are serialised once per filter, and clients share the bytes.
+ *
+ * A client is slow, and is dropped, only if it takes nothing of what waits for it for `stallTimeoutMs`.
  */
 export class EventHub {
   readonly #ports: EventPorts
   readonly #limits: EventHubLimits
-  readonly #open = new Set<Client>()
-  readonly #live = new Set<Client>()
+  readonly #reader: CatchUpReader
+  readonly #open = new Set<EventClient>()
   readonly #timers: NodeJS.Timeout[]
   readonly #unfollow: () => void
 
   constructor(ports: EventPorts, limits: EventHubLimits) {
     this.#ports = ports
     this.#limits = limits
+    this.#reader = new CatchUpReader(ports.read, limits)
     this.#unfollow = ports.follow({
       events: (events, from) => this.#send(events, from),
       reset: (streams) => this.#reset(streams),
     })
     this.#timers = [
       setInterval(() => this.#ping(), limits.pingIntervalMs).unref(),
+      setInterval(() => this.#check(), CHECK_INTERVAL_MS).unref(),
       setInterval(() => this.#announce(), ANNOUNCE_INTERVAL_MS).unref(),
     ]
   }
 
-  /** @throws ProblemError if there are too many clients, or nothing to follow yet. */
+  /** @throws ProblemError if there are too many clients. */
   assertRoom(): void {
-    if (this.#open.size >= this.#limits.maxClients) {
-      this.#ports.telemetry.sseDropped('limit')
-      throw new ProblemError('too_many_streams')
-    }
-    if (this.#ports.position() === undefined) {
-      throw new ProblemError('events_unavailable')
-    }
+    if (this.#open.size < this.#limits.maxClients) return
+    this.#ports.telemetry.sseDropped('limit')
+    throw new ProblemError('too_many_streams')
   }
 
-  /**
-   * @param response whose head has been written.
-   * @param from where the client was; undefined: it is new; 'unknown': it sent an event id that we can't read.
-   */
-  async serve(response: ServerResponse, filter: EventFilter, from: EventPosition | 'unknown' | undefined) {
+  /** @param response whose head has been written. */
+  serve(response: ServerResponse, { filter, from, isAllowed }: Subscription): void {
     // It has already emitted 'close'.
     if (response.destroyed) return
-    const client: Client = { response, filter, ahead: undefined }
+    const phase = { kind: 'waiting', from } as const
+    const client = new EventClient(response, { filter, isAllowed, phase }, this.#ports.monotonicNow, () => {
+      if (this.#open.delete(client)) this.#countClients()
+    })
     this.#open.add(client)
     this.#countClients()
-    response.once('close', () => this.#forget(client))
-    response.on('error', () => this.#forget(client))
     if (filter.streams.has('device')) this.#announce()
     const position = this.#ports.position()
-    if (position === undefined) return this.#drop(client, 'resume_failed')
-    if (from === undefined) return this.#goLive(client, position)
-    if (from === 'unknown') return this.#startOver(client, position)
-    try {
-      await this.#catchUp(client, from)
-    } catch {
-      // Redis can't be read: the client reconnects and resumes from its last event id.
-      this.#drop(client, 'resume_failed')
-    }
+    client.write(retryField(RECONNECT_MS))
+    if (position === undefined) return
+    if (from === undefined) this.#goLive(client, position)
+    else this.#resume(client, from, position)
   }
 
   /** Ends every stream. */
   close(): void {
     this.#unfollow()
     for (const timer of this.#timers) clearInterval(timer)
-    for (const { response } of this.#open) {
-      response.end()
-      // A client that does not read would delay our shutdown.
-      setTimeout(() => response.destroy(), LONGEST_END_MS).unref()
-      this.#ports.telemetry.sseDropped('shutdown')
-    }
-    this.#open.clear()
-    this.#live.clear()
-    this.#countClients()
+    for (const client of this.#open) this.#end(client, 'shutdown')
   }
 
-  async #catchUp(client: Client, from: EventPosition): Promise<void> {
-    const { position, read } = this.#ports
-    const { streams } = client.filter
-    let at = from
-    // The first round checks in each stream that the position still exists, even if there is nothing to read.
-    for (let isFirst = true; this.#open.has(client); isFirst = false) {
-      const target = position()
-      if (target === undefined) return this.#drop(client, 'resume_failed')
-      const open = [...streams].filter((name) => isFirst || compareEntryIds(at[name], target[name]) < 0)
-      if (open.length === 0) return this.#goLive(client, at)
-      const events: StreamEvent[] = []
-      const next = { ...at }
-      for (const stream of open) {
-        const page = await read(stream, at[stream], target[stream], ENTRIES_PER_PAGE)
-        if (page === undefined) return this.#startOver(client, position() ?? target)
-        next[stream] = page.next
-        events.push(...page.entries.map((entry) => ({ stream, entry })))
+  #resume(client: EventClient, from: EventPosition | 'unknown', position: EventPosition): void {
+    if (from === 'unknown') this.#startOver(client, position)
+    else this.#catchUp(client, from, { isVerified: false })
+  }
+
+  #catchUp(client: EventClient, at: EventPosition, { isVerified }: { readonly isVerified: boolean }): void {
+    client.phase = { kind: 'catching_up', at, isVerified }
+    void this.#feed(client)
+  }
+
+  /** Until the client is live, or has gone. */
+  async #feed(client: EventClient): Promise<void> {
+    let held: Chunk | undefined
+    while (true) {
+      await client.drained()
+      if (held !== undefined) this.#reader.release(held)
+      held = undefined
+      const { phase } = client
+      const position = this.#ports.position()
+      if (!client.isOpen || phase.kind !== 'catching_up' || position === undefined) return
+      const { at, isVerified } = phase
+      const { streams } = client.filter
+      if (hasReached(at, position, streams) && (isVerified || hasReached(position, at, streams)))
+        return this.#goLive(client, at)
+      const chunk = await this.#read(client, at, position)
+      if (chunk === 'failed') {
+        await client.pause(RETRY_READ_MS)
+        continue
       }
-      events.sort((a, b) => compareEntryIds(a.entry.id, b.entry.id))
-      for (let i = 0; i < events.length; i += ENTRIES_PER_WRITE) {
-        const batch = events.slice(i, i + ENTRIES_PER_WRITE)
-        this.#write(client, this.#serialise(batch, at, client.filter))
-        for (const { stream, entry } of batch) at = { ...at, [stream]: entry.id }
-        await this.#drained(client)
-      }
-      at = next
+      if (!client.isOpen) return
+      // Redis has lost data in the meantime: whether the chunk is still valid shows when its end is looked for.
+      const isStillVerified = client.phase === phase
+      if (chunk === 'gone') return this.#startOver(client, this.#ports.position() ?? position)
+      client.phase = { kind: 'catching_up', at: chunk.next, isVerified: isStillVerified }
+      if (chunk.bytes.length === 0) continue
+      this.#reader.hold(chunk)
+      held = chunk
+      client.write(chunk.bytes)
+      if (chunk.count > 0) this.#ports.telemetry.sseEventsSent(chunk.count)
+    }
+  }
+
+  async #read(client: EventClient, at: EventPosition, target: EventPosition) {
+    try {
+      return await this.#reader.read(at, target, client.filter, () => client.isOpen)
+    } catch {
+      return 'failed'
     }
   }
 
   /** The client has everything up to `at`. */
-  #goLive(client: Client, at: EventPosition): void {
+  #goLive(client: EventClient, at: EventPosition): void {
     const position = this.#ports.position()
-    if (position === undefined || !this.#open.has(client)) return
+    if (position === undefined || !client.isOpen) return
     const { streams } = client.filter
     // In a stream that it does not follow, its position is ours.
     const place = {
       update: streams.has('update') ? at.update : position.update,
       device: streams.has('device') ? at.device : position.device,
     }
-    client.ahead = hasReached(position, place, streams) ? undefined : place
-    this.#live.add(client)
-    this.#write(client, { bytes: Buffer.from(pingFrame(furthest(position, place))), count: 0 })
+    client.phase = { kind: 'live', ahead: hasReached(position, place, streams) ? undefined : place }
+    client.write(pingFrame(furthest(position, place)))
   }
 
-  #startOver(client: Client, at: EventPosition): void {
-    const bytes = Buffer.from(resetFrame(client.filter.streams, 'position_unknown', at))
-    this.#write(client, { bytes, count: 1 })
+  #startOver(client: EventClient, at: EventPosition): void {
+    client.write(resetFrame(client.filter.streams, 'position_unknown', at))
+    this.#ports.telemetry.sseEventsSent(1)
     this.#goLive(client, at)
   }
 
   #send(events: readonly StreamEvent[], from: EventPosition): void {
     const position = this.#ports.position()
     if (position === undefined) return
-    const serialised = new Map<string, SerialisedEvents>()
-    for (const client of this.#live) {
-      const { ahead, filter } = client
-      if (ahead !== undefined) {
-        const unseen = events.filter(({ stream, entry }) => compareEntryIds(entry.id, ahead[stream]) > 0)
-        this.#write(client, this.#serialise(unseen, furthest(from, ahead), filter))
-        const place = furthest(position, ahead)
-        client.ahead = hasReached(position, place, filter.streams) ? undefined : place
+    const serialised = new Map<string, SerialisedEvents | undefined>()
+    for (const client of this.#open) {
+      const { filter, phase } = client
+      if (phase.kind !== 'live') continue
+      const { ahead } = phase
+      const at = ahead === undefined ? from : furthest(from, ahead)
+      const key = ahead === undefined ? filter.key : `${filter.key} ${ahead.update} ${ahead.device}`
+      if (!serialised.has(key)) serialised.set(key, serialise(unseen(events, ahead), at, filter))
+      const frames = serialised.get(key)
+      if (frames === undefined || client.unsentBytes > MAX_UNSENT_BYTES) {
+        this.#catchUp(client, at, { isVerified: true })
         continue
       }
-      let frames = serialised.get(filter.key)
-      if (frames === undefined) {
-        frames = this.#serialise(events, from, filter)
-        serialised.set(filter.key, frames)
+      if (ahead !== undefined) {
+        const place = furthest(position, ahead)
+        client.phase = {
+          kind: 'live',
+          ahead: hasReached(position, place, filter.streams) ? undefined : place,
+        }
       }
-      this.#write(client, frames)
+      if (frames.bytes.length === 0) continue
+      client.write(frames.bytes)
+      this.#ports.telemetry.sseEventsSent(frames.count)
     }
   }
 
   #reset(streams: readonly StreamName[]): void {
     const position = this.#ports.position()
     if (position === undefined) return
-    for (const client of this.#live) {
-      const lost = streams.filter((name) => client.filter.streams.has(name))
+    this.#reader.clear()
+    for (const client of this.#open) {
+      const { filter, phase } = client
+      if (phase.kind === 'catching_up') client.phase = { ...phase, isVerified: false }
+      if (phase.kind !== 'live') continue
+      const lost = streams.filter((name) => filter.streams.has(name))
       if (lost.length === 0) continue
-      client.ahead = undefined
-      this.#write(client, { bytes: Buffer.from(resetFrame(lost, 'position_lost', position)), count: 1 })
+      client.phase = { kind: 'live', ahead: undefined }
+      client.write(resetFrame(lost, 'position_lost', position))
+      this.#ports.telemetry.sseEventsSent(1)
     }
   }
 
   #ping(): void {
     const position = this.#ports.position()
-    if (position === undefined) return
-    const common = Buffer.from(pingFrame(position))
-    for (const client of this.#live) {
-      const bytes =
-        client.ahead === undefined ? common : Buffer.from(pingFrame(furthest(position, client.ahead)))
-      this.#write(client, { bytes, count: 0 })
+    for (const client of this.#open) {
+      const { phase } = client
+      // It has enough to read.
+      if (client.unsentBytes > MAX_UNSENT_BYTES) continue
+      if (phase.kind !== 'live' || position === undefined) client.write(KEEP_ALIVE_COMMENT)
+      else client.write(pingFrame(phase.ahead === undefined ? position : furthest(position, phase.ahead)))
+    }
+  }
+
+  #check(): void {
+    const position = this.#ports.position()
+    for (const client of this.#open) {
+      const { phase } = client
+      if (!client.isAllowed()) this.#end(client, 'unauthorized')
+      else if (client.stalledMs > this.#limits.stallTimeoutMs) this.#drop(client, 'slow')
+      else if (phase.kind === 'waiting' && position !== undefined)
+        this.#resume(client, phase.from ?? 'unknown', position)
     }
   }
 
@@ -240,49 +286,14 @@ export class EventHub {
     }
   }
 
-  /** @param from the position before the first of the events. */
-  #serialise(events: readonly StreamEvent[], from: EventPosition, filter: EventFilter): SerialisedEvents {
-    let at = from
-    let text = ''
-    let count = 0
-    for (const event of events) {
-      at = { ...at, [event.stream]: event.entry.id }
-      const frame = eventFrame(event, at, filter)
-      if (frame === undefined) continue
-      text += frame
-      count++
-    }
-    return { bytes: Buffer.from(text), count }
-  }
-
-  #write(client: Client, { bytes, count }: SerialisedEvents): void {
-    if (bytes.length === 0 || !this.#open.has(client)) return
-    client.response.write(bytes)
-    if (count > 0) this.#ports.telemetry.sseEventsSent(count)
-    if (client.response.writableLength > this.#limits.maxBufferedBytes) this.#drop(client, 'slow')
-  }
-
-  async #drained({ response }: Client): Promise<void> {
-    if (!response.writableNeedDrain) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, LONGEST_DRAIN_MS)
-    response.once('drain', resolve).once('close', resolve)
-    await promise
-    clearTimeout(timer)
-    response.off('drain', resolve).off('close', resolve)
-  }
-
-  #drop(client: Client, reason: SseDropReason): void {
-    if (!this.#open.has(client)) return
-    this.#forget(client)
+  #drop(client: EventClient, reason: SseDropReason): void {
     this.#ports.telemetry.sseDropped(reason)
-    client.response.destroy()
+    client.destroy()
   }
 
-  #forget(client: Client): void {
-    if (!this.#open.delete(client)) return
-    this.#live.delete(client)
-    this.#countClients()
+  #end(client: EventClient, reason: SseDropReason): void {
+    this.#ports.telemetry.sseDropped(reason)
+    client.end()
   }
 
   #countClients(): void {
@@ -291,3 +302,31 @@ export class EventHub {
 }
 
 type SerialisedEvents = { readonly bytes: Buffer; readonly count: number }
+
+function unseen(events: readonly StreamEvent[], ahead: EventPosition | undefined): readonly StreamEvent[] {
+  if (ahead === undefined) return events
+  return events.filter(({ stream, entry }) => compareEntryIds(entry.id, ahead[stream]) > 0)
+}
+
+/**
+ * @param from the position before the first of the events.
+ * @returns undefined if they are too many for one write.
+ */
+function serialise(
+  events: readonly StreamEvent[],
+  from: EventPosition,
+  filter: EventFilter,
+): SerialisedEvents | undefined {
+  let at = from
+  let text = ''
+  let count = 0
+  for (const event of events) {
+    at = { ...at, [event.stream]: event.entry.id }
+    const frame = eventFrame(event, at, filter)
+    if (frame === undefined) continue
+    text += frame
+    count++
+    if (text.length > MAX_PUSH_CHARACTERS) return undefined
+  }
+  return { bytes: Buffer.from(text), count }
+}

@@ -13,7 +13,6 @@ import { EVENT_HUB_LIMITS, EventHub, type EventHubLimits, type EventPorts } from
 export type { EventPorts } from './event-hub.ts'
 
 const MAX_FILTER_VALUES = 100
-const RECONNECT_MS = 2_000
 
 const repeatable = z
   .union([z.string(), z.array(z.string()).max(MAX_FILTER_VALUES)])
@@ -66,14 +65,14 @@ export function registerEventRoutes(
         description: [
           'Server-sent events. `update`: a key-value was set. `device`: a hint that devices have changed or were',
           'deleted. `reset`: events of these streams may have been missed, so read the state (or the devices)',
-          'again. `ping`: sent every 15 seconds. Every event has an id; sent back as `Last-Event-ID`, it resumes the',
+          'again. `ping`: sent every 15 seconds once all earlier events have been sent. Every event has an id; sent back as `Last-Event-ID`, it resumes the',
           'stream on any api process, or yields a `reset` if that position is no longer available.',
         ].join(' '),
         tags: ['events'],
         querystring: querySchema,
         response: {
           200: { description: 'The events.', content: { 'text/event-stream': { schema: z.string() } } },
-          ...problemReplies('invalid_request', 'too_many_streams', 'events_unavailable'),
+          ...problemReplies('invalid_request', 'too_many_streams'),
         },
       },
     },
@@ -81,7 +80,7 @@ export function registerEventRoutes(
       const { device, events, last_event_id, update_type } = request.query
       hub.assertRoom()
       const header = request.headers['last-event-id']
-      const position = parseResumePosition((Array.isArray(header) ? header[0] : header) ?? last_event_id)
+      const from = parseResumePosition((Array.isArray(header) ? header[0] : header) ?? last_event_id)
       const filter = createEventFilter(events, device, update_type)
       reply.hijack()
       const { socket } = request.raw
@@ -96,8 +95,7 @@ export function registerEventRoutes(
         // The connection ends with the stream: kept alive, it would delay our shutdown.
         Connection: 'close',
       })
-      reply.raw.write(`retry: ${RECONNECT_MS}\n\n`)
-      await hub.serve(reply.raw, filter, position)
+      hub.serve(reply.raw, { filter, from, isAllowed: request.isStillAllowed ?? (() => true) })
     },
   )
 }

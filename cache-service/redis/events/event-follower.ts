@@ -27,7 +27,8 @@ export type FollowerDependencies = {
 }
 
 const LONGEST_BLOCK_MS = 5_000
-const ENTRIES_PER_READ = 256
+/** Both streams together: an update has up to 64 KiB. */
+const ENTRIES_PER_READ = 64
 const SLOWEST_RETRY_ATTEMPT = 5
 
 /** @param timeoutMs the silence after which the connection counts as lost. */

@@ -3,6 +3,7 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fas
 import { Redis } from 'ioredis'
 import { EVENT_HUB_LIMITS, type EventHubLimits } from '../../../cache-service/http/routes/event-hub.ts'
 import { registerEventRoutes } from '../../../cache-service/http/routes/events.ts'
+import type { EntryId, StreamName } from '../../../cache-service/core/events/event-position.ts'
 import { ProblemError } from '../../../cache-service/http/problem.ts'
 import { registerStateRoutes } from '../../../cache-service/http/routes/state.ts'
 import { registerWorkerRoutes } from '../../../cache-service/http/routes/workers.ts'
@@ -22,12 +23,19 @@ export type EventApi = {
   stop(): Promise<void>
 }
 
+export type EventApiOptions = Partial<EventHubLimits> & {
+  /** Called before each read of the past. */
+  readonly observeRead?: (stream: StreamName, after: EntryId) => unknown
+  /** Default: true. Otherwise it returns before it has reached Redis. */
+  readonly isRedisAwaited?: boolean
+}
+
 const LISTENING_MS = 15_000
 const BLOCK_MS = 500
 
 export async function startEventApi(
   redisUrl: string,
-  limits: Partial<EventHubLimits> = {},
+  { isRedisAwaited = true, observeRead = () => undefined, ...limits }: EventApiOptions = {},
   stateTypes: readonly string[] = [],
 ): Promise<EventApi> {
   const options = { maxRetriesPerRequest: 0, retryStrategy: () => 50, enableReadyCheck: false }
@@ -63,8 +71,12 @@ export async function startEventApi(
     {
       position: () => follower.position,
       follow: (listener) => follower.follow(listener),
-      read: (...args) => streams.read(...args),
+      async read(stream, after, ...range) {
+        await observeRead(stream, after)
+        return await streams.read(stream, after, ...range)
+      },
       announceListening: () => announceListening(redis, LISTENING_MS),
+      monotonicNow: () => performance.now(),
       telemetry: {
         sseClients: (count) => (counts.clients = count),
         sseEventsSent: (count) => (counts.sent += count),
@@ -77,7 +89,7 @@ export async function startEventApi(
   registerWorkerRoutes(server, { readReports: () => reports.read() })
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   await eventually(() => {
-    if (follower.position === undefined) throw new Error('the follower has no position yet')
+    if (isRedisAwaited && follower.position === undefined) throw new Error('the follower has no position yet')
   })
   return {
     url,

@@ -1,4 +1,5 @@
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import {
   DEVICE_STREAM_KEY,
@@ -141,17 +142,23 @@ describe('GET /api/events', () => {
     expect(devices.news()).toEqual([])
   })
 
-  test.each(['yesterday', '1-1', '1-1.1-1', '9999999999999-0.0-0', '0-0.0-0x'])(
-    'sends a reset for %s, which is not a position in the streams',
-    async (place) => {
-      const api = await startApi()
-      await appendUpdate('inventory', 0)
-      const client = await follow(api, '', place)
-      expect(client.news()).toMatchObject([{ event: 'reset' }])
-      await appendUpdate('inventory', 1)
-      expect(valueOf((await client.waitForNews(2))[1])).toBe(1)
-    },
-  )
+  test.each([
+    'yesterday',
+    '1-1',
+    '1-1.1-1',
+    '9999999999999-0.0-0',
+    '0-0.999999999999999-999999999999999',
+    '18446744073709551616-0.0-0',
+    '0-0.0-18446744073709551616',
+    '0-0.0-0x',
+  ])('sends a reset for %s, which is not a position in the streams', async (place) => {
+    const api = await startApi()
+    await appendUpdate('inventory', 0)
+    const client = await follow(api, '', place)
+    expect(client.news()).toMatchObject([{ event: 'reset' }])
+    await appendUpdate('inventory', 1)
+    expect(valueOf((await client.waitForNews(2))[1])).toBe(1)
+  })
 
   test('keeps the position of a filtered client current by pings', async () => {
     const api = await startApi({ pingIntervalMs: 100 })
@@ -168,26 +175,130 @@ describe('GET /api/events', () => {
     expect((await resumed.waitForNews(1)).map(valueOf)).toEqual([1])
   })
 
-  test('drops only a client that does not read, and bounds its memory', async () => {
-    const api = await startApi({ maxBufferedBytes: 64 * 1024 })
+  test('drops only a client that takes nothing for a while, and holds a bounded part of the past for it', async () => {
+    const api = await startApi({ stallTimeoutMs: 1_000 })
     const good = await follow(api)
-    const { hostname, port } = new URL(api.url)
-    const slow = connect({ host: hostname, port: Number(port) })
-    onTestFinished(() => void slow.destroy())
-    slow.on('error', () => undefined).pause()
-    slow.write('GET /api/events HTTP/1.1\r\nHost: test\r\n\r\n')
+    await openAndNeverRead(api)
     await eventually(() => expect(api.counts.clients).toBe(2))
     const filler = 'x'.repeat(30_000)
     let sent = 0
     await eventually(
       async () => {
         for (let n = 0; n < 20; n++) await appendUpdate('inventory', sent++, filler)
-        expect(api.counts.dropped).toContain('slow')
+        expect(api.counts.dropped).toEqual(['slow'])
       },
       { everyMs: 10, timeoutMs: 30_000 },
     )
     expect((await good.waitForNews(sent)).map(valueOf)).toEqual(Array.from({ length: sent }, (_, n) => n))
     expect(api.counts.clients).toBe(1)
+  })
+
+  test('drops no client in a burst of large updates, and sends each of them once and in order', async () => {
+    const api = await startApi()
+    const clients = await Promise.all(
+      ['', '', '?events=update', '?device=a'].map((query) => follow(api, query)),
+    )
+    const filler = 'x'.repeat(20_000)
+    const burst = database.client.multi()
+    for (let n = 0; n < 400; n++) burst.xadd(UPDATE_STREAM_KEY, '*', ...updateFields('inventory', n, filler))
+    await burst.exec()
+    await appendUpdate('inventory', 400)
+    for (const client of clients) {
+      await client.waitForNews(401)
+      expect(updatesOf(client)).toEqual(Array.from({ length: 401 }, (_, n) => n))
+    }
+    expect(api.counts.dropped).toEqual([])
+  })
+
+  test('lets clients with different filters and at different places catch up from the same pages', async () => {
+    const reads: string[] = []
+    const api = await startApi({ observeRead: (stream, after) => reads.push(`${stream} ${after}`) })
+    const before = await follow(api)
+    for (let n = 0; n < 300; n++) {
+      await appendHint('changed', [`device-${n}`, 'everywhere'])
+      if (n % 3 === 0) await appendUpdate('inventory', n)
+    }
+    const news = await before.waitForNews(400)
+    before.close()
+    const places = [0, 1, 7, 63, 64, 65, 200].map((index) => news[index]?.id)
+    const clients = await Promise.all(
+      places.flatMap((place) =>
+        ['', '?device=everywhere', '?events=update'].map((query) => follow(api, query, place)),
+      ),
+    )
+    for (const [i, client] of clients.entries()) {
+      const missed = news.slice(news.findIndex(({ id }) => id === places[Math.floor(i / 3)]) + 1)
+      const expected = i % 3 === 2 ? missed.filter(isUpdate) : missed
+      await eventually(() => expect(client.news()).toHaveLength(expected.length))
+      expect(updatesOf(client)).toEqual(expected.filter(isUpdate).map(valueOf))
+      if (i % 3 === 0) expect(hintedBy(client.news())).toEqual(hintedBy(expected))
+    }
+    // 300 hints and 100 updates are 7 pages. Clients that begin in the same page at once read it several times.
+    expect(reads.length).toBeLessThan(30)
+  })
+
+  test('sends a reset to a client whose past is trimmed while it catches up, and loses nothing after it', async () => {
+    let reads = 0
+    const api = await startApi({
+      observeRead: async () => {
+        if (++reads === 2) await database.client.xtrim(UPDATE_STREAM_KEY, 'MAXLEN', 5)
+      },
+    })
+    await appendUpdate('inventory', 0)
+    const before = await follow(api)
+    const place = before.lastId
+    before.close()
+    for (let n = 1; n <= 300; n++) await appendUpdate('inventory', n)
+    const client = await follow(api, '?events=update', place)
+    await eventually(() => expect(client.news().some(({ event }) => event === 'reset')).toBe(true))
+    await appendUpdate('inventory', 301)
+    await eventually(() => expect(client.news().map(valueOf).at(-1)).toBe(301))
+    const kinds = client.news().map(({ event }) => event)
+    const reset = kinds.indexOf('reset')
+    expect(kinds.filter((kind) => kind === 'reset')).toHaveLength(1)
+    expect(client.news().slice(0, reset).map(valueOf)).toEqual(Array.from({ length: reset }, (_, n) => n + 1))
+    expect(
+      client
+        .news()
+        .slice(reset + 1)
+        .map(valueOf),
+    ).toEqual([301])
+  })
+
+  test('forgets clients that leave while they connect, catch up, or do not read', async () => {
+    const api = await startApi({ maxHeldBytes: 64 * 1024, maxConcurrentChunks: 1 })
+    const before = await follow(api)
+    const place = before.lastId
+    before.close()
+    const filler = 'x'.repeat(20_000)
+    for (let n = 0; n < 300; n++) await appendUpdate('inventory', n, filler)
+    for (let round = 0; round < 10; round++) {
+      const leaving = Array.from({ length: 20 }, async (_, n) => {
+        const socket = await openAndNeverRead(api, `?device=${n}`, place)
+        if (n % 2 === 0) await eventually(() => expect(api.counts.clients).toBeGreaterThan(0), { everyMs: 1 })
+        socket.destroy()
+      })
+      await Promise.all(leaving)
+    }
+    await eventually(() => expect(api.counts.clients).toBe(0))
+    // Nothing is held for them any more: another client catches up.
+    const client = await follow(api, '', place)
+    await client.waitForNews(300)
+    expect(updatesOf(client)).toEqual(Array.from({ length: 300 }, (_, n) => n))
+  })
+
+  test('lets others catch up while clients do not read, though the bytes that are held are bounded', async () => {
+    const api = await startApi({ maxHeldBytes: 128 * 1024, stallTimeoutMs: 1_000 })
+    const before = await follow(api)
+    const place = before.lastId
+    before.close()
+    const filler = 'x'.repeat(60_000)
+    for (let n = 0; n < 300; n++) await appendUpdate('inventory', n, filler)
+    for (let n = 0; n < 10; n++) await openAndNeverRead(api, `?device=${n}`, place)
+    const client = await follow(api, '?device=reads', place)
+    await client.waitForNews(300)
+    expect(updatesOf(client)).toEqual(Array.from({ length: 300 }, (_, n) => n))
+    await eventually(() => expect(api.counts.dropped).toEqual(Array.from({ length: 10 }, () => 'slow')))
   })
 
   test('refuses clients beyond the limit, and accepts one when another has left', async () => {
@@ -300,6 +411,18 @@ async function follow(api: EventApi, query = '', lastEventId?: string): Promise<
   return client
 }
 
+/** A connection that asks for the events, and reads only when the test does. */
+async function openAndNeverRead(api: EventApi, query = '', lastEventId?: string): Promise<Socket> {
+  const { hostname, port } = new URL(api.url)
+  const socket = connect({ host: hostname, port: Number(port) })
+  onTestFinished(() => void socket.destroy())
+  socket.on('error', () => undefined).pause()
+  const resume = lastEventId === undefined ? '' : `Last-Event-ID: ${lastEventId}\r\n`
+  socket.write(`GET /api/events${query} HTTP/1.1\r\nHost: test\r\n${resume}\r\n`)
+  await once(socket, 'connect')
+  return socket
+}
+
 async function getState(api: EventApi, path: string) {
   const response = await fetch(`${api.url}/api/state${path}`)
   const body: { state: unknown; last_event_id: string; type?: string } = JSON.parse(await response.text())
@@ -307,13 +430,19 @@ async function getState(api: EventApi, path: string) {
 }
 
 async function appendUpdate(type: string, value: number, filler?: string): Promise<void> {
-  const json = JSON.stringify({
+  await database.client.xadd(UPDATE_STREAM_KEY, '*', ...updateFields(type, value, filler))
+}
+
+function updateFields(type: string, value: number, filler?: string): string[] {
+  const values = filler === undefined ? [value] : [value, filler]
+  return [
+    'kind',
+    'update',
+    'type',
     type,
-    updated: null,
-    valid: true,
-    values: filler === undefined ? [value] : [value, filler],
-  })
-  await database.client.xadd(UPDATE_STREAM_KEY, '*', 'kind', 'update', 'type', type, 'json', json)
+    'json',
+    JSON.stringify({ type, updated: null, valid: true, values }),
+  ]
 }
 
 async function appendHint(kind: 'changed' | 'deleted', ids: readonly string[], more = 0): Promise<void> {
@@ -322,6 +451,15 @@ async function appendHint(kind: 'changed' | 'deleted', ids: readonly string[], m
 
 function isUpdate({ event }: SseClient['events'][number]): boolean {
   return event === 'update'
+}
+
+/** The device ids of all hints. */
+function hintedBy(news: readonly SseClient['events'][number][]): unknown[] {
+  return news.flatMap(({ data, event }) =>
+    event === 'device' && typeof data === 'object' && data !== null && 'device_ids' in data
+      ? [data.device_ids]
+      : [],
+  )
 }
 
 function updatesOf(client: SseClient): (number | undefined)[] {

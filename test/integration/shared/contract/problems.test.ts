@@ -8,7 +8,7 @@ import type { ApiServer } from '../../../../cache-service/http/api-server-types.
 import { PROBLEM_MEDIA_TYPE } from '../../../../cache-service/http/problem.ts'
 import { registerDeviceRoutes } from '../../../../cache-service/http/routes/devices.ts'
 import { EVENT_HUB_LIMITS } from '../../../../cache-service/http/routes/event-hub.ts'
-import { registerEventRoutes, type EventPorts } from '../../../../cache-service/http/routes/events.ts'
+import { registerEventRoutes } from '../../../../cache-service/http/routes/events.ts'
 import { LoopMonitor } from '../../../../cache-service/lifecycle/loops.ts'
 import { createLogger } from '../../../../cache-service/telemetry/logger.ts'
 import { PROBLEM_TYPES, problemEntry, type ProblemType } from '../../../../shared/contract/problems.ts'
@@ -20,7 +20,7 @@ type Facts = Partial<Pick<ApiServerDependencies, 'access' | 'limits'>> & {
   /** What happens when a device is read. */
   readonly read?: DeviceReader['read']
   readonly isRebuilding?: boolean
-  readonly eventPosition?: ReturnType<EventPorts['position']>
+  readonly maxEventClients?: number
 }
 
 const LIMITS = { maxConcurrentRequests: 10, maxConnections: 100, requestsPerMinute: 0 }
@@ -31,7 +31,7 @@ async function openApi({
   limits = LIMITS,
   read = async () => ({ kind: 'missing' }),
   isRebuilding = false,
-  eventPosition,
+  maxEventClients = 1,
 }: Facts = {}): Promise<{ server: ApiServer; url: string; api: DescribedApi }> {
   const ignore = () => undefined
   const server = await createApiServer({
@@ -61,13 +61,14 @@ async function openApi({
   registerEventRoutes(
     server,
     {
-      position: () => eventPosition,
+      position: () => undefined,
       follow: () => ignore,
       read: async () => undefined,
       announceListening: async () => undefined,
+      monotonicNow: () => 0,
       telemetry: { sseClients: ignore, sseEventsSent: ignore, sseDropped: ignore },
     },
-    { ...EVENT_HUB_LIMITS, maxClients: eventPosition === undefined ? 1 : 0 },
+    { ...EVENT_HUB_LIMITS, maxClients: maxEventClients },
   )
   const url = await server.listen({ host: '127.0.0.1', port: 0 })
   onTestFinished(() => server.close())
@@ -189,8 +190,7 @@ const causes: Readonly<Record<ProblemType, () => Promise<Answered>>> = {
   cache_rebuilding: () => ask({ isRebuilding: true }, '/api/devices/x'),
   redis_unavailable: () => ask(failing(redisError(new Error('Connection is closed'))), '/api/devices/x'),
   overloaded: askWhileBusy,
-  too_many_streams: () => ask({ eventPosition: { update: '0-0', device: '0-0' } }, '/api/events'),
-  events_unavailable: () => ask({}, '/api/events'),
+  too_many_streams: () => ask({ maxEventClients: 0 }, '/api/events'),
 }
 
 describe('the table of problem types', () => {
