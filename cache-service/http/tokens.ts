@@ -1,9 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
-import { messageOf } from '../../shared/errors.ts'
-import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
-import { OperatorError, type Service } from '../lifecycle/service.ts'
 
 export const SCOPES = ['read', 'write', 'admin'] as const
 export type TokenScope = (typeof SCOPES)[number]
@@ -19,7 +15,8 @@ export type ApiToken = Readonly<{
 
 export type ParsedTokens =
   | { readonly kind: 'ok'; readonly tokens: readonly ApiToken[] }
-  | { readonly kind: 'invalid'; readonly reason: string }
+  /** `isEmpty`: it is a list, but has no tokens. */
+  | { readonly kind: 'invalid'; readonly reason: string; readonly isEmpty: boolean }
 
 // A fast hash is enough for random tokens of 256 bits; it would not be for passwords.
 const tokenSchema = z.strictObject({
@@ -33,19 +30,23 @@ const tokenSchema = z.strictObject({
 })
 const listSchema = z.array(tokenSchema)
 
-/** Accepts a JSON list of tokens, `{"tokens": […]}`, or one token per line; lines that begin with # are comments. */
+/**
+ * Accepts a JSON list of tokens, `{"tokens": […]}`, or one token per line; lines that begin with # are comments. A byte order
+ * mark is ignored.
+ */
 export function parseTokens(text: string): ParsedTokens {
-  const json = readJson(text)
-  if (json === undefined)
-    return { kind: 'invalid', reason: 'it is neither JSON nor one JSON object per line' }
+  const json = readJson(withoutByteOrderMark(text))
+  if (json === undefined) return invalid(whyNotJson(text))
   const list = listSchema.safeParse(json)
   if (!list.success) {
     const issue = list.error.issues[0]
-    return { kind: 'invalid', reason: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}` }
+    return invalid(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`)
   }
   const names = new Set(list.data.map(({ name }) => name))
-  if (names.size < list.data.length) return { kind: 'invalid', reason: 'two tokens have the same name' }
-  if (names.size === 0) return { kind: 'invalid', reason: 'it has no tokens, so every call would be refused' }
+  if (names.size < list.data.length) return invalid('two tokens have the same name')
+  if (names.size === 0) {
+    return { kind: 'invalid', reason: 'it has no tokens, so every call would be refused', isEmpty: true }
+  }
   const tokens = list.data.map(({ expires, ...token }) => ({
     ...token,
     expiresAtMs: expires === undefined ? undefined : Date.parse(expires),
@@ -68,6 +69,20 @@ export function findToken(
   return found
 }
 
+function invalid(reason: string): ParsedTokens {
+  return { kind: 'invalid', reason, isEmpty: false }
+}
+
+export function withoutByteOrderMark(text: string): string {
+  return text.replace(/^\uFEFF/, '')
+}
+
+function whyNotJson(text: string): string {
+  if (text.includes('\0')) return 'it is encoded in UTF-16: save it as UTF-8'
+  if (text.includes('\uFFFD')) return 'it is not encoded in UTF-8'
+  return 'it is neither JSON nor one JSON object per line'
+}
+
 function readJson(text: string): unknown {
   const lines = text.split('\n').filter((line) => !line.trimStart().startsWith('#'))
   try {
@@ -80,62 +95,5 @@ function readJson(text: string): unknown {
     } catch {
       return undefined
     }
-  }
-}
-
-// ---- the file
-
-export type TokenFileTelemetry = {
-  tokensLoaded(names: readonly string[]): void
-  /** The file is unusable; the previously loaded tokens stay in use. */
-  tokensRefused(reason: string): void
-  loopFailed(loop: string, error: unknown): void
-}
-
-export type TokenFile = {
-  readonly tokens: readonly ApiToken[]
-  /** Rereads the file periodically: a mounted secret is replaced through a symbolic link, which watchers miss. */
-  service(everyMs: number, monitor: LoopMonitor): Service
-}
-
-/** Rejects with an OperatorError if the file is missing or is not a list of tokens. */
-export async function openTokenFile(path: string, telemetry: TokenFileTelemetry): Promise<TokenFile> {
-  let lastText: string | undefined
-  let tokens: readonly ApiToken[] = []
-
-  /** Resolves with the reason why the file cannot be used, if there is one. */
-  async function load(): Promise<string | undefined> {
-    const text = await readFile(path, 'utf8').catch((error: unknown) => new Error(messageOf(error)))
-    if (text instanceof Error) return `it cannot be read: ${text.message}`
-    if (text === lastText) return undefined
-    lastText = text
-    const parsed = parseTokens(text)
-    if (parsed.kind === 'invalid') return parsed.reason
-    tokens = parsed.tokens
-    telemetry.tokensLoaded(tokens.map(({ name }) => name))
-    return undefined
-  }
-
-  const refusal = await load()
-  if (refusal !== undefined) {
-    throw new OperatorError(
-      `API_TOKENS_FILE cannot be used: ${refusal}. Create a token file with cache-cli token create --file`,
-    )
-  }
-  return {
-    get tokens() {
-      return tokens
-    },
-    service: (everyMs, monitor) =>
-      createLoop({
-        name: 'tokens',
-        everyMs,
-        monitor,
-        async turn() {
-          const reason = await load()
-          if (reason !== undefined) telemetry.tokensRefused(reason)
-        },
-        failed: (error) => telemetry.loopFailed('tokens', error),
-      }),
   }
 }

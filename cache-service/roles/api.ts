@@ -13,7 +13,7 @@ import { registerEventRoutes } from '../http/routes/events.ts'
 import { registerPageRoutes } from '../http/routes/page.ts'
 import { registerCacheQueueRoutes } from '../http/cache-queue/routes.ts'
 import { registerStateRoutes } from '../http/routes/state.ts'
-import { openTokenFile } from '../http/tokens.ts'
+import { openTokenFile } from '../http/token-file.ts'
 import { registerWorkerRoutes } from '../http/routes/workers.ts'
 import type { Service } from '../lifecycle/service.ts'
 import { createCacheValues } from '../redis/cache-queue/cache-values.ts'
@@ -34,7 +34,8 @@ import type { RoleContext } from './role-context.ts'
 
 const PROBE_INTERVAL_MS = 1_000
 const MIN_OTHER_CONNECTIONS = 256
-const TOKENS_INTERVAL_MS = 2_000
+/** A change is noticed by the second reading that finds it. */
+const TOKENS_INTERVAL_MS = 1_000
 
 /** Redis → HTTP, as a part of a process. */
 export async function openApi(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {
@@ -82,6 +83,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     () => probe.notReadyReasons(),
     () => serverCheck.notReadyReasons(),
     () => follower.notReadyReasons(),
+    () => tokens?.notReadyReasons() ?? [],
   ]
   const server = await createApiServer({
     version: context.version,

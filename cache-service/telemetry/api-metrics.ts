@@ -47,6 +47,12 @@ export function createApiMetrics({ registry }: ProcessMetrics) {
     registers,
   })
   for (const result of LOOKUP_LABELS) lookups.inc({ result }, 0)
+  const tokensFileValid = new Gauge({
+    name: 'cache_service_tokens_file_valid',
+    help: '1 if the tokens in use are those of API_TOKENS_FILE, 0 if it is unusable or empty. Absent without API_AUTH=token.',
+    registers,
+  })
+  tokensFileValid.remove() // prom-client starts it at 0, which would claim that the file is unusable
   const sseClients = new Gauge({
     name: 'cache_service_sse_clients',
     help: 'Event streams (SSE) that are open.',
@@ -64,5 +70,14 @@ export function createApiMetrics({ registry }: ProcessMetrics) {
     registers,
   })
   for (const reason of SSE_DROP_REASONS) sseDropped.inc({ reason }, 0)
-  return { requests, requestDuration, connectionsClosed, lookups, sseClients, sseEventsSent, sseDropped }
+  return {
+    requests,
+    requestDuration,
+    connectionsClosed,
+    lookups,
+    tokensFileValid,
+    sseClients,
+    sseEventsSent,
+    sseDropped,
+  }
 }

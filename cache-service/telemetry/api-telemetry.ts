@@ -73,9 +73,18 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
 
     // ---- tokens
 
-    tokensLoaded: (names: readonly string[]) => log.info({ names }, 'tokens loaded'),
-    tokensRefused: (reason: string) =>
-      log.error({ reason }, 'API_TOKENS_FILE cannot be used; keeping the previously loaded tokens'),
+    tokensLoaded(names: readonly string[]) {
+      metrics.tokensFileValid.set(1)
+      log.info({ names }, 'tokens loaded')
+    },
+    tokensRevoked() {
+      metrics.tokensFileValid.set(0)
+      log.error('API_TOKENS_FILE has no tokens any more; every call that needs a token is rejected')
+    },
+    tokensRefused(reason: string) {
+      metrics.tokensFileValid.set(0)
+      log.error({ reason }, 'API_TOKENS_FILE cannot be used; keeping the previously loaded tokens')
+    },
 
     // ---- event streams
 

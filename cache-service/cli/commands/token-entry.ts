@@ -1,6 +1,6 @@
 import { parseJson } from '../../../shared/json.ts'
 import { createHash } from 'node:crypto'
-import { parseTokens, type TokenScope } from '../../http/tokens.ts'
+import { parseTokens, withoutByteOrderMark, type TokenScope } from '../../http/tokens.ts'
 
 /** A token as stored in the file. */
 export type TokenEntry = {
@@ -24,13 +24,14 @@ export type AddedEntry =
   { readonly kind: 'ok'; readonly text: string } | { readonly kind: 'refused'; readonly reason: string }
 
 /** Adds an entry to the text of a token file and keeps its layout. A new file has one entry per line. */
-export function withEntry(text: string, entry: TokenEntry): AddedEntry {
+export function withEntry(oldText: string, entry: TokenEntry): AddedEntry {
+  const text = withoutByteOrderMark(oldText)
   const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.trimStart().startsWith('#'))
   if (lines.length > 0) {
     const existing = parseTokens(text)
-    if (existing.kind === 'invalid')
+    if (existing.kind === 'invalid' && !existing.isEmpty)
       return refused(`it is not a list of tokens (${existing.reason}): check --file`)
-    if (existing.tokens.some(({ name }) => name === entry.name)) {
+    if (existing.kind === 'ok' && existing.tokens.some(({ name }) => name === entry.name)) {
       return refused('it already contains a token of this name: choose another --name')
     }
   }

@@ -2,7 +2,8 @@ import type { FastifyRequest } from 'fastify'
 import type { ApiConfig } from '../../config/config.ts'
 import { OperatorError } from '../../lifecycle/service.ts'
 import type { ApiServer } from '../api-server-types.ts'
-import { findToken, type ApiToken, type TokenFile, type TokenScope } from '../tokens.ts'
+import type { TokenFile } from '../token-file.ts'
+import { findToken, type ApiToken, type TokenScope } from '../tokens.ts'
 import { ProblemError } from '../problem.ts'
 
 /** Who may call: callers with a token; or, without tokens, callers whose Host header names this API. */

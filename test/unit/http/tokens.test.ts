@@ -16,12 +16,15 @@ function reasonOf(text: string): string {
   return parsed.kind === 'invalid' ? parsed.reason : ''
 }
 
+const both = [entry('a'), entry('b')]
+
 describe('a token file', () => {
-  const both = [entry('a'), entry('b')]
   it.each([
     ['a JSON list', JSON.stringify(both)],
     ['an object with a list', JSON.stringify({ tokens: both })],
     ['one token per line', both.map((token) => JSON.stringify(token)).join('\n')],
+    ['a list after a byte order mark', `\uFEFF${JSON.stringify(both)}`],
+    ['lines after a byte order mark', `\uFEFF${both.map((token) => JSON.stringify(token)).join('\r\n')}\r\n`],
     ['lines with comments', `# who\n${both.map((token) => JSON.stringify(token)).join('\n\n  # and\n')}\n`],
   ])('can be %s', (_, text) => {
     expect(tokensOf(text).map(({ name }) => name)).toEqual(['a', 'b'])
@@ -36,7 +39,15 @@ describe('a token file', () => {
 
   it.each([
     ['nothing', '', /no token/],
+    ['nothing but a byte order mark', '\uFEFF', /no token/],
     ['text other than JSON', 'name: a', /neither JSON/],
+    ['UTF-16', Buffer.from(`\uFEFF${JSON.stringify(both)}`, 'utf16le').toString('utf8'), /encoded in UTF-16/],
+    [
+      'UTF-16 without a mark',
+      Buffer.from(JSON.stringify(both), 'utf16le').toString('utf8'),
+      /encoded in UTF-16/,
+    ],
+    ['another encoding', Buffer.from('[{"name":"café"}', 'latin1').toString('utf8'), /not encoded in UTF-8/],
     ['an empty list', '[]', /no token/],
     ['a token twice', JSON.stringify([entry('a'), entry('a')]), /same name/],
     ['a token instead of its hash', JSON.stringify([entry('a', { token: 'secret' })]), /token/],
@@ -47,6 +58,14 @@ describe('a token file', () => {
   ])('with %s is refused with a reason', (_, text, reason) => {
     expect(reasonOf(text)).toMatch(reason)
   })
+
+  it.each(['', ' \n', '# all revoked\n', '[]', '{"tokens":[]}'])(
+    'with %j has no tokens, which differs from a mistake',
+    (text) => {
+      expect(parseTokens(text)).toMatchObject({ kind: 'invalid', isEmpty: true })
+      expect(parseTokens('[1]')).toMatchObject({ kind: 'invalid', isEmpty: false })
+    },
+  )
 
   it('is refused without quoting its content', () => {
     expect(reasonOf(JSON.stringify([entry('a', { sha256: 'my-password' })]))).not.toContain('my-password')
