@@ -4,6 +4,7 @@ import {
   SWEEPER_LEASE_KEY,
   UPDATE_STREAM_KEY,
   UPDATE_TYPES_KEY,
+  UPDATER_GAPS_KEY,
   UPDATER_LEASE_KEY,
   WORKERS_KEY,
 } from '../../shared/contract/keys.ts'
@@ -33,6 +34,7 @@ export const fixedKeys = {
     UPDATE_TYPES,
     UPDATE_STREAM,
     { key: UPDATER_LEASE_KEY, type: 'string' },
+    { key: UPDATER_GAPS_KEY, type: 'string' },
   ],
 }
 

@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import { redisError, type ServiceError } from '../../shared/errors.ts'
 import { parseKvUpdate, type KvUpdate } from '../core/events/kv-update.ts'
+import { FIRST_DUTY, nextDuty, type AppendDuty, type DutyInput } from '../core/events/append-duty.ts'
 import type { GapReason } from '../core/events/stream-entry.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import type { Service } from '../lifecycle/service.ts'
 import type { Lease } from '../redis/lease.ts'
-import type { StateWriter } from '../redis/events/state-writer.ts'
+import type { StateWriter, StateWritten } from '../redis/events/state-writer.ts'
 
 export type UpdateApplierTelemetry = {
   notJson(bytes: number): void
@@ -28,6 +29,8 @@ export type UpdateApplierDependencies = {
   readonly lease: Lease
   /** Without a subscription this process receives no updates, and must not hold the lease. */
   readonly isSubscribed: () => boolean
+  /** Resolves when every message that has been published before has been passed to `received`. */
+  readonly receivedAll: () => Promise<void>
   readonly isProtected: (key: string) => boolean
   /** Reads every value back and compares it. */
   readonly validate: boolean
@@ -47,8 +50,8 @@ const MAX_PENDING_BYTES = 64 * 1024 * 1024
  * Writes the messages of the update channel to Redis as values, one at a time, in the order in which they arrived.
  *
  * Every updater sets every value. Only the holder of the lease appends the update to the stream, in the same atomic
- * step, so that each update is in the stream once. Whenever the stream may have missed an update (another process held
- * the lease, the subscription was lost, Redis failed), a gap is *owed*: it is appended before anything else.
+ * step, so that each update is in the stream once. What it owes when the stream may have missed an update is decided by
+ * core/events/append-duty.ts, whose inputs occur here in the order of the queue.
  */
 export class UpdateApplier {
   readonly #dependencies: UpdateApplierDependencies
@@ -56,8 +59,12 @@ export class UpdateApplier {
   #tail: Promise<void> = Promise.resolve()
   #pending = 0
   #pendingBytes = 0
-  #isHolder = false
-  #gapOwed: GapReason | undefined
+  #duty: AppendDuty = FIRST_DUTY
+  #wasSubscriptionLost = false
+  /** The end of a run of dropped updates is in the queue already. */
+  #isDropQueued = false
+  #hasDroppedSince = false
+  #isCatchingUp = false
   #isClosing = false
   /** Redis failed while this was closing: the remaining messages are dropped rather than waited for. */
   #hasGivenUp = false
@@ -69,7 +76,7 @@ export class UpdateApplier {
   received(message: Uint8Array): void {
     const { telemetry } = this.#dependencies
     if (this.#pending >= MAX_PENDING || this.#pendingBytes + message.length > MAX_PENDING_BYTES) {
-      this.#gapOwed ??= 'overflow'
+      this.#dropped()
       telemetry.updateDropped(this.#pending)
       return
     }
@@ -87,12 +94,17 @@ export class UpdateApplier {
   }
 
   subscriptionLost(): void {
-    this.#gapOwed ??= 'subscription_lost'
+    this.#wasSubscriptionLost = true
   }
 
-  /** Tries to take the lease immediately rather than at the next interval. */
+  /** Updates are received from now on. Tries to take the lease immediately rather than at the next interval. */
   subscribed(): void {
-    void this.#enqueue(() => this.#keepLease())
+    const wasLost = this.#wasSubscriptionLost
+    this.#wasSubscriptionLost = false
+    void this.#enqueue(async () => {
+      if (wasLost) this.#input({ kind: 'missed', reason: 'subscription_lost' })
+      await this.#keepLease()
+    })
   }
 
   /** Extends the lease, or takes it when it becomes free. */
@@ -110,8 +122,29 @@ export class UpdateApplier {
   async close(): Promise<void> {
     this.#isClosing = true
     await this.#tail
+    const { lease, writer } = this.#dependencies
     // Best effort: without Redis, the lease expires by itself.
-    if (this.#isHolder) await this.#dependencies.lease.release().catch(() => undefined)
+    if (this.#duty.kind !== 'standby') await lease.release().catch(() => undefined)
+    else if (this.#duty.hasLateValues) await writer.appendLateGap().catch(() => undefined)
+  }
+
+  #input(input: DutyInput): void {
+    this.#duty = nextDuty(this.#duty, input)
+  }
+
+  /** The gap must stand behind what was received before. A long overflow has a gap once per length of the queue. */
+  #dropped(): void {
+    if (this.#isDropQueued) {
+      this.#hasDroppedSince = true
+      return
+    }
+    this.#isDropQueued = true
+    void this.#enqueue(async () => {
+      this.#isDropQueued = false
+      this.#input({ kind: 'missed', reason: 'overflow' })
+      if (this.#hasDroppedSince) this.#dropped()
+      this.#hasDroppedSince = false
+    })
   }
 
   #enqueue(task: () => Promise<void>): Promise<void> {
@@ -137,47 +170,84 @@ export class UpdateApplier {
 
   async #write(update: KvUpdate): Promise<void> {
     const { telemetry, validate, writer } = this.#dependencies
-    const gap = this.#gapOwed
+    const duty = this.#duty
+    const gap = duty.kind === 'owing' ? duty.reason : undefined
     try {
       const written = await writer.write(update, gap, validate)
-      if (written.isAppended) this.#settleGap(gap)
-      if (written.streamError !== undefined) {
-        this.#gapOwed ??= 'redis_failed'
-        telemetry.eventRefused(update.type, written.streamError)
-      }
+      this.#written(written, gap)
+      if (written.streamError !== undefined) telemetry.eventRefused(update.type, written.streamError)
       if (validate && !isSameJson(written.readBack, update.value))
         return telemetry.updateMismatched(update.type)
       telemetry.updateApplied(update.type, written.isAppended)
       if (validate) telemetry.updateValidated(update.type)
     } catch (error) {
       // The value may have been set and the update appended, or not.
-      this.#gapOwed ??= 'redis_failed'
+      this.#input({ kind: 'missed', reason: 'redis_failed' })
       this.#hasGivenUp = this.#isClosing
       telemetry.updateFailed(update.type, redisError(error))
+    }
+  }
+
+  #written({ gaps, isAppended, streamError }: StateWritten, gap: GapReason | undefined): void {
+    if (isAppended) {
+      if (gap !== undefined) this.#gapAppended(gap)
+      // The lease was taken by a command whose reply was lost.
+      if (this.#duty.kind === 'standby') this.#input({ kind: 'lease_taken' })
+    } else if (streamError !== undefined) {
+      this.#input({ kind: 'missed', reason: 'redis_failed' })
+    } else {
+      if (this.#duty.kind !== 'standby') this.#dependencies.telemetry.leaseLost()
+      this.#input({ kind: 'set_without_event', gaps })
+      this.#catchUp(gaps)
     }
   }
 
   async #keepLease(): Promise<void> {
     const { telemetry, isSubscribed, lease, writer } = this.#dependencies
     if (this.#isClosing || !isSubscribed()) return
-    const wasHolder = await writer.isHolder()
+    const { gaps, isHolder } = await writer.standing()
     if (!(await lease.acquire())) {
-      if (this.#isHolder) telemetry.leaseLost()
-      this.#isHolder = false
+      if (this.#duty.kind !== 'standby') telemetry.leaseLost()
+      this.#input({ kind: 'lease_lost' })
+      this.#catchUp(gaps)
       return
     }
-    if (!this.#isHolder) telemetry.leaseTaken()
-    this.#isHolder = true
+    if (this.#duty.kind === 'standby') telemetry.leaseTaken()
     // Also if our own lease had expired: another process may have held it in between.
-    if (!wasHolder) this.#gapOwed ??= 'takeover'
-    const gap = this.#gapOwed
-    if (gap !== undefined && (await writer.appendGap(gap))) this.#settleGap(gap)
+    if (this.#duty.kind === 'standby' || !isHolder) this.#input({ kind: 'lease_taken' })
+    const duty = this.#duty
+    if (duty.kind === 'owing' && (await writer.appendGap(duty.reason))) this.#gapAppended(duty.reason)
   }
 
-  #settleGap(gap: GapReason | undefined): void {
-    if (gap === undefined) return
-    this.#gapOwed = undefined
-    this.#dependencies.telemetry.gapAppended(gap)
+  #gapAppended(reason: GapReason): void {
+    this.#input({ kind: 'gap_appended' })
+    this.#dependencies.telemetry.gapAppended(reason)
+  }
+
+  /**
+   * Sets everything that was published before now, and then appends a gap if values were set without an event since a gap
+   * that we have not seen. If it fails, the next value or the next check of the lease begins it again.
+   */
+  #catchUp(gaps: number): void {
+    const duty = this.#duty
+    if (duty.kind !== 'standby' || this.#isCatchingUp || this.#isClosing) return
+    if (gaps === duty.gapsSeen && !duty.hasLateValues) return
+    this.#isCatchingUp = true
+    void this.#dependencies
+      .receivedAll()
+      .then(() => this.#enqueue(() => this.#caughtUp(gaps)))
+      .catch(() => undefined)
+      .finally(() => (this.#isCatchingUp = false))
+  }
+
+  async #caughtUp(gaps: number): Promise<void> {
+    const duty = this.#duty
+    if (duty.kind !== 'standby' || this.#isClosing) return
+    if (duty.hasLateValues) {
+      await this.#dependencies.writer.appendLateGap()
+      this.#dependencies.telemetry.gapAppended('set_late')
+    }
+    this.#input({ kind: 'caught_up', gaps })
   }
 }
 

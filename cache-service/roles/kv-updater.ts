@@ -39,6 +39,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
     writer: createStateWriter(redis, processId, config.redis.timeoutMs),
     lease: createLease(redis, UPDATER_LEASE_KEY, processId, UPDATER_LEASE_MS),
     isSubscribed: () => subscription.isSubscribed,
+    receivedAll: () => subscription.receivedAll(),
     isProtected: (key) => isProtectedKey(key, config.api.protectedPrefixes),
     validate,
     telemetry,

@@ -43,6 +43,9 @@ export const DEVICE_STREAM_KEY = `${OWN_KEY_PREFIX}events:device`
 /** Only its holder appends updates to the stream. */
 export const UPDATER_LEASE_KEY = `${OWN_KEY_PREFIX}lease:updater`
 
+/** Number of gaps that holders of the lease have appended (core/events/append-duty.ts). */
+export const UPDATER_GAPS_KEY = `${OWN_KEY_PREFIX}updater_gaps`
+
 /** Exists while a client follows device events. */
 export const LISTENING_KEY = `${OWN_KEY_PREFIX}listening`
 

@@ -33,7 +33,15 @@ export type FollowListener = {
 }
 
 /** Why a gap was appended. */
-export type GapReason = 'takeover' | 'subscription_lost' | 'redis_failed' | 'overflow' | 'missed' | 'rebuild'
+export type GapReason =
+  | 'takeover'
+  | 'subscription_lost'
+  | 'redis_failed'
+  | 'overflow'
+  /** Values were set behind a gap that may be about them. */
+  | 'set_late'
+  | 'missed'
+  | 'rebuild'
 
 const LINE_BREAK = /[\r\n]/
 

@@ -79,6 +79,12 @@ export class ChannelSubscription {
     })
   }
 
+  /** Resolves when every message that has been published before has been received. Rejects if the connection is lost. */
+  async receivedAll(): Promise<void> {
+    // On one connection, messages and replies arrive in their order.
+    await this.#dependencies.redis.ping()
+  }
+
   /** After this, no message is received. */
   async close(): Promise<void> {
     const { channel, redis } = this.#dependencies

@@ -31,11 +31,13 @@ describe('the update applier', () => {
       if (gaps.length === 2) throw new Error('OOM command not allowed')
       return { ...APPENDED, readBack: update.value }
     })
+    applier.subscribed()
     for (let n = 0; n < 4; n++) applier.received(message(n))
     await eventually(() => expect(gaps).toHaveLength(4))
     await applier.close()
     expect(gaps).toEqual([undefined, undefined, 'redis_failed', undefined])
     expect(happened.filter((what) => what.startsWith('failed') || what.startsWith('gap'))).toEqual([
+      'gap takeover',
       'failed x',
       'gap redis_failed',
     ])
@@ -51,6 +53,25 @@ describe('the update applier', () => {
     expect(happened).toEqual(['failed x', 'dropped', 'dropped'])
   })
 
+  test('puts the gap of dropped updates behind all updates that were received before them', async () => {
+    const begun = Promise.withResolvers<StateWritten>()
+    const gapBefore: [n: number, gap: GapReason | undefined][] = []
+    const { applier, happened } = openApplier(async (update, gap) => {
+      const { values }: { values: number[] } = JSON.parse(update.value)
+      gapBefore.push([values[0] ?? -1, gap])
+      return gapBefore.length === 1 ? await begun.promise : { ...APPENDED, readBack: update.value }
+    })
+    applier.subscribed()
+    for (let n = 0; n < 10_003; n++) applier.received(message(n))
+    await eventually(() => expect(gapBefore).toHaveLength(1))
+    begun.resolve({ ...APPENDED, readBack: undefined })
+    await eventually(() => expect(gapBefore).toHaveLength(10_000))
+    applier.received(message(20_000))
+    await applier.close()
+    expect(gapBefore.filter(([, gap]) => gap !== undefined)).toEqual([[20_000, 'overflow']])
+    expect(happened.filter((what) => what.startsWith('gap'))).toEqual(['gap takeover', 'gap overflow'])
+  })
+
   test('drops updates beyond the maximum number that may wait', async () => {
     const { promise, resolve } = Promise.withResolvers<StateWritten>()
     const { applier, happened } = openApplier(() => promise)
@@ -61,7 +82,7 @@ describe('the update applier', () => {
   })
 })
 
-const APPENDED: StateWritten = { isAppended: true, streamError: undefined, readBack: undefined }
+const APPENDED: StateWritten = { isAppended: true, streamError: undefined, readBack: undefined, gaps: 0 }
 
 function message(n: number): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ type: 'x', values: [n] }))
@@ -70,9 +91,15 @@ function message(n: number): Uint8Array {
 function openApplier(write: (update: KvUpdate, gap: GapReason | undefined) => Promise<StateWritten>) {
   const happened: string[] = []
   const applier = new UpdateApplier({
-    writer: { write, appendGap: async () => true, isHolder: async () => true },
+    writer: {
+      write,
+      appendGap: async () => true,
+      appendLateGap: async () => undefined,
+      standing: async () => ({ isHolder: true, gaps: 0 }),
+    },
     lease: { acquire: async () => true, release: async () => undefined },
     isSubscribed: () => true,
+    receivedAll: async () => undefined,
     isProtected: () => false,
     validate: true,
     telemetry: {
