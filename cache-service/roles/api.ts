@@ -26,6 +26,7 @@ import { createReadProbe } from '../redis/probe.ts'
 import { ServerCheck } from '../redis/server-check.ts'
 import { createServerStatsReader } from '../redis/server-stats.ts'
 import { createStateStore } from '../redis/events/state-store.ts'
+import { createRebuildWatch } from '../redis/workers/rebuild-watch.ts'
 import { createWorkerReports } from '../redis/workers/worker-reports.ts'
 import { createApiTelemetry, type ApiTelemetry } from '../telemetry/api-telemetry.ts'
 import { awaitFirstConnection } from './first-connection.ts'
@@ -103,7 +104,16 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     telemetry,
     monotonicNow,
   })
-  registerRoutes(server, { api: config.api, reading, cacheRedis, follower, telemetry, monotonicNow })
+  const filledFrom = { group: config.kafka.groupId, topic: config.kafka.validatedDataTopic }
+  registerRoutes(server, {
+    api: config.api,
+    filledFrom,
+    reading,
+    cacheRedis,
+    follower,
+    telemetry,
+    monotonicNow,
+  })
   releases.push('api server', () => server.close())
 
   await awaitFirstConnection(connecting)
@@ -129,6 +139,8 @@ function maxConnections({ maxConcurrentRequests, maxEventClients }: ApiConfig): 
 
 type RouteParts = {
   readonly api: ApiConfig
+  /** Whose progress shows whether the cache is complete, also while no worker lives. */
+  readonly filledFrom: { readonly group: string; readonly topic: string }
   readonly reading: ReturnType<typeof createRedis>
   readonly cacheRedis: ReturnType<typeof createRedis>
   readonly follower: EventFollower
@@ -138,15 +150,16 @@ type RouteParts = {
 
 function registerRoutes(
   server: ApiServer,
-  { api, cacheRedis, follower, monotonicNow, reading, telemetry }: RouteParts,
+  { api, cacheRedis, filledFrom, follower, monotonicNow, reading, telemetry }: RouteParts,
 ): void {
-  const reports = createWorkerReports(reading, monotonicNow)
+  const reports = createWorkerReports(reading)
+  const rebuilds = createRebuildWatch(reading, reports, filledFrom, monotonicNow)
   const state = createStateStore(reading, api.stateTypes)
   const streams = createEventStreams(reading)
   const isProtected = (key: string) => isProtectedKey(key, api.protectedPrefixes)
   registerDeviceRoutes(server, {
     devices: createDeviceReader(reading),
-    isRebuilding: () => reports.isRebuilding(),
+    isRebuilding: () => rebuilds.isRebuilding(),
     telemetry,
   })
   registerStateRoutes(server, { readState: (type) => state.read(type) })

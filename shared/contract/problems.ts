@@ -123,7 +123,7 @@ export const PROBLEMS = {
   cache_rebuilding: {
     status: 503,
     title: 'Cache rebuilding',
-    when: 'The device is missing, but a rebuild is in progress and may still restore it.',
+    when: 'The device is missing, but the cache is being filled, or has yet to be, and the device may still appear.',
     detail: 'The device is not in the cache yet, but the rebuild in progress may still restore it.',
     retryAfterS: 5,
   },

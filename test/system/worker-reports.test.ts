@@ -18,7 +18,7 @@ test('a running worker publishes a report, with the coordinates of dead letters'
     expectation: { outcome: 'rejected', reason: 'not_json' },
   } as const
   await scenario.send([update({ deviceId: 'a' }), update({ deviceId: 'b' }), poison])
-  const reports = createWorkerReports(scenario.redis, () => Date.now())
+  const reports = createWorkerReports(scenario.redis)
   await eventually(async () => {
     expect(await reports.read()).toMatchObject([
       {
@@ -76,7 +76,7 @@ test('a worker appends device hints while there are listeners, and one gap for a
   await eventually(async () => expect(await redis.exists('device:first-1:metadata')).toBe(1))
   expect(new Set(await hints(redis))).toEqual(new Set(['gap rebuild']))
   expect(await redis.exists('device:b:metadata')).toBe(1)
-  const reports = createWorkerReports(redis, () => Date.now())
+  const reports = createWorkerReports(redis)
   await eventually(async () => expect(await reports.read()).toMatchObject([{ rebuilding: false }]))
 })
 

@@ -155,7 +155,7 @@ async function openKafkaLag(session: Session): Promise<ReadLag> {
 /** Redis only adds ages and workers: the lag is shown even if Redis can't be reached. */
 async function openReports(session: Session): Promise<() => Promise<readonly WorkerReport[]>> {
   try {
-    const reports = createWorkerReports(await session.redis(), session.context.monotonicNow)
+    const reports = createWorkerReports(await session.redis())
     return () => reports.read().catch(() => [])
   } catch (error) {
     session.info(`ages and workers are not shown: ${session.failureOf(error).message}`)

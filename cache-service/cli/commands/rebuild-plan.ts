@@ -67,7 +67,7 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
     progress: (count) => progress.set(count),
   })
   progress.end()
-  const reports = createWorkerReports(redis, context.monotonicNow)
+  const reports = createWorkerReports(redis)
   const readReports = async () => reportsOf({ group, topic }, await reports.read())
   return {
     group,

@@ -15,6 +15,7 @@ import { createDeviceReader } from '../../redis/devices/device-reader.ts'
 import { EventFollower, followerBlockMs } from '../../redis/events/event-follower.ts'
 import { announceListening } from '../../redis/events/event-streams.ts'
 import { createServerStatsReader } from '../../redis/server-stats.ts'
+import { createRebuildWatch } from '../../redis/workers/rebuild-watch.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
 import { deviceOf, type DeviceSource, type WatchFilter } from './device-source.ts'
 import { EventQueue } from './event-queue.ts'
@@ -28,7 +29,9 @@ const POSITION_POLL_MS = 20
 export async function openRedisSource(session: Session): Promise<DeviceSource> {
   const redis = await session.redis()
   const reader = createDeviceReader(redis)
-  const reports = createWorkerReports(redis, session.context.monotonicNow)
+  const { groupId: group, validatedDataTopic: topic } = session.config.kafka
+  const reports = createWorkerReports(redis)
+  const rebuilds = createRebuildWatch(redis, reports, { group, topic }, session.context.monotonicNow)
 
   return {
     async *pages(idPrefix, size) {
@@ -56,7 +59,7 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
         if (reading?.kind === 'corrupt') corrupt.set(id, reading.reason)
       }
       const isMissingSome = found.size + corrupt.size < valid.length
-      return { found, corrupt, isComplete: !isMissingSome || !(await reports.isRebuilding()) }
+      return { found, corrupt, isComplete: !isMissingSome || !(await rebuilds.isRebuilding()) }
     },
 
     countDevices: () => createDeviceIndex(redis).count(),

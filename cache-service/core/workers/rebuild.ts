@@ -1,3 +1,35 @@
+import type { WorkerReport } from './worker-report.ts'
+
+/** The progress that Redis holds for a topic and a group: the fields of the hash (see progressKey). */
+export type ProgressFields = Readonly<Record<string, string>>
+
+/**
+ * Whether devices may be missing in Redis that Kafka still has: "not filled yet" is not "unknown".
+ *
+ * Workers report a rebuild, but the one that had begun it may have died, and a request may not have been noticed yet. The
+ * progress in Redis shows both. If there is neither a worker nor progress, Redis has never been filled, or has lost
+ * everything, and no one is there to notice. A live worker knows better: its topic may have no records.
+ *
+ * @param progress that of the configured topic and group, and of those that workers report.
+ */
+export function isRebuildPending(
+  reports: readonly Pick<WorkerReport, 'rebuilding'>[],
+  progress: readonly ProgressFields[],
+): boolean {
+  if (reports.some(({ rebuilding }) => rebuilding)) return true
+  if (progress.some((fields) => Object.keys(fields).some((name) => isUnfinished(name, fields)))) return true
+  return reports.length === 0 && progress.every((fields) => Object.keys(fields).length === 0)
+}
+
+/** Whether the field is the mark of a rebuild that has not reached its end, or of one that has not begun. */
+function isUnfinished(name: string, fields: ProgressFields): boolean {
+  const [partition = '', mark] = name.split(':')
+  if (mark === 'requested') return true
+  if (mark !== 'until') return false
+  const next = fields[partition]
+  return next === undefined || Number(next) < Number(fields[name])
+}
+
 /** A partition that is to be read again: from its earliest record up to its current end. */
 export type RebuildTarget = { readonly partition: number; readonly from: number; readonly until: number }
 

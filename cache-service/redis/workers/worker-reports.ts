@@ -33,42 +33,17 @@ export function createWorkerReporter(redis: Redis, workerId: string, now: () => 
   }
 }
 
-export type WorkerReports = {
-  /** The reports of all live workers, sorted by worker id. Rejects with a ServiceError. */
-  read(): Promise<WorkerReport[]>
-  /**
-   * Whether a worker is rebuilding: until it has finished, a device that is missing in Redis may still exist. May be
-   * called for every missing device: it reads the reports at most once per second.
-   */
-  isRebuilding(): Promise<boolean>
-}
+/** The reports of all live workers, sorted by worker id. Rejects with a ServiceError. */
+export type WorkerReports = { read(): Promise<WorkerReport[]> }
 
-const REBUILDING_CACHED_MS = 1_000
-
-export function createWorkerReports(redis: Redis, monotonicNow: () => number): WorkerReports {
-  let cached: { readonly readMs: number; readonly isRebuilding: Promise<boolean> } | undefined
-
-  async function read(): Promise<WorkerReport[]> {
-    const ids = await redisReply(redis.zrevrange(WORKERS_KEY, 0, MAX_WORKERS - 1))
-    if (ids.length === 0) return []
-    const texts = await redisReply(redis.mget(ids.map(workerReportKey)))
-    const reports = texts.flatMap((text) => (text === null ? [] : (parseWorkerReport(text) ?? [])))
-    return reports.toSorted((a, b) => (a.id < b.id ? -1 : 1))
-  }
-
+export function createWorkerReports(redis: Redis): WorkerReports {
   return {
-    read,
-    isRebuilding() {
-      if (cached !== undefined && monotonicNow() - cached.readMs < REBUILDING_CACHED_MS)
-        return cached.isRebuilding
-      const isRebuilding = read().then((reports) => reports.some(({ rebuilding }) => rebuilding))
-      const entry = { readMs: monotonicNow(), isRebuilding }
-      cached = entry
-      isRebuilding.catch(() => {
-        // A failure is not cached: the next call reads again.
-        if (cached === entry) cached = undefined
-      })
-      return isRebuilding
+    async read() {
+      const ids = await redisReply(redis.zrevrange(WORKERS_KEY, 0, MAX_WORKERS - 1))
+      if (ids.length === 0) return []
+      const texts = await redisReply(redis.mget(ids.map(workerReportKey)))
+      const reports = texts.flatMap((text) => (text === null ? [] : (parseWorkerReport(text) ?? [])))
+      return reports.toSorted((a, b) => (a.id < b.id ? -1 : 1))
     },
   }
 }

@@ -54,7 +54,7 @@ export async function startEventApi(
   const counts: EventApi['counts'] = { clients: 0, sent: 0, dropped: [] }
   const streams = createEventStreams(redis)
   const state = createStateStore(redis, stateTypes)
-  const reports = createWorkerReports(redis, () => Date.now())
+  const reports = createWorkerReports(redis)
 
   const server = fastify({ routerOptions: { maxParamLength: 2_000 } }).withTypeProvider<ZodTypeProvider>()
   server.setValidatorCompiler(validatorCompiler)

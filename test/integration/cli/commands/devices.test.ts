@@ -10,6 +10,7 @@ import { runCliHere, type CliSurroundings } from '../../../support/processes/run
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 import { workerReport } from '../../../support/records/worker-report.ts'
+import { markFilled } from '../../../support/records/filled-cache.ts'
 
 const ODD_IDS = ['gw:7', 'Küche 1', '漢字/?&=', '-7', '=cmd()', '@x', `a'b"c`]
 
@@ -29,6 +30,7 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   await database.client.flushdb()
+  await markFilled(database.client)
 })
 
 const cli = (args: readonly string[], surroundings: CliSurroundings = {}) =>

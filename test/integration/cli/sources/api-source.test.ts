@@ -10,6 +10,7 @@ import { patiently } from '../../../support/eventually.ts'
 import { runCliHere, startCliHere } from '../../../support/processes/run-cli-here.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { markFilled } from '../../../support/records/filled-cache.ts'
 
 let database: RedisDatabase
 let folder: string
@@ -24,6 +25,7 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   await database.client.flushdb()
+  await markFilled(database.client)
 })
 
 const inFolder = (name: string) => join(folder, name)

@@ -5,13 +5,14 @@ import { renderDevice } from '../../../../cache-service/core/devices/device-view
 import { createDeviceReader } from '../../../../cache-service/redis/devices/device-reader.ts'
 import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
 import { parseDeviceId, type DeviceId } from '../../../../shared/contract/device-id.ts'
-import { deviceKey } from '../../../../shared/contract/keys.ts'
+import { progressKey, deviceKey } from '../../../../shared/contract/keys.ts'
 import { describedApi, postJson, type DescribedApi } from '../../../support/docs/described-api.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { connectPlainly } from '../../../support/servers/redis-connection.ts'
 import { startOwnRedis } from '../../../support/servers/servers.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { markFilled } from '../../../support/records/filled-cache.ts'
 
 let database: RedisDatabase
 let running: RunningApi
@@ -30,6 +31,7 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   await database.client.flushdb()
+  await markFilled(database.client)
 })
 
 function idOf(text: string): DeviceId {
@@ -494,4 +496,21 @@ test('metrics count lookups by result and requests by route, and no label is an 
   ).toBeGreaterThan(0)
   const metrics = await (await fetch(`${running.health}/metrics`)).text()
   expect(metrics).not.toContain('counted"')
+})
+
+test('a miss is 503 without a live worker, too, until Redis holds the progress of a complete cache', async () => {
+  const group = progressKey('cache_service_group', 'iot_validated_data')
+  const ask = async (id: string) => (await api.ask('/api/devices/lookup', postJson({ ids: [id] }))).json
+  await store('here')
+  for (const progress of [{}, { '0:requested': '1' }, { 0: '3', '0:until': '9' }]) {
+    await database.client.del(group)
+    if (Object.keys(progress).length > 0) await database.client.hset(group, progress)
+    await eventually(async () => expect((await getDevice('there')).status).toBe(503))
+    expect(await ask('there')).toMatchObject({ missing: ['there'], complete: false })
+    expect((await getDevice('here')).status).toBe(200)
+    await database.client.hset(group, { 0: '9' })
+    await database.client.hdel(group, '0:requested', '0:until')
+    await eventually(async () => expect((await getDevice('there')).status).toBe(404))
+    expect(await ask('there')).toMatchObject({ missing: ['there'], complete: true })
+  }
 })

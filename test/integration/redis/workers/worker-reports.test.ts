@@ -53,7 +53,7 @@ describe('worker reports', () => {
     const [a, b] = ['a', 'b'].map((id) => createWorkerReporter(client, id, now))
     await b?.write(workerReport({ id: 'b' }))
     await a?.write(workerReport({ id: 'a' }))
-    const reports = createWorkerReports(client, now)
+    const reports = createWorkerReports(client)
     expect(await reports.read()).toEqual([workerReport({ id: 'a' }), workerReport({ id: 'b' })])
     expect(await client.pttl(workerReportKey('a'))).toBeGreaterThan(10_000)
     await client.del(workerReportKey('a')) // as if it had expired
@@ -69,7 +69,7 @@ describe('worker reports', () => {
     await client.zadd(WORKERS_KEY, String(Date.now()), 'other', String(Date.now()), 'text')
     await client.set(workerReportKey('other'), '{"id":"other"}')
     await client.set(workerReportKey('text'), 'x')
-    const reports = createWorkerReports(client, () => Date.now())
+    const reports = createWorkerReports(client)
     expect((await reports.read()).map(({ id }) => id)).toEqual(['a'])
   })
 
@@ -78,18 +78,6 @@ describe('worker reports', () => {
     await client.zadd(WORKERS_KEY, String(Date.now() - 7_200_000), 'gone')
     await createWorkerReporter(client, 'a', () => Date.now()).write(workerReport({ id: 'a' }))
     expect(await client.zrange(WORKERS_KEY, '0', '-1')).toEqual(['a'])
-  })
-
-  test('say whether the cache is being rebuilt, and are read at most once a second for that', async () => {
-    const { client } = database
-    let nowMs = Date.now()
-    const reporter = createWorkerReporter(client, 'a', () => nowMs)
-    const reports = createWorkerReports(client, () => nowMs)
-    expect(await reports.isRebuilding()).toBe(false)
-    await reporter.write(workerReport({ id: 'a', rebuilding: true }))
-    expect(await reports.isRebuilding()).toBe(false)
-    nowMs += 1_000
-    expect(await reports.isRebuilding()).toBe(true)
   })
 
   test('say what happened in the worker, and are served by the API', async () => {

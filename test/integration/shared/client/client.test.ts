@@ -31,6 +31,7 @@ import { eventually, patiently } from '../../../support/eventually.ts'
 import { startOwnRedis } from '../../../support/servers/native-redis.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { markFilled } from '../../../support/records/filled-cache.ts'
 
 // The client against a real api. A proxy between them counts the requests and simulates network failures.
 
@@ -47,6 +48,7 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   await database.client.flushdb()
+  await markFilled(database.client)
 })
 
 const store = (id: string, fields: Record<string, string> = {}) => storeDevice(database.client, id, fields)
@@ -391,7 +393,8 @@ describe('a call that fails', () => {
     const call = client.get('d')
     await eventually(() => expect(client.stats.retries).toBeGreaterThan(0))
     await redis.start()
-    expect(await call).toBeUndefined()
+    // It has lost everything, and there is no worker to fill it again.
+    expect(await failureOf(call)).toMatchObject({ name: 'CacheRebuildingError' })
   })
 })
 

@@ -1,0 +1,49 @@
+import type { Redis } from 'ioredis'
+import { progressKey } from '../../../shared/contract/keys.ts'
+import { isRebuildPending } from '../../core/workers/rebuild.ts'
+import { redisReply } from '../reply.ts'
+import type { WorkerReports } from './worker-reports.ts'
+
+export type RebuildWatch = {
+  /**
+   * Whether a device that is missing in Redis may still exist. May be called for every missing device: it reads at most
+   * once per second. Rejects with a ServiceError.
+   */
+  isRebuilding(): Promise<boolean>
+}
+
+const CACHED_MS = 1_000
+
+/** @param configured the group and the topic whose progress counts even if no worker reports them. */
+export function createRebuildWatch(
+  redis: Redis,
+  reports: WorkerReports,
+  configured: { readonly group: string; readonly topic: string },
+  monotonicNow: () => number,
+): RebuildWatch {
+  let cached: { readonly readMs: number; readonly isRebuilding: Promise<boolean> } | undefined
+
+  async function read(): Promise<boolean> {
+    const live = await reports.read()
+    const keys = new Set([progressKey(configured.group, configured.topic)])
+    for (const { group, topic } of live) {
+      if (group !== undefined && topic !== undefined) keys.add(progressKey(group, topic))
+    }
+    const progress = await redisReply(Promise.all([...keys].map((key) => redis.hgetall(key))))
+    return isRebuildPending(live, progress)
+  }
+
+  return {
+    isRebuilding() {
+      if (cached !== undefined && monotonicNow() - cached.readMs < CACHED_MS) return cached.isRebuilding
+      const isRebuilding = read()
+      const entry = { readMs: monotonicNow(), isRebuilding }
+      cached = entry
+      isRebuilding.catch(() => {
+        // A failure is not cached: the next call reads again.
+        if (cached === entry) cached = undefined
+      })
+      return isRebuilding
+    },
+  }
+}
