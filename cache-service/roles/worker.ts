@@ -78,7 +78,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     fixedKeys.worker(progressKey(config.kafka.groupId, topic)),
     telemetry,
   )
-  const figures = new WorkerFigures(topic, now)
+  const figures = new WorkerFigures(topic, { now, monotonicNow })
   const reports = new ReportSchedule(monotonicNow)
   const hints = new DeviceHints(createHintAppender(reportRedis))
   const progress = createProgressStore(redis, progressKey(config.kafka.groupId, topic))

@@ -63,6 +63,18 @@ export const workerReportSchema = z.object({
       }),
     )
     .describe('The latest dead letters, newest first.'),
+  history: z
+    .object({
+      interval_ms: z.number().describe('Time between two points.'),
+      at: z.string().describe('When the newest point was taken.'),
+      consumed_per_second: z.array(z.number()).describe('Average since the previous point.'),
+      lag: z
+        .array(z.number().nullable())
+        .describe('Records of all partitions that it owned; null if not measured.'),
+      dead_letters: z.array(z.number()).describe('Number of dead letters since the previous point.'),
+    })
+    .optional()
+    .describe('The last 15 minutes, or less since its start: oldest first. Older releases do not report it.'),
 })
 
 export type WorkerReport = z.infer<typeof workerReportSchema>

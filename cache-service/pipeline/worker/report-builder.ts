@@ -4,6 +4,7 @@ import { readiness, type ReadinessCheck } from '../../lifecycle/readiness.ts'
 import type { WorkerConsumer } from '../../kafka/worker-consumer.ts'
 import type { GroupWatch } from './group-watch.ts'
 import type { ProgressGuard } from './progress-guard.ts'
+import { ReportHistory } from './report-history.ts'
 import type { WorkerFigures } from './worker-figures.ts'
 
 export type ReportSources = Clocks & {
@@ -23,6 +24,7 @@ export function createReportBuilder(sources: ReportSources): () => WorkerReport 
   const { checks, consumer, figures, group, groupWatch, guard, id, monotonicNow, now, topic, version } =
     sources
   const startedMs = now()
+  const history = new ReportHistory(figures, { now, monotonicNow })
   let last = { monotonicMs: monotonicNow(), records: 0, applied: 0, deadLetters: 0 }
 
   return function buildReport() {
@@ -66,6 +68,7 @@ export function createReportBuilder(sources: ReportSources): () => WorkerReport 
       lag_records: figures.lagRecords ?? null,
       devices: figures.devices ?? null,
       dead_letters: [...figures.deadLetters],
+      history: history.read(),
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { ResultCounts } from '../../core/records/settle.ts'
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
+import type { Clocks } from '../../lifecycle/clocks.ts'
 import type { DeadLettered } from '../../telemetry/worker-telemetry.ts'
 import type { Lag } from './lag-meter.ts'
 
@@ -10,16 +11,17 @@ const KEPT_DEAD_LETTERS = 20
 /** What this worker has done and measured since its start, for its reports and its summary line. */
 export class WorkerFigures {
   readonly #topic: string
-  readonly #now: () => number
+  readonly #clocks: Clocks
   readonly #totals = new Map<string, number>()
   #deadLetters: readonly ReportedDeadLetter[] = []
   #deadLettersTotal = 0
   #lag: WorkerReport['lag'] = null
+  #lagMeasuredMs: number | undefined
   #devices: number | undefined
 
-  constructor(topic: string, now: () => number) {
+  constructor(topic: string, clocks: Clocks) {
     this.#topic = topic
-    this.#now = now
+    this.#clocks = clocks
   }
 
   chunkApplied(counts: ResultCounts): void {
@@ -30,7 +32,7 @@ export class WorkerFigures {
 
   /** Keeps the coordinates of the latest ones; deadLettersSent counts. */
   deadLetter({ partition, offset, reason }: DeadLettered): void {
-    const at = new Date(this.#now()).toISOString()
+    const at = new Date(this.#clocks.now()).toISOString()
     const reported = { at, reason, topic: this.#topic, partition, offset: String(offset) }
     this.#deadLetters = [reported, ...this.#deadLetters].slice(0, KEPT_DEAD_LETTERS)
   }
@@ -43,6 +45,7 @@ export class WorkerFigures {
     this.#lag = [...lags]
       .map(([partition, { records, seconds }]) => ({ partition, records, seconds: seconds ?? null }))
       .toSorted((a, b) => a.partition - b.partition)
+    this.#lagMeasuredMs = this.#clocks.monotonicNow()
   }
 
   devicesCounted(devices: number): void {
@@ -75,6 +78,11 @@ export class WorkerFigures {
 
   get lagRecords(): number | undefined {
     return this.#lag?.reduce((sum, { records }) => sum + records, 0)
+  }
+
+  /** By the monotonic clock; undefined: not measured yet. */
+  get lagMeasuredMs(): number | undefined {
+    return this.#lagMeasuredMs
   }
 
   get devices(): number | undefined {

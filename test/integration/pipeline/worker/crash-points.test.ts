@@ -155,7 +155,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
     guard,
     lag: new LagMeter(clocks),
     hints: { note: () => undefined },
-    figures: new WorkerFigures(TOPIC, () => NOW_MS),
+    figures: new WorkerFigures(TOPIC, { now: () => NOW_MS, monotonicNow: () => NOW_MS }),
     telemetry,
     ...clocks,
   })

@@ -83,7 +83,7 @@ describe('worker reports', () => {
   test('say what happened in the worker, and are served by the API', async () => {
     let nowMs = Date.parse('2026-01-01T00:00:00Z')
     const now = () => nowMs
-    const figures = new WorkerFigures('validated', now)
+    const figures = new WorkerFigures('validated', { now, monotonicNow: now })
     const checks: ReadinessCheck[] = [() => ['rebuilding: rereading']]
     const buildReport = createReportBuilder({
       id: 'worker-1',
@@ -132,6 +132,7 @@ describe('worker reports', () => {
       devices: null,
     })
     expect(written.dead_letters).toHaveLength(20)
+    expect(written.history).toMatchObject({ interval_ms: 15_000, consumed_per_second: [] })
     expect(JSON.stringify(written)).not.toContain('secret')
     nowMs += 5_000
     checks.length = 0
@@ -141,10 +142,19 @@ describe('worker reports', () => {
       rates: { records: 0, applied: 0, dead_letters: 0 },
     })
 
-    await createWorkerReporter(database.client, 'worker-1', () => Date.now()).write(written)
+    nowMs += 10_000
+    const history = {
+      interval_ms: 15_000,
+      at: '2026-01-01T00:00:20.000Z',
+      consumed_per_second: [1],
+      lag: [10],
+      dead_letters: [25],
+    }
+    expect(buildReport()).toMatchObject({ history })
+    await createWorkerReporter(database.client, 'worker-1', () => Date.now()).write({ ...written, history })
     const api = await startEventApi(database.url)
     onTestFinished(() => api.stop())
-    expect(await getJson(`${api.url}/api/workers`)).toEqual({ workers: [written] })
+    expect(await getJson(`${api.url}/api/workers`)).toEqual({ workers: [{ ...written, history }] })
     const deadLetters = await getJson(`${api.url}/api/dead-letters`)
     expect(deadLetters).toMatchObject({
       dead_letters: expect.arrayContaining([
