@@ -75,6 +75,7 @@ export type ApiConfig = Readonly<{
   basePath: string
   corsOrigins: readonly string[]
   maxEventClients: number
+  searchMaxDevices: number
   cacheDefaultTtlS: number
   protectedPrefixes: readonly string[]
   queueChannel: string
@@ -238,6 +239,7 @@ function assemble(values: OptionValues): Config {
       basePath: values.API_BASE_PATH,
       corsOrigins: values.API_CORS_ORIGINS,
       maxEventClients: values.API_MAX_EVENT_CLIENTS,
+      searchMaxDevices: values.API_SEARCH_MAX_DEVICES,
       cacheDefaultTtlS: values.CACHE_DEFAULT_TTL,
       protectedPrefixes: values.CACHE_PROTECTED_PREFIXES,
       queueChannel: values.QUEUE_CHANNEL,

@@ -323,6 +323,11 @@ export const configSchema = z.object({
     'Maximum clients that follow `/api/events`; further ones are rejected with 503. Bounds memory.',
     wholeNumber(1, 100_000),
   ),
+  API_SEARCH_MAX_DEVICES: api.advanced(
+    '1000000',
+    'Maximum devices that a search covers; if the cache holds more, its answers have `truncated`, and there is no export. Bounds memory: about 80 bytes per device while searches are made.',
+    wholeNumber(1, 20_000_000),
+  ),
   CACHE_DEFAULT_TTL: api.advanced(
     '3600',
     'Time to live in seconds of a value that is stored through `/api/cache` without a `ttl`.',

@@ -28,6 +28,17 @@ export function eventTimeFromMs(ms: number): EventTime {
   return { text: `${new Date(ms).toISOString().slice(0, 23)}000+00:00`, ms }
 }
 
+/**
+ * Microseconds since 1970 of a stored event time.
+ *
+ * @returns undefined if the text has another shape. Beyond the year 2255, the last digits are rounded.
+ */
+export function eventTimeUs(text: string): number | undefined {
+  if (text.length !== 32 || !text.endsWith('+00:00')) return undefined
+  const time = parseNaiveMicroseconds(text.slice(0, 26))
+  return time === undefined ? undefined : time.ms * 1000 + digits(text, 23, 26)
+}
+
 /** The usual output of Python's `isoformat()`, `2025-06-08T18:27:17.476623`, parsed without a regular expression. */
 function parseNaiveMicroseconds(text: string): EventTime | undefined {
   if (text.length !== 26 || text.charCodeAt(10) !== 84) return undefined

@@ -9,6 +9,7 @@ import type { ApiServer } from '../http/api-server-types.ts'
 import { listen } from '../http/listen.ts'
 import { registerDeviceRoutes } from '../http/routes/devices.ts'
 import { EVENT_HUB_LIMITS } from '../http/routes/event-hub.ts'
+import { registerSearchRoutes } from '../http/routes/device-search.ts'
 import { registerEventRoutes } from '../http/routes/events.ts'
 import { registerPageRoutes } from '../http/routes/page.ts'
 import { registerCacheQueueRoutes } from '../http/cache-queue/routes.ts'
@@ -19,6 +20,8 @@ import type { Service } from '../lifecycle/service.ts'
 import { createCacheValues } from '../redis/cache-queue/cache-values.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
 import { createDeviceReader } from '../redis/devices/device-reader.ts'
+import { createDeviceScan } from '../redis/devices/device-scan.ts'
+import { createDeviceSearcher } from '../redis/devices/device-searcher.ts'
 import { EventFollower, followerBlockMs } from '../redis/events/event-follower.ts'
 import { announceListening, createEventStreams } from '../redis/events/event-streams.ts'
 import { createPubsubAdmin } from '../redis/cache-queue/pubsub-admin.ts'
@@ -60,7 +63,8 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   const reading = connect('api')
   const cacheRedis = connect('cache')
   const following = connect('events')
-  const connecting = Promise.all([reading, cacheRedis, following].map(startConnecting))
+  const searching = connect('search')
+  const connecting = Promise.all([reading, cacheRedis, following, searching].map(startConnecting))
 
   const probe = createReadProbe(
     reading,
@@ -110,8 +114,10 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     filledFrom,
     reading,
     cacheRedis,
+    searching,
     follower,
     telemetry,
+    now,
     monotonicNow,
   })
   releases.push('api server', () => server.close())
@@ -143,14 +149,16 @@ type RouteParts = {
   readonly filledFrom: { readonly group: string; readonly topic: string }
   readonly reading: ReturnType<typeof createRedis>
   readonly cacheRedis: ReturnType<typeof createRedis>
+  readonly searching: ReturnType<typeof createRedis>
   readonly follower: EventFollower
   readonly telemetry: ApiTelemetry
+  readonly now: () => number
   readonly monotonicNow: () => number
 }
 
 function registerRoutes(
   server: ApiServer,
-  { api, cacheRedis, filledFrom, follower, monotonicNow, reading, telemetry }: RouteParts,
+  { api, cacheRedis, filledFrom, follower, monotonicNow, now, reading, searching, telemetry }: RouteParts,
 ): void {
   const reports = createWorkerReports(reading)
   const rebuilds = createRebuildWatch(reading, reports, filledFrom, monotonicNow)
@@ -161,6 +169,16 @@ function registerRoutes(
     devices: createDeviceReader(reading),
     isRebuilding: () => rebuilds.isRebuilding(),
     telemetry,
+  })
+  registerSearchRoutes(server, {
+    searcher: createDeviceSearcher({
+      scan: createDeviceScan(searching),
+      reader: createDeviceReader(searching),
+      maxDevices: api.searchMaxDevices,
+      scanned: telemetry.devicesScanned,
+      now,
+      monotonicNow,
+    }),
   })
   registerStateRoutes(server, { readState: (type) => state.read(type) })
   registerEventRoutes(

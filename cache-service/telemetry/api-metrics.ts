@@ -15,6 +15,10 @@ export const CONNECTION_CLOSE_REASONS = [
 ] as const
 export type ConnectionCloseReason = (typeof CONNECTION_CLOSE_REASONS)[number]
 
+export const SCAN_RESULTS = ['complete', 'truncated', 'cancelled', 'failed'] as const
+export type ScanResult = (typeof SCAN_RESULTS)[number]
+
+const SCAN_DURATIONS_S = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60]
 const DURATIONS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** Labels name routes by their patterns: never a device id, a key or a token. */
@@ -53,6 +57,19 @@ export function createApiMetrics({ registry }: ProcessMetrics) {
     registers,
   })
   tokensFileValid.remove() // prom-client starts it at 0, which would claim that the file is unusable
+  const scans = new Counter({
+    name: 'cache_service_device_scans_total',
+    help: 'Scans of all devices for searches, by result. Cancelled: all callers had disconnected.',
+    labelNames: ['result'],
+    registers,
+  })
+  for (const result of SCAN_RESULTS) scans.inc({ result }, 0)
+  const scanDuration = new Histogram({
+    name: 'cache_service_device_scan_duration_seconds',
+    help: 'Time to read and sort all devices for searches.',
+    buckets: SCAN_DURATIONS_S,
+    registers,
+  })
   const sseClients = new Gauge({
     name: 'cache_service_sse_clients',
     help: 'Event streams (SSE) that are open.',
@@ -76,6 +93,8 @@ export function createApiMetrics({ registry }: ProcessMetrics) {
     connectionsClosed,
     lookups,
     tokensFileValid,
+    scans,
+    scanDuration,
     sseClients,
     sseEventsSent,
     sseDropped,

@@ -1,7 +1,12 @@
 import { createLoopFailed } from './loop-failed.ts'
 import type { ServiceError } from '../../shared/errors.ts'
 import type { SseDropReason } from '../core/events/event-frames.ts'
-import { createApiMetrics, type ConnectionCloseReason, type LookupLabel } from './api-metrics.ts'
+import {
+  createApiMetrics,
+  type ConnectionCloseReason,
+  type LookupLabel,
+  type ScanResult,
+} from './api-metrics.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
@@ -69,6 +74,12 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
     },
     lookedUp(result: LookupLabel, count: number) {
       if (count > 0) metrics.lookups.inc({ result }, count)
+    },
+
+    devicesScanned(result: ScanResult, devices: number, seconds: number) {
+      metrics.scans.inc({ result })
+      metrics.scanDuration.observe(seconds)
+      log.debug({ result, devices, seconds }, 'devices scanned for a search')
     },
 
     // ---- tokens

@@ -48,6 +48,45 @@ export const pageSchema = z.object({
   errors: problemsById.optional(),
 })
 
+/** The fields by which a search can sort. */
+export const SORT_FIELDS = ['device_id', 'datatype_name', 'datatype_unit', 'last_updated'] as const
+export type SortField = (typeof SORT_FIELDS)[number]
+
+const searchFacts = {
+  total: z.int().describe('Number of devices, on all pages together.'),
+  as_of: z
+    .string()
+    .describe('When the devices were read. A search may use what was read for an earlier one.'),
+  truncated: z
+    .boolean()
+    .describe(
+      'true: the cache holds more than `API_SEARCH_MAX_DEVICES` devices, and further ones may match.',
+    ),
+}
+
+export const searchSchema = z.object({
+  ...searchFacts,
+  offset: z.int().describe('Number of devices on the pages before this one.'),
+  devices: z
+    .array(deviceSchema)
+    .describe('As they are now. Devices that have expired since `as_of` are left out.'),
+  next_cursor: z.string().nullable().describe('null: this is the last page.'),
+  errors: problemsById.optional(),
+})
+
+export const typeCountsSchema = z.object({
+  ...searchFacts,
+  types: z
+    .array(
+      z.object({
+        ...deviceSchema.pick({ datatype_id: true, datatype_name: true }).shape,
+        datatype_unit: z.string().nullable().describe('A list as its JSON text.'),
+        devices: z.int(),
+      }),
+    )
+    .describe('The most frequent 1,000.'),
+})
+
 export const lookupSchema = z.object({
   found: z.record(z.string(), deviceSchema),
   missing: z.array(z.string()),

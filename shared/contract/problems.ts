@@ -78,6 +78,12 @@ export const PROBLEMS = {
     when: 'The request did not arrive completely within 15 seconds.',
     onAnyRoute: true,
   },
+  too_many_devices: {
+    status: 409,
+    title: 'Too many devices',
+    when: 'An export is not possible, because the cache holds more devices than `API_SEARCH_MAX_DEVICES`.',
+    detail: 'Raise API_SEARCH_MAX_DEVICES, or list the devices page by page with GET /api/devices.',
+  },
   body_too_large: {
     status: 413,
     title: 'Body too large',
@@ -140,6 +146,12 @@ export const PROBLEMS = {
     when: '`API_MAX_CONCURRENT_REQUESTS` requests are already in progress.',
     retryAfterS: 1,
     onAnyRoute: true,
+  },
+  too_many_searches: {
+    status: 503,
+    title: 'Too many searches',
+    when: 'The API process already has 32 searches, or 2 exports, in progress.',
+    retryAfterS: 2,
   },
   too_many_streams: {
     status: 503,

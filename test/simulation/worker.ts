@@ -112,7 +112,7 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
       guard,
       lag,
       hints: { note: () => undefined },
-      figures: new WorkerFigures(TOPIC, now),
+      figures: new WorkerFigures(TOPIC, { now, monotonicNow }),
       telemetry,
       now,
       monotonicNow,

@@ -69,7 +69,7 @@ export async function describedApi(url: string): Promise<DescribedApi> {
     const described = response.content?.[type]
     if (described === undefined) throw new Error(`${what}: ${type} is not described`)
     const validate = validatorOf(described.schema)
-    if (!validate(answer.json)) {
+    if (!validate(answer.json ?? answer.text)) {
       throw new Error(`${what}: ${ajv.errorsText(validate.errors)} in ${answer.text.slice(0, 500)}`)
     }
   }
@@ -78,7 +78,7 @@ export async function describedApi(url: string): Promise<DescribedApi> {
     async ask(path, init = {}) {
       const response = await fetch(url + path, init)
       const text = await response.text()
-      const isJson = /json/.test(response.headers.get('content-type') ?? '')
+      const isJson = /[/+]json\b/.test(response.headers.get('content-type') ?? '')
       const json: unknown = text === '' || !isJson ? undefined : JSON.parse(text)
       const answer = { status: response.status, headers: response.headers, text, json }
       const method = init.method ?? 'GET'

@@ -94,6 +94,7 @@ describe('an empty environment', () => {
         basePath: '',
         corsOrigins: [],
         maxEventClients: 2000,
+        searchMaxDevices: 1_000_000,
         cacheDefaultTtlS: 3600,
         protectedPrefixes: [],
         queueChannel: 'inventarios_updates',

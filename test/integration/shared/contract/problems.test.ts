@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import type { DeviceSearcher } from '../../../../cache-service/core/devices/device-query.ts'
 import type { DeviceReader, DeviceReading } from '../../../../cache-service/core/devices/device-view.ts'
 import { createApiServer, type ApiServerDependencies } from '../../../../cache-service/http/api-server.ts'
 import type { ApiServer } from '../../../../cache-service/http/api-server-types.ts'
 import { PROBLEM_MEDIA_TYPE } from '../../../../cache-service/http/problem.ts'
 import { registerDeviceRoutes } from '../../../../cache-service/http/routes/devices.ts'
+import { registerSearchRoutes } from '../../../../cache-service/http/routes/device-search.ts'
 import { EVENT_HUB_LIMITS } from '../../../../cache-service/http/routes/event-hub.ts'
 import { registerEventRoutes } from '../../../../cache-service/http/routes/events.ts'
 import { LoopMonitor } from '../../../../cache-service/lifecycle/loops.ts'
@@ -21,6 +23,7 @@ type Facts = Partial<Pick<ApiServerDependencies, 'access' | 'limits'>> & {
   readonly read?: DeviceReader['read']
   readonly isRebuilding?: boolean
   readonly maxEventClients?: number
+  readonly find?: DeviceSearcher['find']
 }
 
 const LIMITS = { maxConcurrentRequests: 10, maxConnections: 100, requestsPerMinute: 0 }
@@ -32,6 +35,7 @@ async function openApi({
   read = async () => ({ kind: 'missing' }),
   isRebuilding = false,
   maxEventClients = 1,
+  find = async () => await Promise.reject(new Error('there is no Redis')),
 }: Facts = {}): Promise<{ server: ApiServer; url: string; api: DescribedApi }> {
   const ignore = () => undefined
   const server = await createApiServer({
@@ -58,6 +62,8 @@ async function openApi({
     isRebuilding: async () => isRebuilding,
     telemetry: { lookedUp: ignore },
   })
+  const countTypes = async () => ({ types: [], total: 0, asOfMs: 0, isTruncated: false })
+  registerSearchRoutes(server, { searcher: { find, countTypes } })
   registerEventRoutes(
     server,
     {
@@ -167,6 +173,39 @@ const withTokens: Facts = { access: { kind: 'tokens', tokens: () => [token], now
 const bearer = { authorization: 'Bearer a-token' }
 const evilHost = 'host: evil.example\r\nconnection: close'
 
+/** As many searches are in progress as may be. */
+async function askWhileSearching(): Promise<Answered> {
+  const searching = Promise.withResolvers<void>()
+  let started = 0
+  const { api, url } = await openApi({
+    limits: { ...LIMITS, maxConcurrentRequests: 1 },
+    async find(_query, _position, signal) {
+      if (++started === 32) searching.resolve()
+      return await new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason))
+      })
+    },
+  })
+  const gone = new AbortController()
+  const stuck = Array.from({ length: 32 }, () => fetch(`${url}/api/search/devices`, { signal: gone.signal }))
+  await searching.promise
+  const answer = await askApi(api, '/api/search/devices')
+  gone.abort()
+  await Promise.allSettled(stuck)
+  return answer
+}
+
+const truncated: Facts = {
+  find: async () => ({
+    total: 1,
+    asOfMs: 0,
+    isTruncated: true,
+    offsetAfter: () => 0,
+    positionAt: () => undefined,
+    read: async () => [],
+  }),
+}
+
 /** What provokes each type. The compiler refuses a type that has no entry here. */
 const causes: Readonly<Record<ProblemType, () => Promise<Answered>>> = {
   bad_request: () => ask({}, '/api/devices/%ZZ'),
@@ -179,6 +218,7 @@ const causes: Readonly<Record<ProblemType, () => Promise<Answered>>> = {
   not_found: () => ask({}, '/api/devices/x'),
   method_not_allowed: () => ask({}, '/api/devices', { method: 'PUT' }),
   request_timeout: askTooSlowly,
+  too_many_devices: () => ask(truncated, '/api/search/devices/export'),
   body_too_large: () => ask({}, '/api/devices/lookup', postJson({ ids: ['x'.repeat(262_144)] })),
   uri_too_long: () => ask({}, `/api/devices/${'x'.repeat(1025)}`),
   unsupported_media_type: () => ask({}, '/api/devices/lookup', { method: 'POST', body: 'ids' }),
@@ -190,6 +230,7 @@ const causes: Readonly<Record<ProblemType, () => Promise<Answered>>> = {
   cache_rebuilding: () => ask({ isRebuilding: true }, '/api/devices/x'),
   redis_unavailable: () => ask(failing(redisError(new Error('Connection is closed'))), '/api/devices/x'),
   overloaded: askWhileBusy,
+  too_many_searches: askWhileSearching,
   too_many_streams: () => ask({ maxEventClients: 0 }, '/api/events'),
 }
 

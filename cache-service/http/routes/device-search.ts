@@ -1,0 +1,174 @@
+import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import { z } from 'zod'
+import { searchSchema, typeCountsSchema } from '../../../shared/contract/api-schemas.ts'
+import {
+  decodeSearchCursor,
+  encodeSearchCursor,
+  type DeviceSearcher,
+} from '../../core/devices/device-query.ts'
+import type { ApiServer } from '../api-server-types.ts'
+import { createProblem, ProblemError, problemReplies } from '../problem.ts'
+import { exportLines } from './device-export.ts'
+import { exportQuery, queryOf, searchQuery } from './device-search-schemas.ts'
+
+export type SearchPorts = { readonly searcher: DeviceSearcher }
+
+const tags = ['devices']
+/** A search may wait for a scan of all devices, and must not take the place of lookups meanwhile. */
+const MAX_SEARCHES = 32
+const MAX_EXPORTS = 2
+const MEDIA_TYPES = { csv: 'text/csv; charset=utf-8', jsonl: 'application/x-ndjson' } as const
+
+/** `/api/search`: not below `/api/devices/`, where every segment may be the id of a device. */
+export function registerSearchRoutes(server: ApiServer, { searcher }: SearchPorts): void {
+  const closing = new AbortController()
+  server.addHook('preClose', async () => closing.abort(new Error('the server is closing')))
+  const searches = createSlots(MAX_SEARCHES, closing.signal)
+  const exports = createSlots(MAX_EXPORTS, closing.signal)
+  registerSearch(server, searcher, searches)
+  registerTypes(server, searcher, searches)
+  registerExport(server, searcher, exports)
+}
+
+function registerSearch(server: ApiServer, searcher: DeviceSearcher, slots: Slots): void {
+  server.get<{ Querystring: z.output<typeof searchQuery>; Reply: string }>(
+    '/api/search/devices',
+    {
+      config: { scope: 'read' },
+      schema: {
+        tags,
+        summary: 'Search the devices',
+        description: [
+          'Filters, sorts and counts all devices. For this, all devices are read at once, and the result is kept for',
+          'some seconds; `as_of` tells when. A page contains the devices as they are now. While the same snapshot is used,',
+          'pages neither repeat nor omit a device; later pages continue after the last device of the previous one.',
+        ].join(' '),
+        querystring: searchQuery,
+        response: {
+          200: searchSchema,
+          ...problemReplies('invalid_request', 'invalid_cursor', 'too_many_searches'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { cursor, limit } = request.query
+      const query = queryOf(request.query)
+      const position = cursor === undefined ? undefined : decodeSearchCursor(cursor, query.sort)
+      if (cursor !== undefined && position === undefined) throw new ProblemError('invalid_cursor')
+      const signal = slots.take(reply)
+      const found = await searcher.find(query, position, signal)
+      const offset = position === undefined ? 0 : found.offsetAfter(position)
+      const rows = await found.read(offset, Number(limit))
+      const next = found.positionAt(offset + Number(limit))
+      const devices = rows.flatMap(({ reading }) => (reading.kind === 'found' ? [reading.json] : []))
+      const errors = rows.flatMap(({ deviceId, reading }) =>
+        reading.kind === 'corrupt'
+          ? [[deviceId, createProblem('corrupt_device', reading.reason)] as const]
+          : [],
+      )
+      const facts = JSON.stringify({
+        ...factsOf(found),
+        offset,
+        next_cursor: next === undefined ? null : encodeSearchCursor(next),
+        ...(errors.length > 0 && { errors: Object.fromEntries(errors) }),
+      })
+      // The devices are JSON text already.
+      return await reply
+        .type('application/json; charset=utf-8')
+        .send(`${facts.slice(0, -1)},"devices":[${devices.join()}]}`)
+    },
+  )
+}
+
+function registerTypes(server: ApiServer, searcher: DeviceSearcher, slots: Slots): void {
+  server.get(
+    '/api/search/types',
+    {
+      config: { scope: 'read' },
+      schema: {
+        tags,
+        summary: 'Count the devices of each type',
+        response: { 200: typeCountsSchema, ...problemReplies('too_many_searches') },
+      },
+    },
+    async (_request, reply) => {
+      const counts = await searcher.countTypes(slots.take(reply))
+      return { ...factsOf(counts), types: [...counts.types] }
+    },
+  )
+}
+
+function registerExport(server: ApiServer, searcher: DeviceSearcher, slots: Slots): void {
+  server.get(
+    '/api/search/devices/export',
+    {
+      exposeHeadRoute: false,
+      config: { scope: 'read', stream: true },
+      schema: {
+        tags,
+        summary: 'Export the devices that a search finds',
+        description: [
+          'All pages of a search as one file. If the connection ends before the last chunk, the file is incomplete.',
+          'Corrupt devices are left out. In CSV, an apostrophe precedes cells that a spreadsheet would interpret as a formula.',
+        ].join(' '),
+        querystring: exportQuery,
+        response: {
+          200: {
+            description: 'The devices.',
+            content: {
+              'text/csv': { schema: z.string() },
+              'application/x-ndjson': { schema: z.string() },
+            },
+          },
+          ...problemReplies('invalid_request', 'too_many_devices', 'too_many_searches'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { column, format } = request.query
+      const signal = slots.take(reply)
+      const found = await searcher.find(queryOf(request.query), undefined, signal)
+      if (found.isTruncated) throw new ProblemError('too_many_devices')
+      const lines = exportLines(found, { format, columns: column }, signal)
+      // The signal also ends a stream whose caller has stopped reading.
+      return await sendLines(reply, Readable.from(lines, { objectMode: false, signal }), format)
+    },
+  )
+}
+
+/** Apart from the route, whose declared response is text. */
+function sendLines(reply: FastifyReply, lines: Readable, format: 'csv' | 'jsonl') {
+  return reply
+    .type(MEDIA_TYPES[format])
+    .header('content-disposition', `attachment; filename="devices.${format}"`)
+    .send(lines)
+}
+
+function factsOf(found: { readonly total: number; readonly asOfMs: number; readonly isTruncated: boolean }) {
+  return { total: found.total, as_of: new Date(found.asOfMs).toISOString(), truncated: found.isTruncated }
+}
+
+type Slots = {
+  /**
+   * Takes a slot until the response has been sent, or its caller has disconnected: then the signal aborts.
+   * @throws ProblemError if all slots are taken.
+   */
+  take(reply: FastifyReply): AbortSignal
+}
+
+function createSlots(count: number, closing: AbortSignal): Slots {
+  let taken = 0
+  return {
+    take(reply) {
+      if (taken >= count) throw new ProblemError('too_many_searches')
+      taken++
+      const gone = new AbortController()
+      reply.raw.once('close', () => {
+        taken--
+        gone.abort(new Error('the caller has disconnected'))
+      })
+      return AbortSignal.any([closing, gone.signal])
+    },
+  }
+}
