@@ -1,4 +1,4 @@
-import { pageSchema, stateSchema, MAX_PAGE_SIZE } from '../contract/api-schemas.ts'
+import { pageSchema, searchSchema, stateSchema, MAX_PAGE_SIZE } from '../contract/api-schemas.ts'
 import { ApiTransport } from './transport.ts'
 import { CacheRebuildingError, ClientClosedError, DeviceCacheError, InvalidRequestError } from './errors.ts'
 import { readClientOptions, type ClientSettings } from './options.ts'
@@ -10,6 +10,8 @@ import type {
   DevicePage,
   ListOptions,
   LookupResult,
+  SearchOptions,
+  SearchPage,
   StateSnapshot,
   WatchEvent,
   WatchOptions,
@@ -21,6 +23,9 @@ import { linkAbort } from './retry.ts'
 
 // The package exports these types from the same module as the client.
 export type * from './types.ts'
+
+/** A search may have to wait until the API has read all devices. */
+const SEARCH_TIMEOUT_MS = 60_000
 
 /**
  * A client of the device cache's API. Create one per process and share it: lookups made in one turn of the event loop
@@ -113,6 +118,38 @@ export class DeviceCacheClient {
       )
       cursor = page?.next_cursor ?? null
       yield { devices: page?.devices ?? [], errors: new Map(Object.entries(page?.errors ?? {})) }
+    }
+  }
+
+  /**
+   * Iterates over the devices that match, in the order of `sort`, without corrupt ones. The API reads all devices for this;
+   * use `list` for all of them in no particular order, and `lookup` for known ids.
+   */
+  async *search(options: SearchOptions = {}): AsyncGenerator<Device, void> {
+    for await (const { devices } of this.searchPages(options)) yield* devices
+  }
+
+  /** Like `search`, page by page, with their number and the problems of corrupt devices. A page may be short or empty. */
+  async *searchPages(options: SearchOptions = {}): AsyncGenerator<SearchPage, void> {
+    const query = searchQuery(options)
+    for (let cursor: string | null = ''; cursor !== null;) {
+      if (cursor !== '') query.set('cursor', cursor)
+      const page = await this.#linked(options.signal, (signal) =>
+        this.#transport.requestJson(
+          { method: 'GET', path: 'api/search/devices', query, signal, timeoutMs: SEARCH_TIMEOUT_MS },
+          searchSchema,
+        ),
+      )
+      if (page === undefined) return
+      cursor = page.next_cursor
+      yield {
+        devices: page.devices,
+        errors: new Map(Object.entries(page.errors ?? {})),
+        total: page.total,
+        offset: page.offset,
+        asOf: new Date(page.as_of),
+        truncated: page.truncated,
+      }
     }
   }
 
@@ -235,4 +272,22 @@ export class DeviceCacheClient {
       link.release()
     }
   }
+}
+
+function searchQuery(options: SearchOptions): URLSearchParams {
+  const { contains, match, pageSize, silentForS, sort, type, unit, updatedAfter, updatedBefore } = options
+  const given = {
+    limit: pageSize ?? MAX_PAGE_SIZE,
+    match,
+    contains,
+    type,
+    unit,
+    silent_for: silentForS,
+    updated_before: updatedBefore?.toISOString(),
+    updated_after: updatedAfter?.toISOString(),
+    sort,
+  }
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) query.set(name, String(value))
+  return query
 }

@@ -30,6 +30,8 @@ export type ApiCall = {
   readonly mayBeMissing?: boolean
   /** Aborts the call, even while it waits for a retry. The call rejects with the signal's reason. */
   readonly signal: AbortSignal
+  /** Milliseconds for one attempt, if the client's own limit is shorter. */
+  readonly timeoutMs?: number
   /** Called when an attempt has failed with a transient error; a retry may follow. */
   readonly attemptFailed?: (error: DeviceCacheError) => void
 }
@@ -88,7 +90,7 @@ export class ApiTransport {
    */
   async openStream(call: ApiCall): Promise<ReadableStream<Uint8Array>> {
     // The signal stays linked, so that an abort of the call ends the stream.
-    const body = await this.#inTime(linkAbort(call.signal), async (signal) => {
+    const body = await this.#inTime(call, linkAbort(call.signal), async (signal) => {
       const response = await this.#send(call, signal)
       const type = response?.headers.get('content-type') ?? ''
       return type.startsWith('text/event-stream') ? response?.body : undefined
@@ -101,7 +103,7 @@ export class ApiTransport {
     for (let failures = 1; ; failures++) {
       const deadline = linkAbort(call.signal)
       try {
-        return await this.#inTime(deadline, async (signal) => {
+        return await this.#inTime(call, deadline, async (signal) => {
           const response = await this.#send(call, signal)
           return response === undefined ? undefined : await read(response)
         })
@@ -117,8 +119,13 @@ export class ApiTransport {
     }
   }
 
-  async #inTime<T>(deadline: LinkedAbort, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { baseUrl, timeoutMs } = this.#options
+  async #inTime<T>(
+    call: ApiCall,
+    deadline: LinkedAbort,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { baseUrl } = this.#options
+    const timeoutMs = Math.max(this.#options.timeoutMs, call.timeoutMs ?? 0)
     const { signal } = deadline
     const timer = setTimeout(() => {
       deadline.abort(new TimeoutError(`No response from ${baseUrl.host} within ${timeoutMs} ms`))

@@ -1,9 +1,9 @@
-import type { ApiProblem, Device } from '../contract/api-schemas.ts'
+import type { ApiProblem, Device, SortField } from '../contract/api-schemas.ts'
 import type { DeviceCacheError } from './errors.ts'
 import type { EventStreamName, WatchConnection } from './event-stream.ts'
 import type { NearCacheOptions } from './near-cache.ts'
 
-export type { Device, EventStreamName, NearCacheOptions, WatchConnection }
+export type { Device, SortField, EventStreamName, NearCacheOptions, WatchConnection }
 export type { WatchEvent } from './event-stream.ts'
 
 export type DeviceCacheClientOptions = {
@@ -65,6 +65,34 @@ export type DevicePage = {
   readonly devices: readonly Device[]
   /** By id: devices whose data another program has corrupted. */
   readonly errors: ReadonlyMap<string, ApiProblem>
+}
+
+export type SearchOptions = ListOptions & {
+  /** Only devices whose ids contain this text, in upper or lower case. */
+  readonly contains?: string | undefined
+  /** Only devices with this `datatype_name` or `datatype_id`; empty: with neither. */
+  readonly type?: string | undefined
+  /** Only devices with this unit, also as a member of a list; empty: without a unit. */
+  readonly unit?: string | undefined
+  /** Only devices whose `last_updated` is at least this many seconds before the search, or absent. A whole number. */
+  readonly silentForS?: number | undefined
+  /** Only devices whose `last_updated` is before this time, or absent. */
+  readonly updatedBefore?: Date | undefined
+  /** Only devices whose `last_updated` is after this time. */
+  readonly updatedAfter?: Date | undefined
+  /** In descending order with `-` before it. Default: `device_id`. */
+  readonly sort?: SortField | `-${SortField}` | undefined
+}
+
+export type SearchPage = DevicePage & {
+  /** Number of devices found, on all pages together. */
+  readonly total: number
+  /** Number of devices on the pages before this one. */
+  readonly offset: number
+  /** When the API read the devices; those of the page are newer. */
+  readonly asOf: Date
+  /** The cache holds more devices than a search covers: further ones may match. */
+  readonly truncated: boolean
 }
 
 export type WatchOptions = CallOptions & {

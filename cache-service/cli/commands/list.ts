@@ -3,12 +3,13 @@ import { MAX_PAGE_SIZE, type Device } from '../../../shared/contract/api-schemas
 import { examples, type Cli } from '../command.ts'
 import { DEVICE_COLUMNS } from './device-columns.ts'
 import { parseFilters, type DeviceFilter } from './device-filter.ts'
-import type { DeviceSource } from '../sources/device-source.ts'
+import { addSearchOptions, deviceQuery, type SearchOptions } from './search-options.ts'
+import type { FoundPage, SourcePage } from '../sources/device-source.ts'
 import { collect, wholeNumber } from '../global-options.ts'
 import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 
-type ListOptions = {
+type ListOptions = SearchOptions & {
   /** Infinity: all. */
   readonly limit: number
   readonly page: number
@@ -19,9 +20,9 @@ type ListOptions = {
 const DEFAULT_LIMIT = 100
 
 export function registerListCommand({ program, perform }: Cli): void {
-  program
+  const command = program
     .command('list')
-    .description('list devices, in no particular order')
+    .description('list devices, in no particular order unless they are searched or sorted')
     .option('--limit <n>', 'maximum number of devices to show, or "all"', parseLimit, DEFAULT_LIMIT)
     .option('--page <n>', 'page to show, of --limit devices each', wholeNumber(1), 1)
     .option('--match <prefix>', 'only ids with this prefix (no wildcards)')
@@ -30,11 +31,13 @@ export function registerListCommand({ program, perform }: Cli): void {
       'only devices with this value in this field or extra field (repeatable)',
       collect,
     )
+  addSearchOptions(command)
     .addHelpText(
       'after',
       examples(
         ['cache-cli list --limit 20', 'list up to twenty devices'],
         ['cache-cli list --match sensor- --filter datatype_name=temperature', 'list one kind of sensor'],
+        ['cache-cli list --silent-for 1h --sort last_updated', 'list devices that no longer report'],
         ['cache-cli list --limit all --format csv --output devices.csv', 'write all devices to a file'],
       ),
     )
@@ -50,14 +53,19 @@ function parseLimit(text: string): number {
   }
 }
 
-async function list(session: Session, { limit, page, match = '', filter }: ListOptions): Promise<void> {
+async function list(session: Session, options: ListOptions): Promise<void> {
+  const { filter, limit, match = '', page } = options
   const isWanted = parseFilters(filter ?? [])
+  const query = deviceQuery(match, options, session.context.now())
   const source = await openDeviceSource(session)
   const skipped = page === 1 ? 0 : (page - 1) * limit
   let seen = 0
   let hasMore = false
   async function* onPage(): AsyncGenerator<Device> {
-    for await (const device of wantedDevices(session, source, match, isWanted, limit)) {
+    const size = Math.min(MAX_PAGE_SIZE, limit + 1)
+    const pages =
+      query === undefined ? source.pages(match, size) : withProgress(session, source.search(query, size))
+    for await (const device of wantedDevices(session, pages, isWanted)) {
       seen++
       hasMore = seen > skipped + limit
       if (hasMore) return
@@ -69,16 +77,33 @@ async function list(session: Session, { limit, page, match = '', filter }: ListO
   else if (seen <= skipped) session.info(page === 1 ? 'No devices.' : `No devices on page ${page}.`)
 }
 
+/** All devices are read before the first page. */
+async function* withProgress(session: Session, pages: AsyncIterable<FoundPage>): AsyncGenerator<FoundPage> {
+  let progress = session.progress('devices listed')
+  let isFirst = true
+  try {
+    for await (const page of pages) {
+      if (isFirst) {
+        progress.end()
+        progress = session.progress('devices listed', page.total)
+        if (page.isTruncated) session.warn('not all devices were searched: raise API_SEARCH_MAX_DEVICES')
+      }
+      isFirst = false
+      yield page
+      progress.advance(page.devices.length)
+    }
+  } finally {
+    progress.end()
+  }
+}
+
 async function* wantedDevices(
   session: Session,
-  source: DeviceSource,
-  prefix: string,
+  pages: AsyncIterable<SourcePage>,
   isWanted: DeviceFilter,
-  limit: number,
 ): AsyncGenerator<Device> {
   const seen = new Set<string>()
-  const size = Math.min(MAX_PAGE_SIZE, limit + 1)
-  for await (const { corrupt, devices } of source.pages(prefix, size)) {
+  for await (const { corrupt, devices } of pages) {
     session.stop.throwIfAborted()
     for (const device of devices) {
       if (seen.has(device.device_id) || !isWanted(device)) continue

@@ -11,8 +11,14 @@ import {
   UnexpectedAnswerError,
 } from '../../../shared/client/errors.ts'
 import { readClientOptions } from '../../../shared/client/options.ts'
-import { DeviceCacheClient, type WatchEvent } from '../../../shared/client/client.ts'
+import {
+  DeviceCacheClient,
+  type DevicePage,
+  type SearchOptions,
+  type WatchEvent,
+} from '../../../shared/client/client.ts'
 import { messageOf } from '../../../shared/errors.ts'
+import type { DeviceQuery } from '../../core/devices/device-query.ts'
 import { workerReportSchema } from '../../core/workers/worker-report.ts'
 import { serverStatsSchema } from '../../core/server-stats.ts'
 import { CliError, usageError } from '../cli-error.ts'
@@ -62,8 +68,17 @@ export function openApiSource(session: Session, url: string): DeviceSource {
       for (;;) {
         const { done, value } = await explainErrors(pages.next())
         if (done === true) return
-        const corrupt = [...value.errors].map(([id, problem]) => [id, reasonOf(problem)] as const)
-        yield { devices: value.devices, corrupt: new Map(corrupt) }
+        yield { devices: value.devices, corrupt: reasonsOf(value) }
+      }
+    },
+
+    async *search(query, pageSize) {
+      const pages = client.searchPages({ ...searchOptionsOf(query), pageSize, signal: stop })
+      for (;;) {
+        const { done, value } = await explainErrors(pages.next())
+        if (done === true) return
+        const { devices, total, truncated: isTruncated } = value
+        yield { devices, corrupt: reasonsOf(value), total, isTruncated }
       }
     },
 
@@ -154,6 +169,25 @@ function failureOf(error: unknown, url: string, hasToken: boolean): unknown {
     return new CliError(EXIT.failure, message, error)
   }
   return new CliError(EXIT.failure, `the API at ${url} replied: ${detail}`, error)
+}
+
+function searchOptionsOf(query: DeviceQuery): SearchOptions {
+  const { contains, prefix, silentForS, sort, type, unit, updatedAfterUs, updatedBeforeUs } = query
+  const dateOf = (us: number | undefined) => (us === undefined ? undefined : new Date(us / 1000))
+  return {
+    match: prefix,
+    contains,
+    type,
+    unit,
+    silentForS,
+    updatedBefore: dateOf(updatedBeforeUs),
+    updatedAfter: dateOf(updatedAfterUs),
+    sort: sort.isDescending ? `-${sort.field}` : sort.field,
+  }
+}
+
+function reasonsOf({ errors }: DevicePage): ReadonlyMap<string, string> {
+  return new Map([...errors].map(([id, problem]) => [id, reasonOf(problem)]))
 }
 
 function reasonOf(problem: ApiProblem): string

@@ -1,5 +1,6 @@
 import { deviceSchema, type Device } from '../../../shared/contract/api-schemas.ts'
 import type { EventStreamName, WatchEvent } from '../../../shared/client/types.ts'
+import type { DeviceQuery } from '../../core/devices/device-query.ts'
 import type { ServerStats } from '../../core/server-stats.ts'
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
 
@@ -7,6 +8,13 @@ export type SourcePage = {
   readonly devices: readonly Device[]
   /** Ids of devices whose hash is corrupt, with the reason. */
   readonly corrupt: ReadonlyMap<string, string>
+}
+
+export type FoundPage = SourcePage & {
+  /** Number of devices found, on all pages together. */
+  readonly total: number
+  /** There are more devices than a search covers: further ones may match. */
+  readonly isTruncated: boolean
 }
 
 export type Lookup = {
@@ -30,6 +38,8 @@ export type WatchFilter = {
 export type DeviceSource = {
   /** All devices whose ids start with `idPrefix`, about `size` per page. A page may be empty, and an id may repeat. */
   pages(idPrefix: string, size: number): AsyncIterable<SourcePage>
+  /** The devices that match, in the order of the query, `size` per page. A page may be short or empty. */
+  search(query: DeviceQuery, size: number): AsyncIterable<FoundPage>
   /** @param ids at most MAX_LOOKUP_IDS; invalid ids count as missing. */
   lookup(ids: readonly string[]): Promise<Lookup>
   /** The number of ids in the device index; undefined: not known. */

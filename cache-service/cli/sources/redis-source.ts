@@ -5,19 +5,22 @@ import { redisError } from '../../../shared/errors.ts'
 import type { WatchEvent } from '../../../shared/client/types.ts'
 import { clientEventOf, type ClientEvent } from '../../core/events/client-event.ts'
 import { createEventFilter } from '../../core/events/event-filter.ts'
-import type { PagePosition } from '../../core/devices/device-view.ts'
+import type { DeviceQuery, FoundDevices } from '../../core/devices/device-query.ts'
+import type { DeviceReadingPage, PagePosition } from '../../core/devices/device-view.ts'
 import { FIRST_PAGE } from '../../core/devices/page-cursor.ts'
 import { createLoop, LoopMonitor } from '../../lifecycle/loops.ts'
 import { runServices } from '../../lifecycle/service.ts'
 import { sleep } from '../../lifecycle/sleep.ts'
 import { createDeviceIndex } from '../../redis/devices/device-index.ts'
 import { createDeviceReader } from '../../redis/devices/device-reader.ts'
+import { createDeviceScan } from '../../redis/devices/device-scan.ts'
+import { createDeviceSearcher } from '../../redis/devices/device-searcher.ts'
 import { EventFollower, followerBlockMs } from '../../redis/events/event-follower.ts'
 import { announceListening } from '../../redis/events/event-streams.ts'
 import { createServerStatsReader } from '../../redis/server-stats.ts'
 import { createRebuildWatch } from '../../redis/workers/rebuild-watch.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
-import { deviceOf, type DeviceSource, type WatchFilter } from './device-source.ts'
+import { deviceOf, type DeviceSource, type SourcePage, type WatchFilter } from './device-source.ts'
 import { EventQueue } from './event-queue.ts'
 import { createOutage } from './outage.ts'
 import type { Session } from '../session.ts'
@@ -37,14 +40,16 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
     async *pages(idPrefix, size) {
       for (let position: PagePosition | undefined = FIRST_PAGE; position !== undefined;) {
         const page = await reader.page(position, size, idPrefix)
-        const devices: Device[] = []
-        const corrupt = new Map<string, string>()
-        for (const { deviceId, reading } of page.devices) {
-          if (reading.kind === 'found') devices.push(deviceOf(reading.json))
-          if (reading.kind === 'corrupt') corrupt.set(deviceId, reading.reason)
-        }
-        yield { devices, corrupt }
+        yield pageOf(page.devices)
         position = page.next
+      }
+    },
+
+    async *search(query, size) {
+      const found = await findDevices(session, query)
+      for (let offset = 0; offset === 0 || offset < found.total; offset += size) {
+        const { isTruncated, total } = found
+        yield { ...pageOf(await found.read(offset, size)), total, isTruncated }
       }
     },
 
@@ -66,6 +71,38 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
     stats: () => createServerStatsReader(redis).read(),
     workers: () => reports.read(),
     watch: (filter) => watchStreams(session, filter),
+  }
+}
+
+function pageOf(readings: DeviceReadingPage['devices']): SourcePage {
+  const devices: Device[] = []
+  const corrupt = new Map<string, string>()
+  for (const { deviceId, reading } of readings) {
+    if (reading.kind === 'found') devices.push(deviceOf(reading.json))
+    if (reading.kind === 'corrupt') corrupt.set(deviceId, reading.reason)
+  }
+  return { devices, corrupt }
+}
+
+/** Searches as the API does, with the same maximum of devices. */
+async function findDevices(session: Session, query: DeviceQuery): Promise<FoundDevices> {
+  const redis = await session.redis()
+  const { monotonicNow, now } = session.context
+  const progress = session.progress('devices read', await createDeviceIndex(redis).count())
+  const searcher = createDeviceSearcher({
+    scan: createDeviceScan(redis),
+    reader: createDeviceReader(redis),
+    maxDevices: session.config.api.searchMaxDevices,
+    scanned: (result, devices, seconds) =>
+      session.log.debug({ result, devices, seconds }, 'devices scanned for a search'),
+    progress: (devices) => progress.set(devices),
+    now,
+    monotonicNow,
+  })
+  try {
+    return await searcher.find(query, undefined, session.stop)
+  } finally {
+    progress.end()
   }
 }
 

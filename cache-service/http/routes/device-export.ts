@@ -24,6 +24,8 @@ export async function* exportLines(
 function cellsOf(json: string, columns: readonly ExportColumn[]): unknown[] {
   const device: Device = deviceSchema.parse(JSON.parse(json))
   return columns.map((column) => {
+    // As cache-cli writes it.
+    if (column === 'extra' && Object.keys(device.extra).length === 0) return undefined
     if (column.startsWith('extra.')) {
       const name = column.slice('extra.'.length)
       return Object.hasOwn(device.extra, name) ? device.extra[name] : undefined

@@ -1,9 +1,8 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { parseEventTime } from '../../../core/event-time.ts'
 import { parseOffsetSpan, type DeadLetterFilter, type OffsetSpan } from '../../../core/dead-letters/filter.ts'
 import { REJECT_REASONS } from '../../../core/records/parse-record.ts'
-import { usageError } from '../../cli-error.ts'
 import { collect } from '../../global-options.ts'
+import { parseTime } from '../time-option.ts'
 
 /** The filters for dead letters, which all commands of this group but `show` have. */
 export type DeadLetterOptions = {
@@ -42,21 +41,6 @@ export function deadLetterFilter(options: DeadLetterOptions, nowMs: number): Dea
     source: options.source ?? [],
     deadLetters: options.deadLetter ?? [],
   }
-}
-
-const AGO_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-function parseTime(option: string, text: string, nowMs: number): number {
-  const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
-  const unitMs = AGO_MS[unit]
-  if (count !== undefined && unitMs !== undefined) return nowMs - Number(count) * unitMs
-  const time = parseEventTime(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text)
-  if (time === undefined) {
-    throw usageError(
-      `${option} ${text} is not a time: use 2025-06-08T18:00:00Z (UTC by default), or 30m, 2h, 7d`,
-    )
-  }
-  return time.ms
 }
 
 function span(text: string, previous: readonly OffsetSpan[] | undefined): OffsetSpan[] {

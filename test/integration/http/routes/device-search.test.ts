@@ -220,7 +220,7 @@ describe('GET /api/search/devices/export', () => {
     expect(text.split('\n')).toEqual([
       'device_id,datatype_name,datatype_id,datatype_unit,persist,last_updated,ttl,extra',
       `a,'=1+1,7,"[""°C"",""%""]","[true,false]",2025-06-08T18:27:17.476623+00:00,,"{""room, floor"":""a \\""b\\""\\nc""}"`,
-      'b,,,,true,,,{}',
+      'b,,,,true,,,',
       '',
     ])
   })

@@ -258,6 +258,49 @@ describe('list', () => {
   })
 })
 
+describe('search', () => {
+  test('yields the devices that match, in their order, and their number', async () => {
+    await Promise.all(
+      Array.from({ length: 25 }, (_, n) =>
+        store(`d-${n}`, { datatype_name: n % 2 === 0 ? 'even' : 'odd', last_updated: at(n) }),
+      ),
+    )
+    await store('d-30', { datatype_name: 'odd', last_updated: at(30), persist: 'perhaps' })
+    const client = clientOf(api.url)
+    const options = { match: 'd-', contains: 'D', type: 'odd', sort: '-last_updated', pageSize: 5 } as const
+    const found = await all(client.search(options))
+    expect(found.map(({ device_id }) => device_id)).toEqual(
+      [23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1].map((n) => `d-${n}`),
+    )
+    const pages = await all(client.searchPages(options))
+    expect(pages).toMatchObject([
+      { total: 13, offset: 0, truncated: false },
+      { total: 13, offset: 5 },
+      { total: 13, offset: 10 },
+    ])
+    expect([...(pages[0]?.errors.keys() ?? [])]).toEqual(['d-30'])
+    expect(Math.abs((pages[0]?.asOf.getTime() ?? 0) - Date.now())).toBeLessThan(60_000)
+    const times = {
+      updatedAfter: new Date(at(3).slice(0, 23) + 'Z'),
+      updatedBefore: new Date(at(6).slice(0, 23) + 'Z'),
+    }
+    const between = await all(client.search({ ...times, silentForS: 60, unit: '' }))
+    expect(between.map(({ device_id }) => device_id)).toEqual(['d-4', 'd-5'])
+  })
+
+  test('is aborted, and rejects invalid options', async () => {
+    const client = clientOf(api.url)
+    const signal = AbortSignal.abort(new Error('aborted'))
+    expect(await failureOf(client.search({ signal }).next())).toEqual(new Error('aborted'))
+    expect(await failureOf(client.search({ silentForS: 1.5 }).next())).toMatchObject({ status: 400 })
+  })
+})
+
+/** An event time in the past. */
+function at(second: number): string {
+  return `2025-06-08T18:27:${String(second).padStart(2, '0')}.476000+00:00`
+}
+
 describe('remove', () => {
   test('removes a device and returns whether it existed', async () => {
     const client = clientOf(api.url)
