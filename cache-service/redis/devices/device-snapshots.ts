@@ -21,7 +21,7 @@ export type Snapshot = {
 /** On average an id may have this many bytes, up to 256. */
 const ID_BYTES_PER_DEVICE = 64
 const MAX_TYPE_CHARACTERS = 8_000_000
-const FRESH_MS = 5_000
+const FRESH_MS = 250
 /** A snapshot is used for this many times as long as it took, so that scans take at most a tenth of the time. */
 const FRESH_PER_SCAN_MS = 9
 const KEPT_UNUSED_MS = 60_000
