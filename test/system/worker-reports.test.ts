@@ -6,7 +6,7 @@ import { eventually, patiently } from '../support/eventually.ts'
 import { tombstone, update } from '../support/records/tagged-records.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
-test('a running worker publishes a report, with the coordinates of dead letters', async (context) => {
+test('a running worker publishes a report, with the coordinates and messages of dead letters', async (context) => {
   const scenario = await openWorkerScenario(context)
   const worker = await scenario.startWorker()
   await worker.ready()
@@ -27,9 +27,15 @@ test('a running worker publishes a report, with the coordinates of dead letters'
         rebuilding: false,
         totals: { applied: 2, dead_lettered: 1 },
         dead_letters_total: 1,
+        dead_letters_by_reason: { not_json: 1 },
         lag_records: 0,
         lag: [{ partition: 0 }, { partition: 1 }, { partition: 2 }],
-        dead_letters: [{ reason: 'not_json', topic: scenario.topic, partition: 1, offset: '0' }],
+        dead_letters: [
+          {
+            ...{ reason: 'not_json', topic: scenario.topic, partition: 1, offset: '0' },
+            message: expect.stringContaining('JSON'),
+          },
+        ],
       },
     ])
   })

@@ -21,6 +21,10 @@ export const workerReportSchema = z.object({
   }),
   totals: z.record(z.string(), z.number()).describe('Records consumed since its start, by result.'),
   dead_letters_total: z.number(),
+  dead_letters_by_reason: z
+    .record(z.string(), z.number())
+    .optional()
+    .describe('Dead letters sent since its start, by reason. Older releases do not report it.'),
   lag: z
     .array(
       z.object({
@@ -60,9 +64,13 @@ export const workerReportSchema = z.object({
         topic: z.string(),
         partition: z.number(),
         offset: z.string(),
+        message: z
+          .string()
+          .optional()
+          .describe('Why the record can never be applied. Older releases do not report it.'),
       }),
     )
-    .describe('The latest dead letters, newest first.'),
+    .describe('The latest dead letters, newest first, with the coordinates of their records.'),
   history: z
     .object({
       interval_ms: z.number().describe('Time between two points.'),

@@ -138,15 +138,17 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
     })
     if (unsent.length > 0) {
       await deadLetters.send(unsent, origin)
-      telemetry.deadLettersSent(rejections.map(({ reason }) => reason))
-      figures.deadLettersSent(rejections.length)
+      const reasons = rejections.map(({ reason }) => reason)
+      telemetry.deadLettersSent(reasons)
+      figures.deadLettersSent(reasons)
     }
     for (const batch of chunk.undecodable ?? []) {
       const undecodableRecords = buildUndecodableDeadLetters(batch, origin, now(), serviceVersion)
       for (const group of groupsOf(undecodableRecords, DEAD_LETTERS_PER_SEND)) {
         await deadLetters.send(group, origin)
-        telemetry.deadLettersSent(group.map(() => 'undecodable'))
-        figures.deadLettersSent(group.length)
+        const reasons = group.map(() => 'undecodable' as const)
+        telemetry.deadLettersSent(reasons)
+        figures.deadLettersSent(reasons)
       }
     }
   }

@@ -7,6 +7,8 @@ import type { Lag } from './lag-meter.ts'
 type ReportedDeadLetter = WorkerReport['dead_letters'][number]
 
 const KEPT_DEAD_LETTERS = 20
+/** Some messages quote the record. */
+const MAX_MESSAGE_CHARACTERS = 300
 
 /** What this worker has done and measured since its start, for its reports and its summary line. */
 export class WorkerFigures {
@@ -14,7 +16,7 @@ export class WorkerFigures {
   readonly #clocks: Clocks
   readonly #totals = new Map<string, number>()
   #deadLetters: readonly ReportedDeadLetter[] = []
-  #deadLettersTotal = 0
+  readonly #deadLettersByReason = new Map<string, number>()
   #lag: WorkerReport['lag'] = null
   #lagMeasuredMs: number | undefined
   #devices: number | undefined
@@ -30,15 +32,18 @@ export class WorkerFigures {
     }
   }
 
-  /** Keeps the coordinates of the latest ones; deadLettersSent counts. */
-  deadLetter({ partition, offset, reason }: DeadLettered): void {
+  /** Keeps the latest ones; deadLettersSent counts. */
+  deadLetter({ detail, partition, offset, reason }: DeadLettered): void {
     const at = new Date(this.#clocks.now()).toISOString()
-    const reported = { at, reason, topic: this.#topic, partition, offset: String(offset) }
+    const message = detail.slice(0, MAX_MESSAGE_CHARACTERS).toWellFormed()
+    const reported = { at, reason, topic: this.#topic, partition, offset: String(offset), message }
     this.#deadLetters = [reported, ...this.#deadLetters].slice(0, KEPT_DEAD_LETTERS)
   }
 
-  deadLettersSent(count: number): void {
-    this.#deadLettersTotal += count
+  deadLettersSent(reasons: readonly string[]): void {
+    for (const reason of reasons) {
+      this.#deadLettersByReason.set(reason, (this.#deadLettersByReason.get(reason) ?? 0) + 1)
+    }
   }
 
   lagMeasured(lags: ReadonlyMap<number, Lag>): void {
@@ -63,7 +68,11 @@ export class WorkerFigures {
   }
 
   get deadLettersTotal(): number {
-    return this.#deadLettersTotal
+    return [...this.#deadLettersByReason.values()].reduce((sum, count) => sum + count, 0)
+  }
+
+  get deadLettersByReason(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#deadLettersByReason)
   }
 
   /** The latest 20, newest first. */

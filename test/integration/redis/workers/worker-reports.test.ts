@@ -103,9 +103,14 @@ describe('worker reports', () => {
     figures.chunkApplied({ ...NO_RECORDS, applied: 15, stale: 5 })
     for (let n = 0; n < 25; n++) {
       nowMs += 10
-      figures.deadLetter({ partition: 1, offset: n, reason: 'not_json', detail: 'secret' })
+      figures.deadLetter({
+        partition: 1,
+        offset: n,
+        reason: 'not_json',
+        detail: `no JSON \ud800${'x'.repeat(999)}`,
+      })
     }
-    figures.deadLettersSent(25)
+    figures.deadLettersSent(Array.from({ length: 25 }, (_, n) => (n < 24 ? 'not_json' : 'bad_key')))
     figures.lagMeasured(
       new Map([
         [2, { records: 7, seconds: undefined }],
@@ -123,6 +128,7 @@ describe('worker reports', () => {
       rates: { records: 4, applied: 3, dead_letters: 5 },
       totals: { applied: 15, stale: 5 },
       dead_letters_total: 25,
+      dead_letters_by_reason: { not_json: 24, bad_key: 1 },
       lag: [
         { partition: 0, records: 3, seconds: 1.5 },
         { partition: 2, records: 7, seconds: null },
@@ -133,7 +139,10 @@ describe('worker reports', () => {
     })
     expect(written.dead_letters).toHaveLength(20)
     expect(written.history).toMatchObject({ interval_ms: 15_000, consumed_per_second: [] })
-    expect(JSON.stringify(written)).not.toContain('secret')
+    expect(written.dead_letters[0]).toMatchObject({
+      offset: '24',
+      message: `no JSON \ufffd${'x'.repeat(291)}`,
+    })
     nowMs += 5_000
     checks.length = 0
     expect(buildReport()).toMatchObject({
@@ -165,6 +174,7 @@ describe('worker reports', () => {
           topic: 'validated',
           partition: 1,
           offset: '24',
+          message: written.dead_letters[0]?.message,
         },
       ]),
     })

@@ -61,7 +61,7 @@ describe('the history of a worker report', () => {
         history.read()
         history.read()
       }
-      figures.deadLettersSent(lag)
+      figures.deadLettersSent(Array.from({ length: lag }, () => 'not_json'))
     }
     expect(history.read()).toMatchObject({
       at: '2026-01-01T00:00:30.000Z',
@@ -95,7 +95,7 @@ describe('the history of a worker report', () => {
 
   test('has the average rate and an unknown lag where no report came, however long that took', () => {
     consume(450)
-    figures.deadLettersSent(2)
+    figures.deadLettersSent(['not_json', 'not_json'])
     pass(45)
     measureLag(4)
     expect(history.read()).toMatchObject({
