@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { ServerDetails } from './server-details.ts'
 
 /** Statistics of the Redis server, as `/stats` returns them. */
 export const serverStatsSchema = z.object({
@@ -17,9 +18,10 @@ export const serverStatsSchema = z.object({
 
 export type ServerStats = z.infer<typeof serverStatsSchema>
 
-/** Both calls reject with a ServiceError if Redis fails. */
+/** All calls reject with a ServiceError if Redis fails. */
 export type ServerStatsReader = {
   /** Resolves if Redis answers. */
   ping(): Promise<void>
   read(): Promise<ServerStats>
+  readDetails(): Promise<ServerDetails>
 }

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import { parseServerDetails } from '../core/server-details.ts'
 import type { ServerStatsReader } from '../core/server-stats.ts'
 import { infoField } from './info-field.ts'
 import { redisReply } from './reply.ts'
@@ -27,6 +28,9 @@ export function createServerStatsReader(redis: Redis): ServerStatsReader {
         hit_rate: hits + misses === 0 ? 0 : Math.round((hits / (hits + misses)) * 10_000) / 100,
         total_keys: keys,
       }
+    },
+    async readDetails() {
+      return parseServerDetails(await redisReply(redis.info()))
     },
   }
 }

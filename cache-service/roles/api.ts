@@ -7,11 +7,13 @@ import { createAccess } from '../http/hooks/access.ts'
 import { createApiServer } from '../http/api-server.ts'
 import type { ApiServer } from '../http/api-server-types.ts'
 import { listen } from '../http/listen.ts'
+import { registerAccessRoutes } from '../http/routes/access.ts'
 import { registerDeviceRoutes } from '../http/routes/devices.ts'
 import { EVENT_HUB_LIMITS } from '../http/routes/event-hub.ts'
 import { registerSearchRoutes } from '../http/routes/device-search.ts'
 import { registerEventRoutes } from '../http/routes/events.ts'
 import { registerPageRoutes } from '../http/routes/page.ts'
+import { registerRedisRoutes } from '../http/routes/redis.ts'
 import { registerCacheQueueRoutes } from '../http/cache-queue/routes.ts'
 import { registerStateRoutes } from '../http/routes/state.ts'
 import { openTokenFile } from '../http/token-file.ts'
@@ -194,10 +196,13 @@ function registerRoutes(
     { ...EVENT_HUB_LIMITS, maxClients: api.maxEventClients },
   )
   registerWorkerRoutes(server, { readReports: () => reports.read() })
+  const stats = createServerStatsReader(cacheRedis)
+  registerRedisRoutes(server, { readServerDetails: () => stats.readDetails() })
+  registerAccessRoutes(server)
   registerCacheQueueRoutes(server, {
     cache: createCacheValues(cacheRedis, isProtected),
     pubsub: createPubsubAdmin(cacheRedis),
-    stats: createServerStatsReader(cacheRedis),
+    stats,
     telemetry,
     isProtectedKey: isProtected,
     settings: { port: api.port, defaultTtlS: api.cacheDefaultTtlS, defaultChannel: api.queueChannel },

@@ -178,7 +178,7 @@ async function askWhileSearching(): Promise<Answered> {
   const searching = Promise.withResolvers<void>()
   let started = 0
   const { api, url } = await openApi({
-    limits: { ...LIMITS, maxConcurrentRequests: 1 },
+    limits: { ...LIMITS, maxConcurrentRequests: 100 },
     async find(_query, _position, signal) {
       if (++started === 32) searching.resolve()
       return await new Promise((_resolve, reject) => {

@@ -1,0 +1,127 @@
+import { z } from 'zod'
+
+const bytes = z.number().nullable()
+
+/** The Redis server as `GET /api/redis` describes it: from INFO alone. null: this server does not report it. */
+export const serverDetailsSchema = z.object({
+  product: z.enum(['redis', 'valkey']),
+  version: z.string(),
+  mode: z.string().nullable().describe('standalone, sentinel or cluster.'),
+  uptime_s: z.number().nullable(),
+  role: z.string().nullable().describe('master or slave.'),
+  connected_replicas: z.number().nullable(),
+  memory: z.object({
+    used_bytes: bytes,
+    peak_bytes: bytes,
+    resident_bytes: bytes.describe('What the operating system has given to Redis.'),
+    max_bytes: bytes.describe('0: no limit.'),
+    eviction_policy: z
+      .string()
+      .nullable()
+      .describe('What Redis does at the limit. Anything but noeviction may silently delete devices.'),
+  }),
+  clients: z.object({
+    connected: z.number().nullable(),
+    max: z.number().nullable(),
+    blocked: z.number().nullable(),
+    rejected_total: z.number().nullable().describe('Connections refused because of the maximum.'),
+  }),
+  keys: z.object({
+    total: z.number().nullable().describe('Number of keys in all databases.'),
+    expired_total: z.number().nullable(),
+    evicted_total: z.number().nullable(),
+  }),
+  lookups: z
+    .object({
+      hits_total: z.number().nullable(),
+      misses_total: z.number().nullable(),
+      hit_rate: z
+        .number()
+        .nullable()
+        .describe('Share of lookups that found a key, 0 to 1; null: no lookups.'),
+    })
+    .describe('Key lookups of all clients since Redis started.'),
+  commands_per_second: z.number().nullable(),
+  persistence: z.object({
+    loading: z.boolean().nullable(),
+    append_only_file: z.boolean().nullable(),
+    append_only_file_ok: z.boolean().nullable().describe('Whether its last write succeeded.'),
+    snapshot_ok: z.boolean().nullable().describe('Whether the last snapshot succeeded.'),
+    last_snapshot_at: z.string().nullable().describe('Before the first one: when Redis started.'),
+    changes_since_snapshot: z.number().nullable(),
+  }),
+})
+
+export type ServerDetails = z.infer<typeof serverDetailsSchema>
+
+/** @param info the reply of INFO. A field that is missing or unreadable becomes null. */
+export function parseServerDetails(info: string): ServerDetails {
+  const fields = new Map(
+    info.split(/\r?\n/).flatMap((line): [string, string][] => {
+      const colon = line.indexOf(':')
+      return line.startsWith('#') || colon < 1 ? [] : [[line.slice(0, colon), line.slice(colon + 1)]]
+    }),
+  )
+  const text = (name: string) => fields.get(name) || null
+  const number = (name: string) => {
+    const value = Number(fields.get(name) || NaN)
+    return Number.isFinite(value) ? value : null
+  }
+  const flag = (name: string, whenTrue: string) => {
+    const value = text(name)
+    return value === null ? null : value === whenTrue
+  }
+  const hits = number('keyspace_hits')
+  const misses = number('keyspace_misses')
+  const lookups = (hits ?? 0) + (misses ?? 0)
+  const lastSnapshotS = number('rdb_last_save_time')
+  return {
+    product: text('server_name') === 'valkey' ? 'valkey' : 'redis',
+    version: text('valkey_version') ?? text('redis_version') ?? 'unknown',
+    mode: text('redis_mode') ?? text('server_mode'),
+    uptime_s: number('uptime_in_seconds'),
+    role: text('role'),
+    connected_replicas: number('connected_slaves'),
+    memory: {
+      used_bytes: number('used_memory'),
+      peak_bytes: number('used_memory_peak'),
+      resident_bytes: number('used_memory_rss'),
+      max_bytes: number('maxmemory'),
+      eviction_policy: text('maxmemory_policy'),
+    },
+    clients: {
+      connected: number('connected_clients'),
+      max: number('maxclients'),
+      blocked: number('blocked_clients'),
+      rejected_total: number('rejected_connections'),
+    },
+    keys: {
+      total: fields.has('redis_version') ? totalKeys(fields) : null,
+      expired_total: number('expired_keys'),
+      evicted_total: number('evicted_keys'),
+    },
+    lookups: {
+      hits_total: hits,
+      misses_total: misses,
+      hit_rate: lookups === 0 ? null : (hits ?? 0) / lookups,
+    },
+    commands_per_second: number('instantaneous_ops_per_sec'),
+    persistence: {
+      loading: flag('loading', '1'),
+      append_only_file: flag('aof_enabled', '1'),
+      append_only_file_ok: flag('aof_last_write_status', 'ok'),
+      snapshot_ok: flag('rdb_last_bgsave_status', 'ok'),
+      last_snapshot_at: lastSnapshotS === null ? null : new Date(lastSnapshotS * 1000).toISOString(),
+      changes_since_snapshot: number('rdb_changes_since_last_save'),
+    },
+  }
+}
+
+/** An empty database has no line. */
+function totalKeys(fields: ReadonlyMap<string, string>): number {
+  let total = 0
+  for (const [name, value] of fields) {
+    if (/^db\d+$/.test(name)) total += Number(/^keys=(\d+)/.exec(value)?.[1] ?? 0)
+  }
+  return total
+}
