@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { UPDATE_TYPES_KEY } from '../../../shared/contract/keys.ts'
+import { parseJsonKeepingDigits } from '../../../shared/exact-json.ts'
 import { formatPosition } from '../../core/events/event-position.ts'
 import { redisReply } from '../reply.ts'
 import { createEventStreams } from './event-streams.ts'
@@ -51,7 +52,7 @@ export function createStateStore(redis: Redis, furtherTypes: readonly string[]):
 
 function parseValue(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parseJsonKeepingDigits(text)
   } catch {
     return text
   }

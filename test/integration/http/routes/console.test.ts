@@ -6,6 +6,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { describedApi } from '../../../support/docs/described-api.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
 import { startOwnRedis } from '../../../support/servers/servers.ts'
+import { useRedisDatabase } from '../../../support/test-scope.ts'
 
 describe('GET /api/redis', () => {
   test('describes the Redis server, and is a problem while Redis is away', async () => {
@@ -27,6 +28,18 @@ describe('GET /api/redis', () => {
     await redis.kill('SIGKILL')
     expect(await api.ask('/api/redis')).toMatchObject({ status: 503, json: { status: 503 } })
   })
+})
+
+test('GET /api/state keeps the digits of numbers', async () => {
+  const database = await useRedisDatabase(inject('redisUrl'))
+  onTestFinished(() => database.release())
+  const value = '{"updated":1767600751738123457,"valid":true,"values":[18446744073709551615,1.0,0.1]}'
+  await database.client.set('limits', value)
+  const running = await startApi({ REDIS_URL: database.url, STATE_TYPES: 'limits' })
+  onTestFinished(() => running.stop())
+  const api = await describedApi(running.url)
+  expect((await api.ask('/api/state')).text).toContain(`"limits":${value}`)
+  expect((await api.ask('/api/state/limits')).text).toContain(`"limits":${value}`)
 })
 
 describe('GET /api/access', () => {
