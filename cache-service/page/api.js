@@ -1,19 +1,25 @@
 /** A failed request; the message is shown to the user. */
 export class ApiError extends Error {
-  constructor(status, message) {
+  /** @param status 0: no answer. @param type of the problem document, such as `not_found` */
+  constructor(status, message, type) {
     super(message)
     this.status = status
+    this.type = type
   }
 }
 
 const TOKEN_KEY = 'api-token'
 const TIMEOUT_MS = 10_000
+/** The page may be served below a path prefix of a reverse proxy; this file is in its folder `page/`. */
+const ROOT = new URL('../', import.meta.url)
 
 /**
- * A client for the API of this origin. If a token is missing or rejected, it calls `askForToken` once for all waiting
- * requests and then repeats them.
+ * A client for the API that serves this page. If a token is missing or rejected, it calls `askForToken` once for all
+ * waiting requests and then repeats them.
+ *
+ * @param clock the server's, which it keeps right
  */
-export function createApi(askForToken) {
+export function createApi(askForToken, clock) {
   let token = readToken()
   let pendingToken
 
@@ -23,13 +29,19 @@ export function createApi(askForToken) {
     pendingToken = undefined
   }
 
-  /** Resolves with the reply if its status is 2xx or in `accepted`. */
-  async function open(path, { method = 'GET', body, headers = {}, accepted = [], signal } = {}) {
+  /**
+   * Resolves with the reply if its status is 2xx or in `accepted`.
+   *
+   * @param path below the root of the API
+   * @param timeoutMs for each attempt; undefined: no limit
+   */
+  async function open(path, { method = 'GET', body, headers = {}, accepted = [], signal, timeoutMs } = {}) {
     for (;;) {
       const sent = token
-      const reply = await send(path, {
+      const sentMs = Date.now()
+      const reply = await send(new URL(path.replace(/^\/+/, ''), ROOT), {
         method,
-        signal,
+        signal: timeoutMs === undefined ? signal : AbortSignal.timeout(timeoutMs),
         cache: 'no-store',
         headers: {
           ...headers,
@@ -38,6 +50,7 @@ export function createApi(askForToken) {
         },
         body: body === undefined ? undefined : JSON.stringify(body),
       })
+      clock.observe(reply.headers.get('date'), sentMs, Date.now())
       if (reply.ok || accepted.includes(reply.status)) return reply
       if (reply.status !== 401) throw await errorOf(reply)
       // Another request may have obtained a new token in the meantime.
@@ -47,10 +60,16 @@ export function createApi(askForToken) {
 
   return {
     open,
-    /** Resolves with the JSON of the reply. */
-    async ask(path, options = {}) {
-      const reply = await open(path, { signal: AbortSignal.timeout(TIMEOUT_MS), ...options })
-      return await reply.json()
+    /** Resolves with the JSON of the reply; undefined: it has none. */
+    async ask(path, { parse = JSON.parse, ...options } = {}) {
+      const reply = await open(path, { timeoutMs: TIMEOUT_MS, ...options })
+      const text = await reply.text()
+      try {
+        return text === '' ? undefined : parse(text)
+      } catch {
+        // A proxy may answer with a page of its own.
+        throw new ApiError(reply.status, 'The answer does not come from the API.')
+      }
     },
     hasToken: () => token !== undefined,
     forgetToken() {
@@ -60,20 +79,25 @@ export function createApi(askForToken) {
   }
 }
 
-async function send(path, init) {
+async function send(url, init) {
   try {
-    return await fetch(path, init)
+    return await fetch(url, init)
   } catch (error) {
     if (error.name === 'AbortError') throw error
-    throw new ApiError(0, 'The service is not responding.')
+    throw new ApiError(
+      0,
+      error.name === 'TimeoutError'
+        ? `The API did not respond within ${TIMEOUT_MS / 1000} seconds.`
+        : 'The API does not respond.',
+    )
   }
 }
 
 async function errorOf(reply) {
   const body = await reply.json().catch(() => ({}))
-  const { title, detail, error } = body
+  const { title, detail, error, type } = body ?? {}
   const message = [title ?? error, detail].filter((text) => typeof text === 'string').join(': ')
-  return new ApiError(reply.status, message === '' ? `The service answered ${reply.status}.` : message)
+  return new ApiError(reply.status, message === '' ? `The API answered ${reply.status}.` : message, type)
 }
 
 function readToken() {

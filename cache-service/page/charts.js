@@ -1,7 +1,7 @@
 import uPlot from './vendor/uplot/uPlot.esm.js'
+import { fillGaps, historySamples, KEPT_MS } from './chart-samples.js'
 import { number } from './time.js'
 
-const KEPT_S = 15 * 60
 /** The charts begin with a shorter span, so that the first samples are visible. */
 const SHOWN_AT_LEAST_S = 2 * 60
 const HEIGHT = 132
@@ -13,46 +13,49 @@ const CHARTS = [
 ]
 
 /**
- * Three charts of the last minutes, in `container`. A sample is `{ records, lag, deadLetters }`: each a number, or null
- * for a gap if it is unknown.
+ * Three charts of the last minutes, in `container`. A sample is `{ atMs, records, lag, deadLetters }`: each a number, or
+ * null for a gap if it is unknown.
  */
 export function createCharts(container) {
-  const times = []
-  const charts = CHARTS.map((chart) => ({ ...chart, ...createFigure(container, chart), values: [] }))
+  let samples = []
+  const charts = CHARTS.map((chart) => ({ ...chart, ...createFigure(container, chart), pointed: undefined }))
 
   function draw(chart) {
+    const times = samples.map(({ atMs }) => atMs / 1000)
+    const values = samples.map((sample) => sample[chart.name])
     const now = times.at(-1) ?? Date.now() / 1000
-    chart.plot.setData([times, chart.values], false)
+    chart.plot.setData([times, values], false)
     const shownS = Math.max(SHOWN_AT_LEAST_S, now - (times[0] ?? now))
     chart.plot.setScale('x', { min: now - shownS, max: now })
-    const highest = Math.max(0, ...chart.values)
+    const highest = Math.max(0, ...values)
     chart.plot.setScale('y', { min: 0, max: highest === 0 ? 1 : highest * 1.15 })
+    describe(chart, samples)
   }
 
   function build() {
     for (const chart of charts) {
       chart.plot?.destroy()
-      chart.plot = new uPlot(plotOptions(chart), [[], []], chart.canvas)
+      const pointAt = (index) => {
+        chart.pointed = index
+        describe(chart, samples)
+      }
+      chart.plot = new uPlot(plotOptions(chart, pointAt), [[], []], chart.canvas)
       draw(chart)
     }
   }
 
   build()
   new ResizeObserver(() => {
-    for (const { plot, canvas } of charts) plot.setSize({ width: canvas.clientWidth, height: HEIGHT })
+    for (const { plot, canvas } of charts)
+      if (canvas.clientWidth > 0) plot.setSize({ width: canvas.clientWidth, height: HEIGHT })
   }).observe(container)
 
   return {
-    add(nowMs, sample) {
-      times.push(nowMs / 1000)
-      const outdated = times.findIndex((time) => time >= nowMs / 1000 - KEPT_S)
-      times.splice(0, outdated)
-      for (const chart of charts) {
-        chart.values.push(sample[chart.name])
-        chart.values.splice(0, outdated)
-        draw(chart)
-        describe(chart)
-      }
+    /** @param workers the reports that `sample` was taken from: their history fills the gaps between the samples. */
+    add(sample, workers) {
+      const history = historySamples(workers, sample.atMs)
+      samples = fillGaps([...samples, sample], history).filter(({ atMs }) => atMs > sample.atMs - KEPT_MS)
+      for (const chart of charts) draw(chart)
     },
     /** To call when the theme changes: a canvas does not follow CSS. */
     recolour: build,
@@ -76,20 +79,29 @@ function createFigure(container, { title, unit }) {
   canvas.ariaLabel = `${title}: no samples yet`
   figure.append(caption, canvas)
   container.append(figure)
-  return { canvas, current }
+  return { canvas, current, per }
 }
 
-function describe({ title, unit, digits, values, current, canvas }) {
-  const known = values.filter((value) => value !== null)
-  const latest = values.at(-1)
-  current.textContent = latest === null ? 'unknown' : number(latest, digits)
+/** The caption shows the value under the pointer, otherwise the newest. */
+function describe({ canvas, current, digits, name, per, pointed, title, unit }, samples) {
+  const known = samples.map((sample) => sample[name]).filter((value) => value !== null)
+  const textOf = (value) => (value === null || value === undefined ? 'unknown' : number(value, digits))
+  const latest = textOf(samples.at(-1)?.[name])
+  const shown = samples[pointed] ?? undefined
+  current.textContent = shown === undefined ? latest : textOf(shown[name])
+  per.textContent = shown === undefined ? unit : `${unit}, ${clock(shown.atMs / 1000)}`
   canvas.ariaLabel =
     known.length === 0
       ? `${title}: unknown`
-      : `${title}, ${unit}: ${current.textContent} now, between ${number(Math.min(...known), digits)} and ${number(Math.max(...known), digits)} since this page was opened`
+      : `${title}, ${unit}: ${latest} now, between ${number(Math.min(...known), digits)} and ${number(Math.max(...known), digits)} in the last ${minutes(samples)}`
 }
 
-function plotOptions({ canvas }) {
+function minutes(samples) {
+  const shown = Math.max(1, Math.round((samples.at(-1).atMs - samples[0].atMs) / 60_000))
+  return shown === 1 ? 'minute' : `${shown} minutes`
+}
+
+function plotOptions({ canvas }, pointAt) {
   const style = getComputedStyle(document.documentElement)
   const colour = (name) => style.getPropertyValue(name).trim()
   const axis = {
@@ -99,10 +111,11 @@ function plotOptions({ canvas }) {
     ticks: { show: false },
   }
   return {
-    width: canvas.clientWidth,
+    width: Math.max(1, canvas.clientWidth),
     height: HEIGHT,
     legend: { show: false },
-    cursor: { show: false },
+    cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
+    hooks: { setCursor: [({ cursor }) => pointAt(cursor.left >= 0 ? cursor.idx : undefined)] },
     padding: [8, 4, 0, 0],
     scales: { x: { time: true, auto: false }, y: { auto: false } },
     axes: [

@@ -24,21 +24,15 @@ export function createDeviceList(api, changed) {
   async function load() {
     const request = ++latest
     list.isLoading = true
-    list.error = undefined
     changed()
     try {
       const page = await collect(list)
       if (request !== latest) return
-      Object.assign(list, page, { isLoading: false })
+      Object.assign(list, page, { isLoading: false, error: undefined })
     } catch (error) {
       if (request !== latest) return
-      Object.assign(list, {
-        isLoading: false,
-        error: error.message,
-        rows: [],
-        corrupt: new Map(),
-        next: undefined,
-      })
+      // The rows stay: what was known last is better than nothing.
+      Object.assign(list, { isLoading: false, error: error.message })
     }
     changed()
   }
@@ -51,11 +45,11 @@ export function createDeviceList(api, changed) {
       const query = new URLSearchParams({ limit: String(limit) })
       if (match !== '') query.set('match', match)
       if (cursor !== undefined) query.set('cursor', cursor)
-      const page = await api.ask(`/api/devices?${query}`)
+      const page = await api.ask(`api/devices?${query}`)
       rows.push(...page.devices.map((device) => ({ device, fetchedMs: Date.now() })))
       for (const [id, { detail }] of Object.entries(page.errors ?? {})) corrupt.set(id, detail)
       cursor = page.next_cursor ?? undefined
-      if (cursor === undefined || rows.length > 0) {
+      if (cursor === undefined || rows.length > 0 || corrupt.size > 0) {
         rows.sort((a, b) => (a.device.device_id < b.device.device_id ? -1 : 1))
         return { rows, corrupt, next: cursor, isComplete: true }
       }
@@ -85,8 +79,8 @@ export function createDeviceList(api, changed) {
     /** @param found the result of a lookup of the shown devices, by id. */
     refresh(found, nowMs) {
       list.rows = list.rows.map((row) => {
-        const device = found[row.device.device_id]
-        return device === undefined ? row : { device, fetchedMs: nowMs }
+        const id = row.device.device_id
+        return Object.hasOwn(found, id) ? { device: found[id], fetchedMs: nowMs } : row
       })
       changed()
     },

@@ -1,5 +1,6 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
 import { repeat } from './vendor/lit-html/directives/repeat.js'
+import { deviceLink } from './route.js'
 import { ago, localTime, span } from './time.js'
 
 const PAGE_SIZES = [25, 50, 100]
@@ -26,7 +27,7 @@ export function devicesView({ list, live, nowMs, actions }) {
         ${PAGE_SIZES.map((size) => html`<option value=${size} ?selected=${size === list.limit}>${size}</option>`)}
       </select>
     </form>
-    ${latestChanges(live.latest(), nowMs, actions)} ${content(list, live, nowMs, actions)}
+    ${latestChanges(live.latest(), nowMs)} ${errorNotice(list, actions)} ${content(list, live, nowMs)}
     ${corruptNotice(list)}
     <div class="pager">
       <button type="button" ?disabled=${list.cursors.length === 1 || list.isLoading} @click=${actions.back}>
@@ -46,7 +47,7 @@ function submitSearch(event, actions) {
   actions.search(new FormData(event.target).get('match'))
 }
 
-function latestChanges(latest, nowMs, actions) {
+function latestChanges(latest, nowMs) {
   if (latest.length === 0) return nothing
   return html`
     <div class="latest">
@@ -57,7 +58,7 @@ function latestChanges(latest, nowMs, actions) {
           ({ id }) => id,
           ({ id, kind, atMs }) => html`
             <li>
-              <button type="button" class="link id" @click=${() => actions.open(id)}>${id}</button>
+              <a class="id" href=${deviceLink(id)}>${id}</a>
               <span class="hint">${kind} ${ago(new Date(atMs).toISOString(), nowMs)}</span>
             </li>
           `,
@@ -67,15 +68,18 @@ function latestChanges(latest, nowMs, actions) {
   `
 }
 
-function content(list, live, nowMs, actions) {
-  if (list.error !== undefined) {
-    return html`
-      <div class="notice" role="alert">
-        <p>The devices could not be loaded. ${list.error}</p>
-        <button type="button" @click=${actions.reload}>Try again</button>
-      </div>
-    `
-  }
+function errorNotice(list, actions) {
+  if (list.error === undefined) return nothing
+  return html`
+    <div class="notice" role="alert">
+      <p>The devices could not be loaded. ${list.error}</p>
+      <button type="button" @click=${actions.reload}>Try again</button>
+    </div>
+  `
+}
+
+function content(list, live, nowMs) {
+  if (list.rows.length === 0 && (list.error !== undefined || list.corrupt.size > 0)) return nothing
   if (list.rows.length === 0) return html`<p class="empty">${whyEmpty(list)}</p>`
   return html`
     <div class="scroll" role="region" aria-label="Devices" tabindex="0">
@@ -99,7 +103,7 @@ function content(list, live, nowMs, actions) {
           ${repeat(
             list.rows,
             ({ device }) => device.device_id,
-            (row) => deviceRow(row, live.markOf(row.device.device_id, nowMs), nowMs, actions),
+            (row) => deviceRow(row, live.markOf(row.device.device_id, nowMs), nowMs),
           )}
         </tbody>
       </table>
@@ -113,7 +117,7 @@ function corruptNotice(list) {
     <div class="notice">
       <p>Redis holds corrupt data for these devices:</p>
       <ul>
-        ${[...list.corrupt].map(([id, detail]) => html`<li><span class="id">${id}</span>: ${detail}</li>`)}
+        ${[...list.corrupt].map(([id, detail]) => html`<li><a class="id" href=${deviceLink(id)}>${id}</a>: ${detail}</li>`)}
       </ul>
     </div>
   `
@@ -126,12 +130,12 @@ function whyEmpty(list) {
   return list.cursors.length === 1 ? 'There are no devices yet.' : 'There are no more devices.'
 }
 
-function deviceRow({ device, fetchedMs }, mark, nowMs, actions) {
+function deviceRow({ device, fetchedMs }, mark, nowMs) {
   const { device_id: id, last_updated: updated } = device
   return html`
     <tr role="row" data-mark=${mark ?? nothing}>
       <th scope="row" role="rowheader" class="alone">
-        <button type="button" class="link id" @click=${() => actions.open(id)}>${id}</button>
+        <a class="id" href=${deviceLink(id)}>${id}</a>
         ${mark === undefined ? nothing : html`<span class="badge">${mark}</span>`}
       </th>
       <td role="cell">${text(device.datatype_name)}</td>

@@ -31,10 +31,14 @@ export async function followEvents(api, path, { received, stateChanged }) {
         restartWatchdog()
         retryMs = FIRST_RETRY_MS
         if (event.id !== undefined) lastId = event.id
-        received(event)
+        try {
+          received(event)
+        } catch {
+          // An event of a later release that this page cannot read must not end the stream.
+        }
       })
     } catch {
-      // The Live changes tile shows the loss; the API tile and the notices show its cause.
+      // The banner and the Live changes tile show the loss, and the API tile its cause.
     } finally {
       clearTimeout(watchdog)
     }

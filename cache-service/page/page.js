@@ -1,185 +1,216 @@
-import { render } from './vendor/lit-html/lit-html.js'
+import { html, nothing, render } from './vendor/lit-html/lit-html.js'
+import { createAnnouncer } from './announcer.js'
 import { createApi } from './api.js'
+import { bannerView, connectionView } from './banner-view.js'
+import { createChangeLog } from './change-log.js'
+import { changesView } from './changes-view.js'
 import { createCharts } from './charts.js'
-import { createDeviceDialog } from './device-dialog.js'
+import { deadLettersView } from './dead-letters-view.js'
 import { createDeviceList } from './device-list.js'
+import { createDevicePage } from './device-page.js'
+import { deviceView } from './device-view.js'
 import { devicesView } from './devices-view.js'
 import { followEvents } from './events.js'
-import { healthView } from './health-view.js'
-import { deadLettersView, stateView } from './lists-view.js'
+import { createHealth } from './health.js'
 import { createLiveChanges } from './live-changes.js'
+import { overviewView } from './overview-view.js'
+import { redisView } from './redis-view.js'
+import { deviceLink, parseRoute, VIEWS } from './route.js'
+import { createServerClock } from './server-clock.js'
+import { createSource } from './source.js'
+import { createState } from './state.js'
+import { stateView } from './state-view.js'
+import { createRedisFigures, trafficSample } from './figures.js'
 import { askForToken } from './token-dialog.js'
+import { confirmDelete } from './delete-dialog.js'
 import { startThemeToggle } from './theme-toggle.js'
+import { createCopier } from './ui.js'
+import { workersView } from './workers-view.js'
 
-const SAMPLE_MS = 5_000
+const POLL_MS = 5_000
 const TICK_MS = 1_000
-const ANNOUNCE_EVERY_MS = 3_000
 
 const byId = (id) => document.getElementById(id)
-const health = { api: undefined, redis: undefined, workers: undefined, error: undefined, live: undefined }
-const deadLetters = { latest: undefined, error: undefined }
-const state = { entries: undefined, error: undefined, marks: new Map() }
+const clock = createServerClock()
+const { now } = clock
+const announce = createAnnouncer(byId('announcer'))
+const copier = createCopier({ announce, changed: draw })
 
 const api = createApi(async (wasRefused) => {
   const token = await askForToken(byId('token-dialog'), wasRefused)
   byId('forget-token').hidden = false
+  access.load()
   return token
-})
+}, clock)
+const monitor = createHealth(api, { now })
+const { health } = monitor
+const access = createSource(() => api.ask('api/access'), { now, changed: draw })
+const redisFigures = createRedisFigures()
+const redis = createSource(async () => redisFigures.add(await api.ask('api/redis')), { now, changed: draw })
+const state = createState(api, { now, changed: draw })
+const changes = createChangeLog()
 const list = createDeviceList(api, draw)
+const device = createDevicePage(api, { now, changed: draw, announce })
 const live = createLiveChanges(api, {
-  shownIds: () => [...new Set([...list.view.rows.map(({ device }) => device.device_id), ...openId()])],
-  updatedOf: (id) => list.view.rows.find(({ device }) => device.device_id === id)?.device.last_updated,
+  shownIds: () => [...new Set([...rowIds(), ...openIds()])],
+  updatedOf: (id) => list.view.rows.find((row) => row.device.device_id === id)?.device.last_updated,
   refreshed(found, nowMs) {
     list.refresh(found, nowMs)
-    if (openId().some((id) => found[id] !== undefined)) dialog.reload()
+    for (const id of openIds()) if (Object.hasOwn(found, id)) device.seen(found[id])
   },
   changed: draw,
   announce,
+  now,
 })
-const dialog = createDeviceDialog(byId('device-dialog'), { api, live, announce })
 const charts = createCharts(byId('charts'))
+const openTypes = new Set()
+let route = { view: 'overview' }
+let lagOrder = 'lag'
 
-const actions = {
-  async search(match) {
-    await list.search(match)
-    announceRows()
-  },
-  async resize(limit) {
-    await list.resize(limit)
-    announceRows()
-  },
-  async forward() {
-    await list.forward()
-    announceRows()
-  },
-  async back() {
-    await list.back()
-    announceRows()
-  },
+const rowIds = () => list.view.rows.map((row) => row.device.device_id)
+const openIds = () => (device.page.id === undefined ? [] : [device.page.id])
+
+const listActions = {
+  ...Object.fromEntries(
+    ['search', 'resize', 'forward', 'back'].map((name) => [
+      name,
+      async (argument) => {
+        await list[name](argument)
+        announceRows()
+      },
+    ]),
+  ),
   reload: () => list.load(),
-  open: (id) => dialog.open(id),
-}
-
-function openId() {
-  const id = dialog.shownId()
-  return id === undefined ? [] : [id]
-}
-
-let drawing = false
-function draw() {
-  if (drawing) return
-  drawing = true
-  requestAnimationFrame(() => {
-    drawing = false
-    const nowMs = Date.now()
-    render(healthView(health, nowMs), byId('health-view'))
-    render(devicesView({ list: list.view, live, nowMs, actions }), byId('devices-view'))
-    render(deadLettersView(deadLetters, nowMs), byId('dead-letters-view'))
-    render(stateView(state, nowMs), byId('state-view'))
-    dialog.draw(nowMs)
-  })
-}
-
-let announcement = ''
-let announcing
-/** For screen readers: announces the latest message, at most one every few seconds. */
-function announce(message) {
-  announcement = message
-  if (announcing !== undefined) return
-  byId('announcer').textContent = message
-  announcing = setTimeout(() => {
-    announcing = undefined
-    if (announcement !== byId('announcer').textContent) announce(announcement)
-  }, ANNOUNCE_EVERY_MS)
+  open(id) {
+    location.hash = deviceLink(id)
+  },
 }
 
 function announceRows() {
-  const count = list.view.rows.length
-  const page = `Page ${list.view.cursors.length}, ${count === 1 ? '1 device' : `${count} devices`}`
-  announce(list.view.error ?? page)
+  const { cursors, error, rows } = list.view
+  announce(error ?? `Page ${cursors.length}, ${rows.length === 1 ? '1 device' : `${rows.length} devices`}`)
 }
 
-async function pollHealth() {
-  const [ready, redis] = await Promise.allSettled([
-    api.ask('/readyz', { accepted: [503] }),
-    api.ask('/health', { accepted: [503] }),
-  ])
-  health.api = ready.status === 'fulfilled' ? ready.value : 'unreachable'
-  health.redis = redis.status === 'fulfilled' ? redis.value.redis : undefined
+const deviceActions = {
+  retry: () => device.load(),
+  async confirmDelete() {
+    if (await confirmDelete(byId('delete-dialog'), device.page.id)) device.remove()
+  },
 }
 
-async function pollWorkers() {
-  const nowMs = Date.now()
-  try {
-    const { workers } = await api.ask('/api/workers')
-    Object.assign(health, { workers, error: undefined })
-    charts.add(nowMs, sampleOf(workers))
-  } catch (error) {
-    Object.assign(health, { workers: undefined, error: error.message })
-    charts.add(nowMs, { records: null, lag: null, deadLetters: null })
-  }
+const views = {
+  overview: (nowMs) => overviewView({ health, redis, skewMs: clock.offsetMs, unknown: route.unknown, nowMs }),
+  devices: (nowMs) => devicesView({ list: list.view, live, nowMs, actions: listActions }),
+  device: (nowMs) =>
+    deviceView({
+      page: device.page,
+      mark: live.markOf(device.page.id, nowMs),
+      mayWrite: access.data?.scopes.includes('write'),
+      copier,
+      nowMs,
+      actions: deviceActions,
+    }),
+  changes: (nowMs) => changesView({ log: changes, live: health.live, nowMs, changed: draw }),
+  workers: (nowMs) => workersView({ health, order: lagOrder, sortBy, nowMs }),
+  'dead-letters': (nowMs) => deadLettersView({ health, copier, nowMs }),
+  redis: (nowMs) => redisView({ redis, recentHitRate: redisFigures.recentHitRate, nowMs }),
+  state: (nowMs) => stateView({ state, open: openTypes, nowMs, changed: draw }),
 }
 
-function sampleOf(workers) {
-  if (workers.length === 0) return { records: null, lag: null, deadLetters: null }
-  const sum = (values) => values.reduce((total, value) => total + value, 0)
-  const lags = workers.map((worker) => worker.lag_records).filter((lag) => lag !== null)
-  return {
-    records: sum(workers.map(({ rates }) => rates.records)),
-    lag: lags.length === 0 ? null : sum(lags),
-    deadLetters: sum(workers.map(({ rates }) => rates.dead_letters)) * 60,
-  }
+function sortBy(order) {
+  lagOrder = order
+  draw()
 }
 
-async function pollDeadLetters() {
-  try {
-    const latest = await api.ask('/api/dead-letters')
-    Object.assign(deadLetters, { latest: latest.dead_letters, error: undefined })
-  } catch (error) {
-    Object.assign(deadLetters, { latest: undefined, error: error.message })
-  }
+let isDrawing = false
+function draw() {
+  if (isDrawing) return
+  isDrawing = true
+  requestAnimationFrame(() => {
+    isDrawing = false
+    const nowMs = now()
+    byId('main').toggleAttribute('data-stale', health.isStale)
+    render(bannerView(health, nowMs), byId('banner'))
+    render(navigation(), byId('navigation'))
+    render(connectionView(health.live), byId('connection'))
+    render(views[route.view](nowMs), byId(`${route.view}-view`))
+  })
 }
 
-async function loadState() {
-  try {
-    const { state: found } = await api.ask('/api/state')
-    const entries = Object.entries(found).toSorted(([a], [b]) => (a < b ? -1 : 1))
-    Object.assign(state, { entries, error: undefined })
-  } catch (error) {
-    Object.assign(state, { entries: undefined, error: error.message })
+function navigation() {
+  const current = route.view === 'device' ? 'devices' : route.view
+  return html`<ul>
+    ${VIEWS.map(
+      ({ name, title }) =>
+        html`<li>
+          <a href=${`#${name}`} aria-current=${name === current ? 'page' : nothing}>${title}</a>
+        </li>`,
+    )}
+  </ul>`
+}
+
+/** Shows what the address says. The heading gets the focus, unless the page has just been opened. */
+function followAddress({ isFirst = false } = {}) {
+  route = parseRoute(location.hash)
+  if (route.view === 'device') device.open(route.id)
+  else device.close()
+  if (route.view === 'redis' || route.view === 'overview') redis.load()
+  for (const view of Object.keys(views)) byId(`${view}-section`).hidden = view !== route.view
+  const title = byId(`${route.view}-title`)
+  if (route.view === 'device') title.textContent = route.id
+  document.title = `${title.textContent} – Device cache`
+  if (!isFirst) {
+    title.focus({ preventScroll: true })
+    scrollTo(0, 0)
   }
   draw()
 }
 
-/** Repeats `turn` indefinitely, `everyMs` after the previous one has ended. */
-async function poll(everyMs, turn) {
+/** Repeats `turn` indefinitely, POLL_MS after the previous one has ended. */
+async function poll(turn) {
   for (;;) {
     await turn()
     draw()
-    await new Promise((resolve) => setTimeout(resolve, everyMs))
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
+}
+
+async function pollHealth() {
+  await monitor.poll()
+  charts.add(trafficSample(health, now()), health.workersError === undefined ? (health.workers ?? []) : [])
+}
+
+/** Reads again what is shown, and what could not be read before. */
+async function pollSources() {
+  if (health.api?.kind === 'unreachable') return
+  if (list.view.error !== undefined) list.load()
+  if (state.error !== undefined) state.load()
+  if (access.data === undefined) access.load()
+  if (device.page.id !== undefined) device.rereadIfDue()
+  if (route.view === 'redis' || route.view === 'overview') await redis.load()
 }
 
 function received({ type, data: json }) {
-  const data = JSON.parse(json)
-  if (type === 'device') live.hint(data.change, data.device_ids, data.more)
-  if (type === 'update') {
-    state.marks.set(data.type, Date.now())
-    loadState()
+  if (type === 'device') {
+    const { change, device_ids: ids, more } = JSON.parse(json)
+    const entries = ids.map((id) => ({ kind: change, id }))
+    changes.add(more > 0 ? [{ kind: 'more', id: more }, ...entries] : entries, now())
+    live.hint(change, ids, more)
+    if (openIds().some((id) => ids.includes(id))) device.load()
   }
-  if (type === 'reset') {
-    announce('Some changes were missed; reloading')
-    if (data.streams.includes('update')) loadState()
-    if (data.streams.includes('device')) {
-      list.load()
-      dialog.reload()
-    }
-  }
+  if (type === 'update') changes.add([{ kind: 'set', id: state.apply(json) }], now())
+  if (type === 'reset') missed(JSON.parse(json))
+  draw()
 }
 
-function openFromAddress() {
-  const [, id] = /^#device=(.+)$/.exec(location.hash) ?? []
-  if (id !== undefined) dialog.open(decodeURIComponent(id))
+function missed({ reason, streams }) {
+  changes.add([{ kind: 'missed', id: reason }], now())
+  announce('Some changes were missed; loading everything again')
+  if (streams.includes('update')) state.load()
+  if (streams.includes('device')) {
+    list.load()
+    if (device.page.id !== undefined) device.load()
+  }
 }
 
 startThemeToggle(byId('theme-toggle'), () => charts.recolour())
@@ -188,20 +219,29 @@ byId('forget-token').addEventListener('click', () => {
   api.forgetToken()
   location.reload()
 })
-addEventListener('hashchange', openFromAddress)
+byId('skip').addEventListener('click', (event) => {
+  // As a link it would change the address, which says what is shown.
+  event.preventDefault()
+  byId('main').focus()
+})
+byId('back').addEventListener('click', () => {
+  if (history.length > 1) history.back()
+  else location.hash = '#devices'
+})
+byId('not-started').remove()
+addEventListener('hashchange', () => followAddress())
 setInterval(draw, TICK_MS)
-draw()
-openFromAddress()
+followAddress({ isFirst: true })
 list.load()
-loadState()
-poll(SAMPLE_MS, pollHealth)
-poll(SAMPLE_MS, pollWorkers)
-poll(SAMPLE_MS, pollDeadLetters)
-followEvents(api, '/api/events?events=device,update', {
+state.load()
+access.load()
+poll(pollHealth)
+poll(pollSources)
+followEvents(api, 'api/events?events=device,update', {
   received,
-  stateChanged(now) {
+  stateChanged(connection) {
     // Changes during a lost connection are not missed: the resumed stream sends them, or a reset.
-    health.live = now
+    monitor.liveChanged(connection)
     draw()
   },
 })

@@ -1,10 +1,8 @@
 const root = document.documentElement
-const systemIsDark = matchMedia('(prefers-color-scheme: dark)')
 
-/** The button shows whether the theme is dark. Until it is pressed, the system decides. */
+/** The button shows whether the theme is dark. Until it is pressed, the system decides (theme.js). */
 export function startThemeToggle(button, changed) {
-  const isDark = () =>
-    root.dataset.theme === undefined ? systemIsDark.matches : root.dataset.theme === 'dark'
+  const isDark = () => root.dataset.theme === 'dark'
   const show = () => button.setAttribute('aria-pressed', String(isDark()))
 
   button.addEventListener('click', () => {
@@ -14,12 +12,10 @@ export function startThemeToggle(button, changed) {
     } catch {
       // Without storage the choice lasts until the page is reloaded.
     }
+  })
+  new MutationObserver(() => {
     show()
     changed()
-  })
-  systemIsDark.addEventListener('change', () => {
-    show()
-    changed()
-  })
+  }).observe(root, { attributeFilter: ['data-theme'] })
   show()
 }

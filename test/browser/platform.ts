@@ -4,8 +4,9 @@ import type { WorkerReport } from '../../cache-service/core/workers/worker-repor
 import { createHintAppender, type HintAppender } from '../../cache-service/redis/events/event-streams.ts'
 import { createWorkerReporter } from '../../cache-service/redis/workers/worker-reports.ts'
 import { openApi } from '../../cache-service/roles/api.ts'
+import { openKvUpdater } from '../../cache-service/roles/kv-updater.ts'
 import { parseDeviceId } from '../../shared/contract/device-id.ts'
-import { DEVICE_INDEX_KEY, deviceKey, UPDATE_TYPES_KEY } from '../../shared/contract/keys.ts'
+import { DEVICE_INDEX_KEY, deviceKey } from '../../shared/contract/keys.ts'
 import { eventually } from '../support/eventually.ts'
 import { reservePort } from '../support/servers/free-port.ts'
 import { startRole } from '../support/processes/role-run.ts'
@@ -17,8 +18,12 @@ export type Platform = {
   readonly client: Redis
   readonly hints: HintAppender
   storeDevice(id: string, fields: Readonly<Record<string, string>>, ttlS?: number): Promise<void>
+  /** Publishes an update as other services do, and resolves when the kv-updater has stored it. */
+  publish(type: string, values: string): Promise<void>
   /** Writes a worker report, as a worker does every few seconds. */
   report(changes?: Partial<WorkerReport>): Promise<void>
+  /** Removes the report, as a worker does when it stops, until the next one. */
+  stopReporting(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -26,6 +31,8 @@ export const HOSTILE_ID = 'zz <img src=x onerror="document.title=1"> ñ/%2F:🙂
 
 const REPORT: WorkerReport = {
   id: 'worker-1',
+  group: 'cache_service_group',
+  topic: 'iot_validated_data',
   version: '0.1.0',
   started_at: new Date(Date.now() - 3_600_000).toISOString(),
   reported_at: new Date().toISOString(),
@@ -35,7 +42,8 @@ const REPORT: WorkerReport = {
   rebuilding: false,
   rates: { records: 1234.5, applied: 1234.5, dead_letters: 0.2 },
   totals: { applied: 100_000 },
-  dead_letters_total: 1,
+  dead_letters_total: 15,
+  dead_letters_by_reason: { not_json: 14, bad_timestamp: 1 },
   lag: [{ partition: 0, records: 17, seconds: 0.2 }],
   lag_records: 17,
   devices: 61,
@@ -46,8 +54,16 @@ const REPORT: WorkerReport = {
       topic: 'iot_validated_data',
       partition: 3,
       offset: '4711',
+      message: 'timestamp: <img src=x onerror="document.title=3">',
     },
   ],
+  history: {
+    interval_ms: 15_000,
+    at: new Date().toISOString(),
+    consumed_per_second: Array.from({ length: 60 }, (_, i) => 1_000 + i),
+    lag: Array.from({ length: 60 }, (_, i) => (i === 30 ? null : i)),
+    dead_letters: Array.from({ length: 60 }, () => 0),
+  },
 }
 
 export async function startPlatform(): Promise<Platform> {
@@ -63,9 +79,10 @@ export async function startPlatform(): Promise<Platform> {
     await client.expire(deviceKey(deviceId), ttlS)
     await client.sadd(DEVICE_INDEX_KEY, deviceId)
   }
-  let last: Partial<WorkerReport> = {}
-  async function report(changes: Partial<WorkerReport> = last): Promise<void> {
+  let last: Partial<WorkerReport> | undefined = {}
+  async function report(changes: Partial<WorkerReport> | undefined = last): Promise<void> {
     last = changes
+    if (changes === undefined) return
     await reporter.write({ ...REPORT, ...changes, reported_at: new Date().toISOString() })
   }
 
@@ -81,8 +98,22 @@ export async function startPlatform(): Promise<Platform> {
     datatype_name: '<script>document.title=2</script>',
     last_updated: pythonTime(0),
   })
-  await client.set('prices', '{"updated":"2026-01-01T00:00:00Z","valid":true,"values":{"gas":12}}')
-  await client.sadd(UPDATE_TYPES_KEY, 'prices')
+  const updater = await startRole(openKvUpdater, { REDIS_HOST: redis.host, REDIS_PORT: String(redis.port) })
+  await eventually(async () => {
+    if (!(await updater.isReady())) throw new Error('the kv-updater is not ready')
+  })
+  async function publish(type: string, values: string): Promise<void> {
+    const updated = JSON.stringify(new Date().toISOString())
+    await client.publish(
+      'update',
+      `{"type":${JSON.stringify(type)},"updated":${updated},"valid":true,"values":${values}}`,
+    )
+    await eventually(async () => {
+      const stored = await client.get(type)
+      if (stored?.includes(updated) !== true) throw new Error(`${type} is not stored`)
+    })
+  }
+  await publish('prices', '{"gas":12}')
   await report()
   const reporting = setInterval(() => void report().catch(() => undefined), 5_000)
 
@@ -92,8 +123,14 @@ export async function startPlatform(): Promise<Platform> {
     hints: createHintAppender(client),
     storeDevice,
     report,
+    publish,
+    async stopReporting() {
+      last = undefined
+      await reporter.remove()
+    },
     async stop() {
       clearInterval(reporting)
+      await updater.stop()
       client.disconnect()
       await redis.stop()
     },

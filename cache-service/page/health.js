@@ -1,0 +1,88 @@
+import { conditionsOf, createConditionLog } from './conditions.js'
+
+/** Workers that no longer report are shown for this long. */
+const REMEMBERED_MS = 15 * 60_000
+
+/**
+ * The health of the platform as this page sees it.
+ *
+ * @param api see api.js
+ */
+export function createHealth(api, { now }) {
+  const log = createConditionLog()
+  const openedMs = now()
+  let lastGoodMs = openedMs
+  let lostMs
+  const health = {
+    /** `{ kind: 'ready' | 'not_ready' | 'forbidden' | 'unreachable', reasons }`; undefined: not known yet. */
+    api: undefined,
+    /** 'connected' or 'disconnected'; undefined: unknown. */
+    redis: undefined,
+    /** The latest report of each worker, with `isGone` if it no longer reports; undefined: not known yet. */
+    workers: undefined,
+    workersError: undefined,
+    live: undefined,
+    conditions: [],
+    openedMs,
+    /** Whether the API cannot say anything newer than what is shown. */
+    get isStale() {
+      return health.api?.kind === 'unreachable' || health.redis === 'disconnected'
+    },
+  }
+
+  function update() {
+    const live = health.live === 'lost' ? { kind: 'lost', forMs: now() - lostMs } : undefined
+    const found = conditionsOf({ ...health, live })
+    // An outage began at some time after the last good answer.
+    health.conditions = log.update(found, found[0]?.key === 'api' ? lastGoodMs : now())
+  }
+
+  return {
+    health,
+    async poll() {
+      const [ready, redis] = await Promise.allSettled([
+        api.ask('readyz', { accepted: [503] }),
+        api.ask('health', { accepted: [503] }),
+      ])
+      health.api = apiState(ready)
+      health.redis = redis.value?.redis ?? (health.api.kind === 'unreachable' ? undefined : health.redis)
+      if (health.api.kind !== 'unreachable') lastGoodMs = now()
+      update()
+      await readWorkers()
+      update()
+    },
+    liveChanged(state) {
+      if (state === 'lost' && health.live !== 'lost') lostMs = now()
+      health.live = state
+      update()
+    },
+  }
+
+  async function readWorkers() {
+    if (health.api.kind === 'unreachable') return
+    try {
+      const { workers } = await api.ask('api/workers')
+      health.workers = withThoseGone(workers)
+      health.workersError = undefined
+    } catch (error) {
+      health.workersError = error
+      if (error.status === 403) health.api = { kind: 'forbidden', reasons: [error.message] }
+    }
+  }
+
+  function withThoseGone(workers) {
+    const ids = new Set(workers.map(({ id }) => id))
+    const gone = (health.workers ?? [])
+      .filter(({ id, seenMs }) => !ids.has(id) && now() - seenMs < REMEMBERED_MS)
+      .map((worker) => ({ ...worker, isGone: true }))
+    return [...workers.map((worker) => ({ ...worker, seenMs: now(), isGone: false })), ...gone]
+  }
+}
+
+function apiState(ready) {
+  if (ready.status === 'rejected') return { kind: 'unreachable', reasons: [ready.reason.message] }
+  const { ready: isReady, reasons = [] } = ready.value ?? {}
+  if (isReady === undefined)
+    return { kind: 'unreachable', reasons: ['The answer does not come from the API.'] }
+  return { kind: isReady ? 'ready' : 'not_ready', reasons }
+}

@@ -1,0 +1,148 @@
+import { html, nothing } from './vendor/lit-html/lit-html.js'
+import { inputOf, unreadPartitions } from './conditions.js'
+import { byteSize, clockTime, count, number, span } from './time.js'
+
+const WORDS = { good: 'OK', bad: 'Problem', unknown: 'Unknown' }
+/** Records that wait for longer than this are a problem. */
+const WAITS_TOO_LONG_S = 60
+
+/** @param redis the source of `GET /api/redis` */
+export function overviewView({ health, redis, skewMs, unknown, nowMs }) {
+  const running = health.workers?.filter(({ isGone }) => !isGone)
+  return html`
+    ${unknown === undefined ? nothing : html`<p class="notice">This page has no view “${unknown}”. Here is the overview.</p>`}
+    ${
+      skewMs === 0
+        ? nothing
+        : html`<p class="hint">
+            The clock of this computer is ${span(Math.abs(skewMs) / 1000)}
+            ${skewMs > 0 ? 'behind' : 'ahead of'} the server's. All ages here are by the server's clock.
+          </p>`
+    }
+    ${conditionList(health.conditions, nowMs)}
+    <ul class="tiles">
+      ${apiTile(health.api)} ${redisTile(health.redis, redis.data)} ${workersTile(health, running)}
+      ${cacheTile(running)} ${lagTile(running)} ${deadLettersTile(health.workers)} ${liveTile(health.live)}
+    </ul>
+  `
+}
+
+function conditionList(conditions, nowMs) {
+  if (conditions.length < 2) return nothing
+  return html`
+    <ul class="notice conditions" aria-label="Problems">
+      ${conditions.map(
+        ({ details, sinceMs, text, view }) => html`
+          <li>
+            ${view === undefined ? text : html`<a href=${`#${view}`}>${text}</a>`} Since
+            ${clockTime(sinceMs, nowMs)}. ${details.join(' ')}
+          </li>
+        `,
+      )}
+    </ul>
+  `
+}
+
+function tile(title, grade, value, details = [], view = undefined) {
+  return html`
+    <li class="tile" data-grade=${grade}>
+      <h3>${view === undefined ? title : html`<a href=${`#${view}`}>${title}</a>`}</h3>
+      <p class="value"><span class="sign" aria-hidden="true"></span>${value}</p>
+      <span class="hidden">${WORDS[grade]}</span>
+      ${details.map((detail) => html`<p class="detail">${detail}</p>`)}
+    </li>
+  `
+}
+
+function apiTile(api) {
+  switch (api?.kind) {
+    case 'ready':
+      return tile('API', 'good', 'Ready')
+    case 'not_ready':
+      return tile('API', 'bad', 'Not ready')
+    case 'forbidden':
+      return tile('API', 'bad', 'Refused')
+    case 'unreachable':
+      return tile('API', 'bad', 'Not responding')
+    default:
+      return tile('API', 'unknown', 'Checking…')
+  }
+}
+
+function redisTile(redis, details) {
+  if (redis === undefined) return tile('Redis', 'unknown', 'Unknown', [], 'redis')
+  if (redis !== 'connected') return tile('Redis', 'bad', 'Disconnected', [], 'redis')
+  const { used_bytes: used, max_bytes: max } = details?.memory ?? {}
+  const memory =
+    typeof used !== 'number' ? [] : [max > 0 ? `${byteSize(used)} of ${byteSize(max)}` : byteSize(used)]
+  return tile('Redis', 'good', 'Connected', memory, 'redis')
+}
+
+function workersTile({ workersError }, running) {
+  if (running === undefined)
+    return tile(
+      'Workers',
+      'unknown',
+      'Unknown',
+      workersError === undefined ? [] : [workersError.message],
+      'workers',
+    )
+  if (running.length === 0)
+    return tile('Workers', 'bad', 'None reporting', ['Nothing is updating the cache.'], 'workers')
+  const ready = running.filter((worker) => worker.ready).length
+  const grade = ready === running.length ? 'good' : 'bad'
+  return tile('Workers', grade, `${ready} of ${running.length} ready`, [], 'workers')
+}
+
+function cacheTile(running) {
+  if (running === undefined || running.length === 0) return tile('Cache', 'unknown', 'Unknown', [], 'devices')
+  const counts = running.map(({ devices }) => devices).filter((devices) => devices !== null)
+  const details = counts.length === 0 ? [] : [count(Math.max(...counts), 'device')]
+  if (running.some(({ rebuilding }) => rebuilding))
+    return tile(
+      'Cache',
+      'bad',
+      'Rebuilding',
+      [...details, 'Devices may be missing until the rebuild is complete.'],
+      'devices',
+    )
+  return tile('Cache', 'good', 'Complete', details, 'devices')
+}
+
+function lagTile(running) {
+  const measured = running?.filter((worker) => worker.lag_records !== null) ?? []
+  if (measured.length === 0) return tile('Lag', 'unknown', 'Unknown', [], 'workers')
+  const sum = (some) => some.reduce((total, worker) => total + worker.lag_records, 0)
+  const inputs = [...new Set(measured.map(inputOf))]
+  const byInput = inputs.map(
+    (input) => `${input}: ${number(sum(measured.filter((worker) => inputOf(worker) === input)))}`,
+  )
+  const unread = unreadPartitions(running).length
+  const oldest = Math.max(0, ...running.flatMap(({ lag }) => (lag ?? []).map(({ seconds }) => seconds ?? 0)))
+  const details = [
+    ...(unread === 0 ? [] : [`${count(unread, 'partition')} not being read`]),
+    ...(oldest < 1 ? [] : [`The oldest has been waiting for ${span(oldest)}`]),
+    ...(byInput.length < 2 ? [] : byInput),
+  ]
+  const grade = oldest > WAITS_TOO_LONG_S || unread > 0 ? 'bad' : 'good'
+  return tile('Lag', grade, count(sum(measured), 'record'), details, 'workers')
+}
+
+function deadLettersTile(workers) {
+  if (workers === undefined) return tile('Dead letters', 'unknown', 'Unknown', [], 'dead-letters')
+  const total = workers.reduce((sum, worker) => sum + worker.dead_letters_total, 0)
+  return tile(
+    'Dead letters',
+    total === 0 ? 'good' : 'unknown',
+    number(total),
+    ['Since the workers started'],
+    'dead-letters',
+  )
+}
+
+function liveTile(live) {
+  if (live === 'live') return tile('Live changes', 'good', 'Following', [], 'changes')
+  return live === 'lost'
+    ? tile('Live changes', 'bad', 'Connection lost', ['Reconnecting…'], 'changes')
+    : tile('Live changes', 'unknown', 'Connecting…', [], 'changes')
+}

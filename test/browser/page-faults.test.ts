@@ -1,0 +1,339 @@
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer, request as requestOf } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { reservePort } from '../support/servers/free-port.ts'
+import { openChromium } from '../support/servers/chromium.ts'
+import {
+  banner,
+  following,
+  linkTo,
+  openPage as openPageOf,
+  rowOf,
+  search,
+  tile,
+  type OpenPageOptions,
+} from './open-page.ts'
+import {
+  HOSTILE_ID,
+  pythonTime,
+  startApi,
+  startPlatform,
+  type Platform,
+  type RunningApi,
+} from './platform.ts'
+
+let platform: Platform
+let api: RunningApi
+let browser: Browser
+
+beforeAll(async () => {
+  ;[platform, browser] = await Promise.all([startPlatform(), openChromium()])
+  api = await startApi(platform.redis)
+})
+
+afterAll(async () => {
+  await browser.close()
+  await api.stop()
+  await platform.stop()
+})
+
+const openPage = (fragment = '', options: OpenPageOptions = {}, root = api.url) =>
+  openPageOf(browser, root, fragment, options)
+const heading = (page: Page, name: string) => page.getByRole('heading', { level: 1, name, exact: true })
+const isStale = async (page: Page) =>
+  await page.evaluate<boolean>("document.querySelector('main').hasAttribute('data-stale')")
+
+describe('an address', () => {
+  test('opens a device, however odd its id is, and whether it is escaped or typed', async () => {
+    const page = await openPage('#overview')
+    const typed = ['100%', '%', '%E0%A4%A', '..', '.', 'constructor', '__proto__', 'a?b#c&d']
+    const fragments = [...typed, ...[' a  b ', HOSTILE_ID, '\u202eabc'].map(encodeURIComponent)]
+    const ids = [...typed, ' a  b ', HOSTILE_ID, '\u202eabc']
+    for (const [i, id] of ids.entries()) {
+      await platform.storeDevice(id, { datatype_name: `number ${i}` })
+      await page.evaluate(`location.hash = ${JSON.stringify(`device=${fragments[i]}`)}`)
+      await page.getByRole('row', { name: `datatype_name number ${i} text` }).waitFor()
+      expect(await page.locator('#device-title').textContent()).toBe(id)
+    }
+    await page.getByRole('link', { name: 'State' }).click()
+    await heading(page, 'State').waitFor()
+  })
+
+  test('that the page does not know shows the overview, and says so', async () => {
+    const page = await openPage('#%')
+    for (const fragment of ['%', 'device=', '<img src=x>', 'devices%', '__proto__']) {
+      await page.evaluate(`location.hash = ${JSON.stringify(fragment)}`)
+      await page.getByText(`This page has no view “${fragment}”.`).waitFor()
+      await tile(page, 'API').getByText('Ready').waitFor()
+    }
+  })
+
+  test('of what is no device id says so', async () => {
+    const page = await openPage(`#device=${'x'.repeat(257)}`)
+    await page.getByText('This is not a device id').waitFor()
+  })
+
+  test('of a device that is not in the cache says so', async () => {
+    const page = await openPage('#device=absent%2F1')
+    await page.getByText('This device is not in the cache').waitFor()
+    expect(await page.getByRole('button', { name: 'Delete this device…' }).count()).toBe(0)
+  })
+})
+
+describe('a damaged device', () => {
+  test('is found by its id, says what is wrong, and can be deleted', async () => {
+    await platform.client.set('device:bad:1:metadata', 'no hash')
+    await platform.client.sadd('devices', 'bad:1')
+    const page = await openPage('#devices', { mayComplain: true })
+    await search(page, 'bad:1')
+    await page.getByText('bad:1: The key does not hold a hash.').waitFor()
+    await page.getByText('No device').waitFor({ state: 'detached' })
+    await page.getByRole('link', { name: 'bad:1' }).click()
+    await page.getByText('Redis holds corrupt data for this device').waitFor()
+    await page.getByRole('alert').getByText('The key does not hold a hash.').waitFor()
+    await page.getByRole('button', { name: 'Delete this device…' }).click()
+    await page.getByRole('button', { name: 'Delete', exact: true }).click()
+    await page.getByText('This device is not in the cache').waitFor()
+    expect(await platform.client.exists('device:bad:1:metadata')).toBe(0)
+  })
+
+  test('shows its raw hash, and its repair as it happens', async () => {
+    await platform.client.hset('device:bad:2:metadata', { persist: '{', datatype_name: 'Door' })
+    await platform.client.sadd('devices', 'bad:2')
+    const page = await openPage('#device=bad%3A2')
+    await page.getByText('The field persist is not valid JSON.').waitFor()
+    await page.getByText('"persist": "{"').waitFor()
+    await following(page)
+    await platform.storeDevice('bad:2', { persist: 'true' })
+    await platform.hints.hint('changed', ['bad:2'], 0)
+    await page.getByRole('row', { name: 'persist true boolean' }).waitFor()
+    await page
+      .getByRole('list', { name: 'While this page was open' })
+      .getByText('persist: { → true')
+      .waitFor()
+  })
+})
+
+test('text of others is shown as text: ids, fields, values and messages', async () => {
+  await platform.storeDevice('<b>id</b>', {
+    '<img src=x onerror="document.title=5">': '<script>document.title=6</script>',
+  })
+  const page = await openPage(`#device=${encodeURIComponent('<b>id</b>')}`)
+  await page.getByRole('row', { name: '<img src=x onerror' }).getByText('<script>document.title=6').waitFor()
+  await page.getByRole('link', { name: 'Devices' }).click()
+  await search(page, 'zz')
+  await linkTo(page, HOSTILE_ID).waitFor()
+  await page.getByRole('link', { name: 'Dead letters' }).click()
+  await page.getByText('timestamp: <img src=x onerror').waitFor()
+  await following(page)
+  await platform.hints.hint('changed', [HOSTILE_ID], 0)
+  await page.getByRole('link', { name: 'Changes' }).click()
+  await page.getByRole('link', { name: HOSTILE_ID }).waitFor()
+  expect(await page.title()).toBe('Changes – Device cache')
+})
+
+test('a device with 500 further fields shows all of them', async () => {
+  const fields = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`field_${i}`, `value ${i}`]))
+  await platform.storeDevice('big:1', fields)
+  const page = await openPage('#device=big%3A1')
+  await page.getByRole('row', { name: 'field_499 value 499 text' }).waitFor()
+  expect(await page.getByRole('row', { name: /^field_/ }).count()).toBe(500)
+})
+
+test.each([-3_600_000, 3_600_000])(
+  'ages are right although the clock of the computer is wrong by %d ms',
+  async (clockAheadMs) => {
+    await platform.storeDevice('now:1', { last_updated: pythonTime(Date.now() - 120_000) })
+    const page = await openPage('#devices', { clockAheadMs })
+    await search(page, 'now:')
+    await rowOf(page, 'now:1')
+      .getByText(/^[2-4] min ago$/)
+      .waitFor()
+    await page.getByRole('link', { name: 'Overview' }).click()
+    await page
+      .getByText(/The clock of this computer is\s+(1 h|59 min)\s+(behind|ahead of)\s+the server's/)
+      .waitFor()
+  },
+)
+
+describe('below a path prefix of a reverse proxy', () => {
+  test('everything works: the views, the API, the events and the links', async () => {
+    const proxy = await startPrefixProxy(api.url, '/tools/cache')
+    const page = await openPage('', {}, `${proxy}/tools/cache`)
+    await following(page)
+    await tile(page, 'API').getByText('Ready').waitFor()
+    await page.getByRole('link', { name: 'Devices' }).click()
+    await search(page, 'even:004')
+    await linkTo(page, 'even:004').click()
+    await page.getByRole('row', { name: 'persist true boolean' }).waitFor()
+    expect(page.url()).toBe(`${proxy}/tools/cache/#device=even%3A004`)
+    expect(await page.evaluate("document.querySelector('footer a').href")).toBe(`${proxy}/tools/cache/docs`)
+  })
+
+  test('an address without the final slash is not blank, but says what to do', async () => {
+    const proxy = await startPrefixProxy(api.url, '/cache')
+    const context = await browser.newContext()
+    onTestFinished(() => context.close())
+    const page = await context.newPage()
+    await page.goto(`${proxy}/cache`)
+    await page.getByText('the address must end with a slash').waitFor()
+  })
+})
+
+describe('a service that requires tokens', () => {
+  const digest = (token: string) => createHash('sha256').update(token).digest('hex')
+
+  async function startGuarded(entries: readonly object[]) {
+    const folder = await mkdtemp(join(tmpdir(), 'tokens-'))
+    onTestFinished(() => rm(folder, { recursive: true, force: true }))
+    const file = join(folder, 'tokens.json')
+    const write = async (tokens: readonly object[]) => await writeFile(file, JSON.stringify(tokens))
+    await write(entries)
+    const guarded = await startApi(platform.redis, { env: { API_AUTH: 'token', API_TOKENS_FILE: file } })
+    onTestFinished(() => guarded.stop())
+    return { url: guarded.url, write }
+  }
+
+  const enter = async (page: Page, token: string) => {
+    await page.getByRole('dialog', { name: 'Token required' }).getByLabel('Token').fill(token)
+    await page.keyboard.press('Enter')
+  }
+
+  test('prompts for a token, keeps it for the tab, and prompts again when it has expired', async () => {
+    const reader = { name: 'reader', sha256: digest('right-token'), scopes: ['read'] }
+    const guarded = await startGuarded([reader])
+    const page = await openPage('#devices', { mayComplain: true }, guarded.url)
+    const dialog = page.getByRole('dialog', { name: 'Token required' })
+    await enter(page, 'wrong-token')
+    await dialog.getByText('rejected this token').waitFor()
+    await enter(page, 'right-token')
+    await rowOf(page, 'e').first().waitFor()
+    await following(page)
+    await page.reload()
+    await rowOf(page, 'e').first().waitFor()
+    expect(await dialog.isVisible()).toBe(false)
+    expect(page.url()).not.toContain('token')
+
+    const newToken = { name: 'new', sha256: digest('new-token'), scopes: ['read'] }
+    await guarded.write([{ ...reader, expires: '2020-01-01T00:00:00Z' }, newToken])
+    await dialog.getByText('rejected this token').waitFor()
+    await enter(page, 'new-token')
+    await dialog.waitFor({ state: 'hidden' })
+    await search(page, 'even:000')
+    await linkTo(page, 'even:000').waitFor()
+    await page.getByRole('button', { name: 'Forget token' }).click()
+    await dialog.waitFor()
+  })
+
+  test('offers deletion only to a token that may delete, and names the scope that is missing', async () => {
+    const guarded = await startGuarded([
+      { name: 'reader', sha256: digest('reader'), scopes: ['read'] },
+      { name: 'writer', sha256: digest('writer'), scopes: ['read', 'write'] },
+      { name: 'blind', sha256: digest('blind'), scopes: ['write'] },
+    ])
+    const open = async (token: string) => {
+      const page = await openPage('#device=even%3A002', { mayComplain: true }, guarded.url)
+      await enter(page, token)
+      return page
+    }
+    const button = (page: Page) => page.getByRole('button', { name: 'Delete this device…' })
+    await button(await open('writer')).waitFor()
+    const reader = await open('reader')
+    await reader.getByRole('row', { name: 'persist true boolean' }).waitFor()
+    await following(reader)
+    expect(await button(reader).count()).toBe(0)
+    const blind = await open('blind')
+    await banner(blind).getByText('The token does not allow reading.').waitFor()
+    await blind.getByText('The token needs the scope read.').waitFor()
+  })
+})
+
+describe('an outage', () => {
+  test('of the API keeps what was known last, greyed, and ends by itself, also for what failed during it', async () => {
+    const first = await startApi(platform.redis)
+    const page = await openPage('#devices', { mayComplain: true }, first.url)
+    await search(page, 'even:00')
+    await linkTo(page, 'even:000').waitFor()
+    await following(page)
+    await first.stop()
+    await banner(page)
+      .getByText(/The API does not respond\.\s+Since (at least )?\d+:\d\d:\d\d/)
+      .waitFor()
+    expect(await isStale(page)).toBe(true)
+    await search(page, 'odd:00')
+    await page.getByText('The devices could not be loaded').waitFor()
+    expect(await linkTo(page, 'even:000').isVisible()).toBe(true)
+
+    const second = await startApi(platform.redis, { at: first.url })
+    onTestFinished(() => second.stop())
+    await banner(page).waitFor({ state: 'detached' })
+    await linkTo(page, 'odd:001').waitFor()
+    await following(page)
+    await page.getByText('The devices could not be loaded').waitFor({ state: 'detached' })
+    expect(await isStale(page)).toBe(false)
+    await platform.storeDevice('odd:001', { datatype_name: 'new', last_updated: pythonTime(Date.now()) })
+    await platform.hints.hint('changed', ['odd:001'], 0)
+    await rowOf(page, 'odd:001').getByText('new').waitFor()
+  })
+
+  // The last test: Redis keeps nothing.
+  test('of Redis is named, and ends by itself in every view', async () => {
+    const page = await openPage('#redis', { mayComplain: true })
+    await page.getByRole('region', { name: 'Memory' }).getByText('noeviction').waitFor()
+    await platform.redis.kill('SIGKILL')
+    await banner(page).getByText('Redis does not respond.').waitFor()
+    await page.getByText(/^From \d+:\d\d:\d\d:/).waitFor()
+    expect(await page.getByText('noeviction').isVisible()).toBe(true)
+    expect(await isStale(page)).toBe(true)
+    await page.getByRole('link', { name: 'State' }).click()
+    await page.getByText('prices', { exact: true }).waitFor()
+    const second = await openPage('#state', { mayComplain: true })
+    await second.getByText('The state could not be loaded').waitFor()
+
+    await platform.redis.start()
+    await platform.storeDevice('after:1', { datatype_name: 'back' })
+    await platform.report()
+    await banner(page).waitFor({ state: 'detached' })
+    await second.getByText('Nothing has been published yet').waitFor()
+    await page.getByRole('link', { name: 'Devices' }).click()
+    await search(page, 'after:')
+    await linkTo(page, 'after:1').waitFor()
+    await eventually(async () => expect(await isStale(page)).toBe(false))
+  })
+})
+
+/** A reverse proxy that serves `target` below a path prefix, which it removes. Resolves with its origin. */
+async function startPrefixProxy(target: string, prefix: string): Promise<string> {
+  const { port, release } = await reservePort()
+  const proxy = createServer((request, response) => {
+    const { url = '' } = request
+    if (url !== prefix && !url.startsWith(`${prefix}/`)) {
+      response.writeHead(404).end()
+      return
+    }
+    const path = url.slice(prefix.length) || '/'
+    const forwarded = requestOf(
+      new URL(path, target),
+      { method: request.method ?? 'GET', headers: request.headers },
+      (reply) => {
+        response.writeHead(reply.statusCode ?? 502, reply.headers)
+        reply.pipe(response)
+      },
+    )
+    forwarded.on('error', () => response.destroy())
+    response.on('close', () => forwarded.destroy())
+    request.pipe(forwarded)
+  })
+  await new Promise<void>((resolve) => proxy.listen(port, '127.0.0.1', resolve))
+  onTestFinished(async () => {
+    proxy.closeAllConnections()
+    await new Promise((resolve) => proxy.close(resolve))
+    await release()
+  })
+  return `http://127.0.0.1:${port}`
+}
