@@ -44,11 +44,13 @@ export function createHealth(api, { now }) {
         api.ask('readyz', { accepted: [503] }),
         api.ask('health', { accepted: [503] }),
       ])
-      health.api = apiState(ready)
-      health.redis = redis.value?.redis ?? (health.api.kind === 'unreachable' ? undefined : health.redis)
+      health.api = apiState(ready, health.workersError)
       if (health.api.kind !== 'unreachable') lastGoodMs = now()
+      health.redis = redis.value?.redis ?? (health.api.kind === 'unreachable' ? undefined : health.redis)
       update()
+      if (health.api.kind === 'unreachable') return
       await readWorkers()
+      health.api = apiState(ready, health.workersError)
       update()
     },
     liveChanged(state) {
@@ -59,14 +61,12 @@ export function createHealth(api, { now }) {
   }
 
   async function readWorkers() {
-    if (health.api.kind === 'unreachable') return
     try {
       const { workers } = await api.ask('api/workers')
       health.workers = withThoseGone(workers)
       health.workersError = undefined
     } catch (error) {
       health.workersError = error
-      if (error.status === 403) health.api = { kind: 'forbidden', reasons: [error.message] }
     }
   }
 
@@ -79,10 +79,11 @@ export function createHealth(api, { now }) {
   }
 }
 
-function apiState(ready) {
+function apiState(ready, workersError) {
   if (ready.status === 'rejected') return { kind: 'unreachable', reasons: [ready.reason.message] }
   const { ready: isReady, reasons = [] } = ready.value ?? {}
   if (isReady === undefined)
     return { kind: 'unreachable', reasons: ['The answer does not come from the API.'] }
+  if (workersError?.status === 403) return { kind: 'forbidden', reasons: [workersError.message] }
   return { kind: isReady ? 'ready' : 'not_ready', reasons }
 }

@@ -39,7 +39,8 @@ const copier = createCopier({ announce, changed: draw })
 const api = createApi(async (wasRefused) => {
   const token = await askForToken(byId('token-dialog'), wasRefused)
   byId('forget-token').hidden = false
-  access.load()
+  // Another token may allow something else: pollSources asks again.
+  access.data = undefined
   return token
 }, clock)
 const monitor = createHealth(api, { now })

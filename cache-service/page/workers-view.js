@@ -42,7 +42,7 @@ function workersTable(workers, nowMs) {
           <tr role="row">
             <th scope="col" role="columnheader" class="alone">Worker</th>
             <th scope="col" role="columnheader">State</th>
-            <th scope="col" role="columnheader" class="number">Records/s</th>
+            <th scope="col" role="columnheader" class="number wide">Records/s</th>
             <th scope="col" role="columnheader" class="number">Lag</th>
             <th scope="col" role="columnheader" class="number wide">Partitions</th>
             <th scope="col" role="columnheader" class="number wide">Dead letters</th>
@@ -65,7 +65,7 @@ function workersTable(workers, nowMs) {
                   ${worker.reasons.map((reason) => html`<span class="hint block">${reason}</span>`)}
                   ${worker.rebuilding ? html`<span class="hint block">Rebuilding: devices may be missing</span>` : nothing}
                 </td>
-                <td role="cell" class="number">${number(worker.rates.records, 1)}</td>
+                <td role="cell" class="number wide">${number(worker.rates.records, 1)}</td>
                 <td role="cell" class="number">
                   ${worker.lag_records === null ? '–' : number(worker.lag_records)}
                 </td>
@@ -166,5 +166,5 @@ function waitingSince({ atMs, records, seconds }, nowMs) {
   if (seconds === null || Number.isNaN(atMs)) return 'unknown'
   const sinceMs = atMs - seconds * 1000
   return html`<time datetime=${new Date(sinceMs).toISOString()}>${clockTime(sinceMs, nowMs)}</time>
-    <span class="hint">${seconds < 1 ? '' : ago(new Date(sinceMs).toISOString(), nowMs)}</span>`
+    <span class="hint nowrap">${seconds < 1 ? '' : ago(new Date(sinceMs).toISOString(), nowMs)}</span>`
 }
