@@ -1,50 +1,196 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
 import { repeat } from './vendor/lit-html/directives/repeat.js'
+import { positionText } from './device-list.js'
+import { hasConditions, PAGE_SIZES, sortedBy } from './device-query.js'
 import { deviceLink } from './route.js'
-import { ago, localTime, span } from './time.js'
+import { ago, clockTime, count, localTime, number, span } from './time.js'
 
-const PAGE_SIZES = [25, 50, 100]
+const SILENCES_S = [60, 300, 900, 3_600, 6 * 3_600, 86_400, 7 * 86_400]
+const MAX_SUGGESTIONS = 200
+const MAX_OFFERED_COLUMNS = 50
 
 /**
- * @param actions `{ search, resize, forward, back, reload, open }`
+ * @param actions `{ search, sort, resize, first, forward, back, reload, toggleColumn, exportAll }`
  */
 export function devicesView({ list, live, nowMs, actions }) {
   return html`
-    <form class="search" role="search" @submit=${(event) => submitSearch(event, actions)}>
-      <label for="match">Id begins with</label>
-      <input
-        id="match"
-        name="match"
-        type="search"
-        autocomplete="off"
-        spellcheck="false"
-        maxlength="256"
-        @search=${(event) => event.target.value === '' && list.match !== '' && actions.search('')}
-      />
-      <button type="submit">Search</button>
-      <label for="limit" class="push">Rows</label>
-      <select id="limit" @change=${(event) => actions.resize(Number(event.target.value))}>
-        ${PAGE_SIZES.map((size) => html`<option value=${size} ?selected=${size === list.limit}>${size}</option>`)}
-      </select>
-    </form>
-    ${latestChanges(live.latest(), nowMs)} ${errorNotice(list, actions)} ${content(list, live, nowMs)}
-    ${corruptNotice(list)}
+    ${searchForm(list, actions)} ${latestChanges(live.latest(), nowMs)} ${errorNotice(list, actions)}
+    ${foundLine(list, nowMs, actions)} ${content(list, live, nowMs, actions)} ${corruptNotice(list)}
     <div class="pager">
-      <button type="button" ?disabled=${list.cursors.length === 1 || list.isLoading} @click=${actions.back}>
+      <button
+        type="button"
+        ?disabled=${list.query.cursor === undefined || list.isLoading}
+        @click=${actions.first}
+      >
+        First
+      </button>
+      <button type="button" ?disabled=${list.previous.length === 0 || list.isLoading} @click=${actions.back}>
         Previous
       </button>
-      <span>Page ${list.cursors.length}</span>
       <button type="button" ?disabled=${list.next === undefined || list.isLoading} @click=${actions.forward}>
         Next
       </button>
-      ${list.isLoading ? html`<span class="hint">Loading…</span>` : nothing}
+      <label for="limit" class="push">Rows</label>
+      <select id="limit" @change=${(event) => actions.resize(Number(event.target.value))}>
+        ${PAGE_SIZES.map(
+          (size) => html`<option value=${size} ?selected=${size === list.query.limit}>${size}</option>`,
+        )}
+      </select>
     </div>
   `
 }
 
-function submitSearch(event, actions) {
-  event.preventDefault()
-  actions.search(new FormData(event.target).get('match'))
+function searchForm({ query, types }, actions) {
+  const submit = (event) => {
+    event.preventDefault()
+    actions.search(conditionsIn(event.currentTarget))
+  }
+  const submitChange = (event) => event.currentTarget.form.requestSubmit()
+  const names = distinct(types.map(({ datatype_id: id, datatype_name: name }) => name ?? id))
+  const units = distinct(types.flatMap(({ datatype_unit: unit }) => unitsOf(unit)))
+  const silences = distinct([...SILENCES_S, query.silentFor]).toSorted((a, b) => a - b)
+  return html`
+    <form class="search device-search" role="search" @submit=${submit}>
+      <label>
+        Id contains
+        <input
+          name="id_part"
+          type="search"
+          autocomplete="off"
+          spellcheck="false"
+          maxlength="256"
+          .value=${query.contains}
+          @change=${submitChange}
+        />
+      </label>
+      <label>
+        Type
+        <input
+          name="type"
+          type="search"
+          autocomplete="off"
+          list="device-types"
+          placeholder="any"
+          maxlength="1024"
+          .value=${query.type ?? ''}
+          @change=${submitChange}
+        />
+      </label>
+      <label>
+        Unit
+        <input
+          name="unit"
+          type="search"
+          autocomplete="off"
+          list="device-units"
+          placeholder="any"
+          maxlength="1024"
+          .value=${query.unit ?? ''}
+          @change=${submitChange}
+        />
+      </label>
+      <label>
+        Silent for
+        <select name="silent_for" @change=${submitChange}>
+          <option value="" ?selected=${query.silentFor === undefined}>any time</option>
+          ${silences.map(
+            (seconds) =>
+              html`<option value=${seconds} ?selected=${seconds === query.silentFor}>
+                ${span(seconds)} or longer
+              </option>`,
+          )}
+        </select>
+      </label>
+      <button type="submit">Search</button>
+      <datalist id="device-types">${names.map((name) => html`<option value=${name}></option>`)}</datalist>
+      <datalist id="device-units">${units.map((unit) => html`<option value=${unit}></option>`)}</datalist>
+    </form>
+  `
+}
+
+function conditionsIn(form) {
+  const data = new FormData(form)
+  const given = (name) => (data.get(name) === '' ? undefined : data.get(name))
+  const silentFor = given('silent_for')
+  return {
+    contains: data.get('id_part'),
+    type: given('type'),
+    unit: given('unit'),
+    silentFor: silentFor === undefined ? undefined : Number(silentFor),
+  }
+}
+
+function distinct(values) {
+  return [...new Set(values)]
+    .filter((value) => value !== null && value !== undefined && value !== '')
+    .slice(0, MAX_SUGGESTIONS)
+}
+
+/** A list of units counts as its members. */
+function unitsOf(unit) {
+  if (unit === null || !unit.startsWith('[')) return [unit]
+  try {
+    return JSON.parse(unit).filter((member) => typeof member === 'string')
+  } catch {
+    return [unit]
+  }
+}
+
+/** How many there are, and what can be done with all of them. */
+function foundLine(list, nowMs, actions) {
+  if (list.total === undefined) return nothing
+  const canExport = list.total > 0 && !list.isTruncated && !list.isExporting
+  return html`
+    <div class="found">
+      <p>
+        <strong
+          >${list.total === 0 ? 'No devices' : `${positionText(list)} of ${count(list.total, 'device')}`}</strong
+        >
+        <span class="hint"> ${list.isLoading ? 'Loading…' : `as of ${clockTime(list.asOfMs, nowMs)}`} </span>
+      </p>
+      <button type="button" class="quiet" ?disabled=${list.isLoading} @click=${actions.reload}>
+        Refresh
+      </button>
+      ${columnMenu(list, actions)}
+      <button type="button" class="quiet" ?disabled=${!canExport} @click=${actions.exportAll}>
+        ${list.isExporting ? 'Exporting…' : 'Export CSV'}
+      </button>
+    </div>
+    ${
+      list.isTruncated
+        ? html`<p class="notice">
+            The cache holds more devices than a search covers, so further ones may match. Raise
+            <code>API_SEARCH_MAX_DEVICES</code>; until then there is no export.
+          </p>`
+        : nothing
+    }
+  `
+}
+
+function columnMenu({ query, rows }, actions) {
+  const found = rows.flatMap(({ device }) => Object.keys(device.extra ?? {}))
+  const names = [...new Set([...query.columns, ...found.toSorted()])].slice(0, MAX_OFFERED_COLUMNS)
+  if (names.length === 0) return nothing
+  return html`
+    <details class="column-menu">
+      <summary>Columns</summary>
+      <fieldset>
+        <legend>Extra fields</legend>
+        ${names.map(
+          (name) => html`
+            <label>
+              <input
+                type="checkbox"
+                .checked=${query.columns.includes(name)}
+                @change=${() => actions.toggleColumn(name)}
+              />
+              <span class="id">${name}</span>
+            </label>
+          `,
+        )}
+      </fieldset>
+    </details>
+  `
 }
 
 function latestChanges(latest, nowMs) {
@@ -78,36 +224,47 @@ function errorNotice(list, actions) {
   `
 }
 
-function content(list, live, nowMs) {
+function content(list, live, nowMs, actions) {
   if (list.rows.length === 0 && (list.error !== undefined || list.corrupt.size > 0)) return nothing
-  if (list.rows.length === 0) return html`<p class="empty">${whyEmpty(list)}</p>`
+  if (list.rows.length === 0) return whyEmpty(list, actions)
+  const { columns, sort } = list.query
+  const header = (field, title, classes = '') => sortHeader({ field, title, classes, sort, actions })
   return html`
     <div class="scroll" role="region" aria-label="Devices" tabindex="0">
       <table class="stacked" role="table" aria-busy=${list.isLoading}>
         <caption class="hidden">
-          Devices${list.match === '' ? '' : ` whose id begins with ${list.match}`}, page
-          ${list.cursors.length}
+          Devices ${positionText(list)} of ${number(list.total)}
         </caption>
         <thead role="rowgroup">
           <tr role="row">
-            <th scope="col" role="columnheader" class="alone">Device</th>
-            <th scope="col" role="columnheader">Type</th>
+            ${header('device_id', 'Device', 'alone')} ${header('datatype_name', 'Type')}
             <th scope="col" role="columnheader" class="wide">Type id</th>
-            <th scope="col" role="columnheader" class="wide">Unit</th>
+            ${header('datatype_unit', 'Unit', 'wide')}
             <th scope="col" role="columnheader" class="wide">Persist</th>
-            <th scope="col" role="columnheader">Updated</th>
+            ${header('last_updated', 'Updated')}
             <th scope="col" role="columnheader">Expires in</th>
+            ${columns.map((name) => html`<th scope="col" role="columnheader" class="id extra">${name}</th>`)}
           </tr>
         </thead>
         <tbody role="rowgroup">
           ${repeat(
             list.rows,
             ({ device }) => device.device_id,
-            (row) => deviceRow(row, live.markOf(row.device.device_id, nowMs), nowMs),
+            (row) => deviceRow(row, { columns, mark: live.markOf(row.device.device_id, nowMs), nowMs }),
           )}
         </tbody>
       </table>
     </div>
+  `
+}
+
+function sortHeader({ actions, classes, field, sort, title }) {
+  const isSorted = sort.replace(/^-/, '') === field
+  const direction = sort.startsWith('-') ? 'descending' : 'ascending'
+  return html`
+    <th scope="col" role="columnheader" class=${classes} aria-sort=${isSorted ? direction : nothing}>
+      <button type="button" class="link" @click=${() => actions.sort(sortedBy(field, sort))}>${title}</button>
+    </th>
   `
 }
 
@@ -123,14 +280,22 @@ function corruptNotice(list) {
   `
 }
 
-function whyEmpty(list) {
-  if (list.isLoading) return 'Loading…'
-  if (!list.isComplete) return 'No match so far. Next continues the search.'
-  if (list.match !== '') return `No device has an id that begins with “${list.match}”.`
-  return list.cursors.length === 1 ? 'There are no devices yet.' : 'There are no more devices.'
+function whyEmpty(list, actions) {
+  if (list.isLoading) return html`<p class="empty">Loading…</p>`
+  if (!hasConditions(list.query))
+    return html`<p class="empty">
+      ${list.query.cursor === undefined ? 'There are no devices yet.' : 'There are no more devices.'}
+    </p>`
+  const none = { contains: '', type: undefined, unit: undefined, silentFor: undefined }
+  return html`
+    <div class="empty">
+      <p>No device matches.</p>
+      <button type="button" @click=${() => actions.search(none)}>Show all devices</button>
+    </div>
+  `
 }
 
-function deviceRow({ device, fetchedMs }, mark, nowMs) {
+function deviceRow({ device, fetchedMs }, { columns, mark, nowMs }) {
   const { device_id: id, last_updated: updated } = device
   return html`
     <tr role="row" data-mark=${mark ?? nothing}>
@@ -150,6 +315,12 @@ function deviceRow({ device, fetchedMs }, mark, nowMs) {
         }
       </td>
       <td role="cell">${expiry(device.ttl, fetchedMs, nowMs)}</td>
+      ${columns.map(
+        (name) =>
+          html`<td role="cell" class="extra" data-name=${name}>
+            ${text(Object.hasOwn(device.extra ?? {}, name) ? device.extra[name] : undefined)}
+          </td>`,
+      )}
     </tr>
   `
 }

@@ -15,7 +15,7 @@ import { createHealth } from './health.js'
 import { createLiveChanges } from './live-changes.js'
 import { overviewView } from './overview-view.js'
 import { redisView } from './redis-view.js'
-import { deviceLink, parseRoute, VIEWS } from './route.js'
+import { parseRoute, VIEWS } from './route.js'
 import { createServerClock } from './server-clock.js'
 import { createSource } from './source.js'
 import { createState } from './state.js'
@@ -50,7 +50,7 @@ const redisFigures = createRedisFigures()
 const redis = createSource(async () => redisFigures.add(await api.ask('api/redis')), { now, changed: draw })
 const state = createState(api, { now, changed: draw })
 const changes = createChangeLog()
-const list = createDeviceList(api, draw)
+const list = createDeviceList(api, { changed: draw, announce, now })
 const device = createDevicePage(api, { now, changed: draw, announce })
 const live = createLiveChanges(api, {
   shownIds: () => [...new Set([...rowIds(), ...openIds()])],
@@ -72,24 +72,15 @@ const rowIds = () => list.view.rows.map((row) => row.device.device_id)
 const openIds = () => (device.page.id === undefined ? [] : [device.page.id])
 
 const listActions = {
-  ...Object.fromEntries(
-    ['search', 'resize', 'forward', 'back'].map((name) => [
-      name,
-      async (argument) => {
-        await list[name](argument)
-        announceRows()
-      },
-    ]),
-  ),
-  reload: () => list.load(),
-  open(id) {
-    location.hash = deviceLink(id)
-  },
-}
-
-function announceRows() {
-  const { cursors, error, rows } = list.view
-  announce(error ?? `Page ${cursors.length}, ${rows.length === 1 ? '1 device' : `${rows.length} devices`}`)
+  search: (conditions) => list.go(conditions),
+  sort: (sort) => list.go({ sort }),
+  resize: (limit) => list.go({ limit }),
+  first: () => list.go({}),
+  forward: list.forward,
+  back: list.back,
+  reload: list.load,
+  toggleColumn: list.toggleColumn,
+  exportAll: list.exportAll,
 }
 
 const deviceActions = {
@@ -155,6 +146,7 @@ function followAddress({ isFirst = false } = {}) {
   route = parseRoute(location.hash)
   if (route.view === 'device') device.open(route.id)
   else device.close()
+  if (route.view === 'devices') list.show(route.query)
   if (route.view === 'redis' || route.view === 'overview') redis.load()
   for (const view of Object.keys(views)) byId(`${view}-section`).hidden = view !== route.view
   const title = byId(`${route.view}-title`)
@@ -184,7 +176,7 @@ async function pollHealth() {
 /** Reads again what is shown, and what could not be read before. */
 async function pollSources() {
   if (health.api?.kind === 'unreachable') return
-  if (list.view.error !== undefined) list.load()
+  if (route.view === 'devices' && list.view.error !== undefined) list.load()
   if (state.error !== undefined) state.load()
   if (access.data === undefined) access.load()
   if (device.page.id !== undefined) device.rereadIfDue()
@@ -209,7 +201,7 @@ function missed({ reason, streams }) {
   announce('Some changes were missed; loading everything again')
   if (streams.includes('update')) state.load()
   if (streams.includes('device')) {
-    list.load()
+    if (route.view === 'devices') list.load()
     if (device.page.id !== undefined) device.load()
   }
 }
@@ -233,7 +225,6 @@ byId('not-started').remove()
 addEventListener('hashchange', () => followAddress())
 setInterval(draw, TICK_MS)
 followAddress({ isFirst: true })
-list.load()
 state.load()
 access.load()
 poll(pollHealth)

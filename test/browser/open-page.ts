@@ -47,7 +47,7 @@ export async function idsIn(page: Page): Promise<string[]> {
 }
 
 export async function search(page: Page, text: string): Promise<void> {
-  await page.getByRole('searchbox', { name: 'Id begins with' }).fill(text)
+  await page.getByRole('searchbox', { name: 'Id contains' }).fill(text)
   await page.getByRole('button', { name: 'Search' }).click()
 }
 
