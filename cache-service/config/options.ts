@@ -325,7 +325,7 @@ export const configSchema = z.object({
   ),
   API_SEARCH_MAX_DEVICES: api.advanced(
     '1000000',
-    'Maximum devices that a search covers; if the cache holds more, its answers have `truncated`, and there is no export. Bounds memory: about 80 bytes per device while searches are made.',
+    'Maximum devices that a search covers; if the cache holds more, its answers have `truncated`, and there is no export. Bounds memory: about 115 bytes per device while searches are made.',
     wholeNumber(1, 20_000_000),
   ),
   CACHE_DEFAULT_TTL: api.advanced(
