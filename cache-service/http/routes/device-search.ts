@@ -23,7 +23,7 @@ const MEDIA_TYPES = { csv: 'text/csv; charset=utf-8', jsonl: 'application/x-ndjs
 /** `/api/search`: not below `/api/devices/`, where every segment may be the id of a device. */
 export function registerSearchRoutes(server: ApiServer, { searcher }: SearchPorts): void {
   const closing = new AbortController()
-  server.addHook('preClose', async () => closing.abort(new Error('the server is closing')))
+  server.addHook('preClose', async () => closing.abort(ended('The API is stopping.')))
   const searches = createSlots(MAX_SEARCHES, closing.signal)
   const exports = createSlots(MAX_EXPORTS, closing.signal)
   registerSearch(server, searcher, searches)
@@ -149,6 +149,11 @@ function factsOf(found: { readonly total: number; readonly asOfMs: number; reado
   return { total: found.total, as_of: new Date(found.asOfMs).toISOString(), truncated: found.isTruncated }
 }
 
+/** Not an error of ours, which would be logged. */
+function ended(detail: string): ProblemError {
+  return new ProblemError('overloaded', { detail })
+}
+
 type Slots = {
   /**
    * Takes a slot until the response has been sent, or its caller has disconnected: then the signal aborts.
@@ -166,7 +171,7 @@ function createSlots(count: number, closing: AbortSignal): Slots {
       const gone = new AbortController()
       reply.raw.once('close', () => {
         taken--
-        gone.abort(new Error('the caller has disconnected'))
+        gone.abort(ended('The caller has disconnected.'))
       })
       return AbortSignal.any([closing, gone.signal])
     },

@@ -182,6 +182,7 @@ describe('GET /api/search/devices', () => {
       expect((await Promise.all(ended)).reduce<number>((sum, n) => sum + (n ?? 0), 0)).toBe(1)
     })
     expect((await search('limit=1')).total).toBe(5_000)
+    expect(running.lines().filter(({ level }) => level === 'error')).toEqual([])
   })
 })
 
