@@ -1,10 +1,11 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
+import { repeat } from './vendor/lit-html/directives/repeat.js'
 import { deadLetterCommands, replayReasonCommand } from './commands.js'
 import { count, number } from './time.js'
 import { command, when } from './ui.js'
 
-/** @param health see health.js. @param copier see ui.js */
-export function deadLettersView({ health, copier, nowMs }) {
+/** @param health see health.js. @param list see held-list.js. @param copier see ui.js */
+export function deadLettersView({ health, list, copier, nowMs, changed }) {
   const { workers, workersError } = health
   if (workers === undefined)
     return workersError === undefined
@@ -25,7 +26,7 @@ export function deadLettersView({ health, copier, nowMs }) {
     ${workersError === undefined ? nothing : html`<p class="hint stale-hint">Not up to date: ${workersError.message}</p>`}
     ${reasonTable(byReason(workers, latest), copier, nowMs)} ${all}
     <h3 id="latest-dead-letters">The latest</h3>
-    ${latest.length === 0 ? html`<p class="empty">The workers report none of them.</p>` : latestList(latest, copier, nowMs)}
+    ${latest.length === 0 ? html`<p class="empty">The workers report none of them.</p>` : latestList(latest, { list, copier, nowMs, changed })}
   `
 }
 
@@ -76,34 +77,44 @@ function reasonTable(reasons, copier, nowMs) {
   `
 }
 
-function latestList(latest, copier, nowMs) {
+function latestList(latest, { list, copier, nowMs, changed }) {
+  const { entries, newer } = list.show(latest)
   return html`
+    ${newer === 0 ? nothing : html`<p class="hint" role="status">${count(newer, 'newer dead letter')}: close the open ones to see the list move on.</p>`}
     <ul class="entries" aria-labelledby="latest-dead-letters">
-      ${latest.map((deadLetter) => {
-        const { at, message, offset, partition, reason, topic, worker } = deadLetter
-        const lines = deadLetterCommands(deadLetter)
-        return html`
-          <li>
-            <details>
-              <summary>
-                <code>${reason}</code> ${when(at, nowMs)}
-                <span class="hint id">${topic}, partition ${partition}, offset ${offset}</span>
-                ${message === undefined ? nothing : html`<span class="block message">${message}</span>`}
-              </summary>
-              ${
-                lines === undefined
-                  ? nothing
-                  : html`<p>${command(lines.record, copier, 'What would happen to the record now')}</p>
-                      <p>${command(lines.list, copier, 'Its dead letter; errors show prints the record')}</p>
-                      <p>${command(`${lines.replay} --dry-run`, copier, 'What a replay would do')}</p>
-                      <p>${command(lines.replay, copier, 'Replay it to the cache')}</p>`
-              }
-              <p class="hint">Reported by ${worker}</p>
-            </details>
-          </li>
-        `
+      ${repeat(entries, list.keyOf, (deadLetter) => {
+        const toggle = (event) => {
+          list.toggle(list.keyOf(deadLetter), event.target.open)
+          changed()
+        }
+        return deadLetterEntry(deadLetter, { toggle, copier, nowMs })
       })}
     </ul>
-    <p class="hint">${count(latest.length, 'dead letter')}; each worker reports its last 20.</p>
+    <p class="hint">${count(entries.length, 'dead letter')}; each worker reports its last 20.</p>
+  `
+}
+
+function deadLetterEntry(deadLetter, { toggle, copier, nowMs }) {
+  const { at, message, offset, partition, reason, topic, worker } = deadLetter
+  const lines = deadLetterCommands(deadLetter)
+  return html`
+    <li>
+      <details @toggle=${toggle}>
+        <summary>
+          <code>${reason}</code> ${when(at, nowMs)}
+          <span class="hint id">${topic}, partition ${partition}, offset ${offset}</span>
+          ${message === undefined ? nothing : html`<span class="block message">${message}</span>`}
+        </summary>
+        ${
+          lines === undefined
+            ? nothing
+            : html`<p>${command(lines.record, copier, 'What would happen to the record now')}</p>
+                <p>${command(lines.list, copier, 'Its dead letter; errors show prints the record')}</p>
+                <p>${command(`${lines.replay} --dry-run`, copier, 'What a replay would do')}</p>
+                <p>${command(lines.replay, copier, 'Replay it to the cache')}</p>`
+        }
+        <p class="hint">Reported by ${worker}</p>
+      </details>
+    </li>
   `
 }

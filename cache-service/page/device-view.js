@@ -27,7 +27,7 @@ export function deviceView({ page, mark, mayWrite, copier, nowMs, actions }) {
 function failureNotice({ atMs, error, state }, nowMs, { retry }) {
   if (error === undefined) return state === 'loading' ? html`<p class="empty">Loading…</p>` : nothing
   if (atMs !== undefined)
-    return html`<p class="hint stale-hint">From ${clockTime(atMs, nowMs)}: ${error.message}</p>`
+    return html`<p class="hint stale-hint">Last loaded at ${clockTime(atMs, nowMs)}. ${error.message}</p>`
   return html`
     <div class="notice" role="alert">
       <p>The device could not be loaded. ${error.message}</p>

@@ -12,6 +12,7 @@ import { deviceView } from './device-view.js'
 import { devicesView } from './devices-view.js'
 import { followEvents } from './events.js'
 import { createHealth } from './health.js'
+import { createHeldList } from './held-list.js'
 import { createLiveChanges } from './live-changes.js'
 import { overviewView } from './overview-view.js'
 import { redisView } from './redis-view.js'
@@ -65,6 +66,9 @@ const live = createLiveChanges(api, {
 })
 const charts = createCharts(byId('charts'))
 const openTypes = new Set()
+const deadLetters = createHeldList(
+  ({ at, offset, partition, topic }) => `${topic} ${partition} ${offset} ${at}`,
+)
 let route = { view: 'overview' }
 let lagOrder = 'lag'
 
@@ -104,7 +108,7 @@ const views = {
     }),
   changes: (nowMs) => changesView({ log: changes, live: health.live, nowMs, changed: draw }),
   workers: (nowMs) => workersView({ health, order: lagOrder, sortBy, nowMs }),
-  'dead-letters': (nowMs) => deadLettersView({ health, copier, nowMs }),
+  'dead-letters': (nowMs) => deadLettersView({ health, list: deadLetters, copier, nowMs, changed: draw }),
   redis: (nowMs) => redisView({ redis, recentHitRate: redisFigures.recentHitRate, nowMs }),
   state: (nowMs) => stateView({ state, open: openTypes, nowMs, changed: draw }),
 }
@@ -162,7 +166,12 @@ function followAddress({ isFirst = false } = {}) {
 /** Repeats `turn` indefinitely, POLL_MS after the previous one has ended. */
 async function poll(turn) {
   for (;;) {
-    await turn()
+    try {
+      await turn()
+    } catch (error) {
+      // A bug, which must not end the others.
+      reportError(error)
+    }
     draw()
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }

@@ -46,7 +46,11 @@ function serverRows({ connected_replicas: replicas, mode, product, role, uptime_
   return [
     ['Version', `${product === 'valkey' ? 'Valkey' : 'Redis'} ${version}`],
     ['Mode', known(mode)],
-    ['Role', known(role), role === 'slave' ? 'The workers cannot write to a replica.' : undefined],
+    [
+      'Role',
+      role === 'slave' ? 'replica' : known(role),
+      role === 'slave' ? 'The workers cannot write to a replica.' : undefined,
+    ],
     ['Replicas', known(replicas, number)],
     ['Running for', known(uptime, span)],
   ]

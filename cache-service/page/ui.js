@@ -30,7 +30,7 @@ export function sourceNotice(what, { data, error, atMs }, nowMs, retry) {
       </div>
     `
   if (error !== undefined)
-    return html`<p class="hint stale-hint">From ${clockTime(atMs, nowMs)}: ${error.message}</p>`
+    return html`<p class="hint stale-hint">Last loaded at ${clockTime(atMs, nowMs)}. ${error.message}</p>`
   return data === undefined ? html`<p class="empty">Loading…</p>` : nothing
 }
 

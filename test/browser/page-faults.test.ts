@@ -287,7 +287,7 @@ describe('an outage', () => {
     await page.getByRole('region', { name: 'Memory' }).getByText('noeviction').waitFor()
     await platform.redis.kill('SIGKILL')
     await banner(page).getByText('Redis does not respond.').waitFor()
-    await page.getByText(/^From \d+:\d\d:\d\d:/).waitFor()
+    await page.getByText(/Last loaded at \d+:\d\d:\d\d/).waitFor()
     expect(await page.getByText('noeviction').isVisible()).toBe(true)
     expect(await isStale(page)).toBe(true)
     await page.getByRole('link', { name: 'State' }).click()

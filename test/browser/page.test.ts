@@ -124,6 +124,7 @@ describe('the view', () => {
     const reasons = page.getByRole('table', { name: 'Dead letters by reason' })
     await reasons.getByRole('row', { name: 'not_json 14' }).waitFor()
     await reasons.getByRole('button', { name: 'errors replay --reason bad_timestamp --dry-run' }).waitFor()
+    onTestFinished(() => platform.report({}))
     const latest = page.getByRole('list', { name: 'The latest' })
     await latest.getByText('timestamp: <img src=x onerror="document.title=3">').click()
     await latest.getByText('iot_validated_data, partition 3, offset 4711').waitFor()
@@ -137,6 +138,11 @@ describe('the view', () => {
     expect(await page.evaluate('navigator.clipboard.readText()')).toBe(
       'cache-cli errors replay --source 3:4711',
     )
+    const newer = { at: new Date().toISOString(), reason: 'bad_key', topic: 't', partition: 0, offset: '1' }
+    await platform.report({ dead_letters: [newer] })
+    await page.getByText('1 newer dead letter').waitFor()
+    await latest.getByText('timestamp: <img').click()
+    await latest.getByText('bad_key').waitFor()
   })
 
   test('of Redis shows memory, policy, hit rate and persistence, and what is dangerous', async () => {

@@ -1,0 +1,11 @@
+import { expect, test } from 'vitest'
+import { createHeldList } from '../../../cache-service/page/held-list.js'
+
+test('a list follows the latest entries, except while one of them is open', () => {
+  const list = createHeldList((entry: string) => entry)
+  expect(list.show(['b', 'a'])).toEqual({ entries: ['b', 'a'], newer: 0 })
+  list.toggle('a', true)
+  expect(list.show(['d', 'c', 'b'])).toEqual({ entries: ['b', 'a'], newer: 2 })
+  list.toggle('a', false)
+  expect(list.show(['d', 'c', 'b'])).toEqual({ entries: ['d', 'c', 'b'], newer: 0 })
+})
