@@ -12,7 +12,8 @@ import {
   sendProblem,
   toProblem,
 } from './hooks/error-replies.ts'
-import { describeRoutes, registerOpenApiRoutes } from './routes/openapi.ts'
+import { registerApiReference } from './openapi/api-reference.ts'
+import { describeRoutes } from './openapi/describe-routes.ts'
 import { isCacheQueuePath, sendInSpanish } from './cache-queue/errors.ts'
 import { registerProbeRoutes, type ProbePorts } from './routes/probes.ts'
 import { limitRates } from './hooks/rate-limit.ts'
@@ -99,7 +100,10 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
   if (limits.requestsPerMinute > 0) await limitRates(server, limits.requestsPerMinute, monotonicNow)
   guardAccess(server, access)
   boundConcurrency(server, limits.maxConcurrentRequests)
-  await describeRoutes(server, { version: dependencies.version, needsTokens: access.kind === 'tokens' })
+  const openApi = await describeRoutes(server, {
+    version: dependencies.version,
+    needsTokens: access.kind === 'tokens',
+  })
 
   server.setErrorHandler(async (error, request, reply) => {
     const problem = toProblem(error)
@@ -110,6 +114,6 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
   })
   server.setNotFoundHandler(answerUnknownRoute((path) => routes.methodsOf(path), basePath))
   registerProbeRoutes(server, dependencies)
-  registerOpenApiRoutes(server)
+  await registerApiReference(server, openApi)
   return server
 }

@@ -47,25 +47,21 @@ export class ProblemError extends Error {
 
 // ---- the OpenAPI document
 
-/** The problem responses that a route declares, by status: the given types and those that any route can send. */
+/**
+ * The problem responses that a route declares, by status. The document adds those of any route (openapi/error-responses.ts).
+ */
 export function problemReplies(...types: ProblemType[]) {
-  const statuses = new Set(types.map((type) => problemEntry(type).status))
+  const byStatus = Map.groupBy(types, (type) => problemEntry(type).status)
+  const content = { 'application/problem+json': { schema: problemSchema } }
   return Object.fromEntries(
-    [...statuses].map((status) => {
-      const declared = types.filter((type) => problemEntry(type).status === status)
-      const general = typesOnAnyRoute.filter((type) => problemEntry(type).status === status)
-      return [status, problemReply([...declared, ...general])]
-    }),
+    [...byStatus].map(([status, problems]) => [
+      status,
+      { description: problems.join(', '), problems, content },
+    ]),
   )
 }
 
-const typesOnAnyRoute = PROBLEM_TYPES.filter((type) => problemEntry(type).onAnyRoute === true)
-
-/** The response of every route for the statuses that it does not declare. */
-export const anyProblemReply = problemReply(typesOnAnyRoute, 'A problem that any route can send.')
-
-function problemReply(types: readonly ProblemType[], summary?: string) {
-  const schema = z.intersection(problemSchema, z.looseObject({ type: z.enum(types) }))
-  const description = types.map((type) => `${type}: ${problemEntry(type).when}`).join(' ')
-  return { description: summary ?? description, content: { 'application/problem+json': { schema } } }
+/** The problem types of one of these responses; empty for any other response. */
+export function problemTypesOf(reply: unknown): readonly ProblemType[] {
+  return z.object({ problems: z.array(z.enum(PROBLEM_TYPES)) }).safeParse(reply).data?.problems ?? []
 }

@@ -7,10 +7,13 @@ export const MAX_LOOKUP_IDS = 1000
 
 export const deviceSchema = z
   .object({
-    device_id: z.string(),
+    device_id: z.string().describe('1 to 256 bytes of UTF-8 without control characters.'),
     datatype_id: z.string().nullable(),
     datatype_name: z.string().nullable(),
-    datatype_unit: z.union([z.string(), z.array(z.unknown())]).nullable(),
+    datatype_unit: z
+      .union([z.string(), z.array(z.unknown())])
+      .nullable()
+      .describe('A list if the stored text is a JSON list; otherwise the text.'),
     persist: z.unknown().describe('Usually a boolean or a list of booleans.'),
     last_updated: z.string().nullable().describe('Event time: ISO 8601, UTC, six fraction digits.'),
     extra: z.record(z.string(), z.string()).describe('Further fields, unparsed.'),
@@ -29,9 +32,9 @@ export type Device = Readonly<Omit<DeviceFields, 'extra' | 'datatype_unit'>> & {
 export const problemSchema = z
   .looseObject({
     type: z.string().describe('Problem type, such as not_found. Programs should switch on it.'),
-    title: z.string(),
-    status: z.int(),
-    detail: z.string().optional(),
+    title: z.string().describe('The type in words, for people.'),
+    status: z.int().describe('The HTTP status.'),
+    detail: z.string().optional().describe('What happened this time, for people.'),
   })
   .meta({ id: 'Problem', description: 'RFC 9457' })
 
@@ -88,8 +91,8 @@ export const typeCountsSchema = z.object({
 })
 
 export const lookupSchema = z.object({
-  found: z.record(z.string(), deviceSchema),
-  missing: z.array(z.string()),
+  found: z.record(z.string(), deviceSchema).describe('By id.'),
+  missing: z.array(z.string()).describe('The ids without a device.'),
   errors: problemsById,
   complete: z.boolean().describe('false: a rebuild is in progress, so missing devices may still appear.'),
 })
@@ -105,13 +108,16 @@ export const stateSchema = z.object({
 export const deviceEventSchema = z.object({
   change: z.enum(['changed', 'deleted']),
   device_ids: z.array(z.string()),
-  more: z.int(),
+  more: z.int().describe('Number of further devices, which are not named.'),
 })
 export const updateEventSchema = z.object({
   type: z.string(),
   updated: z.unknown(),
   valid: z.unknown(),
-  values: z.unknown().optional(),
-  too_large: z.literal(true).optional(),
+  values: z.unknown().optional().describe('Absent if they are too large for an event.'),
+  too_large: z.literal(true).optional().describe('Read the values with `GET /api/state/{type}`.'),
 })
-export const resetEventSchema = z.object({ streams: z.array(z.string()), reason: z.string() })
+export const resetEventSchema = z.object({
+  streams: z.array(z.string()).describe('`update`, `device`, or both.'),
+  reason: z.string().describe('For people.'),
+})

@@ -140,7 +140,7 @@ end`,
   )
   const connections = Number(options.connections)
   return [
-    { name: 'ceiling: no Redis', path: '/docs.css', connections },
+    { name: 'ceiling: no Redis', path: '/page/theme.js', connections },
     { name: 'one device', path: '/', connections, script: single },
     { name: `${LOOKUP_IDS} devices`, path: '/', connections: 16, script: many },
   ]

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { ApiServer } from '../api-server-types.ts'
 import { errorReplies } from './errors.ts'
-import { assertGlob, patternQuery, restOfPath } from './params.ts'
+import { assertGlob, patternParams, patternQuery, restOfPath } from './params.ts'
 import { CACHE_QUEUE_TAG, type CacheQueuePorts } from './cache-queue-ports.ts'
 
 /** The routes under /api/cache that concern many keys at once. */
@@ -13,13 +13,14 @@ export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueueP
         config: { scope: 'read' },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'listCacheKeys',
           summary: 'List the keys that match a pattern',
           hide: end !== '',
           querystring: patternQuery,
           response: {
             200: z.object({
               pattern: z.string(),
-              count: z.number(),
+              count: z.int(),
               keys: z.array(z.string()),
               truncated: z.literal(true).optional().describe('Present if more keys match than are listed.'),
             }),
@@ -39,13 +40,14 @@ export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueueP
         config: { scope: 'admin' },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'flushCache',
           summary: 'Delete all values; platform keys are kept',
           hide: end !== '',
           body: z.object(
             { confirm: z.literal(true, 'Se requiere {"confirm": true}') },
             'Se requiere {"confirm": true}',
           ),
-          response: { 200: z.object({ message: z.string(), deleted_count: z.number() }), ...errorReplies },
+          response: { 200: z.object({ message: z.string(), deleted_count: z.int() }), ...errorReplies },
         },
       },
       async () => ({ message: 'Cache limpiado', deleted_count: await cache.deleteMatching('*') }),
@@ -59,11 +61,12 @@ export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueueP
         config: { scope: 'admin' },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'deleteCacheValues',
           summary: 'Delete the values whose keys match a pattern; platform keys are kept',
           hide: name === '*',
-          ...(name === '*' ? {} : { params: z.object({ pattern: z.string() }) }),
+          ...(name === '*' ? {} : { params: patternParams }),
           response: {
-            200: z.object({ message: z.string(), pattern: z.string(), deleted_count: z.number() }),
+            200: z.object({ message: z.string(), pattern: z.string(), deleted_count: z.int() }),
             ...errorReplies,
           },
         },

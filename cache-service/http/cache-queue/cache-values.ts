@@ -41,10 +41,11 @@ export function registerCacheValueRoutes(
       config: { scope: 'write' },
       schema: {
         tags: [CACHE_QUEUE_TAG],
+        operationId: 'storeCacheValue',
         summary: 'Store a value',
         body: storedSchema,
         response: {
-          200: z.object({ message: z.string(), key: z.string(), ttl: z.number().nullable() }),
+          200: z.object({ message: z.string(), key: z.string(), ttl: z.int().nullable() }),
           ...errorReplies,
           ...forbidden,
         },
@@ -66,6 +67,7 @@ export function registerCacheValueRoutes(
         config: { scope: 'read' },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'cacheKeyExists',
           summary: 'Check whether a key exists',
           hide: name === '*',
           ...params,
@@ -87,6 +89,7 @@ export function registerCacheValueRoutes(
         config: { scope: 'read' },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'getCacheValue',
           summary: 'Get a value',
           hide: name === '*',
           ...params,
@@ -94,7 +97,7 @@ export function registerCacheValueRoutes(
             200: z.object({
               key: z.string(),
               value: z.unknown().describe('The stored value if it is JSON; otherwise its text.'),
-              ttl: z.number().nullable().describe('Seconds. null: the value never expires.'),
+              ttl: z.int().nullable().describe('Seconds. null: the value never expires.'),
             }),
             ...errorReplies,
             ...forbidden,
@@ -124,6 +127,7 @@ export function registerCacheValueRoutes(
         config: { scope: 'write' },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'deleteCacheValue',
           summary: 'Delete a value',
           hide: name === '*',
           ...params,

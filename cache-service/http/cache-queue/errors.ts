@@ -10,7 +10,9 @@ import { ProblemError } from '../problem.ts'
 import type { CacheQueuePorts } from './cache-queue-ports.ts'
 
 /** The cache-queue service sends errors as `{"error": …}` in Spanish, as its callers expect, not as problem documents. */
-export const errorSchema = z.object({ error: z.string(), key: z.string().optional() })
+export const errorSchema = z
+  .object({ error: z.string().describe('For people, usually in Spanish.'), key: z.string().optional() })
+  .meta({ id: 'CacheQueueError' })
 
 export const errorReplies = {
   400: errorSchema.describe('Bad request.'),

@@ -6,9 +6,29 @@ import { CacheQueueError } from './errors.ts'
 /** Limits the cost of one key; Redis itself would accept 512 MB. */
 const KEY_MAX_LENGTH = 1024
 
-export const keyParams = z.object({ key: z.string() })
+// The handlers check the values (assertKey, assertGlob): their messages are part of the contract.
+const keyLimits = { minLength: 1, maxLength: KEY_MAX_LENGTH }
+const globFacts = {
+  description: `Pattern of Redis: \`*\`, \`?\`, \`[…]\`, and \`\\\` before a character to take it literally. At most ${GLOB_MAX_STARS} stars.`,
+  minLength: 1,
+  maxLength: GLOB_MAX_LENGTH,
+}
 
-export const patternQuery = z.object({ pattern: z.string('pattern debe aparecer una sola vez').default('*') })
+export const keyParams = z.object({
+  key: z
+    .string()
+    .meta({ description: 'The key, percent-encoded. A `/` may also be written as it is.', ...keyLimits }),
+})
+
+export const channelParams = z.object({
+  channel: z.string().meta({ description: 'The channel, percent-encoded.', ...keyLimits }),
+})
+
+export const patternParams = z.object({ pattern: z.string().meta(globFacts) })
+
+export const patternQuery = z.object({
+  pattern: z.string('pattern debe aparecer una sola vez').default('*').meta(globFacts),
+})
 
 /**
  * The key in the path: everything after the route, decoded and without a trailing slash. A key may contain slashes,

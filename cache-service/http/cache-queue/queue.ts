@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { mayPublishTo } from '../../core/cache-queue/may-publish-to.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { errorReplies, errorSchema, CacheQueueError } from './errors.ts'
-import { assertGlob, assertKey, patternQuery, restOfPath } from './params.ts'
+import { assertGlob, assertKey, channelParams, patternQuery, restOfPath } from './params.ts'
 import { CACHE_QUEUE_TAG, type CacheQueuePorts } from './cache-queue-ports.ts'
 
 const publishedSchema = z.object(
@@ -27,11 +27,12 @@ export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: Cach
         config: { scope: 'write' },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'publishMessage',
           summary: 'Publish a message: text unchanged, anything else as JSON',
           hide: end !== '',
           body: publishedSchema,
           response: {
-            200: z.object({ message: z.string(), channel: z.string(), subscribers: z.number() }),
+            200: z.object({ message: z.string(), channel: z.string(), subscribers: z.int() }),
             ...errorReplies,
             403: errorSchema.describe('The channel is reserved for Redis or for this service.'),
           },
@@ -50,14 +51,15 @@ export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: Cach
         config: { scope: 'read' },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'listChannels',
           summary: 'List the channels that have subscribers',
           hide: end !== '',
           querystring: patternQuery,
           response: {
             200: z.object({
               pattern: z.string(),
-              count: z.number(),
-              channels: z.array(z.object({ channel: z.string(), subscribers: z.number() })),
+              count: z.int(),
+              channels: z.array(z.object({ channel: z.string(), subscribers: z.int() })),
               truncated: z
                 .literal(true)
                 .optional()
@@ -82,10 +84,11 @@ export function registerQueueRoutes(scope: ApiServer, { pubsub, settings }: Cach
         config: { scope: 'read' },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'countSubscribers',
           summary: 'Count the subscribers of a channel',
           hide: name === '*',
-          ...(name === '*' ? {} : { params: z.object({ channel: z.string() }) }),
-          response: { 200: z.object({ channel: z.string(), subscribers: z.number() }), ...errorReplies },
+          ...(name === '*' ? {} : { params: channelParams }),
+          response: { 200: z.object({ channel: z.string(), subscribers: z.int() }), ...errorReplies },
         },
       },
       async (request) => {

@@ -10,7 +10,7 @@ import { CACHE_QUEUE_TAG, type CacheQueuePorts } from './cache-queue-ports.ts'
 const healthSchema = z.object({
   service: z.literal('redis_service'),
   status: z.enum(['healthy', 'unhealthy']),
-  port: z.number(),
+  port: z.int(),
   redis: z.enum(['connected', 'disconnected']),
 })
 
@@ -56,6 +56,7 @@ function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueueP
         config: { scope: 'public', probe: true },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'getCacheQueueHealth',
           summary: 'Check whether Redis answers',
           hide: end !== '',
           response: { 200: healthSchema, 503: healthSchema },
@@ -73,6 +74,7 @@ function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueueP
         config: { scope: 'read' },
         schema: {
           tags: [CACHE_QUEUE_TAG],
+          operationId: 'getRedisStats',
           summary: 'Get Redis statistics',
           hide: end !== '',
           response: { 200: serverStatsSchema, 503: errorReplies[503] },

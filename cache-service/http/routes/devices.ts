@@ -46,6 +46,7 @@ function registerPage(server: ApiServer, { devices }: DevicePorts, queue: Readin
         config: { scope: 'read' },
         schema: {
           tags,
+          operationId: 'listDevices',
           summary: 'List devices, page by page',
           hide: url.endsWith('/'),
           querystring: pageQuery,
@@ -87,6 +88,7 @@ function registerSingle(server: ApiServer, { devices, isRebuilding, telemetry }:
       config: { scope: 'read' },
       schema: {
         tags,
+        operationId: 'getDevice',
         summary: 'Get a device',
         description: 'The ETag covers everything except `ttl`; If-None-Match is supported.',
         params: deviceIdParams,
@@ -121,6 +123,7 @@ function registerHash(server: ApiServer, { devices, isRebuilding }: DevicePorts)
       config: { scope: 'read' },
       schema: {
         tags,
+        operationId: 'getDeviceHash',
         summary: 'Get the raw Redis hash of a device',
         description: 'For troubleshooting: shows what a corrupt device holds, or what another program wrote.',
         params: deviceIdParams,
@@ -153,6 +156,7 @@ function registerLookup(
       config: { scope: 'read' },
       schema: {
         tags,
+        operationId: 'lookUpDevices',
         summary: 'Look up many devices at once',
         body: lookupBody,
         response: { 200: lookupSchema, ...problemReplies('invalid_request') },
@@ -186,6 +190,7 @@ function registerDelete(server: ApiServer, { devices, isRebuilding }: DevicePort
       config: { scope: 'write' },
       schema: {
         tags,
+        operationId: 'deleteDevice',
         summary: 'Delete a device; its next record brings it back',
         params: deviceIdParams,
         response: {

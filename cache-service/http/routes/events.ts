@@ -14,16 +14,23 @@ export type { EventPorts } from './event-hub.ts'
 
 const MAX_FILTER_VALUES = 100
 
+/** A parameter that occurs several times is a list, one that occurs once is a text. */
 const repeatable = z
-  .union([z.string(), z.array(z.string()).max(MAX_FILTER_VALUES)])
-  .optional()
-  .transform((given) => (given === undefined ? [] : [given].flat()).filter((value) => value !== ''))
+  .preprocess(
+    (given) => (given === undefined ? undefined : [given].flat()),
+    z.array(z.string()).max(MAX_FILTER_VALUES).optional(),
+  )
+  .transform((given = []) => given.filter((value) => value !== ''))
 
 const querySchema = z.object({
   events: z
     .string()
     .optional()
-    .describe('Streams to follow: `update`, `device`, or `update,device` (the default).')
+    .meta({
+      description: 'Streams to follow, comma-separated.',
+      pattern: '^,*((update|device)(,+|$))*$',
+      default: STREAM_NAMES.join(','),
+    })
     .transform((text, context): readonly StreamName[] => {
       const names = (text ?? '').split(',').filter((name) => name !== '')
       const known = STREAM_NAMES.filter((name) => names.includes(name))
@@ -43,7 +50,9 @@ const querySchema = z.object({
   last_event_id: z
     .string()
     .optional()
-    .describe('Event id to resume after, for clients that cannot send `Last-Event-ID`.'),
+    .describe(
+      'Event id to resume after, for clients that cannot send `Last-Event-ID`, which takes precedence.',
+    ),
 })
 
 /** `GET /api/events`: server-sent events. Closes all streams when the server closes. */
@@ -61,6 +70,7 @@ export function registerEventRoutes(
       exposeHeadRoute: false,
       config: { scope: 'read', stream: true },
       schema: {
+        operationId: 'followEvents',
         summary: 'Follow updates and device changes',
         description: [
           'Server-sent events. `update`: a key-value was set. `device`: a hint that devices have changed or were',

@@ -17,6 +17,7 @@ export function registerProbeRoutes(server: ApiServer, { monitor, checks }: Prob
       config: { scope: 'public', probe: true },
       schema: {
         tags: ['health'],
+        operationId: 'getLiveness',
         summary: 'Liveness: are the internal loops of the process running?',
         response: { 200: liveSchema, 503: liveSchema },
       },
@@ -32,6 +33,7 @@ export function registerProbeRoutes(server: ApiServer, { monitor, checks }: Prob
       config: { scope: 'public', probe: true },
       schema: {
         tags: ['health'],
+        operationId: 'getReadiness',
         summary: 'Readiness: can the api serve requests?',
         response: { 200: readySchema, 503: readySchema },
       },

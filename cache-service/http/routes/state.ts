@@ -19,7 +19,12 @@ export function registerStateRoutes(server: ApiServer, { readState }: StatePorts
     '/api/state',
     {
       config: { scope: 'read' },
-      schema: { summary: 'Get all key-values', tags: ['state'], response: { 200: stateSchema } },
+      schema: {
+        operationId: 'getAllState',
+        summary: 'Get all key-values',
+        tags: ['state'],
+        response: { 200: stateSchema },
+      },
     },
     async () => {
       const { values, lastEventId } = await readState(undefined)
@@ -32,9 +37,10 @@ export function registerStateRoutes(server: ApiServer, { readState }: StatePorts
     {
       config: { scope: 'read' },
       schema: {
+        operationId: 'getState',
         summary: 'Get a key-value',
         tags: ['state'],
-        params: z.object({ type: z.string() }),
+        params: z.object({ type: z.string().describe('The `type` of the update, percent-encoded.') }),
         response: { 200: stateSchema, ...problemReplies('not_found') },
       },
     },

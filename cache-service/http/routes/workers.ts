@@ -18,6 +18,7 @@ export function registerWorkerRoutes(server: ApiServer, { readReports }: WorkerP
     {
       config: { scope: 'read' },
       schema: {
+        operationId: 'listWorkers',
         summary: 'Get the reports of the running workers',
         tags: ['workers'],
         response: { 200: z.object({ workers: z.array(workerReportSchema) }) },
@@ -31,6 +32,7 @@ export function registerWorkerRoutes(server: ApiServer, { readReports }: WorkerP
     {
       config: { scope: 'read' },
       schema: {
+        operationId: 'listDeadLetters',
         summary: 'List the latest dead letters',
         description:
           'The last 20 dead letters of each running worker, newest first. The error topic has all of them.',

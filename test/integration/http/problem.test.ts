@@ -213,30 +213,6 @@ describe('without Redis', () => {
   })
 })
 
-describe('the OpenAPI document', () => {
-  test('describes every route in OpenAPI 3.1', async () => {
-    const document = await (await fetch(`${running.url}/openapi.json`)).json()
-    expect(document).toMatchObject({ openapi: '3.1.0', components: { schemas: { Device: {}, Problem: {} } } })
-    expect(Object.keys(Object(document).paths)).toEqual(
-      expect.arrayContaining([
-        ...['/api/devices', '/api/devices/{id}', '/api/devices/lookup', '/api/state', '/api/state/{type}'],
-        ...['/api/events', '/api/workers', '/api/dead-letters', '/livez', '/readyz', '/health', '/stats'],
-        ...['/api/cache/{key}', '/api/queue/publish'],
-      ]),
-    )
-    expect(JSON.stringify(document)).not.toContain('securitySchemes')
-  })
-
-  test('is also served as a page without scripts or external resources', async () => {
-    const page = await fetch(`${running.url}/docs`)
-    const html = await page.text()
-    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')
-    expect(html).toContain('<code>/api/devices/{id}</code>')
-    expect(html).not.toMatch(/<script|https?:\/\//)
-    expect((await fetch(`${running.url}/docs.css`)).headers.get('content-type')).toContain('text/css')
-  })
-})
-
 test('the api shuts down after answering its requests and closing its event streams', async () => {
   const own = await startApi({ REDIS_URL: database.url })
   const stream = await fetch(`${own.url}/api/events`)

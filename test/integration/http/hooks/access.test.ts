@@ -93,7 +93,7 @@ describe('API_AUTH=token', () => {
     const document = await (await fetch(`${running.url}/openapi.json`)).json()
     expect(document).toMatchObject({
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-      paths: { '/api/devices': { get: { security: [{ token: [] }] } } },
+      paths: { '/api/devices': { get: { security: [{ token: ['read'] }] } } },
     })
     const log = JSON.stringify(running.lines())
     expect(log).toContain('"reader"')

@@ -1,0 +1,128 @@
+import type { OperationDocs } from '../openapi/operation-docs.ts'
+
+const health = { service: 'redis_service', status: 'healthy', port: 5011, redis: 'connected' }
+const keyErrors = ['empty_key', 'long_key', 'protected_key']
+const patternErrors = ['empty_pattern', 'long_pattern', 'many_stars']
+
+export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
+  getCacheQueueHealth: {
+    replies: {
+      200: { description: 'Redis answers.', example: health },
+      503: {
+        description: 'Redis does not answer.',
+        example: { ...health, status: 'unhealthy', redis: 'disconnected' },
+      },
+    },
+  },
+  getRedisStats: {
+    replies: {
+      200: {
+        description: 'Statistics of the Redis server.',
+        example: {
+          redis_version: '7.4.1',
+          uptime_in_seconds: 86_400,
+          connected_clients: 12,
+          used_memory: 104_857_600,
+          used_memory_human: '100.00M',
+          total_commands_processed: 1_200_345,
+          keyspace_hits: 9_500,
+          keyspace_misses: 500,
+          hit_rate: 95,
+          total_keys: 51_240,
+        },
+      },
+    },
+  },
+  storeCacheValue: {
+    body: { key: 'user:1', value: { name: 'Ana' }, ttl: 60 },
+    replies: {
+      200: {
+        description: 'Stored. `ttl` is the one that applies.',
+        example: { message: 'Valor guardado en cache', key: 'user:1', ttl: 60 },
+      },
+    },
+    errors: ['no_key', 'no_value', 'small_ttl', ...keyErrors],
+  },
+  cacheKeyExists: {
+    parameters: { key: 'user:1' },
+    replies: {
+      200: { description: 'Whether the key exists.', example: { key: 'user:1', exists: true } },
+    },
+    errors: keyErrors,
+  },
+  getCacheValue: {
+    parameters: { key: 'user:1' },
+    replies: {
+      200: { description: 'The value.', example: { key: 'user:1', value: { name: 'Ana' }, ttl: 42 } },
+    },
+    errors: [...keyErrors, 'absent_key', 'other_type'],
+  },
+  deleteCacheValue: {
+    parameters: { key: 'user:1' },
+    replies: {
+      200: { description: 'Deleted.', example: { message: 'Clave eliminada', key: 'user:1' } },
+    },
+    errors: [...keyErrors, 'absent_key'],
+  },
+  listCacheKeys: {
+    parameters: { pattern: 'user:*' },
+    replies: {
+      200: {
+        description: 'Up to 10,000 keys, without those of the platform.',
+        example: { pattern: 'user:*', count: 2, keys: ['user:1', 'user:2'] },
+      },
+    },
+    errors: patternErrors,
+  },
+  flushCache: {
+    body: { confirm: true },
+    replies: {
+      200: { description: 'Deleted.', example: { message: 'Cache limpiado', deleted_count: 42 } },
+    },
+    errors: ['unconfirmed'],
+  },
+  deleteCacheValues: {
+    parameters: { pattern: 'user:*' },
+    replies: {
+      200: {
+        description: 'Deleted.',
+        example: { message: 'Claves eliminadas', pattern: 'user:*', deleted_count: 2 },
+      },
+    },
+    errors: patternErrors,
+  },
+  publishMessage: {
+    body: { channel: 'inventarios_updates', message: { tipo: 'alta' } },
+    replies: {
+      200: {
+        description: 'Published, also if no one subscribes.',
+        example: { message: 'Mensaje publicado', channel: 'inventarios_updates', subscribers: 1 },
+      },
+    },
+    errors: ['no_message', 'empty_channel', 'protected_channel'],
+  },
+  listChannels: {
+    parameters: { pattern: 'inventarios*' },
+    replies: {
+      200: {
+        description: 'Up to 10,000 channels.',
+        example: {
+          pattern: 'inventarios*',
+          count: 1,
+          channels: [{ channel: 'inventarios_updates', subscribers: 1 }],
+        },
+      },
+    },
+    errors: patternErrors,
+  },
+  countSubscribers: {
+    parameters: { channel: 'inventarios_updates' },
+    replies: {
+      200: {
+        description: 'The number of subscribers.',
+        example: { channel: 'inventarios_updates', subscribers: 1 },
+      },
+    },
+    errors: ['empty_key', 'long_key'],
+  },
+}
