@@ -6,6 +6,7 @@ const patternErrors = ['empty_pattern', 'long_pattern', 'many_stars']
 
 export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
   getCacheQueueHealth: {
+    description: 'Sends a PING to Redis.',
     replies: {
       200: { description: 'Redis answers.', example: health },
       503: {
@@ -15,6 +16,7 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     },
   },
   getRedisStats: {
+    description: 'From `INFO` and `DBSIZE`.',
     replies: {
       200: {
         description: 'Statistics of the Redis server.',
@@ -34,6 +36,8 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     },
   },
   storeCacheValue: {
+    description:
+      'Replaces the value of the key. Without `ttl`, `CACHE_DEFAULT_TTL` applies; with `null` the value never expires.',
     body: { key: 'user:1', value: { name: 'Ana' }, ttl: 60 },
     replies: {
       200: {
@@ -44,6 +48,7 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     errors: ['no_key', 'no_value', 'small_ttl', ...keyErrors],
   },
   cacheKeyExists: {
+    description: 'Also true for keys of other Redis types.',
     parameters: { key: 'user:1' },
     replies: {
       200: { description: 'Whether the key exists.', example: { key: 'user:1', exists: true } },
@@ -51,6 +56,8 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     errors: keyErrors,
   },
   getCacheValue: {
+    description:
+      'A stored text that is JSON is returned as it is, with all digits of its numbers; any other text as a string.',
     parameters: { key: 'user:1' },
     replies: {
       200: { description: 'The value.', example: { key: 'user:1', value: { name: 'Ana' }, ttl: 42 } },
@@ -58,6 +65,7 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     errors: [...keyErrors, 'absent_key', 'other_type'],
   },
   deleteCacheValue: {
+    description: 'Deletes the key, whatever its type.',
     parameters: { key: 'user:1' },
     replies: {
       200: { description: 'Deleted.', example: { message: 'Clave eliminada', key: 'user:1' } },
@@ -65,6 +73,7 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     errors: [...keyErrors, 'absent_key'],
   },
   listCacheKeys: {
+    description: 'Scans all keys: slow on a large Redis. `truncated` is present if there are more.',
     parameters: { pattern: 'user:*' },
     replies: {
       200: {
@@ -75,6 +84,8 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     errors: patternErrors,
   },
   flushCache: {
+    description:
+      'Deletes every key that is neither protected nor one of the platform. `FLUSHDB` is never sent.',
     body: { confirm: true },
     replies: {
       200: { description: 'Deleted.', example: { message: 'Cache limpiado', deleted_count: 42 } },
@@ -82,6 +93,7 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     errors: ['unconfirmed'],
   },
   deleteCacheValues: {
+    description: 'Scans all keys: slow on a large Redis.',
     parameters: { pattern: 'user:*' },
     replies: {
       200: {
@@ -92,6 +104,7 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     errors: patternErrors,
   },
   publishMessage: {
+    description: 'Without `channel`, the message goes to `QUEUE_CHANNEL`.',
     body: { channel: 'inventarios_updates', message: { tipo: 'alta' } },
     replies: {
       200: {
@@ -102,6 +115,7 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     errors: ['no_message', 'empty_channel', 'protected_channel'],
   },
   listChannels: {
+    description: 'Channels with at least one subscriber; those that follow a pattern do not count.',
     parameters: { pattern: 'inventarios*' },
     replies: {
       200: {
@@ -116,6 +130,7 @@ export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
     errors: patternErrors,
   },
   countSubscribers: {
+    description: 'Subscribers that follow a pattern do not count.',
     parameters: { channel: 'inventarios_updates' },
     replies: {
       200: {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Scope } from '../api-server-types.ts'
 import { curlLine } from './curl-line.ts'
 import type { DocumentedError } from './error-responses.ts'
 import type { OperationDocs } from './operation-docs.ts'
@@ -7,6 +8,7 @@ import type { ResponseHeaderName } from './response-headers.ts'
 /** What the document says about an operation besides what its schemas say. */
 export type Operation = {
   readonly docs: OperationDocs | undefined
+  readonly scope: Scope
   readonly needsToken: boolean
   readonly isStream: boolean
   readonly errors: readonly DocumentedError[]
@@ -59,13 +61,14 @@ export function completeOperation(
 function describe(
   method: string,
   path: string,
-  { description }: GeneratedOperation,
-  { isStream, needsToken }: Operation,
-  { body, parameters = {} }: OperationDocs,
+  generated: GeneratedOperation,
+  { isStream, needsToken, scope }: Operation,
+  docs: OperationDocs,
 ): string {
+  const { body, parameters = {} } = docs
   const line = curlLine({ method, path, parameters, body, needsToken, isStream })
-  const example = `\`\`\`sh\n${line}\n\`\`\``
-  return description === undefined ? example : `${description}\n\n${example}`
+  const access = scope === 'public' ? 'Needs no token.' : `Needs the scope \`${scope}\`.`
+  return `${generated.description ?? docs.description ?? ''}\n\n${access}\n\n\`\`\`sh\n${line}\n\`\`\``
 }
 
 /** First those of the path, as readers expect; the headers last. */

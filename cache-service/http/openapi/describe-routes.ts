@@ -72,6 +72,7 @@ export async function describeRoutes(server: ApiServer, facts: OpenApiFacts): Pr
       const path = url.replaceAll(/:(\w+)/g, '{$1}')
       operations.set(`${String(method).toLowerCase()} ${path}`, {
         docs,
+        scope,
         needsToken: facts.needsTokens && scope !== 'public',
         isStream: stream,
         ...(others.tags?.includes(CACHE_QUEUE_TAG) === true

@@ -25,6 +25,8 @@ const ifNoneMatch = {
 
 export const DEVICE_DOCS: Readonly<Record<string, OperationDocs>> = {
   listDevices: {
+    description:
+      'Follow `next_cursor` until it is null. A device that exists throughout is listed once; one that appears or disappears meanwhile may be listed or not.',
     parameters: { match: '282c', limit: 100 },
     replies: {
       200: {
@@ -64,6 +66,8 @@ export const DEVICE_DOCS: Readonly<Record<string, OperationDocs>> = {
     },
   },
   lookUpDevices: {
+    description:
+      'One round trip for up to 1,000 ids. Ids with a damaged hash, and invalid ids, are in `errors`; the others are answered nevertheless.',
     body: { ids: [DEVICE.device_id, 'unknown'] },
     replies: {
       200: {
@@ -74,6 +78,8 @@ export const DEVICE_DOCS: Readonly<Record<string, OperationDocs>> = {
     problems: invalid('body', '/ids', 'must have at most 1000 ids'),
   },
   deleteDevice: {
+    description:
+      'Deletes the hash and the index entry. To delete a device permanently, write a tombstone (a null value with its id as the key) to the topic.',
     parameters: { id: DEVICE.device_id },
     replies: { 204: { description: 'Deleted, until the next record of the device.' } },
     problems: { ...invalidId, not_found: { detail: 'There is no such device.' } },

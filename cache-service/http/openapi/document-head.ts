@@ -41,7 +41,7 @@ export function documentHead(facts: { version: string; needsTokens: boolean }): 
       { name: 'state', description: 'Key-values that the kv-updater keeps.' },
       { name: 'events', description: 'Changes of devices and key-values, as they happen.' },
       { name: 'workers', description: 'What the workers report.' },
-      { name: 'health', description: 'Probes of this API process. They need no token.' },
+      { name: 'health', description: 'Probes of this API process.' },
       {
         name: CACHE_QUEUE_TAG,
         description: [

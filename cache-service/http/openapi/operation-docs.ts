@@ -3,6 +3,8 @@ import type { ResponseHeaderName } from './response-headers.ts'
 
 /** What the OpenAPI document says about an operation besides its schemas. A test sends every example to the API. */
 export type OperationDocs = {
+  /** If the route has none. */
+  readonly description?: string
   /** The path and query parameters of the example request. */
   readonly parameters?: Readonly<Record<string, string | number>>
   readonly body?: unknown

@@ -6,6 +6,8 @@ const EVENT_ID = '1763717361703-0.1763717362104-3'
 /** State and events. Event ids are positions in two streams, `<update>.<device>`; clients only send them back. */
 export const STATE_DOCS: Readonly<Record<string, OperationDocs>> = {
   getAllState: {
+    description:
+      'To follow the changes without missing one, read the state, then follow the events from its `last_event_id`.',
     replies: {
       200: {
         description: 'The value of every type.',
@@ -14,6 +16,7 @@ export const STATE_DOCS: Readonly<Record<string, OperationDocs>> = {
     },
   },
   getState: {
+    description: 'The answer has the form of `GET /api/state`, with one type.',
     parameters: { type: 'prices' },
     replies: {
       200: {

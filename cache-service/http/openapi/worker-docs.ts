@@ -35,6 +35,7 @@ const ready = { ready: true, reasons: [] }
 /** What the workers report, and the probes. */
 export const WORKER_DOCS: Readonly<Record<string, OperationDocs>> = {
   listWorkers: {
+    description: 'A worker reports every 5 seconds; a report older than 20 seconds is no longer shown.',
     replies: {
       200: {
         description: 'The latest report of each running worker. Empty: no worker runs.',
@@ -51,6 +52,7 @@ export const WORKER_DOCS: Readonly<Record<string, OperationDocs>> = {
     },
   },
   getLiveness: {
+    description: 'For an orchestrator that restarts processes. It does not depend on Redis or Kafka.',
     replies: {
       200: { description: 'Alive.', example: alive },
       503: {
@@ -60,6 +62,8 @@ export const WORKER_DOCS: Readonly<Record<string, OperationDocs>> = {
     },
   },
   getReadiness: {
+    description:
+      'For a load balancer. Succeeds only while Redis answers and the api follows the event streams.',
     replies: {
       200: { description: 'Ready.', example: ready },
       503: {

@@ -52,7 +52,7 @@ describe('the OpenAPI document', () => {
     )
   })
 
-  test('has a curl line, and an example of each required parameter, body and response, for every operation', () => {
+  test('has a description, a curl line, and an example of each required parameter, body and response, for every operation', () => {
     const missing = operationsOf(document).flatMap(({ description, operationId, ...operation }) => {
       const { parameters, requestBody, responses } = operation
       const bodies = Object.values(requestBody?.content ?? {}).map((media) => ['the body', media] as const)
@@ -60,7 +60,9 @@ describe('the OpenAPI document', () => {
         Object.values(content).map((media) => [`response ${status}`, media] as const),
       )
       return [
-        ...(/```sh\ncurl .*\n```$/.test(description) ? [] : [`${operationId}: a curl line`]),
+        ...(/^\S.*\n\n```sh\ncurl .*\n```$/s.test(description)
+          ? []
+          : [`${operationId}: a description and a curl line`]),
         ...parameters
           .filter(({ example, required }) => required && example === undefined)
           .map(({ name }) => `${operationId}: an example of ${name}`),
