@@ -24,6 +24,7 @@ import {
   type OperationFacts,
 } from './error-responses.ts'
 import type { OperationDocs } from './operation-docs.ts'
+import { SEARCH_DOCS } from './search-docs.ts'
 import { STATE_DOCS } from './state-docs.ts'
 import { WORKER_DOCS } from './worker-docs.ts'
 
@@ -31,6 +32,7 @@ export type OpenApiFacts = { readonly version: string; readonly needsTokens: boo
 
 const DOCS: Readonly<Record<string, OperationDocs>> = {
   ...DEVICE_DOCS,
+  ...SEARCH_DOCS,
   ...STATE_DOCS,
   ...WORKER_DOCS,
   ...CACHE_QUEUE_DOCS,

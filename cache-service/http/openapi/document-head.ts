@@ -38,6 +38,8 @@ export function documentHead(facts: { version: string; needsTokens: boolean }): 
     servers: [{ url: '.', description: 'The API that serves this document.' }],
     tags: [
       { name: 'devices', description: 'The newest metadata of each device.' },
+      { name: 'access', description: 'What the caller may do.' },
+      { name: 'redis', description: 'The Redis server.' },
       { name: 'state', description: 'Key-values that the kv-updater keeps.' },
       { name: 'events', description: 'Changes of devices and key-values, as they happen.' },
       { name: 'workers', description: 'What the workers report.' },

@@ -105,6 +105,8 @@ function withPathOf(operation: DocumentedOperation, { init }: Request, value: st
 const INVALID_QUERIES: Readonly<Record<string, string>> = {
   listDevices: '?limit=0',
   followEvents: '?events=x',
+  searchDevices: '?limit=0',
+  exportDevices: '?silent_for=x',
   listCacheKeys: '?pattern=****',
   listChannels: '?pattern=****',
 }
@@ -158,9 +160,8 @@ async function provoke(operation: DocumentedOperation, status: number, example: 
   }
 }
 
-/** Only on the way to a probe that fails by itself; no request provokes it. */
-const isUnprovoked = ({ operationId }: DocumentedOperation, status: number) =>
-  operationId === 'getLiveness' && status === 503
+/** A loop that is stuck, more devices than this Redis has, and an overload: no request here provokes them. */
+const UNPROVOKED = ['getLiveness 503', 'exportDevices 409', 'getAccess 503']
 
 /** The documented texts of an error of the cache-queue service; empty for others. */
 function errorTextsOf({ responses, tags }: DocumentedOperation, status: number): string[] {
@@ -203,7 +204,7 @@ describe('the OpenAPI document', () => {
         .filter((status) => status !== 'default')
         .map(Number)
       expect(success).toBeLessThan(300)
-      for (const status of others.filter((one) => !isUnprovoked(operation, one))) {
+      for (const status of others.filter((one) => !UNPROVOKED.includes(`${operation.operationId} ${one}`))) {
         await fill()
         const answer = await provoke(operation, status, await exampleOf(operation))
         const what = `${operation.operationId} ${status}`
