@@ -38,6 +38,7 @@ function registerSearch(server: ApiServer, searcher: DeviceSearcher, slots: Slot
       config: { scope: 'read' },
       schema: {
         tags,
+        operationId: 'searchDevices',
         summary: 'Search the devices',
         description: [
           'Filters, sorts and counts all devices. For this, all devices are read at once, and the result is kept for',
@@ -88,6 +89,7 @@ function registerTypes(server: ApiServer, searcher: DeviceSearcher, slots: Slots
       config: { scope: 'read' },
       schema: {
         tags,
+        operationId: 'countDeviceTypes',
         summary: 'Count the devices of each type',
         response: { 200: typeCountsSchema, ...problemReplies('too_many_searches') },
       },
@@ -107,6 +109,7 @@ function registerExport(server: ApiServer, searcher: DeviceSearcher, slots: Slot
       config: { scope: 'read', stream: true },
       schema: {
         tags,
+        operationId: 'exportDevices',
         summary: 'Export the devices that a search finds',
         description: [
           'All pages of a search as one file. If the connection ends before the last chunk, the file is incomplete.',
@@ -121,7 +124,7 @@ function registerExport(server: ApiServer, searcher: DeviceSearcher, slots: Slot
               'application/x-ndjson': { schema: z.string() },
             },
           },
-          ...problemReplies('invalid_request', 'too_many_devices', 'too_many_searches'),
+          ...problemReplies('invalid_request', 'too_many_devices', 'too_many_searches', 'redis_unavailable'),
         },
       },
     },
