@@ -3,7 +3,8 @@ import { FORMATS, type Format } from './terminal/output.ts'
 
 /** The options of every command; they may precede or follow the command. */
 export type GlobalOptions = {
-  readonly format: Format
+  /** undefined: as the name of `output` suggests. */
+  readonly format?: Format
   readonly output?: string
   readonly quiet?: true
   readonly verbose?: true
@@ -15,8 +16,16 @@ export type GlobalOptions = {
 
 export function addGlobalOptions(program: Command): Command {
   return program
-    .addOption(new Option('-f, --format <format>', 'format of the results').choices(FORMATS).default('table'))
-    .option('-o, --output <file>', 'write the results to this file instead of stdout')
+    .addOption(
+      new Option(
+        '-f, --format <format>',
+        'format of the results; default: as the extension of --output suggests, or else table',
+      ).choices(FORMATS),
+    )
+    .option(
+      '-o, --output <file>',
+      'write the results to this file, and replace it when the command has succeeded',
+    )
     .addOption(new Option('-q, --quiet', 'print only results and errors').conflicts('verbose'))
     .option('-v, --verbose', 'print debug details and stack traces')
     .option('--no-color', 'disable colors (as the variable NO_COLOR does)')

@@ -85,6 +85,7 @@ async function runCommand(work: Work, context: CliContext, options: GlobalOption
     if (stop.aborted) await settledWithin(working, GRACE_MS)
     stop.throwIfAborted()
     exitCode = (await working) ?? EXIT.ok
+    await session.commitResults(exitCode)
   } catch (error) {
     exitCode = reportFailure(session, error)
   }
@@ -107,6 +108,8 @@ function reportFailure(session: Session, error: unknown): ExitCode {
     return code
   }
   const failure = session.failureOf(error)
+  // The reader of the results is gone.
+  if (failure.exitCode === EXIT.ok) return EXIT.ok
   session.reportFailure(error, failure)
   return failure.exitCode
 }
@@ -121,4 +124,4 @@ REDIS_PASSWORD or REDIS_URL, KAFKA_BOOTSTRAP_SERVERS, … (cache-cli config show
 it queries an API instead.
 
 Results go to stdout, everything else to stderr. The default format is a table, even in a pipe; scripts should
-use --format json or csv.`
+use --format json, jsonl or csv.`

@@ -8,12 +8,14 @@ import { createRedis } from '../redis/client.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
 import { BadSettingsError, CliError, failureOf, usageError, type Failure } from './cli-error.ts'
 import type { CliContext, Sink } from './context.ts'
-import { EXIT } from './exit-codes.ts'
+import { EXIT, type ExitCode } from './exit-codes.ts'
 import type { GlobalOptions } from './global-options.ts'
 import { verboseLines } from './terminal/verbose-lines.ts'
-import { createOutput, type Output } from './terminal/output.ts'
+import { createOutput, type Destination, type Output } from './terminal/output.ts'
 import { createProgressBoard, type Progress } from './terminal/progress.ts'
-import { openResultFile } from './terminal/result-file.ts'
+import { formatOf, resultPath } from './terminal/result-path.ts'
+import { openResultFile } from './terminal/open-result-file.ts'
+import type { ResultFile } from './terminal/result-file.ts'
 import type { Colors } from './terminal/table.ts'
 
 export type RedisClient = ReturnType<typeof createRedis>
@@ -27,6 +29,7 @@ export class Session {
   /** For the parts of the service; shown with `--verbose`. */
   readonly log: Logger
   readonly releases = new ReleaseStack()
+  readonly #resultFile: ResultFile | undefined
   readonly #progress: ReturnType<typeof createProgressBoard>
   readonly #errorColors: Colors
   readonly #connections = new Map<string, Promise<RedisClient>>()
@@ -42,15 +45,17 @@ export class Session {
       monotonicNow: context.monotonicNow,
       print: (line) => this.info(line),
     })
-    const sink = options.output === undefined ? context.stdout : openResultFile(options.output, this.releases)
+    const path = resultPath(options.output)
+    this.#resultFile = path === undefined ? undefined : openResultFile(path, context.stop)
+    const destination = this.#resultFile ? fileDestination(this.#resultFile) : screenOf(context.stdout)
     this.output = createOutput({
-      format: options.format,
-      sink,
-      colors: colorsFor(sink, context, options),
+      format: formatOf(options.format, path),
+      destination,
+      colors: colorsFor(destination, context, options),
       stop: context.stop,
       // The results and the progress bar share one screen.
       beforeWrite: () => {
-        if (sink.isTerminal) this.#progress.hide()
+        if (destination.isTerminal) this.#progress.hide()
       },
     })
     this.log = createLogger(options.verbose === true ? 'debug' : 'fatal', {
@@ -170,8 +175,14 @@ export class Session {
     }
   }
 
+  /** Puts the file of `--output` in place. @param exitCode of the command, which did not throw. */
+  async commitResults(exitCode: ExitCode): Promise<void> {
+    await this.#resultFile?.commit(exitCode !== EXIT.ok)
+  }
+
   async release(): Promise<void> {
     this.#progress.hide()
+    await this.#resultFile?.close()
     await this.releases.releaseAll()
   }
 
@@ -215,7 +226,26 @@ export class Session {
   }
 }
 
-function colorsFor(sink: Sink, { env }: CliContext, { color }: GlobalOptions): Colors {
+function screenOf(sink: Sink): Destination {
+  return {
+    isTerminal: sink.isTerminal,
+    get columns() {
+      return sink.columns
+    },
+    write: (text) =>
+      new Promise((resolve, reject) => {
+        sink.stream.write(text, (error) => (error ? reject(error) : resolve()))
+      }),
+    writeDirectly() {},
+    protect() {},
+  }
+}
+
+function fileDestination(file: ResultFile): Destination {
+  return { isTerminal: false, columns: undefined, ...file }
+}
+
+function colorsFor(sink: Pick<Sink, 'isTerminal'>, { env }: CliContext, { color }: GlobalOptions): Colors {
   const isForced = !['', '0', 'false'].includes(env['FORCE_COLOR'] ?? '')
   const isForbidden = !color || (env['NO_COLOR'] ?? '') !== ''
   return pc.createColors(!isForbidden && (isForced || (sink.isTerminal && env['TERM'] !== 'dumb')))

@@ -39,20 +39,14 @@ async function info(session: Session): Promise<void> {
     source.workers(),
   ])
   const facts = factsOf(devices, stats, workers)
-  const { format, record, rows } = session.output
-  switch (format) {
-    case 'json':
-    case 'yaml':
-      return await record({ ...facts, workers })
-    case 'csv':
-      return await record(facts)
-    case 'table':
-      await record(forDisplay(facts))
-      if (workers.length === 0)
-        return session.info('No worker is reporting: either none uses this Redis, or none can reach it.')
-      await session.output.text('\n')
-      return await rows(WORKER_COLUMNS, workers)
-  }
+  const { format, isWhole, record, rows } = session.output
+  if (isWhole) return await record({ ...facts, workers })
+  if (format === 'csv') return await record(facts)
+  await record(forDisplay(facts))
+  if (workers.length === 0)
+    return session.info('No worker is reporting: either none uses this Redis, or none can reach it.')
+  await session.output.text('\n')
+  await rows(WORKER_COLUMNS, workers)
 }
 
 /** Values that no worker reports are null. */

@@ -110,7 +110,7 @@ async function watchLag(
     { name: 'lag', cell: ({ lag }) => lag },
   ]
   const { stdout } = session.context
-  const isScreen = stdout.isTerminal && session.options.output === undefined
+  const isScreen = session.output.isTerminal
   await session.output.stream(columns, samples(), (sample, colors) => {
     const table = renderTable(partitionColumns, sample.partitions, {
       colors,

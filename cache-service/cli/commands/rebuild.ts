@@ -35,10 +35,10 @@ export function registerRebuildCommand({ program, perform }: Cli): void {
 async function rebuild(session: Session, options: RebuildOptions): Promise<ExitCode> {
   const redis = await session.redis()
   const plan = await planRebuild(session, redis)
-  const isText = session.output.format === 'table' || session.output.format === 'csv'
-  if (isText) await printPlan(session, plan)
+  const { isWhole } = session.output
+  if (!isWhole) await printPlan(session, plan)
   if (options.dryRun === true) {
-    if (!isText) await session.output.record(planRecord(plan))
+    if (isWhole) await session.output.record(planRecord(plan))
     return EXIT.ok
   }
   const records = plan.partitions.reduce((sum, { from, until }) => sum + until - from, 0)
@@ -51,7 +51,7 @@ async function rebuild(session: Session, options: RebuildOptions): Promise<ExitC
   const hadProgress = plan.partitions.some(({ progress }) => progress !== undefined)
   if (!hadProgress) session.info('no progress was stored: the workers start at the first record anyway')
   const result = await waitIfWanted(session, plan, options)
-  if (!isText) await session.output.record({ ...planRecord(plan), ...result })
+  if (isWhole) await session.output.record({ ...planRecord(plan), ...result })
   return EXIT.ok
 }
 

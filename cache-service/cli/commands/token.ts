@@ -62,7 +62,7 @@ async function create(
   const until = expires === undefined ? undefined : parseExpiry(expires, session.context.now())
   const entry = entryOf(token, name, scope, until)
   if (file !== undefined) await addToFile(file, entry)
-  await session.output.record({ token, entry })
+  await session.output.secret({ token, entry })
   if (file === undefined)
     session.info('Add the entry as a line to API_TOKENS_FILE. The token is not shown again.')
   else session.info(`Added to ${file}: a running API loads it within seconds. The token is not shown again.`)

@@ -1,9 +1,8 @@
 import { stringify as stringifyCsv } from 'csv-stringify/sync'
 import { stringify as stringifyYaml } from 'yaml'
-import type { Sink } from '../context.ts'
 import { renderRecord, renderTable, type Cell, type Colors, type Column } from './table.ts'
 
-export const FORMATS = ['table', 'json', 'yaml', 'csv'] as const
+export const FORMATS = ['table', 'json', 'jsonl', 'yaml', 'csv'] as const
 export type Format = (typeof FORMATS)[number]
 
 /** More rows are printed as several tables, because column widths are known only once all rows of a table are. */
@@ -13,16 +12,21 @@ type Rows<Row> = Iterable<Row> | AsyncIterable<Row>
 
 /**
  * Prints the results of a command in the requested format, to stdout or to the file of `--output`. Calls resolve
- * when the stream has accepted the text. json and yaml print whole rows; table and csv print the columns.
+ * when the destination has accepted the text. json, jsonl and yaml print whole rows; table and csv print the columns.
  */
 export type Output = {
   readonly format: Format
+  /** Whether rows and records are printed whole: json, jsonl or yaml. */
+  readonly isWhole: boolean
+  readonly isTerminal: boolean
   readonly colors: Colors
-  /** Prints a list: one JSON document, one table, … */
+  /** Prints a list: one JSON document, one table, …; jsonl: one object per line. */
   rows<Row extends object>(columns: readonly Column<Row>[], rows: Rows<Row>): Promise<void>
   /** Prints a single object: as a table one line per field. */
   record(fields: Readonly<Record<string, Cell>>): Promise<void>
-  /** Prints an endless list: each row is flushed. json: one object per line; yaml: one document per row. */
+  /** Prints a record that other users must not read: a new file of `--output` belongs to its owner only. */
+  secret(fields: Readonly<Record<string, Cell>>): Promise<void>
+  /** Prints an endless list: each row is flushed. json and jsonl: one object per line; yaml: one document per row. */
   stream<Row extends object>(
     columns: readonly Column<Row>[],
     rows: Rows<Row>,
@@ -32,24 +36,33 @@ export type Output = {
   text(text: string | Uint8Array): Promise<void>
 }
 
+/** Where results go: stdout, or the file of `--output`. */
+export type Destination = {
+  readonly isTerminal: boolean
+  readonly columns: number | undefined
+  write(text: string | Uint8Array): Promise<void>
+  /** Endless results follow. */
+  writeDirectly(): void
+  /** Secrets follow. */
+  protect(): void
+}
+
 export type OutputOptions = {
   readonly format: Format
-  readonly sink: Sink
+  readonly destination: Destination
   readonly colors: Colors
   readonly stop: AbortSignal
   /** Called before every write, to hide the progress bar. */
   readonly beforeWrite: () => void
 }
 
-export function createOutput({ format, sink, colors, stop, beforeWrite }: OutputOptions): Output {
-  const tableStyle = () => ({ colors, columns: sink.isTerminal ? sink.columns : undefined })
+export function createOutput({ format, destination, colors, stop, beforeWrite }: OutputOptions): Output {
+  const tableStyle = () => ({ colors, columns: destination.isTerminal ? destination.columns : undefined })
 
   async function write(text: string | Uint8Array): Promise<void> {
     stop.throwIfAborted()
     beforeWrite()
-    await new Promise<void>((resolve, reject) => {
-      sink.stream.write(text, (error) => (error ? reject(error) : resolve()))
-    })
+    await destination.write(text)
   }
 
   async function writeTable<Row extends object>(columns: readonly Column<Row>[], rows: Rows<Row>) {
@@ -74,6 +87,10 @@ export function createOutput({ format, sink, colors, stop, beforeWrite }: Output
     await write(isFirst ? '[]\n' : '\n]\n')
   }
 
+  async function writeJsonLines<Row extends object>(rows: Rows<Row>) {
+    for await (const row of rows) await write(`${JSON.stringify(row)}\n`)
+  }
+
   async function writeYaml<Row extends object>(rows: Rows<Row>) {
     let isFirst = true
     for await (const row of rows) {
@@ -88,8 +105,25 @@ export function createOutput({ format, sink, colors, stop, beforeWrite }: Output
     for await (const row of rows) await write(csvLine(columns.map(({ cell }) => cell(row))))
   }
 
+  async function writeRecord(fields: Readonly<Record<string, Cell>>) {
+    switch (format) {
+      case 'table':
+        return await write(renderRecord(fields, colors))
+      case 'json':
+        return await write(`${JSON.stringify(fields, null, 2)}\n`)
+      case 'jsonl':
+        return await write(`${JSON.stringify(fields)}\n`)
+      case 'yaml':
+        return await write(stringifyYaml(fields, YAML_OPTIONS))
+      case 'csv':
+        return await write(csvLine(Object.keys(fields)) + csvLine(Object.values(fields)))
+    }
+  }
+
   return {
     format,
+    isWhole: format === 'json' || format === 'jsonl' || format === 'yaml',
+    isTerminal: destination.isTerminal,
     colors,
     async rows(columns, rows) {
       switch (format) {
@@ -97,32 +131,28 @@ export function createOutput({ format, sink, colors, stop, beforeWrite }: Output
           return await writeTable(columns, rows)
         case 'json':
           return await writeJson(rows)
+        case 'jsonl':
+          return await writeJsonLines(rows)
         case 'yaml':
           return await writeYaml(rows)
         case 'csv':
           return await writeCsv(columns, rows)
       }
     },
-    async record(fields) {
-      switch (format) {
-        case 'table':
-          return await write(renderRecord(fields, colors))
-        case 'json':
-          return await write(`${JSON.stringify(fields, null, 2)}\n`)
-        case 'yaml':
-          return await write(stringifyYaml(fields, YAML_OPTIONS))
-        case 'csv':
-          return await write(csvLine(Object.keys(fields)) + csvLine(Object.values(fields)))
-      }
+    record: writeRecord,
+    async secret(fields) {
+      destination.protect()
+      await writeRecord(fields)
     },
     async stream(columns, rows, line) {
+      destination.writeDirectly()
       switch (format) {
         case 'table':
           for await (const row of rows) await write(`${line(row, colors)}\n`)
           return
         case 'json':
-          for await (const row of rows) await write(`${JSON.stringify(row)}\n`)
-          return
+        case 'jsonl':
+          return await writeJsonLines(rows)
         case 'yaml':
           for await (const row of rows) await write(`---\n${stringifyYaml(row, YAML_OPTIONS)}`)
           return

@@ -1,35 +1,20 @@
-import { createWriteStream, openSync } from 'node:fs'
-import { finished } from 'node:stream/promises'
-import { messageOf } from '../../../shared/errors.ts'
-import type { ReleaseStack } from '../../lifecycle/release-stack.ts'
-import { CliError } from '../cli-error.ts'
-import type { Sink } from '../context.ts'
-import { EXIT } from '../exit-codes.ts'
-
 /**
- * Opens the file of `--output` and truncates it.
- * @throws CliError if it can't be opened. Its release rejects if a write failed.
+ * The file of `--output`. A regular file is replaced as a whole when the command has succeeded: the results are written
+ * beside it, and renamed. Until then, and after a failure or Ctrl-C, it holds what it held before, so that it may also
+ * be the input of the command. A symbolic link stays a link.
+ *
+ * FIFOs and devices are written directly, and so are the results of endless commands, which others want to follow.
  */
-export function openResultFile(path: string, releases: ReleaseStack): Sink {
-  const failed = (error: unknown) =>
-    new CliError(
-      EXIT.failure,
-      `${path} can't be written (${messageOf(error)}): choose another --output`,
-      error,
-    )
-  let fd: number
-  try {
-    fd = openSync(path, 'w')
-  } catch (error) {
-    throw failed(error)
-  }
-  const stream = createWriteStream(path, { fd })
-  let failure: CliError | undefined
-  stream.on('error', (error) => (failure ??= failed(error)))
-  releases.push('result file', async () => {
-    stream.end()
-    await finished(stream).catch(() => undefined)
-    if (failure !== undefined) throw failure
-  })
-  return { stream, isTerminal: false, columns: undefined }
+export type ResultFile = {
+  /** For results that have no end: must precede the first write. */
+  writeDirectly(): void
+  /** For secrets: only the owner may read the file. Must precede the first write. */
+  protect(): void
+  /** @throws CliError if the file can't be written. If it has a reader, and that is gone, the exit code is 0. */
+  write(text: string | Uint8Array): Promise<void>
+  /** Puts the results in place. @param hasFailed then only if there are any. */
+  commit(hasFailed: boolean): Promise<void>
+  /** Leaves the file as it was, unless it is written directly. */
+  discard(): void
+  close(): Promise<void>
 }

@@ -20,7 +20,7 @@ export async function printSummary(
     meaning: (isDryRun ? DRY_RUN_MEANINGS[result] : undefined) ?? MEANINGS[result],
   }))
   const { output } = session
-  if (output.format === 'json' || output.format === 'yaml') {
+  if (output.isWhole) {
     return await output.record({
       to,
       dry_run: isDryRun,

@@ -42,6 +42,7 @@ async function stats(session: Session, options: StatsOptions): Promise<void> {
   ]
   switch (output.format) {
     case 'json':
+    case 'jsonl':
     case 'yaml':
       await output.record({
         dead_letters: found.deadLetters,
