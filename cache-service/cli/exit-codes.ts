@@ -6,6 +6,7 @@ export const EXIT = {
   notFound: 3,
   unreachable: 4,
   refused: 5,
+  invalid: 6,
   interrupted: 130,
 } as const
 
@@ -19,4 +20,5 @@ export const EXIT_CODES_TEXT = `Exit codes:
   3    not found (what was found is printed)
   4    Redis, Kafka or the API can't be reached
   5    refused: not authorized, not confirmed, or locked by another process
+  6    explain: a record is invalid
   130  interrupted (Ctrl-C)`

@@ -1,16 +1,13 @@
 import { Option } from 'commander'
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import type { Readable } from 'node:stream'
 import { isDeviceId } from '../../../shared/contract/device-id.ts'
-import { messageOf } from '../../../shared/errors.ts'
 import { MAX_LOOKUP_IDS, type Device } from '../../../shared/contract/api-schemas.ts'
-import { usageError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
+import { batchesOf } from './batches.ts'
 import { DEVICE_COLUMNS } from './device-columns.ts'
 import type { Lookup } from '../sources/device-source.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { formatOfName, ID_FORMATS, readIds, type IdFormat } from './id-file.ts'
+import { findInputFile, readInput, type InputFile } from '../sources/input-file.ts'
 import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import type { Column, Tone } from '../terminal/table.ts'
@@ -68,13 +65,14 @@ ${examples(
 
 async function batch(session: Session, { file, input }: BatchOptions): Promise<ExitCode> {
   const format = input ?? formatOfName(file)
-  const total = await countIds(session, file, format)
+  const idFile = await findInputFile(session, file, '--file')
+  const total = await countIds(session, idFile, format)
   const source = await openDeviceSource(session)
   const progress = session.progress('ids looked up', total)
   const counts = { total: 0, found: 0 }
 
   async function* rows(): AsyncGenerator<Row> {
-    for await (const ids of batchesOf(readIds(await open(session, file), format), MAX_LOOKUP_IDS)) {
+    for await (const ids of batchesOf(readIds(readInput(idFile, '--file'), format), MAX_LOOKUP_IDS)) {
       session.stop.throwIfAborted()
       const lookup = await source.lookup(ids)
       for (const id of ids) {
@@ -107,36 +105,15 @@ function isDevice(row: Row): row is Row & Device {
   return row.status === 'found'
 }
 
-/** Counts the ids if a progress bar is shown. Reading the file twice is cheap compared to the lookups. */
+/** Counts the ids if a progress bar is shown. Reading a file twice is cheap compared to the lookups. */
 async function countIds(
   session: Session,
-  path: string,
+  input: InputFile,
   format: IdFormat | undefined,
 ): Promise<number | undefined> {
-  if (path === '-' || session.options.quiet === true || !session.context.stderr.isTerminal) return undefined
+  if (!input.isRegular || session.options.quiet === true || !session.context.stderr.isTerminal)
+    return undefined
   let count = 0
-  for await (const _ of readIds(await open(session, path), format)) count++
+  for await (const _ of readIds(readInput(input, '--file'), format)) count++
   return count
-}
-
-/** @throws CliError (usage) */
-async function open(session: Session, path: string): Promise<Readable> {
-  if (path === '-') return session.context.stdin.stream
-  try {
-    if ((await stat(path)).isDirectory()) throw new Error('it is a directory')
-  } catch (error) {
-    throw usageError(`the id file can't be read (${messageOf(error)}): check --file`)
-  }
-  return createReadStream(path)
-}
-
-async function* batchesOf<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
-  let current: T[] = []
-  for await (const item of items) {
-    current.push(item)
-    if (current.length < size) continue
-    yield current
-    current = []
-  }
-  if (current.length > 0) yield current
 }

@@ -1,18 +1,26 @@
-import { readFile } from 'node:fs/promises'
 import { InvalidArgumentError } from 'commander'
-import { messageOf } from '../../../shared/errors.ts'
-import { decodeJson } from '../../core/decode-json.ts'
 import { parseEventTime } from '../../core/event-time.ts'
 import { changedDevice, explainChange, explainRecord } from '../../core/records/explain.ts'
 import type { SourceRecord } from '../../core/records/source-record.ts'
 import { readStoredHash } from '../../redis/devices/stored-hash.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
-import { EXIT } from '../exit-codes.ts'
-import { explanationRow, renderExplanation, type ExplainedRecord } from './explanation-view.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { batchesOf } from './batches.ts'
+import {
+  explanationRow,
+  isInvalid,
+  renderExplanation,
+  type ExplainedRecord,
+  type ExplanationRow,
+} from './explanation-view.ts'
+import { splitRecords } from './record-file.ts'
 import { wholeNumber } from '../global-options.ts'
 import type { Session } from '../session.ts'
+import { findInputFile, readInput } from '../sources/input-file.ts'
 import { openTopics } from '../sources/topic-access.ts'
+import type { Output } from '../terminal/output.ts'
+import type { Column } from '../terminal/table.ts'
 
 type ExplainOptions = {
   readonly partition?: number
@@ -30,7 +38,10 @@ export function registerExplainCommand({ program, perform }: Cli): void {
     .description(
       'explain what happens to a record and why: its verdict, its hash, and what would change in Redis',
     )
-    .argument('[file]', 'one record, or one per line; - for stdin (the default, unless --offset is given)')
+    .argument(
+      '[file]',
+      'records, one per line or as JSON over several lines; - for stdin (the default, unless --offset is given)',
+    )
     .option('--partition <number>', 'partition of a record in the topic, with --offset', wholeNumber(0))
     .option('--offset <number>', 'offset of that record', wholeNumber(0))
     .option('--key <text>', 'Kafka key of the record in the file')
@@ -58,11 +69,21 @@ export function registerExplainCommand({ program, perform }: Cli): void {
     )
 }
 
-async function explain(session: Session, file: string | undefined, options: ExplainOptions): Promise<void> {
-  const records = await readRecords(session, file, options)
+/** Records that are compared with Redis at the same time. */
+const RECORDS_PER_READ = 500
+
+async function explain(
+  session: Session,
+  file: string | undefined,
+  options: ExplainOptions,
+): Promise<ExitCode> {
+  assertUsage(session, file, options)
   const redis = options.redis ? await session.redis() : undefined
   const settings = session.config.cache
-  const explained = records.map(async ({ place, record }): Promise<ExplainedRecord> => {
+  const progress = session.progress('records explained')
+  const counts = { all: 0, invalid: 0 }
+
+  async function explainOne({ place, record }: PlacedRecord): Promise<ExplainedRecord> {
     const nowMs = session.context.now()
     const explanation = explainRecord(record, nowMs, settings)
     const deviceId = changedDevice(explanation)
@@ -70,50 +91,81 @@ async function explain(session: Session, file: string | undefined, options: Expl
     const stored =
       deviceId === undefined ? ({ kind: 'absent' } as const) : await readStoredHash(redis, deviceId, nowMs)
     return { place, explanation, stored, change: explainChange(explanation, stored) }
-  })
-  const { output } = session
-  const all = await Promise.all(explained)
-  const [only] = all
-  if (output.format === 'table') {
-    for (const [i, one] of all.entries()) {
-      if (i > 0) await output.text('\n')
-      await output.text(renderExplanation(one, output.colors))
+  }
+  async function* explained(): AsyncGenerator<ExplainedRecord> {
+    for await (const records of batchesOf(readRecords(session, file, options), RECORDS_PER_READ)) {
+      session.stop.throwIfAborted()
+      for (const one of await Promise.all(records.map(explainOne))) {
+        counts.all++
+        if (isInvalid(one)) counts.invalid++
+        yield one
+      }
+      progress.advance(records.length)
     }
-  } else if (all.length === 1 && only !== undefined && output.format !== 'csv') {
-    await output.record(explanationRow(only))
-  } else {
-    const rows = all.map(explanationRow)
-    const names = [
-      'record',
-      'verdict',
-      'reason',
-      'detail',
-      'device_id',
-      'last_updated',
-      'expires_at',
-      'outcome',
-    ] as const
-    await output.rows(
-      names.map((name) => ({ name, cell: (row: (typeof rows)[number]) => row[name] })),
-      rows,
+  }
+  await print(session.output, explained())
+  progress.end()
+  if (counts.all === 0) throw usageError('no record to explain: the input is empty')
+  if (counts.all > 1) session.info(`${counts.invalid} of ${counts.all} records are invalid`)
+  return counts.invalid === 0 ? EXIT.ok : EXIT.invalid
+}
+
+function assertUsage(
+  { context }: Session,
+  file: string | undefined,
+  { offset, partition, tombstone }: ExplainOptions,
+): void {
+  if ((offset === undefined) !== (partition === undefined)) {
+    throw usageError('--partition and --offset must be used together')
+  }
+  if (offset !== undefined && file !== undefined) {
+    throw usageError('use either a file or --partition and --offset, not both')
+  }
+  const isFromInput = offset === undefined && tombstone !== true
+  if (isFromInput && file === undefined && context.stdin.isTerminal) {
+    throw usageError(
+      'name a file, or --partition and --offset; with - you can type a record and end it with Ctrl-D',
     )
   }
 }
 
+/** A single record is printed as one object, several as a list. */
+async function print(output: Output, explained: AsyncGenerator<ExplainedRecord>): Promise<void> {
+  if (output.format === 'table') {
+    let isFirst = true
+    for await (const one of explained) {
+      await output.text(`${isFirst ? '' : '\n'}${renderExplanation(one, output.colors)}`)
+      isFirst = false
+    }
+    return
+  }
+  const first = await explained.next()
+  if (first.done === true) return
+  const second = await explained.next()
+  if (second.done === true && output.format !== 'csv') return await output.record(explanationRow(first.value))
+  async function* rows() {
+    yield explanationRow(first.value)
+    if (second.done !== true) yield explanationRow(second.value)
+    for await (const one of explained) yield explanationRow(one)
+  }
+  await output.rows(COLUMNS, rows())
+}
+
+const COLUMNS: readonly Column<ExplanationRow>[] = (
+  ['record', 'verdict', 'reason', 'detail', 'device_id', 'last_updated', 'expires_at', 'outcome'] as const
+).map((name) => ({ name, cell: (row) => row[name] }))
+
 type PlacedRecord = { readonly place: string; readonly record: SourceRecord }
 
-async function readRecords(
+async function* readRecords(
   session: Session,
   file: string | undefined,
   options: ExplainOptions,
-): Promise<PlacedRecord[]> {
+): AsyncGenerator<PlacedRecord> {
   const { offset, partition } = options
-  if ((offset === undefined) !== (partition === undefined)) {
-    throw usageError('--partition and --offset must be used together')
-  }
   if (offset !== undefined && partition !== undefined) {
-    if (file !== undefined) throw usageError('use either a file or --partition and --offset, not both')
-    return [await readFromTopic(session, partition, offset)]
+    yield await readFromTopic(session, partition, offset)
+    return
   }
   const timestampMs = options.timestamp ?? session.context.now()
   const key = options.key === undefined ? null : Buffer.from(options.key)
@@ -121,11 +173,19 @@ async function readRecords(
     place: String(line),
     record: { offset: line, timestampMs, key, value },
   })
-  if (options.tombstone === true) return [recordOf(null, 1)]
-  const bytes = await readBytes(session, file)
-  const lines = splitRecords(bytes)
-  if (lines.length === 0) throw usageError('no record to explain: the input is empty')
-  return lines.map(({ line, value }) => recordOf(value, line))
+  if (options.tombstone === true) {
+    yield recordOf(null, 1)
+    return
+  }
+  const input = await findInputFile(session, file ?? '-', 'the file name')
+  session.log.debug('reading the input')
+  const hints = new Set<string>()
+  for await (const { hint, line, value } of splitRecords(readInput(input, 'the file name'))) {
+    // Each once: they are about the file.
+    if (hint !== undefined && !hints.has(hint)) session.warn(`record ${line}: ${hint}`)
+    if (hint !== undefined) hints.add(hint)
+    yield recordOf(value, line)
+  }
 }
 
 async function readFromTopic(session: Session, partition: number, offset: number): Promise<PlacedRecord> {
@@ -134,45 +194,6 @@ async function readFromTopic(session: Session, partition: number, offset: number
   const [found] = await finder.find([{ partition, offset }], session.stop)
   if (found?.kind !== 'found') throw new CliError(EXIT.notFound, found?.reason ?? 'the record was not found')
   return { place: `${partition}:${offset}`, record: found.record }
-}
-
-async function readBytes({ context, stop }: Session, file: string | undefined): Promise<Buffer> {
-  if (file !== undefined && file !== '-') {
-    try {
-      // Read as bytes: the record may not be UTF-8.
-      return await readFile(file)
-    } catch (error) {
-      throw usageError(`the file can't be read: ${messageOf(error)}`)
-    }
-  }
-  if (file === undefined && context.stdin.isTerminal) {
-    throw usageError(
-      'name a file, or --partition and --offset; with - you can type a record and end it with Ctrl-D',
-    )
-  }
-  const chunks: Buffer[] = []
-  for await (const chunk of context.stdin.stream) {
-    stop.throwIfAborted()
-    chunks.push(Buffer.from(chunk))
-  }
-  return Buffer.concat(chunks)
-}
-
-const NEWLINE = 0x0a
-const CARRIAGE_RETURN = 0x0d
-
-/** Input that is one JSON document is one record; otherwise each non-empty line is a record. */
-function splitRecords(bytes: Buffer): { line: number; value: Buffer }[] {
-  if (bytes.length > 0 && decodeJson(bytes).kind === 'json') return [{ line: 1, value: bytes }]
-  const lines: { line: number; value: Buffer }[] = []
-  for (let from = 0, line = 1; from < bytes.length; line++) {
-    const found = bytes.indexOf(NEWLINE, from)
-    const end = found === -1 ? bytes.length : found
-    const value = bytes.subarray(from, bytes[end - 1] === CARRIAGE_RETURN ? end - 1 : end)
-    if (value.length > 0) lines.push({ line, value })
-    from = end + 1
-  }
-  return lines
 }
 
 function parseMs(text: string): number {

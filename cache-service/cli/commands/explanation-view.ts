@@ -45,6 +45,13 @@ export function explanationRow({ change, explanation, place, stored }: Explained
   }
 }
 
+export type ExplanationRow = ReturnType<typeof explanationRow>
+
+/** Whether the record would become a dead letter. */
+export function isInvalid({ change, explanation }: ExplainedRecord): boolean {
+  return explanation.verdict.kind === 'rejected' || change?.outcome === 'wrong_type'
+}
+
 /** Readable text: first what happens to the record, then why. */
 export function renderExplanation(explained: ExplainedRecord, colors: Colors): string {
   const { change, explanation, place, stored } = explained

@@ -245,7 +245,7 @@ test('batch shows a progress bar on a terminal, and none in a pipe', async () =>
 test('batch exits with 2 if the id file does not exist', async () => {
   const { code, errors } = await cli(['batch', '--file', join(folder, 'nope.txt')])
   expect(code).toBe(2)
-  expect(errors).toMatch(/^cache-cli: the id file can't be read \(ENOENT.*\): check --file\n$/)
+  expect(errors).toMatch(/^cache-cli: the input can't be read \(ENOENT.*\): check --file\n$/)
 })
 
 describe('info', () => {

@@ -2,8 +2,12 @@ import { Readable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { formatOfName, readIds, type IdFormat } from '../../../../cache-service/cli/commands/id-file.ts'
 
-async function idsOf(text: string, format?: IdFormat, bytesAtATime = Infinity): Promise<string[]> {
-  const bytes = Buffer.from(text)
+async function idsOf(
+  content: string | Buffer,
+  format?: IdFormat,
+  bytesAtATime = Infinity,
+): Promise<string[]> {
+  const bytes = Buffer.from(content)
   const chunks: Buffer[] = []
   for (let from = 0; from < bytes.length; from += Math.min(bytesAtATime, bytes.length)) {
     chunks.push(bytes.subarray(from, from + bytesAtATime))
@@ -25,13 +29,46 @@ describe('an id file', () => {
     ['one JSON object per line', '{"device_id":"a"}\n{"device_id":"b"}\n', ['a', 'b']],
     ['a single JSON object', '{"device_id":"a"}', ['a']],
     ['nothing', '', []],
+    ['empty lines', '\n \r\n\n', []],
+    ['one id per line, without a line break at the end', 'a', ['a']],
+    ['one id per line, ended by carriage returns', 'a\rb\r', ['a', 'b']],
+    [
+      'CSV with a byte order mark, semicolons and CRLF',
+      '\uFEFFsite;device_id\r\nhall;sensor-1\r\n',
+      ['sensor-1'],
+    ],
+    ['CSV with tabs', 'site\tdevice_id\nhall, 1\tsensor;1\n', ['sensor;1']],
+    ['CSV with quotes, also in the header', '"site","device_id"\n"a,b","say ""x"""\n', ['say "x"']],
+    ['CSV with a header in other letters', 'Site;Device_ID\nhall;a\n', ['a']],
+    ['CSV after empty lines', '\r\n\r\ndevice_id,site\r\na,x\r\n', ['a']],
+    ['CSV with a header only', 'site;device_id\n', []],
   ])('has its format detected: %s', async (_, text, ids) => {
     expect(await idsOf(text)).toEqual(ids)
   })
 
   test('is read as CSV with --input csv; without a header, the first column counts', async () => {
     expect(await idsOf('a,x\nb,y,z\n', 'csv')).toEqual(['a', 'b'])
+    expect(await idsOf('a;x\nb;y,5\n', 'csv')).toEqual(['a', 'b'])
     expect(await idsOf('\uFEFFdevice_id,x\nb,y\n', 'csv')).toEqual(['b'])
+  })
+
+  test('may be UTF-16, with or without a byte order mark, in both byte orders', async () => {
+    const little = Buffer.from('\uFEFFsite;device_id\r\nKüche;Küche 1\r\n', 'utf16le')
+    for (const bytes of [little, little.subarray(2), Buffer.from(little).swap16()]) {
+      for (const size of [Infinity, 1]) expect(await idsOf(bytes, undefined, size)).toEqual(['Küche 1'])
+    }
+  })
+
+  test('is rejected in another encoding, and the error says how to convert it', async () => {
+    await expect(idsOf(Buffer.from('Küche\n', 'latin1'))).rejects.toThrow('neither UTF-8 nor UTF-16')
+    await expect(idsOf(Buffer.from('device_id\nKüche\n', 'latin1'))).rejects.toThrow('iconv')
+  })
+
+  test('may have many lines', async () => {
+    const ids = Array.from({ length: 20_000 }, (_, i) => `sensor-${i}`)
+    const csv = `device_id;site\r\n${ids.map((id) => `${id};x\r\n`).join('')}`
+    expect((await idsOf(csv, undefined, 65_536)).join()).toBe(ids.join())
+    expect((await idsOf(ids.join('\n'), undefined, 65_536)).join()).toBe(ids.join())
   })
 
   test('is read line by line with --input lines, even if it looks like JSON', async () => {
@@ -51,7 +88,8 @@ describe('an id file', () => {
 })
 
 test.each([
-  ['ids.txt', 'lines'],
+  ['ids.txt', undefined],
+  ['ids.tsv', 'csv'],
   ['IDS.CSV', 'csv'],
   ['a.b.jsonl', 'json'],
   ['ids', undefined],

@@ -240,6 +240,46 @@ describe('cache-cli explain', () => {
     expect(JSON.parse((await offline('', path)).output)).toMatchObject({ reason: 'not_utf8' })
   })
 
+  test.each([
+    ['a valid record', '{"device_id":"a","metadata":{}}', 0],
+    ['a record without metadata', '{"device_id":"a"}', 0],
+    ['an invalid record', '{"device_id":""}', 6],
+    ['an invalid record among valid ones', '{"device_id":"a"}\nhello\n{"device_id":"b"}', 6],
+  ])('exits with 6 if a record is invalid: %s', async (_, input, code) => {
+    expect(await offline(input)).toMatchObject({ code })
+  })
+
+  test('exits with 6 if Redis would reject the record', async (context) => {
+    const { env, redis } = await openWorkerScenario(context, { partitions: 1 })
+    await redis.rpush('device:a:metadata', 'of another program')
+    const { code, output } = await runCliHere(['explain'], env, { stdin: '{"device_id":"a","metadata":{}}' })
+    expect(output).toContain('wrong_type')
+    expect(code).toBe(6)
+  })
+
+  test('compares many records, in their order, and counts the invalid ones', async (context) => {
+    const { env } = await openWorkerScenario(context, { partitions: 1 })
+    const lines = Array.from({ length: 2_000 }, (_, i) =>
+      i % 100 === 0 ? 'hello' : `{"device_id":"d${i}","metadata":{}}`,
+    )
+    const { code, errors, output } = await runCliHere(['explain', '-f', 'jsonl'], env, {
+      stdin: lines.join('\n'),
+    })
+    expect(code).toBe(6)
+    expect(errors).toContain('20 of 2000 records are invalid')
+    const rows = output
+      .trimEnd()
+      .split('\n')
+      .map((line): { record: string } => JSON.parse(line))
+    expect(rows.map(({ record }) => record)).toEqual(lines.map((_, i) => String(i + 1)))
+  })
+
+  test('says what the file is, once, if it is not a file of records', async () => {
+    const { errors, output } = await offline('[\n {"device_id":"a"},\n {"device_id":"b"}\n]\n')
+    expect(JSON.parse(output)).toMatchObject({ record: '1', verdict: 'rejected' })
+    expect(errors).toMatch(/^warning: record 1: it is a list, .* split it \(jq -c '\.\[\]'\)\n$/)
+  })
+
   test('accepts every sample of the normalizer', async () => {
     const { code, output } = await runCliHere(
       ['explain', '--no-redis', '-f', 'json', 'test/fixtures/validated-output.jsonl'],
