@@ -1,12 +1,12 @@
 import { stringify as stringifyCsv } from 'csv-stringify/sync'
 import { stringify as stringifyYaml } from 'yaml'
-import { renderRecord, renderTable, type Cell, type Colors, type Column } from './table.ts'
+import { renderRecord, Table, type Cell, type Colors, type Column } from './table.ts'
 
 export const FORMATS = ['table', 'json', 'jsonl', 'yaml', 'csv'] as const
 export type Format = (typeof FORMATS)[number]
 
-/** More rows are printed as several tables, because column widths are known only once all rows of a table are. */
-const ROWS_PER_TABLE = 1_000
+/** The first rows decide the widths of the columns, which later ones may only extend. */
+const ROWS_PER_BLOCK = 1_000
 
 type Rows<Row> = Iterable<Row> | AsyncIterable<Row>
 
@@ -66,16 +66,19 @@ export function createOutput({ format, destination, colors, stop, beforeWrite }:
   }
 
   async function writeTable<Row extends object>(columns: readonly Column<Row>[], rows: Rows<Row>) {
+    const table = new Table(columns)
     let block: Row[] = []
     let isFirst = true
-    for await (const row of rows) {
-      block.push(row)
-      if (block.length < ROWS_PER_TABLE) continue
-      await write(renderTable(columns, block, tableStyle()))
+    async function writeBlock() {
+      await write((isFirst ? table.header(block, tableStyle()) : '') + table.lines(block, tableStyle()))
       block = []
       isFirst = false
     }
-    if (isFirst || block.length > 0) await write(renderTable(columns, block, tableStyle()))
+    for await (const row of rows) {
+      block.push(row)
+      if (block.length >= ROWS_PER_BLOCK) await writeBlock()
+    }
+    if (isFirst || block.length > 0) await writeBlock()
   }
 
   async function writeJson<Row extends object>(rows: Rows<Row>) {

@@ -1,4 +1,3 @@
-import CliTable from 'cli-table3'
 import type pc from 'picocolors'
 
 export type Colors = ReturnType<typeof pc.createColors>
@@ -26,33 +25,63 @@ const GAP = '  '
 const MIN_COLUMN_WIDTH = 8
 const EMPTY_CELL = '-'
 
-const BORDERLESS = {
-  ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '' },
-  ...{ bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },
-  ...{ left: '', 'left-mid': '', right: '', 'right-mid': '' },
-  ...{ mid: '', 'mid-mid': '', middle: GAP },
-} as const
-
 /** A header and one line per row, without borders; ends with a line break. */
 export function renderTable<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
-  { colors, columns: available }: TableStyle,
+  style: TableStyle,
 ): string {
-  const names = columns.map(({ name }) => name)
-  const texts = rows.map((row) => columns.map(({ cell }) => cellText(cell(row))))
-  const widths = fit(
-    names.map((name, i) => Math.max(...[name, ...texts.map((line) => line[i] ?? '')].map(displayWidth))),
-    available,
-  )
-  const table = newTable(columns, widths)
-  table.push(names.map((name) => colors.bold(name)))
-  for (const [i, line] of texts.entries()) {
-    const row = rows[i]
-    if (row === undefined) continue
-    table.push(line.map((text, j) => paint(colors, columns[j]?.tone?.(row))(text)))
+  const table = new Table(columns)
+  return table.header(rows, style) + table.lines(rows, style)
+}
+
+/** A table that is printed block by block. Columns become wider, but never narrower, from block to block. */
+export class Table<Row> {
+  readonly #columns: readonly Column<Row>[]
+  #natural: number[]
+
+  constructor(columns: readonly Column<Row>[]) {
+    this.#columns = columns
+    this.#natural = columns.map(({ name }) => displayWidth(name))
   }
-  return `${withoutTrailingSpace(table.toString())}\n`
+
+  /** @param rows the first ones, for the widths. */
+  header(rows: readonly Row[], { colors, columns: available }: TableStyle): string {
+    this.#widen(rows.map((row) => this.#texts(row)))
+    const widths = fit(this.#natural, available)
+    const cells = this.#columns.map(({ name }, i) => this.#cell(name, i, widths, colors.bold))
+    return `${cells.join(GAP).trimEnd()}\n`
+  }
+
+  lines(rows: readonly Row[], { colors, columns: available }: TableStyle): string {
+    const texts = rows.map((row) => this.#texts(row))
+    this.#widen(texts)
+    const widths = fit(this.#natural, available)
+    const lines = rows.map((row, i) => {
+      const cells = this.#columns.map(({ tone }, j) =>
+        this.#cell(texts[i]?.[j] ?? '', j, widths, paint(colors, tone?.(row))),
+      )
+      return `${cells.join(GAP).trimEnd()}\n`
+    })
+    return lines.join('')
+  }
+
+  #texts(row: Row): string[] {
+    return this.#columns.map(({ cell }) => cellText(cell(row)))
+  }
+
+  #widen(lines: readonly (readonly string[])[]): void {
+    for (const line of lines) {
+      this.#natural = this.#natural.map((width, i) => Math.max(width, displayWidth(line[i] ?? '')))
+    }
+  }
+
+  #cell(text: string, at: number, widths: readonly number[], color: (text: string) => string): string {
+    const width = widths[at] ?? 0
+    const shown = truncate(text, width)
+    const padding = ' '.repeat(Math.max(0, width - displayWidth(shown)))
+    return this.#columns[at]?.isNumber === true ? padding + color(shown) : color(shown) + padding
+  }
 }
 
 /** A single object, one line per field. Never truncated: half a token or half a reason is useless. */
@@ -95,15 +124,6 @@ function cellText(cell: Cell): string {
   return printable(typeof cell === 'object' ? JSON.stringify(cell) : String(cell))
 }
 
-function newTable<Row>(columns: readonly Column<Row>[], widths: readonly number[]): CliTable.Table {
-  return new CliTable({
-    chars: BORDERLESS,
-    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
-    colWidths: [...widths],
-    colAligns: columns.map(({ isNumber }) => (isNumber === true ? 'right' : 'left')),
-  })
-}
-
 /** Shrinks the widest columns until the line fits, or all columns have the minimum width. */
 function fit(natural: readonly number[], available: number | undefined): number[] {
   const widths = [...natural]
@@ -120,20 +140,34 @@ function fit(natural: readonly number[], available: number | undefined): number[
 }
 
 const WIDE =
-  /[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u
+  /[\p{Emoji_Presentation}\ufe0f\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u
 const ZERO_WIDTH = /[\p{Mn}\p{Me}\p{Cf}]/u
+
+const ASCII = /^[\x20-\x7e]*$/
+const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' })
 
 /** Width in terminal cells. */
 function displayWidth(text: string): number {
-  if (/^[\x20-\x7e]*$/.test(text)) return text.length
+  if (ASCII.test(text)) return text.length
   let width = 0
-  for (const character of text) width += WIDE.test(character) ? 2 : ZERO_WIDTH.test(character) ? 0 : 1
+  for (const { segment } of graphemes.segment(text)) width += graphemeWidth(segment)
   return width
 }
 
-function withoutTrailingSpace(text: string): string {
-  return text
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n')
+/** What a reader sees as one character: a character with its accents, or an emoji of several code points. */
+function graphemeWidth(grapheme: string): number {
+  if (WIDE.test(grapheme)) return 2
+  return [...grapheme].every((character) => ZERO_WIDTH.test(character)) ? 0 : 1
+}
+
+function truncate(text: string, width: number): string {
+  if (displayWidth(text) <= width) return text
+  let kept = ''
+  let used = 0
+  for (const { segment } of graphemes.segment(text)) {
+    used += graphemeWidth(segment)
+    if (used > width - 1) break
+    kept += segment
+  }
+  return `${kept}…`
 }

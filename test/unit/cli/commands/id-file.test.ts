@@ -39,7 +39,7 @@ describe('an id file', () => {
     ],
     ['CSV with tabs', 'site\tdevice_id\nhall, 1\tsensor;1\n', ['sensor;1']],
     ['CSV with quotes, also in the header', '"site","device_id"\n"a,b","say ""x"""\n', ['say "x"']],
-    ['CSV with a header in other letters', 'Site;Device_ID\nhall;a\n', ['a']],
+    ['CSV with a header in upper case', 'SITE;DEVICE_ID\nhall;a\n', ['a']],
     ['CSV after empty lines', '\r\n\r\ndevice_id,site\r\na,x\r\n', ['a']],
     ['CSV with a header only', 'site;device_id\n', []],
   ])('has its format detected: %s', async (_, text, ids) => {

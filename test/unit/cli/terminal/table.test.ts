@@ -4,6 +4,7 @@ import {
   printable,
   renderRecord,
   renderTable,
+  Table,
   type Column,
 } from '../../../../cache-service/cli/terminal/table.ts'
 
@@ -46,6 +47,30 @@ describe('a table', () => {
     ]).split('\n')
     expect(first).toBe('漢字      1  -')
     expect(second).toBe('e\u0301         2  -')
+  })
+
+  test.each(['👨‍👩‍👧', '🇩🇪', '❤️', '漢', '한'])('treats %s as two cells wide', (id) => {
+    expect(
+      render([
+        { id: `${id}|`, count: 1 },
+        { id: 'abc', count: 1 },
+      ]).split('\n')[1],
+    ).toBe(`${id}|      1  -`)
+  })
+
+  test('truncates between characters, and pads what is left', () => {
+    const [, line = ''] = render([{ id: '漢'.repeat(50), count: 1 }], 31).split('\n')
+    expect(line).toBe(`${'漢'.repeat(8)}…       1  -`)
+  })
+
+  test('that is printed in blocks has one header, and columns that only become wider', () => {
+    const table = new Table(columns)
+    const style = { colors: plain, columns: undefined }
+    const first = [{ id: 'abc', count: 1 }]
+    expect(table.header(first, style)).toBe('id   count  list\n')
+    expect(table.lines(first, style)).toBe('abc      1  -\n')
+    expect(table.lines([{ id: 'abcdef', count: 2 }], style)).toBe('abcdef      2  -\n')
+    expect(table.lines([{ id: 'a', count: 3 }], style)).toBe('a           3  -\n')
   })
 
   test('fits the width of the terminal by truncating the widest column', () => {
