@@ -41,7 +41,12 @@ const impureGlobals = [
 const layersMessage = 'the layers at the head of oxlint.config.ts do not allow this import'
 const pureMessage = 'core is pure: pass it in as an argument'
 const processMessage = 'only the main files use process'
-const mains = ['cache-service/main.ts', 'cache-service/cli/main.ts']
+const mains = [
+  'cache-service/bin.ts',
+  'cache-service/main.ts',
+  'cache-service/cli/bin.ts',
+  'cache-service/cli/main.ts',
+]
 
 type Restriction = { group: string[]; message: string; allowTypeImports?: boolean }
 
@@ -222,6 +227,11 @@ const overrides: OxlintOverride[] = [
     files: ['*.config.ts', 'test/support/servers/global-servers.ts'],
     rules: { 'import/no-default-export': 'off' },
   },
+  // An older Node.js parses these files.
+  restrictImports(['cache-service/bin.ts', 'cache-service/cli/bin.ts'], {
+    group: ['**', '!./main.ts'],
+    message: 'bin.ts imports only main.ts',
+  }),
 ]
 
 export default defineConfig({

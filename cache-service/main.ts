@@ -1,4 +1,3 @@
-#!/usr/bin/env -S node --disable-warning=TimeoutNegativeWarning --max-old-space-size=256 --max-semi-space-size=32
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'

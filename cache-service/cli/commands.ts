@@ -1,6 +1,7 @@
 import type { RegisterCommand } from './command.ts'
 import { registerBatchCommand } from './commands/batch.ts'
 import { registerConfigCommand } from './commands/config.ts'
+import { registerDeleteCommand } from './commands/delete.ts'
 import { registerDoctorCommand } from './commands/doctor/doctor.ts'
 import { registerErrorsCommand } from './commands/errors/errors.ts'
 import { registerExplainCommand } from './commands/explain.ts'
@@ -9,6 +10,7 @@ import { registerInfoCommand } from './commands/info.ts'
 import { registerLagCommand } from './commands/lag.ts'
 import { registerListCommand } from './commands/list.ts'
 import { registerRebuildCommand } from './commands/rebuild.ts'
+import { registerStateCommand } from './commands/state.ts'
 import { registerSweepCommand } from './commands/sweep.ts'
 import { registerTokenCommand } from './commands/token.ts'
 import { registerWatchCommand } from './commands/watch.ts'
@@ -18,6 +20,8 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerListCommand,
   registerGetCommand,
   registerBatchCommand,
+  registerDeleteCommand,
+  registerStateCommand,
   registerWatchCommand,
   registerInfoCommand,
   registerLagCommand,

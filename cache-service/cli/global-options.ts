@@ -1,4 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { messageOf } from '../../shared/errors.ts'
+import { usageError } from './cli-error.ts'
 import { FORMATS, type Format } from './terminal/output.ts'
 
 /** The options of every command; they may precede or follow the command. */
@@ -31,10 +33,32 @@ export function addGlobalOptions(program: Command): Command {
     .option('--no-color', 'disable colors (as the variable NO_COLOR does)')
     .option(
       '--api <url>',
-      'URL of an API to query instead of Redis, such as http://127.0.0.1:5011',
+      'URL of an API to query instead of Redis, such as http://127.0.0.1:5011; default: CACHE_API_URL',
       parseApiUrl,
     )
-    .option('--token-file <file>', 'file that contains the token for --api')
+    .option('--token-file <file>', 'file that contains the token for the API; default: CACHE_API_TOKEN_FILE')
+}
+
+/** The API to query, and who named it. */
+export type ApiAddress = { readonly url: string; readonly from: '--api' | 'CACHE_API_URL' }
+
+/**
+ * The API of `--api`, or otherwise of the environment.
+ *
+ * @throws CliError (usage) for an invalid CACHE_API_URL.
+ */
+export function apiAddress(
+  { api }: GlobalOptions,
+  env: Readonly<Record<string, string | undefined>>,
+): ApiAddress | undefined {
+  if (api !== undefined) return { url: api, from: '--api' }
+  const url = env['CACHE_API_URL'] ?? ''
+  if (url === '') return undefined
+  try {
+    return { url: parseApiUrl(url), from: 'CACHE_API_URL' }
+  } catch (error) {
+    throw usageError(`CACHE_API_URL is invalid. ${messageOf(error)}`)
+  }
 }
 
 function parseApiUrl(text: string): string {
@@ -43,7 +67,9 @@ function parseApiUrl(text: string): string {
     throw new InvalidArgumentError('It must be a URL such as http://127.0.0.1:5011.')
   }
   if (url.username !== '' || url.password !== '') {
-    throw new InvalidArgumentError('It must not contain a password: use --token-file for a token.')
+    throw new InvalidArgumentError(
+      'It must not contain a password: use --token-file or CACHE_API_TOKEN_FILE for a token.',
+    )
   }
   return url.href.replace(/\/+$/, '')
 }

@@ -1,4 +1,3 @@
-#!/usr/bin/env -S node --disable-warning=TimeoutNegativeWarning
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
@@ -9,7 +8,7 @@ import type { Sink } from './context.ts'
 import { EXIT } from './exit-codes.ts'
 import { runCli } from './run-cli.ts'
 
-/** The program `cache-cli`. Only this file of it touches `process`. The exit codes are in exit-codes.ts. */
+/** The program `cache-cli`, which bin.ts starts. Only these two files of it touch `process`. The exit codes are in exit-codes.ts. */
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {

@@ -121,7 +121,8 @@ function exitCodeOfStop({ reason }: AbortSignal): ExitCode {
 const GENERAL_HELP = `
 cache-cli finds Redis and Kafka through the environment variables of the service: REDIS_HOST, REDIS_PORT,
 REDIS_PASSWORD or REDIS_URL, KAFKA_BOOTSTRAP_SERVERS, … (cache-cli config show prints all of them). With --api
-it queries an API instead.
+or CACHE_API_URL, list, get, batch, delete, state, watch, info and
+lag query an API instead.
 
 Results go to stdout, everything else to stderr. The default format is a table, even in a pipe; scripts should
 use --format json, jsonl or csv.`

@@ -9,7 +9,7 @@ import { createLogger, type Logger } from '../telemetry/logger.ts'
 import { BadSettingsError, CliError, failureOf, usageError, type Failure } from './cli-error.ts'
 import type { CliContext, Sink } from './context.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
-import type { GlobalOptions } from './global-options.ts'
+import { apiAddress, type ApiAddress, type GlobalOptions } from './global-options.ts'
 import { verboseLines } from './terminal/verbose-lines.ts'
 import { createOutput, type Destination, type Output } from './terminal/output.ts'
 import { createProgressBoard, type Progress } from './terminal/progress.ts'
@@ -75,6 +75,11 @@ export class Session {
     for (const warning of parsed.warnings) this.warn(warning)
     this.#config = parsed.config
     return parsed.config
+  }
+
+  /** The API to query instead of Redis, for the commands that can. @throws CliError (usage) */
+  get api(): ApiAddress | undefined {
+    return apiAddress(this.options, this.context.env)
   }
 
   /** Prints a line on stderr, unless `--quiet`. */
@@ -215,6 +220,7 @@ export class Session {
     return redis
   }
 
+  /** CACHE_API_URL does not refuse it: one environment serves all commands. */
   #assertNoApi(server: string): void {
     if (this.options.api === undefined) return
     throw usageError(`this command needs direct access to ${server}: omit --api`)

@@ -2,6 +2,7 @@ import { recordsBehind } from '../../core/workers/records-behind.ts'
 import { reportsOf, type WorkerReport } from '../../core/workers/worker-report.ts'
 import { sleep } from '../../lifecycle/sleep.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
+import { CliError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { wholeNumber } from '../global-options.ts'
@@ -63,9 +64,8 @@ export function registerLagCommand({ program, perform }: Cli): void {
 }
 
 async function printLag(session: Session, { interval, watch }: LagOptions): Promise<void> {
-  const read =
-    session.options.api === undefined ? await openKafkaLag(session) : await openReportedLag(session)
-  const columns = session.options.api === undefined ? COLUMNS : REPORTED_COLUMNS
+  const read = session.api === undefined ? await openKafkaLag(session) : await openReportedLag(session)
+  const columns = session.api === undefined ? COLUMNS : REPORTED_COLUMNS
   if (watch === true) return await watchLag(session, read, columns, interval * 1000)
   const partitions = await read()
   await session.output.rows(columns, partitions)
@@ -78,7 +78,7 @@ async function watchLag(
   partitionColumns: readonly Column<PartitionLag>[],
   everyMs: number,
 ): Promise<void> {
-  const outage = createOutage(session, session.options.api === undefined ? 'Kafka' : 'the API')
+  const outage = createOutage(session, session.api === undefined ? 'Kafka' : 'the API')
   let hasSucceeded = false
   async function readAgain() {
     try {
@@ -88,8 +88,11 @@ async function watchLag(
       return partitions
     } catch (error) {
       // A watch continues through an outage, unless the first read fails.
-      if (!hasSucceeded || session.failureOf(error).exitCode !== EXIT.unreachable) throw error
-      outage.failed(error)
+      if (!hasSucceeded) throw error
+      const { exitCode, message } = session.failureOf(error)
+      if (exitCode === EXIT.notFound) session.info(message)
+      else if (exitCode === EXIT.unreachable) outage.failed(error)
+      else throw error
       return undefined
     }
   }
@@ -167,6 +170,7 @@ async function openReportedLag(session: Session): Promise<ReadLag> {
   const source = await openDeviceSource(session)
   return async () => {
     const reports = await source.workers()
+    if (!reports.some(({ lag }) => Array.isArray(lag))) throw lagUnknown(reports)
     const rows: PartitionLag[] = reports.flatMap((worker) =>
       (worker.lag ?? []).map(({ partition, records, seconds }) => ({
         partition,
@@ -190,6 +194,16 @@ async function openReportedLag(session: Session): Promise<ReadLag> {
     for (const row of withoutWorker) if (!rows.some((known) => isSamePartition(known, row))) rows.push(row)
     return rows.toSorted((a, b) => compareNames(a, b) || a.partition - b.partition)
   }
+}
+
+function lagUnknown(reports: readonly WorkerReport[]): CliError {
+  const states = [...new Set(reports.map(({ state }) => state))].join(', ')
+  return new CliError(
+    EXIT.notFound,
+    reports.length === 0
+      ? 'the lag is not known, because no worker reports to the Redis of this API: check that the workers are running and use this Redis'
+      : `the lag is not known, because no worker has measured it yet (${states}): check info for their state`,
+  )
 }
 
 function reportOf(partition: number, reports: readonly WorkerReport[]) {

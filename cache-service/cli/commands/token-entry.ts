@@ -20,11 +20,11 @@ export function entryOf(
   return { name, sha256, scopes, ...(expires !== undefined && { expires }) }
 }
 
-export type AddedEntry =
+export type EditedTokens =
   { readonly kind: 'ok'; readonly text: string } | { readonly kind: 'refused'; readonly reason: string }
 
 /** Adds an entry to the text of a token file and keeps its layout. A new file has one entry per line. */
-export function withEntry(oldText: string, entry: TokenEntry): AddedEntry {
+export function withEntry(oldText: string, entry: TokenEntry): EditedTokens {
   const text = withoutByteOrderMark(oldText)
   const lines = text.split('\n').filter((line) => line.trim() !== '' && !line.trimStart().startsWith('#'))
   if (lines.length > 0) {
@@ -40,7 +40,26 @@ export function withEntry(oldText: string, entry: TokenEntry): AddedEntry {
   return { kind: 'ok', text: added }
 }
 
-function refused(reason: string): AddedEntry {
+/** Removes the entry of a name from the text of a valid token file, and keeps its layout. */
+export function withoutEntry(text: string, name: string): EditedTokens {
+  const isOther = (entry: unknown) =>
+    typeof entry !== 'object' || entry === null || !('name' in entry) || entry.name !== name
+  const whole = parseJson(text)
+  if (Array.isArray(whole)) return ok(`${JSON.stringify(whole.filter(isOther), null, 2)}\n`)
+  if (typeof whole === 'object' && whole !== null && 'tokens' in whole && Array.isArray(whole.tokens)) {
+    return ok(`${JSON.stringify({ ...whole, tokens: whole.tokens.filter(isOther) }, null, 2)}\n`)
+  }
+  const lines = text.split('\n')
+  const kept = lines.filter((line) => isOther(parseJson(line)))
+  if (kept.length < lines.length) return ok(kept.join('\n'))
+  return typeof whole === 'object' ? ok('') : refused('its comments would be lost: remove the entry by hand')
+}
+
+function ok(text: string): EditedTokens {
+  return { kind: 'ok', text }
+}
+
+function refused(reason: string): EditedTokens {
   return { kind: 'refused', reason }
 }
 

@@ -1,12 +1,13 @@
 import { InvalidArgumentError } from 'commander'
-import { chmod, chown, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { messageOf } from '../../../shared/errors.ts'
-import { SCOPES, type TokenScope } from '../../http/tokens.ts'
+import { parseTokens, SCOPES, type ApiToken, type TokenScope } from '../../http/tokens.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Session } from '../session.ts'
-import { entryOf, withEntry, type TokenEntry } from './token-entry.ts'
+import type { Column } from '../terminal/table.ts'
+import { entryOf, withEntry, withoutEntry } from './token-entry.ts'
+import { editTokensFile } from './tokens-file.ts'
 
 type CreateOptions = {
   readonly name: string
@@ -18,16 +19,18 @@ type CreateOptions = {
 const TOKEN_BYTES = 32
 const DAY_MS = 86_400_000
 const NAME = /^[\w.@-]{1,64}$/
-/** Only the owner may read a new token file. */
-const OWNER_ONLY = 0o600
 
 export function registerTokenCommand({ program, perform }: Cli): void {
   const token = program
     .command('token')
-    .description('create tokens for the API')
+    .description('create, list and revoke the tokens of the API')
     .addHelpText(
       'after',
-      examples(['cache-cli token create --name dashboard', 'create a token with the scope read']),
+      examples(
+        ['cache-cli token create --name dashboard', 'create a token with the scope read'],
+        ['cache-cli token list', 'list the tokens in API_TOKENS_FILE'],
+        ['cache-cli token revoke dashboard', 'ask, and revoke a token'],
+      ),
     )
   token
     .command('create')
@@ -52,6 +55,94 @@ export function registerTokenCommand({ program, perform }: Cli): void {
       ),
     )
     .action((options: CreateOptions) => perform((session) => create(session, options)))
+  token
+    .command('list')
+    .description('list the tokens in a file, with their scopes and expiry')
+    .option('--file <file>', 'file of the tokens; default: API_TOKENS_FILE')
+    .addHelpText(
+      'after',
+      examples(['cache-cli token list --file tokens.jsonl', 'list the tokens in this file']),
+    )
+    .action(({ file }: FileOption) => perform((session) => list(session, tokensFile(session, file))))
+  token
+    .command('revoke')
+    .description('remove a token from a file: a running API rejects it within seconds')
+    .argument('<name>', 'name of the token, as token list shows it')
+    .option('--file <file>', 'file of the tokens; default: API_TOKENS_FILE')
+    .option('-y, --yes', 'do not ask for confirmation')
+    .addHelpText(
+      'after',
+      examples(
+        ['cache-cli token revoke dashboard', 'ask, and remove the token from API_TOKENS_FILE'],
+        ['cache-cli token revoke ci --file tokens.jsonl --yes', 'remove it from this file, from a script'],
+      ),
+    )
+    .action((name: string, options: FileOption & { readonly yes?: true }) =>
+      perform((session) => revoke(session, name, tokensFile(session, options.file), options.yes === true)),
+    )
+}
+
+type FileOption = { readonly file?: string }
+
+const TOKEN_COLUMNS: readonly Column<TokenRow>[] = [
+  { name: 'name', cell: (row) => row.name },
+  { name: 'scopes', cell: (row) => row.scopes.join() },
+  { name: 'expires', cell: (row) => row.expires },
+  { name: 'status', cell: (row) => row.status, tone: ({ status }) => (status === 'valid' ? 'good' : 'bad') },
+]
+
+type TokenRow = {
+  readonly name: string
+  readonly scopes: readonly TokenScope[]
+  readonly expires: string | null
+  readonly status: 'valid' | 'expired'
+}
+
+/** @throws CliError (usage) */
+function tokensFile({ context }: Session, file: string | undefined): string {
+  const path = file ?? context.env['API_TOKENS_FILE'] ?? ''
+  if (path === '') throw usageError('name the file of the tokens with --file, or set API_TOKENS_FILE')
+  return path
+}
+
+async function list(session: Session, path: string): Promise<void> {
+  const nowMs = session.context.now()
+  const rows = readTokens(session, path).map(({ expiresAtMs, name, scopes }): TokenRow => {
+    const isExpired = expiresAtMs !== undefined && expiresAtMs <= nowMs
+    return {
+      name,
+      scopes,
+      expires: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString(),
+      status: isExpired ? 'expired' : 'valid',
+    }
+  })
+  await session.output.rows(TOKEN_COLUMNS, rows)
+}
+
+async function revoke(session: Session, name: string, path: string, yes: boolean): Promise<void> {
+  const tokens = readTokens(session, path)
+  if (!tokens.some((token) => token.name === name)) {
+    throw new CliError(
+      EXIT.notFound,
+      `${path} has no token named ${JSON.stringify(name)}: token list shows all`,
+    )
+  }
+  await session.confirm(`Revoke the token ${name}? Its client can no longer use the API.`, yes)
+  await editTokensFile(path, (text) => withoutEntry(text, name))
+  session.info(`Removed from ${path}: a running API rejects the token within seconds.`)
+}
+
+/** @throws CliError (usage) */
+function readTokens({ context }: Session, path: string): readonly ApiToken[] {
+  let text: string
+  try {
+    text = context.readFile(path)
+  } catch (error) {
+    throw usageError(`${path} can't be read (${messageOf(error)}): check --file or API_TOKENS_FILE`)
+  }
+  const parsed = parseTokens(text)
+  if (parsed.kind === 'ok') return parsed.tokens
+  throw usageError(`${path} is not a list of tokens (${parsed.reason}): check --file or API_TOKENS_FILE`)
 }
 
 async function create(
@@ -61,7 +152,7 @@ async function create(
   const token = session.context.randomBytes(TOKEN_BYTES).toString('base64url')
   const until = expires === undefined ? undefined : parseExpiry(expires, session.context.now())
   const entry = entryOf(token, name, scope, until)
-  if (file !== undefined) await addToFile(file, entry)
+  if (file !== undefined) await editTokensFile(file, (text) => withEntry(text, entry))
   await session.output.secret({ token, entry })
   if (file === undefined)
     session.info('Add the entry as a line to API_TOKENS_FILE. The token is not shown again.')
@@ -93,39 +184,4 @@ function parseExpiry(text: string, nowMs: number): string {
     )
   }
   return new Date(ms).toISOString()
-}
-
-/**
- * Replaces the file atomically: a reader sees either the old or the new content. The new file, which is then renamed,
- * is also the lock against another process that adds a token.
- */
-async function addToFile(given: string, entry: TokenEntry): Promise<void> {
-  const path = await realpath(given).catch(() => given)
-  const next = `${path}.new`
-  let handle
-  try {
-    handle = await open(next, 'wx', OWNER_ONLY)
-  } catch (error) {
-    const isLocked = error instanceof Error && 'code' in error && error.code === 'EEXIST'
-    const fix = isLocked ? 'another process is adding a token; if none is, remove this file' : 'check --file'
-    throw new CliError(EXIT.failure, `${next} can't be created (${messageOf(error)}): ${fix}`, error)
-  }
-  try {
-    const before = await stat(path).catch(() => undefined)
-    const added = withEntry(before === undefined ? '' : await readFile(path, 'utf8'), entry)
-    if (added.kind === 'refused') throw usageError(`the token can't be added to ${given}: ${added.reason}`)
-    await handle.writeFile(added.text)
-    await handle.sync()
-    await handle.close()
-    if (before !== undefined) {
-      await chmod(next, before.mode)
-      await chown(next, before.uid, before.gid)
-    }
-    await rename(next, path)
-  } catch (error) {
-    await handle.close().catch(() => undefined)
-    await rm(next, { force: true })
-    if (error instanceof CliError) throw error
-    throw new CliError(EXIT.failure, `${given} can't be written (${messageOf(error)}): check --file`, error)
-  }
 }

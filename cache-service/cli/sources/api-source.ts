@@ -24,6 +24,7 @@ import { serverStatsSchema } from '../../core/server-stats.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import type { DeviceSource, WatchFilter } from './device-source.ts'
 import { EXIT } from '../exit-codes.ts'
+import type { ApiAddress } from '../global-options.ts'
 import { createOutage } from './outage.ts'
 import type { Session } from '../session.ts'
 
@@ -33,11 +34,11 @@ const RETRY_OPTIONS = { timeoutMs: 10_000, retries: 2, longestRetryAfterMs: 60_0
 const workersSchema = z.object({ workers: z.array(workerReportSchema) })
 
 /**
- * Reads the cache through an API: `--api` and `--token-file`.
+ * Reads the cache through an API.
  *
  * @throws CliError (usage) for an invalid token file.
  */
-export function openApiSource(session: Session, url: string): DeviceSource {
+export function openApiSource(session: Session, { from, url }: ApiAddress): DeviceSource {
   const { stop } = session
   const token = readToken(session)
   const options = { ...RETRY_OPTIONS, baseUrl: url, token }
@@ -49,7 +50,7 @@ export function openApiSource(session: Session, url: string): DeviceSource {
     try {
       return await call
     } catch (error) {
-      throw stop.aborted ? error : failureOf(error, url, token !== undefined)
+      throw stop.aborted ? error : failureOf(error, { from, url }, tokenSource(session), token !== undefined)
     }
   }
   async function read<T>(path: string, schema: z.ZodType<T>): Promise<T> {
@@ -90,6 +91,13 @@ export function openApiSource(session: Session, url: string): DeviceSource {
       return { found, corrupt: new Map(corrupt), isComplete: complete }
     },
 
+    remove: (id) => explainErrors(client.remove(id, { signal: stop })),
+    async state(type) {
+      const snapshot = await explainErrors(
+        type === undefined ? client.state({ signal: stop }) : client.state(type, { signal: stop }),
+      )
+      return snapshot?.values ?? new Map()
+    },
     async countDevices() {
       const counts = (await workers()).flatMap(({ devices }) => devices ?? [])
       return counts.length === 0 ? undefined : Math.max(...counts)
@@ -132,25 +140,34 @@ async function* watchEvents(
   })
 }
 
-function readToken({ context, options: { tokenFile } }: Session): string | undefined {
-  if (tokenFile === undefined) return undefined
+function readToken(session: Session): string | undefined {
+  const { context, options } = session
+  const tokenFile = options.tokenFile ?? context.env['CACHE_API_TOKEN_FILE'] ?? ''
+  if (tokenFile === '') return undefined
+  const source = tokenSource(session)
   try {
     const token = context.readFile(tokenFile).trim()
     if (token !== '' && !/\s/.test(token)) return token
   } catch (error) {
-    throw usageError(`the token file ${tokenFile} can't be read (${messageOf(error)}): check --token-file`)
+    throw usageError(`the token file ${tokenFile} can't be read (${messageOf(error)}): check ${source}`)
   }
-  throw usageError(`${tokenFile} must contain exactly one token: check --token-file`)
+  throw usageError(`${tokenFile} must contain exactly one token: check ${source}`)
+}
+
+/** The option or variable to check if the API rejects the token. */
+function tokenSource({ context: { env }, options: { tokenFile } }: Session): string {
+  const isFromEnvironment = tokenFile === undefined && (env['CACHE_API_TOKEN_FILE'] ?? '') !== ''
+  return isFromEnvironment ? 'CACHE_API_TOKEN_FILE' : '--token-file'
 }
 
 /** Turns an error of the client into one that says what to check. */
-function failureOf(error: unknown, url: string, hasToken: boolean): unknown {
+function failureOf(error: unknown, { from, url }: ApiAddress, tokenFrom: string, hasToken: boolean): unknown {
   if (!(error instanceof DeviceCacheError)) return error
   const { problem, status } = error
   const detail = reasonOf(problem) ?? (status === undefined ? causeOf(error) : `status ${status}`)
   if (error instanceof UnauthorizedError) {
     const refusal = hasToken ? 'rejects the token' : 'requires a token'
-    return new CliError(EXIT.refused, `the API ${refusal} (${detail}): check --token-file`, error)
+    return new CliError(EXIT.refused, `the API ${refusal} (${detail}): check ${tokenFrom}`, error)
   }
   if (error instanceof ForbiddenError) {
     const message = `the API denies the request (${detail}): use a token with the required scope`
@@ -160,12 +177,12 @@ function failureOf(error: unknown, url: string, hasToken: boolean): unknown {
     // A proxy replies 502 or 504 while its API is down.
     const message =
       status === undefined
-        ? `the API at ${url} can't be reached (${detail}): check --api`
+        ? `the API at ${url} can't be reached (${detail}): check ${from}`
         : `the API at ${url} is unavailable: ${detail}`
     return new CliError(EXIT.unreachable, message, error)
   }
   if (error instanceof UnexpectedAnswerError && problem === undefined) {
-    const message = `${url} does not reply as the device cache API (${error.message}): check --api, and that both have the same version`
+    const message = `${url} does not reply as the device cache API (${error.message}): check ${from}, and that both have the same version`
     return new CliError(EXIT.failure, message, error)
   }
   return new CliError(EXIT.failure, `the API at ${url} replied: ${detail}`, error)

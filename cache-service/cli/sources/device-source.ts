@@ -42,6 +42,10 @@ export type DeviceSource = {
   search(query: DeviceQuery, size: number): AsyncIterable<FoundPage>
   /** @param ids at most MAX_LOOKUP_IDS; invalid ids count as missing. */
   lookup(ids: readonly string[]): Promise<Lookup>
+  /** Removes a device until its next record. @returns whether it existed. @param id a valid one. */
+  remove(id: string): Promise<boolean>
+  /** The key-values of the kv-updater. @param type undefined: all; otherwise empty if it does not exist. */
+  state(type: string | undefined): Promise<ReadonlyMap<string, unknown>>
   /** The number of ids in the device index; undefined: not known. */
   countDevices(): Promise<number | undefined>
   stats(): Promise<ServerStats>

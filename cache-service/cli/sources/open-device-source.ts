@@ -2,11 +2,12 @@ import { usageError } from '../cli-error.ts'
 import type { DeviceSource } from './device-source.ts'
 import type { Session } from '../session.ts'
 
-/** Opens the API of `--api`, or otherwise Redis. */
+/** Opens the API of `--api` or CACHE_API_URL, or otherwise Redis. */
 export async function openDeviceSource(session: Session): Promise<DeviceSource> {
-  const { api, tokenFile } = session.options
+  const { api } = session
   if (api === undefined) {
-    if (tokenFile !== undefined) throw usageError('--token-file is only used with --api: add --api')
+    if (session.options.tokenFile !== undefined)
+      throw usageError('--token-file is only used with an API: add --api, or set CACHE_API_URL')
     const { openRedisSource } = await import('./redis-source.ts')
     return await openRedisSource(session)
   }

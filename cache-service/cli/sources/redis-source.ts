@@ -1,7 +1,7 @@
 import { ANNOUNCE_INTERVAL_MS, LISTENING_TTL_MS } from '../../core/events/listening.ts'
 import type { Device } from '../../../shared/contract/api-schemas.ts'
 import { isDeviceId } from '../../../shared/contract/device-id.ts'
-import { redisError } from '../../../shared/errors.ts'
+import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import type { WatchEvent } from '../../../shared/client/types.ts'
 import { clientEventOf, type ClientEvent } from '../../core/events/client-event.ts'
 import { createEventFilter } from '../../core/events/event-filter.ts'
@@ -17,6 +17,7 @@ import { createDeviceScan } from '../../redis/devices/device-scan.ts'
 import { createDeviceSearcher } from '../../redis/devices/device-searcher.ts'
 import { EventFollower, followerBlockMs } from '../../redis/events/event-follower.ts'
 import { announceListening } from '../../redis/events/event-streams.ts'
+import { createStateStore } from '../../redis/events/state-store.ts'
 import { createServerStatsReader } from '../../redis/server-stats.ts'
 import { createRebuildWatch } from '../../redis/workers/rebuild-watch.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
@@ -27,6 +28,8 @@ import type { Session } from '../session.ts'
 import { watchEventOf } from './watch-event.ts'
 
 const POSITION_POLL_MS = 20
+/** A user who may only read, or a replica. */
+const NOT_WRITABLE = ['NOPERM', 'READONLY']
 
 /** Reads the cache from Redis itself. */
 export async function openRedisSource(session: Session): Promise<DeviceSource> {
@@ -67,6 +70,10 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
       return { found, corrupt, isComplete: !isMissingSome || !(await rebuilds.isRebuilding()) }
     },
 
+    remove: async (id) => isDeviceId(id) && (await reader.remove(id)),
+    async state(type) {
+      return (await createStateStore(redis, session.config.api.stateTypes).read(type)).values
+    },
     countDevices: () => createDeviceIndex(redis).count(),
     stats: () => createServerStatsReader(redis).read(),
     workers: () => reports.read(),
@@ -122,11 +129,16 @@ async function* watchStreams(
   const filter = createEventFilter(streams, deviceIds, updateTypes)
   const blockingRedis = await session.redis('events')
   const outage = createOutage(session, 'Redis')
+  let refusal: ServiceError | undefined
+  let hasWarned = false
   blockingRedis.on('ready', () => outage.ended())
   const follower = new EventFollower({
     redis: blockingRedis,
     blockMs: followerBlockMs(session.config.redis.timeoutMs),
-    failed: (error) => outage.failed(error),
+    failed(error) {
+      if (follower.position === undefined && error.failureClass === 'operator') refusal = error
+      else outage.failed(error)
+    },
     monitor,
     random,
   })
@@ -148,8 +160,16 @@ async function* watchStreams(
     everyMs: ANNOUNCE_INTERVAL_MS,
     monitor,
     turn: () => announceListening(redis, LISTENING_TTL_MS),
-    failed: (error) =>
-      session.log.debug(`could not announce to the workers that we listen: ${redisError(error).message}`),
+    failed(error) {
+      const { code, message } = redisError(error)
+      session.log.debug(`could not announce to the workers that we listen: ${message}`)
+      if (hasWarned || !NOT_WRITABLE.includes(code) || !filter.streams.has('device')) return
+      hasWarned = true
+      session.warn(
+        `device changes may be missing: workers report them only while a process announces that it listens, which Redis refuses (${message}). ` +
+          'Allow the user to SET cache_service:listening, connect to the primary, or use --api',
+      )
+    },
   })
   const closed = new AbortController()
   const running = runServices([follower, announcer], AbortSignal.any([stop, closed.signal])).then(
@@ -157,7 +177,10 @@ async function* watchStreams(
     (error: unknown) => queue.end({ error }),
   )
   try {
-    while (follower.position === undefined && !stop.aborted) await sleep(POSITION_POLL_MS, stop)
+    while (follower.position === undefined && !stop.aborted) {
+      if (refusal !== undefined) throw refusal
+      await sleep(POSITION_POLL_MS, stop)
+    }
     if (!stop.aborted) onStart()
     yield* queue
   } finally {

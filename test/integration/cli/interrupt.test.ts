@@ -31,7 +31,7 @@ test.each([
       onTestFailed,
     })
     await redis.call('CLIENT', 'PAUSE', '20000', 'WRITE')
-    const running = startCliProcess(['errors', 'replay', '--to', to], env)
+    const running = startCliProcess(['errors', 'replay', '--yes', '--to', to], env)
     await eventually(async () => expect(await redis.client('LIST')).toMatch(/name=cache-cli\S* .*flags=b/))
     running.kill('SIGINT')
     await redis.call('CLIENT', 'UNPAUSE')
@@ -43,7 +43,7 @@ test.each([
     expect(done).toBeGreaterThan(0)
     expect(done).toBeLessThan(DEAD_LETTERS)
 
-    const rest = await runCliProcess(['errors', 'replay', '--to', to, '-f', 'json'], env)
+    const rest = await runCliProcess(['errors', 'replay', '--yes', '--to', to, '-f', 'json'], env)
     expect(rest.code).toBe(0)
     expect(JSON.parse(rest.output)).toMatchObject({
       results: { [result]: DEAD_LETTERS - done, already_replayed: done },

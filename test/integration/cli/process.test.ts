@@ -12,9 +12,22 @@ import { runCliProcess } from '../../support/processes/run-program.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
 
 const COMMANDS = [
-  ...['list', 'get', 'batch', 'watch', 'info', 'lag', 'explain', 'rebuild', 'sweep', 'doctor'],
+  ...[
+    'list',
+    'get',
+    'batch',
+    'delete',
+    'state',
+    'watch',
+    'info',
+    'lag',
+    'explain',
+    'rebuild',
+    'sweep',
+    'doctor',
+  ],
   ...['errors', 'errors list', 'errors show', 'errors stats', 'errors replay'],
-  ...['config', 'config show', 'config validate', 'token', 'token create'],
+  ...['config', 'config show', 'config validate', 'token', 'token create', 'token list', 'token revoke'],
 ]
 
 let database: RedisDatabase

@@ -186,7 +186,68 @@ describe('token create', () => {
     writeFileSync(path, '{"name": 7}')
     const { code, errors } = await create('--name', 'a', '--file', path)
     expect(code).toBe(2)
-    expect(errors).toContain(`the token can't be added to ${path}: it is not a list of tokens`)
+    expect(errors).toContain(`${path} stays as it is: it is not a list of tokens`)
     expect(readFileSync(path, 'utf8')).toBe('{"name": 7}')
+  })
+})
+
+describe('token list and revoke', () => {
+  const sha256 = '0'.repeat(64)
+  const entry = (name: string, more = {}) => ({ name, sha256, scopes: ['read', 'admin'], ...more })
+
+  test('list shows names, scopes and expiry, but no hashes', async () => {
+    const path = join(folder, 'listed.jsonl')
+    writeFileSync(
+      path,
+      `# ours\n${JSON.stringify(entry('a'))}\n${JSON.stringify(entry('b', { expires: '2020-01-01T00:00:00Z' }))}\n`,
+    )
+    const listed = await runCliHere(['token', 'list'], { API_TOKENS_FILE: path })
+    expect(listed).toEqual({
+      code: 0,
+      errors: '',
+      output:
+        'name  scopes      expires                   status\n' +
+        'a     read,admin  -                         valid\n' +
+        'b     read,admin  2020-01-01T00:00:00.000Z  expired\n',
+    })
+  })
+
+  test.each([
+    [
+      'one entry per line',
+      `# ours\n${JSON.stringify(entry('a'))}\n\n# theirs\n${JSON.stringify(entry('b'))}\n`,
+      `# ours\n\n# theirs\n${JSON.stringify(entry('b'))}\n`,
+    ],
+    ['a list', JSON.stringify([entry('a'), entry('b')]), `${JSON.stringify([entry('b')], null, 2)}\n`],
+    [
+      'an object',
+      JSON.stringify({ tokens: [entry('a'), entry('b')] }),
+      `${JSON.stringify({ tokens: [entry('b')] }, null, 2)}\n`,
+    ],
+    ['the last token', `${JSON.stringify(entry('a'))}\n`, ''],
+  ])('revoke removes one token and keeps the rest of the file: %s', async (_, before, after) => {
+    const path = join(folder, 'revoked')
+    writeFileSync(path, before, { mode: 0o640 })
+    const refused = await runCliHere(['token', 'revoke', 'a', '--file', path])
+    expect(refused).toMatchObject({ code: 5, errors: expect.stringContaining('use --yes') })
+    expect(readFileSync(path, 'utf8')).toBe(before)
+    expect(
+      await runCliHere(['token', 'revoke', 'a', '--file', path], {}, { isTerminal: true, stdin: 'n\n' }),
+    ).toMatchObject({ code: 5 })
+    expect(
+      await runCliHere(['token', 'revoke', 'a', '--file', path], {}, { isTerminal: true, stdin: 'y\n' }),
+    ).toMatchObject({ code: 0 })
+    expect(readFileSync(path, 'utf8')).toBe(after)
+    expect(await runCliHere(['token', 'revoke', 'a', '--file', path, '--yes'])).toMatchObject({
+      code: after === '' ? 2 : 3,
+    })
+  })
+
+  test.each([
+    [['token', 'list'], 2, 'set API_TOKENS_FILE'],
+    [['token', 'list', '--file', '/no/such/file'], 2, 'ENOENT'],
+    [['token', 'revoke', 'a', '--file', '/no/such/file', '--yes'], 2, 'ENOENT'],
+  ] as const)('%j exits with %i and names the problem', async (args, code, message) => {
+    expect(await runCliHere(args)).toMatchObject({ code, errors: expect.stringContaining(message) })
   })
 })

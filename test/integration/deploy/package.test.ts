@@ -135,7 +135,7 @@ describe('the package', () => {
   test('contains every file that package.json names, compiled, with declarations and source maps', () => {
     const { bin } = manifest
     const programs = Object.values(bin)
-    expect(programs).toContain('dist/cache-service/main.js')
+    expect(programs).toContain('dist/cache-service/bin.js')
     const targets = modules().flatMap((module) => module.targets)
     expect(targets.length).toBeGreaterThanOrEqual(14)
     for (const path of [...programs, ...targets]) expect(files).toContain(path.replace(/^\.\//, ''))

@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander'
+import type { DeadLetterFilter } from '../../../core/dead-letters/filter.ts'
 import { deadLetterLifetimeMs } from '../../../core/dead-letters/lifetime.ts'
 import type { TopicBounds } from '../../../kafka/topic-bounds.ts'
 import { createReplay } from '../../../pipeline/replay/replay.ts'
@@ -15,7 +16,12 @@ import { createReplayLedger } from '../../../redis/workers/replay-ledger.ts'
 import { readStoredHash } from '../../../redis/devices/stored-hash.ts'
 import { examples, type Cli } from '../../command.ts'
 import { EXIT, type ExitCode } from '../../exit-codes.ts'
-import { openDeadLetterTopic, reportForeignMessages, type DeadLetterTopic } from './dead-letters.ts'
+import {
+  openDeadLetterTopic,
+  readDeadLetters,
+  reportForeignMessages,
+  type DeadLetterTopic,
+} from './dead-letters.ts'
 import { addDeadLetterOptions, deadLetterFilter, type DeadLetterOptions } from './filter-options.ts'
 import { ReplayHints } from './replay-hints.ts'
 import { progressText, printSummary } from './replay-summary.ts'
@@ -26,6 +32,7 @@ type ReplayOptions = DeadLetterOptions & {
   readonly to: 'cache' | 'topic'
   readonly dryRun?: true
   readonly again?: true
+  readonly yes?: true
 }
 
 const MAX_PRINTED_FAILURES = 10
@@ -43,6 +50,7 @@ export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): 
     )
     .option('--dry-run', 'show what would happen and change nothing')
     .option('--again', 'include dead letters that were replayed before')
+    .option('-y, --yes', 'do not ask for confirmation before sending to the topic')
     .addHelpText(
       'after',
       examples(
@@ -50,7 +58,7 @@ export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): 
         ['cache-cli errors replay --reason wrong_type --since 2h', 'apply only these, directly to Redis'],
         [
           'cache-cli errors replay --to topic --dead-letter 0:17',
-          'send one record to its topic and partition',
+          'ask, and send one record to its topic and partition',
         ],
       ),
     )
@@ -62,6 +70,9 @@ async function replayErrors(session: Session, options: ReplayOptions): Promise<E
   const { validatedDataTopic: topic } = session.config.kafka
   const deadLetterTopic = await openDeadLetterTopic(session)
   const redis = await session.redis()
+  if (options.to === 'topic' && options.dryRun !== true) {
+    await confirmSending(session, deadLetterTopic, filter, options.yes === true)
+  }
   const hints = new ReplayHints(createHintAppender(redis))
   const replay = createReplay({
     target:
@@ -97,6 +108,23 @@ async function replayErrors(session: Session, options: ReplayOptions): Promise<E
     return failure.exitCode
   }
   return summary.failed > 0 ? EXIT.failure : EXIT.ok
+}
+
+/** Other services read the topic as well, and nothing can be taken back from it. */
+async function confirmSending(
+  session: Session,
+  deadLetterTopic: DeadLetterTopic,
+  filter: DeadLetterFilter,
+  yes: boolean,
+): Promise<void> {
+  if (yes) return
+  const { matching } = await readDeadLetters(deadLetterTopic, filter, () => undefined)
+  if (matching === 0) return
+  const { validatedDataTopic: topic } = session.config.kafka
+  await session.confirm(
+    `Send the records of ${matching} dead ${matching === 1 ? 'letter' : 'letters'} to ${topic}, for all of its consumers?`,
+    false,
+  )
 }
 
 async function openTopicTarget(

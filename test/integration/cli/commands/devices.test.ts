@@ -187,6 +187,51 @@ describe.each([
     })
   })
 
+  describe('delete', () => {
+    test('deletes devices after a confirmation, reports missing ones, and exits with 3', async () => {
+      await storeMany(['a', 'b', 'c'])
+      const refused = await cli([...where(), 'delete', 'a'])
+      expect(refused).toMatchObject({ code: 5, errors: expect.stringContaining('use --yes') })
+      const no = await cli([...where(), 'delete', 'a'], { isTerminal: true, stdin: 'n\n' })
+      expect(no).toMatchObject({
+        code: 5,
+        errors: expect.stringContaining('Delete the device "a" until the next record?'),
+      })
+      expect(await database.client.scard('devices')).toBe(3)
+      const yes = await cli([...where(), 'delete', 'a'], { isTerminal: true, stdin: 'y\n' })
+      expect(yes).toMatchObject({ code: 0 })
+      const both = await cli([...where(), 'delete', '-y', '-f', 'csv', 'b', 'nope', 'b'])
+      expect(both).toEqual({ code: 3, output: 'device_id,result\nb,deleted\nnope,missing\n', errors: '' })
+      expect(await database.client.smembers('devices')).toEqual(['c'])
+      expect(await cli([...where(), 'delete', '-y', 'c', 'x\u0007'])).toMatchObject({ code: 2, output: '' })
+      expect(await database.client.smembers('devices')).toEqual(['c'])
+    })
+  })
+
+  describe('state', () => {
+    test('prints all key-values or one, and exits with 3 if it does not exist', async () => {
+      await database.client.sadd('cache_service:update_types', 'alarms', 'doors')
+      await database.client.set('alarms', '{"updated":7,"valid":false,"values":[1,{"a":2}]}')
+      await database.client.set('doors', 'open')
+      const table = await cli([...where(), 'state'])
+      expect(table).toEqual({
+        code: 0,
+        errors: '',
+        output:
+          'type    updated  valid  values\nalarms  7        false  [1,{"a":2}]\ndoors   -        -      open\n',
+      })
+      const one = await cli([...where(), 'state', 'alarms', '-f', 'json'])
+      expect(JSON.parse(one.output)).toEqual({
+        type: 'alarms',
+        updated: 7,
+        valid: false,
+        values: [1, { a: 2 }],
+      })
+      const none = await cli([...where(), 'state', 'prices', '-f', 'json'])
+      expect(none).toEqual({ code: 3, output: '', errors: 'cache-cli: there is no key-value "prices"\n' })
+    })
+  })
+
   describe('batch', () => {
     test('prints one row per id, in the order of the file, with its status', async () => {
       await storeMany(['a', 'c'])

@@ -113,6 +113,34 @@ test('lag --watch clears the terminal before each table', async (context) => {
   expect(await watch.ended).toMatchObject({ code: 130 })
 })
 
+test('lag --api exits with 3 and says why if no worker reports, or if none knows the lag', async (context) => {
+  const { env, group, redis, topic } = await openWorkerScenario(context, { partitions: 1 })
+  const api = await startApi({ REDIS_URL: env['REDIS_URL'] ?? '' })
+  context.onTestFinished(() => api.stop())
+  for (const format of ['table', 'json']) {
+    expect(await runCliHere(['lag', '--api', api.url, '-f', format])).toEqual({
+      code: 3,
+      output: '',
+      errors:
+        'cache-cli: the lag is not known, because no worker reports to the Redis of this API: check that the workers are running and use this Redis\n',
+    })
+  }
+  expect(await runCliHere(['lag', '--watch', '--api', api.url])).toMatchObject({ code: 3, output: '' })
+
+  const reporter = createWorkerReporter(redis, 'w', () => Date.now())
+  await reporter.write(workerReport({ id: 'w', group, topic, state: 'joining', lag: null }))
+  const unknown = await runCliHere(['lag', '--api', api.url])
+  expect(unknown).toMatchObject({
+    code: 3,
+    errors: expect.stringContaining('no worker has measured it yet (joining)'),
+  })
+
+  await reporter.write(
+    workerReport({ id: 'w', group, topic, lag: [{ partition: 0, records: 0, seconds: 0 }] }),
+  )
+  expect(await runCliHere(['lag', '--api', api.url])).toMatchObject({ code: 0, errors: '0 records behind\n' })
+})
+
 test('lag works without Redis, but shows no ages and workers', async (context) => {
   const { env } = await openWorkerScenario(context, { partitions: 1 })
   const { code, errors, output } = await runCliHere(['lag', '-f', 'csv'], {

@@ -3,7 +3,7 @@ import { appendGap, appendUpdate, hint, proxyTo } from '../../../support/process
 import { patiently } from '../../../support/eventually.ts'
 import { startCliHere } from '../../../support/processes/run-cli-here.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
-import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { uniqueName, useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
 let database: RedisDatabase
 let api: RunningApi
@@ -95,6 +95,57 @@ describe.each([
       expect(jsonLines(both.output)).toMatchObject([{ device_ids: ['a'] }, { type: 'alarms' }])
     })
   })
+})
+
+test.each([
+  ['and misses device changes', [], 1],
+  ['and asks for updates only', ['--type', 'alarms'], 0],
+])('watch says once that a Redis user may not announce it, %s', async (_, args, warnings) => {
+  const name = uniqueName('reader')
+  await database.client.acl(
+    'SETUSER',
+    name,
+    'on',
+    '>secret',
+    '~*',
+    '&*',
+    '+@read',
+    '+@connection',
+    '+info',
+    '+command',
+  )
+  onTestFinished(async () => void (await database.client.acl('DELUSER', name)))
+  const url = new URL(database.url)
+  url.username = name
+  url.password = 'secret'
+  const watch = startCliHere(['watch', '-v', ...args], { REDIS_URL: url.href })
+  await patiently(() => expect(watch.errors.match(/could not announce/g) ?? []).toHaveLength(2))
+  expect(watch.errors.match(/warning: device changes may be missing.*NOPERM/g) ?? []).toHaveLength(warnings)
+  watch.interrupt()
+  expect(await watch.ended).toMatchObject({ code: 130 })
+})
+
+test('watch ends if the Redis user may not read the events', async () => {
+  const name = uniqueName('blind')
+  await database.client.acl(
+    'SETUSER',
+    name,
+    'on',
+    '>secret',
+    '~device*',
+    '&*',
+    '+@read',
+    '+@connection',
+    '+info',
+  )
+  onTestFinished(async () => void (await database.client.acl('DELUSER', name)))
+  const url = new URL(database.url)
+  url.username = name
+  url.password = 'secret'
+  const { code, errors } = await startCliHere(['watch'], { REDIS_URL: url.href }).ended
+  expect(code).toBe(5)
+  expect(errors).toMatch(/^cache-cli: Redis at \S+ .*NOPERM/m)
+  expect(errors).not.toContain('Watching')
 })
 
 const LOST = 'lost the connection to the API: retrying until it is back\n'

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { proxyTo } from '../../../support/processes/client-world.ts'
+import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
+import { workerReport } from '../../../support/records/worker-report.ts'
 import { storeDevice } from '../../../support/records/cli-fixtures.ts'
 import { reservePort } from '../../../support/servers/free-port.ts'
 import { patiently } from '../../../support/eventually.ts'
@@ -129,6 +131,9 @@ describe('when the API', () => {
     proxy.treat = () => ({ status: 502, body: '<html>' })
     expect(await runCliHere(['lag', '--api', proxy.url])).toMatchObject({ code: 4 })
     expect(await runCliHere(['lag', '--watch', '--api', proxy.url])).toMatchObject({ code: 4 })
+    await createWorkerReporter(database.client, 'w', () => Date.now()).write(
+      workerReport({ id: 'w', lag: [{ partition: 0, records: 1, seconds: 1 }] }),
+    )
     proxy.treat = () => 'pass'
     const watch = startCliHere(['lag', '--watch', '--interval', '1', '-f', 'json', '--api', proxy.url])
     await patiently(() => expect(watch.output).not.toBe(''))
@@ -153,6 +158,38 @@ describe('when the API', () => {
     proxy.treat = () => (proxy.seen.length === 1 ? { status: 429, headers: { 'retry-after': '0' } } : 'pass')
     expect(await runCliHere(['get', 'd', '--api', proxy.url])).toMatchObject({ code: 0 })
     expect(proxy.seen).toHaveLength(2)
+  })
+
+  test('is named by the environment, it is used, and errors name the variables', async () => {
+    await storeDevice(database, 'd')
+    const created = ['token', 'create', '--name', 'env', '--file', inFolder('env.jsonl'), '-f', 'json']
+    const { token }: { token: string } = JSON.parse((await runCliHere(created)).output)
+    writeFileSync(inFolder('env.token'), token)
+    const { url } = await startedApi({ API_AUTH: 'token', API_TOKENS_FILE: inFolder('env.jsonl') })
+    const env = { CACHE_API_URL: url, REDIS_URL: 'redis://127.0.0.1:1' }
+    const refused = await runCliHere(['get', 'd'], env)
+    expect(refused).toMatchObject({ code: 5, errors: expect.stringContaining('check --token-file') })
+    const found = await runCliHere(['get', 'd'], { ...env, CACHE_API_TOKEN_FILE: inFolder('env.token') })
+    expect(found).toMatchObject({ code: 0, errors: '' })
+    const wrong = await runCliHere(['get', 'd'], { ...env, CACHE_API_TOKEN_FILE: '/no/such/file' })
+    expect(wrong).toMatchObject({
+      code: 2,
+      errors: expect.stringMatching(/ENOENT.*check CACHE_API_TOKEN_FILE\n$/),
+    })
+    const away = await runCliHere(['get', 'd'], { CACHE_API_URL: 'http://127.0.0.1:1' })
+    expect(away).toMatchObject({ code: 4, errors: expect.stringContaining('check CACHE_API_URL') })
+    for (const invalid of ['127.0.0.1:5011', 'ftp://x', 'http://a:b@x']) {
+      const { code, errors } = await runCliHere(['get', 'd'], { CACHE_API_URL: invalid })
+      expect([code, errors]).toEqual([
+        2,
+        expect.stringMatching(/^cache-cli: CACHE_API_URL is invalid\. It must /),
+      ])
+    }
+    // Commands that need Redis itself ignore it.
+    expect(await runCliHere(['sweep'], env)).toMatchObject({
+      code: 4,
+      errors: expect.stringContaining('127.0.0.1:1'),
+    })
   })
 
   test('is a different server, the error says so', async () => {

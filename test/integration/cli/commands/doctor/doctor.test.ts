@@ -455,7 +455,7 @@ describe('the doctor on Kafka', () => {
       const filled = (await admin.fetchTopicOffsets(topic)).find(({ high }) => high === '1')
       for (const args of [
         ['errors', 'list'],
-        ['errors', 'replay', '--to', 'topic'],
+        ['errors', 'replay', '--to', 'topic', '--yes'],
         ['explain', '--partition', filled?.partition.toString() ?? '', '--offset', '0'],
       ]) {
         expect(await runCliHere(args, env)).toMatchObject({ code: 0 })

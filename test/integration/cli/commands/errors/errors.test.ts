@@ -132,7 +132,15 @@ describe('cache-cli errors', () => {
     const scenario = await openWithDeadLetters(context)
     const { env, redis } = scenario
     await redis.del('device:blocked:metadata')
-    const sent = await runCliHere(['errors', 'replay', '--to', 'topic', '--dead-letter', '0:0'], env)
+    const replay = ['errors', 'replay', '--to', 'topic', '--dead-letter', '0:0']
+    const unasked = await runCliHere(replay, env)
+    expect(unasked).toMatchObject({ code: 5, output: '', errors: expect.stringContaining('use --yes') })
+    const declined = await runCliHere(replay, env, { isTerminal: true, stdin: 'n\n' })
+    expect(declined).toMatchObject({
+      code: 5,
+      errors: expect.stringMatching(/Send the records of 1 dead letters? to /),
+    })
+    const sent = await runCliHere([...replay, '--yes'], env)
     expect(sent).toMatchObject({ code: 0, output: expect.stringMatching(/^sent +1 /m) })
     expect(await redis.exists('device:blocked:metadata')).toBe(0)
     const worker = await scenario.startWorker()
@@ -155,7 +163,7 @@ describe('cache-cli errors', () => {
       ['errors', 'show', '0:0'],
       ['errors', 'replay', '--dry-run'],
       ['errors', 'replay'],
-      ['errors', 'replay', '--to', 'topic', '--again'],
+      ['errors', 'replay', '--to', 'topic', '--again', '--yes'],
       ['explain', '--partition', '0', '--offset', '0'],
       ['rebuild', '--yes'],
     ]) {
