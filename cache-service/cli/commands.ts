@@ -1,5 +1,6 @@
 import type { RegisterCommand } from './command.ts'
 import { registerBatchCommand } from './commands/batch.ts'
+import { registerCompletionCommand } from './commands/completion.ts'
 import { registerConfigCommand } from './commands/config.ts'
 import { registerDeleteCommand } from './commands/delete.ts'
 import { registerDoctorCommand } from './commands/doctor/doctor.ts'
@@ -32,4 +33,5 @@ export const COMMANDS: readonly RegisterCommand[] = [
   registerDoctorCommand,
   registerConfigCommand,
   registerTokenCommand,
+  registerCompletionCommand,
 ]

@@ -27,7 +27,16 @@ const COMMANDS = [
     'doctor',
   ],
   ...['errors', 'errors list', 'errors show', 'errors stats', 'errors replay'],
-  ...['config', 'config show', 'config validate', 'token', 'token create', 'token list', 'token revoke'],
+  ...[
+    'config',
+    'config show',
+    'config validate',
+    'token',
+    'token create',
+    'token list',
+    'token revoke',
+    'completion',
+  ],
 ]
 
 let database: RedisDatabase

@@ -21,7 +21,7 @@ const run = (source: string, ...flags: string[]) =>
   spawnSync(process.execPath, [...flags, source, '--version'], { cwd: repository, encoding: 'utf8' })
 
 describe.each(programs)('$name', ({ name, source }) => {
-  test('starts wherever env finds Node.js, also if env splits no words', () => {
+  test('starts wherever env finds Node.js, also if env splits no words', { timeout: 30_000 }, () => {
     expect(readFileSync(join(repository, source), 'utf8').split('\n')[0]).toBe('#!/usr/bin/env node')
     expect(run(source)).toMatchObject({
       status: 0,
@@ -30,7 +30,7 @@ describe.each(programs)('$name', ({ name, source }) => {
     })
   })
 
-  test('says which Node.js it needs if it is started with an older one', () => {
+  test('says which Node.js it needs if it is started with an older one', { timeout: 30_000 }, () => {
     const { status, stderr, stdout } = run(source, '--import', OLD_NODE)
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
     expect(stderr).toMatch(

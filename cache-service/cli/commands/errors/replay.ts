@@ -122,7 +122,7 @@ async function confirmSending(
   if (matching === 0) return
   const { validatedDataTopic: topic } = session.config.kafka
   await session.confirm(
-    `Send the records of ${matching} dead ${matching === 1 ? 'letter' : 'letters'} to ${topic}, for all of its consumers?`,
+    `Send ${matching === 1 ? 'one record' : `${matching} records`} to ${topic}, for all of its consumers?`,
     false,
   )
 }

@@ -138,7 +138,7 @@ describe('cache-cli errors', () => {
     const declined = await runCliHere(replay, env, { isTerminal: true, stdin: 'n\n' })
     expect(declined).toMatchObject({
       code: 5,
-      errors: expect.stringMatching(/Send the records of 1 dead letters? to /),
+      errors: expect.stringMatching(/Send one record to /),
     })
     const sent = await runCliHere([...replay, '--yes'], env)
     expect(sent).toMatchObject({ code: 0, output: expect.stringMatching(/^sent +1 /m) })
