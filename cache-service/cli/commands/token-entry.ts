@@ -41,7 +41,8 @@ export function withEntry(oldText: string, entry: TokenEntry): EditedTokens {
 }
 
 /** Removes the entry of a name from the text of a valid token file, and keeps its layout. */
-export function withoutEntry(text: string, name: string): EditedTokens {
+export function withoutEntry(oldText: string, name: string): EditedTokens {
+  const text = withoutByteOrderMark(oldText)
   const isOther = (entry: unknown) =>
     typeof entry !== 'object' || entry === null || !('name' in entry) || entry.name !== name
   const whole = parseJson(text)
