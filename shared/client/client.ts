@@ -1,4 +1,4 @@
-import { pageSchema, searchSchema, stateSchema, MAX_PAGE_SIZE } from '../contract/api-schemas.ts'
+import { MAX_PAGE_SIZE } from '../contract/api-types.ts'
 import { ApiTransport } from './transport.ts'
 import { CacheRebuildingError, ClientClosedError, DeviceCacheError, InvalidRequestError } from './errors.ts'
 import { readClientOptions, type ClientSettings } from './options.ts'
@@ -19,7 +19,8 @@ import type {
 import { DeviceFinder, invalidId } from './device-finder.ts'
 import { isDeviceId } from '../contract/device-id.ts'
 import { followEvents } from './event-stream.ts'
-import { linkAbort } from './retry.ts'
+import { linkAbort } from './abort.ts'
+import { pageShape, searchShape, stateShape } from './response-shapes.ts'
 
 // The package exports these types from the same module as the client.
 export type * from './types.ts'
@@ -111,13 +112,10 @@ export class DeviceCacheClient {
     for (let cursor: string | null = ''; cursor !== null;) {
       if (cursor !== '') query.set('cursor', cursor)
       const page = await this.#linked(signal, (linked) =>
-        this.#transport.requestJson(
-          { method: 'GET', path: 'api/devices', query, signal: linked },
-          pageSchema,
-        ),
+        this.#transport.requestJson({ method: 'GET', path: 'api/devices', query, signal: linked }, pageShape),
       )
-      cursor = page?.next_cursor ?? null
-      yield { devices: page?.devices ?? [], errors: new Map(Object.entries(page?.errors ?? {})) }
+      cursor = page?.nextCursor ?? null
+      yield { devices: page?.devices ?? [], errors: page?.errors ?? new Map() }
     }
   }
 
@@ -137,19 +135,13 @@ export class DeviceCacheClient {
       const page = await this.#linked(options.signal, (signal) =>
         this.#transport.requestJson(
           { method: 'GET', path: 'api/search/devices', query, signal, timeoutMs: SEARCH_TIMEOUT_MS },
-          searchSchema,
+          searchShape,
         ),
       )
       if (page === undefined) return
-      cursor = page.next_cursor
-      yield {
-        devices: page.devices,
-        errors: new Map(Object.entries(page.errors ?? {})),
-        total: page.total,
-        offset: page.offset,
-        asOf: new Date(page.as_of),
-        truncated: page.truncated,
-      }
+      const { nextCursor, ...found } = page
+      cursor = nextCursor
+      yield found
     }
   }
 
@@ -197,17 +189,15 @@ export class DeviceCacheClient {
     if (isOne && /^\.{0,2}$/.test(given))
       throw new InvalidRequestError('The type is empty, or cannot be part of a URL')
     const path = isOne ? `api/state/${encodeURIComponent(given)}` : 'api/state'
-    const response = await this.#linked(signal, (linked) =>
-      this.#transport.requestJson({ method: 'GET', path, mayBeMissing: isOne, signal: linked }, stateSchema),
+    return await this.#linked(signal, (linked) =>
+      this.#transport.requestJson({ method: 'GET', path, mayBeMissing: isOne, signal: linked }, stateShape),
     )
-    if (response === undefined) return undefined
-    return { values: new Map(Object.entries(response.state)), lastEventId: response.last_event_id }
   }
 
   /**
-   * Iterates over events as they happen, without end. After a lost connection it reconnects and resumes where it was;
-   * events that can no longer be delivered are replaced by a `reset`. Ends when the client is closed, and rejects with the
-   * reason of the signal.
+   * Iterates over events as they happen, without end. After a lost connection it reconnects and resumes where it was, also
+   * while a proxy has no backend or a token is being renewed; events that can no longer be delivered are replaced by a
+   * `reset`. Ends when the client is closed, and rejects with the reason of the signal.
    *
    * A `get` that is made after an event never returns data that was read before the event.
    */

@@ -1,4 +1,4 @@
-import { MAX_LOOKUP_IDS, type Device } from '../contract/api-schemas.ts'
+import { MAX_LOOKUP_IDS, type Device } from '../contract/api-types.ts'
 import type { ApiTransport } from './transport.ts'
 import { InvalidRequestError } from './errors.ts'
 import type { ClientSettings } from './options.ts'
@@ -8,7 +8,7 @@ import type { WatchConnection, WatchEvent } from './event-stream.ts'
 import { LookupFlights, type LookupOutcome } from './lookup-flights.ts'
 import { sendLookup } from './lookup-request.ts'
 import { NearCache } from './near-cache.ts'
-import { linkAbort, waitFor } from './retry.ts'
+import { linkAbort, waitFor } from './abort.ts'
 
 export type FinderParts = {
   readonly transport: ApiTransport

@@ -1,5 +1,5 @@
-import type { ApiProblem } from '../contract/api-schemas.ts'
-import { isProblem } from '../contract/problems.ts'
+import type { ApiProblem } from '../contract/api-types.ts'
+import { isProblem } from './problem-type.ts'
 
 /** What is known about a failed call. */
 export type FailureFacts = {
@@ -88,6 +88,25 @@ export class CorruptDeviceError extends DeviceCacheError {
 /** The response did not come from this API; usually `baseUrl` points at a different server. */
 export class UnexpectedAnswerError extends DeviceCacheError {
   override readonly name = 'UnexpectedAnswerError'
+}
+
+/**
+ * The function `token` failed, or returned something that cannot be a token. Nothing was sent. Neither the message nor the
+ * error has a `cause`, because what the function threw may quote the token; `thrown` has it for callers that handle it.
+ */
+export class TokenError extends DeviceCacheError {
+  override readonly name = 'TokenError'
+  readonly #thrown: unknown
+
+  constructor(message: string, thrown?: unknown) {
+    super(message)
+    this.#thrown = thrown
+  }
+
+  /** What the function threw. It is not shown when the error is logged. */
+  get thrown(): unknown {
+    return this.#thrown
+  }
 }
 
 /** `close()` was called. */

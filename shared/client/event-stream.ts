@@ -1,9 +1,15 @@
-import { createParser, type EventSourceMessage } from 'eventsource-parser'
-import type { z } from 'zod'
-import { deviceEventSchema, resetEventSchema, updateEventSchema } from '../contract/api-schemas.ts'
 import { fullJitterMs } from '../backoff.ts'
-import { CacheUnavailableError, DeviceCacheError, TimeoutError, UnexpectedAnswerError } from './errors.ts'
-import { linkAbort, waitFor } from './retry.ts'
+import { parseJson } from '../json.ts'
+import { linkAbort, untilAborted, waitFor, type LinkedAbort } from './abort.ts'
+import {
+  CacheUnavailableError,
+  DeviceCacheError,
+  InvalidRequestError,
+  TimeoutError,
+  UnexpectedAnswerError,
+} from './errors.ts'
+import { EventStreamParser, type ServerSentEvent } from './event-stream-parser.ts'
+import { deviceEventShape, resetEventShape, updateEventShape, type ResponseShape } from './response-shapes.ts'
 
 /** The two event streams. */
 export type EventStreamName = 'device' | 'update'
@@ -65,18 +71,24 @@ const MAX_EVENT_CHARACTERS = 1024 * 1024
  * nothing is lost unless a `reset` says so. Nothing is read while the consumer does not request the next event; the server
  * disconnects a reader that is too slow, which is handled like any other interruption.
  *
- * Rejects with the signal's reason, or with a DeviceCacheError that a retry would not fix.
+ * Rejects with the signal's reason, or with a DeviceCacheError that a retry would not fix. Once a connection has worked,
+ * only an invalid request is such an error: a token that is being renewed, or a proxy without a backend, which answers 404,
+ * is an interruption.
  */
 export async function* followEvents(options: EventStreamOptions): AsyncGenerator<WatchEvent, never> {
   const { onConnection, open, random, signal, silenceMs } = options
   let { lastEventId } = options
   let firstWaitMs = FIRST_WAIT_MS
+  let hasConnected = false
   for (let failures = 1; ; failures++) {
     const connection = linkAbort(signal)
     let interruption: DeviceCacheError = new CacheUnavailableError('The server closed the event stream')
+    let isOpening = true
     try {
       const body = await open(lastEventId, connection.signal)
-      const messages = readMessages(body, silenceMs, connection.abort, (ms) => (firstWaitMs = ms))
+      isOpening = false
+      hasConnected = true
+      const messages = readMessages(body, silenceMs, connection, (ms) => (firstWaitMs = ms))
       for await (const message of messages) {
         failures = 0
         const id = message.id ?? lastEventId ?? ''
@@ -93,7 +105,11 @@ export async function* followEvents(options: EventStreamOptions): AsyncGenerator
       connection.release()
       connection.abort()
     }
-    if (!interruption.isTransient && !(interruption instanceof CacheUnavailableError)) throw interruption
+    const mayEnd =
+      interruption.isTransient ||
+      interruption instanceof CacheUnavailableError ||
+      (isOpening && hasConnected && !(interruption instanceof InvalidRequestError))
+    if (!mayEnd) throw interruption
     const jitterMs = fullJitterMs(Math.max(failures, 1), random(), {
       firstMs: firstWaitMs,
       longestMs: LONGEST_WAIT_MS,
@@ -112,59 +128,52 @@ function asInterruption(thrown: unknown): DeviceCacheError {
 async function* readMessages(
   body: ReadableStream<Uint8Array>,
   silenceMs: number,
-  abort: (reason: unknown) => void,
+  connection: LinkedAbort,
   retryIn: (ms: number) => void,
-): AsyncGenerator<EventSourceMessage> {
-  let arrived: EventSourceMessage[] = []
-  const parser = createParser({
-    onEvent: (message) => arrived.push(message),
-    onRetry: retryIn,
-    maxBufferSize: MAX_EVENT_CHARACTERS,
-  })
+): AsyncGenerator<ServerSentEvent> {
+  const parser = new EventStreamParser(MAX_EVENT_CHARACTERS, retryIn)
   const decoder = new TextDecoder()
   const reader = body.getReader()
-  while (true) {
-    const timer = setTimeout(
-      () => abort(new TimeoutError(`No data on the event stream for ${silenceMs} ms`)),
-      silenceMs,
-    )
-    const { done, value } = await reader.read().finally(() => clearTimeout(timer))
-    if (done) return
-    parser.feed(decoder.decode(value, { stream: true }))
-    const messages = arrived
-    arrived = []
-    yield* messages
+  try {
+    while (true) {
+      const timer = setTimeout(
+        () => connection.abort(new TimeoutError(`No data on the event stream for ${silenceMs} ms`)),
+        silenceMs,
+      )
+      const { done, value } = await untilAborted(reader.read(), connection.signal).finally(() =>
+        clearTimeout(timer),
+      )
+      if (done) return
+      yield* parser.feed(decoder.decode(value, { stream: true }))
+    }
+  } finally {
+    void reader.cancel().catch(() => undefined)
   }
 }
 
 /** @returns undefined: a ping, or a kind that is newer than we are. @throws UnexpectedAnswerError */
-export function parseWatchEvent({ data, event }: EventSourceMessage, id: string): WatchEvent | undefined {
+export function parseWatchEvent(
+  { data, event }: Pick<ServerSentEvent, 'data' | 'event'>,
+  id: string,
+): WatchEvent | undefined {
   switch (event) {
-    case 'device': {
-      const { change, device_ids: deviceIds, more } = parseData(deviceEventSchema, event, data)
-      return { kind: 'device', change, deviceIds, more, id }
-    }
-    case 'update': {
-      const { too_large, type, updated, valid, values } = parseData(updateEventSchema, event, data)
-      return { kind: 'update', type, updated, valid, values, isTooLarge: too_large === true, id }
-    }
+    case 'device':
+      return { kind: 'device', ...parseData(deviceEventShape, event, data), id }
+    case 'update':
+      return { kind: 'update', ...parseData(updateEventShape, event, data), id }
     case 'reset':
-      return { kind: 'reset', ...parseData(resetEventSchema, event, data), id }
+      return { kind: 'reset', ...parseData(resetEventShape, event, data), id }
     default:
       return undefined
   }
 }
 
-function parseData<T>(schema: z.ZodType<T>, event: string, data: string): T {
-  let json: unknown
+function parseData<T>(shape: ResponseShape<T>, event: string, data: string): T {
   try {
-    json = JSON.parse(data)
-  } catch {
-    json = undefined
+    return shape(parseJson(data), '$')
+  } catch (cause) {
+    throw new UnexpectedAnswerError(`Unexpected ${event} event: it does not match the API's schema`, {
+      cause,
+    })
   }
-  const checked = schema.safeParse(json)
-  if (checked.success) return checked.data
-  throw new UnexpectedAnswerError(`Unexpected ${event} event: it does not match the API's schema`, {
-    cause: checked.error,
-  })
 }

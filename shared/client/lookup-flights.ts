@@ -1,4 +1,5 @@
-import type { Device } from '../contract/api-schemas.ts'
+import type { Device } from '../contract/api-types.ts'
+import { onAbort } from './abort.ts'
 import type { DeviceCacheError } from './errors.ts'
 
 /** The result of looking up one device. */
@@ -71,18 +72,17 @@ export class LookupFlights {
     const flight = this.#flights.get(id) ?? this.#start(id)
     flight.callers++
     if (signal === undefined) return await flight.result
-    let leave: () => void = () => undefined
+    let release = () => {}
     const left = new Promise<never>((_, reject) => {
-      leave = () => {
+      release = onAbort(signal, () => {
         reject(signal.reason)
         if (--flight.callers === 0) this.#drop(flight)
-      }
+      })
     })
-    signal.addEventListener('abort', leave, { once: true })
     try {
       return await Promise.race([flight.result, left])
     } finally {
-      signal.removeEventListener('abort', leave)
+      release()
     }
   }
 

@@ -1,18 +1,8 @@
-import { isObject } from '../json.ts'
-import { z } from 'zod'
-import { deviceSchema, problemSchema, type Device } from '../contract/api-schemas.ts'
+import type { Device } from '../contract/api-types.ts'
 import type { ApiTransport } from './transport.ts'
 import { errorOfAnswer, UnexpectedAnswerError, type DeviceCacheError } from './errors.ts'
 import type { LookupOutcome } from './lookup-flights.ts'
-
-// Like lookupSchema, but each device is validated by itself, so that one invalid device does not affect the others. An id
-// may be any text, including `__proto__`.
-const envelopeSchema = z.object({
-  found: z.custom<object>(isObject),
-  missing: z.array(z.string()),
-  errors: z.custom<object>(isObject),
-  complete: z.boolean(),
-})
+import { deviceShape, lookupShape, problemShape } from './response-shapes.ts'
 
 /** Sends one request for at most 1000 ids. Rejects like ApiTransport. */
 export async function sendLookup(
@@ -23,7 +13,7 @@ export async function sendLookup(
 ): Promise<Map<string, LookupOutcome>> {
   const response = await transport.requestJson(
     { method: 'POST', path: 'api/devices/lookup', body: { ids }, signal, attemptFailed },
-    envelopeSchema,
+    lookupShape,
   )
   const outcomes = new Map<string, LookupOutcome>()
   for (const id of ids) outcomes.set(id, unexpected('The response does not contain this id'))
@@ -36,17 +26,20 @@ export async function sendLookup(
 }
 
 function found(json: unknown): LookupOutcome {
-  const checked = deviceSchema.safeParse(json)
-  return checked.success
-    ? { kind: 'found', device: frozen(checked.data) }
-    : unexpected("The device does not match the API's schema", checked.error)
+  try {
+    return { kind: 'found', device: frozen(deviceShape(json, '$')) }
+  } catch (cause) {
+    return unexpected("The device does not match the API's schema", cause)
+  }
 }
 
 function refused(json: unknown): LookupOutcome {
-  const checked = problemSchema.safeParse(json)
-  if (!checked.success) return unexpected("The problem details do not match the API's schema", checked.error)
-  const problem = checked.data
-  return { kind: 'failed', error: errorOfAnswer(problem.status, { problem }), isOwn: true }
+  try {
+    const problem = problemShape(json, '$')
+    return { kind: 'failed', error: errorOfAnswer(problem.status, { problem }), isOwn: true }
+  } catch (cause) {
+    return unexpected("The problem details do not match the API's schema", cause)
+  }
 }
 
 function unexpected(message: string, cause?: unknown): LookupOutcome {

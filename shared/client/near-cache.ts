@@ -1,11 +1,14 @@
 export type NearCacheOptions = {
-  /** Beyond this number, the least recently used entry is removed. */
-  readonly maxEntries: number
-  /** Milliseconds after which a value is read again, even without an event. */
-  readonly maxAgeMs: number
-  /** Milliseconds after `maxAgeMs` for which a value is still returned if the request fails. */
-  readonly staleIfErrorMs: number
+  /** Beyond this number, the least recently used entry is removed. Default: 10,000. */
+  readonly maxEntries?: number | undefined
+  /** Milliseconds after which a value is read again, even without an event. Default: 60,000. */
+  readonly maxAgeMs?: number | undefined
+  /** Milliseconds after `maxAgeMs` for which a value is still returned if the request fails. Default: 300,000. */
+  readonly staleIfErrorMs?: number | undefined
 }
+
+/** The options with their defaults. */
+export type NearCacheBounds = { readonly [Name in keyof NearCacheOptions]-?: number }
 
 type Entry<V> = { readonly value: V; readonly readAtMs: number; readonly expiresAtMs: number }
 
@@ -18,12 +21,12 @@ type Entry<V> = { readonly value: V; readonly readAtMs: number; readonly expires
 export class NearCache<V> {
   /** True while every change leads to a call of `forget` or `clear`. */
   isWatched = false
-  readonly #options: NearCacheOptions
+  readonly #bounds: NearCacheBounds
   /** In the order of use, most recently used last. */
   readonly #entries = new Map<string, Entry<V>>()
 
-  constructor(options: NearCacheOptions) {
-    this.#options = options
+  constructor(bounds: NearCacheBounds) {
+    this.#bounds = bounds
   }
 
   get size(): number {
@@ -31,12 +34,12 @@ export class NearCache<V> {
   }
 
   fresh(id: string, nowMs: number): V | undefined {
-    return this.isWatched ? this.#use(id, nowMs, this.#options.maxAgeMs) : undefined
+    return this.isWatched ? this.#use(id, nowMs, this.#bounds.maxAgeMs) : undefined
   }
 
   /** The value if it is fresh or stale. */
   held(id: string, nowMs: number): V | undefined {
-    return this.#use(id, nowMs, this.#options.maxAgeMs + this.#options.staleIfErrorMs)
+    return this.#use(id, nowMs, this.#bounds.maxAgeMs + this.#bounds.staleIfErrorMs)
   }
 
   /**
@@ -47,7 +50,7 @@ export class NearCache<V> {
     this.#entries.delete(id)
     const expiresAtMs = livesForMs === undefined ? Infinity : readAtMs + livesForMs
     this.#entries.set(id, { value, readAtMs, expiresAtMs })
-    if (this.#entries.size <= this.#options.maxEntries) return
+    if (this.#entries.size <= this.#bounds.maxEntries) return
     for (const eldest of this.#entries.keys()) {
       this.#entries.delete(eldest)
       break

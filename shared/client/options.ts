@@ -1,26 +1,27 @@
+import { isToken, type TokenSource } from './token.ts'
 import type { TransportOptions } from './transport.ts'
 import type { DeviceCacheClientOptions } from './types.ts'
-import type { NearCacheOptions } from './near-cache.ts'
+import type { NearCacheBounds } from './near-cache.ts'
 
 export type ClientSettings = TransportOptions & {
   readonly maxConcurrency: number
   readonly silenceMs: number
   /** undefined: no near cache. */
-  readonly nearCache: NearCacheOptions | undefined
+  readonly nearCache: NearCacheBounds | undefined
 }
 
-const NEAR_CACHE: NearCacheOptions = { maxEntries: 10_000, maxAgeMs: 60_000, staleIfErrorMs: 300_000 }
+const NEAR_CACHE: NearCacheBounds = { maxEntries: 10_000, maxAgeMs: 60_000, staleIfErrorMs: 300_000 }
 const BACKOFF = { firstMs: 200, longestMs: 5_000 }
 /** A longer timer would fire immediately. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** Applies the defaults and validates the options. @throws TypeError for an invalid option. */
 export function readClientOptions(options: DeviceCacheClientOptions): ClientSettings {
-  const { fetch = globalThis.fetch, token } = options
+  const { fetch = globalThis.fetch } = options
   return {
     ...BACKOFF,
     baseUrl: readBaseUrl(options.baseUrl),
-    token: typeof token === 'function' ? token : () => token,
+    token: readTokenOption(options.token),
     timeoutMs: readNumber('timeoutMs', options.timeoutMs, 5_000, 1, LONGEST_TIMER_MS),
     retries: readNumber('retries', options.retries, 3, 0, 100),
     longestRetryAfterMs: readNumber('longestRetryAfterMs', options.longestRetryAfterMs, 10_000, 0, 3_600_000),
@@ -46,7 +47,14 @@ function readBaseUrl(given: string | URL): URL {
   return url
 }
 
-function readNearCache(given: DeviceCacheClientOptions['nearCache']): NearCacheOptions | undefined {
+function readTokenOption(given: DeviceCacheClientOptions['token']): TokenSource {
+  if (typeof given === 'function') return given
+  if (given !== undefined && given !== '' && !isToken(given))
+    throw new TypeError('token must not contain spaces, line breaks or characters outside of ASCII')
+  return () => given
+}
+
+function readNearCache(given: DeviceCacheClientOptions['nearCache']): NearCacheBounds | undefined {
   if (given === undefined || given === false) return undefined
   const { maxAgeMs, maxEntries, staleIfErrorMs } = given === true ? NEAR_CACHE : given
   return {

@@ -1,7 +1,5 @@
 import { parseJson } from '../json.ts'
-import type { z } from 'zod'
-import { problemSchema, type ApiProblem } from '../contract/api-schemas.ts'
-import { isProblem } from '../contract/problems.ts'
+import type { ApiProblem } from '../contract/api-types.ts'
 import {
   CacheUnavailableError,
   DeviceCacheError,
@@ -9,14 +7,11 @@ import {
   TimeoutError,
   UnexpectedAnswerError,
 } from './errors.ts'
-import {
-  linkAbort,
-  parseRetryAfter,
-  retryDelayMs,
-  waitFor,
-  type LinkedAbort,
-  type RetryPolicy,
-} from './retry.ts'
+import { linkAbort, untilAborted, waitFor, type LinkedAbort } from './abort.ts'
+import { isProblem } from './problem-type.ts'
+import { problemShape, type ResponseShape } from './response-shapes.ts'
+import { parseRetryAfter, retryDelayMs, type RetryPolicy } from './retry.ts'
+import { readToken, type TokenSource } from './token.ts'
 
 export type ApiCall = {
   readonly method: 'GET' | 'POST' | 'DELETE'
@@ -38,9 +33,8 @@ export type ApiCall = {
 
 export type TransportOptions = RetryPolicy & {
   readonly baseUrl: URL
-  /** Called before each attempt, so that a token can be replaced at run time. */
-  readonly token: () => string | undefined | Promise<string | undefined>
-  /** Milliseconds for one attempt, including the whole response body. */
+  readonly token: TokenSource
+  /** Milliseconds for one attempt, including the token and the whole response body. */
   readonly timeoutMs: number
   readonly fetch: typeof globalThis.fetch
   readonly random: () => number
@@ -52,6 +46,8 @@ export type TransportCounts = { requests: number; retries: number }
 export class ApiTransport {
   readonly counts: TransportCounts = { requests: 0, retries: 0 }
   readonly #options: TransportOptions
+  /** The signals of the attempts that wait for a token. */
+  readonly #tokensAwaited = new WeakSet<AbortSignal>()
 
   constructor(options: TransportOptions) {
     this.#options = options
@@ -61,17 +57,15 @@ export class ApiTransport {
    * @returns the validated JSON of the response; undefined for a 404 if `mayBeMissing`.
    * @throws DeviceCacheError, or the signal's reason.
    */
-  async requestJson<T>(call: ApiCall, schema: z.ZodType<T>): Promise<T | undefined> {
+  async requestJson<T>(call: ApiCall, shape: ResponseShape<T>): Promise<T | undefined> {
     return await this.#repeatedly(call, async (response) => {
-      const checked = schema.safeParse(parseJson(await response.text()))
-      if (checked.success) return checked.data
-      throw new UnexpectedAnswerError(
-        `Unexpected response to ${call.path}: it does not match the API's schema`,
-        {
-          status: response.status,
-          cause: checked.error,
-        },
-      )
+      const json = parseJson(await response.text())
+      try {
+        return shape(json, '$')
+      } catch (cause) {
+        const message = `Unexpected response to ${call.path}: it does not match the API's schema`
+        throw new UnexpectedAnswerError(message, { status: response.status, cause })
+      }
     })
   }
 
@@ -128,11 +122,15 @@ export class ApiTransport {
     const timeoutMs = Math.max(this.#options.timeoutMs, call.timeoutMs ?? 0)
     const { signal } = deadline
     const timer = setTimeout(() => {
-      deadline.abort(new TimeoutError(`No response from ${baseUrl.host} within ${timeoutMs} ms`))
+      const awaited = this.#tokensAwaited.has(deadline.signal)
+        ? 'No token'
+        : `No response from ${baseUrl.host}`
+      deadline.abort(new TimeoutError(`${awaited} within ${timeoutMs} ms`))
     }, timeoutMs)
     try {
       signal.throwIfAborted()
-      return await work(signal)
+      // The function `token` knows no signal, and a given `fetch` may ignore it.
+      return await untilAborted(work(signal), signal)
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (error instanceof DeviceCacheError) throw error
@@ -144,12 +142,41 @@ export class ApiTransport {
 
   /** Resolves with undefined for a 404 if `mayBeMissing`. */
   async #send(call: ApiCall, signal: AbortSignal): Promise<Response | undefined> {
-    const { baseUrl, fetch, token: getToken } = this.#options
-    const token = await getToken()
+    const token = await this.#token(signal)
+    let response = await this.#fetch(call, token, signal)
+    if (response.status === 401) {
+      // The token may have expired since the function returned it.
+      const renewed = await this.#token(signal)
+      if (renewed !== undefined && renewed !== token) {
+        await response.text()
+        response = await this.#fetch(call, renewed, signal)
+      }
+    }
+    if (response.ok) return response
+    const problem = parseProblem(await response.text())
+    if (call.mayBeMissing === true && response.status === 404 && isProblem(problem, 'not_found')) {
+      return undefined
+    }
+    const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), Date.now())
+    throw errorOfAnswer(response.status, { problem, retryAfterMs })
+  }
+
+  async #token(signal: AbortSignal): Promise<string | undefined> {
+    this.#tokensAwaited.add(signal)
+    try {
+      return await readToken(this.#options.token)
+    } finally {
+      this.#tokensAwaited.delete(signal)
+    }
+  }
+
+  async #fetch(call: ApiCall, token: string | undefined, signal: AbortSignal): Promise<Response> {
+    signal.throwIfAborted()
+    const { baseUrl, fetch } = this.#options
     const url = new URL(call.path, baseUrl)
     if (call.query !== undefined) url.search = call.query.toString()
     this.counts.requests++
-    const response = await fetch(url, {
+    return await fetch(url, {
       method: call.method,
       headers: {
         accept: 'application/json',
@@ -161,17 +188,13 @@ export class ApiTransport {
       cache: 'no-store',
       signal,
     })
-    if (response.ok) return response
-    const problem = parseProblem(await response.text())
-    if (call.mayBeMissing === true && response.status === 404 && isProblem(problem, 'not_found')) {
-      return undefined
-    }
-    const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), Date.now())
-    throw errorOfAnswer(response.status, { problem, retryAfterMs })
   }
 }
 
 function parseProblem(text: string): ApiProblem | undefined {
-  const checked = problemSchema.safeParse(parseJson(text))
-  return checked.success ? checked.data : undefined
+  try {
+    return problemShape(parseJson(text), '$')
+  } catch {
+    return undefined
+  }
 }

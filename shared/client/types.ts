@@ -1,4 +1,4 @@
-import type { ApiProblem, Device, SortField } from '../contract/api-schemas.ts'
+import type { ApiProblem, Device, SortField } from '../contract/api-types.ts'
 import type { DeviceCacheError } from './errors.ts'
 import type { EventStreamName, WatchConnection } from './event-stream.ts'
 import type { NearCacheOptions } from './near-cache.ts'
@@ -10,11 +10,12 @@ export type DeviceCacheClientOptions = {
   /** URL of the API, such as `http://cache:5011`. A path prefix before `/api` is kept. */
   readonly baseUrl: string | URL
   /**
-   * For an API that requires a token (scope `read`; `write` for `remove`). A function is called before each request.
+   * For an API that requires a token (scope `read`; `write` for `remove`). A function is called before each request, and
+   * once more if the API refuses the token, as it may have expired; the call fails with a TokenError if the function does.
    * Default: none.
    */
   readonly token?: string | (() => string | undefined | Promise<string | undefined>) | undefined
-  /** Milliseconds for one attempt, including the whole response. Default: 5000. */
+  /** Milliseconds for one attempt, including the function `token` and the whole response. Default: 5000. */
   readonly timeoutMs?: number | undefined
   /** Maximum number of retries after a transient error. Default: 3. */
   readonly retries?: number | undefined
@@ -29,7 +30,7 @@ export type DeviceCacheClientOptions = {
    * Caches devices in this process, and follows the API's events to learn of changes. `true`: 10,000 devices, which are
    * read again after a minute, and returned for 5 more minutes while the API is unavailable. Default: no near cache.
    */
-  readonly nearCache?: boolean | Partial<NearCacheOptions> | undefined
+  readonly nearCache?: boolean | NearCacheOptions | undefined
   /**
    * Milliseconds without data after which an event stream reconnects; the API sends a ping every 15 s. Default: 45000.
    */

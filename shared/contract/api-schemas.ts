@@ -1,9 +1,8 @@
 import { z } from 'zod'
 
-/** The responses of the API. The server describes itself by these schemas; the client (shared/client) validates with them. */
+/** The responses of the API. The server describes itself by these schemas; api-types.ts has the types without zod. */
 
-export const MAX_PAGE_SIZE = 1000
-export const MAX_LOOKUP_IDS = 1000
+export { MAX_LOOKUP_IDS, MAX_PAGE_SIZE, type ApiProblem, type Device } from './api-types.ts'
 
 export const deviceSchema = z
   .object({
@@ -21,14 +20,6 @@ export const deviceSchema = z
   })
   .meta({ id: 'Device' })
 
-type DeviceFields = z.output<typeof deviceSchema>
-
-/** The newest metadata of a device. Concurrent callers share the object, so it is read-only. */
-export type Device = Readonly<Omit<DeviceFields, 'extra' | 'datatype_unit'>> & {
-  readonly datatype_unit: string | readonly unknown[] | null
-  readonly extra: Readonly<Record<string, string>>
-}
-
 export const problemSchema = z
   .looseObject({
     type: z.string().describe('Problem type, such as not_found. Programs should switch on it.'),
@@ -37,9 +28,6 @@ export const problemSchema = z
     detail: z.string().optional().describe('What happened this time, for people.'),
   })
   .meta({ id: 'Problem', description: 'RFC 9457' })
-
-/** An error response of the API. */
-export type ApiProblem = Readonly<z.output<typeof problemSchema>>
 
 const problemsById = z
   .record(z.string(), problemSchema)
@@ -50,10 +38,6 @@ export const pageSchema = z.object({
   next_cursor: z.string().nullable().describe('null: this is the last page. Any page may be short or empty.'),
   errors: problemsById.optional(),
 })
-
-/** The fields by which a search can sort. */
-export const SORT_FIELDS = ['device_id', 'datatype_name', 'datatype_unit', 'last_updated'] as const
-export type SortField = (typeof SORT_FIELDS)[number]
 
 const searchFacts = {
   total: z.int().describe('Number of devices, on all pages together.'),

@@ -173,8 +173,3 @@ function isProblemType(type: string): type is ProblemType {
 export function problemEntry(type: ProblemType): ProblemEntry {
   return PROBLEMS[type]
 }
-
-/** Compares a received problem, whose type may be one of another release that is not in the table. */
-export function isProblem(problem: { readonly type: string } | undefined, type: ProblemType): boolean {
-  return problem?.type === type
-}

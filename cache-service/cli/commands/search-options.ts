@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander'
-import { SORT_FIELDS } from '../../../shared/contract/api-schemas.ts'
+import { SORT_FIELDS } from '../../../shared/contract/api-types.ts'
 import { EVERY_DEVICE, type DeviceQuery, type DeviceSort } from '../../core/devices/device-query.ts'
 import { parseDuration, parseTime } from './time-option.ts'
 

@@ -56,7 +56,9 @@ export function openApiSource(session: Session, { from, url }: ApiAddress): Devi
   async function read<T>(path: string, schema: z.ZodType<T>): Promise<T> {
     const attemptFailed = ({ message }: DeviceCacheError) => session.log.debug(`the API: ${message}`)
     const answer = await explainErrors(
-      transport.requestJson({ method: 'GET', path, signal: stop, attemptFailed }, schema),
+      transport.requestJson({ method: 'GET', path, signal: stop, attemptFailed }, (json) =>
+        schema.parse(json),
+      ),
     )
     if (answer === undefined) throw new Error(`${path} replied 404`)
     return answer

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import { isDeviceId } from '../../../shared/contract/device-id.ts'
-import type { SortField } from '../../../shared/contract/api-schemas.ts'
+import type { SortField } from '../../../shared/contract/api-types.ts'
 import type { DeviceReading } from './device-view.ts'
 
 export type DeviceSort = { readonly field: SortField; readonly isDescending: boolean }

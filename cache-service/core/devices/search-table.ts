@@ -1,6 +1,6 @@
 import { parseJson } from '../../../shared/json.ts'
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
-import type { SortField } from '../../../shared/contract/api-schemas.ts'
+import type { SortField } from '../../../shared/contract/api-types.ts'
 import type { DeviceQuery, DeviceSort, SearchPosition, TypeCount } from './device-query.ts'
 import type { DeviceTable, DeviceType } from './device-table.ts'
 import { sortRows } from './sort-rows.ts'

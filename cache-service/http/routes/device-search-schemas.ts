@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { SORT_FIELDS } from '../../../shared/contract/api-schemas.ts'
+import { SORT_FIELDS } from '../../../shared/contract/api-types.ts'
 import type { DeviceQuery, DeviceSort } from '../../core/devices/device-query.ts'
 import { eventTimeUs, parseEventTime } from '../../core/event-time.ts'
 import { pageQuery } from './device-schemas.ts'

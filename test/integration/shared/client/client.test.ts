@@ -1,7 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { getEventListeners } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import {
   CacheRebuildingError,
@@ -13,6 +15,7 @@ import {
   InvalidRequestError,
   RateLimitedError,
   TimeoutError,
+  TokenError,
   UnauthorizedError,
   UnexpectedAnswerError,
 } from '../../../../shared/client/errors.ts'
@@ -218,7 +221,40 @@ describe('lookup', () => {
     expect((await client.lookup(ids)).missing).toHaveLength(1_000)
     expect((await client.lookup([])).complete).toBe(true)
   })
+
+  test('of 40,000 ids adds few listeners to its signal, as do as many gets, and removes them', async () => {
+    const client = clientOf(api.url)
+    const { signal, abort } = watchedSignal()
+    const ids = Array.from({ length: 40_000 }, (_, i) => `id-${i}`)
+    expect((await client.lookup(ids, { signal })).missing).toEqual(ids)
+    await Promise.all(ids.map((id) => client.get(id, { signal })))
+    expect(signal.added).toBeLessThan(100)
+    expect(getEventListeners(signal, 'abort')).toEqual([])
+    const aborted = [client.lookup(ids, { signal }), client.get('id-0', { signal })].map(failureOf)
+    abort(new Error('aborted'))
+    expect(await Promise.all(aborted)).toEqual([new Error('aborted'), new Error('aborted')])
+  })
 })
+
+/** A signal that counts the listeners that were ever added to it: each costs time in proportion to those already there. */
+function watchedSignal() {
+  const controller = new AbortController()
+  let added = 0
+  const addEventListener: AbortSignal['addEventListener'] = (
+    ...args: Parameters<EventTarget['addEventListener']>
+  ) => {
+    added++
+    EventTarget.prototype.addEventListener.apply(controller.signal, args)
+  }
+  const signal = Object.defineProperties(controller.signal, {
+    addEventListener: { value: addEventListener },
+    added: { get: () => added },
+  })
+  return {
+    signal: signal as AbortSignal & { readonly added: number },
+    abort: (reason: unknown) => controller.abort(reason),
+  }
+}
 
 describe('list', () => {
   test('yields the devices of all pages, or those with the same prefix', async () => {
@@ -468,6 +504,68 @@ describe('API_AUTH=token', () => {
     expect(JSON.stringify(refused)).not.toContain(reading)
     token = writing
     expect(await client.remove('d')).toBe(true)
+
+    // The function returns a token that has expired in the meantime, and a new one when it is asked again.
+    const answers = ['expired', reading, 'expired', 'expired']
+    const renewing = clientOf(guarded.url, { token: () => answers.shift(), retries: 0 })
+    expect(await renewing.get('d')).toBeUndefined()
+    expect(await failureOf(renewing.get('d'))).toBeInstanceOf(UnauthorizedError)
+    expect(renewing.stats.requests).toBe(3)
+  })
+})
+
+describe('a function token', () => {
+  const secret = 'c2VjcmV0'
+
+  test('that does not answer is subject to the timeout, the signal and close', async () => {
+    const never = () => new Promise<string>(() => {})
+    const impatient = clientOf(api.url, { token: never, timeoutMs: 50, retries: 0 })
+    const late = await failureOf(impatient.get('d'))
+    expect(late).toBeInstanceOf(TimeoutError)
+    expect(late).toMatchObject({ message: 'No token within 50 ms' })
+    const client = clientOf(api.url, { token: never })
+    const abort = new AbortController()
+    const { signal } = abort
+    const aborted = [
+      client.get('a', { signal }),
+      client.state({ signal }),
+      client.list({ signal }).next(),
+      client.remove('b', { signal }),
+      client.watch({ signal }).next(),
+    ].map(failureOf)
+    abort.abort(new Error('aborted'))
+    for (const call of aborted) expect(await call).toEqual(new Error('aborted'))
+    const closed = failureOf(client.state())
+    client.close()
+    expect(await closed).toBeInstanceOf(ClientClosedError)
+    expect(client.stats.requests).toBe(0)
+  })
+
+  test.each([
+    [
+      'throws',
+      () => Promise.reject(new RangeError(`no ${secret}`)),
+      /^The function token failed with RangeError;/,
+    ],
+    ['throws text', () => Promise.reject(secret), /^The function token failed;/],
+    ['returns a line break', () => `${secret}\n`, /line breaks/],
+    ['returns text outside of ASCII', () => `${secret}é`, /other characters/],
+    ['returns no text', () => Object({ secret }), /must return a string/],
+  ])('that %s is named as the cause, and nothing of it is quoted', async (_, token, message) => {
+    const client = clientOf(api.url, { token })
+    for (const call of [client.get('d'), client.state(), client.watch().next()].map(failureOf)) {
+      const failure = await call
+      expect(failure).toBeInstanceOf(TokenError)
+      expect(String(failure)).toMatch(new RegExp(message.source.replace('^', '^TokenError: ')))
+      expect(inspect(failure, { showHidden: true, depth: 9 }) + JSON.stringify(failure)).not.toContain(secret)
+    }
+    expect(client.stats).toMatchObject({ requests: 0, retries: 0 })
+  })
+
+  test('that throws leaves its error to the caller', async () => {
+    const thrown = new Error(secret)
+    const client = clientOf(api.url, { token: () => Promise.reject(thrown) })
+    expect(await failureOf(client.get('d'))).toHaveProperty('thrown', thrown)
   })
 })
 
@@ -486,6 +584,21 @@ describe('close', () => {
     }
     expect(proxy.seen).toHaveLength(4)
   })
+
+  test('ends calls and streams also if the given fetch ignores its signal', async () => {
+    const proxy = await proxyTo(api.url)
+    const deaf: typeof fetch = (input, init) => fetch(input, { ...init, signal: null })
+    const client = clientOf(proxy.url, { fetch: deaf })
+    const { promise: live, resolve } = Promise.withResolvers<void>()
+    const watch = client.watch({ onConnection: () => resolve() }).next()
+    await live
+    proxy.treat = () => 'hang'
+    const calls = [client.get('a'), client.state(), client.watch().next()]
+    await eventually(() => expect(proxy.seen).toHaveLength(4))
+    client.close()
+    for (const call of calls.slice(0, 2).map(failureOf)) expect(await call).toBeInstanceOf(ClientClosedError)
+    expect([await watch, await calls[2]]).toEqual([{ done: true }, { done: true }])
+  })
 })
 
 test.each([
@@ -493,6 +606,7 @@ test.each([
   [{ baseUrl: 'http://u:p@cache' }],
   [{ baseUrl: 'http://cache', timeoutMs: 0 }],
   [{ baseUrl: 'http://cache', retries: NaN }],
+  [{ baseUrl: 'http://cache', token: 'a b' }],
   [{ baseUrl: 'http://cache', nearCache: { maxEntries: 0 } }],
 ])('the client rejects the invalid options %j', ({ baseUrl, ...options }) => {
   expect(() => clientOf(baseUrl, options)).toThrow(TypeError)

@@ -188,6 +188,37 @@ describe('watch', () => {
     await patiently(async () => expect(await clients()).toBe(0))
   })
 
+  test.each([
+    ['a proxy that has no backend for a while', { status: 404, body: '<html>' }],
+    ['a page of maintenance', { status: 200, headers: { 'content-type': 'text/html' }, body: '<html>' }],
+    ['a token that is being renewed', { status: 401 }],
+    ['a token whose scope is being restored', { status: 403 }],
+  ])('survives %s, and misses nothing', async (_, treatment) => {
+    const proxy = await proxyTo(api.url)
+    const watch = collect(clientOf(proxy.url))
+    await watch.isLive()
+    await setValue(1)
+    await patiently(() => expect(watch.values()).toEqual([1]))
+    proxy.treat = () => treatment
+    proxy.breakConnections()
+    await patiently(() => expect(watch.connections.filter((kind) => kind === 'interrupted')).toHaveLength(3))
+    await setValue(2)
+    proxy.treat = () => 'pass'
+    await patiently(() => expect(watch.values()).toEqual([1, 2]))
+  })
+
+  test('ends if the request becomes invalid, or if an event does not match the API', async () => {
+    const proxy = await proxyTo(api.url)
+    const watch = collect(clientOf(proxy.url))
+    await watch.isLive()
+    proxy.treat = () => ({ status: 400 })
+    proxy.breakConnections()
+    await expect(watch.ended).rejects.toMatchObject({ name: 'InvalidRequestError' })
+    const headers = { 'content-type': 'text/event-stream' }
+    proxy.treat = () => ({ status: 200, headers, body: 'event: reset\ndata: {}\n\n' })
+    await expect(collect(clientOf(proxy.url)).ended).rejects.toThrow('Unexpected reset event')
+  })
+
   test('rejects with an error that a retry would not fix', async () => {
     const watch = collect(clientOf(api.url), { devices: Array.from({ length: 101 }, (_, i) => `${i}`) })
     await expect(watch.ended).rejects.toMatchObject({ name: 'InvalidRequestError', status: 400 })

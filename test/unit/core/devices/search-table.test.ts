@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { SORT_FIELDS, type SortField } from '../../../../shared/contract/api-schemas.ts'
+import { SORT_FIELDS, type SortField } from '../../../../shared/contract/api-types.ts'
 import {
   EVERY_DEVICE,
   type DeviceQuery,

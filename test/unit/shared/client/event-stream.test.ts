@@ -3,7 +3,7 @@ import { parseWatchEvent } from '../../../../shared/client/event-stream.ts'
 
 test('an update whose values are too large to be sent is an event without values', () => {
   const data = '{"type":"x","updated":null,"valid":true,"too_large":true}'
-  expect(parseWatchEvent({ id: undefined, event: 'update', data }, '1-0.0-0')).toEqual({
+  expect(parseWatchEvent({ event: 'update', data }, '1-0.0-0')).toEqual({
     kind: 'update',
     type: 'x',
     updated: null,

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { NearCache, type NearCacheOptions } from '../../../../shared/client/near-cache.ts'
+import { NearCache, type NearCacheBounds } from '../../../../shared/client/near-cache.ts'
 
 type Step =
   | {
@@ -37,7 +37,7 @@ const steps = fc.array(
 type Known = { id: string; value: number; readAt: number; livesForMs: number | undefined }
 
 /** The same behaviour implemented as simply as possible: a list with the most recently used entry last. */
-function createModel({ maxAgeMs, maxEntries, staleIfErrorMs }: NearCacheOptions) {
+function createModel({ maxAgeMs, maxEntries, staleIfErrorMs }: NearCacheBounds) {
   let known: Known[] = []
   let isWatched = false
   const use = (id: string, now: number, maxAge: number) => {

@@ -6,7 +6,7 @@ import {
   errorOfAnswer,
   RateLimitedError,
 } from '../../../../shared/client/errors.ts'
-import { linkAbort, parseRetryAfter, retryDelayMs, waitFor } from '../../../../shared/client/retry.ts'
+import { parseRetryAfter, retryDelayMs } from '../../../../shared/client/retry.ts'
 
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5)
 
@@ -90,26 +90,4 @@ test.each([
   const error = errorOfAnswer(status, { problem })
   expect(error).toMatchObject({ name, isTransient, status, problem })
   expect(error.message).toBe(type === undefined ? `HTTP ${status}` : `Title (${type})`)
-})
-
-describe('signals', () => {
-  test('that are linked abort with the reason of the first source that aborts, until they are released', () => {
-    const [first, second] = [new AbortController(), new AbortController()]
-    const link = linkAbort(first.signal, undefined, second.signal)
-    const released = linkAbort(second.signal)
-    released.release()
-    second.abort('why')
-    first.abort('too late')
-    expect([link.signal.reason, released.signal.aborted]).toEqual(['why', false])
-    expect(linkAbort(first.signal).signal.reason).toBe('too late')
-  })
-
-  test('end a wait before its time', async () => {
-    const abort = new AbortController()
-    await waitFor(1, abort.signal)
-    const long = waitFor(600_000, abort.signal)
-    abort.abort(new Error('aborted'))
-    await expect(long).rejects.toThrow('aborted')
-    await expect(waitFor(1, abort.signal)).rejects.toThrow('aborted')
-  })
 })
