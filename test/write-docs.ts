@@ -1,6 +1,8 @@
 import { writeFileSync } from 'node:fs'
+import { apiReportPath, renderApiReport } from './support/docs/api-report.ts'
 import { configDocuments } from './support/docs/config-docs.ts'
 import { problemsPagePath, renderProblemsPage } from './support/docs/problems-page.ts'
 
 for (const { path, render } of configDocuments) writeFileSync(path, await render())
 writeFileSync(problemsPagePath, await renderProblemsPage())
+writeFileSync(apiReportPath, await renderApiReport())

@@ -1,6 +1,5 @@
 // One client for the whole process: it combines lookups that are made at the same time into one request.
-import { DeviceCacheClient } from 'iot-device-cache/client'
-import { CacheRebuildingError, DeviceCacheError } from 'iot-device-cache/client-errors'
+import { CacheRebuildingError, DeviceCacheClient, DeviceCacheError } from 'iot-device-cache-client'
 
 const client = new DeviceCacheClient({ baseUrl: process.env.CACHE_API ?? 'http://localhost:5011' })
 

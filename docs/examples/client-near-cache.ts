@@ -1,6 +1,6 @@
 // For services that query thousands of times per second: responses are kept in this process and dropped when the
 // API reports that a device has changed. While the API fails, the last known values are used for a few minutes.
-import { DeviceCacheClient } from 'iot-device-cache/client'
+import { DeviceCacheClient } from 'iot-device-cache-client'
 
 const client = new DeviceCacheClient({
   baseUrl: process.env['CACHE_API'] ?? 'http://localhost:5011',

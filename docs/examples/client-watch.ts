@@ -1,5 +1,5 @@
 // Keeps a copy of the kv-updater's values current: reads all of them once, then follows the events from that point.
-import { DeviceCacheClient } from 'iot-device-cache/client'
+import { DeviceCacheClient } from 'iot-device-cache-client'
 
 const client = new DeviceCacheClient({ baseUrl: process.env['CACHE_API'] ?? 'http://localhost:5011' })
 const stop = AbortSignal.timeout(Number(process.env['WATCH_MS'] ?? 60_000))

@@ -1,7 +1,5 @@
 // A configuration with a history, cached in memory and watched for changes. Python's RedisConfigStore shares the keys.
-import { RedisConfigStore } from 'iot-device-cache/redis-config-store'
-import { RedisVersionConflictError } from 'iot-device-cache/redis-service-errors'
-import { redisSettingsFrom } from 'iot-device-cache/redis-settings'
+import { RedisConfigStore, redisSettingsFrom, RedisVersionConflictError } from 'iot-device-cache-redis'
 import { z } from 'zod'
 
 const limitsSchema = z.object({ perMinute: z.number() })

@@ -1,8 +1,12 @@
 // Jobs as typed JSON values. Python's cledar.redis.RedisService reads and writes the same keys.
-import { enumName, isoDate } from 'iot-device-cache/redis-codecs'
-import { FailedValue, RedisService } from 'iot-device-cache/redis-service'
-import { RedisDeserializationError } from 'iot-device-cache/redis-service-errors'
-import { redisSettingsFrom } from 'iot-device-cache/redis-settings'
+import {
+  enumName,
+  FailedValue,
+  isoDate,
+  RedisDeserializationError,
+  RedisService,
+  redisSettingsFrom,
+} from 'iot-device-cache-redis'
 import { z } from 'zod'
 
 const Mode = { FAST: 1, VERY_FAST: 2 } as const

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import { MAX_PAGE_SIZE } from '../contract/api-types.ts'
 import { ApiTransport } from './transport.ts'
 import { CacheRebuildingError, ClientClosedError, DeviceCacheError, InvalidRequestError } from './errors.ts'
@@ -22,16 +23,31 @@ import { followEvents } from './event-stream.ts'
 import { linkAbort } from './abort.ts'
 import { pageShape, searchShape, stateShape } from './response-shapes.ts'
 
-// The package exports these types from the same module as the client.
+// The package exports all that belongs to the client from this module.
 export type * from './types.ts'
+export type { ApiProblem } from '../contract/api-types.ts'
+export {
+  CacheRebuildingError,
+  CacheUnavailableError,
+  ClientClosedError,
+  CorruptDeviceError,
+  DeviceCacheError,
+  ForbiddenError,
+  InvalidRequestError,
+  RateLimitedError,
+  TimeoutError,
+  TokenError,
+  UnauthorizedError,
+  UnexpectedAnswerError,
+} from './errors.ts'
 
 /** A search may have to wait until the API has read all devices. */
 const SEARCH_TIMEOUT_MS = 60_000
 
 /**
  * A client of the device cache's API. Create one per process and share it: lookups made in one turn of the event loop
- * share one request. The constructor sends nothing. Every call rejects with a DeviceCacheError
- * (`iot-device-cache/client-errors`), or with the reason of the caller's signal.
+ * share one request. The constructor sends nothing. Every call rejects with a DeviceCacheError, or with the reason of the
+ * caller's signal.
  */
 export class DeviceCacheClient {
   readonly #settings: ClientSettings

@@ -92,7 +92,8 @@ async function probe(
 ): Promise<NotificationsKnown> {
   const key = `${prefix}notifications-probe:${randomUUID()}`
   const missingEvents = new Set<string>(Object.keys(PROBED))
-  const { promise: allReceived, resolve } = Promise.withResolvers<void>()
+  let resolve = () => {}
+  const allReceived = new Promise<void>((done) => (resolve = done))
   const stop = await observe(key, (event) => {
     missingEvents.delete(event)
     if (missingEvents.size === 0) resolve()

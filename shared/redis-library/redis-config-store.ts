@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { z } from 'zod'
 import { appendConfig, readConfig, readHistory, type ConfigSnapshot } from './config-history.ts'
 import { KeyspaceListener } from './keyspace-listener.ts'
@@ -11,20 +12,20 @@ export type { ConfigChange, ConfigListener } from './watched-config.ts'
 
 export type RedisConfigStoreOptions = {
   /** Prefix of every key in Redis. The methods take and return keys without it. Default: none. */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
   /** Adds missing flags to the server's `notify-keyspace-events` and keeps the existing ones. Default: false. */
-  readonly enableNotifications?: boolean
+  readonly enableNotifications?: boolean | undefined
   /** Name of the connections in CLIENT LIST. Default: `redis-config-store`. */
-  readonly name?: string
+  readonly name?: string | undefined
   /** Called for problems in the background: lost connections, missing notifications, callbacks that failed. */
-  readonly onProblem?: ProblemListener
+  readonly onProblem?: ProblemListener | undefined
 }
 
 export type UpdateOptions<Schema extends z.ZodType = z.ZodType> = {
   /** The update fails if the config does not have this version. 0: it must not exist yet. Default: any version. */
-  readonly expectedVersion?: number
-  /** Encodes the value, for codecs such as enumName and isoDate (`iot-device-cache/redis-codecs`). */
-  readonly schema?: Schema
+  readonly expectedVersion?: number | undefined
+  /** Encodes the value, for codecs such as enumName and isoDate. */
+  readonly schema?: Schema | undefined
 }
 
 /** `unchanged`: the newest value was already equal, and nothing was written. */
@@ -134,7 +135,11 @@ export class RedisConfigStore {
     value: z.output<Schema>,
     options: UpdateOptions<Schema> & { readonly schema: Schema },
   ): Promise<UpdateResult>
-  async update(key: string, value: unknown, options?: Omit<UpdateOptions, 'schema'>): Promise<UpdateResult>
+  async update(
+    key: string,
+    value: unknown,
+    options?: UpdateOptions & { readonly schema?: undefined },
+  ): Promise<UpdateResult>
   async update(
     key: string,
     value: unknown,

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { z } from 'zod'
 import { RedisConnection, type ProblemListener } from './connection.ts'
 import { RedisDeserializationError } from './errors.ts'
@@ -6,16 +7,16 @@ import type { RedisSettings } from './settings.ts'
 
 export type RedisServiceOptions = {
   /** Name of the connection in CLIENT LIST. Default: `redis-service`. */
-  readonly name?: string
+  readonly name?: string | undefined
   /** Called when the connection is lost. It is restored in the background. */
-  readonly onProblem?: ProblemListener
+  readonly onProblem?: ProblemListener | undefined
 }
 
 export type SetOptions<Schema extends z.ZodType = z.ZodType> = {
   /** Seconds until the key expires; fractions are allowed. Default: it never expires. */
-  readonly ttlS?: number
+  readonly ttlS?: number | undefined
   /** Encodes the value, which is then always stored as JSON. `get` with the same schema decodes it. */
-  readonly schema?: Schema
+  readonly schema?: Schema | undefined
 }
 
 /** The result of `mget` for a key whose value could not be decoded. */
@@ -85,7 +86,11 @@ export class RedisService {
     value: z.output<Schema>,
     options: SetOptions<Schema> & { readonly schema: Schema },
   ): Promise<void>
-  async set(key: string, value: unknown, options?: Omit<SetOptions, 'schema'>): Promise<void>
+  async set(
+    key: string,
+    value: unknown,
+    options?: SetOptions & { readonly schema?: undefined },
+  ): Promise<void>
   async set(key: string, value: unknown, { ttlS, schema }: SetOptions = {}): Promise<void> {
     assertWellFormed(key)
     const text = schema === undefined && typeof value === 'string' ? value : serialize(value, schema)

@@ -79,7 +79,7 @@ class Variables {
   }
 
   address(text: string): Server | undefined {
-    const url = /^rediss?:\/\//i.test(text) ? URL.parse(text) : null
+    const url = /^rediss?:\/\//i.test(text) ? parseUrl(text) : undefined
     const db = /^\/?(\d{0,4})$/.exec(url?.pathname ?? '')?.[1]
     const username = decoded(url?.username)
     const password = decoded(url?.password)
@@ -157,6 +157,11 @@ class Variables {
       return undefined
     }
   }
+}
+
+/** URL.parse, which Node.js has since version 22. */
+function parseUrl(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined
 }
 
 function decoded(text: string | undefined): string | undefined {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { copyProductionPackages } from './production-packages.ts'
@@ -24,50 +24,47 @@ const OFFLINE = {
 }
 
 /** This project as its users get it: the packed tarball, installed in an empty project. */
-export type InstalledPackage = {
-  readonly folder: string
+export type InstalledPackage = NpmProject & {
   /** The folder of the package itself. */
   readonly home: string
+}
+
+/** A project of a user, outside of this repository. */
+export type NpmProject = {
+  readonly folder: string
   run(command: string, args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Exit>
   remove(): Promise<void>
 }
 
+export function projectIn(folder: string): NpmProject {
+  return {
+    folder,
+    run: (command, args, env) =>
+      runCommand(command, args, { cwd: folder, env: { ...OFFLINE, ...env }, timeoutMs: RUN_WITHIN_MS }),
+    remove: () => rm(folder, { recursive: true, force: true }),
+  }
+}
+
 export async function installPackage(): Promise<InstalledPackage> {
   const folder = await mkdtemp(join(tmpdir(), 'test-package-'))
-  const remove = () => rm(folder, { recursive: true, force: true })
+  const project = projectIn(folder)
   try {
     await npm(['pack', '--pack-destination', folder], repository, PACK_WITHIN_MS)
     const [tarball = ''] = (await readdir(folder)).filter((name) => name.endsWith('.tgz'))
     await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module', private: true }))
     await copyProductionPackages(folder)
     await npm(['install', `./${tarball}`], folder, INSTALL_WITHIN_MS)
-    // A TypeScript project has these types; here they are links to this repository's.
-    await mkdir(join(folder, 'node_modules/@types'), { recursive: true })
-    await symlink(
-      join(repository, 'node_modules/@types/node'),
-      join(folder, 'node_modules/@types/node'),
-    ).catch(ignoreExisting)
   } catch (error) {
-    await remove()
+    await project.remove()
     throw error
   }
-  return {
-    folder,
-    home: join(folder, 'node_modules/iot-device-cache'),
-    run: (command, args, env) =>
-      runCommand(command, args, { cwd: folder, env: { ...OFFLINE, ...env }, timeoutMs: RUN_WITHIN_MS }),
-    remove,
-  }
+  return { ...project, home: join(folder, 'node_modules/iot-device-cache') }
 }
 
 /** This repository's compiler, for programs in the folder of another project. */
 export const COMPILER = join(repository, 'node_modules/.bin/tsc')
 
-async function npm(args: readonly string[], cwd: string, timeoutMs: number): Promise<void> {
+export async function npm(args: readonly string[], cwd: string, timeoutMs: number): Promise<void> {
   const { code, stderr, stdout } = await runCommand('npm', args, { cwd, env: OFFLINE, timeoutMs })
   if (code !== 0) throw new Error(`\`npm ${args.join(' ')}\` ended with ${code}: ${stderr}${stdout}`)
-}
-
-function ignoreExisting(error: unknown): void {
-  if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
 }
