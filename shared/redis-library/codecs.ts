@@ -11,8 +11,8 @@ type Members = Readonly<Record<string, string | number>>
  *     const Mode = { FAST: 1, VERY_FAST: 2 } as const     // or a TypeScript enum
  *     enumName(Mode)                                       // Mode.VERY_FAST <-> "very_fast"
  *
- * Python stores `str` and `int` enums by value instead, so a stored value that is not the name of a member is decoded
- * as the value of one.
+ * Python stores `str` and `int` enums by value instead: declare those as `z.enum(members)`. A schema reads only what it
+ * writes, because a name may also be the value of another member.
  *
  * @throws RangeError if two names are equal in lower case, or if two members have the same value.
  */
@@ -26,14 +26,13 @@ export function enumName<const T extends Members>(members: T) {
     byName.set(lower, value)
     names.set(value, lower)
   }
-  const values = new Map<string | number, T[keyof T]>([...byName.values()].map((value) => [value, value]))
   const isMember = (value: unknown): value is T[keyof T] =>
-    (typeof value === 'string' || typeof value === 'number') && values.has(value)
+    (typeof value === 'string' || typeof value === 'number') && names.has(value)
   const expected = `must be one of ${[...byName.keys()].join(', ')}`
 
-  return z.codec(z.union([z.string(), z.number()]), z.custom<T[keyof T]>(isMember, expected), {
+  return z.codec(z.string(), z.custom<T[keyof T]>(isMember, expected), {
     decode(stored, context) {
-      const member = (typeof stored === 'string' ? byName.get(stored) : undefined) ?? values.get(stored)
+      const member = byName.get(stored)
       if (member !== undefined) return member
       context.issues.push({ code: 'custom', message: expected, input: stored })
       return z.NEVER

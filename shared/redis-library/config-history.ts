@@ -10,14 +10,27 @@ export type AppendOutcome =
   | { readonly kind: 'unchanged'; readonly snapshot: ConfigSnapshot }
   | { readonly kind: 'conflict'; readonly actualVersion: number }
 
+/**
+ * The oldest entry of a list whose oldest versions were removed: how many. It keeps the version that Python and we count by
+ * the length of the list, lives and dies with the list, and is JSON like every entry.
+ */
+const REMOVED = '{"__removed_versions__":'
+
 // A config is a list of JSON texts with the newest at the end, or a plain string, which counts as version 1.
 const NEWEST = `
 local kind = redis.call('TYPE', KEYS[1]).ok
-local version, newest = 0, false
+local version, newest, removed = 0, false, 0
+local has_removed = false
 if kind == 'string' then
   version, newest = 1, redis.call('GET', KEYS[1])
 elseif kind == 'list' then
   version, newest = redis.call('LLEN', KEYS[1]), redis.call('LINDEX', KEYS[1], -1)
+  local count = string.match(redis.call('LINDEX', KEYS[1], 0), '^${REMOVED}(%d+)}$')
+  if count then
+    has_removed, removed = true, tonumber(count)
+    newest = version > 1 and newest
+    version = version - 1 + removed
+  end
 elseif kind ~= 'none' then
   return redis.error_reply('WRONGTYPE a ' .. kind .. ' is not a config')
 end
@@ -25,7 +38,14 @@ end
 
 const READ = `${NEWEST}return { 'read', version, newest }`
 
-// ARGV: the new value as JSON; the version that the config must have ('': any).
+// One script, because an update may turn a string into a list between two commands.
+const READ_HISTORY = `${NEWEST}
+if kind == 'string' then return { 0, { newest } } end
+if kind == 'none' then return { 0, {} } end
+return { removed, redis.call('LRANGE', KEYS[1], has_removed and 1 or 0, -1) }
+`
+
+// ARGV: the new value as JSON; the version that the config must have ('': any); how many versions are kept.
 // Values are compared as JSON, ignoring the order of fields, spaces and escapes. cjson decodes [] and {} to the same
 // value, so before decoding, every empty array gets an element that no real array contains.
 const APPEND = String.raw`${NEWEST}
@@ -70,18 +90,25 @@ if kind == 'string' then
 else
   redis.call('RPUSH', KEYS[1], ARGV[1])
 end
+local excess = redis.call('LLEN', KEYS[1]) - (ARGV[3] + 1)
+if excess > 0 then redis.call('LTRIM', KEYS[1], excess, -1) end
+if excess > 0 or (excess == 0 and not has_removed) then
+  local gone = has_removed and removed + excess or excess + 1
+  redis.call('LSET', KEYS[1], 0, '${REMOVED}' .. string.format('%d', gone) .. '}')
+end
 return { 'appended', version + 1, ARGV[1] }
 `
 
-const reply = z.tuple([
+const replySchema = z.tuple([
   z.enum(['read', 'appended', 'unchanged', 'conflict']),
   z.int().nonnegative(),
   z.string().nullable(),
 ])
+const historySchema = z.tuple([z.int().nonnegative(), z.array(z.string())])
 
 /** @throws RedisOperationError if the reply is unexpected; otherwise what ioredis throws. */
 export async function readConfig(redis: Redis, key: string): Promise<ConfigSnapshot> {
-  const [, version, text] = parseReply(await redis.eval(READ, 1, key))
+  const [, version, text] = parseReply(replySchema, await redis.eval(READ, 1, key))
   return { text, version }
 }
 
@@ -89,6 +116,7 @@ export async function readConfig(redis: Redis, key: string): Promise<ConfigSnaps
  * Appends to the history in one atomic step, unless the newest value is equal.
  *
  * @param expectedVersion undefined: any version.
+ * @param maxVersions number of versions to keep; older ones are removed.
  * @throws RedisOperationError if the reply is unexpected; otherwise what ioredis throws.
  */
 export async function appendConfig(
@@ -96,8 +124,10 @@ export async function appendConfig(
   key: string,
   json: string,
   expectedVersion: number | undefined,
+  maxVersions: number,
 ): Promise<AppendOutcome> {
-  const [kind, version, text] = parseReply(await redis.eval(APPEND, 1, key, json, expectedVersion ?? ''))
+  const reply = await redis.eval(APPEND, 1, key, json, expectedVersion ?? '', maxVersions)
+  const [kind, version, text] = parseReply(replySchema, reply)
   switch (kind) {
     case 'conflict':
       return { kind, actualVersion: version }
@@ -109,16 +139,17 @@ export async function appendConfig(
   }
 }
 
-/** The JSON texts, oldest first: the text at index `i` is version `i + 1`. */
-export async function readHistory(redis: Redis, key: string): Promise<string[]> {
-  const kind = await redis.type(key)
-  if (kind !== 'string') return await redis.lrange(key, 0, -1)
-  const text = await redis.get(key)
-  return text === null ? [] : [text]
+/** A version of a config: its number, and its value as JSON. */
+export type ConfigVersion = { readonly version: number; readonly text: string }
+
+/** The versions that are kept, oldest first. Throws like readConfig. */
+export async function readHistory(redis: Redis, key: string): Promise<ConfigVersion[]> {
+  const [removed, texts] = parseReply(historySchema, await redis.eval(READ_HISTORY, 1, key))
+  return texts.map((text, i) => ({ version: removed + i + 1, text }))
 }
 
-function parseReply(returned: unknown): z.infer<typeof reply> {
-  const result = reply.safeParse(returned)
+function parseReply<T>(schema: z.ZodType<T>, returned: unknown): T {
+  const result = schema.safeParse(returned)
   if (result.success) return result.data
   throw new RedisOperationError('The script returned an unexpected reply', { cause: result.error })
 }

@@ -21,6 +21,9 @@ export class RedisConnection {
   readonly #greet: ReturnType<typeof createGreeting>
   #redis: Redis | undefined
   #opening: Promise<Redis> | undefined
+  /** The client that is being connected. */
+  #connecting: Redis | undefined
+  #closes = 0
 
   constructor(settings: RedisSettings, name: string, problem: ProblemListener) {
     this.settings = settings
@@ -41,11 +44,17 @@ export class RedisConnection {
       this.#redis = await this.#opening
     } finally {
       this.#opening = undefined
+      this.#connecting = undefined
     }
   }
 
-  /** Waits for pending commands, at most for the timeout, and closes the connection. */
+  /**
+   * Waits for pending commands, at most for the timeout, and closes the connection. A call of `open` that has not ended
+   * rejects.
+   */
   async close(): Promise<void> {
+    this.#closes++
+    this.#connecting?.disconnect()
     await this.#opening?.catch(() => undefined)
     const redis = this.#redis
     this.#redis = undefined
@@ -73,6 +82,8 @@ export class RedisConnection {
     // ioredis counts from the last connection that was opened, even if the server closed it at once.
     let failedAttempts = 0
     const redis = new Redis(connectionOptions(this.settings, () => ++failedAttempts))
+    this.#connecting = redis
+    const closes = this.#closes
     let greeting: Promise<ServiceError | undefined> = Promise.resolve(undefined)
     let firstError: Error | undefined
     let lastMessage: string | undefined
@@ -93,12 +104,13 @@ export class RedisConnection {
       await redis.connect()
       await redis.ping()
       if (firstError !== undefined) throw firstError
+      if (closes !== this.#closes) throw new Error('it was closed')
       return redis
     } catch (thrown) {
       redis.disconnect()
       // A proxy may have closed the connection because of the name: the next one begins without it.
       const isGreetingLost = (await greeting)?.code === 'CONNECTION'
-      if (isGreetingLost && isFirstAttempt) return await this.#open(prepare, false)
+      if (isGreetingLost && isFirstAttempt && closes === this.#closes) return await this.#open(prepare, false)
       const { message } = redisFailure(firstError ?? thrown, failure)
       throw new RedisConnectionError(message, { cause: firstError ?? thrown })
     }

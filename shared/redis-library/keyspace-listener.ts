@@ -106,8 +106,9 @@ export class KeyspaceListener {
 
   /** Stops receiving changes of the key. */
   async ignore(key: string): Promise<void> {
-    this.#requests.delete(key)
-    if (this.#subscribed.delete(key)) await this.#unsubscribe(key)
+    this.#subscribed.delete(key)
+    // Also if its subscription is only on the way: Redis handles the two commands in this order.
+    if (this.#requests.delete(key)) await this.#unsubscribe(key)
   }
 
   #prepare(redis: Redis): void {

@@ -1,6 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { z } from 'zod'
-import { appendConfig, readConfig, readHistory, type ConfigSnapshot } from './config-history.ts'
+import {
+  appendConfig,
+  readConfig,
+  readHistory,
+  type ConfigSnapshot,
+  type ConfigVersion,
+} from './config-history.ts'
 import { KeyspaceListener } from './keyspace-listener.ts'
 import { RedisConnection, type ProblemListener } from './connection.ts'
 import { RedisConnectionError, RedisVersionConflictError } from './errors.ts'
@@ -8,6 +14,7 @@ import { assertWellFormed, deserialize, serialize } from './serialization.ts'
 import type { RedisSettings } from './settings.ts'
 import { WatchedConfig, type ConfigListener } from './watched-config.ts'
 
+export type { ConfigVersion } from './config-history.ts'
 export type { ConfigChange, ConfigListener } from './watched-config.ts'
 
 export type RedisConfigStoreOptions = {
@@ -15,6 +22,11 @@ export type RedisConfigStoreOptions = {
   readonly prefix?: string | undefined
   /** Adds missing flags to the server's `notify-keyspace-events` and keeps the existing ones. Default: false. */
   readonly enableNotifications?: boolean | undefined
+  /**
+   * Number of versions that an update keeps of the history, at least 1; it removes older ones. The versions are still counted.
+   * Default: 1000.
+   */
+  readonly maxVersions?: number | undefined
   /** Name of the connections in CLIENT LIST. Default: `redis-config-store`. */
   readonly name?: string | undefined
   /** Called for problems in the background: lost connections, missing notifications, callbacks that failed. */
@@ -31,34 +43,44 @@ export type UpdateOptions<Schema extends z.ZodType = z.ZodType> = {
 /** `unchanged`: the newest value was already equal, and nothing was written. */
 export type UpdateResult = { readonly kind: 'appended' | 'unchanged'; readonly version: number }
 
-export type ConfigVersion = { readonly version: number; readonly text: string }
-
 /** Ends with `stop()`, or at the end of the block if declared with `await using`. */
 export type ConfigWatch = AsyncDisposable & { stop(): Promise<void> }
 
 /**
  * Configs with a history in Redis, and a local copy that is kept up to date. It shares its keys with the
  * RedisConfigStore of Python's `cledar.redis`. A config is a list of JSON texts with the newest at the end, and its
- * version is the length of the list. A plain string, as another program may have SET it, counts as version 1.
+ * version is the length of the list, plus the number of old versions that were removed, which the first entry then says. A
+ * plain string, as another program may have SET it, counts as version 1.
  *
  * A config that has been fetched once is answered from memory while Redis reports changes (by keyspace notifications, on
  * a dedicated connection). It is read again after every gap, and still answered from memory while Redis is unavailable.
- * Each key that was fetched or updated costs one subscription until the store is closed.
+ * Each key that was fetched or updated costs one subscription, until the key is deleted or the store is closed.
  *
  * Every method except isReady, cachedVersion and close throws RedisConnectionError (the methods say what an outage
  * means for them) and RedisOperationError (the key holds another type, or the user lacks a permission).
  */
 export class RedisConfigStore {
   readonly #prefix: string
+  readonly #maxVersions: number
   readonly #problem: ProblemListener
   readonly #commands: RedisConnection
   readonly #listener: KeyspaceListener
   readonly #configs = new Map<string, WatchedConfig>()
+  /** Counts the calls of close, so that a call of connect notices one that comes before its end. */
+  #closes = 0
 
   constructor(settings: RedisSettings, options: RedisConfigStoreOptions = {}) {
-    const { prefix = '', enableNotifications = false, name = 'redis-config-store' } = options
+    const {
+      prefix = '',
+      enableNotifications = false,
+      maxVersions = 1_000,
+      name = 'redis-config-store',
+    } = options
     assertWellFormed(prefix)
+    if (!(Number.isSafeInteger(maxVersions) && maxVersions >= 1))
+      throw new RangeError('maxVersions must be a whole number of at least 1')
     this.#prefix = prefix
+    this.#maxVersions = maxVersions
     this.#problem = options.onProblem ?? (() => undefined)
     this.#commands = new RedisConnection(settings, name, this.#problem)
     this.#listener = new KeyspaceListener({
@@ -79,9 +101,16 @@ export class RedisConfigStore {
    * @throws RedisNotificationsError if Redis does not report changes, and `enableNotifications` is false or fails.
    */
   async connect(): Promise<void> {
+    const closes = this.#closes
+    const assertNotClosed = () => {
+      if (closes !== this.#closes)
+        throw new RedisConnectionError('Connection to Redis failed: the store was closed')
+    }
     try {
       await this.#commands.open()
+      assertNotClosed()
       await this.#listener.open()
+      assertNotClosed()
     } catch (error) {
       await this.close()
       throw error
@@ -90,6 +119,7 @@ export class RedisConfigStore {
 
   /** Closes both connections, and drops all local copies and watches. The store may be connected again. */
   async close(): Promise<void> {
+    this.#closes++
     for (const config of this.#configs.values()) config.end()
     this.#configs.clear()
     await this.#listener.close()
@@ -150,26 +180,29 @@ export class RedisConfigStore {
     }
     const json = serialize(value, schema)
     const redisKey = this.#redisKey(key)
-    const config = this.#config(redisKey, key)
-    await this.#listenIfPossible(config)
-    const outcome = await config.write(async () => {
-      const append = await this.#commands.run(`Cannot update ${key}`, (redis) =>
-        appendConfig(redis, redisKey, json, expectedVersion),
-      )
-      if (append.kind !== 'conflict') return append
-      throw new RedisVersionConflictError(key, expectedVersion ?? 0, append.actualVersion)
+    return await this.#using(this.#config(redisKey, key), async (config) => {
+      await this.#listenIfPossible(config)
+      const outcome = await config.write(async () => {
+        const append = await this.#commands.run(`Cannot update ${key}`, (redis) =>
+          appendConfig(redis, redisKey, json, expectedVersion, this.#maxVersions),
+        )
+        if (append.kind !== 'conflict') return append
+        throw new RedisVersionConflictError(key, expectedVersion ?? 0, append.actualVersion)
+      })
+      return { kind: outcome.kind, version: outcome.snapshot.version }
     })
-    return { kind: outcome.kind, version: outcome.snapshot.version }
   }
 
   /** Deletes the config and its history. Resolves with whether it existed. */
   async delete(key: string): Promise<boolean> {
     const redisKey = this.#redisKey(key)
     const remove = () => this.#commands.run(`Cannot delete ${key}`, (redis) => redis.del(redisKey))
-    const config = this.#configs.get(redisKey)
-    if (config === undefined) return (await remove()) > 0
-    const { deleted } = await config.write(async () => ({ deleted: await remove(), snapshot: ABSENT }))
-    return deleted > 0
+    const known = this.#configs.get(redisKey)
+    if (known === undefined) return (await remove()) > 0
+    return await this.#using(known, async (config) => {
+      const { deleted } = await config.write(async () => ({ deleted: await remove(), snapshot: ABSENT }))
+      return deleted > 0
+    })
   }
 
   /** The number of versions: 0 for none, 1 for a plain string. While Redis is unavailable: the last known number. */
@@ -183,19 +216,19 @@ export class RedisConfigStore {
     return copy === undefined || copy.text === null ? undefined : copy.version
   }
 
-  /** Every version of the config as JSON text, oldest first. */
+  /** Every version that is kept of the config, as JSON text, oldest first. */
   async history(key: string): Promise<ConfigVersion[]> {
     const redisKey = this.#redisKey(key)
-    const texts = await this.#commands.run(`Cannot read the history of ${key}`, (redis) =>
+    return await this.#commands.run(`Cannot read the history of ${key}`, (redis) =>
       readHistory(redis, redisKey),
     )
-    return texts.map((text, index) => ({ version: index + 1, text }))
   }
 
   /**
    * Calls back once for everything that any client does to the key, with the value that the key then holds. `event` is
-   * `set`, `rpush`, `lset`, `del`, `expired`, `rename_from`, `rename_to`, or another name that Redis uses. Calls back once
-   * after an outage (`resumed`) if the config has changed. By the time of the call, `fetch` returns the new value. Errors
+   * `set`, `rpush`, `del`, `expired`, `rename_from`, `rename_to`, or another name that Redis uses. After an outage
+   * (`resumed`), and when entries of the list are replaced or removed (`lset`, `ltrim`), it calls back only if the newest
+   * value or the version has changed. By the time of the call, `fetch` returns the new value. Errors
    * of the callback are passed to `onProblem`.
    *
    * Resolves when all later changes will be reported; earlier ones are not.
@@ -207,15 +240,17 @@ export class RedisConfigStore {
       listener.stop()
       await this.#forgetIfUnused(config)
     }
-    try {
-      await this.#listener.listen(config.redisKey)
-      await this.#listener.settle()
-      await config.refresh()
-      listener.start()
-    } catch (error) {
-      await stop()
-      throw error
-    }
+    await this.#using(config, async () => {
+      try {
+        await this.#listener.listen(config.redisKey)
+        await this.#listener.settle()
+        await config.refresh()
+        listener.start()
+      } catch (error) {
+        listener.stop()
+        throw error
+      }
+    })
     return { stop, [Symbol.asyncDispose]: stop }
   }
 
@@ -225,24 +260,18 @@ export class RedisConfigStore {
     if (known?.snapshot !== undefined && known.isFresh && this.#listener.isListeningTo(redisKey)) {
       return known.snapshot
     }
-    const config = known ?? this.#config(redisKey, key)
-    await this.#listenIfPossible(config)
-    return await this.#readOrRemember(key)
+    return await this.#using(known ?? this.#config(redisKey, key), async (config) => {
+      await this.#listenIfPossible(config)
+      return await readOrRemember(config)
+    })
   }
 
   async #readOrRemember(key: string): Promise<ConfigSnapshot> {
     const redisKey = this.#redisKey(key)
     const config = this.#configs.get(redisKey)
-    if (config === undefined) return await this.#read(redisKey, key)
-    try {
-      const snapshot = await config.refresh()
-      if (snapshot.text === null) await this.#forgetIfUnused(config)
-      return snapshot
-    } catch (error) {
-      if (config.snapshot === undefined) await this.#forgetIfUnused(config)
-      if (!(error instanceof RedisConnectionError) || config.snapshot === undefined) throw error
-      return config.snapshot
-    }
+    return config === undefined
+      ? await this.#read(redisKey, key)
+      : await this.#using(config, (known) => readOrRemember(known))
   }
 
   /** Without a subscription the store works as well, but every fetch reads from Redis. */
@@ -254,9 +283,24 @@ export class RedisConfigStore {
     }
   }
 
-  /** Keys without a value are not kept: otherwise fetching random names would fill the memory. */
+  /** Keeps the copy and its subscription until the action has ended, and longer only if there is something to keep. */
+  async #using<T>(config: WatchedConfig, action: (config: WatchedConfig) => Promise<T>): Promise<T> {
+    config.users++
+    try {
+      return await action(config)
+    } finally {
+      config.users--
+      await this.#forgetIfUnused(config)
+    }
+  }
+
+  /**
+   * Keys without a value are not kept: otherwise fetching random names, or keys that come and go, would fill the memory here
+   * and in Redis.
+   */
   async #forgetIfUnused(config: WatchedConfig): Promise<void> {
-    if (config.isWatched || (config.snapshot !== undefined && config.snapshot.text !== null)) return
+    if (config.users > 0 || config.isWatched) return
+    if (config.snapshot !== undefined && config.snapshot.text !== null) return
     if (this.#configs.get(config.redisKey) !== config) return
     this.#configs.delete(config.redisKey)
     await this.#listener.ignore(config.redisKey).catch(() => undefined) // there is no connection
@@ -265,12 +309,14 @@ export class RedisConfigStore {
   #config(redisKey: string, key: string): WatchedConfig {
     const known = this.#configs.get(redisKey)
     if (known !== undefined) return known
-    const config = new WatchedConfig({
+    const config: WatchedConfig = new WatchedConfig({
       redisKey,
       key,
       read: () => this.#read(redisKey, key),
       isObserved: () => this.#listener.isListeningTo(redisKey),
       problem: this.#problem,
+      caughtUp: () => this.#listener.settle(),
+      settled: () => void this.#forgetIfUnused(config),
     })
     this.#configs.set(redisKey, config)
     return config
@@ -283,6 +329,15 @@ export class RedisConfigStore {
   #redisKey(key: string): string {
     assertWellFormed(key)
     return this.#prefix + key
+  }
+}
+
+async function readOrRemember(config: WatchedConfig): Promise<ConfigSnapshot> {
+  try {
+    return await config.refresh()
+  } catch (error) {
+    if (!(error instanceof RedisConnectionError) || config.snapshot === undefined) throw error
+    return config.snapshot
   }
 }
 

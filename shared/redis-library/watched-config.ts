@@ -24,10 +24,19 @@ export type WatchedConfigDependencies = {
   /** Whether every change to the key is being received at this moment. */
   readonly isObserved: () => boolean
   readonly problem: ProblemListener
+  /** Resolves when all events that Redis has sent so far have been received. */
+  readonly caughtUp: () => Promise<void>
+  /** Called when the listeners have been notified of all changes so far. */
+  readonly settled: () => void
 }
 
 type NumberedEvent = { readonly event: string; readonly number: number }
 
+/**
+ * Events that are reported only if the config has changed: after an outage it may not have, and the other two happen when
+ * old versions are removed.
+ */
+const COMPARED: ReadonlySet<string> = new Set(['resumed', 'ltrim', 'lset'])
 const RETRY_MS = 1_000
 const MAX_PENDING_EVENTS = 1_000
 
@@ -44,6 +53,8 @@ export class WatchedConfig {
   /** Each with the number of the last event that is not reported to it. */
   readonly #listeners = new Set<{ notify: ConfigListener; after: number }>()
   readonly #ended = new AbortController()
+  /** Calls of the store that use this copy at the moment. */
+  users = 0
   #snapshot: ConfigSnapshot | undefined
   /** What was last reported to the listeners. */
   #lastReported: ConfigSnapshot | undefined
@@ -131,6 +142,9 @@ export class WatchedConfig {
       this.#pendingEvents = []
       try {
         const snapshot = await this.refresh()
+        // What a compared event finds changed may have an event of its own, which is on the way.
+        if (events.every(({ event }) => COMPARED.has(event)) && this.#isNews(snapshot))
+          await this.#dependencies.caughtUp().catch(() => undefined)
         for (const event of events) this.#report(event, this.#snapshot ?? snapshot)
       } catch (error) {
         if (this.#ended.signal.aborted) break
@@ -141,19 +155,23 @@ export class WatchedConfig {
       }
     }
     this.#isNotifying = false
+    if (!this.#ended.signal.aborted) this.#dependencies.settled()
   }
 
   #report({ event, number }: NumberedEvent, snapshot: ConfigSnapshot): void {
-    const isNews =
-      event !== 'resumed' ||
-      this.#lastReported?.version !== snapshot.version ||
-      this.#lastReported.text !== snapshot.text
-    if (!isNews) return
+    if (COMPARED.has(event)) {
+      const isReportedByAnother = this.#pendingEvents.some((other) => !COMPARED.has(other.event))
+      if (isReportedByAnother || !this.#isNews(snapshot)) return
+    }
     this.#lastReported = snapshot
     const change: ConfigChange = { key: this.#dependencies.key, event, ...snapshot }
     for (const listener of [...this.#listeners]) {
       if (this.#listeners.has(listener) && number > listener.after) void this.#call(listener.notify, change)
     }
+  }
+
+  #isNews(snapshot: ConfigSnapshot): boolean {
+    return this.#lastReported?.version !== snapshot.version || this.#lastReported.text !== snapshot.text
   }
 
   async #call(notify: ConfigListener, change: ConfigChange): Promise<void> {

@@ -5,7 +5,9 @@ import {
   RedisConfigStore,
   type RedisConfigStoreOptions,
 } from '../../../../shared/redis-library/redis-config-store.ts'
+import { RedisService } from '../../../../shared/redis-library/redis-service.ts'
 import {
+  RedisConnectionError,
   RedisDeserializationError,
   RedisNotificationsError,
   RedisOperationError,
@@ -50,6 +52,63 @@ async function failureOf(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe('the history of a config', () => {
+  test('is read as a whole while an update turns the string into a list', async () => {
+    const { redis, store } = await setUp()
+    for (let i = 0; i < 50; i++) {
+      await redis.del('app:key')
+      await redis.set('app:key', '{"n":1}')
+      const [history] = await Promise.all([store.history('key'), store.update('key', { n: 2 })])
+      expect(history[0]).toEqual({ version: 1, text: '{"n":1}' })
+      expect(await store.history('key')).toHaveLength(2)
+    }
+  })
+
+  test('keeps at most maxVersions, while the version still counts all of them', async () => {
+    const { settings, redis } = await ownServer()
+    const store = await openStore(settings, { maxVersions: 3 })
+    const changes: ConfigChange[] = []
+    await using watch = await store.watch('key', (change) => void changes.push(change))
+    void watch
+    await redis.set('app:key', '{"n":1}')
+    for (let n = 2; n <= 9; n++) {
+      expect(await store.update('key', { n }, { expectedVersion: n - 1 })).toEqual({
+        kind: 'appended',
+        version: n,
+      })
+      const first = Math.max(1, n - 2)
+      const kept = Array.from({ length: n - first + 1 }, (_, i) => ({
+        version: first + i,
+        text: `{"n":${first + i}}`,
+      }))
+      expect(await store.history('key')).toEqual(kept)
+      expect(await redis.llen('app:key')).toBeLessThanOrEqual(4)
+    }
+    expect([await store.versions('key'), store.cachedVersion('key')]).toEqual([9, 9])
+    expect(await store.fetch(schema, 'key')).toEqual({ n: 9 })
+    expect(await store.update('key', { n: 9 })).toEqual({ kind: 'unchanged', version: 9 })
+    const outdated = await failureOf(store.update('key', { n: 10 }, { expectedVersion: 8 }))
+    expect(outdated).toMatchObject({ actualVersion: 9 })
+
+    // Another program appends without a limit, and another store reads the same history.
+    await redis.rpush('app:key', '{"n":10}', '{"n":11}')
+    const other = await openStore(settings, { maxVersions: 1 })
+    expect(await other.versions('key')).toBe(11)
+    expect(await other.update('key', { n: 12 })).toEqual({ kind: 'appended', version: 12 })
+    expect(await store.history('key')).toEqual([{ version: 12, text: '{"n":12}' }])
+    expect(await redis.llen('app:key')).toBe(2)
+    // Each version was reported once, whatever else happened to the list.
+    await patiently(() => expect(changes.at(-1)).toMatchObject({ version: 12, text: '{"n":12}' }))
+    expect(changes.map(({ event }) => event)).not.toContain('ltrim')
+    expect(changes.map(({ event }) => event)).not.toContain('lset')
+    expect(await store.delete('key')).toBe(true)
+    expect(await store.update('key', { n: 1 })).toEqual({ kind: 'appended', version: 1 })
+  })
+
+  test('has a limit of at least one version', async () => {
+    for (const maxVersions of [0, 1.5, NaN])
+      expect(() => new RedisConfigStore({ host: 'x', port: 1 }, { maxVersions })).toThrow(RangeError)
+  })
+
   test('grows with each update, with the newest value at its end', async () => {
     const { store, redis } = await setUp()
     expect(await store.fetch(schema, 'key')).toBeNull()
@@ -412,5 +471,78 @@ describe('keyspace notifications', () => {
     await store.watch('open', ({ event }) => void events.push(event))
     await redis.set('app:open', '1')
     await patiently(() => expect(events).toEqual(['set']))
+  })
+})
+
+describe('the subscriptions of a store', () => {
+  test('end with the configs that no longer exist, however they went', async () => {
+    const { redis, store } = await setUp()
+    const channels = () => redis.pubsub('CHANNELS', '__keyspace*')
+    const names = Array.from({ length: 20 }, (_, i) => `key-${i}`)
+    for (const name of names) await store.update(name, { n: 1 })
+    expect(await channels()).toHaveLength(20)
+    await store.delete('key-0')
+    expect(await channels()).toHaveLength(19)
+    await redis.del('app:key-1')
+    await redis.pexpire('app:key-2', 1)
+    await redis.rename('app:key-3', 'app:elsewhere')
+    await patiently(async () => {
+      await redis.exists('app:key-2') // an expiry is reported when it is noticed
+      expect(await channels()).toHaveLength(16)
+    })
+    for (const name of names) await store.delete(name)
+    expect(await channels()).toEqual([])
+
+    // What fails, or finds nothing, leaves none behind.
+    await redis.hset('app:hash', 'a', 'b')
+    await failureOf(store.fetch(schema, 'absent'))
+    await failureOf(store.update('conflict', { n: 1 }, { expectedVersion: 5 }))
+    expect(await failureOf(store.fetch(schema, 'hash'))).toBeInstanceOf(RedisOperationError)
+    expect(await failureOf(store.watch('hash', () => undefined))).toBeInstanceOf(RedisOperationError)
+    expect(await channels()).toEqual([])
+
+    const watch = await store.watch('watched', () => undefined)
+    await store.update('watched', { n: 1 })
+    await store.delete('watched')
+    expect(await channels()).toHaveLength(1)
+    await watch.stop()
+    expect(await channels()).toEqual([])
+  })
+
+  test('follow a config that comes back', async () => {
+    const { redis, store } = await setUp()
+    for (let n = 1; n <= 30; n++) {
+      await Promise.all([redis.del('app:key'), store.fetch(schema, 'key')])
+      await redis.set('app:key', JSON.stringify({ n }))
+      await patiently(async () => expect(await store.fetch(schema, 'key')).toEqual({ n }))
+    }
+  })
+})
+
+describe('close', () => {
+  test('ends a connect that has not ended, and leaves no connection', async () => {
+    const { settings, redis } = await ownServer()
+    for (const delayed of [0, 1, 2, 3, 5, 8]) {
+      const store = new RedisConfigStore(settings, { name: 'closed' })
+      const service = new RedisService(settings, { name: 'closed' })
+      const connecting = [failureOf(store.connect()), failureOf(service.connect())]
+      for (let turn = 0; turn < delayed; turn++) await redis.ping()
+      await Promise.all([store.close(), service.close()])
+      for (const failure of await Promise.all(connecting))
+        expect([undefined, 'RedisConnectionError']).toContain(
+          failure instanceof Error ? failure.name : failure,
+        )
+      await patiently(async () => expect(await redis.client('LIST')).not.toContain('name=closed'))
+    }
+  })
+
+  test('does not wait for a server that does not answer', async () => {
+    const { settings, server } = await ownServer()
+    const store = new RedisConfigStore({ ...settings, timeoutMs: 600_000 })
+    await server.kill('SIGSTOP')
+    onTestFinished(() => server.kill('SIGCONT'))
+    const connecting = failureOf(store.connect())
+    await store.close()
+    expect(await connecting).toBeInstanceOf(RedisConnectionError)
   })
 })

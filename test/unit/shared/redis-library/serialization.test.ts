@@ -122,9 +122,23 @@ describe('an enum', () => {
     expect(() => deserialize('"0"', schema, 'key')).toThrow('must be one of red, darkred')
   })
 
-  test('is also read by value, as Python writes int and str enums', () => {
-    expect(deserialize('2', enumName(Mode), 'key')).toBe(Mode.VeryFast)
-    expect(deserialize('"quick"', enumName({ FAST: 'quick' }), 'key')).toBe('quick')
+  test('is not read by value, because a value may be the name of another member', () => {
+    const Swapped = { FAST: 'slow', SLOW: 'fast' } as const
+    expect(deserialize('"slow"', enumName(Swapped), 'key')).toBe(Swapped.SLOW)
+    expect(() => deserialize('2', enumName(Mode), 'key')).toThrow('expected string')
+    expect(() => deserialize('"quick"', enumName({ FAST: 'quick' }), 'key')).toThrow('must be one of fast')
+  })
+
+  test('that Python stores by value is declared as z.enum, which reads and writes values', () => {
+    for (const [members, value] of [
+      [Mode, 2],
+      [Colour, 5],
+      [{ FAST: 'quick' }, 'quick'],
+    ] as const) {
+      const text = JSON.stringify(value)
+      expect(deserialize(text, z.enum(members), 'key')).toBe(value)
+      expect(serialize(value, z.enum(members))).toBe(text)
+    }
   })
 
   test('rejects a value that is not a member, in both directions', () => {
