@@ -147,7 +147,7 @@ describe('the client accepts the same responses as the schema of a', () => {
           const json = made.reduce<unknown>((value, [path, by]) => replaced(value, path, by), sample)
           expect([json, isAccepted(shape, json)]).toEqual([json, schema.safeParse(json).success])
         }),
-        { numRuns: 1_000 },
+        { numRuns: 300 },
       )
     }
   })

@@ -9,7 +9,7 @@ import { redisSettingsFrom } from '../../../../shared/redis-library/settings.ts'
 import { repository } from '../../../support/repository.ts'
 import { createTlsFiles } from '../../../support/servers/tls-certificates.ts'
 
-const defaults = { host: 'redis', port: 6379, db: 0 }
+const defaults = { host: 'redis', port: 6379, db: 0, timeoutMs: 5_000 }
 
 let folder: string
 
@@ -40,18 +40,17 @@ describe('settings from the environment', () => {
       REDIS_USERNAME: 'me',
       REDIS_PASSWORD: 'p:/@ ',
       REDIS_TLS: 'TRUE',
+      REDIS_TLS_REJECT_UNAUTHORIZED: 'no',
+      REDIS_TIMEOUT_S: ' 1.5 ',
     }
     expect(redisSettingsFrom(environment)).toEqual({
-      ...{ host: '::1', port: 7000, db: 3, username: 'me', password: 'p:/@ ' },
-      tls: { ca: undefined, cert: undefined, key: undefined },
+      ...{ host: '::1', port: 7000, db: 3, username: 'me', password: 'p:/@ ', timeoutMs: 1_500 },
+      tls: { ca: undefined, cert: undefined, key: undefined, rejectUnauthorized: false },
     })
   })
 
   test('come from REDIS_URL instead if it is set, with TLS for rediss', () => {
-    const settings = redisSettingsFrom({
-      REDIS_URL: 'rediss://me:p%2F%40@cache.local:7000/3',
-      REDIS_HOST: 'other',
-    })
+    const settings = redisSettingsFrom({ REDIS_URL: 'rediss://me:p%2F%40@cache.local:7000/3' })
     expect(settings).toMatchObject({
       host: 'cache.local',
       port: 7000,
