@@ -1,8 +1,9 @@
 import { isRefusedDatabase, type ServiceError } from '../errors.ts'
 import { createGreeting } from '../redis-greeting.ts'
-import { Redis, type RedisOptions } from 'ioredis'
+import { Redis, type Cluster, type RedisOptions } from 'ioredis'
 import { RedisConnectionError, redisFailure, type RedisServiceError } from './errors.ts'
 import type { RedisSettings } from './settings.ts'
+import { resolveTarget, type RedisClientSettings, type RedisTarget } from './target.ts'
 
 /** Receives problems that happen in the background, such as lost connections and failing callbacks. */
 export type ProblemListener = (problem: RedisServiceError) => void
@@ -14,9 +15,13 @@ const LONGEST_RECONNECT_MS = 2_000
 /**
  * A connection that never hangs and, once opened, never gives up: a command is answered or rejected within the timeout,
  * and immediately while there is no connection; it reconnects in the background until it is closed.
+ *
+ * With a client of the caller, the commands use that client, which is neither opened again nor closed here, and fail after
+ * the timeout. A dedicated connection is a duplicate of it with our own options.
  */
 export class RedisConnection {
-  readonly settings: RedisSettings
+  readonly target: RedisSettings | RedisClientSettings
+  readonly #isDedicated: boolean
   readonly #problem: ProblemListener
   readonly #greet: ReturnType<typeof createGreeting>
   #redis: Redis | undefined
@@ -25,10 +30,27 @@ export class RedisConnection {
   #connecting: Redis | undefined
   #closes = 0
 
-  constructor(settings: RedisSettings, name: string, problem: ProblemListener) {
-    this.settings = settings
+  /** @throws RedisSettingsError for a URL or a client that cannot be used. */
+  constructor(
+    target: RedisTarget,
+    name: string,
+    problem: ProblemListener,
+    { isDedicated = false }: { readonly isDedicated?: boolean } = {},
+  ) {
+    this.target = resolveTarget(target)
+    this.#isDedicated = isDedicated
     this.#greet = createGreeting(name)
     this.#problem = problem
+  }
+
+  get isCluster(): boolean {
+    return 'client' in this.target && this.target.client.isCluster
+  }
+
+  get db(): number {
+    if (!('client' in this.target)) return this.target.db ?? 0
+    const { options } = this.target.client
+    return 'db' in options && typeof options.db === 'number' ? options.db : 0
   }
 
   /**
@@ -58,7 +80,7 @@ export class RedisConnection {
     await this.#opening?.catch(() => undefined)
     const redis = this.#redis
     this.#redis = undefined
-    if (redis === undefined) return
+    if (redis === undefined || this.#borrowed !== undefined) return
     if (redis.status === 'ready') await redis.quit().catch(() => undefined)
     redis.disconnect()
   }
@@ -70,18 +92,60 @@ export class RedisConnection {
   async run<T>(failure: string, command: (redis: Redis) => Promise<T>): Promise<T> {
     if (this.#redis === undefined) throw new RedisConnectionError(`${failure}: not connected`)
     try {
-      return await command(this.#redis)
+      const reply = command(this.#redis)
+      return await (this.#borrowed === undefined ? reply : this.#inTime(reply))
     } catch (thrown) {
       throw redisFailure(thrown, failure)
     }
   }
 
+  /** The masters of a Cluster, or the one server. */
+  async masters(failure: string): Promise<Redis[]> {
+    return await this.run(failure, async (redis) => mastersOf(redis))
+  }
+
+  /** The client of the caller that this connection uses. */
+  get #borrowed(): RedisClientSettings | undefined {
+    return 'client' in this.target && !this.#isDedicated ? this.target : undefined
+  }
+
+  /** The options of the caller's client may let a command wait for a connection for ever. */
+  async #inTime<T>(reply: Promise<T>): Promise<T> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS } = this.target
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no reply within ${timeoutMs} ms: timed out`)), timeoutMs)
+    })
+    try {
+      return await Promise.race([reply, late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async #borrow({ client }: RedisClientSettings): Promise<Redis> {
+    // Both kinds of clients have the methods that are used here.
+    const redis = client as unknown as Redis
+    try {
+      await this.#inTime(
+        (async () => {
+          if (redis.status === 'wait') await redis.connect()
+          await redis.ping()
+        })(),
+      )
+      return redis
+    } catch (thrown) {
+      const { message } = redisFailure(thrown, 'Redis does not answer through the given client')
+      throw new RedisConnectionError(message, { cause: thrown })
+    }
+  }
+
   async #open(prepare: (redis: Redis) => void, isFirstAttempt = true): Promise<Redis> {
-    const { host, port, db = 0 } = this.settings
-    const failure = `Connection to Redis at ${host}:${port}/${db} failed`
+    if (this.#borrowed !== undefined) return await this.#borrow(this.#borrowed)
+    const failure = `Connection to Redis${'host' in this.target ? ` at ${this.target.host}:${this.target.port}/${this.db}` : ''} failed`
     // ioredis counts from the last connection that was opened, even if the server closed it at once.
     let failedAttempts = 0
-    const redis = new Redis(connectionOptions(this.settings, () => ++failedAttempts))
+    const redis = createClient(this.target, () => ++failedAttempts)
     this.#connecting = redis
     const closes = this.#closes
     let greeting: Promise<ServiceError | undefined> = Promise.resolve(undefined)
@@ -117,17 +181,30 @@ export class RedisConnection {
   }
 }
 
-function connectionOptions(settings: RedisSettings, nextAttempt: () => number) {
-  const { host, port, db = 0, username, password, tls, timeoutMs = DEFAULT_TIMEOUT_MS } = settings
-  return {
+function mastersOf(redis: Redis | Cluster): Redis[] {
+  return 'nodes' in redis ? redis.nodes('master') : [redis]
+}
+
+function createClient(target: RedisSettings | RedisClientSettings, nextAttempt: () => number): Redis {
+  const { timeoutMs = DEFAULT_TIMEOUT_MS } = target
+  const options = connectionOptions(timeoutMs, nextAttempt)
+  if ('client' in target) return (target.client as unknown as Redis).duplicate(options)
+  const { host, port, db = 0, username, password, tls } = target
+  return new Redis({
     ...{ host, port, db },
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(tls !== undefined && tls !== false && { tls: tlsOptions(tls) }),
-    lazyConnect: true,
     // All that we send works over RESP2, and proxies exist that refuse HELLO, which RESP3 begins with, or CLIENT SETINFO.
-    protocol: 2 as const,
+    protocol: 2,
     disableClientInfo: true,
+    ...options,
+  })
+}
+
+function connectionOptions(timeoutMs: number, nextAttempt: () => number) {
+  return {
+    lazyConnect: true,
     connectTimeout: timeoutMs,
     socketTimeout: timeoutMs,
     maxRetriesPerRequest: 0,

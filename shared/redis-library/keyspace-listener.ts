@@ -8,6 +8,12 @@ import {
 import { RedisConnection, type ProblemListener } from './connection.ts'
 import { RedisConnectionError, RedisNotificationsError, RedisServiceError } from './errors.ts'
 
+/** How the store learns of changes. The methods are described at KeyspaceListener. */
+export type ChangeListener = Pick<
+  KeyspaceListener,
+  'isListening' | 'isListeningTo' | 'open' | 'close' | 'listen' | 'settle' | 'ignore'
+>
+
 export type KeyspaceListenerOptions = {
   /** Another connection to the same server: a subscribed connection accepts no other commands. */
   readonly commands: RedisConnection
@@ -51,7 +57,7 @@ export class KeyspaceListener {
   constructor(options: KeyspaceListenerOptions) {
     this.#options = options
     const { commands, name, problem } = options
-    this.#connection = new RedisConnection(commands.settings, name, problem)
+    this.#connection = new RedisConnection(commands.target, name, problem, { isDedicated: true })
   }
 
   /** If true, no change to the keys is missed. */
@@ -201,7 +207,7 @@ export class KeyspaceListener {
   }
 
   #channel(key: string): string {
-    return keyspaceChannel(this.#options.commands.settings.db ?? 0, key)
+    return keyspaceChannel(this.#options.commands.db, key)
   }
 }
 

@@ -7,11 +7,12 @@ import {
   type ConfigSnapshot,
   type ConfigVersion,
 } from './config-history.ts'
-import { KeyspaceListener } from './keyspace-listener.ts'
+import { ClusterPoller } from './cluster-poller.ts'
+import { KeyspaceListener, type ChangeListener } from './keyspace-listener.ts'
 import { RedisConnection, type ProblemListener } from './connection.ts'
 import { RedisConnectionError, RedisVersionConflictError } from './errors.ts'
 import { assertWellFormed, deserialize, serialize } from './serialization.ts'
-import type { RedisSettings } from './settings.ts'
+import type { RedisTarget } from './target.ts'
 import { WatchedConfig, type ConfigListener } from './watched-config.ts'
 
 export type { ConfigVersion } from './config-history.ts'
@@ -64,12 +65,13 @@ export class RedisConfigStore {
   readonly #maxVersions: number
   readonly #problem: ProblemListener
   readonly #commands: RedisConnection
-  readonly #listener: KeyspaceListener
+  readonly #listener: ChangeListener
   readonly #configs = new Map<string, WatchedConfig>()
   /** Counts the calls of close, so that a call of connect notices one that comes before its end. */
   #closes = 0
 
-  constructor(settings: RedisSettings, options: RedisConfigStoreOptions = {}) {
+  /** @throws RedisSettingsError for a URL or a client that cannot be used; RangeError for an invalid `maxVersions`. */
+  constructor(target: RedisTarget, options: RedisConfigStoreOptions = {}) {
     const {
       prefix = '',
       enableNotifications = false,
@@ -82,7 +84,14 @@ export class RedisConfigStore {
     this.#prefix = prefix
     this.#maxVersions = maxVersions
     this.#problem = options.onProblem ?? (() => undefined)
-    this.#commands = new RedisConnection(settings, name, this.#problem)
+    this.#commands = new RedisConnection(target, name, this.#problem)
+    const compareWatched = () => {
+      for (const config of this.#configs.values()) if (config.isWatched) config.changed('changed')
+    }
+    if (this.#commands.isCluster) {
+      this.#listener = new ClusterPoller(compareWatched)
+      return
+    }
     this.#listener = new KeyspaceListener({
       commands: this.#commands,
       name: `${name}-listener`,
@@ -228,7 +237,7 @@ export class RedisConfigStore {
    * Calls back once for everything that any client does to the key, with the value that the key then holds. `event` is
    * `set`, `rpush`, `del`, `expired`, `rename_from`, `rename_to`, or another name that Redis uses. After an outage
    * (`resumed`), and when entries of the list are replaced or removed (`lset`, `ltrim`), it calls back only if the newest
-   * value or the version has changed. By the time of the call, `fetch` returns the new value. Errors
+   * value or the version has changed. With a Redis Cluster, it compares every second instead, and `event` is `changed`. By the time of the call, `fetch` returns the new value. Errors
    * of the callback are passed to `onProblem`.
    *
    * Resolves when all later changes will be reported; earlier ones are not.

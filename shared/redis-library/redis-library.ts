@@ -23,3 +23,4 @@ export {
 } from './redis-config-store.ts'
 export { FailedValue, RedisService, type RedisServiceOptions, type SetOptions } from './redis-service.ts'
 export { redisSettingsFrom, type RedisSettings, type RedisTls } from './settings.ts'
+export type { RedisClient, RedisClientSettings, RedisTarget, RedisUrlSettings } from './target.ts'

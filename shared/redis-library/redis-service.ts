@@ -1,9 +1,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+import type { Redis } from 'ioredis'
 import type { z } from 'zod'
+import { redisError } from '../errors.ts'
 import { RedisConnection, type ProblemListener } from './connection.ts'
 import { RedisDeserializationError } from './errors.ts'
 import { assertWellFormed, deserialize, serialize } from './serialization.ts'
-import type { RedisSettings } from './settings.ts'
+import type { RedisTarget } from './target.ts'
 
 export type RedisServiceOptions = {
   /** Name of the connection in CLIENT LIST. Default: `redis-service`. */
@@ -46,9 +48,10 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 export class RedisService {
   readonly #connection: RedisConnection
 
-  constructor(settings: RedisSettings, options: RedisServiceOptions = {}) {
+  /** @throws RedisSettingsError for a URL or a client that cannot be used. */
+  constructor(target: RedisTarget, options: RedisServiceOptions = {}) {
     const { name = 'redis-service', onProblem = () => undefined } = options
-    this.#connection = new RedisConnection(settings, name, onProblem)
+    this.#connection = new RedisConnection(target, name, onProblem)
   }
 
   /** Resolves when Redis has answered. If it rejects, nothing stays open, and it may be called again. */
@@ -137,7 +140,9 @@ export class RedisService {
     for (let from = 0; from < keys.length; from += KEYS_PER_CALL) {
       const page = keys.slice(from, from + KEYS_PER_CALL)
       const failure = `Cannot get ${page.length} keys`
-      const found = await this.#connection.run(failure, (redis) => redis.mgetBuffer(page))
+      const found = await this.#connection.run(failure, (redis) =>
+        this.#connection.isCluster ? getEach(redis, page) : redis.mgetBuffer(page),
+      )
       values.push(...page.map((key, index) => valueOrFailure(found[index] ?? null, schema, key)))
     }
     return values
@@ -151,14 +156,17 @@ export class RedisService {
    */
   async listKeys(pattern: string): Promise<string[]> {
     const keys = new Set<string>()
-    let cursor = '0'
-    do {
-      const [next, found] = await this.#connection.run(`Cannot list ${pattern}`, (redis) =>
-        redis.scan(cursor, 'MATCH', pattern, 'COUNT', 1_000),
-      )
-      for (const key of found) keys.add(key)
-      cursor = next
-    } while (cursor !== '0')
+    const masters = await this.#connection.masters(`Cannot list ${pattern}`)
+    for (const master of masters) {
+      let cursor = '0'
+      do {
+        const [next, found] = await this.#connection.run(`Cannot list ${pattern}`, () =>
+          master.scan(cursor, 'MATCH', pattern, 'COUNT', 1_000),
+        )
+        for (const key of found) keys.add(key)
+        cursor = next
+      } while (cursor !== '0')
+    }
     return [...keys]
   }
 
@@ -166,6 +174,18 @@ export class RedisService {
   async delete(key: string): Promise<boolean> {
     return (await this.#connection.run(`Cannot delete ${key}`, (redis) => redis.del(key))) > 0
   }
+}
+
+/** The same as MGET, whose keys must be in one slot in a Cluster. */
+async function getEach(redis: Redis, keys: readonly string[]): Promise<(Buffer | null)[]> {
+  return await Promise.all(
+    keys.map((key) =>
+      redis.getBuffer(key).catch((error: unknown) => {
+        if (redisError(error).code === 'WRONGTYPE') return null
+        throw error
+      }),
+    ),
+  )
 }
 
 function valueOrFailure<Schema extends z.ZodType>(

@@ -6,7 +6,7 @@ import { RedisConnectionError, redisFailure, RedisServiceError } from './errors.
 
 export type ConfigChange = {
   readonly key: string
-  /** The name that Redis gives to the change, such as `rpush`; or `resumed`, after an outage. */
+  /** The name that Redis gives to the change, such as `rpush`; or `resumed`, after an outage; or `changed`, in a Cluster. */
   readonly event: string
   /** 0: the config no longer exists. */
   readonly version: number
@@ -33,10 +33,10 @@ export type WatchedConfigDependencies = {
 type NumberedEvent = { readonly event: string; readonly number: number }
 
 /**
- * Events that are reported only if the config has changed: after an outage it may not have, and the other two happen when
- * old versions are removed.
+ * Events that are reported only if the config has changed: after an outage, or a comparison of the store, it may not have,
+ * and the other two happen when old versions are removed.
  */
-const COMPARED: ReadonlySet<string> = new Set(['resumed', 'ltrim', 'lset'])
+const COMPARED: ReadonlySet<string> = new Set(['resumed', 'changed', 'ltrim', 'lset'])
 const RETRY_MS = 1_000
 const MAX_PENDING_EVENTS = 1_000
 

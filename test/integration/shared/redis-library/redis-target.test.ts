@@ -1,0 +1,189 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Cluster, Redis } from 'ioredis'
+import ioredis5 from 'ioredis-5'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { RedisSettingsError } from '../../../../shared/redis-library/errors.ts'
+import { RedisConfigStore } from '../../../../shared/redis-library/redis-config-store.ts'
+import { FailedValue, RedisService } from '../../../../shared/redis-library/redis-service.ts'
+import type { RedisClient, RedisTarget } from '../../../../shared/redis-library/target.ts'
+import type { ConfigChange } from '../../../../shared/redis-library/watched-config.ts'
+import { patiently } from '../../../support/eventually.ts'
+import { reservePort } from '../../../support/servers/free-port.ts'
+import { connectPlainly } from '../../../support/servers/redis-connection.ts'
+import { startOwnRedis } from '../../../support/servers/servers.ts'
+
+const schema = z.object({ n: z.number() })
+const NOTIFYING = ['--notify-keyspace-events', 'K$lgx']
+
+async function ownServer(...args: string[]) {
+  const server = await startOwnRedis({ args: [...NOTIFYING, ...args] })
+  onTestFinished(() => server.stop())
+  return server
+}
+
+/** The client is closed when the test ends, by the test and not by the library. */
+function openClient<Client extends { disconnect(): void; on(event: 'error', listener: () => void): unknown }>(
+  client: Client,
+): Client {
+  client.on('error', () => undefined)
+  onTestFinished(() => client.disconnect())
+  return client
+}
+
+/** What both classes promise, whatever they are connected by. */
+async function useBoth(target: RedisTarget, event: 'rpush' | 'changed'): Promise<void> {
+  const service = new RedisService(target, { name: 'from-library' })
+  onTestFinished(() => service.close())
+  await service.connect()
+  const keys = Array.from({ length: 20 }, (_, i) => `value:${i}`)
+  for (const [n, key] of keys.entries()) await service.set(key, { n }, { schema, ttlS: 600 })
+  await service.set('value:text', 'no JSON')
+  expect(await service.mget([...keys, 'value:none', 'value:text'], schema)).toEqual([
+    ...keys.map((_, n) => ({ n })),
+    ...[null, expect.any(FailedValue)],
+  ])
+  expect((await service.listKeys('value:*')).sort()).toEqual([...keys, 'value:text'].sort())
+  expect([await service.delete('value:0'), await service.delete('value:0')]).toEqual([true, false])
+  expect(await service.isAlive()).toBe(true)
+
+  const store = new RedisConfigStore(target, { prefix: 'app:', name: 'from-library', maxVersions: 2 })
+  onTestFinished(() => store.close())
+  await store.connect()
+  expect(await store.isReady()).toBe(true)
+  const other = new RedisConfigStore(target, { prefix: 'app:', name: 'from-library' })
+  onTestFinished(() => other.close())
+  await other.connect()
+  const changes: ConfigChange[] = []
+  const watch = await store.watch('limits', (change) => void changes.push(change))
+  for (const n of [1, 2, 3]) {
+    await other.update('limits', { n }, { expectedVersion: n - 1 })
+    await patiently(() => expect(changes.at(-1)).toMatchObject({ event, version: n, text: `{"n":${n}}` }))
+    expect(await store.fetch(schema, 'limits')).toEqual({ n })
+  }
+  expect(changes).toHaveLength(3)
+  await store.update('limits', { n: 4 })
+  expect((await other.history('limits')).map(({ version }) => version)).toEqual([3, 4])
+  await watch.stop()
+  expect(await other.delete('limits')).toBe(true)
+  expect(await store.fetch(schema, 'limits')).toBeNull()
+  await Promise.all([store.close(), other.close(), service.close()])
+  await expect(service.getRaw('value:1')).rejects.toThrow('not connected')
+}
+
+describe('a URL', () => {
+  test('is all that both classes need, with the password and the database in it', async () => {
+    const server = await startOwnRedis({ password: 'p@ss', args: NOTIFYING })
+    onTestFinished(() => server.stop())
+    await useBoth({ url: `redis://:p%40ss@${server.host}:${server.port}/3` }, 'rpush')
+  })
+
+  test.each(['cache:6379', 'http://cache', 'redis://cache/x'])(
+    '%s is refused without being quoted',
+    (url) => {
+      for (const create of [() => new RedisService({ url }), () => new RedisConfigStore({ url })]) {
+        expect(create).toThrow(RedisSettingsError)
+        expect(create).toThrow(/^url must be redis:\/\/ or rediss:\/\/\[user/)
+      }
+      expect(() => new RedisService({ url: 'redis://cache', tls: {} })).toThrow('must begin with rediss://')
+    },
+  )
+})
+
+describe('a client of the caller', () => {
+  test.each([
+    ['ioredis 6', (url: string): RedisClient & Redis => new Redis(url, { lazyConnect: true })],
+    ['ioredis 5', (url: string) => new ioredis5.default(url)],
+  ])('of %s is used by both classes, and stays open', async (_, create) => {
+    const server = await ownServer()
+    const client = openClient(create(`${server.url}/2`))
+    await useBoth({ client }, 'rpush')
+    expect(await client.ping()).toBe('PONG')
+    expect(await client.keys('value:*')).not.toEqual([])
+    // Nothing but the client of the caller is left, and this one.
+    const plain = connectPlainly(server)
+    await patiently(async () =>
+      expect(
+        String(await plain.client('LIST'))
+          .trim()
+          .split('\n'),
+      ).toHaveLength(2),
+    )
+  })
+
+  test('that waits for a connection does not make a call wait for longer than timeoutMs', async () => {
+    const server = await ownServer()
+    const client = openClient(new Redis(server.url, { maxRetriesPerRequest: null }))
+    const service = new RedisService({ client, timeoutMs: 300 })
+    await service.connect()
+    await server.kill()
+    await expect(service.getRaw('key')).rejects.toMatchObject({ name: 'RedisConnectionError' })
+    await expect(new RedisService({ client, timeoutMs: 300 }).connect()).rejects.toThrow(/given client/)
+    expect(await service.isAlive()).toBe(false)
+    await server.start()
+    await patiently(async () => expect(await service.isAlive()).toBe(true))
+  })
+
+  test('with a keyPrefix is refused', () => {
+    const client = openClient(new Redis({ keyPrefix: 'a:', lazyConnect: true }))
+    expect(() => new RedisService({ client })).toThrow('client must have no keyPrefix')
+    expect(() => new RedisConfigStore({ client })).toThrow(RedisSettingsError)
+  })
+
+  test('with Sentinel follows the master that Sentinel names', async () => {
+    const server = await ownServer()
+    const { port, release } = await reservePort()
+    onTestFinished(release)
+    const folder = await mkdtemp(join(tmpdir(), 'test-sentinel-'))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const config = join(folder, 'sentinel.conf')
+    await writeFile(
+      config,
+      `port ${port}\ndir ${folder}\nsentinel monitor cache ${server.host} ${server.port} 1\n`,
+    )
+    const sentinel = spawn('redis-server', [config, '--sentinel'], { stdio: 'ignore' })
+    const closed = new Promise((resolve) => sentinel.once('close', resolve))
+    onTestFinished(async () => {
+      sentinel.kill('SIGKILL')
+      await closed
+    })
+    const client = openClient(new Redis({ sentinels: [{ host: '127.0.0.1', port }], name: 'cache' }))
+    await patiently(async () => expect(await client.ping()).toBe('PONG'))
+    await useBoth({ client }, 'rpush')
+  })
+})
+
+test('a Cluster is used by both classes, over all its nodes', { timeout: 120_000 }, async () => {
+  const nodes = await Promise.all([0, 1].map(() => startNode()))
+  const [first, second] = nodes
+  if (first === undefined || second === undefined) throw new Error('two nodes are needed')
+  const plain = nodes.map((node) => connectPlainly(node))
+  await plain[0]?.call('CLUSTER', 'ADDSLOTSRANGE', 0, 8_000)
+  await plain[1]?.call('CLUSTER', 'ADDSLOTSRANGE', 8_001, 16_383)
+  await plain[0]?.call('CLUSTER', 'MEET', second.host, second.port, second.busPort)
+  await patiently(async () => {
+    for (const node of plain) expect(String(await node.call('CLUSTER', 'INFO'))).toContain('cluster_state:ok')
+    for (const node of plain)
+      expect(String(await node.call('CLUSTER', 'INFO'))).toContain('cluster_known_nodes:2')
+  })
+  const client = openClient(new Cluster([{ host: first.host, port: first.port }]))
+  await useBoth({ client }, 'changed')
+  const sizes = await Promise.all(plain.map((node) => node.dbsize()))
+  expect(Math.min(...sizes)).toBeGreaterThan(0)
+  // MGET finds null for a key of another type.
+  await client.sadd('set', 'member')
+  const service = new RedisService({ client })
+  await service.connect()
+  expect(await service.mget(['set'], schema)).toEqual([null])
+  expect(await client.ping()).toBe('PONG')
+})
+
+async function startNode() {
+  const bus = await reservePort()
+  onTestFinished(bus.release)
+  const server = await ownServer('--cluster-enabled', 'yes', '--cluster-port', String(bus.port))
+  return { host: server.host, port: server.port, url: server.url, tls: server.tls, busPort: bus.port }
+}
