@@ -109,7 +109,7 @@ export class RedisConnection {
     return 'client' in this.target && !this.#isDedicated ? this.target : undefined
   }
 
-  /** The options of the caller's client may let a command wait for a connection for ever. */
+  /** The options of the caller's client may let a command wait for a connection indefinitely. */
   async #inTime<T>(reply: Promise<T>): Promise<T> {
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = this.target
     let timer: NodeJS.Timeout | undefined

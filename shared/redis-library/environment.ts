@@ -8,13 +8,26 @@ import type { RedisSettings } from './settings.ts'
 // The same variables with the same rules as in cache-service/config, which this must not import. A property test compares
 // the two: test/unit/shared/redis-library/environment.test.ts.
 
-export type Environment = Readonly<Record<string, string | undefined>>
+type Environment = Readonly<Record<string, string | undefined>>
 
 /** A value, or what the variable must be. */
 type Parsed<T> = { readonly value: T } | { readonly problem: string }
 
-/** @throws RedisSettingsError */
-export function readRedisSettings(environment: Environment): RedisSettings {
+/**
+ * Reads the settings from the same environment variables as the service, by the same rules. An unset or empty variable means
+ * its default.
+ *
+ * - `REDIS_HOST` (redis), `REDIS_PORT` (6379), `REDIS_DB` (0), `REDIS_USERNAME`, `REDIS_PASSWORD`
+ * - `REDIS_URL`: `redis://` or `rediss://[user[:password]@]host[:port][/db]`, instead of all of the above
+ * - `REDIS_TLS` (false), `REDIS_TLS_CA_FILE`, `REDIS_TLS_CERT_FILE`, `REDIS_TLS_KEY_FILE` (PEM),
+ *   `REDIS_TLS_REJECT_UNAUTHORIZED` (true)
+ * - `REDIS_TIMEOUT_S` (5)
+ * - `REDIS_PASSWORD_FILE`, `REDIS_URL_FILE`: name a file that contains the secret
+ *
+ * @param environment such as `process.env`
+ * @throws RedisSettingsError that names every invalid variable, without quoting any value.
+ */
+export function redisSettingsFrom(environment: Environment): RedisSettings {
   const variables = new Variables(environment)
   const host = variables.plain('REDIS_HOST', parseHost) ?? 'redis'
   const port = variables.plain('REDIS_PORT', wholeNumber(1, 65_535)) ?? 6379

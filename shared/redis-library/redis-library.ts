@@ -22,5 +22,6 @@ export {
   type UpdateResult,
 } from './redis-config-store.ts'
 export { FailedValue, RedisService, type RedisServiceOptions, type SetOptions } from './redis-service.ts'
-export { redisSettingsFrom, type RedisSettings, type RedisTls } from './settings.ts'
+export { redisSettingsFrom } from './environment.ts'
+export type { RedisSettings, RedisTls } from './settings.ts'
 export type { RedisClient, RedisClientSettings, RedisTarget, RedisUrlSettings } from './target.ts'

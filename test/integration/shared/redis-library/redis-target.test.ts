@@ -69,7 +69,7 @@ async function useBoth(target: RedisTarget, event: 'rpush' | 'changed'): Promise
   expect((await other.history('limits')).map(({ version }) => version)).toEqual([3, 4])
   await watch.stop()
   expect(await other.delete('limits')).toBe(true)
-  expect(await store.fetch(schema, 'limits')).toBeNull()
+  await patiently(async () => expect(await store.fetch(schema, 'limits')).toBeNull())
   await Promise.all([store.close(), other.close(), service.close()])
   await expect(service.getRaw('value:1')).rejects.toThrow('not connected')
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parseConfig } from '../../../../cache-service/config/config.ts'
 import { RedisSettingsError } from '../../../../shared/redis-library/errors.ts'
-import { redisSettingsFrom } from '../../../../shared/redis-library/settings.ts'
+import { redisSettingsFrom } from '../../../../shared/redis-library/environment.ts'
 import { createTlsFiles } from '../../../support/servers/tls-certificates.ts'
 
 // The Redis library and the service read the same variables: what one accepts, the other accepts, with the same meaning.

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { missingFlags } from '../../../../shared/redis-library/keyspace-notifications.ts'
 import { RedisSettingsError } from '../../../../shared/redis-library/errors.ts'
-import { redisSettingsFrom } from '../../../../shared/redis-library/settings.ts'
+import { redisSettingsFrom } from '../../../../shared/redis-library/environment.ts'
 import { repository } from '../../../support/repository.ts'
 import { createTlsFiles } from '../../../support/servers/tls-certificates.ts'
 
