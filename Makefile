@@ -3,7 +3,7 @@ NODE := env PATH="$(CURDIR)/node_modules/.bin:$$PATH" node_modules/.bin/node --d
 INSTALLED := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools test check demo up simulate bench clean
+.PHONY: help install tools test check demo up faults simulate bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,10 @@ demo: install ## run Kafka, Redis, the service and a simulated normalizer for a 
 
 up: install ## run the demo until Ctrl-C
 	@$(NODE) test/demo/demo.ts --keep
+
+faults: install ## run the long tests of faults and of the tests' own servers: about 5 minutes
+	@$(NODE) test/fetch-tools.ts
+	@$(NODE) test/run-all.ts --project faults
 
 simulate: $(INSTALLED) ## try random faults on a simulated Kafka and Redis for a minute (SECONDS=60)
 	@$(NODE) test/simulation/simulate.ts --seconds $(or $(SECONDS),60)

@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
-// Five suites, one command. Unit tests and the simulation use no servers, and browser tests start their own Redis; the other two suites use
-// real servers, which test/support/servers/global-servers.ts starts once. No retries: a flaky test is a bug.
+// Six suites; `make test` runs all but the faults. Unit tests and the simulation use no servers, and browser tests start their
+// own Redis; the others use real servers, which test/support/servers/global-servers.ts starts once. No retries: a flaky test is a bug.
 const realServers = { globalSetup: ['test/support/servers/global-servers.ts'], retry: 0 }
 
 export default defineConfig({
@@ -24,6 +24,17 @@ export default defineConfig({
           name: 'system',
           include: ['test/system/**/*.test.ts'],
           testTimeout: 120_000,
+          hookTimeout: 60_000,
+          maxWorkers: 2,
+          ...realServers,
+        },
+      },
+      // Not part of `make test`: test/run-all.ts leaves it out.
+      {
+        test: {
+          name: 'faults',
+          include: ['test/faults/**/*.test.ts'],
+          testTimeout: 240_000,
           hookTimeout: 60_000,
           maxWorkers: 2,
           ...realServers,

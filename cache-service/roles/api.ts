@@ -41,7 +41,7 @@ import type { RoleContext } from './role-context.ts'
 const PROBE_INTERVAL_MS = 1_000
 const MIN_OTHER_CONNECTIONS = 256
 /** A change is noticed by the second reading that finds it. */
-const TOKENS_INTERVAL_MS = 1_000
+const TOKENS_INTERVAL_MS = 500
 
 /** Redis → HTTP, as a part of a process. */
 export async function openApi(context: RoleContext, parts: ProcessParts): Promise<OpenedRole> {

@@ -143,7 +143,7 @@ export class WatchedConfig {
       try {
         const snapshot = await this.refresh()
         // What a compared event finds changed may have an event of its own, which is on the way.
-        if (events.every(({ event }) => COMPARED.has(event)) && this.#isNews(snapshot))
+        if (events.every(({ event }) => COMPARED.has(event)) && this.#isNews(this.#snapshot ?? snapshot))
           await this.#dependencies.caughtUp().catch(() => undefined)
         for (const event of events) this.#report(event, this.#snapshot ?? snapshot)
       } catch (error) {

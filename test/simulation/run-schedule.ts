@@ -57,6 +57,7 @@ class World {
   /** Redis may lack, or hold older, data than a worker has written. */
   #hasLostData = false
   #workersStarted = 0
+  #sequence = 0
 
   constructor(schedule: Schedule) {
     this.#schedule = schedule
@@ -225,7 +226,9 @@ class World {
     append: (records: readonly { key: Buffer; value: Buffer | null; timestampMs: number }[]) => number,
     isVisible = true,
   ): void {
-    const tagged = records.map((record) => tag(record, Math.floor(this.scheduler.nowMs)))
+    const tagged = records.map((record) =>
+      tag(record, Math.floor(this.scheduler.nowMs), this.#sequence++ % 1000),
+    )
     const plain = tagged.map(({ key, timestampMs, value }) => ({
       key: Buffer.from(key ?? ''),
       value,
@@ -326,14 +329,15 @@ class World {
   }
 }
 
-function tag(record: StepRecord, timestampMs: number): TaggedRecord {
+/** @param micros makes each event later than those before it in the same millisecond. */
+function tag(record: StepRecord, timestampMs: number, micros: number): TaggedRecord {
   const deviceId = `d${record.device}`
   switch (record.kind) {
     case 'update':
       return update({
         deviceId,
         timestampMs,
-        eventMicros: (timestampMs - record.eventAgeMs) * 1000,
+        eventMicros: (timestampMs - record.eventAgeMs) * 1000 + micros * (record.eventAgeMs === 0 ? 1 : 0),
         metadata: {
           datatype_name: record.name,
           ...(record.unit !== '' && { datatype_unit: record.unit }),

@@ -37,7 +37,7 @@ describe.concurrent('a worker', () => {
     await patiently(async () => expect(await scenario.redis.scard('devices')).toBe(3))
     await patiently(async () => expect(await worker.metric('consumer_lag')).toHaveLength(4))
     await worker.ready()
-    expect((await worker.metric('unread_partitions')).map(({ value }) => value)).toEqual([0, 0, 0])
+    expect((await worker.metric('unread_partitions')).map(({ value }) => value)).toEqual([0, 0, 0, 0])
   })
 
   test('names partitions that have records and no owner, in its readiness, report and log', async (context) => {

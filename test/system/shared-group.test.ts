@@ -216,7 +216,7 @@ test('workers with different client ids, and one of an earlier release, accuse e
       for (const worker of workers) {
         await worker.ready(60_000)
         expect((await worker.metric('foreign_group_members'))[0]?.value).toBe(0)
-        expect((await worker.metric('unread_partitions')).map(({ value }) => value)).toEqual([0, 0, 0])
+        expect((await worker.metric('unread_partitions')).every(({ value }) => value === 0)).toBe(true)
       }
     },
     { timeoutMs: 60_000 },

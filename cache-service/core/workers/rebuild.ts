@@ -7,18 +7,20 @@ export type ProgressFields = Readonly<Record<string, string>>
  * Whether devices may be missing in Redis that Kafka still has: "not filled yet" is not "unknown".
  *
  * Workers report a rebuild, but the one that had begun it may have died, and a request may not have been noticed yet. The
- * progress in Redis shows both. If there is neither a worker nor progress, Redis has never been filled, or has lost
- * everything, and no one is there to notice. A live worker knows better: its topic may have no records.
+ * progress in Redis shows both. If there is neither a worker, nor progress, nor any device, Redis has never been filled, or
+ * has lost everything, and no one is there to notice. A live worker knows better: its topic may have no records. Devices
+ * without progress were written by another program, which fills the cache instead of a worker.
  *
  * @param progress that of the configured topic and group, and of those that workers report.
  */
 export function isRebuildPending(
   reports: readonly Pick<WorkerReport, 'rebuilding'>[],
   progress: readonly ProgressFields[],
+  hasDevices: boolean,
 ): boolean {
   if (reports.some(({ rebuilding }) => rebuilding)) return true
   if (progress.some((fields) => Object.keys(fields).some((name) => isUnfinished(name, fields)))) return true
-  return reports.length === 0 && progress.every((fields) => Object.keys(fields).length === 0)
+  return !hasDevices && reports.length === 0 && progress.every((fields) => Object.keys(fields).length === 0)
 }
 
 /** Whether the field is the mark of a rebuild that has not reached its end, or of one that has not begun. */

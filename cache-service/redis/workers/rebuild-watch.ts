@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { progressKey } from '../../../shared/contract/keys.ts'
+import { DEVICE_INDEX_KEY, progressKey } from '../../../shared/contract/keys.ts'
 import { isRebuildPending } from '../../core/workers/rebuild.ts'
 import { redisReply } from '../reply.ts'
 import type { WorkerReports } from './worker-reports.ts'
@@ -30,7 +30,8 @@ export function createRebuildWatch(
       if (group !== undefined && topic !== undefined) keys.add(progressKey(group, topic))
     }
     const progress = await redisReply(Promise.all([...keys].map((key) => redis.hgetall(key))))
-    return isRebuildPending(live, progress)
+    const hasDevices = (await redisReply(redis.exists(DEVICE_INDEX_KEY))) === 1
+    return isRebuildPending(live, progress, hasDevices)
   }
 
   return {

@@ -101,10 +101,11 @@ export class SimulatedConsumer {
   }
 
   async commitOffsets(commits: readonly { readonly partition: number; readonly offset: string }[]) {
+    const { generation = -1, memberId = '' } = this.#assignment ?? {}
     await this.#kafka.request(() =>
       this.#kafka.commit(
-        this.#assignment?.memberId ?? '',
-        this.#assignment?.generation ?? -1,
+        memberId,
+        generation,
         commits.map(({ offset, partition }) => ({ partition, offset: Number(offset) })),
       ),
     )

@@ -57,8 +57,10 @@ export class PartitionLog {
   /** Keeps only the last record of each key in all batches but the last, as the log cleaner does. */
   compact(): void {
     const last = new Map<string, number>()
-    for (const { records } of this.#batches)
-      for (const { key, offset } of records) if (key !== null) last.set(key.toString('latin1'), offset)
+    const aborted = new Set(this.#aborted.map(({ producerId }) => producerId))
+    for (const { producerId, records } of this.#batches.filter((batch) => batch.kind !== 'marker'))
+      for (const { key, offset } of aborted.has(producerId) ? [] : records)
+        if (key !== null) last.set(key.toString('latin1'), offset)
     this.#batches = this.#batches.flatMap((batch, i) => {
       if (batch.kind !== 'plain' || i === this.#batches.length - 1) return [batch]
       const kept = batch.records.filter(

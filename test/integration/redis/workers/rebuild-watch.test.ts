@@ -27,8 +27,11 @@ beforeEach(async () => {
 })
 
 describe('without a live worker, a rebuild is pending', () => {
-  test('while Redis holds no progress: it was never filled, or has lost everything', async () => {
+  test('while Redis holds neither progress nor devices: it was never filled, or has lost everything', async () => {
     expect(await isRebuilding()).toBe(true)
+    await database.client.sadd('devices', 'by another program')
+    expect(await isRebuilding()).toBe(false)
+    await database.client.del('devices')
     await database.client.hset(KEY, '0', '5')
     expect(await isRebuilding()).toBe(false)
   })

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
-import { eventually, patiently } from '../../../support/eventually.ts'
-import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
-import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { eventually, patiently } from '../support/eventually.ts'
+import { startApi, type RunningApi } from '../support/processes/start-api.ts'
+import { useRedisDatabase, type RedisDatabase } from '../support/test-scope.ts'
 
 let database: RedisDatabase
 

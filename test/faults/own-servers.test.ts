@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { Redis, type RedisOptions } from 'ioredis'
 import kafkajs, { type KafkaConfig } from 'kafkajs'
 import { expect, inject, onTestFinished, test } from 'vitest'
-import { eventually } from '../../support/eventually.ts'
+import { eventually } from '../support/eventually.ts'
 import {
   reserveOwnKafka,
   reserveOwnKafkaCluster,
@@ -12,8 +12,8 @@ import {
   type OwnKafka,
   type OwnKafkaOptions,
   type OwnRedisOptions,
-} from '../../support/servers/servers.ts'
-import { createTopic, uniqueName, useRedisDatabase } from '../../support/test-scope.ts'
+} from '../support/servers/servers.ts'
+import { createTopic, uniqueName, useRedisDatabase } from '../support/test-scope.ts'
 
 const { Kafka, logLevel } = kafkajs
 

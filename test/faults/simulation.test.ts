@@ -1,0 +1,11 @@
+import { describe, expect, test } from 'vitest'
+import { MUTATIONS } from '../simulation/mutations.ts'
+import { runSimulation } from '../support/processes/run-simulation.ts'
+
+describe('the simulation finds that', () => {
+  test.each(Object.keys(MUTATIONS))('%s', async (mutation) => {
+    expect(await runSimulation(['--from', '1', '--seconds', '60'], mutation)).toMatchObject({
+      outcome: 'failed',
+    })
+  })
+})

@@ -1,0 +1,27 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { repository } from '../repository.ts'
+
+export type SimulationResult = {
+  readonly outcome: 'passed' | 'failed'
+  readonly seed?: number
+  readonly why?: string
+  readonly schedules: number
+}
+
+/**
+ * Runs the simulation in a process of its own, because it replaces the timers.
+ *
+ * @param mutation a fault to put into the code (test/simulation/mutations.ts).
+ */
+export async function runSimulation(args: readonly string[], mutation?: string): Promise<SimulationResult> {
+  const flags = mutation === undefined ? [] : ['--import', './test/simulation/mutate.ts']
+  const command = [...flags, 'test/simulation/simulate.ts', '--json', ...args]
+  const env = { ...process.env, ...(mutation !== undefined && { MUTATION: mutation }) }
+  const run = promisify(execFile)(process.execPath, command, { cwd: repository, env, maxBuffer: 2 ** 26 })
+  const { stdout } = await run.catch((error: { stdout: string; stderr: string; code: number }) => {
+    if (error.code !== 1) throw error
+    return error
+  })
+  return JSON.parse(stdout) as SimulationResult
+}
