@@ -6,6 +6,8 @@ const realServers = { globalSetup: ['test/support/servers/global-servers.ts'], r
 
 export default defineConfig({
   test: {
+    // Most tests of servers wait for them: two leave half of two cores idle.
+    maxWorkers: 3,
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 120_000 } },
@@ -15,7 +17,7 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts', 'test/interop/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          maxWorkers: 2,
+          maxWorkers: 3,
           ...realServers,
         },
       },
@@ -25,7 +27,7 @@ export default defineConfig({
           include: ['test/system/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
-          maxWorkers: 2,
+          maxWorkers: 3,
           ...realServers,
         },
       },
@@ -36,7 +38,7 @@ export default defineConfig({
           include: ['test/faults/**/*.test.ts'],
           testTimeout: 240_000,
           hookTimeout: 60_000,
-          maxWorkers: 2,
+          maxWorkers: 3,
           ...realServers,
         },
       },
