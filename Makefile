@@ -32,7 +32,7 @@ demo: install ## run Kafka, Redis, the service and a simulated normalizer for a 
 up: install ## run the demo until Ctrl-C
 	@$(NODE) test/demo/demo.ts --keep
 
-faults: install ## run the long tests of faults and of the tests' own servers: about 5 minutes
+faults: install ## run the long tests of faults and of the tests' own servers: about 10 minutes
 	@$(NODE) test/fetch-tools.ts
 	@$(NODE) test/run-all.ts --project faults
 

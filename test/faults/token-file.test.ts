@@ -3,9 +3,9 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
-import { eventually } from '../../support/eventually.ts'
-import { startApi, type RunningApi } from '../../support/processes/start-api.ts'
-import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
+import { eventually } from '../support/eventually.ts'
+import { startApi, type RunningApi } from '../support/processes/start-api.ts'
+import { useRedisDatabase, type RedisDatabase } from '../support/test-scope.ts'
 
 let database: RedisDatabase
 let folder: string

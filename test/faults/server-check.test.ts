@@ -1,13 +1,13 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { openApi } from '../../../cache-service/roles/api.ts'
-import { openKvUpdater } from '../../../cache-service/roles/kv-updater.ts'
-import { eventually, patiently } from '../../support/eventually.ts'
-import { startRole } from '../../support/processes/role-run.ts'
-import { openWorkerScenario } from '../../support/processes/worker-scenario.ts'
-import { update } from '../../support/records/tagged-records.ts'
-import { connectPlainly } from '../../support/servers/redis-connection.ts'
-import { startRedisProxy } from '../../support/servers/redis-proxy.ts'
-import { startOwnRedis, type OwnRedisOptions } from '../../support/servers/servers.ts'
+import { openApi } from '../../cache-service/roles/api.ts'
+import { openKvUpdater } from '../../cache-service/roles/kv-updater.ts'
+import { eventually, patiently } from '../support/eventually.ts'
+import { startRole } from '../support/processes/role-run.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
+import { update } from '../support/records/tagged-records.ts'
+import { connectPlainly } from '../support/servers/redis-connection.ts'
+import { startRedisProxy } from '../support/servers/redis-proxy.ts'
+import { startOwnRedis, type OwnRedisOptions } from '../support/servers/servers.ts'
 
 async function ownRedis(options: OwnRedisOptions = {}) {
   const server = await startOwnRedis(options)
