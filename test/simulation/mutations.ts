@@ -17,19 +17,6 @@ export const MUTATIONS: Readonly<Record<string, Edit | readonly Edit[]>> = {
     replace: 'if (await this.#write(chunk, prepared, epoch)) return',
     by: 'await this.#write(chunk, prepared, epoch); return',
   },
-  'what was fetched before a rewind is written after it': [
-    {
-      file: 'cache-service/pipeline/worker/lane.ts',
-      replace: "if (this.#state.kind === 'rewinding') {",
-      by: "if (this.#state.kind === 'never') {",
-    },
-    {
-      file: 'cache-service/pipeline/worker/lane.ts',
-      replace: 'this.#epoch++',
-      by: '',
-    },
-    { file: 'cache-service/kafka/fetch-handler.ts', replace: '&& !isStale()', by: '' },
-  ],
   'the guard is not asked before a chunk': {
     file: 'cache-service/pipeline/worker/chunk-applier.ts',
     replace: "if (before.kind !== 'in_step') return before",
