@@ -1,5 +1,5 @@
 import type { Admin, Kafka } from 'kafkajs'
-import { createAdminConnection, type AdminConnection } from './admin-connection.ts'
+import { createAdminConnection } from './admin-connection.ts'
 import { countOpenTransactions, leaderlessPartitionsOf, passOverLeaderless } from './kafkajs-requests.ts'
 
 export type GroupPosition = {
@@ -24,23 +24,24 @@ export type PartitionOffsets = {
 
 /** The end of what a consumer may read: records of open transactions are not there yet. */
 export function createPartitionOffsets(kafka: Kafka, topic: string, groupId: string): PartitionOffsets {
-  return partitionOffsets(createAdminConnection(kafka, passOverLeaderless), topic, groupId)
+  return partitionOffsets(kafka, topic, groupId, () => undefined)
 }
 
 /** The end of what was written, which lag is measured by: an open transaction must not hide the records behind it. */
 export function createLagOffsets(kafka: Kafka, topic: string, groupId: string): PartitionOffsets {
-  const prepare = (admin: Admin) => {
-    passOverLeaderless(admin)
-    countOpenTransactions(admin)
-  }
-  return partitionOffsets(createAdminConnection(kafka, prepare), topic, groupId)
+  return partitionOffsets(kafka, topic, groupId, countOpenTransactions)
 }
 
 function partitionOffsets(
-  { request, disconnect }: AdminConnection,
+  kafka: Kafka,
   topic: string,
   groupId: string,
+  prepare: (admin: Admin) => void,
 ): PartitionOffsets {
+  const { request, disconnect } = createAdminConnection(kafka, (admin) => {
+    passOverLeaderless(admin)
+    prepare(admin)
+  })
   return {
     read: () =>
       request(topic, async (admin) => {

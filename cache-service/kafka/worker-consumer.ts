@@ -30,7 +30,7 @@ const WORKED_AFTER_MS = 60_000
 const MAX_HANDLERS = 1_000
 
 export type WorkerConsumerDependencies = {
-  readonly kafka: Kafka
+  readonly kafka: Pick<Kafka, 'consumer'>
   readonly config: KafkaConfig
   readonly intake: FetchIntake
   /** Called for each new generation of the group, with the partitions that this worker owns in it. */

@@ -1,37 +1,27 @@
-import type { ServiceError } from '../../shared/errors.ts'
-import { probeKey, progressKey, SWEEPER_LEASE_KEY } from '../../shared/contract/keys.ts'
+import { progressKey, SWEEPER_LEASE_KEY } from '../../shared/contract/keys.ts'
 import { fixedKeys } from '../core/fixed-keys.ts'
 import { createKafka } from '../kafka/client.ts'
 import { createDeadLetterProducer } from '../kafka/dead-letter-producer.ts'
 import { createGroupReader } from '../kafka/group-reader.ts'
 import { createLagOffsets, createPartitionOffsets } from '../kafka/partition-offsets.ts'
-import { WorkerConsumer } from '../kafka/worker-consumer.ts'
-import { createChunkApplier } from '../pipeline/worker/chunk-applier.ts'
 import { DeviceHints } from '../pipeline/worker/device-hints.ts'
-import { DecodedBytes } from '../pipeline/worker/decoded-bytes.ts'
 import { GroupWatch } from '../pipeline/worker/group-watch.ts'
-import { LagMeter } from '../pipeline/worker/lag-meter.ts'
-import { Lanes } from '../pipeline/worker/lanes.ts'
 import { createMeasurements } from '../pipeline/worker/measurements.ts'
-import { createProgressCheck } from '../pipeline/worker/progress-check.ts'
-import { ProgressGuard } from '../pipeline/worker/progress-guard.ts'
 import { ReportSchedule } from '../pipeline/worker/report-schedule.ts'
 import { WorkerFigures } from '../pipeline/worker/worker-figures.ts'
 import { createReportBuilder } from '../pipeline/worker/report-builder.ts'
 import { createRedis, startConnecting } from '../redis/client.ts'
 import { createDeviceIndex } from '../redis/devices/device-index.ts'
-import { createDeviceWriter } from '../redis/devices/device-writer.ts'
 import { createHintAppender } from '../redis/events/event-streams.ts'
 import { createLease } from '../redis/lease.ts'
-import { createProgressStore } from '../redis/workers/progress-store.ts'
 import { createSweeper, SWEEP_LEASE_MS } from '../redis/devices/sweeper.ts'
 import { createWorkerReporter } from '../redis/workers/worker-reports.ts'
-import { createWriteProbe } from '../redis/probe.ts'
 import { ServerCheck } from '../redis/server-check.ts'
 import { createWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
+import { createWorkerCore } from './worker-core.ts'
 
 const PROBE_INTERVAL_MS = 3_000
 /** Of all lanes together. A fetch can decompress to many times its size. */
@@ -66,12 +56,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const reporter = createWorkerReporter(reportRedis, context.processId, now)
   // Best effort: the report expires by itself.
   releases.push('report', () => reporter.remove().catch(() => undefined))
-  const writer = createDeviceWriter(redis, {
-    maxKeys: config.redis.scriptMaxKeys,
-    maxBytes: config.redis.scriptMaxBytes,
-  })
   const index = createDeviceIndex(reportRedis)
-  const probe = createWriteProbe(redis, probeKey(context.processId), telemetry, monotonicNow)
 
   const serverCheck = new ServerCheck(
     redis,
@@ -81,68 +66,32 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const figures = new WorkerFigures(topic, { now, monotonicNow })
   const reports = new ReportSchedule(monotonicNow)
   const hints = new DeviceHints(createHintAppender(reportRedis))
-  const progress = createProgressStore(redis, progressKey(config.kafka.groupId, topic))
-  const guard = new ProgressGuard(progress, offsets, telemetry, (isRebuilding) => {
-    hints.rebuilding(isRebuilding)
-    reports.changed()
-  })
-  const lag = new LagMeter({ now, monotonicNow })
-  const lanes = new Lanes({
-    steps: createChunkApplier({
-      topic,
-      settings: config.cache,
-      serviceVersion: context.version,
-      writer,
-      deadLetters,
-      guard,
-      lag,
-      hints,
-      figures,
-      telemetry,
-      now,
-      monotonicNow,
-    }),
-    limits: { maxRecords: config.cache.chunkMaxRecords, maxBytes: config.cache.chunkMaxBytes },
-    maxQueuedBytes: config.kafka.fetchMaxBytesPerPartition,
-    queued: { bytes: 0, maxBytes: 2 * config.kafka.fetchMaxBytes },
-    decodedBytes: new DecodedBytes(MAX_DECODED_BYTES),
-    // A failure of Kafka needs no probe: the next attempt at the chunk is one.
-    probe: (failure: ServiceError) => (failure.side === 'redis' ? probe.attempt() : Promise.resolve()),
-    seek: (partition, offset) => consumer.seek(partition, offset),
-    changed: (partition) => consumer.laneChanged(partition),
-    fatal: (error) => consumer.fail(error),
-    telemetry,
-    monotonicNow,
-    random,
-  })
-  const consumer: WorkerConsumer = new WorkerConsumer({
+  const core = createWorkerCore({
+    config,
+    processId: context.processId,
+    serviceVersion: context.version,
+    maxDecodedBytes: MAX_DECODED_BYTES,
     kafka,
-    config: config.kafka,
-    intake: lanes,
-    revoked: () => {
-      guard.assigned([])
-      lag.assigned()
+    redis,
+    offsets,
+    deadLetters,
+    hints,
+    figures,
+    rebuildingChanged: (isRebuilding) => {
+      hints.rebuilding(isRebuilding)
+      reports.changed()
     },
-    assigned: (partitions) => {
-      guard.assigned(partitions)
-      lag.assigned()
-      progressCheck.checkNow()
+    assigned: () => {
       measurements.measureLagNow()
       groupWatch.checkNow()
     },
     telemetry,
     monitor,
+    now,
     monotonicNow,
     random,
   })
-  const isRedisReady = () => redis.status === 'ready'
-  const progressCheck = createProgressCheck({
-    guard,
-    isRedisReady,
-    rewind: (partition, to) => lanes.rewind(partition, to),
-    telemetry,
-    monitor,
-  })
+  const { consumer, guard, isRedisReady, lag, lanes, probe, progress, progressCheck } = core
   const groupWatch = new GroupWatch({
     topic,
     groupId: config.kafka.groupId,

@@ -8,7 +8,7 @@ import { Scheduler } from './scheduler.ts'
 import type { Schedule, Step, StepRecord } from './schedule.ts'
 import { SimulatedKafka } from './servers/simulated-kafka.ts'
 import { SimulatedRedis, type RedisSnapshot } from './servers/simulated-redis.ts'
-import { PARSE_SETTINGS, PROGRESS_KEY, SESSION_MS, startWorker, type SimulatedWorker } from './worker.ts'
+import { CACHE, PROGRESS_KEY, SESSION_MS, startWorker, type SimulatedWorker } from './worker.ts'
 
 export type Outcome =
   | { readonly kind: 'passed'; readonly events: number; readonly trace: readonly string[] }
@@ -20,8 +20,8 @@ const REST_MS = 5_000
 const LONGEST_WAY_TO_REST_MS = 300_000
 const MODEL_SETTINGS = {
   extraFields: 'all' as const,
-  metadataTtlMs: PARSE_SETTINGS.metadataTtlMs,
-  maxFutureSkewMs: PARSE_SETTINGS.maxFutureSkewMs,
+  metadataTtlMs: CACHE.metadataTtlMs,
+  maxFutureSkewMs: CACHE.maxFutureSkewMs,
 }
 const LONGEST_TRACE = 400
 

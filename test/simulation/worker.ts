@@ -1,21 +1,11 @@
-import type { Kafka } from 'kafkajs'
-import { createChunkApplier } from '../../cache-service/pipeline/worker/chunk-applier.ts'
-import { DecodedBytes } from '../../cache-service/pipeline/worker/decoded-bytes.ts'
-import { LagMeter } from '../../cache-service/pipeline/worker/lag-meter.ts'
-import { Lanes } from '../../cache-service/pipeline/worker/lanes.ts'
-import { createProgressCheck } from '../../cache-service/pipeline/worker/progress-check.ts'
-import { ProgressGuard } from '../../cache-service/pipeline/worker/progress-guard.ts'
 import { WorkerFigures } from '../../cache-service/pipeline/worker/worker-figures.ts'
-import { WorkerConsumer } from '../../cache-service/kafka/worker-consumer.ts'
 import type { GroupPosition } from '../../cache-service/kafka/partition-offsets.ts'
-import type { KafkaConfig } from '../../cache-service/config/config.ts'
+import type { CacheConfig, KafkaConfig } from '../../cache-service/config/config.ts'
 import type { DeadLetter } from '../../cache-service/core/dead-letters/dead-letter.ts'
 import { LoopMonitor } from '../../cache-service/lifecycle/loops.ts'
-import { createDeviceWriter } from '../../cache-service/redis/devices/device-writer.ts'
-import { createWriteProbe } from '../../cache-service/redis/probe.ts'
-import { createProgressStore } from '../../cache-service/redis/workers/progress-store.ts'
+import { createWorkerCore } from '../../cache-service/roles/worker-core.ts'
 import type { WorkerTelemetry } from '../../cache-service/telemetry/worker-telemetry.ts'
-import { probeKey } from '../../shared/contract/keys.ts'
+import { progressKey } from '../../shared/contract/keys.ts'
 import { kafkaError } from '../../shared/errors.ts'
 import type { SeededRandom } from '../simulator/seeded-random.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -24,14 +14,19 @@ import { SimulatedConsumer } from './servers/simulated-consumer.ts'
 import type { SimulatedKafka } from './servers/simulated-kafka.ts'
 import type { SimulatedRedis } from './servers/simulated-redis.ts'
 
-export const TOPIC = 'validated-data'
-export const GROUP = 'cache'
-export const PROGRESS_KEY = `cache_service:progress:${GROUP}:${TOPIC}`
-export const PARSE_SETTINGS = {
+const TOPIC = 'validated-data'
+const GROUP = 'cache'
+export const PROGRESS_KEY = progressKey(GROUP, TOPIC)
+
+/** Small, so that a few records make several chunks and calls. */
+export const CACHE: CacheConfig = {
   metadataTtlMs: 86_400_000,
   maxFutureSkewMs: 300_000,
   maxRecordBytes: 1_048_576,
-  extraFields: 'all' as const,
+  extraFields: 'all',
+  sweepIntervalMs: 300_000,
+  chunkMaxRecords: 10,
+  chunkMaxBytes: 65_536,
 }
 export const SESSION_MS = 10_000
 
@@ -51,6 +46,8 @@ const KAFKA: KafkaConfig = {
   tls: undefined,
   sasl: undefined,
 }
+
+const CONFIG = { kafka: KAFKA, cache: CACHE, redis: { scriptMaxKeys: 8, scriptMaxBytes: 65_536 } }
 
 export type WorkerSurroundings = {
   readonly scheduler: Scheduler
@@ -80,70 +77,31 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
   const monitor = new LoopMonitor(monotonicNow)
   const stop = new AbortController()
 
-  const writer = createDeviceWriter(client, { maxKeys: 8, maxBytes: 65_536 })
-  const progress = createProgressStore(client, PROGRESS_KEY)
-  const probe = createWriteProbe(client, probeKey(name), telemetry, monotonicNow)
-  const guard = new ProgressGuard(
-    progress,
-    {
-      read: () => readPositions(kafka),
+  const { consumer, progressCheck } = createWorkerCore({
+    config: CONFIG,
+    processId: name,
+    serviceVersion: 'simulated',
+    maxDecodedBytes: 4096,
+    kafka: { consumer: () => simulatedConsumer().asConsumer() },
+    redis: client,
+    offsets: { read: () => readPositions(kafka), disconnect: async () => undefined },
+    deadLetters: {
+      send: async (deadLetters) => {
+        try {
+          await kafka.request(() => surroundings.deadLettersSent(deadLetters))
+        } catch (error) {
+          throw kafkaError(error)
+        }
+      },
       disconnect: async () => undefined,
     },
-    telemetry,
-    () => undefined,
-  )
-  const lag = new LagMeter({ now, monotonicNow })
-  const lanes = new Lanes({
-    steps: createChunkApplier({
-      topic: TOPIC,
-      settings: PARSE_SETTINGS,
-      serviceVersion: 'simulated',
-      writer,
-      deadLetters: {
-        send: async (deadLetters) => {
-          try {
-            await kafka.request(() => surroundings.deadLettersSent(deadLetters))
-          } catch (error) {
-            throw kafkaError(error)
-          }
-        },
-        disconnect: async () => undefined,
-      },
-      guard,
-      lag,
-      hints: { note: () => undefined },
-      figures: new WorkerFigures(TOPIC, { now, monotonicNow }),
-      telemetry,
-      now,
-      monotonicNow,
-    }),
-    limits: { maxRecords: 10, maxBytes: 65_536 },
-    maxQueuedBytes: KAFKA.fetchMaxBytesPerPartition,
-    queued: { bytes: 0, maxBytes: 2 * KAFKA.fetchMaxBytes },
-    decodedBytes: new DecodedBytes(4096),
-    probe: (failure) => (failure.side === 'redis' ? probe.attempt() : Promise.resolve()),
-    seek: (partition, offset) => consumer.seek(partition, offset),
-    changed: (partition) => consumer.laneChanged(partition),
-    fatal: failed,
-    telemetry,
-    monotonicNow,
-    random: () => random.fraction(),
-  })
-  const consumer: WorkerConsumer = new WorkerConsumer({
-    kafka: { consumer: () => simulatedConsumer().asConsumer() } as unknown as Kafka,
-    config: KAFKA,
-    intake: lanes,
-    revoked: () => {
-      guard.assigned([])
-      lag.assigned()
-    },
-    assigned: (partitions) => {
-      guard.assigned(partitions)
-      lag.assigned()
-      progressCheck.checkNow()
-    },
+    hints: { note: () => undefined },
+    figures: new WorkerFigures(TOPIC, { now, monotonicNow }),
+    rebuildingChanged: () => undefined,
+    assigned: () => undefined,
     telemetry,
     monitor,
+    now,
     monotonicNow,
     random: () => random.fraction(),
   })
@@ -155,13 +113,6 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
       maxWaitMs: KAFKA.fetchMaxWaitMs,
       retries: 5,
     })
-  const progressCheck = createProgressCheck({
-    guard,
-    isRedisReady: () => redisClient.status === 'ready',
-    rewind: (partition, to) => lanes.rewind(partition, to),
-    telemetry,
-    monitor,
-  })
   scheduler.as(name, () => {
     for (const service of [consumer, progressCheck.service]) service.run(stop.signal).catch(failed)
   })
