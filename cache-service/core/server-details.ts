@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { infoField, serverProduct } from './info-field.ts'
 
 const bytes = z.number().nullable()
 
@@ -56,15 +57,9 @@ export type ServerDetails = z.infer<typeof serverDetailsSchema>
 
 /** @param info the reply of INFO. A field that is missing or unreadable becomes null. */
 export function parseServerDetails(info: string): ServerDetails {
-  const fields = new Map(
-    info.split(/\r?\n/).flatMap((line): [string, string][] => {
-      const colon = line.indexOf(':')
-      return line.startsWith('#') || colon < 1 ? [] : [[line.slice(0, colon), line.slice(colon + 1)]]
-    }),
-  )
-  const text = (name: string) => fields.get(name) || null
+  const text = (name: string) => infoField(info, name) || null
   const number = (name: string) => {
-    const value = Number(fields.get(name) || NaN)
+    const value = Number(text(name) ?? NaN)
     return Number.isFinite(value) ? value : null
   }
   const flag = (name: string, whenTrue: string) => {
@@ -76,8 +71,7 @@ export function parseServerDetails(info: string): ServerDetails {
   const lookups = (hits ?? 0) + (misses ?? 0)
   const lastSnapshotS = number('rdb_last_save_time')
   return {
-    product: text('server_name') === 'valkey' ? 'valkey' : 'redis',
-    version: text('valkey_version') ?? text('redis_version') ?? 'unknown',
+    ...serverProduct(info),
     mode: text('redis_mode') ?? text('server_mode'),
     uptime_s: number('uptime_in_seconds'),
     role: text('role'),
@@ -96,7 +90,7 @@ export function parseServerDetails(info: string): ServerDetails {
       rejected_total: number('rejected_connections'),
     },
     keys: {
-      total: fields.has('redis_version') ? totalKeys(fields) : null,
+      total: infoField(info, 'redis_version') === undefined ? null : totalKeys(info),
       expired_total: number('expired_keys'),
       evicted_total: number('evicted_keys'),
     },
@@ -118,10 +112,8 @@ export function parseServerDetails(info: string): ServerDetails {
 }
 
 /** An empty database has no line. */
-function totalKeys(fields: ReadonlyMap<string, string>): number {
+function totalKeys(info: string): number {
   let total = 0
-  for (const [name, value] of fields) {
-    if (/^db\d+$/.test(name)) total += Number(/^keys=(\d+)/.exec(value)?.[1] ?? 0)
-  }
+  for (const [, keys] of info.matchAll(/^db\d+:keys=(\d+)/gm)) total += Number(keys)
   return total
 }

@@ -15,6 +15,7 @@ import {
 import { registerApiReference } from './openapi/api-reference.ts'
 import { describeRoutes } from './openapi/describe-routes.ts'
 import { isCacheQueuePath, sendInSpanish } from './cache-queue/errors.ts'
+import { REQUEST_TIMEOUT_MS } from './listen.ts'
 import { registerProbeRoutes, type ProbePorts } from './routes/probes.ts'
 import { limitRates } from './hooks/rate-limit.ts'
 import { readRequestBodies } from './hooks/request-bodies.ts'
@@ -48,8 +49,6 @@ export type ApiServerDependencies = ProbePorts & {
 const MAX_BODY_BYTES = 256 * 1024
 /** Of a decoded path segment: a device id has up to 256 bytes, a Redis key may have more. Beyond: 414. */
 const MAX_PARAM_CHARACTERS = 1024
-/** Within which the complete request must arrive. */
-const REQUEST_TIMEOUT_MS = 15_000
 /** How often Node looks for requests that have not. */
 const REQUEST_TIMEOUT_CHECK_MS = 1_000
 

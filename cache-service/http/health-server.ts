@@ -1,11 +1,8 @@
 import { fastify } from 'fastify'
 import type { LoopMonitor } from '../lifecycle/loops.ts'
 import type { ReadinessCheck } from '../lifecycle/readiness.ts'
-import { listen } from './listen.ts'
+import { listen, REQUEST_TIMEOUT_MS } from './listen.ts'
 import { livenessReply, readinessReply } from './probe-replies.ts'
-
-/** Within which the complete request must arrive. */
-const REQUEST_TIMEOUT_MS = 15_000
 
 export type MetricsSource = { readonly contentType: string; metrics(): Promise<string> }
 

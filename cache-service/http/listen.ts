@@ -2,6 +2,9 @@ import type { FastifyInstance } from 'fastify'
 import { messageOf } from '../../shared/errors.ts'
 import { OperatorError } from '../lifecycle/service.ts'
 
+/** Within which the complete request must arrive. */
+export const REQUEST_TIMEOUT_MS = 15_000
+
 /**
  * Connections that wait to be accepted; the kernel may allow fewer. After a restart all clients of event streams reconnect at
  * once, and a connection for which there is no room is reset after half a minute.

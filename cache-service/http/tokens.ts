@@ -65,8 +65,11 @@ export function findToken(
   for (const token of tokens) {
     if (timingSafeEqual(digest, Buffer.from(token.sha256, 'hex'))) found = token
   }
-  if (found?.expiresAtMs !== undefined && found.expiresAtMs <= nowMs) return undefined
-  return found
+  return found === undefined || isExpired(found, nowMs) ? undefined : found
+}
+
+export function isExpired({ expiresAtMs }: ApiToken, nowMs: number): boolean {
+  return expiresAtMs !== undefined && expiresAtMs <= nowMs
 }
 
 function invalid(reason: string): ParsedTokens {

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { RedisFacts } from '../core/doctor.ts'
-import { infoField } from './info-field.ts'
+import { infoField, serverProduct } from '../core/info-field.ts'
 import { redisReply } from './reply.ts'
 
 /** Rejects with a ServiceError if INFO fails. */
@@ -13,9 +13,10 @@ export async function readRedisFacts(redis: Redis, now: () => number): Promise<R
   const time = await redis.time().catch(() => undefined)
   const tookMs = now() - askedMs
   const maxMemory = text('maxmemory')
+  const { product, version } = serverProduct(info)
   return {
-    version: text('valkey_version') ?? text('redis_version') ?? 'unknown',
-    isValkey: text('server_name') === 'valkey',
+    version,
+    isValkey: product === 'valkey',
     isReplica: text('role') === 'slave',
     isCluster: text('cluster_enabled') === '1',
     maxMemoryBytes: maxMemory === undefined ? undefined : Number(maxMemory),

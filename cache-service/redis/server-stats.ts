@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { parseServerDetails } from '../core/server-details.ts'
 import type { ServerStatsReader } from '../core/server-stats.ts'
-import { infoField } from './info-field.ts'
+import { infoField } from '../core/info-field.ts'
 import { redisReply } from './reply.ts'
 
 /** The server's own statistics, from INFO and DBSIZE. Rejects with a ServiceError. */

@@ -20,7 +20,7 @@ import type {
 import { DeviceFinder, invalidId } from './device-finder.ts'
 import { isDeviceId } from '../contract/device-id.ts'
 import { followEvents } from './event-stream.ts'
-import { linkAbort } from './abort.ts'
+import { linkAbort } from '../abort.ts'
 import { pageShape, searchShape, stateShape } from './response-shapes.ts'
 
 // The package exports all that belongs to the client from this module.

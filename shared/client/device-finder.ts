@@ -8,7 +8,7 @@ import type { WatchConnection, WatchEvent } from './event-stream.ts'
 import { LookupFlights, type LookupOutcome } from './lookup-flights.ts'
 import { sendLookup } from './lookup-request.ts'
 import { NearCache } from './near-cache.ts'
-import { linkAbort, waitFor } from './abort.ts'
+import { linkAbort, waitFor } from '../abort.ts'
 
 export type FinderParts = {
   readonly transport: ApiTransport

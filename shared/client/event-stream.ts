@@ -1,6 +1,6 @@
 import { fullJitterMs } from '../backoff.ts'
 import { parseJson } from '../json.ts'
-import { linkAbort, untilAborted, waitFor, type LinkedAbort } from './abort.ts'
+import { linkAbort, untilAborted, waitFor, type LinkedAbort } from '../abort.ts'
 import {
   CacheUnavailableError,
   DeviceCacheError,

@@ -1,5 +1,5 @@
 import type { Device } from '../contract/api-types.ts'
-import { onAbort } from './abort.ts'
+import { onAbort } from '../abort.ts'
 import type { DeviceCacheError } from './errors.ts'
 
 /** The result of looking up one device. */

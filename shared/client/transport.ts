@@ -7,7 +7,7 @@ import {
   TimeoutError,
   UnexpectedAnswerError,
 } from './errors.ts'
-import { linkAbort, untilAborted, waitFor, type LinkedAbort } from './abort.ts'
+import { linkAbort, untilAborted, waitFor, type LinkedAbort } from '../abort.ts'
 import { isProblem } from './problem-type.ts'
 import { problemShape, type ResponseShape } from './response-shapes.ts'
 import { parseRetryAfter, retryDelayMs, type RetryPolicy } from './retry.ts'

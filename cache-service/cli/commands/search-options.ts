@@ -1,6 +1,11 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import { SORT_FIELDS } from '../../../shared/contract/api-types.ts'
-import { EVERY_DEVICE, type DeviceQuery, type DeviceSort } from '../../core/devices/device-query.ts'
+import {
+  EVERY_DEVICE,
+  parseSort,
+  type DeviceQuery,
+  type DeviceSort,
+} from '../../core/devices/device-query.ts'
 import { parseDuration, parseTime } from './time-option.ts'
 
 /** What a search is made for; all devices are read first. */
@@ -32,7 +37,7 @@ export function addSearchOptions(command: Command): Command {
     .option(
       '--sort <field>',
       `sort by ${SORT_FIELDS.join(', ')}; with "-" before it in descending order`,
-      parseSort,
+      sortOf,
     )
 }
 
@@ -65,9 +70,8 @@ function silence(text: string): number {
   return ms / 1000
 }
 
-function parseSort(text: string): DeviceSort {
-  const isDescending = text.startsWith('-')
-  const field = SORT_FIELDS.find((known) => known === text.slice(isDescending ? 1 : 0))
-  if (field !== undefined) return { field, isDescending }
+function sortOf(text: string): DeviceSort {
+  const sort = parseSort(text)
+  if (sort !== undefined) return sort
   throw new InvalidArgumentError(`Known fields: ${SORT_FIELDS.join(', ')}.`)
 }

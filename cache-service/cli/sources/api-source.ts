@@ -18,7 +18,7 @@ import {
   type WatchEvent,
 } from '../../../shared/client/client.ts'
 import { messageOf } from '../../../shared/errors.ts'
-import type { DeviceQuery } from '../../core/devices/device-query.ts'
+import { sortText, type DeviceQuery } from '../../core/devices/device-query.ts'
 import { workerReportSchema } from '../../core/workers/worker-report.ts'
 import { serverStatsSchema } from '../../core/server-stats.ts'
 import { CliError, usageError } from '../cli-error.ts'
@@ -201,7 +201,7 @@ function searchOptionsOf(query: DeviceQuery): SearchOptions {
     silentForS,
     updatedBefore: dateOf(updatedBeforeUs),
     updatedAfter: dateOf(updatedAfterUs),
-    sort: sort.isDescending ? `-${sort.field}` : sort.field,
+    sort: sortText(sort),
   }
 }
 

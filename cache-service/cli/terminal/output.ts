@@ -1,5 +1,5 @@
-import { stringify as stringifyCsv } from 'csv-stringify/sync'
 import { stringify as stringifyYaml } from 'yaml'
+import { csvLines } from '../../http/csv.ts'
 import { renderRecord, Table, type Cell, type Colors, type Column } from './table.ts'
 
 export const FORMATS = ['table', 'json', 'jsonl', 'yaml', 'csv'] as const
@@ -169,10 +169,6 @@ export function createOutput({ format, destination, colors, stop, beforeWrite }:
 
 const YAML_OPTIONS = { lineWidth: 0 } as const
 
-/** A cell that a spreadsheet would interpret as a formula is prefixed with an apostrophe. */
 function csvLine(cells: readonly Cell[]): string {
-  const texts = cells.map((cell) =>
-    cell === null || cell === undefined ? '' : typeof cell === 'object' ? JSON.stringify(cell) : cell,
-  )
-  return stringifyCsv([texts], { escape_formulas: true, cast: { boolean: String } })
+  return csvLines([cells])
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import { isDeviceId } from '../../../shared/contract/device-id.ts'
-import type { SortField } from '../../../shared/contract/api-types.ts'
+import { SORT_FIELDS, type SortField } from '../../../shared/contract/api-types.ts'
 import type { DeviceReading } from './device-view.ts'
 
 export type DeviceSort = { readonly field: SortField; readonly isDescending: boolean }
@@ -99,8 +99,15 @@ const cursorSchema = z.tuple([
   z.string().refine(isDeviceId),
 ])
 
-export function sortText({ field, isDescending }: DeviceSort): string {
-  return `${isDescending ? '-' : ''}${field}`
+export function sortText({ field, isDescending }: DeviceSort): SortField | `-${SortField}` {
+  return isDescending ? `-${field}` : field
+}
+
+/** The inverse of sortText; undefined: there is no such field. */
+export function parseSort(text: string): DeviceSort | undefined {
+  const isDescending = text.startsWith('-')
+  const field = SORT_FIELDS.find((known) => known === text.slice(isDescending ? 1 : 0))
+  return field === undefined ? undefined : { field, isDescending }
 }
 
 /** Opaque to callers: its content may change with any release. */

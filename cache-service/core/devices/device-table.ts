@@ -1,3 +1,5 @@
+import { DEVICE_ID_MAX_BYTES } from '../../../shared/contract/device-id.ts'
+
 /** What a device measures. An absent field is null. */
 export type DeviceType = {
   readonly id: string | null
@@ -18,7 +20,6 @@ export const NO_EVENT_TIME = -1
 
 const FIRST_ROWS = 1024
 const ID_BYTES_PER_ROW = 24
-const MAX_ID_BYTES = 256
 
 /**
  * All devices, with the few facts that searches compare. A million objects would fill the heap and block the process
@@ -68,7 +69,7 @@ export class DeviceTable {
   add(id: string, type: number, updatedUs: number): boolean {
     const { maxDevices, maxIdBytes } = this.#limits
     const start = this.#starts[this.#length] ?? 0
-    if (this.#length >= maxDevices || start + MAX_ID_BYTES > maxIdBytes) return false
+    if (this.#length >= maxDevices || start + DEVICE_ID_MAX_BYTES > maxIdBytes) return false
     this.#makeRoom(start)
     this.#starts[this.#length + 1] = start + this.#ids.write(id, start)
     this.#rowTypes[this.#length] = type
@@ -109,7 +110,7 @@ export class DeviceTable {
   }
 
   #makeRoom(idBytes: number): void {
-    if (idBytes + MAX_ID_BYTES > this.#ids.length) {
+    if (idBytes + DEVICE_ID_MAX_BYTES > this.#ids.length) {
       const ids = Buffer.allocUnsafe(Math.min(this.#limits.maxIdBytes, this.#ids.length * 2))
       this.#ids.copy(ids, 0, 0, idBytes)
       this.#ids = ids

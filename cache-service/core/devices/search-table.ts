@@ -10,12 +10,12 @@ const ROWS_PER_SLICE = 4096
 /** A table in all orders in which it was asked for: each is sorted once. Work that takes long can be interrupted. */
 export class SearchTable {
   readonly #table: DeviceTable
+  readonly #byId: Uint32Array
   readonly #orders = new Map<SortField, Uint32Array>()
-  /** By field and type: where its value comes among those of all types. Equal values have equal ranks. */
-  readonly #ranks = new Map<SortField, Uint32Array>()
 
   private constructor(table: DeviceTable, byId: Uint32Array) {
     this.#table = table
+    this.#byId = byId
     this.#orders.set('device_id', byId)
   }
 
@@ -34,7 +34,7 @@ export class SearchTable {
   }
 
   get length(): number {
-    return this.#orders.get('device_id')?.length ?? 0
+    return this.#byId.length
   }
 
   /** The rows that match, in the ascending order of the field. */
@@ -88,7 +88,7 @@ export class SearchTable {
   *countTypes(): Generator<void, TypeCount[]> {
     const { types } = this.#table
     const counts = new Uint32Array(types.length)
-    const rows = yield* this.#orderBy('device_id')
+    const rows = this.#byId
     for (let i = 0; i < rows.length; i++) {
       const type = this.#table.typeOf(rows[i] ?? 0)
       counts[type] = (counts[type] ?? 0) + 1
@@ -108,7 +108,7 @@ export class SearchTable {
     const known = this.#orders.get(field)
     if (known !== undefined) return known
     // The sort is stable, so equal values stay in the order of the ids.
-    const rows = (this.#orders.get('device_id') ?? new Uint32Array()).slice()
+    const rows = this.#byId.slice()
     const table = this.#table
     const ranks = field === 'last_updated' ? undefined : this.#ranksOf(field)
     const sorted = yield* sortRows(
@@ -121,14 +121,11 @@ export class SearchTable {
     return sorted
   }
 
+  /** By type: where its value comes among those of all types. Equal values have equal ranks. */
   #ranksOf(field: SortField): Uint32Array {
-    const known = this.#ranks.get(field)
-    if (known !== undefined) return known
     const texts = this.#table.types.map((type) => textOf(type, field))
     const ranked = new Map([...new Set(texts)].toSorted().map((text, rank) => [text, rank]))
-    const ranks = Uint32Array.from(texts, (text) => ranked.get(text) ?? 0)
-    this.#ranks.set(field, ranks)
-    return ranks
+    return Uint32Array.from(texts, (text) => ranked.get(text) ?? 0)
   }
 
   /** undefined: every row matches. */

@@ -3,7 +3,7 @@ import type { ApiConfig } from '../../config/config.ts'
 import { OperatorError } from '../../lifecycle/service.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import type { TokenFile } from '../token-file.ts'
-import { findToken, type ApiToken, type TokenScope } from '../tokens.ts'
+import { findToken, isExpired, type ApiToken, type TokenScope } from '../tokens.ts'
 import { ProblemError } from '../problem.ts'
 
 /** Who may call: callers with a token; or, without tokens, callers whose Host header names this API. */
@@ -26,7 +26,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The token of the request, if it is valid; null if there is none, or if the route or the API needs none. */
     token: ApiToken | null
-    /** For requests that stay open: false once their token has been revoked or has expired. undefined: it needs none. */
+    /** Of routes with a stream: false once the token has been revoked or has expired. undefined: it needs none. */
     isStillAllowed: (() => boolean) | undefined
   }
 }
@@ -47,11 +47,12 @@ export function guardAccess(server: ApiServer, access: Access): void {
   server.decorateRequest('isStillAllowed', undefined)
   if (access.kind === 'tokens') {
     server.addHook('onRequest', (request, _reply, next) => {
-      requireScope(request)
-      const { token } = request
-      const scope = neededScope(request)
-      if (token !== null && scope !== undefined)
-        request.isStillAllowed = () => isAccepted(token, scope, access.tokens(), access.now())
+      const needed = neededScope(request)
+      if (needed !== undefined) {
+        const token = requireScope(request, needed)
+        if (request.routeOptions.config.stream === true)
+          request.isStillAllowed = () => isAccepted(token, needed, access.tokens(), access.now())
+      }
       next()
     })
   } else {
@@ -74,10 +75,8 @@ function presentedToken({ headers }: FastifyRequest): string | undefined {
   return /^Bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
 }
 
-function requireScope(request: FastifyRequest): void {
+function requireScope(request: FastifyRequest, needed: TokenScope): ApiToken {
   const { token } = request
-  const needed = neededScope(request)
-  if (needed === undefined) return
   if (token === null) {
     const presented = presentedToken(request)
     const detail =
@@ -91,6 +90,7 @@ function requireScope(request: FastifyRequest): void {
       headers: { 'www-authenticate': `Bearer error="insufficient_scope", scope="${needed}"` },
     })
   }
+  return token
 }
 
 /** Whether the token would still be accepted: it is in the file with the scope, and has not expired. */
@@ -101,8 +101,7 @@ function isAccepted(
   nowMs: number,
 ): boolean {
   const token = tokens.find((known) => known.sha256 === sha256)
-  if (token === undefined || !token.scopes.includes(scope)) return false
-  return token.expiresAtMs === undefined || token.expiresAtMs > nowMs
+  return token !== undefined && token.scopes.includes(scope) && !isExpired(token, nowMs)
 }
 
 /** Prevents DNS rebinding: a web page could otherwise call this API from its visitor's browser by a name of its own. */

@@ -17,7 +17,7 @@ declare module 'fastify' {
  * little and the others nothing. Probes and event streams do not count.
  *
  * A request is in progress from when its body has been read until its response is ready. How fast a caller sends or
- * reads is limited by connections.ts and unread-responses.ts: a slow one takes no place from the others. A caller that
+ * reads is limited by connections.ts: a slow one takes no place from the others. A caller that
  * disconnects does not end its request, whose commands Redis still has to answer.
  */
 export function boundConcurrency(server: ApiServer, maxConcurrent: number): void {

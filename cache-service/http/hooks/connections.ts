@@ -20,7 +20,7 @@ type Unanswered = { count: number; readonly latest: [IncomingMessage, ServerResp
  * without a request is closed first, then one whose request is incomplete, then one whose response is not read; never
  * one whose request is in progress.
  *
- * What bounds the time: the complete request must arrive within api-server.ts's REQUEST_TIMEOUT_MS, and a response must
+ * What bounds the time: the complete request must arrive within listen.ts's REQUEST_TIMEOUT_MS, and a response must
  * be read without a pause of UNREAD_TIMEOUT_MS.
  */
 export class Connections {

@@ -22,3 +22,17 @@ export function addSecurityHeaders(server: ApiServer): void {
     done()
   })
 }
+
+/** For our pages: nothing inline, and nothing from other origins. @param images where images may come from. */
+export function pageSecurityPolicy(images: string): string {
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    `img-src ${images}`,
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ')
+}

@@ -1,19 +1,11 @@
 import swaggerUi from '@fastify/swagger-ui'
 import type { ApiServer } from '../api-server-types.ts'
+import { pageSecurityPolicy } from '../hooks/security-headers.ts'
 
 const PATH = '/docs'
 
-/** Of Swagger UI: nothing inline, and nothing from other origins. Its icons are data: images of its style sheet. */
-const CONTENT_SECURITY_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data:",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
+/** The icons of Swagger UI are data: images of its style sheet. */
+const CONTENT_SECURITY_POLICY = pageSecurityPolicy("'self' data:")
 
 /** What the page lacks: on a phone it would be scaled down, and it is dark only with the top bar. */
 const DISPLAY_SCRIPT = `

@@ -1,24 +1,7 @@
+import { EXAMPLE_DEVICE, invalidPart } from './examples.ts'
 import type { OperationDocs } from './operation-docs.ts'
 
-const DEVICE = {
-  device_id: '282c02014911',
-  datatype_id: '099950d8-36f6-45cc-81e7-4ef5e8e25d94',
-  datatype_name: 'door',
-  datatype_unit: ['%'],
-  persist: [true],
-  last_updated: '2026-11-21T09:29:21.703121+00:00',
-  extra: {},
-  ttl: 86_312,
-}
-
-const invalid = (part: string, path: string, message: string) => ({
-  invalid_request: {
-    detail: `The ${part} does not match the schema: see errors.`,
-    extensions: { errors: [{ path, message }] },
-  },
-})
-
-const invalidId = invalid('params', '/id', 'must be 1 to 256 bytes of UTF-8 without control characters')
+const invalidId = invalidPart('params', '/id', 'must be 1 to 256 bytes of UTF-8 without control characters')
 const ifNoneMatch = {
   'If-None-Match': 'The ETag of an earlier answer: if the device has not changed since, the answer is 304.',
 }
@@ -31,31 +14,31 @@ export const DEVICE_DOCS: Readonly<Record<string, OperationDocs>> = {
     replies: {
       200: {
         description: 'A page of devices. Their order is arbitrary.',
-        example: { devices: [DEVICE], next_cursor: 'WyI3MDQiXQ' },
+        example: { devices: [EXAMPLE_DEVICE], next_cursor: 'WyI3MDQiXQ' },
       },
     },
-    problems: invalid('querystring', '/limit', 'must be a whole number from 1 to 1000'),
+    problems: invalidPart('querystring', '/limit', 'must be a whole number from 1 to 1000'),
   },
   getDevice: {
-    parameters: { id: DEVICE.device_id },
+    parameters: { id: EXAMPLE_DEVICE.device_id },
     headers: ifNoneMatch,
     replies: {
-      200: { description: 'The device.', example: DEVICE, headers: ['ETag'] },
+      200: { description: 'The device.', example: EXAMPLE_DEVICE, headers: ['ETag'] },
       304: { description: 'The device has not changed since the answer with this ETag.', headers: ['ETag'] },
     },
     problems: { ...invalidId, not_found: { detail: 'There is no such device.' } },
   },
   getDeviceHash: {
-    parameters: { id: DEVICE.device_id },
+    parameters: { id: EXAMPLE_DEVICE.device_id },
     replies: {
       200: {
         description: 'The fields of the hash, each as its text.',
         example: {
-          datatype_id: DEVICE.datatype_id,
+          datatype_id: EXAMPLE_DEVICE.datatype_id,
           datatype_name: 'door',
           datatype_unit: '["%"]',
           persist: '[true]',
-          last_updated: DEVICE.last_updated,
+          last_updated: EXAMPLE_DEVICE.last_updated,
         },
       },
     },
@@ -68,19 +51,24 @@ export const DEVICE_DOCS: Readonly<Record<string, OperationDocs>> = {
   lookUpDevices: {
     description:
       'One round trip for up to 1,000 ids. Ids with a damaged hash, and invalid ids, are in `errors`; the others are answered nevertheless.',
-    body: { ids: [DEVICE.device_id, 'unknown'] },
+    body: { ids: [EXAMPLE_DEVICE.device_id, 'unknown'] },
     replies: {
       200: {
         description: 'What is known about each id.',
-        example: { found: { [DEVICE.device_id]: DEVICE }, missing: ['unknown'], errors: {}, complete: true },
+        example: {
+          found: { [EXAMPLE_DEVICE.device_id]: EXAMPLE_DEVICE },
+          missing: ['unknown'],
+          errors: {},
+          complete: true,
+        },
       },
     },
-    problems: invalid('body', '/ids', 'must have at most 1000 ids'),
+    problems: invalidPart('body', '/ids', 'must have at most 1000 ids'),
   },
   deleteDevice: {
     description:
       'Deletes the hash and the index entry. To delete a device permanently, write a tombstone (a null value with its id as the key) to the topic.',
-    parameters: { id: DEVICE.device_id },
+    parameters: { id: EXAMPLE_DEVICE.device_id },
     replies: { 204: { description: 'Deleted, until the next record of the device.' } },
     problems: { ...invalidId, not_found: { detail: 'There is no such device.' } },
   },

@@ -1,23 +1,8 @@
+import { EXAMPLE_DEVICE, invalidPart } from './examples.ts'
 import type { OperationDocs } from './operation-docs.ts'
 
 const FACTS = { total: 1, as_of: '2026-11-21T09:29:25.000Z', truncated: false }
-const DEVICE = {
-  device_id: '282c02014911',
-  datatype_id: '099950d8-36f6-45cc-81e7-4ef5e8e25d94',
-  datatype_name: 'door',
-  datatype_unit: ['%'],
-  persist: [true],
-  last_updated: '2026-11-21T09:29:21.703121+00:00',
-  extra: {},
-  ttl: 86_312,
-}
-
-const invalidLimit = {
-  invalid_request: {
-    detail: 'The querystring does not match the schema: see errors.',
-    extensions: { errors: [{ path: '/limit', message: 'must be a whole number from 1 to 1000' }] },
-  },
-}
+const invalidLimit = invalidPart('querystring', '/limit', 'must be a whole number from 1 to 1000')
 
 /** Searches, and what the console asks about the caller and the Redis server. */
 export const SEARCH_DOCS: Readonly<Record<string, OperationDocs>> = {
@@ -26,7 +11,7 @@ export const SEARCH_DOCS: Readonly<Record<string, OperationDocs>> = {
     replies: {
       200: {
         description: 'A page of the devices that match.',
-        example: { ...FACTS, offset: 0, devices: [DEVICE], next_cursor: null },
+        example: { ...FACTS, offset: 0, devices: [EXAMPLE_DEVICE], next_cursor: null },
       },
     },
     problems: invalidLimit,
@@ -40,7 +25,7 @@ export const SEARCH_DOCS: Readonly<Record<string, OperationDocs>> = {
           ...FACTS,
           types: [
             {
-              datatype_id: DEVICE.datatype_id,
+              datatype_id: EXAMPLE_DEVICE.datatype_id,
               datatype_name: 'door',
               datatype_unit: '["%"]',
               devices: 1,
@@ -57,14 +42,7 @@ export const SEARCH_DOCS: Readonly<Record<string, OperationDocs>> = {
         example: 'device_id,datatype_name\r\n282c02014911,door\r\n',
       },
     },
-    problems: {
-      invalid_request: {
-        detail: 'The querystring does not match the schema: see errors.',
-        extensions: {
-          errors: [{ path: '/silent_for', message: 'must be a whole number of seconds' }],
-        },
-      },
-    },
+    problems: invalidPart('querystring', '/silent_for', 'must be a whole number of seconds'),
   },
   getAccess: {
     description: 'For pages that do not offer what would be refused.',

@@ -1,3 +1,4 @@
+import { invalidPart } from './examples.ts'
 import type { OperationDocs } from './operation-docs.ts'
 
 const PRICES = { updated: '2026-11-21T09:00:00Z', valid: true, values: { gas: 12.5 } }
@@ -45,14 +46,7 @@ export const STATE_DOCS: Readonly<Record<string, OperationDocs>> = {
         },
       },
     },
-    problems: {
-      invalid_request: {
-        detail: 'The querystring does not match the schema: see errors.',
-        extensions: {
-          errors: [{ path: '/events', message: 'must be update or device, or both, comma-separated' }],
-        },
-      },
-    },
+    problems: invalidPart('querystring', '/events', 'must be update or device, or both, comma-separated'),
   },
 }
 

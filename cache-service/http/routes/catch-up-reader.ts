@@ -7,7 +7,7 @@ import {
   type EventPosition,
   type StreamName,
 } from '../../core/events/event-position.ts'
-import { BoundedCache } from './bounded-cache.ts'
+import { BoundedCache } from '../../core/bounded-cache.ts'
 import { StreamPages, type ReadEntries, type SharedEntry } from './stream-pages.ts'
 
 /** Consecutive events as one client, or many at the same place, receive them. */

@@ -1,6 +1,6 @@
-import { stringify } from 'csv-stringify/sync'
 import { deviceSchema, type Device } from '../../../shared/contract/api-schemas.ts'
 import type { FoundDevices } from '../../core/devices/device-query.ts'
+import { csvLines } from '../csv.ts'
 import type { ExportColumn } from './device-search-schemas.ts'
 
 const DEVICES_PER_READ = 500
@@ -11,13 +11,13 @@ export async function* exportLines(
   { columns, format }: { readonly format: 'csv' | 'jsonl'; readonly columns: readonly ExportColumn[] },
   signal: AbortSignal,
 ): AsyncGenerator<string> {
-  if (format === 'csv') yield csv([columns])
+  if (format === 'csv') yield csvLines([columns])
   for (let offset = 0; offset < found.total; offset += DEVICES_PER_READ) {
     signal.throwIfAborted()
     const some = await found.read(offset, DEVICES_PER_READ)
     const texts = some.flatMap(({ reading }) => (reading.kind === 'found' ? [reading.json] : []))
     if (format === 'jsonl') yield texts.map((json) => `${json}\n`).join('')
-    else yield csv(texts.map((json) => cellsOf(json, columns)))
+    else yield csvLines(texts.map((json) => cellsOf(json, columns)))
   }
 }
 
@@ -26,18 +26,12 @@ function cellsOf(json: string, columns: readonly ExportColumn[]): unknown[] {
   return columns.map((column) => {
     // As cache-cli writes it.
     if (column === 'extra' && Object.keys(device.extra).length === 0) return undefined
-    if (column.startsWith('extra.')) {
-      const name = column.slice('extra.'.length)
-      return Object.hasOwn(device.extra, name) ? device.extra[name] : undefined
-    }
-    return Object.entries(device).find(([name]) => name === column)?.[1]
+    if (!isExtra(column)) return device[column]
+    const name = column.slice('extra.'.length)
+    return Object.hasOwn(device.extra, name) ? device.extra[name] : undefined
   })
 }
 
-/** A cell that a spreadsheet would interpret as a formula is prefixed with an apostrophe. */
-function csv(rows: readonly (readonly unknown[])[]): string {
-  const texts = rows.map((cells) =>
-    cells.map((cell) => (typeof cell === 'object' && cell !== null ? JSON.stringify(cell) : cell)),
-  )
-  return stringify(texts, { escape_formulas: true, cast: { boolean: String } })
+function isExtra(column: ExportColumn): column is `extra.${string}` {
+  return column.startsWith('extra.')
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { SORT_FIELDS } from '../../../shared/contract/api-types.ts'
-import type { DeviceQuery, DeviceSort } from '../../core/devices/device-query.ts'
+import { parseSort, type DeviceQuery, type DeviceSort } from '../../core/devices/device-query.ts'
 import { eventTimeUs, parseEventTime } from '../../core/event-time.ts'
 import { pageQuery } from './device-schemas.ts'
 
@@ -38,9 +38,8 @@ const sort = z
   .string()
   .default('device_id')
   .transform((given, context): DeviceSort => {
-    const isDescending = given.startsWith('-')
-    const field = SORT_FIELDS.find((known) => known === given.slice(isDescending ? 1 : 0))
-    if (field !== undefined) return { field, isDescending }
+    const parsed = parseSort(given)
+    if (parsed !== undefined) return parsed
     context.addIssue({
       code: 'custom',
       message: `must be ${SORT_FIELDS.join(', ')}, or one of them after "-"`,

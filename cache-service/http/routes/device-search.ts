@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
+import { linkAbort } from '../../../shared/abort.ts'
 import { searchSchema, typeCountsSchema } from '../../../shared/contract/api-schemas.ts'
 import {
   decodeSearchCursor,
@@ -171,12 +172,13 @@ function createSlots(count: number, closing: AbortSignal): Slots {
     take(reply) {
       if (taken >= count) throw new ProblemError('too_many_searches')
       taken++
-      const gone = new AbortController()
+      const link = linkAbort(closing)
       reply.raw.once('close', () => {
         taken--
-        gone.abort(ended('The caller has disconnected.'))
+        link.abort(ended('The caller has disconnected.'))
+        link.release()
       })
-      return AbortSignal.any([closing, gone.signal])
+      return link.signal
     },
   }
 }

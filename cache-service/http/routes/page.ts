@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { extname } from 'node:path'
 import type { ApiServer } from '../api-server-types.ts'
+import { pageSecurityPolicy } from '../hooks/security-headers.ts'
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -10,17 +11,8 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 }
 
-/** Nothing from other origins and nothing inline, so that the name of a device can't run as code. */
-const CONTENT_SECURITY_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self'",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
+/** So that the name of a device can't run as code. */
+const CONTENT_SECURITY_POLICY = pageSecurityPolicy("'self'")
 
 /** The page's libraries, served as their packages ship them: there is no build step. */
 const LIBRARIES = [

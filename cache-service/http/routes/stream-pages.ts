@@ -2,7 +2,7 @@ import { eventBody } from '../../core/events/event-frames.ts'
 import type { EventFilter } from '../../core/events/event-filter.ts'
 import { compareEntryIds, type EntryId, type StreamName } from '../../core/events/event-position.ts'
 import type { EntryPage, StreamEntry } from '../../core/events/stream-entry.ts'
-import { BoundedCache } from './bounded-cache.ts'
+import { BoundedCache } from '../../core/bounded-cache.ts'
 
 /** At most `count` entries after `after`, up to `upTo`. Resolves with undefined if `after` is no longer in the stream. */
 export type ReadEntries = (

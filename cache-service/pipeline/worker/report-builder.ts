@@ -60,7 +60,7 @@ export function createReportBuilder(sources: ReportSources): () => WorkerReport 
       rates,
       totals: { ...totals },
       dead_letters_total: deadLettersTotal,
-      dead_letters_by_reason: { ...figures.deadLettersByReason },
+      dead_letters_by_reason: figures.deadLettersByReason,
       lag: figures.lag,
       unread: groupWatch.unread.map(({ position: _position, owner = null, ...unread }) => ({
         ...unread,

@@ -71,7 +71,7 @@ export class WorkerFigures {
     return [...this.#deadLettersByReason.values()].reduce((sum, count) => sum + count, 0)
   }
 
-  get deadLettersByReason(): Readonly<Record<string, number>> {
+  get deadLettersByReason(): Record<string, number> {
     return Object.fromEntries(this.#deadLettersByReason)
   }
 

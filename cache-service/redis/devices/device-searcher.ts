@@ -1,3 +1,4 @@
+import { BoundedCache } from '../../core/bounded-cache.ts'
 import type { DeviceReader } from '../../core/devices/device-view.ts'
 import {
   type DeviceQuery,
@@ -20,7 +21,7 @@ export type DeviceSearcherDependencies = SnapshotDependencies & {
 export function createDeviceSearcher(dependencies: DeviceSearcherDependencies): DeviceSearcher {
   const { monotonicNow, reader } = dependencies
   const snapshots = new DeviceSnapshots(dependencies)
-  const selections = new WeakMap<Snapshot, Map<string, Uint32Array>>()
+  const selections = new WeakMap<Snapshot, BoundedCache<Uint32Array>>()
   let previous: Promise<unknown> = Promise.resolve()
 
   /** One after another: each may need memory for all devices. */
@@ -39,21 +40,16 @@ export function createDeviceSearcher(dependencies: DeviceSearcherDependencies): 
     asOfMs: number,
     signal: AbortSignal,
   ): Promise<Uint32Array> {
-    const kept = selections.get(snapshot) ?? new Map<string, Uint32Array>()
+    const kept = selections.get(snapshot) ?? new BoundedCache<Uint32Array>(Infinity, KEPT_SELECTIONS)
     selections.set(snapshot, kept)
     const key = JSON.stringify([
       { ...query, sort: query.sort.field },
       query.silentForS === undefined ? 0 : asOfMs,
     ])
     const known = kept.get(key)
-    const selected = known ?? (await runSliced(snapshot.table.select(query, asOfMs), signal, monotonicNow))
-    // The most recently used is the last one.
-    kept.delete(key)
-    kept.set(key, selected)
-    for (const oldest of kept.keys()) {
-      if (kept.size <= KEPT_SELECTIONS) break
-      kept.delete(oldest)
-    }
+    if (known !== undefined) return known
+    const selected = await runSliced(snapshot.table.select(query, asOfMs), signal, monotonicNow)
+    kept.set(key, selected, selected.byteLength)
     return selected
   }
 

@@ -1,3 +1,4 @@
+import { untilAborted } from '../../../shared/abort.ts'
 import { SearchTable } from '../../core/devices/search-table.ts'
 import type { TableLimits } from '../../core/devices/device-table.ts'
 import { runSliced } from '../../lifecycle/run-sliced.ts'
@@ -53,7 +54,7 @@ export class DeviceSnapshots {
     const scanning = (this.#scanning ??= this.#beginScan())
     scanning.waiting++
     try {
-      return await settledOrAborted(scanning.snapshot, signal)
+      return await untilAborted(scanning.snapshot, signal)
     } finally {
       scanning.waiting--
       if (scanning.waiting === 0) scanning.stop.abort()
@@ -113,17 +114,5 @@ export class DeviceSnapshots {
     this.#forgetting = setTimeout(() => {
       this.#latest = undefined
     }, KEPT_UNUSED_MS).unref()
-  }
-}
-
-/** Settles as the promise does, unless the signal aborts first. */
-async function settledOrAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: gone, reject } = Promise.withResolvers<never>()
-  const abort = () => reject(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    return await Promise.race([promise, gone])
-  } finally {
-    signal.removeEventListener('abort', abort)
   }
 }

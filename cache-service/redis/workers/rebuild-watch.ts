@@ -29,9 +29,10 @@ export function createRebuildWatch(
     for (const { group, topic } of live) {
       if (group !== undefined && topic !== undefined) keys.add(progressKey(group, topic))
     }
-    const progress = await redisReply(Promise.all([...keys].map((key) => redis.hgetall(key))))
-    const hasDevices = (await redisReply(redis.exists(DEVICE_INDEX_KEY))) === 1
-    return isRebuildPending(live, progress, hasDevices)
+    const [indexes, ...progress] = await redisReply(
+      Promise.all([redis.exists(DEVICE_INDEX_KEY), ...[...keys].map((key) => redis.hgetall(key))]),
+    )
+    return isRebuildPending(live, progress, indexes === 1)
   }
 
   return {

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
-import { linkAbort, onAbort, untilAborted, waitFor } from '../../../../shared/client/abort.ts'
+import { linkAbort, onAbort, untilAborted, waitFor } from '../../../shared/abort.ts'
 
 describe('a signal', () => {
   test('has one listener, however many follow it, and none when the last has left', () => {
