@@ -125,10 +125,9 @@ class World {
         this.#workers.delete(step.worker)
         return
       case 'kill_worker':
-        if (this.#workers.delete(step.worker)) this.scheduler.kill(this.#processOf(step.worker))
-        return
+        return this.#killWorker(step.worker)
       case 'freeze_worker':
-        return this.scheduler.freeze(this.#processOf(step.worker), step.forMs)
+        return this.#freezeWorker(step.worker, step.forMs)
       case 'cut_redis':
         return this.#workers.get(step.worker)?.redisClient.cut(step.forMs)
       case 'cut_redis_for_all':
@@ -194,9 +193,16 @@ class World {
     this.#redis.restart(saved)
   }
 
-  /** A name may be used again after its process has ended. */
-  #processOf(worker: string): string {
-    return this.#workers.get(worker)?.name ?? worker
+  #killWorker(worker: string): void {
+    const killed = this.#workers.get(worker)
+    if (killed === undefined) return
+    this.#workers.delete(worker)
+    this.scheduler.kill(killed.name)
+  }
+
+  #freezeWorker(worker: string, forMs: number): void {
+    const frozen = this.#workers.get(worker)
+    if (frozen !== undefined) this.scheduler.freeze(frozen.name, forMs)
   }
 
   #startWorker(worker: string): void {

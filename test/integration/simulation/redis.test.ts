@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs'
 import type { Redis } from 'ioredis'
 import * as fc from 'fast-check'
 import { expect, inject, test } from 'vitest'
+import { DEVICE_INDEX_KEY, progressKey } from '../../../shared/contract/keys.ts'
+import { SCRIPT_NAMES, scriptSource } from '../../simulation/servers/redis-client.ts'
 import { useRedisDatabase } from '../../support/test-scope.ts'
 import { SimulatedRedis, type RedisReply, type ScriptName } from '../../simulation/servers/simulated-redis.ts'
 
@@ -9,17 +10,8 @@ type Command =
   | { readonly script: ScriptName; readonly keys: readonly string[]; readonly args: readonly string[] }
   | { readonly command: 'HSET' | 'HDEL' | 'HMGET' | 'DEL' | 'SREM' | 'SET'; readonly args: readonly string[] }
 
-const SCRIPTS: Readonly<Record<ScriptName, string>> = {
-  'apply-updates': 'devices/apply-updates.lua',
-  'delete-devices': 'devices/delete-devices.lua',
-  'advance-progress': 'workers/advance-progress.lua',
-  'request-rebuild': 'workers/request-rebuild.lua',
-}
-const sourceOf = (script: ScriptName) =>
-  readFileSync(new URL(`../../../cache-service/redis/${SCRIPTS[script]}`, import.meta.url), 'utf8')
-
-const INDEX = 'devices'
-const PROGRESS = 'cache_service:progress:g:t'
+const INDEX = DEVICE_INDEX_KEY
+const PROGRESS = progressKey('g', 't')
 const DAY_MS = 86_400_000
 const TRUSTED_UP_TO = '2026-02-01T00:00:00.000000+00:00'
 
@@ -91,7 +83,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 async function onReal(redis: Redis, one: Command): Promise<RedisReply> {
   const reply =
     'script' in one
-      ? redis.eval(sourceOf(one.script), one.keys.length, ...one.keys, ...one.args)
+      ? redis.eval(scriptSource(one.script), one.keys.length, ...one.keys, ...one.args)
       : redis.call(one.command, ...one.args)
   return await (reply as Promise<RedisReply>).catch((error: Error) => `error ${error.message.split(' ')[0]}`)
 }
@@ -143,7 +135,7 @@ test('the simulated Redis answers any list of commands as a real one does, and t
       fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 25 }), async (commands) => {
         await database.client.flushdb()
         const simulated = new SimulatedRedis(() => Date.now())
-        for (const script of Object.keys(SCRIPTS)) simulated.scripts.add(script as ScriptName)
+        for (const script of SCRIPT_NAMES) simulated.scripts.add(script)
         for (const one of commands) {
           const real = await onReal(database.client, one)
           expect(comparable(onSimulated(simulated, one))).toEqual(comparable(real))

@@ -15,8 +15,14 @@ const SCRIPT_FILES: Readonly<Record<ScriptName, string>> = {
 const scriptOfSource = new Map<string, ScriptName>()
 const shaOf = new Map<ScriptName, string>()
 const scriptOfSha = new Map<string, ScriptName>()
-for (const [name, file] of Object.entries(SCRIPT_FILES) as [ScriptName, string][]) {
-  const source = readFileSync(new URL(file, FOLDER), 'utf8')
+export const SCRIPT_NAMES = Object.keys(SCRIPT_FILES) as ScriptName[]
+
+export function scriptSource(script: ScriptName): string {
+  return readFileSync(new URL(SCRIPT_FILES[script], FOLDER), 'utf8')
+}
+
+for (const name of SCRIPT_NAMES) {
+  const source = scriptSource(name)
   const sha = createHash('sha1').update(source).digest('hex')
   scriptOfSource.set(source, name)
   shaOf.set(name, sha)

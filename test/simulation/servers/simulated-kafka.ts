@@ -34,7 +34,7 @@ export type FetchReply =
 export class PartitionLog {
   #batches: Batch[] = []
   #aborted: { readonly producerId: number; readonly firstOffset: number; readonly marker: number }[] = []
-  earliest = 0
+  readonly earliest = 0
   end = 0
   #producers = 0
 
@@ -75,12 +75,6 @@ export class PartitionLog {
 
   holds(offset: number): boolean {
     return this.#batches.some(({ records }) => records.some((record) => record.offset === offset))
-  }
-
-  /** Everything before the offset, which may lie within a batch. */
-  deleteBefore(offset: number): void {
-    this.earliest = Math.max(this.earliest, Math.min(offset, this.end))
-    this.#batches = this.#batches.filter(({ nextOffset }) => nextOffset > this.earliest)
   }
 
   fetch(offset: number, maxBytes: number): FetchReply {
@@ -146,7 +140,7 @@ export function protocolError(type: string): Error {
   return Object.assign(new Error(type), { name: 'KafkaJSProtocolError', type, retriable: false })
 }
 
-export function connectionError(): Error {
+function connectionError(): Error {
   return Object.assign(new Error('Connection error: simulated'), {
     name: 'KafkaJSConnectionError',
     code: 'ECONNREFUSED',
@@ -169,7 +163,7 @@ export type Assignment = {
 const LONGEST_REBALANCE_MS = 5_000
 const SLOWEST_REQUEST_MS = 6
 
-export type Commit = { readonly partition: number; readonly offset: number }
+type Commit = { readonly partition: number; readonly offset: number }
 
 export class SimulatedKafka {
   readonly partitions: PartitionLog[]

@@ -73,8 +73,6 @@ export class SimulatedRedis {
         return 'OK'
       case 'DEL':
         return this.#del(key)
-      case 'SMEMBERS':
-        return [...this.#members(key)]
       case 'SREM':
         return this.#srem(key, args.slice(1))
       default:
