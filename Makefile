@@ -35,6 +35,7 @@ up: install ## run the demo until Ctrl-C
 faults: install ## run the long tests of faults and of the tests' own servers: about 10 minutes
 	@$(NODE) test/fetch-tools.ts
 	@$(NODE) test/run-all.ts --project faults
+	@$(NODE) test/publish-faults.ts
 
 simulate: $(INSTALLED) ## try random faults on a simulated Kafka and Redis for a minute (SECONDS=60)
 	@$(NODE) test/simulation/simulate.ts --seconds $(or $(SECONDS),60)

@@ -224,7 +224,7 @@ const overrides: OxlintOverride[] = [
     },
   },
   {
-    files: ['*.config.ts', 'test/support/servers/global-servers.ts'],
+    files: ['*.config.ts', 'test/support/servers/global-servers.ts', 'test/support/faults/fault-reporter.ts'],
     rules: { 'import/no-default-export': 'off' },
   },
   // An older Node.js parses these files.

@@ -17,6 +17,8 @@ const CHECKS: Readonly<Record<string, string[]>> = {
   types: ['tsc', '--noEmit'],
 }
 
+const FAULT_REPORTER = `--reporter=${join(repository, 'test/support/faults/fault-reporter.ts')}`
+
 /** The long tests have a command of their own: `make faults`. */
 const ALL_BUT_FAULTS = ['--project', '!faults']
 
@@ -42,7 +44,12 @@ const vitestReport = z.object({
 async function runVitest(args: readonly string[]): Promise<Counts> {
   const folder = mkdtempSync(join(tmpdir(), 'test-report-'))
   const reportPath = join(folder, 'report.json')
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportPath}`]
+  const reporters = [
+    '--reporter=default',
+    '--reporter=json',
+    FAULT_REPORTER,
+    `--outputFile.json=${reportPath}`,
+  ]
   try {
     const child = spawn('vitest', ['run', ...reporters, ...args], {
       cwd: repository,

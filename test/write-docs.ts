@@ -1,8 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { apiReportPath, renderApiReport } from './support/docs/api-report.ts'
 import { configDocuments } from './support/docs/config-docs.ts'
+import { faultsPagePath, renderFaultsPage } from './support/docs/faults-page.ts'
 import { problemsPagePath, renderProblemsPage } from './support/docs/problems-page.ts'
 
 for (const { path, render } of configDocuments) writeFileSync(path, await render())
 writeFileSync(problemsPagePath, await renderProblemsPage())
 writeFileSync(apiReportPath, await renderApiReport())
+writeFileSync(faultsPagePath, await renderFaultsPage())

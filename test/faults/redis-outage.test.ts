@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
 
@@ -19,6 +20,7 @@ async function valueOf(worker: WorkerProcess, metric: string): Promise<number | 
 
 describe.concurrent('a worker holds, reports it, and recovers', () => {
   test('when Redis is killed and restarted after 20 s', async (context) => {
+    const report = reportFault(context, 'R2')
     const scenario = await openWorkerScenario(context, { ownRedis: DURABLE })
     const { oracle, redisServer } = scenario
     const load = scenario.startLoad({ ...LOAD, seed: 1 })
@@ -56,13 +58,16 @@ describe.concurrent('a worker holds, reports it, and recovers', () => {
     expect(worker.logLines().filter(({ level }) => level === 'warn').length).toBeLessThan(60)
 
     // The worker is frozen for a moment, to compare the committed state with what Redis kept.
+    report.saw('503 with `holding: redis CONNECTION`, then paused partitions; nothing committed for 20 s')
     worker.kill('SIGSTOP')
     await redisServer.start()
     await patiently(() => scenario.redis.ping())
     assertNone(await oracle.differencesBelowCommit())
     worker.kill('SIGCONT')
+    const recovered = report.startRecovery()
 
     await worker.ready(60_000)
+    recovered()
     await load.stop()
     await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
     expect(await valueOf(worker, 'redis_up')).toBe(1)
@@ -72,6 +77,7 @@ describe.concurrent('a worker holds, reports it, and recovers', () => {
   })
 
   test('when Redis hangs for 8 s', async (context) => {
+    const report = reportFault(context, 'R10')
     const scenario = await openWorkerScenario(context, { ownRedis: {} })
     const { oracle, redisServer } = scenario
     const load = scenario.startLoad({ ...LOAD, seed: 2 })
@@ -90,8 +96,11 @@ describe.concurrent('a worker holds, reports it, and recovers', () => {
       expect(await oracle.committed()).toEqual(atHang)
       await sleep(250)
     }
+    report.saw('503 with `holding: redis`, alive, nothing committed for 8 s')
     await redisServer.kill('SIGCONT')
+    const recovered = report.startRecovery()
     await worker.ready(60_000)
+    recovered()
     await load.stop()
     await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
     expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
