@@ -1,13 +1,9 @@
-import { createHash } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, request as requestOf } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { reservePort } from '../support/servers/free-port.ts'
 import { openChromium } from '../support/servers/chromium.ts'
+import { startPathPrefixProxy } from '../support/servers/path-prefix-proxy.ts'
+import { requireTokens, tokenEntry, writeTokens, type TokenEntry } from '../support/tokens.ts'
 import {
   banner,
   following,
@@ -163,40 +159,39 @@ test.each([-3_600_000, 3_600_000])(
 
 describe('below a path prefix of a reverse proxy', () => {
   test('everything works: the views, the API, the events and the links', async () => {
-    const proxy = await startPrefixProxy(api.url, '/tools/cache')
-    const page = await openPage('', {}, `${proxy}/tools/cache`)
+    const proxy = await startPathPrefixProxy(api.url, '/tools/cache')
+    onTestFinished(() => proxy.stop())
+    const page = await openPage('', {}, proxy.url)
     await following(page)
     await tile(page, 'API').getByText('Ready').waitFor()
     await page.getByRole('link', { name: 'Devices' }).click()
     await search(page, 'even:004')
     await linkTo(page, 'even:004').click()
     await page.getByRole('row', { name: 'persist true boolean' }).waitFor()
-    expect(page.url()).toBe(`${proxy}/tools/cache/#device=even%3A004`)
-    expect(await page.evaluate("document.querySelector('footer a').href")).toBe(`${proxy}/tools/cache/docs`)
+    expect(page.url()).toBe(`${proxy.url}/#device=even%3A004`)
+    expect(await page.evaluate("document.querySelector('footer a').href")).toBe(`${proxy.url}/docs`)
   })
 
   test('an address without the final slash is not blank, but says what to do', async () => {
-    const proxy = await startPrefixProxy(api.url, '/cache')
+    const proxy = await startPathPrefixProxy(api.url, '/cache')
+    onTestFinished(() => proxy.stop())
     const context = await browser.newContext()
     onTestFinished(() => context.close())
     const page = await context.newPage()
-    await page.goto(`${proxy}/cache`)
+    await page.goto(proxy.url)
     await page.getByText('the address must end with a slash').waitFor()
   })
 })
 
 describe('a service that requires tokens', () => {
-  const digest = (token: string) => createHash('sha256').update(token).digest('hex')
-
-  async function startGuarded(entries: readonly object[]) {
-    const folder = await mkdtemp(join(tmpdir(), 'tokens-'))
-    onTestFinished(() => rm(folder, { recursive: true, force: true }))
-    const file = join(folder, 'tokens.json')
-    const write = async (tokens: readonly object[]) => await writeFile(file, JSON.stringify(tokens))
-    await write(entries)
-    const guarded = await startApi(platform.redis, { env: { API_AUTH: 'token', API_TOKENS_FILE: file } })
+  async function startGuarded(entries: readonly TokenEntry[]) {
+    const env = await requireTokens(entries)
+    const guarded = await startApi(platform.redis, { env })
     onTestFinished(() => guarded.stop())
-    return { url: guarded.url, write }
+    return {
+      url: guarded.url,
+      write: (tokens: readonly TokenEntry[]) => writeTokens(env.API_TOKENS_FILE, tokens),
+    }
   }
 
   const enter = async (page: Page, token: string) => {
@@ -205,7 +200,7 @@ describe('a service that requires tokens', () => {
   }
 
   test('prompts for a token, keeps it for the tab, and prompts again when it has expired', async () => {
-    const reader = { name: 'reader', sha256: digest('right-token'), scopes: ['read'] }
+    const reader = tokenEntry('reader', 'right-token')
     const guarded = await startGuarded([reader])
     const page = await openPage('#devices', { mayComplain: true }, guarded.url)
     const dialog = page.getByRole('dialog', { name: 'Token required' })
@@ -219,7 +214,7 @@ describe('a service that requires tokens', () => {
     expect(await dialog.isVisible()).toBe(false)
     expect(page.url()).not.toContain('token')
 
-    const newToken = { name: 'new', sha256: digest('new-token'), scopes: ['read'] }
+    const newToken = tokenEntry('new', 'new-token')
     await guarded.write([{ ...reader, expires: '2020-01-01T00:00:00Z' }, newToken])
     await dialog.getByText('rejected this token').waitFor()
     await enter(page, 'new-token')
@@ -232,9 +227,9 @@ describe('a service that requires tokens', () => {
 
   test('offers deletion only to a token that may delete, and names the scope that is missing', async () => {
     const guarded = await startGuarded([
-      { name: 'reader', sha256: digest('reader'), scopes: ['read'] },
-      { name: 'writer', sha256: digest('writer'), scopes: ['read', 'write'] },
-      { name: 'blind', sha256: digest('blind'), scopes: ['write'] },
+      tokenEntry('reader', 'reader'),
+      tokenEntry('writer', 'writer', { scopes: ['read', 'write'] }),
+      tokenEntry('blind', 'blind', { scopes: ['write'] }),
     ])
     const open = async (token: string) => {
       const page = await openPage('#device=even%3A002', { mayComplain: true }, guarded.url)
@@ -306,34 +301,3 @@ describe('an outage', () => {
     await eventually(async () => expect(await isStale(page)).toBe(false))
   })
 })
-
-/** A reverse proxy that serves `target` below a path prefix, which it removes. Resolves with its origin. */
-async function startPrefixProxy(target: string, prefix: string): Promise<string> {
-  const { port, release } = await reservePort()
-  const proxy = createServer((request, response) => {
-    const { url = '' } = request
-    if (url !== prefix && !url.startsWith(`${prefix}/`)) {
-      response.writeHead(404).end()
-      return
-    }
-    const path = url.slice(prefix.length) || '/'
-    const forwarded = requestOf(
-      new URL(path, target),
-      { method: request.method ?? 'GET', headers: request.headers },
-      (reply) => {
-        response.writeHead(reply.statusCode ?? 502, reply.headers)
-        reply.pipe(response)
-      },
-    )
-    forwarded.on('error', () => response.destroy())
-    response.on('close', () => forwarded.destroy())
-    request.pipe(forwarded)
-  })
-  await new Promise<void>((resolve) => proxy.listen(port, '127.0.0.1', resolve))
-  onTestFinished(async () => {
-    proxy.closeAllConnections()
-    await new Promise((resolve) => proxy.close(resolve))
-    await release()
-  })
-  return `http://127.0.0.1:${port}`
-}

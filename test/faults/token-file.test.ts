@@ -1,11 +1,11 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { startApi, type RunningApi } from '../support/processes/start-api.ts'
+import { folderOfTest } from '../support/temporary-folder.ts'
 import { useRedisDatabase, type RedisDatabase } from '../support/test-scope.ts'
+import { newToken, tokenEntry, writeTokens, type TokenEntry } from '../support/tokens.ts'
 
 let database: RedisDatabase
 let folder: string
@@ -15,17 +15,16 @@ beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
 })
 afterAll(() => database.release())
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'test-tokens-'))
+beforeEach(() => {
+  folder = folderOfTest()
   path = join(folder, 'tokens.json')
-  onTestFinished(() => rm(folder, { recursive: true }))
 })
 
 describe('a tokens file that changes while the api runs', () => {
   test('may have a byte order mark', async () => {
     const [first, second] = [newToken(), newToken()]
-    const api = await startWith([entry('a', first)])
-    await writeFile(path, `\uFEFF${JSON.stringify([entry('b', second)])}`)
+    const api = await startWith([tokenEntry('a', first)])
+    await writeFile(path, `\uFEFF${JSON.stringify([tokenEntry('b', second)])}`)
     await eventually(async () => expect([await ask(api, first), await ask(api, second)]).toEqual([401, 200]))
     expect(await problemsOf(api)).toEqual([])
   })
@@ -41,14 +40,14 @@ describe('a tokens file that changes while the api runs', () => {
     'and then is %s leaves its tokens in use, and is reported once until it is valid',
     async (_, spoil, reason) => {
       const [token, later] = [newToken(), newToken()]
-      const api = await startWith([entry('a', token)])
+      const api = await startWith([tokenEntry('a', token)])
       expect(await api.metric('tokens_file_valid')).toBe(1)
       await spoil()
       await eventually(async () => expect(await problemsOf(api)).toEqual([expect.stringMatching(reason)]))
       expect(await api.metric('tokens_file_valid')).toBe(0)
       expect(await ask(api, token)).toBe(200)
       await rm(path, { recursive: true, force: true })
-      await writeTokens([entry('b', later)])
+      await writeTokens(path, [tokenEntry('b', later)])
       await eventually(async () => expect(await problemsOf(api)).toEqual([]))
       expect([await ask(api, token), await ask(api, later)]).toEqual([401, 200])
       expect(await api.metric('tokens_file_valid')).toBe(1)
@@ -62,12 +61,12 @@ describe('a tokens file that changes while the api runs', () => {
 
   test.each(['', '# none left\n', '[]'])('to %j revokes all tokens, and is reported once', async (text) => {
     const token = newToken()
-    const api = await startWith([entry('a', token)])
+    const api = await startWith([tokenEntry('a', token)])
     await writeFile(path, text)
     await eventually(async () => expect(await ask(api, token)).toBe(401))
     expect(await problemsOf(api)).toEqual([expect.stringContaining('it has no tokens')])
     expect(await api.metric('tokens_file_valid')).toBe(0)
-    await writeTokens([entry('a', token)])
+    await writeTokens(path, [tokenEntry('a', token)])
     await eventually(async () => expect(await ask(api, token)).toBe(200))
     expect(api.lines().filter(({ msg }) => msg.includes('has no tokens any more'))).toHaveLength(1)
   })
@@ -76,7 +75,7 @@ describe('a tokens file that changes while the api runs', () => {
     const [first, second] = [newToken(), newToken()]
     for (const [name, token] of Object.entries({ first, second })) {
       await mkdir(join(folder, name))
-      await writeFile(join(folder, name, 'tokens.json'), JSON.stringify([entry('a', token)]))
+      await writeFile(join(folder, name, 'tokens.json'), JSON.stringify([tokenEntry('a', token)]))
     }
     await symlink('first', join(folder, 'data'))
     await symlink(join('data', 'tokens.json'), path)
@@ -91,10 +90,10 @@ describe('a tokens file that changes while the api runs', () => {
 describe('an open event stream', () => {
   test('ends when its token is revoked, or loses the scope, and goes on if its token is kept', async () => {
     const [revoked, reduced, kept] = [newToken(), newToken(), newToken()]
-    const api = await startWith([entry('a', revoked), entry('b', reduced), entry('c', kept)])
+    const api = await startWith([tokenEntry('a', revoked), tokenEntry('b', reduced), tokenEntry('c', kept)])
     const streams = await Promise.all([revoked, reduced, kept].map((token) => openStream(api, token)))
     await eventually(async () => expect(await api.metric('sse_clients')).toBe(3))
-    await writeTokens([entry('b', reduced, { scopes: ['write'] }), entry('renamed', kept)])
+    await writeTokens(path, [tokenEntry('b', reduced, { scopes: ['write'] }), tokenEntry('renamed', kept)])
     await Promise.all([streams[0]?.ended, streams[1]?.ended])
     expect(await api.metric('sse_clients')).toBe(1)
     expect(await api.metric('sse_dropped_total', { reason: 'unauthorized' })).toBe(2)
@@ -106,7 +105,7 @@ describe('an open event stream', () => {
   test('ends when its token expires', async () => {
     const token = newToken()
     const expires = new Date(Date.now() + 5_000).toISOString()
-    const api = await startWith([entry('a', token, { expires })])
+    const api = await startWith([tokenEntry('a', token, { expires })])
     const stream = await openStream(api, token)
     expect(stream.isEnded()).toBe(false)
     await stream.ended
@@ -115,20 +114,8 @@ describe('an open event stream', () => {
   })
 })
 
-function newToken(): string {
-  return randomBytes(32).toString('base64url')
-}
-
-function entry(name: string, token: string, more: object = {}): object {
-  return { name, sha256: createHash('sha256').update(token).digest('hex'), scopes: ['read'], ...more }
-}
-
-async function writeTokens(entries: readonly object[]): Promise<void> {
-  await writeFile(path, JSON.stringify(entries))
-}
-
-async function startWith(entries: readonly object[]): Promise<RunningApi> {
-  await writeTokens(entries)
+async function startWith(entries: readonly TokenEntry[]): Promise<RunningApi> {
+  await writeTokens(path, entries)
   return await start()
 }
 

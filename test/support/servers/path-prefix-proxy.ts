@@ -5,24 +5,28 @@ import { pipeline } from 'node:stream/promises'
 export type PathPrefixProxy = {
   /** Includes the prefix, without a slash at the end. */
   readonly url: string
-  /** The paths that were requested outside the prefix. */
+  /** The requested paths that are not below the prefix. */
   readonly strayPaths: readonly string[]
   stop(): Promise<void>
 }
 
-/** A reverse proxy that serves the target below a path prefix, which it removes, such as `/cache`. */
+/**
+ * A reverse proxy that serves the target below a path prefix, which it removes, such as `/cache`; the prefix without a slash
+ * is the root of the target as well.
+ */
 export async function startPathPrefixProxy(target: string, prefix: string): Promise<PathPrefixProxy> {
   const strayPaths: string[] = []
   const server = createServer((request, response) => {
     const path = request.url ?? ''
-    if (!path.startsWith(`${prefix}/`)) {
-      strayPaths.push(path)
+    const isBelow = path.startsWith(`${prefix}/`)
+    if (!isBelow) strayPaths.push(path)
+    if (!isBelow && path !== prefix) {
       response.writeHead(404).end()
       return
     }
     const { host } = new URL(target)
     const { method, headers } = request
-    const passedOn = sendRequest(target + path.slice(prefix.length), {
+    const passedOn = sendRequest(target + (path.slice(prefix.length) || '/'), {
       method,
       headers: { ...headers, host },
     })

@@ -1,38 +1,19 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { describedApi, postJson } from '../../../support/docs/described-api.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { rawHttp } from '../../../support/processes/raw-http.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
+import { folderOfTest } from '../../../support/temporary-folder.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { newToken, requireTokens, tokenEntry, writeTokens } from '../../../support/tokens.ts'
 
 let database: RedisDatabase
-let folder: string
 
 beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
-  folder = await mkdtemp(join(tmpdir(), 'test-tokens-'))
 })
-afterAll(async () => {
-  await database.release()
-  await rm(folder, { recursive: true })
-})
-
-const newToken = () => randomBytes(32).toString('base64url')
-
-function entry(name: string, token: string, scopes: readonly string[], expires?: string) {
-  const sha256 = createHash('sha256').update(token).digest('hex')
-  return { name, sha256, scopes, ...(expires !== undefined && { expires }) }
-}
-
-/** Atomically, as a mounted secret is replaced. */
-async function writeTokens(path: string, entries: readonly object[] | string): Promise<void> {
-  await writeFile(`${path}.new`, typeof entries === 'string' ? entries : JSON.stringify(entries))
-  await rename(`${path}.new`, path)
-}
+afterAll(() => database.release())
 
 async function startedApi(env: Record<string, string>) {
   const api = await startApi({ REDIS_URL: database.url, ...env })
@@ -44,15 +25,14 @@ const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}`
 
 describe('API_AUTH=token', () => {
   test('requires a token with the right scope on every route except probes, the page and the API documents', async () => {
-    const path = join(folder, 'scopes.json')
     const [reading, writing, admin, expired] = [newToken(), newToken(), newToken(), newToken()]
-    await writeTokens(path, [
-      entry('reader', reading, ['read']),
-      entry('writer', writing, ['read', 'write'], '2999-01-01T00:00:00Z'),
-      entry('admin', admin, ['admin']),
-      entry('gone', expired, ['read'], '2020-01-01T00:00:00Z'),
+    const settings = await requireTokens([
+      tokenEntry('reader', reading),
+      tokenEntry('writer', writing, { scopes: ['read', 'write'], expires: '2999-01-01T00:00:00Z' }),
+      tokenEntry('admin', admin, { scopes: ['admin'] }),
+      tokenEntry('gone', expired, { expires: '2020-01-01T00:00:00Z' }),
     ])
-    const running = await startedApi({ API_AUTH: 'token', API_TOKENS_FILE: path })
+    const running = await startedApi(settings)
     const api = await describedApi(running.url)
     const status = async (route: string, init: RequestInit = {}) => (await api.ask(route, init)).status
 
@@ -101,28 +81,26 @@ describe('API_AUTH=token', () => {
   })
 
   test('accepts any Host header', async () => {
-    const path = join(folder, 'host.json')
     const token = newToken()
-    await writeTokens(path, [entry('a', token, ['read'])])
-    const { url } = await startedApi({ API_AUTH: 'token', API_TOKENS_FILE: path })
+    const { url } = await startedApi(await requireTokens([tokenEntry('a', token)]))
     const head = `GET /api/devices HTTP/1.1\r\nconnection: close\r\nhost: example.org\r\nauthorization: Bearer ${token}`
     expect((await rawHttp(url, `${head}\r\n\r\n`)).status).toBe(200)
   })
 
   test('reloads the token file when it changes, and keeps the previous tokens while it is invalid', async () => {
-    const path = join(folder, 'changing.json')
     const [first, second] = [newToken(), newToken()]
-    await writeTokens(path, [entry('a', first, ['read'])])
-    const { lines, url } = await startedApi({ API_AUTH: 'token', API_TOKENS_FILE: path })
+    const settings = await requireTokens([tokenEntry('a', first)])
+    const path = settings.API_TOKENS_FILE
+    const { lines, url } = await startedApi(settings)
     const status = async (token: string) => (await fetch(`${url}/api/devices`, bearer(token))).status
     expect([await status(first), await status(second)]).toEqual([200, 401])
-    await writeTokens(path, [entry('b', second, ['read'])])
+    await writeTokens(path, [tokenEntry('b', second)])
     await eventually(async () => expect([await status(first), await status(second)]).toEqual([401, 200]))
     await writeTokens(path, 'not JSON')
     const message = 'keeping the previously loaded tokens'
     await eventually(() => expect(lines().some(({ msg }) => msg.includes(message))).toBe(true))
     expect(await status(second)).toBe(200)
-    await writeTokens(path, [entry('a', first, ['read'])])
+    await writeTokens(path, [tokenEntry('a', first)])
     await eventually(async () => expect([await status(first), await status(second)]).toEqual([200, 401]))
   })
 
@@ -131,8 +109,7 @@ describe('API_AUTH=token', () => {
     ['is not a list of tokens', '{}'],
     ['is empty', ''],
   ])('refuses to start when the file %s, and names the setting', async (_, text) => {
-    const path = join(folder, 'bad.json')
-    await rm(path, { force: true })
+    const path = join(folderOfTest(), 'tokens.json')
     if (text !== undefined) await writeTokens(path, text)
     const starting = startApi({ REDIS_URL: database.url, API_AUTH: 'token', API_TOKENS_FILE: path })
     await expect(starting).rejects.toMatchObject({
@@ -204,11 +181,8 @@ describe('a browser', () => {
   })
 
   test('may call from the origins in API_CORS_ORIGINS, without a token for the preflight', async () => {
-    const path = join(folder, 'cors.json')
-    await writeTokens(path, [entry('a', newToken(), ['read'])])
     const { url } = await startedApi({
-      API_AUTH: 'token',
-      API_TOKENS_FILE: path,
+      ...(await requireTokens([tokenEntry('a', newToken())])),
       API_CORS_ORIGINS: 'https://good.example',
     })
     const preflight = (origin: string) =>

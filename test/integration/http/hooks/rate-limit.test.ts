@@ -1,23 +1,15 @@
-import { createHash } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { rawHttp } from '../../../support/processes/raw-http.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { requireTokens, tokenEntry } from '../../../support/tokens.ts'
 
 let database: RedisDatabase
-let folder: string
 
 beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
-  folder = await mkdtemp(join(tmpdir(), 'test-tokens-'))
 })
-afterAll(async () => {
-  await database.release()
-  await rm(folder, { recursive: true })
-})
+afterAll(() => database.release())
 
 /** An API that allows two requests per minute; returns the status of a request with these headers. */
 async function openApi(env: Readonly<Record<string, string>> = {}) {
@@ -73,14 +65,8 @@ describe('the rate limit', () => {
   })
 
   test('counts each token by itself, and requests without a valid token for their address', async () => {
-    const tokensFile = join(folder, 'tokens.json')
-    const entries = ['one', 'two'].map((name) => ({
-      name,
-      sha256: createHash('sha256').update(`token-${name}`).digest('hex'),
-      scopes: ['read'],
-    }))
-    await writeFile(tokensFile, JSON.stringify(entries))
-    const { statusOf } = await openApi({ API_AUTH: 'token', API_TOKENS_FILE: tokensFile })
+    const entries = ['one', 'two'].map((name) => tokenEntry(name, `token-${name}`))
+    const { statusOf } = await openApi(await requireTokens(entries))
     const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
     for (const token of ['token-one', 'token-two']) {
       const statuses = [

@@ -1,6 +1,3 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { DEVICE_INDEX_KEY, UPDATE_TYPES_KEY } from '../../../../shared/contract/keys.ts'
@@ -16,7 +13,9 @@ import {
 import { eventually } from '../../../support/eventually.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { startOwnRedis } from '../../../support/servers/servers.ts'
+import { folderOfFile } from '../../../support/temporary-folder.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { newToken, tokenEntry, writeTokens } from '../../../support/tokens.ts'
 
 // Every operation is sent the example that its own curl line shows, and then whatever provokes each of the statuses that
 // the document names. describedApi checks every answer against the document.
@@ -25,7 +24,6 @@ type Api = DescribedApi & { readonly url: string }
 type Request = { path: string; init: RequestInit }
 
 let database: RedisDatabase
-let folder: string
 let tokens: Record<'read' | 'write' | 'admin', string>
 let secured: Api
 /** Allows one request a minute, which the first has used up, and one event stream. */
@@ -33,6 +31,7 @@ let limited: Api
 let withoutRedis: Api
 const running: { stop(): Promise<void> }[] = []
 const operations: DocumentedOperation[] = []
+const folder = folderOfFile()
 
 async function open(env: Record<string, string>): Promise<Api> {
   const api: RunningApi = await startApi(env)
@@ -42,15 +41,12 @@ async function open(env: Record<string, string>): Promise<Api> {
 
 beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
-  folder = await mkdtemp(join(tmpdir(), 'test-contract-'))
-  tokens = { read: randomUUID(), write: randomUUID(), admin: randomUUID() }
-  const entries = Object.entries(tokens).map(([scope, token]) => ({
-    name: scope,
-    sha256: createHash('sha256').update(token).digest('hex'),
-    scopes: [scope],
-  }))
+  tokens = { read: newToken(), write: newToken(), admin: newToken() }
+  const entries = Object.entries(tokens).map(([scope, token]) =>
+    tokenEntry(scope, token, { scopes: [scope] }),
+  )
   const file = join(folder, 'tokens.json')
-  await writeFile(file, JSON.stringify(entries))
+  await writeTokens(file, entries)
   const env = { REDIS_URL: database.url }
   secured = await open({ ...env, API_AUTH: 'token', API_TOKENS_FILE: file, API_MAX_EVENT_CLIENTS: '1' })
   limited = await open({ ...env, API_RATE_LIMIT_PER_MINUTE: '1' })
@@ -64,7 +60,6 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const part of running.toReversed()) await part.stop()
   await database.release()
-  await rm(folder, { recursive: true })
 })
 
 /** What the examples ask for. */

@@ -1,12 +1,9 @@
-import { createHash } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { describedApi } from '../../../support/docs/described-api.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
 import { startOwnRedis } from '../../../support/servers/servers.ts'
 import { useRedisDatabase } from '../../../support/test-scope.ts'
+import { requireTokens, tokenEntry } from '../../../support/tokens.ts'
 
 describe('GET /api/redis', () => {
   test('describes the Redis server, and is a problem while Redis is away', async () => {
@@ -51,17 +48,9 @@ describe('GET /api/access', () => {
   })
 
   test('lists the scopes and the expiry of the token', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'tokens-'))
-    onTestFinished(() => rm(folder, { recursive: true, force: true }))
-    const file = join(folder, 'tokens.json')
-    const sha256 = createHash('sha256').update('secret').digest('hex')
     const expires = '2999-01-01T00:00:00+01:00'
-    await writeFile(file, JSON.stringify([{ name: 'console', sha256, scopes: ['read', 'write'], expires }]))
-    const running = await startApi({
-      REDIS_URL: inject('redisUrl'),
-      API_AUTH: 'token',
-      API_TOKENS_FILE: file,
-    })
+    const entry = tokenEntry('console', 'secret', { scopes: ['read', 'write'], expires })
+    const running = await startApi({ REDIS_URL: inject('redisUrl'), ...(await requireTokens([entry])) })
     onTestFinished(() => running.stop())
     const api = await describedApi(running.url)
     expect((await api.ask('/api/access')).status).toBe(401)

@@ -1,8 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
 import { getEventListeners } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import {
@@ -34,6 +30,7 @@ import { eventually, patiently } from '../../../support/eventually.ts'
 import { startOwnRedis } from '../../../support/servers/native-redis.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { newToken, requireTokens, tokenEntry } from '../../../support/tokens.ts'
 import { markFilled } from '../../../support/records/filled-cache.ts'
 
 // The client against a real api. A proxy between them counts the requests and simulates network failures.
@@ -479,16 +476,12 @@ describe('a call that fails', () => {
 
 describe('API_AUTH=token', () => {
   test('requires a token with the right scope, which may be replaced at run time', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'client-tokens-'))
-    onTestFinished(() => rm(folder, { recursive: true }))
-    const path = join(folder, 'tokens.json')
-    const [reading, writing] = [randomBytes(32).toString('base64url'), randomBytes(32).toString('base64url')]
-    const entry = (name: string, token: string, scopes: string[]) => ({
-      ...{ name, scopes },
-      sha256: createHash('sha256').update(token).digest('hex'),
-    })
-    await writeFile(path, JSON.stringify([entry('r', reading, ['read']), entry('w', writing, ['write'])]))
-    const guarded = await startApi({ REDIS_URL: database.url, API_AUTH: 'token', API_TOKENS_FILE: path })
+    const [reading, writing] = [newToken(), newToken()]
+    const settings = await requireTokens([
+      tokenEntry('r', reading),
+      tokenEntry('w', writing, { scopes: ['write'] }),
+    ])
+    const guarded = await startApi({ REDIS_URL: database.url, ...settings })
     onTestFinished(() => guarded.stop())
     await store('d')
 
