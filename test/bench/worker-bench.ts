@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander'
-import { programAt, type WorkerProgram } from '../support/processes/worker-process.ts'
+import { programAt, type ServiceProgram } from '../support/processes/service-process.ts'
 import { readBacklog, readCeiling, writeBacklog } from './worker/backlog.ts'
 import { summarize, tables, type Figures, type Series } from './worker/figures.ts'
 import { measureLatency } from './worker/latency.ts'
@@ -61,7 +61,7 @@ const settings = Object.fromEntries(
   ) as [string, string][],
 )
 const own = programAt()
-const programs: [name: string, program: WorkerProgram][] = [
+const programs: [name: string, program: ServiceProgram][] = [
   ['worker', options.nodeFlags === undefined ? own : { ...own, nodeFlags: options.nodeFlags.split(' ') }],
 ]
 if (options.against !== undefined) programs.push(['worker of the other', programAt(options.against)])

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { rememberSecret } from './processes/secrets.ts'
 import { folderOfTest } from './temporary-folder.ts'
 
 export type TokenEntry = Readonly<Record<string, unknown>>
@@ -9,12 +10,13 @@ export function newToken(): string {
   return randomBytes(32).toString('base64url')
 }
 
-/** An entry of API_TOKENS_FILE. By default it has the scope `read`, and does not expire. */
+/** An entry of API_TOKENS_FILE. By default it has the scope `read`, and does not expire. No log may show the token. */
 export function tokenEntry(
   name: string,
   token: string,
   more: { readonly scopes?: readonly string[]; readonly expires?: string } = {},
 ): TokenEntry {
+  rememberSecret(token)
   return { name, sha256: createHash('sha256').update(token).digest('hex'), scopes: ['read'], ...more }
 }
 

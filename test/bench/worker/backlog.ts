@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { createSimulatedProducer } from '../../simulator/produce.ts'
-import type { WorkerProgram } from '../../support/processes/worker-process.ts'
+import type { ServiceProgram } from '../../support/processes/service-process.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 import { cpuUs, peakMiB, type Figures } from './figures.ts'
 import { startBenchWorker, type BenchServers } from './servers.ts'
@@ -43,7 +43,7 @@ export async function readBacklog(
   servers: BenchServers,
   backlog: { readonly topic: string; readonly records: number; readonly warmUp: number },
   env: Readonly<Record<string, string>>,
-  program?: WorkerProgram,
+  program?: ServiceProgram,
 ): Promise<Figures> {
   const { kafka, redis } = servers
   const worker = await startBenchWorker(servers, backlog.topic, env, program)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { createSimulatedProducer } from '../../simulator/produce.ts'
-import type { WorkerProgram } from '../../support/processes/worker-process.ts'
+import type { ServiceProgram } from '../../support/processes/service-process.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 import { cpuUs, type Figures } from './figures.ts'
 import { startBenchWorker, type BenchServers } from './servers.ts'
@@ -51,7 +51,7 @@ export async function measureLatency(
   servers: BenchServers,
   load: { readonly perSecond: number; readonly seconds: number; readonly partitions: number },
   env: Readonly<Record<string, string>>,
-  program?: WorkerProgram,
+  program?: ServiceProgram,
 ): Promise<Figures> {
   const { kafka, redis } = servers
   const topic = uniqueName('latency')

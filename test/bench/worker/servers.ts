@@ -1,10 +1,7 @@
 import { startOwnKafka, startOwnRedis, type OwnKafka, type OwnRedis } from '../../support/servers/servers.ts'
 import { Redis } from 'ioredis'
-import {
-  startWorker,
-  type WorkerProcess,
-  type WorkerProgram,
-} from '../../support/processes/worker-process.ts'
+import type { ServiceProgram } from '../../support/processes/service-process.ts'
+import { startWorker, type WorkerProcess } from '../../support/processes/worker-process.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 
 export type BenchServers = {
@@ -37,7 +34,7 @@ export async function startBenchWorker(
   { errorTopic, kafka, redis }: BenchServers,
   topic: string,
   env: Readonly<Record<string, string>>,
-  program?: WorkerProgram,
+  program?: ServiceProgram,
 ): Promise<WorkerProcess> {
   const client = new Redis(redis.url)
   await client.flushall()

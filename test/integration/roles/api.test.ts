@@ -1,49 +1,20 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { eventually } from '../../support/eventually.ts'
-import { reservePort } from '../../support/servers/free-port.ts'
+import { becomesReady, startRoleProcess } from '../../support/processes/role-process.ts'
 import { createTopic, uniqueName, useRedisDatabase } from '../../support/test-scope.ts'
 import { createSimulatedProducer } from '../../simulator/produce.ts'
-import { repository } from '../../support/repository.ts'
 
 // Roles run as separate processes, as an operator starts them.
 
-async function startProcess(role: string, env: Record<string, string>) {
-  const ports = [await reservePort(), await reservePort()] as const
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=TimeoutNegativeWarning', 'cache-service/main.ts', role],
-    {
-      cwd: repository,
-      env: {
-        PATH: process.env['PATH'] ?? '',
-        PORT: String(ports[0].port),
-        METRICS_PORT: String(ports[1].port),
-        ...env,
-      },
-    },
-  )
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
-  }
-  const ended = once(child, 'close')
+async function startProcess(role: 'api' | 'all', env: Record<string, string>) {
+  const started = await startRoleProcess(role, env)
   onTestFinished(async () => {
-    child.kill('SIGKILL')
-    await ended
-    await Promise.all(ports.map(({ release }) => release()))
+    started.kill('SIGKILL')
+    await started.exit
   })
-  return {
-    url: `http://127.0.0.1:${ports[0].port}`,
-    health: `http://127.0.0.1:${ports[1].port}`,
-    get output() {
-      return output
-    },
-    exit: async (): Promise<unknown> => (await ended)[0],
-    stop: () => child.kill('SIGTERM'),
-  }
+  return started
 }
 
 async function ownDatabase() {
@@ -56,28 +27,27 @@ describe('cache-service api', () => {
   test('exits with 2 if others could reach it and API_AUTH is not set', async () => {
     const database = await ownDatabase()
     const api = await startProcess('api', { REDIS_URL: database.url, API_HOST: '0.0.0.0' })
-    expect(await api.exit()).toBe(2)
+    expect(await api.exit).toBe(2)
     expect(api.output).toContain('API_AUTH is not set')
   })
 
   test('exits with 2 if its port is in use, and names the settings', async () => {
     const database = await ownDatabase()
     const first = await startProcess('api', { REDIS_URL: database.url })
-    await eventually(async () => expect((await fetch(`${first.url}/livez`)).status).toBe(200))
-    const second = await startProcess('api', { REDIS_URL: database.url, PORT: new URL(first.url).port })
-    expect(await second.exit()).toBe(2)
+    await becomesReady(first)
+    const second = await startProcess('api', { REDIS_URL: database.url, PORT: new URL(first.apiUrl).port })
+    expect(await second.exit).toBe(2)
     expect(second.output).toContain('cannot listen on API_HOST:PORT')
   })
 
   test('exits with 0 on SIGTERM while an event stream is open', async () => {
     const database = await ownDatabase()
     const api = await startProcess('api', { REDIS_URL: database.url })
-    await eventually(async () => expect((await fetch(`${api.url}/readyz`)).status).toBe(200))
-    const stream = await fetch(`${api.url}/api/events`)
+    await becomesReady(api)
+    const stream = await fetch(`${api.apiUrl}/api/events`)
     expect(stream.status).toBe(200)
     const text = stream.text()
-    api.stop()
-    expect(await api.exit()).toBe(0)
+    expect(await api.stop()).toBe(0)
     await text
     expect(api.output).toContain('api stopped')
     expect(api.output).not.toContain('Deprecation')
@@ -86,15 +56,14 @@ describe('cache-service api', () => {
   test('exits with 0 in time while a connection without a request is open', async () => {
     const database = await ownDatabase()
     const api = await startProcess('api', { REDIS_URL: database.url, SHUTDOWN_TIMEOUT_S: '10' })
-    await eventually(async () => expect((await fetch(`${api.url}/readyz`)).status).toBe(200))
-    const { hostname, port } = new URL(api.url)
+    await becomesReady(api)
+    const { hostname, port } = new URL(api.apiUrl)
     const unused = connect({ host: hostname, port: Number(port) })
     onTestFinished(() => void unused.destroy())
     await once(unused, 'connect')
     // The earlier connection has been accepted once this later one is answered.
-    expect((await fetch(`${api.url}/livez`, { headers: { connection: 'close' } })).status).toBe(200)
-    api.stop()
-    expect(await api.exit()).toBe(0)
+    expect((await fetch(`${api.apiUrl}/livez`, { headers: { connection: 'close' } })).status).toBe(200)
+    expect(await api.stop()).toBe(0)
   })
 })
 
@@ -112,9 +81,7 @@ describe('cache-service all', () => {
       KAFKA_CONSUMER_GROUP_ID: uniqueName('all'),
       REDIS_UPDATE_CHANNEL: topic,
     })
-    await eventually(async () => expect((await fetch(`${all.health}/readyz`)).status).toBe(200), {
-      timeoutMs: 45_000,
-    })
+    await becomesReady(all)
 
     const producer = createSimulatedProducer({ brokers: inject('kafkaBrokers'), topic })
     onTestFinished(() => producer.disconnect())
@@ -126,34 +93,33 @@ describe('cache-service all', () => {
     }
     await producer.send([{ key: 'd:1', value: Buffer.from(JSON.stringify(record)), timestampMs: Date.now() }])
     await eventually(async () => {
-      const reply = await fetch(`${all.url}/api/devices/d%3A1`)
+      const reply = await fetch(`${all.apiUrl}/api/devices/d%3A1`)
       expect(await reply.json()).toMatchObject({ device_id: 'd:1', datatype_unit: ['°C'], persist: true })
     })
     expect(await database.client.exists('device:d:1:metadata')).toBe(1)
 
     await database.client.publish(topic, JSON.stringify({ type: 'all-test', values: [1] }))
     await eventually(async () => {
-      const reply = await fetch(`${all.url}/api/state/all-test`)
+      const reply = await fetch(`${all.apiUrl}/api/state/all-test`)
       expect(await reply.json()).toMatchObject({ state: { 'all-test': { values: [1] } } })
     })
     await eventually(async () => {
-      const workers = await (await fetch(`${all.url}/api/workers`)).json()
+      const workers = await (await fetch(`${all.apiUrl}/api/workers`)).json()
       expect(workers).toMatchObject({ workers: [{ state: 'consuming' }] })
     })
 
-    const metrics = await (await fetch(`${all.health}/metrics`)).text()
+    const metrics = await (await fetch(`${all.healthUrl}/metrics`)).text()
     for (const name of ['messages_total', 'updates_total', 'http_requests_total', 'build_info{']) {
       expect(metrics).toContain(`cache_service_${name}`)
     }
     expect(metrics).toContain('role="all"')
-    all.stop()
-    expect(await all.exit()).toBe(0)
+    expect(await all.stop()).toBe(0)
   })
 
   test('exits with 2 if a setting keeps one of its roles from working', async () => {
     const database = await ownDatabase()
     const all = await startProcess('all', { REDIS_URL: database.url, API_HOST: '0.0.0.0' })
-    expect(await all.exit()).toBe(2)
+    expect(await all.exit).toBe(2)
     expect(all.output).toContain('API_AUTH is not set')
   })
 })

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
 import { repository } from '../repository.ts'
+import { assertNoSecrets } from './secrets.ts'
+import { INHERITED } from './service-process.ts'
 
 /** `cache-cli <args>` as a process, with pipes that a test can close, and signals. */
 export type CliProcess = {
@@ -25,7 +27,7 @@ export function startCliProcess(
     'cache-service/cli/main.ts',
   ] as const
   const [node, ...before] = program
-  const options = { cwd: repository, env: { PATH: process.env['PATH'] ?? '', ...env } }
+  const options = { cwd: repository, env: { ...INHERITED, ...env } }
   const asFunction = `cache-cli() { ${program.map((word) => `'${word}'`).join(' ')} "$@"; }`
   const child =
     typeof command === 'string'
@@ -36,10 +38,14 @@ export function startCliProcess(
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
   const overdue = setTimeout(() => child.kill('SIGKILL'), 30_000)
-  const { promise: exit, resolve } = Promise.withResolvers<number | NodeJS.Signals>()
+  const closed = Promise.withResolvers<number | NodeJS.Signals>()
   child.once('close', (code, signal) => {
     clearTimeout(overdue)
-    resolve(code ?? signal ?? 'SIGKILL')
+    closed.resolve(code ?? signal ?? 'SIGKILL')
+  })
+  const exit = closed.promise.then((outcome) => {
+    assertNoSecrets('cache-cli', output + errors, env)
+    return outcome
   })
   return {
     get output() {

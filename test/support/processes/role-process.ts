@@ -1,15 +1,14 @@
-import { spawn } from 'node:child_process'
-import { eventually } from '../eventually.ts'
-import { repository } from '../repository.ts'
+import { patiently } from '../eventually.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { parseMetrics } from './parse-metrics.ts'
-import { MAX_KEPT_OUTPUT_BYTES, startFlags, stopProcess } from './service-process.ts'
+import { startServiceProcess } from './service-process.ts'
 
 /** A role as a real process, with its own ports. */
 export type RoleProcess = {
   readonly pid: number
   /** The URL of the API; nothing listens there for other roles. */
   readonly apiUrl: string
+  readonly healthUrl: string
   readonly output: string
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number | undefined>
   isReady(): Promise<boolean>
@@ -25,36 +24,18 @@ export async function startRoleProcess(
   env: Readonly<Record<string, string>>,
 ): Promise<RoleProcess> {
   const [metrics, api] = [await reservePort(), await reservePort()]
-  const child = spawn(process.execPath, [...startFlags(), 'cache-service/main.ts', role], {
-    cwd: repository,
-    env: {
-      PATH: process.env['PATH'] ?? '',
-      METRICS_PORT: String(metrics.port),
-      PORT: String(api.port),
-      LOG_LEVEL: 'DEBUG',
-      ...env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output = (output + text).slice(-MAX_KEPT_OUTPUT_BYTES)
-    })
-  }
-  const killChild = () => child.kill('SIGKILL')
-  process.once('exit', killChild)
-  const { promise: exit, resolve } = Promise.withResolvers<number | NodeJS.Signals>()
-  child.once('close', (code, signal) => {
-    process.off('exit', killChild)
-    void Promise.all([metrics.release(), api.release()]).then(() => resolve(code ?? signal ?? 'SIGKILL'))
-  })
+  const service = startServiceProcess(
+    role,
+    { METRICS_PORT: String(metrics.port), PORT: String(api.port), LOG_LEVEL: 'DEBUG', ...env },
+    () => Promise.all([metrics.release(), api.release()]),
+  )
   const health = `http://127.0.0.1:${metrics.port}`
   return {
-    pid: child.pid ?? 0,
+    pid: service.pid,
     apiUrl: `http://127.0.0.1:${api.port}`,
+    healthUrl: health,
     get output() {
-      return output
+      return service.output + service.errors
     },
     async metric(name, labels = {}) {
       const samples = parseMetrics(await (await fetch(`${health}/metrics`)).text())
@@ -65,18 +46,18 @@ export async function startRoleProcess(
       )?.value
     },
     isReady: async () => (await fetch(`${health}/readyz`)).ok,
-    kill: (signal) => void child.kill(signal),
-    exit,
-    stop: () => stopProcess(child, exit),
+    kill: service.kill,
+    exit: service.exit,
+    stop: service.stop,
   }
 }
 
 /** Resolves when `/readyz` reports ready; on timeout the error shows the process's output. */
 export async function becomesReady(role: RoleProcess): Promise<void> {
-  await eventually(
+  await patiently(
     async () => {
       if (!(await role.isReady().catch(() => false))) throw new Error(role.output.slice(-2_000))
     },
-    { timeoutMs: 30_000, describe: 'the process becomes ready' },
+    { describe: 'the process becomes ready' },
   )
 }

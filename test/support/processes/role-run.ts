@@ -4,6 +4,7 @@ import { runRoles } from '../../../cache-service/roles/run-roles.ts'
 import { createLogger } from '../../../cache-service/telemetry/logger.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { parseMetrics } from './parse-metrics.ts'
+import { assertNoSecrets } from './secrets.ts'
 import { uniqueName } from '../test-scope.ts'
 
 export type RoleLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: string }
@@ -16,7 +17,7 @@ export type RoleRun = {
   /** The value of a metric with these labels; undefined if it is absent. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number | undefined>
   isReady(): Promise<boolean>
-  /** Stops the role, and waits until it has ended. */
+  /** Stops the role, and waits until it has ended. Rejects if it has logged a secret. */
   stop(): Promise<void>
   readonly ended: Promise<void>
 }
@@ -55,8 +56,12 @@ export async function startRole(role: OpenRole, env: Readonly<Record<string, str
     isReady: async () => (await fetch(`${url}/readyz`)).ok,
     async stop() {
       stop.abort()
-      await ended
-      await release()
+      try {
+        await ended
+      } finally {
+        await release()
+        assertNoSecrets('the role', texts.join(''), env)
+      }
     },
   }
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Readable, Writable } from 'node:stream'
 import { runCli } from '../../../cache-service/cli/run-cli.ts'
 import { uniqueName } from '../test-scope.ts'
+import { assertNoSecrets } from './secrets.ts'
 
 export type CliResult = { readonly code: number; readonly output: string; readonly errors: string }
 
@@ -64,7 +65,10 @@ export function startCliHere(
       return Buffer.concat(shown).toString()
     },
     interrupt: () => stop.abort(),
-    ended: code.then((exitCode) => ({ code: exitCode, output: stdout.text(), errors: stderr.text() })),
+    ended: code.then((exitCode) => {
+      assertNoSecrets(`cache-cli ${args.join(' ')}`, stdout.text() + stderr.text(), env)
+      return { code: exitCode, output: stdout.text(), errors: stderr.text() }
+    }),
   }
 }
 

@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process'
 import { repository } from '../repository.ts'
+import { assertNoSecrets } from './secrets.ts'
+import { INHERITED } from './service-process.ts'
 
 export type ProgramResult = { readonly code: number; readonly output: string; readonly errors: string }
 
@@ -19,7 +21,7 @@ export function runCliProcess(
   return run('cache-service/cli/main.ts', args, env)
 }
 
-function run(
+async function run(
   main: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -30,7 +32,7 @@ function run(
     ['--disable-warning=TimeoutNegativeWarning', main, ...args],
     {
       cwd: repository,
-      env: { PATH: process.env['PATH'] ?? '', ...env },
+      env: { ...INHERITED, ...env },
       timeout: 30_000,
       killSignal: 'SIGKILL',
     },
@@ -39,5 +41,7 @@ function run(
       resolve({ code, output, errors })
     },
   )
-  return promise
+  const result = await promise
+  assertNoSecrets(main, result.output + result.errors, env)
+  return result
 }

@@ -1,22 +1,13 @@
-import { spawn } from 'node:child_process'
-import { rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { eventually } from '../eventually.ts'
-import { repository } from '../repository.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { parseMetrics, type Sample } from './parse-metrics.ts'
-import { MAX_KEPT_OUTPUT_BYTES, startFlags, stopProcess } from './service-process.ts'
-import { openServerFolder } from '../servers/server-process.ts'
+import { startServiceProcess, type ServiceProcess, type ServiceProgram } from './service-process.ts'
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg: string; readonly level: string }
 
 /** The worker as a real process, with its own port. */
-export type WorkerProcess = {
-  readonly pid: number
+export type WorkerProcess = ServiceProcess & {
   readonly url: string
-  /** Its output so far. */
-  readonly output: string
-  readonly errors: string
   logLines(): LogLine[]
   get(path: '/livez' | '/readyz' | '/metrics'): Promise<{ status: number; body: string }>
   /** The samples of one metric, named without the prefix; empty if it is absent. */
@@ -24,54 +15,15 @@ export type WorkerProcess = {
   ready(timeoutMs?: number): Promise<void>
   /** The sum of messages_total: the number of records that it consumed. */
   consumed(): Promise<number>
-  kill(signal: NodeJS.Signals): void
-  readonly isRunning: boolean
-  /** The exit code, or the signal's name. */
-  readonly exit: Promise<number | NodeJS.Signals>
-  /** Sends SIGTERM and waits for the exit. Sends SIGKILL after 30 s. */
-  stop(): Promise<number | NodeJS.Signals>
-}
-
-/** Which checkout of the service to run, and how. */
-export type WorkerProgram = { readonly folder: string; readonly nodeFlags: readonly string[] }
-
-/** @param folder another checkout with its packages installed, such as the release before. */
-export function programAt(folder: string = repository): WorkerProgram {
-  return { folder, nodeFlags: startFlags(folder) }
 }
 
 export async function startWorker(
   env: Readonly<Record<string, string>>,
-  program: WorkerProgram = programAt(),
+  program?: ServiceProgram,
 ): Promise<WorkerProcess> {
   const { port, release } = await reservePort()
   const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [...program.nodeFlags, 'cache-service/main.ts', 'worker'], {
-    cwd: program.folder,
-    env: {
-      PATH: process.env['PATH'] ?? '',
-      METRICS_PORT: String(port),
-      ...env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  let errors = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output = (output + text).slice(-MAX_KEPT_OUTPUT_BYTES)
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors = (errors + text).slice(-MAX_KEPT_OUTPUT_BYTES)
-  })
-  // The guard kills it when this process ends, even by SIGKILL.
-  const guarded = openServerFolder('test-worker')
-  const pidPath = join(guarded.path, 'pid')
-  if (child.pid !== undefined) writeFileSync(pidPath, String(child.pid))
-  child.once('exit', () => rmSync(pidPath, { force: true }))
-  const { promise: exit, resolve } = Promise.withResolvers<number | NodeJS.Signals>()
-  child.once('close', (code, signal) => {
-    void Promise.all([guarded.remove(), release()]).then(() => resolve(code ?? signal ?? 'SIGKILL'))
-  })
+  const service = startServiceProcess('worker', { METRICS_PORT: String(port), ...env }, release, program)
 
   async function get(path: string) {
     const response = await fetch(url + path, { signal: AbortSignal.timeout(5_000) })
@@ -83,16 +35,16 @@ export async function startWorker(
   }
 
   return {
-    pid: child.pid ?? 0,
+    pid: service.pid,
     url,
     get output() {
-      return output
+      return service.output
     },
     get errors() {
-      return errors
+      return service.errors
     },
     logLines: () =>
-      output
+      service.output
         .split('\n')
         .filter((line) => line.startsWith('{') && line.endsWith('}'))
         .map((line): LogLine => JSON.parse(line)),
@@ -107,11 +59,11 @@ export async function startWorker(
         { timeoutMs, describe: 'the worker becomes ready' },
       ),
     consumed: async () => (await metric('messages_total')).reduce((sum, { value }) => sum + value, 0),
-    kill: (signal) => void child.kill(signal),
+    kill: service.kill,
     get isRunning() {
-      return child.exitCode === null && child.signalCode === null
+      return service.isRunning
     },
-    exit,
-    stop: () => stopProcess(child, exit),
+    exit: service.exit,
+    stop: service.stop,
   }
 }
