@@ -36,35 +36,23 @@ async function listen(behave: ((socket: Socket) => void) | undefined) {
   }
 }
 
-describe('with a bootstrap address that', () => {
-  test.each(
-    Object.entries(LISTENERS).flatMap(([what, behave]) => [0, 1].map((at) => ({ what, behave, at }))),
-  )(
+describe.concurrent('with a bootstrap address that', () => {
+  test.for(Object.entries(LISTENERS).flatMap(([what, behave]) => [0, 1].map((at) => ({ what, behave, at }))))(
     '$what, at position $at beside a good one, a worker joins and stops, and cache-cli works',
-    async ({ at, behave }) => {
-      const releases: (() => Promise<void> | void)[] = []
-      const context = {
-        onTestFinished: (release: () => Promise<void> | void) => void releases.push(release),
-        onTestFailed: () => undefined,
-      }
-      try {
-        const listener = await listen(behave)
-        context.onTestFinished(() => listener.close())
-        const scenario = await openWorkerScenario(context)
-        const good = scenario.env['KAFKA_BOOTSTRAP_SERVERS'] ?? ''
-        const brokers = at === 0 ? [listener.address, good] : [good, listener.address]
-        const env = { ...scenario.env, KAFKA_BOOTSTRAP_SERVERS: brokers.join(','), METRICS_PORT: '0' }
-        const worker = await scenario.startWorker({ KAFKA_BOOTSTRAP_SERVERS: brokers.join(',') })
-        await scenario.send([update({ deviceId: 'd' })])
-        await worker.ready(15_000)
-        await patiently(async () => expect(await scenario.redis.scard('devices')).toBe(1))
-        expect(await runCliHere(['lag'], env)).toMatchObject({ code: 0 })
-        expect((await runCliHere(['doctor'], env)).output).toContain('reading')
-        expect(await worker.stop()).toBe(0)
-      } finally {
-        for (const release of releases.toReversed()) await release()
-      }
+    async ({ at, behave }, context) => {
+      const listener = await listen(behave)
+      context.onTestFinished(() => listener.close())
+      const scenario = await openWorkerScenario(context)
+      const good = scenario.env['KAFKA_BOOTSTRAP_SERVERS'] ?? ''
+      const brokers = at === 0 ? [listener.address, good] : [good, listener.address]
+      const env = { ...scenario.env, KAFKA_BOOTSTRAP_SERVERS: brokers.join(','), METRICS_PORT: '0' }
+      const worker = await scenario.startWorker({ KAFKA_BOOTSTRAP_SERVERS: brokers.join(',') })
+      await scenario.send([update({ deviceId: 'd' })])
+      await worker.ready()
+      await patiently(async () => expect(await scenario.redis.scard('devices')).toBe(1))
+      expect(await runCliHere(['lag'], env)).toMatchObject({ code: 0 })
+      expect((await runCliHere(['doctor'], env)).output).toContain('reading')
+      expect(await worker.stop()).toBe(0)
     },
-    120_000,
   )
 })

@@ -49,7 +49,7 @@ describe.concurrent('a worker passes over', () => {
     const values = Array.from({ length: 1_400 }, (_, i) => recordOf(`d${i}`, { padding: 'x'.repeat(350) }))
     await transact(scenario.kafka, scenario.topic, values, 'commit')
     const worker = await scenario.startWorker()
-    await worker.ready(30_000)
+    await worker.ready()
     expect(await scenario.redis.scard('devices')).toBe(1_400)
     await patiently(async () => expect(await lagOf(scenario)).toBe(0))
     expect(await worker.metric('cache_loss_total')).toMatchObject([{ value: 0 }])
@@ -64,7 +64,7 @@ describe.concurrent('a worker passes over', () => {
       'abort',
     )
     const worker = await scenario.startWorker()
-    await worker.ready(30_000)
+    await worker.ready()
     await patiently(async () => expect(await lagOf(scenario)).toBe(0))
     await scenario.send([{ ...update({ deviceId: 'after' }), partition: 0 }])
     await patiently(async () => expect(await scenario.redis.exists('device:after:metadata')).toBe(1))
@@ -85,7 +85,7 @@ describe.concurrent('a worker passes over', () => {
     await scenario.send([{ ...update({ deviceId: 'after' }), partition: 0 }])
     for (let life = 0; life < 2; life++) {
       const worker = await scenario.startWorker()
-      await worker.ready(30_000)
+      await worker.ready()
       await patiently(async () => expect(await lagOf(scenario)).toBe(0))
       expect(await worker.metric('cache_loss_total')).toMatchObject([{ value: 0 }])
       expect(await worker.stop()).toBe(0)
@@ -95,46 +95,50 @@ describe.concurrent('a worker passes over', () => {
   })
 })
 
-test('a worker passes over a batch that compaction has emptied', async (context) => {
-  const kafka = await startOwnKafka({ properties: { 'log.cleaner.backoff.ms': '500' } })
-  context.onTestFinished(() => kafka.stop())
-  const scenario = await openWorkerScenario(context, { partitions: 1, topic: false, kafka })
-  const admin = scenario.admin
-  const configEntries = Object.entries({
-    'cleanup.policy': 'compact',
-    'segment.bytes': '1048576',
-    'segment.ms': '10000',
-    'min.cleanable.dirty.ratio': '0.001',
-    'delete.retention.ms': '0',
-  }).map(([name, value]) => ({ name, value }))
-  await admin.createTopics({ topics: [{ topic: scenario.topic, numPartitions: 1, configEntries }] })
-  const client = new kafkajs.Kafka({ brokers: [...kafka.brokers], logLevel: kafkajs.logLevel.NOTHING })
-  const write = async (messages: { key: string; value: string | null }[], idempotent = false) => {
-    const producer = client.producer({ idempotent, maxInFlightRequests: 1 })
-    await producer.connect()
-    await producer.send({
-      topic: scenario.topic,
-      messages: messages.map((message) => ({ ...message, partition: 0 })),
-    })
-    await producer.disconnect()
-  }
-  const devices = (prefix: string) =>
-    Array.from({ length: 2_000 }, (_, i) => {
-      const key = `${prefix}${i}`
-      return { key, value: recordOf(key, { padding: 'x'.repeat(300) }) }
-    })
-  await write([{ key: 'gone', value: recordOf('gone') }])
-  await write(devices('a'))
-  await write([{ key: 'gone', value: null }], true)
-  const rollover = () => new Promise((resolve) => setTimeout(resolve, 11_000))
-  await rollover()
-  await write(devices('b'))
-  await rollover()
-  await write(devices('c'))
-  await rollover()
-  await write([{ key: 'last', value: recordOf('last') }])
-  const worker = await scenario.startWorker()
-  await worker.ready(30_000)
-  expect(await scenario.redis.scard('devices')).toBe(6_001)
-  await patiently(async () => expect(await lagOf(scenario)).toBe(0))
-}, 180_000)
+test.concurrent(
+  'a worker passes over a batch that compaction has emptied',
+  async (context) => {
+    const kafka = await startOwnKafka({ properties: { 'log.cleaner.backoff.ms': '500' } })
+    context.onTestFinished(() => kafka.stop())
+    const scenario = await openWorkerScenario(context, { partitions: 1, topic: false, kafka })
+    const admin = scenario.admin
+    const configEntries = Object.entries({
+      'cleanup.policy': 'compact',
+      'segment.bytes': '1048576',
+      'segment.ms': '10000',
+      'min.cleanable.dirty.ratio': '0.001',
+      'delete.retention.ms': '0',
+    }).map(([name, value]) => ({ name, value }))
+    await admin.createTopics({ topics: [{ topic: scenario.topic, numPartitions: 1, configEntries }] })
+    const client = new kafkajs.Kafka({ brokers: [...kafka.brokers], logLevel: kafkajs.logLevel.NOTHING })
+    const write = async (messages: { key: string; value: string | null }[], idempotent = false) => {
+      const producer = client.producer({ idempotent, maxInFlightRequests: 1 })
+      await producer.connect()
+      await producer.send({
+        topic: scenario.topic,
+        messages: messages.map((message) => ({ ...message, partition: 0 })),
+      })
+      await producer.disconnect()
+    }
+    const devices = (prefix: string) =>
+      Array.from({ length: 2_000 }, (_, i) => {
+        const key = `${prefix}${i}`
+        return { key, value: recordOf(key, { padding: 'x'.repeat(300) }) }
+      })
+    await write([{ key: 'gone', value: recordOf('gone') }])
+    await write(devices('a'))
+    await write([{ key: 'gone', value: null }], true)
+    const rollover = () => new Promise((resolve) => setTimeout(resolve, 11_000))
+    await rollover()
+    await write(devices('b'))
+    await rollover()
+    await write(devices('c'))
+    await rollover()
+    await write([{ key: 'last', value: recordOf('last') }])
+    const worker = await scenario.startWorker()
+    await worker.ready()
+    expect(await scenario.redis.scard('devices')).toBe(6_001)
+    await patiently(async () => expect(await lagOf(scenario)).toBe(0))
+  },
+  180_000,
+)

@@ -1,13 +1,16 @@
 import { createServer } from 'node:net'
-import { expect, onTestFailed, onTestFinished, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { startCliProcess } from '../../support/processes/cli-process.ts'
-import { eventually } from '../../support/eventually.ts'
+import { patiently } from '../../support/eventually.ts'
 import { validDeadLetters, writeDeadLetters } from '../../support/processes/dead-letter-scenario.ts'
 import { readTopic } from '../../support/records/read-topic.ts'
 import { runCliProcess } from '../../support/processes/run-program.ts'
 import { openWorkerScenario, type ScenarioContext } from '../../support/processes/worker-scenario.ts'
 
 const DEAD_LETTERS = 300
+
+// They run at once, each with processes of its own.
+vi.setConfig({ testTimeout: 120_000 })
 
 /** Dead letters whose records are not in the topic, and a Redis whose writes can be paused. */
 async function openWithDeadLetters(context: ScenarioContext) {
@@ -20,19 +23,16 @@ async function openWithDeadLetters(context: ScenarioContext) {
   return scenario
 }
 
-test.each([
+test.concurrent.for([
   ['cache', 'applied'],
   ['topic', 'sent'],
 ] as const)(
   'Ctrl-C during a replay to the %s finishes and counts the current dead letters, and the next replay does the rest',
-  async (to, result) => {
-    const { admin, env, kafka, redis, topic } = await openWithDeadLetters({
-      onTestFinished,
-      onTestFailed,
-    })
+  async ([to, result], context) => {
+    const { admin, env, kafka, redis, topic } = await openWithDeadLetters(context)
     await redis.call('CLIENT', 'PAUSE', '20000', 'WRITE')
     const running = startCliProcess(['errors', 'replay', '--yes', '--to', to], env)
-    await eventually(async () => expect(await redis.client('LIST')).toMatch(/name=cache-cli\S* .*flags=b/))
+    await patiently(async () => expect(await redis.client('LIST')).toMatch(/name=cache-cli\S* .*flags=b/))
     running.kill('SIGINT')
     await redis.call('CLIENT', 'UNPAUSE')
     expect(await running.exit).toBe(130)
@@ -57,14 +57,14 @@ test.each([
   },
 )
 
-test('a reader that closes the pipe ends a list without an error', async (context) => {
+test.concurrent('a reader that closes the pipe ends a list without an error', async (context) => {
   const { env } = await openWithDeadLetters(context)
   const running = startCliProcess('cache-cli errors list -n 1000 -f json | head -1', env)
   expect(await running.exit).toBe(0)
   expect(running).toMatchObject({ output: '[\n', errors: '' })
 })
 
-test('the doctor exits with 4 if no server can be reached', async () => {
+test.concurrent('the doctor exits with 4 if no server can be reached', async () => {
   const { code, errors, output } = await runCliProcess(['doctor', '-f', 'json'], {
     KAFKA_BOOTSTRAP_SERVERS: '127.0.0.1:1,no-such-host.invalid:9092',
     REDIS_HOST: '127.0.0.1',
@@ -76,9 +76,9 @@ test('the doctor exits with 4 if no server can be reached', async () => {
   expect(JSON.parse(output)).toHaveLength(8)
 })
 
-test('the doctor times out if servers accept connections but do not answer', async () => {
+test.concurrent('the doctor times out if servers accept connections but do not answer', async (context) => {
   const silent = createServer(() => undefined).listen(0, '127.0.0.1')
-  onTestFinished(() => void silent.close())
+  context.onTestFinished(() => void silent.close())
   await new Promise((resolve) => silent.once('listening', resolve))
   const address = silent.address()
   const port = typeof address === 'object' ? String(address?.port) : ''

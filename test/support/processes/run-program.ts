@@ -5,7 +5,7 @@ import { INHERITED } from './service-process.ts'
 
 export type ProgramResult = { readonly code: number; readonly output: string; readonly errors: string }
 
-/** Runs `cache-service <args>` to its end, with only the given environment; kills it after 30 s. */
+/** Runs `cache-service <args>` to its end, with only the given environment; kills it after a minute. */
 export function runProgram(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -33,7 +33,7 @@ async function run(
     {
       cwd: repository,
       env: { ...INHERITED, ...env },
-      timeout: 30_000,
+      timeout: 60_000,
       killSignal: 'SIGKILL',
     },
     (error, output, errors) => {

@@ -23,7 +23,8 @@ async function openFilled(context: ScenarioContext) {
   return { admin, env, group, redis, run, startWorker, topic, worker }
 }
 
-describe('cache-cli rebuild', () => {
+// Each test starts a worker, all at once.
+describe.concurrent('cache-cli rebuild', { timeout: 120_000 }, () => {
   test('restores what Redis has lost, and waits until the cache is complete', async (context) => {
     const { group, redis, run } = await openFilled(context)
     await redis.del(...Array.from({ length: 10 }, (_, i) => `device:d-${i}:metadata`))
