@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { InterleavedSequencer } from './test/support/interleaved-sequencer.ts'
 
 // Six suites; `make test` runs all but the faults. Unit tests and the simulation use no servers, and browser tests start their
 // own Redis; the others use real servers, which test/support/servers/global-servers.ts starts once. No retries: a flaky test is a bug.
@@ -6,8 +7,9 @@ const realServers = { globalSetup: ['test/support/servers/global-servers.ts'], r
 
 export default defineConfig({
   test: {
-    // Most tests of servers wait for them: two leave half of two cores idle.
-    maxWorkers: 3,
+    // Most tests of servers wait for them: with two workers, half of two cores is idle.
+    maxWorkers: 4,
+    sequence: { sequencer: InterleavedSequencer },
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 120_000 } },
@@ -17,7 +19,6 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts', 'test/interop/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          maxWorkers: 3,
           ...realServers,
         },
       },
@@ -27,7 +28,6 @@ export default defineConfig({
           include: ['test/system/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
-          maxWorkers: 3,
           ...realServers,
         },
       },
@@ -38,7 +38,6 @@ export default defineConfig({
           include: ['test/faults/**/*.test.ts'],
           testTimeout: 240_000,
           hookTimeout: 60_000,
-          maxWorkers: 3,
           ...realServers,
         },
       },

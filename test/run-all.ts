@@ -1,5 +1,6 @@
 // Runs all checks and tests, even after one fails: format, lint, types, then vitest, which receives the arguments of
-// this program. Each of the three checks counts as one test. The last line is the total.
+// this program. Each of the three checks counts as one test, and repeats only what has changed since its last run. The last
+// line is the total.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,9 +13,9 @@ import { repository } from './support/repository.ts'
 type Counts = { passed: number; failed: number; skipped: number }
 
 const CHECKS: Readonly<Record<string, string[]>> = {
-  format: ['prettier', '--check', '.'],
+  format: ['prettier', '--check', '--cache', '--cache-location', '.cache/format', '.'],
   lint: ['oxlint', '--deny-warnings'],
-  types: ['tsc', '--noEmit'],
+  types: ['tsc', '--noEmit', '--incremental', '--tsBuildInfoFile', '.cache/types'],
 }
 
 const FAULT_REPORTER = `--reporter=${join(repository, 'test/support/faults/fault-reporter.ts')}`
