@@ -26,11 +26,11 @@ const ALL_BUT_FAULTS = ['--project', '!faults']
 async function runCheck(name: string, [command = '', ...args]: string[]): Promise<Counts> {
   const startedAt = performance.now()
   const child = spawn(command, args, { cwd: repository, stdio: ['ignore', 'pipe', 'pipe'] })
-  const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), exitOf(child)])
+  const [stdout, stderr, end] = await Promise.all([text(child.stdout), text(child.stderr), endOf(child)])
   const seconds = `${((performance.now() - startedAt) / 1000).toFixed(1)} s`
-  const passed = code === 0
+  const passed = end === 0
   console.log(` ${passed ? color.green('✓') : color.red('×')} ${name} ${color.dim(seconds)}`)
-  if (!passed) console.log(`${stdout}${stderr}`)
+  if (!passed) console.log(`${stdout}${stderr}${name} ended with ${end}`)
   return { passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0 }
 }
 
@@ -57,8 +57,9 @@ async function runVitest(args: readonly string[]): Promise<Counts> {
       stdio: 'inherit',
       env: { ...process.env, NODE_OPTIONS: '--disable-warning=TimeoutNegativeWarning' },
     })
-    const code = await exitOf(child)
-    return countTests(readReport(reportPath), code === 0)
+    const end = await endOf(child)
+    if (end !== 0) console.log(`vitest ended with ${end}`)
+    return countTests(readReport(reportPath), end === 0)
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -86,10 +87,11 @@ function readReport(path: string): z.infer<typeof vitestReport> | undefined {
   }
 }
 
-function exitOf(child: ReturnType<typeof spawn>): Promise<number | null> {
-  const { promise, resolve, reject } = Promise.withResolvers<number | null>()
-  child.once('error', reject)
-  child.once('close', resolve)
+/** The exit code, the signal, or why the program could not be started: anything but 0 is a failure. */
+function endOf(child: ReturnType<typeof spawn>): Promise<number | string> {
+  const { promise, resolve } = Promise.withResolvers<number | string>()
+  child.once('error', ({ message }) => resolve(message))
+  child.once('close', (code, signal) => resolve(code ?? signal ?? 'no exit code'))
   return promise
 }
 

@@ -1,16 +1,11 @@
-import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { Command } from 'commander'
 import { Redis } from 'ioredis'
 import { hintFields } from '../../cache-service/core/events/stream-entry.ts'
 import { DEVICE_STREAM_KEY } from '../../shared/contract/keys.ts'
-import { eventually } from '../support/eventually.ts'
-import { parseMetrics } from '../support/processes/parse-metrics.ts'
-import { startFlags } from '../support/processes/service-process.ts'
-import { repository } from '../support/repository.ts'
-import { reservePort } from '../support/servers/free-port.ts'
+import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
 import { startOwnRedis } from '../support/servers/servers.ts'
+import { residentMiB } from './worker/figures.ts'
 
 /**
  * Measures how an api process with the heap limit of the image survives that all its event clients resume at once, far
@@ -32,25 +27,15 @@ const [clients, silent, places, filters, hints, ids] = (
 ).map((name) => Number(options[name])) as [number, number, number, number, number, number]
 
 const redisServer = await startOwnRedis()
-const [api, metrics] = [await reservePort(), await reservePort()]
-const child = spawn(process.execPath, [...startFlags(), 'cache-service/main.ts', 'api'], {
-  cwd: repository,
-  env: {
-    PORT: String(api.port),
-    METRICS_PORT: String(metrics.port),
-    API_MAX_EVENT_CLIENTS: String(clients + silent),
-    REDIS_URL: redisServer.url,
-    LOG_LEVEL: 'WARN',
-  },
-  stdio: 'inherit',
+const api = await startRoleProcess('api', {
+  API_MAX_EVENT_CLIENTS: String(clients + silent),
+  REDIS_URL: redisServer.url,
+  LOG_LEVEL: 'WARN',
 })
-process.once('exit', () => child.kill('SIGKILL'))
 try {
   const entryIds = await fill()
-  await eventually(async () => {
-    if (!(await fetch(`http://127.0.0.1:${api.port}/readyz`)).ok) throw new Error('not ready')
-  })
-  const idleMiB = memoryMiB('VmRSS')
+  await becomesReady(api)
+  const idleMiB = Math.round(residentMiB(api.pid, 'now'))
   const startedAt = performance.now()
   for (let n = 0; n < silent; n++) openClient(n, entryIds).socket.pause()
   const outcomes = await Promise.all(
@@ -62,16 +47,18 @@ try {
     'clients that caught up': outcomes.filter(({ isComplete }) => isComplete).length,
     'clients that lost an event': outcomes.filter(({ isComplete }) => !isComplete).length,
     'seconds until all had caught up': Number(seconds.toFixed(1)),
-    'clients that were dropped as slow': await dropped('slow'),
+    'clients that were dropped as slow': await api.metric('cache_service_sse_dropped_total', {
+      reason: 'slow',
+    }),
     'MiB sent': Math.round(bytes / 1024 / 1024),
     'MiB per second': Math.round(bytes / 1024 / 1024 / seconds),
     'resident memory before, MiB': idleMiB,
-    'resident memory, peak, MiB': memoryMiB('VmHWM'),
+    'resident memory, peak, MiB': Math.round(residentMiB(api.pid, 'peak')),
   })
 } finally {
-  child.kill('SIGKILL')
+  api.kill('SIGKILL')
+  await api.exit
   await redisServer.stop()
-  await Promise.all([api.release(), metrics.release()])
 }
 process.exit()
 
@@ -94,7 +81,7 @@ function openClient(n: number, entryIds: readonly string[]) {
   const after = place === 0 ? '0-0' : (entryIds[place - 1] ?? '0-0')
   const filter = n % filters === 0 ? '' : `&device=everywhere&device=other-${n % filters}`
   const { promise, resolve } = Promise.withResolvers<{ isComplete: boolean; bytes: number }>()
-  const socket = connect({ host: '127.0.0.1', port: api.port })
+  const socket = connect({ host: '127.0.0.1', port: Number(new URL(api.apiUrl).port) })
   socket.write(
     `GET /api/events?events=device${filter} HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 0-0.${after}\r\n\r\n`,
   )
@@ -116,16 +103,4 @@ function openClient(n: number, entryIds: readonly string[]) {
   socket.on('error', () => undefined)
   socket.on('close', () => resolve({ isComplete: false, bytes }))
   return { socket, caughtUp: promise }
-}
-
-async function dropped(reason: string): Promise<number | undefined> {
-  const samples = parseMetrics(await (await fetch(`http://127.0.0.1:${metrics.port}/metrics`)).text())
-  return samples.find(
-    ({ labels, name }) => name === 'cache_service_sse_dropped_total' && labels['reason'] === reason,
-  )?.value
-}
-
-function memoryMiB(name: 'VmRSS' | 'VmHWM'): number {
-  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
-  return Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024)
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { startOwnRedis } from '../support/servers/servers.ts'
+import { median, redisCpuUs } from './worker/figures.ts'
 
 /**
  * What bounds the script that applies updates? `node test/bench/script-commands.ts` rewrites 100,000 devices in calls of
@@ -50,14 +51,15 @@ try {
   redis.disconnect()
   await server.stop()
 }
-const decoding = median(DECODE_ONLY)
+const medianOf = (name: string) => median(costs.get(name) ?? [])
+const decoding = medianOf(DECODE_ONLY)
 console.table(
   Object.fromEntries(
     Object.keys(SCRIPTS).map((name) => [
       name,
       {
-        'Redis, µs per device': Number(median(name).toFixed(1)),
-        'of which the command': name.startsWith('+') ? Number((median(name) - decoding).toFixed(1)) : '',
+        'Redis, µs per device': Number(medianOf(name).toFixed(1)),
+        'of which the command': name.startsWith('+') ? Number((medianOf(name) - decoding).toFixed(1)) : '',
       },
     ]),
   ),
@@ -79,7 +81,7 @@ async function rewriteAll(script: string): Promise<number> {
     'persist',
     'true',
   ]
-  const before = await redisCpuUs()
+  const before = await redisCpuUs(redis)
   let inFlight: Promise<unknown>[] = []
   for (let from = 0; from < DEVICES; from += PER_CALL) {
     const keys = Array.from(
@@ -94,16 +96,5 @@ async function rewriteAll(script: string): Promise<number> {
     }
   }
   await Promise.all(inFlight)
-  return ((await redisCpuUs()) - before) / DEVICES
-}
-
-async function redisCpuUs(): Promise<number> {
-  const facts = await redis.info('cpu')
-  const seconds = (name: string) => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(facts)?.[1])
-  return (seconds('used_cpu_user') + seconds('used_cpu_sys')) * 1e6
-}
-
-function median(name: string): number {
-  const sorted = (costs.get(name) ?? []).toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
+  return ((await redisCpuUs(redis)) - before) / DEVICES
 }

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import { startOwnRedis } from '../support/servers/servers.ts'
+import { redisCpuUs } from './worker/figures.ts'
 
 /**
  * How should the arguments of a script be packed? `node test/bench/script-packing.ts` writes 100,000 devices in calls of
@@ -85,7 +86,7 @@ async function measure({ script, pack }: Way, round: number) {
   const sha = String(await redis.script('LOAD', script))
   const expiry = Date.now() + 86_400_000
   const lastUpdated = `2025-06-08T18:27:${String(round).padStart(2, '0')}.476623+00:00`
-  const [nodeBefore, redisBefore] = [process.cpuUsage(), await redisCpuUs()]
+  const [nodeBefore, redisBefore] = [process.cpuUsage(), await redisCpuUs(redis)]
   let inFlight: Promise<unknown>[] = []
   for (let from = 0; from < DEVICES; from += PER_CALL) {
     const count = Math.min(PER_CALL, DEVICES - from)
@@ -101,7 +102,7 @@ async function measure({ script, pack }: Way, round: number) {
   const used = process.cpuUsage(nodeBefore)
   const cost = {
     node: (used.user + used.system) / DEVICES,
-    redis: ((await redisCpuUs()) - redisBefore) / DEVICES,
+    redis: ((await redisCpuUs(redis)) - redisBefore) / DEVICES,
   }
   await redis.flushall()
   return cost
@@ -123,12 +124,6 @@ function messagePack({ expiry, fields: texts }: Entry): Buffer {
   number[0] = 0xcb
   number.writeDoubleBE(expiry, 1)
   return Buffer.concat([...parts, number])
-}
-
-async function redisCpuUs(): Promise<number> {
-  const facts = await redis.info('cpu')
-  const seconds = (name: string) => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(facts)?.[1])
-  return (seconds('used_cpu_user') + seconds('used_cpu_sys')) * 1e6
 }
 
 function rounded(cost: { node: number; redis: number }) {

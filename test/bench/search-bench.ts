@@ -1,13 +1,9 @@
-import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { Redis } from 'ioredis'
 import { z } from 'zod'
-import packageFile from '../../package.json' with { type: 'json' }
-import { eventually } from '../support/eventually.ts'
-import { reservePort } from '../support/servers/free-port.ts'
+import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
 import { startOwnRedis } from '../support/servers/servers.ts'
-import { repository } from '../support/repository.ts'
+import { cpuUs, residentMiB } from './worker/figures.ts'
 
 /**
  * Measures what searches over all devices cost one api process and Redis, and what single lookups notice of it. The
@@ -22,34 +18,20 @@ const options = new Command('search-bench')
 
 const DEVICES = Number(options.devices)
 const RUNS = Number(options.runs)
-const NODE_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
-const MS_PER_TICK = 10
 
 const redisServer = await startOwnRedis()
-const { port, release } = await reservePort()
-const metricsPort = await reservePort()
-const url = `http://127.0.0.1:${port}`
-const api = spawn(process.execPath, [...NODE_FLAGS, 'cache-service/main.ts', 'api'], {
-  cwd: repository,
-  env: {
-    PORT: String(port),
-    METRICS_PORT: String(metricsPort.port),
-    REDIS_URL: redisServer.url,
-    LOG_LEVEL: 'WARN',
-    API_SEARCH_MAX_DEVICES: '20000000',
-  },
-  stdio: 'inherit',
+const api = await startRoleProcess('api', {
+  REDIS_URL: redisServer.url,
+  LOG_LEVEL: 'WARN',
+  API_SEARCH_MAX_DEVICES: '20000000',
 })
-process.once('exit', () => api.kill('SIGKILL'))
 try {
   await fill()
-  await eventually(async () => {
-    if (!(await fetch(`${url}/readyz`)).ok) throw new Error('not ready')
-  })
+  await becomesReady(api)
   const results: Record<string, Record<string, string | number>> = {}
   const quiet = await lookups(() => new Promise((resolve) => setTimeout(resolve, 5_000)))
   results['lookups without searches'] = { 'p50, ms': quiet.p50, 'p99, ms': quiet.p99, 'max, ms': quiet.max }
-  const residentMiB = memoryMiB('VmRSS')
+  const residentBefore = memoryMiB('now')
   const before = cpuMs()
   let tookMs = 0
   const busy = await lookups(async () => {
@@ -84,7 +66,7 @@ try {
       'max, ms': latency.max,
     }
   }
-  results['peak memory of the api'] = { 'MiB before': residentMiB, MiB: memoryMiB('VmHWM') }
+  results['peak memory of the api'] = { 'MiB before': residentBefore, MiB: memoryMiB('peak') }
   for (const format of ['csv', 'jsonl']) {
     const latency = await lookups(async () => {
       tookMs = await timed(`/api/search/devices/export?format=${format}`)
@@ -93,15 +75,13 @@ try {
       'time, ms': tookMs,
       'p99, ms': latency.p99,
       'max, ms': latency.max,
-      MiB: memoryMiB('VmHWM'),
+      MiB: memoryMiB('peak'),
     }
   }
   console.table(results)
 } finally {
-  api.kill('SIGTERM')
+  await api.stop()
   await redisServer.stop()
-  await release()
-  await metricsPort.release()
 }
 
 async function fill(): Promise<void> {
@@ -133,7 +113,7 @@ function idOf(i: number): string {
 /** Reads to the end, and says how long that took. */
 async function timed(path: string): Promise<number> {
   const startedMs = performance.now()
-  const response = await fetch(url + path)
+  const response = await fetch(api.apiUrl + path)
   let bytes = 0
   for await (const chunk of response.body ?? []) bytes += z.instanceof(Uint8Array).parse(chunk).length
   if (!response.ok || bytes === 0) throw new Error(`${path} returned ${response.status}`)
@@ -161,20 +141,15 @@ async function lookups(meanwhile: () => Promise<unknown>) {
 
 async function lookUp(n: number, times: number[]): Promise<void> {
   const sentMs = performance.now()
-  await (await fetch(`${url}/api/devices/${idOf((n * 31) % DEVICES)}`)).text()
+  await (await fetch(`${api.apiUrl}/api/devices/${idOf((n * 31) % DEVICES)}`)).text()
   times.push(performance.now() - sentMs)
 }
 
-function memoryMiB(field: 'VmRSS' | 'VmHWM'): number {
-  const status = readFileSync(`/proc/${api.pid}/status`, 'utf8')
-  return Math.round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1024)
+function memoryMiB(which: 'now' | 'peak'): number {
+  return Math.round(residentMiB(api.pid, which))
 }
 
 /** CPU time of each process with all its threads. */
 function cpuMs() {
-  const ofProcess = (pid: number | undefined) => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-    return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK
-  }
-  return { api: ofProcess(api.pid), redis: ofProcess(redisServer.pid) }
+  return { api: cpuUs(api.pid) / 1000, redis: cpuUs(redisServer.pid) / 1000 }
 }

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { createSimulatedProducer } from '../../simulator/produce.ts'
 import type { ServiceProgram } from '../../support/processes/service-process.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
-import { cpuUs, peakMiB, type Figures } from './figures.ts'
+import { cpuUs, residentMiB, type Figures } from './figures.ts'
 import { startBenchWorker, type BenchServers } from './servers.ts'
 import type { Workload } from './workloads.ts'
 
@@ -69,7 +69,7 @@ export async function readBacklog(
     }
     await sleep(SAMPLE_INTERVAL_MS)
   }
-  const peak = peakMiB(worker.pid)
+  const peak = residentMiB(worker.pid, 'peak')
   const exit = await worker.stop()
   if (exit !== 0) throw new Error(`the worker ended with ${exit}: ${worker.output.slice(-2000)}`)
   if (first === undefined || last === undefined || first === last)

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { Redis } from 'ioredis'
 
 /** What one run of one kind has measured, by the name of the figure. */
 export type Figures = Readonly<Record<string, number>>
@@ -12,10 +13,13 @@ export function summarize(runs: readonly Figures[]): Record<string, Series> {
 }
 
 function series(values: readonly number[]): Series {
+  return { min: Math.min(...values), median: median(values), max: Math.max(...values) }
+}
+
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = (sorted.length - 1) / 2
-  const median = ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle)] ?? 0)) / 2
-  return { min: sorted[0] ?? 0, median, max: sorted.at(-1) ?? 0 }
+  return ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle)] ?? 0)) / 2
 }
 
 /** Markdown tables, ready for the documentation: one for each set of figures. A rate has its minimum and maximum as well. */
@@ -38,8 +42,8 @@ function table(
   return [padded(head), rule, ...rows.map(padded)].map((cells) => `| ${cells.join(' | ')} |\n`).join('')
 }
 
-function cell(name: string, { max, median, min }: Series = { min: 0, median: 0, max: 0 }): string {
-  return name.endsWith('/s') ? [min, median, max].map(text).join(' / ') : text(median)
+function cell(name: string, of: Series = { min: 0, median: 0, max: 0 }): string {
+  return name.endsWith('/s') ? [of.min, of.median, of.max].map(text).join(' / ') : text(of.median)
 }
 
 function text(value: number): string {
@@ -53,6 +57,16 @@ export function cpuUs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10_000
 }
 
-export function peakMiB(pid: number): number {
-  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+/** Processor time of a Redis server in microseconds, finer than `cpuUs`. */
+export async function redisCpuUs(redis: Redis): Promise<number> {
+  const facts = await redis.info('cpu')
+  const seconds = (name: string) => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(facts)?.[1])
+  return (seconds('used_cpu_user') + seconds('used_cpu_sys')) * 1e6
+}
+
+/** Resident memory of a process: now, or its peak. */
+export function residentMiB(pid: number, which: 'now' | 'peak'): number {
+  const field = which === 'now' ? 'VmRSS' : 'VmHWM'
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1024
 }

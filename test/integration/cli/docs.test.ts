@@ -1,6 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import kafkajs from 'kafkajs'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
@@ -18,6 +16,7 @@ import {
 } from '../../support/docs/doc-examples.ts'
 import { runCliHere } from '../../support/processes/run-cli-here.ts'
 import { startApi, type RunningApi } from '../../support/processes/start-api.ts'
+import { folderOfFile } from '../../support/temporary-folder.ts'
 import { createTopic, uniqueName, useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
 import { workerReport } from '../../support/records/worker-report.ts'
 import { repository } from '../../support/repository.ts'
@@ -29,14 +28,13 @@ const brokers = inject('kafkaBrokers')
 describe('the examples of docs/cli.md', () => {
   let database: RedisDatabase
   let api: RunningApi
-  let folder: string
+  const folder = folderOfFile()
   let topic: string
   let group: string
   let world: ExampleWorld
 
   beforeAll(async () => {
     database = await useRedisDatabase(inject('redisUrl'))
-    folder = mkdtempSync(join(tmpdir(), 'test-cli-docs-'))
     const inFolder = (name: string) => join(folder, name)
     topic = uniqueName('validated')
     group = uniqueName('group')
@@ -81,7 +79,6 @@ describe('the examples of docs/cli.md', () => {
   afterAll(async () => {
     await api.stop()
     await database.release()
-    await rm(folder, { recursive: true })
   })
   beforeEach(async () => {
     // A worker writes its report every few seconds.

@@ -1,12 +1,12 @@
-import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { startCliProcess } from '../../support/processes/cli-process.ts'
 import { patiently } from '../../support/eventually.ts'
 import { storeDevice } from '../../support/records/cli-fixtures.ts'
 import { runCliHere } from '../../support/processes/run-cli-here.ts'
+import { createFifo, folderOfTest } from '../../support/temporary-folder.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
 
 let database: RedisDatabase
@@ -20,15 +20,8 @@ beforeAll(async () => {
 })
 afterAll(() => database.release())
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'test-cli-input-'))
+  folder = folderOfTest()
 })
-afterEach(() => rmSync(folder, { recursive: true }))
-
-function withFifo(): string {
-  const path = join(folder, 'fifo')
-  expect(spawnSync('mkfifo', [path]).status).toBe(0)
-  return path
-}
 
 const RECORD = '{"device_id":"d1","metadata":{"datatype_name":"t"}}'
 
@@ -48,7 +41,7 @@ describe('the input, on a terminal', () => {
     ['batch', ['batch', '--file'], 'd1\n', /\nd1,found,/],
     ['explain', ['explain'], `${RECORD}\n`, /\n1,update,.*,d1,/],
   ] as const)('may be a FIFO, which can be read only once: %s', async (_, args, text, expected) => {
-    const fifo = withFifo()
+    const fifo = createFifo(folder)
     const writer = spawn('sh', ['-c', `printf '%s' "$1" > "$2"`, 'sh', text, fifo])
     const { code, output } = await runCliHere([...args, fifo, '-f', 'csv'], env, { isTerminal: true })
     writer.kill()
@@ -81,7 +74,7 @@ test.each([
   ['batch', ['batch', '--file']],
   ['explain', ['explain', '--no-redis']],
 ] as const)('%s ends on SIGTERM while no one writes to its FIFO', async (_, args) => {
-  const cli = startCliProcess([...args, withFifo(), '-v', '-f', 'csv'], env)
+  const cli = startCliProcess([...args, createFifo(folder), '-v', '-f', 'csv'], env)
   if (args[0] === 'batch') await patiently(() => expect(cli.output).toContain('device_id'))
   else await patiently(() => expect(cli.errors).toContain('reading'))
   cli.kill('SIGTERM')

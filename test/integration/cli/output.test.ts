@@ -1,23 +1,12 @@
-import { spawnSync } from 'node:child_process'
-import {
-  linkSync,
-  lstatSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { linkSync, lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { startCliProcess } from '../../support/processes/cli-process.ts'
 import { patiently } from '../../support/eventually.ts'
 import { hint } from '../../support/processes/client-world.ts'
 import { storeDevice } from '../../support/records/cli-fixtures.ts'
 import { runCliHere } from '../../support/processes/run-cli-here.ts'
+import { createFifo, folderOfTest } from '../../support/temporary-folder.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
 
 let database: RedisDatabase
@@ -31,9 +20,8 @@ beforeAll(async () => {
 })
 afterAll(() => database.release())
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'test-cli-output-'))
+  folder = folderOfTest()
 })
-afterEach(() => rmSync(folder, { recursive: true }))
 
 const inFolder = (name: string) => join(folder, name)
 const read = (name: string) => readFileSync(inFolder(name), 'utf8')
@@ -43,11 +31,6 @@ const start = (command: string | readonly string[]) => startCliProcess(command, 
 function withFile(name: string, text: string, fileMode = 0o640): string {
   writeFileSync(inFolder(name), text, { mode: fileMode })
   return inFolder(name)
-}
-
-function withFifo(): string {
-  expect(spawnSync('mkfifo', [inFolder('fifo')]).status).toBe(0)
-  return inFolder('fifo')
 }
 
 describe('the file of --output', () => {
@@ -146,7 +129,7 @@ describe('the file of --output', () => {
   })
 
   test('may be a FIFO, whose reader may come later and leave early', async () => {
-    const fifo = withFifo()
+    const fifo = createFifo(folder)
     const list = start(['list', '-f', 'csv', '-v', '-o', fifo])
     await patiently(() => expect(list.errors).toContain('connected to Redis'))
     expect(readFileSync(fifo, 'utf8')).toMatch(/^device_id,.*\nd1,/)
@@ -159,7 +142,7 @@ describe('the file of --output', () => {
   })
 
   test('may be a FIFO without a reader, until Ctrl-C', async () => {
-    const list = start(['list', '-v', '-o', withFifo()])
+    const list = start(['list', '-v', '-o', createFifo(folder)])
     await patiently(() => expect(list.errors).toContain('connected to Redis'))
     list.kill('SIGINT')
     expect(await list.exit).toBe(130)

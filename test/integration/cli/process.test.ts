@@ -1,6 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { startCliProcess } from '../../support/processes/cli-process.ts'
@@ -9,6 +7,7 @@ import { storeDevice } from '../../support/records/cli-fixtures.ts'
 import { patiently } from '../../support/eventually.ts'
 import { runCliHere } from '../../support/processes/run-cli-here.ts'
 import { runCliProcess } from '../../support/processes/run-program.ts'
+import { folderOfFile } from '../../support/temporary-folder.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
 
 const COMMANDS = [
@@ -41,19 +40,17 @@ const COMMANDS = [
 
 let database: RedisDatabase
 let env: Readonly<Record<string, string>>
-let folder: string
+const folder = folderOfFile()
 
 beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
   env = { REDIS_URL: database.url }
-  folder = mkdtempSync(join(tmpdir(), 'test-cli-process-'))
   for (let i = 0; i < 3_000; i += 500) {
     await Promise.all(Array.from({ length: 500 }, (_, j) => storeDevice(database, `d${i + j}`)))
   }
 })
 afterAll(async () => {
   await database.release()
-  await rm(folder, { recursive: true })
 })
 
 const start = (command: string | readonly string[]) => startCliProcess(command, env)

@@ -1,21 +1,17 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { parseTokens } from '../../../cache-service/http/tokens.ts'
 import { parseCsvText } from '../../support/records/cli-fixtures.ts'
 import { runCliHere } from '../../support/processes/run-cli-here.ts'
+import { folderOfFile } from '../../support/temporary-folder.ts'
 
 // These commands work without any server.
 
-let folder: string
+const folder = folderOfFile()
 
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'test-cli-settings-'))
-})
-afterAll(() => rm(folder, { recursive: true }))
+beforeAll(() => {})
 
 describe('config show', () => {
   test('prints every option with its value and source, but no secrets', async () => {

@@ -23,7 +23,7 @@ test('eventually reports the last error of a check that never passes', async () 
   }
   const given = eventually(check, { timeoutMs: 30, everyMs: 5, describe: 'catching up' })
   await expect(given).rejects.toThrow(
-    /^catching up did not pass within .* s \(\d+ tries\)\. Last seen: lag is \d+$/,
+    /^catching up did not pass within .* s \(\d+ (try|tries)\)\. Last seen: lag is \d+$/,
   )
 })
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { REJECT_REASONS } from '../../../cache-service/core/records/parse-record.ts'
-import { RECORD_RESULTS, type ResultCounts } from '../../../cache-service/core/records/settle.ts'
+import { RECORD_RESULTS } from '../../../cache-service/core/records/settle.ts'
 import { SUSPICIOUS_TIMES } from '../../../cache-service/core/records/suspicious-times.ts'
 import {
   createWorkerTelemetry,
@@ -14,6 +14,7 @@ import { createSummary } from '../../../cache-service/telemetry/summary.ts'
 import { internalErrorsInARow, kafkaError, redisError, REDIS_ERROR_CODES } from '../../../shared/errors.ts'
 import { createCollectedLog } from '../../support/collected-log.ts'
 import { parseMetrics, type Sample } from '../../support/processes/parse-metrics.ts'
+import { resultCounts } from '../../support/records/result-counts.ts'
 
 const TOPIC = 'iot_validated_data'
 const PREFIX = 'cache_service_'
@@ -48,24 +49,12 @@ function setUp(level: 'debug' | 'info' = 'debug') {
   return { ...collected, metrics, world, telemetry, samples, byLabel, value }
 }
 
-const counts = (some: Partial<ResultCounts>): ResultCounts => ({
-  applied: 0,
-  unchanged: 0,
-  stale: 0,
-  superseded: 0,
-  expired: 0,
-  tombstone: 0,
-  skipped: 0,
-  dead_lettered: 0,
-  ...some,
-})
-
 const chunk = (overrides: Partial<ChunkApplied> = {}): ChunkApplied => ({
   partition: 2,
   firstOffset: 10,
   lastOffset: 14,
   records: 5,
-  counts: counts({ applied: 3, stale: 2 }),
+  counts: resultCounts({ applied: 3, stale: 2 }),
   clockSkews: 0,
   suspiciousTimes: {},
   recordTimesMs: new Float64Array([1, 2, 3, 4, 5].map((s) => 1_749_407_237_000 - s * 1_000)),
@@ -148,7 +137,7 @@ describe('an applied chunk', () => {
     const { telemetry, byLabel, value, samples } = setUp()
     telemetry.chunkApplied(chunk({ clockSkews: 2 }))
     telemetry.chunkApplied(
-      chunk({ records: 1, counts: counts({ skipped: 1 }), recordTimesMs: new Float64Array([0]) }),
+      chunk({ records: 1, counts: resultCounts({ skipped: 1 }), recordTimesMs: new Float64Array([0]) }),
     )
     expect(await byLabel('messages_total', 'result')).toMatchObject({
       applied: 3,
@@ -662,8 +651,8 @@ describe('the summary', () => {
     const { log, lines } = createCollectedLog()
     let nowMs = 0
     const summary = createSummary(log, () => nowMs)
-    summary.add(counts({ applied: 30, stale: 10 }), 40)
-    summary.add(counts({ applied: 5 }), 5)
+    summary.add(resultCounts({ applied: 30, stale: 10 }), 40)
+    summary.add(resultCounts({ applied: 5 }), 5)
     nowMs = 10_000
     summary.write({ lag: 7, devices: 3, state: 'consuming' })
     nowMs = 20_000

@@ -1,6 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { parse as parseYaml } from 'yaml'
@@ -8,6 +6,7 @@ import { createWorkerReporter } from '../../../../cache-service/redis/workers/wo
 import { LAST_UPDATED, parseCsvText, storeDevice } from '../../../support/records/cli-fixtures.ts'
 import { runCliHere, type CliSurroundings } from '../../../support/processes/run-cli-here.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
+import { folderOfFile } from '../../../support/temporary-folder.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 import { workerReport } from '../../../support/records/worker-report.ts'
 import { markFilled } from '../../../support/records/filled-cache.ts'
@@ -16,17 +15,15 @@ const ODD_IDS = ['gw:7', 'Küche 1', '漢字/?&=', '-7', '=cmd()', '@x', `a'b"c`
 
 let database: RedisDatabase
 let api: RunningApi
-let folder: string
+const folder = folderOfFile()
 
 beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
   api = await startApi({ REDIS_URL: database.url })
-  folder = mkdtempSync(join(tmpdir(), 'test-cli-'))
 })
 afterAll(async () => {
   await api.stop()
   await database.release()
-  await rm(folder, { recursive: true })
 })
 beforeEach(async () => {
   await database.client.flushdb()

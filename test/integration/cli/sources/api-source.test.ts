@@ -1,6 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { proxyTo } from '../../../support/processes/client-world.ts'
@@ -11,19 +9,18 @@ import { reservePort } from '../../../support/servers/free-port.ts'
 import { patiently } from '../../../support/eventually.ts'
 import { runCliHere, startCliHere } from '../../../support/processes/run-cli-here.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
+import { folderOfFile } from '../../../support/temporary-folder.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 import { markFilled } from '../../../support/records/filled-cache.ts'
 
 let database: RedisDatabase
-let folder: string
+const folder = folderOfFile()
 
 beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
-  folder = mkdtempSync(join(tmpdir(), 'test-cli-api-'))
 })
 afterAll(async () => {
   await database.release()
-  await rm(folder, { recursive: true })
 })
 beforeEach(async () => {
   await database.client.flushdb()

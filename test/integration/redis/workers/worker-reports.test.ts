@@ -3,7 +3,6 @@ import { parseDeviceId, type DeviceId } from '../../../../shared/contract/device
 import { LISTENING_KEY, WORKERS_KEY, workerReportKey } from '../../../../shared/contract/keys.ts'
 import { BEFORE_ALL } from '../../../../cache-service/core/events/event-position.ts'
 import { planChunk, type ChunkPlan } from '../../../../cache-service/core/records/plan.ts'
-import type { ResultCounts } from '../../../../cache-service/core/records/settle.ts'
 import type { WriteOutcome } from '../../../../cache-service/core/records/write-outcome.ts'
 import { LoopMonitor } from '../../../../cache-service/lifecycle/loops.ts'
 import type { ReadinessCheck } from '../../../../cache-service/lifecycle/readiness.ts'
@@ -23,18 +22,8 @@ import {
 import { startEventApi } from '../../../support/processes/event-api.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { resultCounts } from '../../../support/records/result-counts.ts'
 import { workerReport } from '../../../support/records/worker-report.ts'
-
-const NO_RECORDS: ResultCounts = {
-  applied: 0,
-  unchanged: 0,
-  stale: 0,
-  superseded: 0,
-  expired: 0,
-  tombstone: 0,
-  skipped: 0,
-  dead_lettered: 0,
-}
 
 let database: RedisDatabase
 
@@ -100,7 +89,7 @@ describe('worker reports', () => {
       now,
       monotonicNow: now,
     })
-    figures.chunkApplied({ ...NO_RECORDS, applied: 15, stale: 5 })
+    figures.chunkApplied(resultCounts({ applied: 15, stale: 5 }))
     for (let n = 0; n < 25; n++) {
       nowMs += 10
       figures.deadLetter({

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { ResultCounts } from '../../../../cache-service/core/records/settle.ts'
 import { ReportHistory } from '../../../../cache-service/pipeline/worker/report-history.ts'
 import { WorkerFigures } from '../../../../cache-service/pipeline/worker/worker-figures.ts'
+import { resultCounts } from '../../../support/records/result-counts.ts'
 
 const START_MS = Date.parse('2026-01-01T00:00:00Z')
 
@@ -23,17 +23,7 @@ function pass(seconds: number): void {
 }
 
 function consume(applied: number): void {
-  const none = {
-    unchanged: 0,
-    stale: 0,
-    superseded: 0,
-    expired: 0,
-    tombstone: 0,
-    skipped: 0,
-    dead_lettered: 0,
-  }
-  const counts: ResultCounts = { ...none, applied }
-  figures.chunkApplied(counts)
+  figures.chunkApplied(resultCounts({ applied }))
 }
 
 const measureLag = (records: number) => figures.lagMeasured(new Map([[0, { records, seconds: undefined }]]))
