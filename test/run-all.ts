@@ -13,7 +13,16 @@ import { repository } from './support/repository.ts'
 type Counts = { passed: number; failed: number; skipped: number }
 
 const CHECKS: Readonly<Record<string, string[]>> = {
-  format: ['prettier', '--check', '--cache', '--cache-location', '.cache/format', '.'],
+  format: [
+    'prettier',
+    '--check',
+    '--cache',
+    '--cache-strategy',
+    'content',
+    '--cache-location',
+    '.cache/format',
+    '.',
+  ],
   lint: ['oxlint', '--deny-warnings'],
   types: ['tsc', '--noEmit', '--incremental', '--tsBuildInfoFile', '.cache/types'],
 }
