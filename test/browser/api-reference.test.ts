@@ -1,28 +1,12 @@
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import type { BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
+import { usePlatform } from '../support/browser/use-platform.ts'
 import { eventually } from '../support/eventually.ts'
-import { openChromium } from '../support/servers/chromium.ts'
-import { startPathPrefixProxy, type PathPrefixProxy } from '../support/servers/path-prefix-proxy.ts'
-import { startApi, startPlatform, type Platform, type RunningApi } from './platform.ts'
+import { startPathPrefixProxy } from '../support/servers/path-prefix-proxy.ts'
 
-let platform: Platform
-let api: RunningApi
-let proxy: PathPrefixProxy
-let browser: Browser
-
-beforeAll(async () => {
-  platform = await startPlatform()
-  api = await startApi(platform.redis)
-  proxy = await startPathPrefixProxy(api.url, '/iot/cache')
-  browser = await openChromium()
-})
-
-afterAll(async () => {
-  await browser.close()
-  await proxy.stop()
-  await api.stop()
-  await platform.stop()
-})
+const { api, browser } = await usePlatform()
+const proxy = await startPathPrefixProxy(api.url, '/iot/cache')
+afterAll(() => proxy.stop())
 
 /** The reference. A console message, an exception, or a request to anything but the API fails the test. */
 async function openReference(url: string, options: BrowserContextOptions = {}): Promise<Page> {

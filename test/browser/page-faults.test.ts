@@ -1,45 +1,14 @@
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import type { Page } from 'playwright-core'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { banner, following, linkTo, rowOf, search, tile } from '../support/browser/open-page.ts'
+import { HOSTILE_ID, pythonTime, startApi } from '../support/browser/platform.ts'
+import { usePlatform } from '../support/browser/use-platform.ts'
 import { eventually } from '../support/eventually.ts'
-import { openChromium } from '../support/servers/chromium.ts'
 import { startPathPrefixProxy } from '../support/servers/path-prefix-proxy.ts'
 import { requireTokens, tokenEntry, writeTokens, type TokenEntry } from '../support/tokens.ts'
-import {
-  banner,
-  following,
-  linkTo,
-  openPage as openPageOf,
-  rowOf,
-  search,
-  tile,
-  type OpenPageOptions,
-} from './open-page.ts'
-import {
-  HOSTILE_ID,
-  pythonTime,
-  startApi,
-  startPlatform,
-  type Platform,
-  type RunningApi,
-} from './platform.ts'
 
-let platform: Platform
-let api: RunningApi
-let browser: Browser
+const { platform, api, browser, openPage } = await usePlatform()
 
-beforeAll(async () => {
-  ;[platform, browser] = await Promise.all([startPlatform(), openChromium()])
-  api = await startApi(platform.redis)
-})
-
-afterAll(async () => {
-  await browser.close()
-  await api.stop()
-  await platform.stop()
-})
-
-const openPage = (fragment = '', options: OpenPageOptions = {}, root = api.url) =>
-  openPageOf(browser, root, fragment, options)
 const heading = (page: Page, name: string) => page.getByRole('heading', { level: 1, name, exact: true })
 const isStale = async (page: Page) =>
   await page.evaluate<boolean>("document.querySelector('main').hasAttribute('data-stale')")
@@ -81,40 +50,6 @@ describe('an address', () => {
   })
 })
 
-describe('a damaged device', () => {
-  test('is found by its id, says what is wrong, and can be deleted', async () => {
-    await platform.client.set('device:bad:1:metadata', 'no hash')
-    await platform.client.sadd('devices', 'bad:1')
-    const page = await openPage('#devices', { mayComplain: true })
-    await search(page, 'bad:1')
-    await page.getByText('bad:1: The key does not hold a hash.').waitFor()
-    await page.getByText('No device').waitFor({ state: 'detached' })
-    await page.getByRole('link', { name: 'bad:1' }).click()
-    await page.getByText('Redis holds corrupt data for this device').waitFor()
-    await page.getByRole('alert').getByText('The key does not hold a hash.').waitFor()
-    await page.getByRole('button', { name: 'Delete this device…' }).click()
-    await page.getByRole('button', { name: 'Delete', exact: true }).click()
-    await page.getByText('This device is not in the cache').waitFor()
-    expect(await platform.client.exists('device:bad:1:metadata')).toBe(0)
-  })
-
-  test('shows its raw hash, and its repair as it happens', async () => {
-    await platform.client.hset('device:bad:2:metadata', { persist: '{', datatype_name: 'Door' })
-    await platform.client.sadd('devices', 'bad:2')
-    const page = await openPage('#device=bad%3A2')
-    await page.getByText('The field persist is not valid JSON.').waitFor()
-    await page.getByText('"persist": "{"').waitFor()
-    await following(page)
-    await platform.storeDevice('bad:2', { persist: 'true' })
-    await platform.hints.hint('changed', ['bad:2'], 0)
-    await page.getByRole('row', { name: 'persist true boolean' }).waitFor()
-    await page
-      .getByRole('list', { name: 'While this page was open' })
-      .getByText('persist: { → true')
-      .waitFor()
-  })
-})
-
 test('text of others is shown as text: ids, fields, values and messages', async () => {
   await platform.storeDevice('<b>id</b>', {
     '<img src=x onerror="document.title=5">': '<script>document.title=6</script>',
@@ -131,14 +66,6 @@ test('text of others is shown as text: ids, fields, values and messages', async 
   await page.getByRole('link', { name: 'Changes' }).click()
   await page.getByRole('link', { name: HOSTILE_ID }).waitFor()
   expect(await page.title()).toBe('Changes – Device cache')
-})
-
-test('a device with 500 further fields shows all of them', async () => {
-  const fields = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`field_${i}`, `value ${i}`]))
-  await platform.storeDevice('big:1', fields)
-  const page = await openPage('#device=big%3A1')
-  await page.getByRole('row', { name: 'field_499 value 499 text' }).waitFor()
-  expect(await page.getByRole('row', { name: /^field_/ }).count()).toBe(500)
 })
 
 test.each([-3_600_000, 3_600_000])(
@@ -158,9 +85,14 @@ test.each([-3_600_000, 3_600_000])(
 )
 
 describe('below a path prefix of a reverse proxy', () => {
-  test('everything works: the views, the API, the events and the links', async () => {
-    const proxy = await startPathPrefixProxy(api.url, '/tools/cache')
+  const startProxy = async (prefix: string) => {
+    const proxy = await startPathPrefixProxy(api.url, prefix)
     onTestFinished(() => proxy.stop())
+    return proxy
+  }
+
+  test('everything works: the views, the API, the events and the links', async () => {
+    const proxy = await startProxy('/tools/cache')
     const page = await openPage('', {}, proxy.url)
     await following(page)
     await tile(page, 'API').getByText('Ready').waitFor()
@@ -173,8 +105,7 @@ describe('below a path prefix of a reverse proxy', () => {
   })
 
   test('an address without the final slash is not blank, but says what to do', async () => {
-    const proxy = await startPathPrefixProxy(api.url, '/cache')
-    onTestFinished(() => proxy.stop())
+    const proxy = await startProxy('/cache')
     const context = await browser.newContext()
     onTestFinished(() => context.close())
     const page = await context.newPage()
