@@ -1,7 +1,8 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
 import { repeat } from './vendor/lit-html/directives/repeat.js'
 import { deviceLink } from './route.js'
-import { clockTime, count, number } from './time.js'
+import { count, number } from './time.js'
+import { at, filterBox } from './ui.js'
 
 const ROWS = 200
 const LABELS = { changed: 'changed', deleted: 'deleted', set: 'set', more: 'changed', missed: 'missed' }
@@ -13,17 +14,7 @@ export function changesView({ log, live, nowMs, changed }) {
   )
   return html`
     <div class="search">
-      <label for="change-filter">Id contains</label>
-      <input
-        id="change-filter"
-        type="search"
-        autocomplete="off"
-        spellcheck="false"
-        @input=${(event) => {
-          log.filter = event.target.value
-          changed()
-        }}
-      />
+      ${filterBox('Id contains', log, changed)}
       <button
         type="button"
         class="push"
@@ -69,7 +60,7 @@ function changeTable(entries, nowMs) {
             ({ key }) => key,
             ({ atMs, id, kind }) => html`
               <tr>
-                <td><time datetime=${new Date(atMs).toISOString()}>${clockTime(atMs, nowMs)}</time></td>
+                <td>${at(atMs, nowMs)}</td>
                 <td>${LABELS[kind]}</td>
                 <td>${subject(kind, id)}</td>
               </tr>

@@ -1,3 +1,5 @@
+import { sum } from './sum.js'
+
 export const KEPT_MS = 15 * 60_000
 const LIVE_INTERVAL_MS = 5_000
 /** A worker whose clock differs by more than this is trusted about its intervals only. */
@@ -76,8 +78,4 @@ function inSlots({ intervalMs, at, records, lag, deadLetters }, slotMs, nowMs) {
       deadLetters: (sum(points.map(({ count }) => count)) * 60_000) / (intervalMs * points.length),
     },
   ])
-}
-
-function sum(values) {
-  return values.reduce((total, value) => total + value, 0)
 }

@@ -1,4 +1,5 @@
 import { count } from './time.js'
+import { runningOf, unreadPartitions } from './workers.js'
 
 /** A reconnection usually takes less than this, and is not worth a warning. */
 const LIVE_LOST_AFTER_MS = 5_000
@@ -42,7 +43,7 @@ export function conditionsOf({ api, live, redis, workers }) {
 }
 
 function workerConditions(workers) {
-  const running = workers.filter(({ isGone }) => !isGone)
+  const running = runningOf(workers)
   if (running.length === 0)
     return [condition('no_worker', 'No worker reports.', ['Nothing is updating the cache.'], 'workers')]
   const notReady = running.filter(({ ready }) => !ready)
@@ -77,23 +78,6 @@ function workerConditions(workers) {
       ),
     )
   return conditions
-}
-
-/** Partitions whose records do not reach Redis, each once: every worker of a group reports those without an owner. */
-export function unreadPartitions(workers) {
-  const byInput = new Map()
-  for (const worker of workers) {
-    for (const unread of worker.unread ?? []) {
-      const key = `${inputOf(worker)} ${unread.partition}`
-      if (!byInput.has(key)) byInput.set(key, { ...unread, input: inputOf(worker) })
-    }
-  }
-  return [...byInput.values()]
-}
-
-/** Workers of several topics or groups may fill the same Redis. */
-export function inputOf({ group, topic }) {
-  return `${topic ?? '?'}, group ${group ?? '?'}`
 }
 
 function condition(key, text, details = [], view = undefined) {

@@ -1,32 +1,40 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
 import { repeat } from './vendor/lit-html/directives/repeat.js'
 import { deadLetterCommands, replayReasonCommand } from './commands.js'
+import { sum } from './sum.js'
 import { count, number } from './time.js'
-import { command, when } from './ui.js'
+import { command, sourceNotice, when } from './ui.js'
 
 /** @param health see health.js. @param list see held-list.js. @param copier see ui.js */
 export function deadLettersView({ health, list, copier, nowMs, changed }) {
-  const { workers, workersError } = health
-  if (workers === undefined)
-    return workersError === undefined
-      ? html`<p class="empty">Loading…</p>`
-      : html`<p class="notice" role="alert">The dead letters could not be loaded. ${workersError.message}</p>`
+  const notice = sourceNotice('The dead letters', health.reports, nowMs)
+  const workers = health.reports.data
+  if (workers === undefined) return notice
   const latest = workers
     .flatMap(({ dead_letters, id }) => dead_letters.map((deadLetter) => ({ ...deadLetter, worker: id })))
     .toSorted((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0))
-  const total = workers.reduce((sum, worker) => sum + worker.dead_letters_total, 0)
+  const { entries, newer } = list.show(latest)
+  const total = sum(workers.map((worker) => worker.dead_letters_total))
   const all = html`<p class="hint">
     The error topic has all of them, also those of earlier workers. On a machine with the settings of the
     service: ${command('cache-cli errors stats', copier)}
   </p>`
-  if (latest.length === 0 && total === 0)
-    return html`<p class="empty">The running workers have sent no dead letters since they started.</p>
-      ${all}`
+  const summary =
+    latest.length === 0 && total === 0
+      ? html`<p class="empty">The running workers have sent no dead letters since they started.</p>`
+      : reasonTable(byReason(workers, latest), copier, nowMs)
   return html`
-    ${workersError === undefined ? nothing : html`<p class="hint stale-hint">Not up to date: ${workersError.message}</p>`}
-    ${reasonTable(byReason(workers, latest), copier, nowMs)} ${all}
-    <h3 id="latest-dead-letters">The latest</h3>
-    ${latest.length === 0 ? html`<p class="empty">The workers report none of them.</p>` : latestList(latest, { list, copier, nowMs, changed })}
+    ${notice} ${summary} ${all}
+    ${
+      total === 0 && entries.length === 0
+        ? nothing
+        : html`<h3 id="latest-dead-letters">The latest</h3>
+            ${
+              entries.length === 0
+                ? html`<p class="empty">The workers report none of them.</p>`
+                : latestList(entries, newer, { list, copier, nowMs, changed })
+            }`
+    }
   `
 }
 
@@ -77,29 +85,29 @@ function reasonTable(reasons, copier, nowMs) {
   `
 }
 
-function latestList(latest, { list, copier, nowMs, changed }) {
-  const { entries, newer } = list.show(latest)
+function latestList(entries, newer, { list, copier, nowMs, changed }) {
   return html`
     ${newer === 0 ? nothing : html`<p class="hint" role="status">${count(newer, 'newer dead letter')}: close the open ones to see the list move on.</p>`}
     <ul class="entries" aria-labelledby="latest-dead-letters">
       ${repeat(entries, list.keyOf, (deadLetter) => {
+        const key = list.keyOf(deadLetter)
         const toggle = (event) => {
-          list.toggle(list.keyOf(deadLetter), event.target.open)
+          list.toggle(key, event.target.open)
           changed()
         }
-        return deadLetterEntry(deadLetter, { toggle, copier, nowMs })
+        return deadLetterEntry(deadLetter, { isOpen: list.isOpen(key), toggle, copier, nowMs })
       })}
     </ul>
     <p class="hint">${count(entries.length, 'dead letter')}; each worker reports its last 20.</p>
   `
 }
 
-function deadLetterEntry(deadLetter, { toggle, copier, nowMs }) {
+function deadLetterEntry(deadLetter, { isOpen, toggle, copier, nowMs }) {
   const { at, message, offset, partition, reason, topic, worker } = deadLetter
   const lines = deadLetterCommands(deadLetter)
   return html`
     <li>
-      <details @toggle=${toggle}>
+      <details ?open=${isOpen} @toggle=${toggle}>
         <summary>
           <code>${reason}</code> ${when(at, nowMs)}
           <span class="hint id">${topic}, partition ${partition}, offset ${offset}</span>

@@ -1,3 +1,4 @@
+import { apiUrl } from './api.js'
 import { conditionsOf, deviceQueryText, parseDeviceQuery } from './device-query.js'
 import { count, number } from './time.js'
 
@@ -13,7 +14,6 @@ const EXPORTED = [
   'last_updated',
   'ttl',
 ]
-const ROOT = new URL('../', import.meta.url)
 
 /**
  * The devices in the table: a page of those that a search finds. What is searched for is in the address, so that links and
@@ -22,6 +22,7 @@ const ROOT = new URL('../', import.meta.url)
 export function createDeviceList(api, { changed, announce, now }) {
   const list = {
     query: parseDeviceQuery(''),
+    /** `{ device, fetchedMs, isMissing, asked }`: `asked` is the number of the request that read it. */
     rows: [],
     /** By id: why the device can't be shown. */
     corrupt: new Map(),
@@ -33,16 +34,19 @@ export function createDeviceList(api, { changed, announce, now }) {
     asOfMs: undefined,
     isTruncated: false,
     isLoading: false,
-    isExporting: false,
     error: undefined,
+    isExporting: false,
+    exportError: undefined,
     /** The types in the cache, the most frequent first. */
     types: [],
   }
-  let latest = 0
+  let requests = 0
+  let latestLoad = 0
   let typesMs = -Infinity
 
   async function load() {
-    const request = ++latest
+    const asked = ++requests
+    latestLoad = asked
     list.isLoading = true
     changed()
     const query = conditionsOf(list.query)
@@ -50,9 +54,9 @@ export function createDeviceList(api, { changed, announce, now }) {
     if (list.query.cursor !== undefined) query.set('cursor', list.query.cursor)
     try {
       const page = await api.ask(`api/search/devices?${query}`, { timeoutMs: SEARCH_TIMEOUT_MS })
-      if (request !== latest) return
+      if (asked !== latestLoad) return
       Object.assign(list, {
-        rows: page.devices.map((device) => ({ device, fetchedMs: now() })),
+        rows: page.devices.map((device) => newest({ device, fetchedMs: now(), isMissing: false, asked })),
         corrupt: new Map(Object.entries(page.errors ?? {}).map(([id, { detail }]) => [id, detail])),
         next: page.next_cursor ?? undefined,
         total: page.total,
@@ -67,12 +71,18 @@ export function createDeviceList(api, { changed, announce, now }) {
       )
       loadTypes()
     } catch (error) {
-      if (request !== latest) return
+      if (asked !== latestLoad) return
       // The rows stay: what was known last is better than nothing.
-      Object.assign(list, { isLoading: false, error: error.message })
+      Object.assign(list, { isLoading: false, error })
       announce(error.message)
     }
     changed()
+  }
+
+  /** Answers may arrive in another order than their requests were sent. */
+  function newest(row) {
+    const shown = list.rows.find(({ device }) => device.device_id === row.device.device_id)
+    return shown !== undefined && shown.asked > row.asked ? shown : row
   }
 
   async function loadTypes() {
@@ -89,8 +99,11 @@ export function createDeviceList(api, { changed, announce, now }) {
 
   /** Loads another page or another search, and adds it to the history of the browser. */
   async function go(changes, previous = []) {
-    list.query = { ...list.query, cursor: undefined, ...changes }
-    list.previous = previous
+    Object.assign(list, {
+      query: { ...list.query, cursor: undefined, ...changes },
+      previous,
+      exportError: undefined,
+    })
     const text = deviceQueryText(list.query)
     history.pushState({ previous }, '', `#devices${text === '' ? '' : `?${text}`}`)
     await load()
@@ -123,30 +136,58 @@ export function createDeviceList(api, { changed, announce, now }) {
       const extra = list.query.columns.map((name) => `extra.${name}`)
       for (const column of [...EXPORTED, ...(extra.length === 0 ? ['extra'] : extra)])
         query.append('column', column)
-      const path = `api/search/devices/export?${query}`
-      // The browser streams a link to a file, but can't send a token with it.
-      if (!api.hasToken()) return download(new URL(path, ROOT).href)
-      list.isExporting = true
+      Object.assign(list, { isExporting: true, exportError: undefined })
       changed()
       try {
-        const url = URL.createObjectURL(await (await api.open(path)).blob())
-        download(url)
-        setTimeout(() => URL.revokeObjectURL(url), SEARCH_TIMEOUT_MS)
+        await exportTo(`api/search/devices/export?${query}`)
       } catch (error) {
+        list.exportError = error
         announce(error.message)
-        list.error = error.message
       }
       list.isExporting = false
       changed()
     },
-    /** @param found the result of a lookup of the shown devices, by id. */
-    refresh(found, nowMs) {
-      list.rows = list.rows.map((row) => {
-        const id = row.device.device_id
-        return Object.hasOwn(found, id) ? { device: found[id], fetchedMs: nowMs } : row
-      })
-      changed()
+    /** Reads rows again; resolves with the ids of those that have changed. A failure leaves them as they are. */
+    async reread(ids) {
+      const asked = ++requests
+      try {
+        const { complete, found, missing } = await api.lookUp(ids)
+        const changedIds = ids.filter((id) => hasChanged(found, id))
+        list.rows = list.rows.map((row) => {
+          const id = row.device.device_id
+          if (Object.hasOwn(found, id))
+            return newest({ device: found[id], fetchedMs: now(), isMissing: false, asked })
+          // During a rebuild it may come back.
+          return complete && missing.includes(id) ? newest({ ...row, isMissing: true, asked }) : row
+        })
+        changed()
+        return changedIds
+      } catch {
+        // The next change or a reload brings the metadata.
+        return []
+      }
     },
+  }
+
+  function hasChanged(found, id) {
+    const shown = list.rows.find(({ device }) => device.device_id === id)
+    if (shown === undefined || !Object.hasOwn(found, id)) return false
+    return found[id].last_updated !== shown.device.last_updated
+  }
+
+  async function exportTo(path) {
+    if (api.hasToken()) {
+      const url = URL.createObjectURL(await api.load(path))
+      download(url)
+      setTimeout(() => URL.revokeObjectURL(url), SEARCH_TIMEOUT_MS)
+      return
+    }
+    // Without a token a link will do, which the browser streams to a file. But whether that works is not known to the page,
+    // so it searches for the same first.
+    const query = conditionsOf(list.query)
+    query.set('limit', '1')
+    await api.ask(`api/search/devices?${query}`, { timeoutMs: SEARCH_TIMEOUT_MS })
+    download(apiUrl(path))
   }
 }
 

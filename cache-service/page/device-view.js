@@ -1,42 +1,33 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
 import { deviceErrorsCommand, getCommand } from './commands.js'
-import { expiry, text } from './devices-view.js'
-import { ago, clockTime, count, localTime } from './time.js'
-import { command } from './ui.js'
+import { hasPath } from './device-page.js'
+import { expiry, text } from './device-values.js'
+import { ago, count, localTime } from './time.js'
+import { at, command, failure, sourceNotice } from './ui.js'
 
 const VALUE_SHOWN = 200
 const FIELDS_SHOWN = 12
 
 /**
- * @param page see device-page.js
+ * @param shown the opened device: see device-page.js
  * @param mayWrite whether the token allows deletion; undefined: not known yet
- * @param actions `{ retry, confirmDelete }`
+ * @param confirmDelete asks, and deletes it
  */
-export function deviceView({ page, mark, mayWrite, copier, nowMs, actions }) {
+export function deviceView({ shown, mark, mayWrite, copier, nowMs, confirmDelete }) {
+  const { history, id, source } = shown
+  const { device, hash, reason, state } = source.data ?? {}
   return html`
     ${mark === undefined ? nothing : html`<p><span class="badge">${mark}</span> just now</p>`}
-    ${failureNotice(page, nowMs, actions)} ${stateNotice(page)}
-    ${page.device === undefined ? nothing : deviceFacts(page.device, page.atMs, nowMs)}
-    ${deleteArea(page, mayWrite, actions)}
-    ${page.state === 'loading' || page.state === 'invalid' ? nothing : historyList(page.history, nowMs)}
-    ${page.hash === undefined ? nothing : rawHash(page.hash, copier)}
-    ${page.state === 'invalid' ? nothing : links(page.id, copier)}
+    ${sourceNotice('The device', source, nowMs)} ${stateNotice(state, reason)}
+    ${device === undefined ? nothing : deviceFacts(device, source.atMs, nowMs)}
+    ${deleteArea(shown, mayWrite, confirmDelete)}
+    ${state === undefined || state === 'invalid' ? nothing : historyList(history, nowMs)}
+    ${hash === undefined ? nothing : rawHash(hash, copier)}
+    ${state === 'invalid' ? nothing : links(id, copier)}
   `
 }
 
-function failureNotice({ atMs, error, state }, nowMs, { retry }) {
-  if (error === undefined) return state === 'loading' ? html`<p class="empty">Loading…</p>` : nothing
-  if (atMs !== undefined)
-    return html`<p class="hint stale-hint">Last loaded at ${clockTime(atMs, nowMs)}. ${error.message}</p>`
-  return html`
-    <div class="notice" role="alert">
-      <p>The device could not be loaded. ${error.message}</p>
-      <button type="button" @click=${retry}>Try again</button>
-    </div>
-  `
-}
-
-function stateNotice({ reason, state }) {
+function stateNotice(state, reason) {
   switch (state) {
     case 'corrupt':
       return html`<div class="notice" role="alert">
@@ -106,12 +97,11 @@ function deviceFacts(device, fetchedMs, nowMs) {
   `
 }
 
-function deleteArea({ deleteError, id, isDeleting, state }, mayWrite, { confirmDelete }) {
-  if (deleteError !== undefined)
-    return html`<p class="notice" role="alert">It could not be deleted. ${deleteError.message}</p>`
-  const canExist = state === 'found' || state === 'corrupt'
-  if (mayWrite !== true || !canExist || id === '.' || id === '..') return nothing
+function deleteArea({ deleteError, id, isDeleting, source }, mayWrite, confirmDelete) {
+  const canExist = source.data?.state === 'found' || source.data?.state === 'corrupt'
+  if (mayWrite !== true || !canExist || !hasPath(id)) return nothing
   return html`
+    ${deleteError === undefined ? nothing : failure('The device could not be deleted.', deleteError)}
     <p>
       <button type="button" class="danger" ?disabled=${isDeleting} @click=${confirmDelete}>
         ${isDeleting ? 'Deleting…' : 'Delete this device…'}
@@ -130,7 +120,7 @@ function historyList(history, nowMs) {
             ${history.map(
               ({ atMs, fields, kind }) => html`
                 <li>
-                  <time datetime=${new Date(atMs).toISOString()}>${clockTime(atMs, nowMs)}</time> ${kind}
+                  ${at(atMs, nowMs)} ${kind}
                   ${
                     fields.length === 0
                       ? nothing

@@ -1,12 +1,13 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
 import { repeat } from './vendor/lit-html/directives/repeat.js'
 import { positionText } from './device-list.js'
+import { deviceSearchForm } from './device-search-form.js'
+import { expiry, text } from './device-values.js'
 import { hasConditions, PAGE_SIZES, sortedBy } from './device-query.js'
 import { deviceLink } from './route.js'
-import { ago, clockTime, count, localTime, number, span } from './time.js'
+import { clockTime, count, number } from './time.js'
+import { failure, when } from './ui.js'
 
-const SILENCES_S = [60, 300, 900, 3_600, 6 * 3_600, 86_400, 7 * 86_400]
-const MAX_SUGGESTIONS = 200
 const MAX_OFFERED_COLUMNS = 50
 
 /**
@@ -14,8 +15,9 @@ const MAX_OFFERED_COLUMNS = 50
  */
 export function devicesView({ list, live, nowMs, actions }) {
   return html`
-    ${searchForm(list, actions)} ${latestChanges(live.latest(), nowMs)} ${errorNotice(list, actions)}
-    ${foundLine(list, nowMs, actions)} ${content(list, live, nowMs, actions)} ${corruptNotice(list)}
+    ${deviceSearchForm(list, actions.search)} ${latestChanges(live.latest(), nowMs)}
+    ${errorNotices(list, actions)} ${foundLine(list, nowMs, actions)} ${content(list, live, nowMs, actions)}
+    ${corruptNotice(list)}
     <div class="pager">
       <button
         type="button"
@@ -33,107 +35,11 @@ export function devicesView({ list, live, nowMs, actions }) {
       <label for="limit" class="push">Rows</label>
       <select id="limit" @change=${(event) => actions.resize(Number(event.target.value))}>
         ${PAGE_SIZES.map(
-          (size) => html`<option value=${size} ?selected=${size === list.query.limit}>${size}</option>`,
+          (size) => html`<option value=${size} .selected=${size === list.query.limit}>${size}</option>`,
         )}
       </select>
     </div>
   `
-}
-
-function searchForm({ query, types }, actions) {
-  const submit = (event) => {
-    event.preventDefault()
-    actions.search(conditionsIn(event.currentTarget))
-  }
-  const submitChange = (event) => event.currentTarget.form.requestSubmit()
-  const names = distinct(types.map(({ datatype_id: id, datatype_name: name }) => name ?? id))
-  const units = distinct(types.flatMap(({ datatype_unit: unit }) => unitsOf(unit)))
-  const silences = distinct([...SILENCES_S, query.silentFor]).toSorted((a, b) => a - b)
-  return html`
-    <form class="search device-search" role="search" @submit=${submit}>
-      <label>
-        Id contains
-        <input
-          name="id_part"
-          type="search"
-          autocomplete="off"
-          spellcheck="false"
-          maxlength="256"
-          .value=${query.contains}
-          @change=${submitChange}
-        />
-      </label>
-      <label>
-        Type
-        <input
-          name="type"
-          type="search"
-          autocomplete="off"
-          list="device-types"
-          placeholder="any"
-          maxlength="1024"
-          .value=${query.type ?? ''}
-          @change=${submitChange}
-        />
-      </label>
-      <label>
-        Unit
-        <input
-          name="unit"
-          type="search"
-          autocomplete="off"
-          list="device-units"
-          placeholder="any"
-          maxlength="1024"
-          .value=${query.unit ?? ''}
-          @change=${submitChange}
-        />
-      </label>
-      <label>
-        Silent for
-        <select name="silent_for" @change=${submitChange}>
-          <option value="" ?selected=${query.silentFor === undefined}>any time</option>
-          ${silences.map(
-            (seconds) =>
-              html`<option value=${seconds} ?selected=${seconds === query.silentFor}>
-                ${span(seconds)} or longer
-              </option>`,
-          )}
-        </select>
-      </label>
-      <button type="submit">Search</button>
-      <datalist id="device-types">${names.map((name) => html`<option value=${name}></option>`)}</datalist>
-      <datalist id="device-units">${units.map((unit) => html`<option value=${unit}></option>`)}</datalist>
-    </form>
-  `
-}
-
-function conditionsIn(form) {
-  const data = new FormData(form)
-  const given = (name) => (data.get(name) === '' ? undefined : data.get(name))
-  const silentFor = given('silent_for')
-  return {
-    contains: data.get('id_part'),
-    type: given('type'),
-    unit: given('unit'),
-    silentFor: silentFor === undefined ? undefined : Number(silentFor),
-  }
-}
-
-function distinct(values) {
-  return [...new Set(values)]
-    .filter((value) => value !== null && value !== undefined && value !== '')
-    .slice(0, MAX_SUGGESTIONS)
-}
-
-/** A list of units counts as its members. */
-function unitsOf(unit) {
-  if (unit === null || !unit.startsWith('[')) return [unit]
-  try {
-    return JSON.parse(unit).filter((member) => typeof member === 'string')
-  } catch {
-    return [unit]
-  }
 }
 
 /** How many there are, and what can be done with all of them. */
@@ -205,7 +111,7 @@ function latestChanges(latest, nowMs) {
           ({ id, kind, atMs }) => html`
             <li>
               <a class="id" href=${deviceLink(id)}>${id}</a>
-              <span class="hint">${kind} ${ago(new Date(atMs).toISOString(), nowMs)}</span>
+              <span class="hint">${kind} ${when(new Date(atMs).toISOString(), nowMs)}</span>
             </li>
           `,
         )}
@@ -214,14 +120,15 @@ function latestChanges(latest, nowMs) {
   `
 }
 
-function errorNotice(list, actions) {
-  if (list.error === undefined) return nothing
-  return html`
-    <div class="notice" role="alert">
-      <p>The devices could not be loaded. ${list.error}</p>
-      <button type="button" @click=${actions.reload}>Try again</button>
-    </div>
-  `
+function errorNotices({ error, exportError, query }, actions) {
+  const tryAgain = { title: 'Try again', action: actions.reload }
+  const goToFirst = { title: 'Go to the first page', action: actions.first }
+  // An invalid cursor stays invalid.
+  const remedy = error?.isPermanent !== true ? tryAgain : query.cursor === undefined ? undefined : goToFirst
+  return [
+    error === undefined ? nothing : failure('The devices could not be loaded.', error, remedy),
+    exportError === undefined ? nothing : failure('The devices could not be exported.', exportError),
+  ]
 }
 
 function content(list, live, nowMs, actions) {
@@ -281,7 +188,10 @@ function corruptNotice(list) {
 }
 
 function whyEmpty(list, actions) {
-  if (list.isLoading) return html`<p class="empty">Loading…</p>`
+  if (list.isLoading)
+    return html`<p class="empty">
+      Loading… A search reads all devices first, which takes some seconds if there are many.
+    </p>`
   if (!hasConditions(list.query))
     return html`<p class="empty">
       ${list.query.cursor === undefined ? 'There are no devices yet.' : 'There are no more devices.'}
@@ -295,8 +205,9 @@ function whyEmpty(list, actions) {
   `
 }
 
-function deviceRow({ device, fetchedMs }, { columns, mark, nowMs }) {
+function deviceRow({ device, fetchedMs, isMissing }, { columns, mark: hinted, nowMs }) {
   const { device_id: id, last_updated: updated } = device
+  const mark = isMissing ? 'deleted' : hinted
   return html`
     <tr role="row" data-mark=${mark ?? nothing}>
       <th scope="row" role="rowheader" class="alone">
@@ -307,14 +218,8 @@ function deviceRow({ device, fetchedMs }, { columns, mark, nowMs }) {
       <td role="cell" class="wide">${text(device.datatype_id)}</td>
       <td role="cell" class="wide">${text(device.datatype_unit)}</td>
       <td role="cell" class="wide">${text(device.persist)}</td>
-      <td role="cell">
-        ${
-          updated === null || updated === undefined
-            ? '–'
-            : html`<time datetime=${updated} title=${localTime(updated)}>${ago(updated, nowMs)}</time>`
-        }
-      </td>
-      <td role="cell">${expiry(device.ttl, fetchedMs, nowMs)}</td>
+      <td role="cell">${when(updated, nowMs)}</td>
+      <td role="cell">${isMissing ? '–' : expiry(device.ttl, fetchedMs, nowMs)}</td>
       ${columns.map(
         (name) =>
           html`<td role="cell" class="extra" data-name=${name}>
@@ -323,16 +228,4 @@ function deviceRow({ device, fetchedMs }, { columns, mark, nowMs }) {
       )}
     </tr>
   `
-}
-
-export function expiry(ttl, fetchedMs, nowMs) {
-  if (ttl === null || ttl === undefined) return 'never'
-  const left = ttl - (nowMs - fetchedMs) / 1000
-  return left <= 0 ? 'expired' : span(left)
-}
-
-export function text(value) {
-  if (value === null || value === undefined || value === '') return '–'
-  if (Array.isArray(value)) return value.map((part) => text(part)).join(', ')
-  return typeof value === 'string' ? value : JSON.stringify(value)
 }

@@ -1,14 +1,15 @@
+import { sum } from './sum.js'
+import { lagOf, runningOf } from './workers.js'
+
 /** A sample for the charts: see charts.js. */
-export function trafficSample({ api, workers, workersError }, nowMs) {
-  const running = workers?.filter(({ isGone }) => !isGone) ?? []
-  if (api.kind === 'unreachable' || workersError !== undefined || running.length === 0)
+export function trafficSample({ api, reports }, nowMs) {
+  const running = runningOf(reports.data ?? [])
+  if (api.kind === 'unreachable' || reports.error !== undefined || running.length === 0)
     return { atMs: nowMs, records: null, lag: null, deadLetters: null }
-  const sum = (values) => values.reduce((total, value) => total + value, 0)
-  const lags = running.map((worker) => worker.lag_records).filter((lag) => lag !== null)
   return {
     atMs: nowMs,
     records: sum(running.map(({ rates }) => rates.records)),
-    lag: lags.length === 0 ? null : sum(lags),
+    lag: lagOf(running),
     deadLetters: sum(running.map(({ rates }) => rates.dead_letters)) * 60,
   }
 }

@@ -1,4 +1,5 @@
 import { conditionsOf, createConditionLog } from './conditions.js'
+import { createSource } from './source.js'
 
 /** Workers that no longer report are shown for this long. */
 const REMEMBERED_MS = 15 * 60_000
@@ -8,19 +9,20 @@ const REMEMBERED_MS = 15 * 60_000
  *
  * @param api see api.js
  */
-export function createHealth(api, { now }) {
+export function createHealth(api, { now, changed }) {
   const log = createConditionLog()
   const openedMs = now()
   let lastGoodMs = openedMs
   let lostMs
+  let workers = []
+  const reports = createSource(readWorkers, { now, changed })
   const health = {
     /** `{ kind: 'ready' | 'not_ready' | 'forbidden' | 'unreachable', reasons }`; undefined: not known yet. */
     api: undefined,
     /** 'connected' or 'disconnected'; undefined: unknown. */
     redis: undefined,
-    /** The latest report of each worker, with `isGone` if it no longer reports; undefined: not known yet. */
-    workers: undefined,
-    workersError: undefined,
+    /** A source whose data is the latest report of each worker, with `isGone` if it no longer reports. */
+    reports,
     live: undefined,
     conditions: [],
     openedMs,
@@ -32,7 +34,7 @@ export function createHealth(api, { now }) {
 
   function update() {
     const live = health.live === 'lost' ? { kind: 'lost', forMs: now() - lostMs } : undefined
-    const found = conditionsOf({ ...health, live })
+    const found = conditionsOf({ ...health, workers: reports.data, live })
     // An outage began at some time after the last good answer.
     health.conditions = log.update(found, found[0]?.key === 'api' ? lastGoodMs : now())
   }
@@ -44,13 +46,13 @@ export function createHealth(api, { now }) {
         api.ask('readyz', { accepted: [503] }),
         api.ask('health', { accepted: [503] }),
       ])
-      health.api = apiState(ready, health.workersError)
+      health.api = apiState(ready, reports.error)
       if (health.api.kind !== 'unreachable') lastGoodMs = now()
       health.redis = redis.value?.redis ?? (health.api.kind === 'unreachable' ? undefined : health.redis)
       update()
       if (health.api.kind === 'unreachable') return
-      await readWorkers()
-      health.api = apiState(ready, health.workersError)
+      await reports.load()
+      health.api = apiState(ready, reports.error)
       update()
     },
     liveChanged(state) {
@@ -61,21 +63,17 @@ export function createHealth(api, { now }) {
   }
 
   async function readWorkers() {
-    try {
-      const { workers } = await api.ask('api/workers')
-      health.workers = withThoseGone(workers)
-      health.workersError = undefined
-    } catch (error) {
-      health.workersError = error
-    }
+    const found = await api.ask('api/workers')
+    workers = withThoseGone(found.workers)
+    return workers
   }
 
-  function withThoseGone(workers) {
-    const ids = new Set(workers.map(({ id }) => id))
-    const gone = (health.workers ?? [])
+  function withThoseGone(running) {
+    const ids = new Set(running.map(({ id }) => id))
+    const gone = workers
       .filter(({ id, seenMs }) => !ids.has(id) && now() - seenMs < REMEMBERED_MS)
       .map((worker) => ({ ...worker, isGone: true }))
-    return [...workers.map((worker) => ({ ...worker, seenMs: now(), isGone: false })), ...gone]
+    return [...running.map((worker) => ({ ...worker, seenMs: now(), isGone: false })), ...gone]
   }
 }
 

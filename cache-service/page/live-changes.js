@@ -3,44 +3,41 @@ const COLLECT_MS = 250
 const UNNAMED_EVERY_MS = 2_000
 const SHOWN_MS = 6_000
 const LATEST_KEPT = 6
-const LOOKUP_MAX = 1_000
 
 /**
- * Turns hints about devices into visible changes: marks the changed and deleted devices, and loads the new metadata of
- * those on the screen. Hints arrive in bursts and carry only ids, in a busy fleet not even all of them, so they are
- * collected and looked up together.
+ * Turns hints about devices into visible changes: marks the changed and deleted devices, and has those on the screen read
+ * again. Hints arrive in bursts and carry only ids, in a busy fleet not even all of them, so they are collected.
  *
  * @param shownIds returns the ids on the screen
- * @param updatedOf returns the displayed `last_updated` of such an id
- * @param refreshed called with the devices that a lookup found, by id
+ * @param reread reads such ids again; resolves with those that have changed, and never rejects
  */
-export function createLiveChanges(api, { shownIds, updatedOf, refreshed, changed, announce, now }) {
+export function createLiveChanges({ shownIds, reread, changed, announce, now }) {
   const marks = new Map()
   let latest = []
   let hints = new Map()
   let hasUnnamedChanges = false
-  let lookedUpMs = 0
+  let rereadMs = 0
   let timer
 
   async function settle() {
     timer = undefined
     const named = hints
     const shown = shownIds()
-    const includesAll = hasUnnamedChanges && now() - lookedUpMs >= UNNAMED_EVERY_MS
-    const toLookUp = shown.filter((id) =>
-      includesAll ? named.get(id) !== 'deleted' : named.get(id) === 'changed',
-    )
+    const includesAll = hasUnnamedChanges && now() - rereadMs >= UNNAMED_EVERY_MS
+    const toReread = includesAll ? shown : shown.filter((id) => named.has(id))
     hints = new Map()
     if (includesAll) {
       hasUnnamedChanges = false
-      lookedUpMs = now()
+      rereadMs = now()
     }
     mark(named)
     const marked = shown.filter((id) => named.has(id))
     if (marked.length === 1) announce(`${marked[0]} ${named.get(marked[0])}`)
     if (marked.length > 1) announce(`${marked.length} devices on this page changed`)
     if (hasUnnamedChanges) timer ??= setTimeout(settle, UNNAMED_EVERY_MS)
-    if (toLookUp.length > 0) await lookUp(toLookUp)
+    if (toReread.length === 0) return
+    const found = await reread(toReread)
+    mark(new Map(found.filter((id) => !named.has(id)).map((id) => [id, 'changed'])))
   }
 
   function mark(changes) {
@@ -51,23 +48,6 @@ export function createLiveChanges(api, { shownIds, updatedOf, refreshed, changed
     }
     for (const [id, { atMs }] of marks) if (nowMs - atMs > SHOWN_MS) marks.delete(id)
     changed()
-  }
-
-  async function lookUp(ids) {
-    try {
-      const { found } = await api.ask('api/devices/lookup', {
-        method: 'POST',
-        body: { ids: ids.slice(0, LOOKUP_MAX) },
-      })
-      const lateChanges = ids.filter((id) => {
-        const before = updatedOf(id)
-        return before !== undefined && Object.hasOwn(found, id) && found[id].last_updated !== before
-      })
-      mark(new Map(lateChanges.map((id) => [id, 'changed'])))
-      refreshed(found, now())
-    } catch {
-      // The mark stays; the next change or a reload brings the metadata.
-    }
   }
 
   return {

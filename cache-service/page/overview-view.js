@@ -1,6 +1,7 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
-import { inputOf, unreadPartitions } from './conditions.js'
+import { sum } from './sum.js'
 import { byteSize, clockTime, count, number, span } from './time.js'
+import { inputOf, lagOf, runningOf, unreadPartitions } from './workers.js'
 
 const WORDS = { good: 'OK', bad: 'Problem', unknown: 'Unknown' }
 /** Records that wait for longer than this are a problem. */
@@ -8,7 +9,8 @@ const WAITS_TOO_LONG_S = 60
 
 /** @param redis the source of `GET /api/redis` */
 export function overviewView({ health, redis, skewMs, unknown, nowMs }) {
-  const running = health.workers?.filter(({ isGone }) => !isGone)
+  const { data: workers, error } = health.reports
+  const running = workers === undefined ? undefined : runningOf(workers)
   return html`
     ${unknown === undefined ? nothing : html`<p class="notice">This page has no view “${unknown}”. Here is the overview.</p>`}
     ${
@@ -21,8 +23,8 @@ export function overviewView({ health, redis, skewMs, unknown, nowMs }) {
     }
     ${conditionList(health.conditions, nowMs)}
     <ul class="tiles">
-      ${apiTile(health.api)} ${redisTile(health.redis, redis.data)} ${workersTile(health, running)}
-      ${cacheTile(running)} ${lagTile(running)} ${deadLettersTile(health.workers)} ${liveTile(health.live)}
+      ${apiTile(health.api)} ${redisTile(health.redis, redis.data)} ${workersTile(running, error)}
+      ${cacheTile(running)} ${lagTile(running)} ${deadLettersTile(workers)} ${liveTile(health.live)}
     </ul>
   `
 }
@@ -78,15 +80,9 @@ function redisTile(redis, details) {
   return tile('Redis', 'good', 'Connected', memory, 'redis')
 }
 
-function workersTile({ workersError }, running) {
+function workersTile(running, error) {
   if (running === undefined)
-    return tile(
-      'Workers',
-      'unknown',
-      'Unknown',
-      workersError === undefined ? [] : [workersError.message],
-      'workers',
-    )
+    return tile('Workers', 'unknown', 'Unknown', error === undefined ? [] : [error.message], 'workers')
   if (running.length === 0)
     return tile('Workers', 'bad', 'None reporting', ['Nothing is updating the cache.'], 'workers')
   const ready = running.filter((worker) => worker.ready).length
@@ -110,27 +106,29 @@ function cacheTile(running) {
 }
 
 function lagTile(running) {
-  const measured = running?.filter((worker) => worker.lag_records !== null) ?? []
-  if (measured.length === 0) return tile('Lag', 'unknown', 'Unknown', [], 'workers')
-  const sum = (some) => some.reduce((total, worker) => total + worker.lag_records, 0)
-  const inputs = [...new Set(measured.map(inputOf))]
-  const byInput = inputs.map(
-    (input) => `${input}: ${number(sum(measured.filter((worker) => inputOf(worker) === input)))}`,
-  )
+  const lag = lagOf(running ?? [])
+  if (lag === null) return tile('Lag', 'unknown', 'Unknown', [], 'workers')
+  const byInput = Object.entries(Object.groupBy(running, inputOf))
+    .map(([input, workers]) => [input, lagOf(workers)])
+    .filter(([, ofInput]) => ofInput !== null)
+    .map(([input, ofInput]) => `${input}: ${number(ofInput)}`)
   const unread = unreadPartitions(running).length
-  const oldest = Math.max(0, ...running.flatMap(({ lag }) => (lag ?? []).map(({ seconds }) => seconds ?? 0)))
+  const oldest = Math.max(
+    0,
+    ...running.flatMap((worker) => (worker.lag ?? []).map(({ seconds }) => seconds ?? 0)),
+  )
   const details = [
     ...(unread === 0 ? [] : [`${count(unread, 'partition')} not being read`]),
     ...(oldest < 1 ? [] : [`The oldest has been waiting for ${span(oldest)}`]),
     ...(byInput.length < 2 ? [] : byInput),
   ]
   const grade = oldest > WAITS_TOO_LONG_S || unread > 0 ? 'bad' : 'good'
-  return tile('Lag', grade, count(sum(measured), 'record'), details, 'workers')
+  return tile('Lag', grade, count(lag, 'record'), details, 'workers')
 }
 
 function deadLettersTile(workers) {
   if (workers === undefined) return tile('Dead letters', 'unknown', 'Unknown', [], 'dead-letters')
-  const total = workers.reduce((sum, worker) => sum + worker.dead_letters_total, 0)
+  const total = sum(workers.map((worker) => worker.dead_letters_total))
   return tile(
     'Dead letters',
     total === 0 ? 'good' : 'unknown',

@@ -23,7 +23,7 @@ import { createState } from './state.js'
 import { stateView } from './state-view.js'
 import { createRedisFigures, trafficSample } from './figures.js'
 import { askForToken } from './token-dialog.js'
-import { confirmDelete } from './delete-dialog.js'
+import { createDeleteDialog } from './delete-dialog.js'
 import { startThemeToggle } from './theme-toggle.js'
 import { createCopier } from './ui.js'
 import { workersView } from './workers-view.js'
@@ -44,7 +44,7 @@ const api = createApi(async (wasRefused) => {
   access.data = undefined
   return token
 }, clock)
-const monitor = createHealth(api, { now })
+const monitor = createHealth(api, { now, changed: draw })
 const { health } = monitor
 const access = createSource(() => api.ask('api/access'), { now, changed: draw })
 const redisFigures = createRedisFigures()
@@ -53,27 +53,26 @@ const state = createState(api, { now, changed: draw })
 const changes = createChangeLog()
 const list = createDeviceList(api, { changed: draw, announce, now })
 const device = createDevicePage(api, { now, changed: draw, announce })
-const live = createLiveChanges(api, {
-  shownIds: () => [...new Set([...rowIds(), ...openIds()])],
-  updatedOf: (id) => list.view.rows.find((row) => row.device.device_id === id)?.device.last_updated,
-  refreshed(found, nowMs) {
-    list.refresh(found, nowMs)
-    for (const id of openIds()) if (Object.hasOwn(found, id)) device.seen(found[id])
-  },
-  changed: draw,
-  announce,
-  now,
-})
+const deleteDialog = createDeleteDialog(byId('delete-dialog'))
+const live = createLiveChanges({ shownIds, reread, changed: draw, announce, now })
 const charts = createCharts(byId('charts'))
 const openTypes = new Set()
 const deadLetters = createHeldList(
-  ({ at, offset, partition, topic }) => `${topic} ${partition} ${offset} ${at}`,
+  ({ at, offset, partition, topic, worker }) => `${topic} ${partition} ${offset} ${at} ${worker}`,
 )
 let route = { view: 'overview' }
 let lagOrder = 'lag'
 
-const rowIds = () => list.view.rows.map((row) => row.device.device_id)
-const openIds = () => (device.page.id === undefined ? [] : [device.page.id])
+/** The devices on the screen. What is hidden is loaded when it is shown. */
+function shownIds() {
+  if (route.view === 'devices') return list.view.rows.map((row) => row.device.device_id)
+  return device.shown === undefined ? [] : [device.shown.id]
+}
+
+async function reread(ids) {
+  if (device.shown === undefined) return await list.reread(ids)
+  return (await device.shown.reread()) ? ids : []
+}
 
 const listActions = {
   search: (conditions) => list.go(conditions),
@@ -87,11 +86,9 @@ const listActions = {
   exportAll: list.exportAll,
 }
 
-const deviceActions = {
-  retry: () => device.load(),
-  async confirmDelete() {
-    if (await confirmDelete(byId('delete-dialog'), device.page.id)) device.remove()
-  },
+async function confirmDelete() {
+  const asked = device.shown
+  if ((await deleteDialog.confirm(asked.id)) && device.shown === asked) asked.remove()
 }
 
 const views = {
@@ -99,12 +96,12 @@ const views = {
   devices: (nowMs) => devicesView({ list: list.view, live, nowMs, actions: listActions }),
   device: (nowMs) =>
     deviceView({
-      page: device.page,
-      mark: live.markOf(device.page.id, nowMs),
+      shown: device.shown,
+      mark: live.markOf(device.shown.id, nowMs),
       mayWrite: access.data?.scopes.includes('write'),
       copier,
       nowMs,
-      actions: deviceActions,
+      confirmDelete,
     }),
   changes: (nowMs) => changesView({ log: changes, live: health.live, nowMs, changed: draw }),
   workers: (nowMs) => workersView({ health, order: lagOrder, sortBy, nowMs }),
@@ -147,6 +144,7 @@ function navigation() {
 
 /** Shows what the address says. The heading gets the focus, unless the page has just been opened. */
 function followAddress({ isFirst = false } = {}) {
+  deleteDialog.cancel()
   route = parseRoute(location.hash)
   if (route.view === 'device') device.open(route.id)
   else device.close()
@@ -179,17 +177,22 @@ async function poll(turn) {
 
 async function pollHealth() {
   await monitor.poll()
-  charts.add(trafficSample(health, now()), health.workersError === undefined ? (health.workers ?? []) : [])
+  const { data: workers = [], error } = health.reports
+  charts.add(trafficSample(health, now()), error === undefined ? workers : [])
 }
 
-/** Reads again what is shown, and what could not be read before. */
+/** Reads again what is shown, and what could not be read before, unless it never can. */
 async function pollSources() {
   if (health.api?.kind === 'unreachable') return
-  if (route.view === 'devices' && list.view.error !== undefined) list.load()
-  if (state.error !== undefined) state.load()
+  if (route.view === 'devices' && mayPass(list.view.error) && !list.view.isLoading) list.load()
+  if (mayPass(state.source.error)) state.source.load()
   if (access.data === undefined) access.load()
-  if (device.page.id !== undefined) device.rereadIfDue()
+  device.shown?.rereadIfDue()
   if (route.view === 'redis' || route.view === 'overview') await redis.load()
+}
+
+function mayPass(error) {
+  return error !== undefined && error.isPermanent !== true
 }
 
 function received({ type, data: json }) {
@@ -198,7 +201,6 @@ function received({ type, data: json }) {
     const entries = ids.map((id) => ({ kind: change, id }))
     changes.add(more > 0 ? [{ kind: 'more', id: more }, ...entries] : entries, now())
     live.hint(change, ids, more)
-    if (openIds().some((id) => ids.includes(id))) device.load()
   }
   if (type === 'update') changes.add([{ kind: 'set', id: state.apply(json) }], now())
   if (type === 'reset') missed(JSON.parse(json))
@@ -208,10 +210,10 @@ function received({ type, data: json }) {
 function missed({ reason, streams }) {
   changes.add([{ kind: 'missed', id: reason }], now())
   announce('Some changes were missed; loading everything again')
-  if (streams.includes('update')) state.load()
+  if (streams.includes('update')) state.source.load()
   if (streams.includes('device')) {
     if (route.view === 'devices') list.load()
-    if (device.page.id !== undefined) device.load()
+    device.shown?.source.load()
   }
 }
 
@@ -234,7 +236,7 @@ byId('not-started').remove()
 addEventListener('hashchange', () => followAddress())
 setInterval(draw, TICK_MS)
 followAddress({ isFirst: true })
-state.load()
+state.source.load()
 access.load()
 poll(pollHealth)
 poll(pollSources)

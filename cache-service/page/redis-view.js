@@ -4,7 +4,7 @@ import { sourceNotice, when } from './ui.js'
 
 /** @param redis the source of `GET /api/redis`; `recentHitRate` is that of the time since this page was opened. */
 export function redisView({ redis, recentHitRate, nowMs }) {
-  const notice = sourceNotice('The state of Redis', redis, nowMs, redis.load)
+  const notice = sourceNotice('The state of Redis', redis, nowMs)
   if (redis.data === undefined) return notice
   const { clients, keys, lookups, memory, persistence } = redis.data
   return html`

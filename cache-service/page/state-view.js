@@ -1,15 +1,15 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
 import { repeat } from './vendor/lit-html/directives/repeat.js'
 import { ago, number } from './time.js'
-import { sourceNotice } from './ui.js'
+import { filterBox, sourceNotice } from './ui.js'
 
 const ROWS = 100
 const MARKED_MS = 6_000
 
 /** @param state see state.js. @param open the types whose values are shown */
 export function stateView({ state, open, nowMs, changed }) {
-  const { atMs, error, filter, types } = state
-  const notice = sourceNotice('The state', { data: types, error, atMs }, nowMs, state.load)
+  const { filter, types } = state
+  const notice = sourceNotice('The state', state.source, nowMs)
   if (types === undefined) return notice
   if (types.length === 0)
     return html`${notice}
@@ -21,17 +21,7 @@ export function stateView({ state, open, nowMs, changed }) {
   return html`
     ${notice}
     <div class="search">
-      <label for="state-filter">Type contains</label>
-      <input
-        id="state-filter"
-        type="search"
-        autocomplete="off"
-        spellcheck="false"
-        @input=${(event) => {
-          state.filter = event.target.value
-          changed()
-        }}
-      />
+      ${filterBox('Type contains', state, changed)}
       <span class="hint">${number(matching.length)} of ${number(types.length)}</span>
     </div>
     ${matching.length === 0 ? html`<p class="empty">No type contains “${filter}”.</p>` : entryList(matching, { state, open, nowMs, changed })}
@@ -54,7 +44,7 @@ function entryList(types, { state, open, nowMs, changed }) {
           }
           return html`
             <li data-mark=${isMarked ? 'changed' : 'none'}>
-              <details @toggle=${toggle}>
+              <details ?open=${open.has(type)} @toggle=${toggle}>
                 <summary>
                   <span class="id">${type}</span>
                   ${isMarked ? html`<span class="badge">changed</span>` : nothing}

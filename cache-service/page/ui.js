@@ -7,6 +7,11 @@ export function when(time, nowMs) {
   return html`<time datetime=${time} title=${localTime(time)}>${ago(time, nowMs)}</time>`
 }
 
+/** The time of the day at which something happened. */
+export function at(ms, nowMs) {
+  return html`<time datetime=${new Date(ms).toISOString()}>${clockTime(ms, nowMs)}</time>`
+}
+
 /** A line for the shell, with a button that copies it. */
 export function command(line, { copied, copy }, label = '') {
   return html`
@@ -20,18 +25,40 @@ export function command(line, { copied, copy }, label = '') {
   `
 }
 
-/** Why there is nothing to show, or nothing newer. */
-export function sourceNotice(what, { data, error, atMs }, nowMs, retry) {
-  if (error !== undefined && data === undefined)
-    return html`
-      <div class="notice" role="alert">
-        <p>${what} could not be loaded. ${error.message}</p>
-        <button type="button" @click=${retry}>Try again</button>
-      </div>
-    `
-  if (error !== undefined)
+/** @param remedy `{ title, action }`: a button; undefined: nothing would help */
+export function failure(what, error, remedy) {
+  return html`
+    <div class="notice" role="alert">
+      <p>${what} ${error.message}</p>
+      ${remedy === undefined ? nothing : html`<button type="button" @click=${remedy.action}>${remedy.title}</button>`}
+    </div>
+  `
+}
+
+/** Why there is nothing to show, or nothing newer. @param source see source.js */
+export function sourceNotice(what, { data, error, atMs, load }, nowMs) {
+  if (error === undefined) return data === undefined ? html`<p class="empty">Loading…</p>` : nothing
+  if (data !== undefined)
     return html`<p class="hint stale-hint">Last loaded at ${clockTime(atMs, nowMs)}. ${error.message}</p>`
-  return data === undefined ? html`<p class="empty">Loading…</p>` : nothing
+  return failure(`${what} could not be loaded.`, error, { title: 'Try again', action: load })
+}
+
+/** A box that filters a list as people type. @param label `Id contains` @param list what has the `filter` */
+export function filterBox(label, list, changed) {
+  return html`
+    <label>
+      ${label}
+      <input
+        type="search"
+        autocomplete="off"
+        spellcheck="false"
+        @input=${(event) => {
+          list.filter = event.target.value
+          changed()
+        }}
+      />
+    </label>
+  `
 }
 
 /** Browsers allow the clipboard API only on https and localhost; elsewhere execCommand still works. */

@@ -1,7 +1,7 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
-import { inputOf, unreadPartitions } from './conditions.js'
-import { ago, clockTime, number } from './time.js'
-import { when } from './ui.js'
+import { ago, number } from './time.js'
+import { at, sourceNotice, when } from './ui.js'
+import { inputOf, runningOf, unreadPartitions } from './workers.js'
 
 const ROWS = 500
 const UNREAD = {
@@ -12,22 +12,19 @@ const UNREAD = {
 
 /** @param health see health.js */
 export function workersView({ health, order, sortBy, nowMs }) {
-  const { workers, workersError } = health
-  if (workers === undefined)
-    return workersError === undefined
-      ? html`<p class="empty">Loading…</p>`
-      : html`<p class="notice" role="alert">The reports could not be loaded. ${workersError.message}</p>`
+  const notice = sourceNotice('The reports', health.reports, nowMs)
+  const workers = health.reports.data
+  if (workers === undefined) return notice
   if (workers.length === 0)
-    return html`<p class="empty">
-      No worker reports, so nothing updates the cache. Start one (<code>cache-service worker</code>), or look
-      into its log; <code>cache-cli doctor</code> checks its settings and servers.
-    </p>`
-  const running = workers.filter(({ isGone }) => !isGone)
+    return html`${notice}
+      <p class="empty">
+        No worker reports, so nothing updates the cache. Start one (<code>cache-service worker</code>), or
+        look into its log; <code>cache-cli doctor</code> checks its settings and servers.
+      </p>`
   return html`
-    ${workersError === undefined ? nothing : html`<p class="hint stale-hint">Not up to date: ${workersError.message}</p>`}
-    ${workersTable(workers, nowMs)}
+    ${notice} ${workersTable(workers, nowMs)}
     <h3 id="lag-title">Lag by partition</h3>
-    ${lagTable(lagRows(running), { order, sortBy, nowMs })}
+    ${lagTable(lagRows(runningOf(workers)), { order, sortBy, nowMs })}
   `
 }
 
@@ -165,6 +162,6 @@ function waitingSince({ atMs, records, seconds }, nowMs) {
   if (records === 0) return '–'
   if (seconds === null || Number.isNaN(atMs)) return 'unknown'
   const sinceMs = atMs - seconds * 1000
-  return html`<time datetime=${new Date(sinceMs).toISOString()}>${clockTime(sinceMs, nowMs)}</time>
+  return html`${at(sinceMs, nowMs)}
     <span class="hint nowrap">${seconds < 1 ? '' : ago(new Date(sinceMs).toISOString(), nowMs)}</span>`
 }

@@ -1,5 +1,6 @@
+import type { Page } from 'playwright-core'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { following, linkTo, rowOf, search } from '../support/browser/open-page.ts'
+import { following, holdAnswer, linkTo, rowOf, search } from '../support/browser/open-page.ts'
 import { pythonTime } from '../support/browser/platform.ts'
 import { usePlatform } from '../support/browser/use-platform.ts'
 import { eventually } from '../support/eventually.ts'
@@ -87,8 +88,14 @@ describe('a device', () => {
     await page.getByRole('status').getByText('live:1 changed').waitFor()
     await page.getByRole('list', { name: 'Latest changes' }).getByText('another').waitFor()
     await rowOf(page, 'live:1').getByText('changed', { exact: true }).waitFor({ state: 'detached' })
+    await platform.client.del('device:live:1:metadata')
     await platform.hints.hint('deleted', ['live:1'], 0)
     await rowOf(page, 'live:1').getByText('deleted', { exact: true }).waitFor()
+    // What is gone stays marked, until the search is repeated.
+    await rowOf(page, 'live:1').getByRole('cell', { name: '–', exact: true }).last().waitFor()
+    await platform.storeDevice('live:1', { datatype_name: 'again' })
+    await platform.hints.hint('changed', ['live:1'], 0)
+    await rowOf(page, 'live:1').getByText('again').waitFor()
   })
 
   test('is loaded again if a hint does not name it, and after a gap in the events', async () => {
@@ -103,6 +110,102 @@ describe('a device', () => {
     await platform.storeDevice('busy:1', { datatype_name: 'third', last_updated: ago(0) })
     await platform.hints.gap('missed')
     await rowOf(page, 'busy:1').getByText('third').waitFor()
+  })
+})
+
+describe('the deletion of a device', () => {
+  const dialogOf = (page: Page) => page.getByRole('dialog', { name: 'Delete this device?' })
+  const ask = (page: Page) => page.getByRole('button', { name: 'Delete this device…' })
+  const exists = (id: string) => platform.client.exists(`device:${id}:metadata`)
+
+  /** A page that has shown each of the devices, and shows the one in the middle. */
+  async function openThree(): Promise<Page> {
+    for (const id of ['del:1', 'del:2', 'del:3']) await platform.storeDevice(id, { datatype_name: id })
+    const page = await openPage('#device=del:1', { mayComplain: true })
+    for (const id of ['del:2', 'del:3']) await goTo(page, `device=${id}`)
+    await page.goBack()
+    await page.getByRole('row', { name: 'datatype_name del:2' }).waitFor()
+    return page
+  }
+  const goTo = (page: Page, fragment: string) => page.evaluate(`location.hash = ${JSON.stringify(fragment)}`)
+
+  test('is canceled when the page shows something else, however the reader got there', async () => {
+    const page = await openThree()
+    const ways = [
+      [() => page.goBack(), 'del:1', () => page.goForward()],
+      [() => page.goForward(), 'del:3', () => page.goBack()],
+      [() => goTo(page, 'device=del:1'), 'del:1', () => page.goBack()],
+      [() => goTo(page, 'state'), 'State', () => page.goBack()],
+    ] as const
+    for (const [leave, heading, comeBack] of ways) {
+      await ask(page).click()
+      await dialogOf(page).getByText('del:2', { exact: true }).waitFor()
+      await leave()
+      await page.locator('h1', { hasText: heading }).waitFor()
+      await dialogOf(page).waitFor({ state: 'hidden' })
+      await comeBack()
+      await page.getByRole('row', { name: 'datatype_name del:2' }).waitFor()
+    }
+    for (const id of ['del:1', 'del:2', 'del:3']) expect(await exists(id)).toBe(1)
+  })
+
+  test('concerns only the device that its dialog named, although another one is opened before it is done', async () => {
+    const page = await openThree()
+    const deletion = await holdAnswer(page, '**/api/devices/*', 'DELETE')
+    await ask(page).click()
+    await dialogOf(page).getByRole('button', { name: 'Delete', exact: true }).click()
+    await deletion.answered
+    await goTo(page, 'device=del:1')
+    await page.getByRole('row', { name: 'datatype_name del:1' }).waitFor()
+    await ask(page).waitFor()
+    await deletion.release({ status: 500 })
+    await ask(page).click()
+    await dialogOf(page).getByText('del:1', { exact: true }).waitFor()
+    expect(await page.getByText('could not be deleted').count()).toBe(0)
+    expect([await exists('del:1'), await exists('del:2')]).toEqual([1, 0])
+  })
+
+  test('deletes the named device although it changes while the dialog is open', async () => {
+    const page = await openThree()
+    await following(page)
+    await ask(page).click()
+    await platform.storeDevice('del:2', { datatype_name: 'other' })
+    await platform.hints.hint('changed', ['del:2'], 0)
+    await page.getByText('datatype_name: del:2 → other').waitFor()
+    await dialogOf(page).getByRole('button', { name: 'Delete', exact: true }).click()
+    await page.getByText('This device is not in the cache').waitFor()
+    expect([await exists('del:1'), await exists('del:2'), await exists('del:3')]).toEqual([1, 0, 1])
+  })
+
+  test('is not confirmed by the second click of a double click', async () => {
+    const page = await openThree()
+    await ask(page).click()
+    const place = await dialogOf(page).getByRole('button', { name: 'Delete', exact: true }).boundingBox()
+    await page.mouse.move((place?.x ?? 0) + 10, (place?.y ?? 0) + 10)
+    await page.mouse.down({ clickCount: 2 })
+    await page.mouse.up({ clickCount: 2 })
+    await page.keyboard.press('Escape')
+    await dialogOf(page).waitFor({ state: 'hidden' })
+    await page.getByRole('link', { name: 'State' }).click()
+    expect(await exists('del:2')).toBe(1)
+  })
+
+  test('can be tried again after it failed', async () => {
+    const page = await openThree()
+    let failures = 0
+    await page.route('**/api/devices/*', async (route) => {
+      if (route.request().method() !== 'DELETE' || ++failures > 1) return await route.fallback()
+      await route.fulfill({ status: 503, body: '' })
+    })
+    for (const [outcome, role] of [
+      ['The device could not be deleted. The API answered 503.', 'alert'],
+      ['This device is not in the cache', 'main'],
+    ] as const) {
+      await ask(page).click()
+      await dialogOf(page).getByRole('button', { name: 'Delete', exact: true }).click()
+      await page.getByRole(role).getByText(outcome).waitFor()
+    }
+    expect(await exists('del:2')).toBe(0)
   })
 })
 

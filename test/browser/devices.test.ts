@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Page } from 'playwright-core'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { deviceTable, idsIn, search } from '../support/browser/open-page.ts'
+import { deviceTable, following, holdAnswer, idsIn, rowOf, search } from '../support/browser/open-page.ts'
 import { pythonTime } from '../support/browser/platform.ts'
 import { usePlatform } from '../support/browser/use-platform.ts'
 import { eventually } from '../support/eventually.ts'
@@ -107,8 +107,68 @@ describe('the devices', () => {
     await found(page, 'No device matches.')
     const other = await openPage('#devices?cursor=garbage', { mayComplain: true })
     await other.getByText('Invalid cursor').first().waitFor()
-    await other.getByRole('button', { name: 'First' }).click()
+    await other.getByRole('button', { name: 'Go to the first page' }).click()
     await found(other, '1–25 of 62 devices')
+  })
+
+  test('are not searched for again by themselves if the API refused the search', async () => {
+    const page = await openPage('#devices', { mayComplain: true, clockAheadMs: 1 })
+    await found(page, '1–25 of 62 devices')
+    const paths: string[] = []
+    page.on('response', (response) => paths.push(new URL(response.url()).pathname))
+    const count = (path: string) => paths.filter((one) => one === path).length
+    await page.evaluate("location.hash = 'devices?cursor=garbage'")
+    await page.getByText('Invalid cursor').first().waitFor()
+    for (let polls = 1; polls <= 3; polls++) {
+      await page.clock.runFor(6_000)
+      await eventually(() => expect(count('/readyz')).toBeGreaterThanOrEqual(polls))
+    }
+    expect(count('/api/search/devices')).toBe(1)
+  })
+
+  test('stay as they are if their export fails, which is said as such', async () => {
+    const page = await openPage('#devices?contains=even:00', { mayComplain: true })
+    await showsIds(page, EVEN.slice(0, 5))
+    const failed = page.getByRole('alert').getByText(/The devices could not be exported\..*not ready/)
+    const exportIt = page.getByRole('button', { name: 'Export CSV' })
+    const body = JSON.stringify({ type: 'unavailable', title: 'The cache is not ready', status: 503 })
+    await page.route('**/api/search/devices**', (route) => route.fulfill({ status: 503, body }))
+    await exportIt.click()
+    await failed.waitFor()
+    // With a token, the page downloads the file by itself.
+    await page.evaluate("sessionStorage.setItem('api-token', 'a token')")
+    await page.unroute('**/api/search/devices**')
+    await page.reload()
+    await showsIds(page, EVEN.slice(0, 5))
+    await page.route('**/api/search/devices/export**', (route) => route.fulfill({ status: 503, body }))
+    await exportIt.click()
+    await failed.waitFor()
+    expect(await page.getByText('could not be loaded').count()).toBe(0)
+    await showsIds(page, EVEN.slice(0, 5))
+    await page.unroute('**/api/search/devices/export**')
+    const downloading = page.waitForEvent('download')
+    await exportIt.click()
+    expect(await readFile(await (await downloading).path(), 'utf8')).toMatch(/^device_id,.*\neven:000,/)
+    await failed.waitFor({ state: 'detached' })
+  })
+
+  test('keep what was read last, although an older answer arrives after it', async () => {
+    await platform.storeDevice('order:1', { datatype_name: 'first', last_updated: pythonTime(1) })
+    const page = await openPage('#devices?contains=order:')
+    await following(page)
+    const row = rowOf(page, 'order:1')
+    await row.getByText('first').waitFor()
+    const older = await holdAnswer(page, '**/api/search/devices?*')
+    await page.getByRole('button', { name: 'Refresh' }).click()
+    await older.answered
+    await platform.storeDevice('order:1', { datatype_name: 'second', last_updated: pythonTime(2) })
+    await platform.hints.hint('changed', ['order:1'], 0)
+    await row.getByText('second').waitFor()
+    await older.release()
+    await page.locator('.found').getByText('as of').waitFor()
+    expect(await row.getByText('second').count()).toBe(1)
+    await platform.client.srem('devices', 'order:1')
+    await platform.client.del('device:order:1:metadata')
   })
 
   // The last test: the Redis of the platform loses its devices.

@@ -4,6 +4,7 @@ import { banner, following, linkTo, rowOf, search, tile } from '../support/brows
 import { HOSTILE_ID, pythonTime, startApi } from '../support/browser/platform.ts'
 import { usePlatform } from '../support/browser/use-platform.ts'
 import { eventually } from '../support/eventually.ts'
+import { startApiProxy } from '../support/servers/api-proxy.ts'
 import { startPathPrefixProxy } from '../support/servers/path-prefix-proxy.ts'
 import { requireTokens, tokenEntry, writeTokens, type TokenEntry } from '../support/tokens.ts'
 
@@ -177,6 +178,23 @@ describe('a service that requires tokens', () => {
     await banner(blind).getByText('The token does not allow reading.').waitFor()
     await blind.getByText('The token needs the scope read.').waitFor()
   })
+})
+
+test('a time limit is named as it is, whether the status or the content of an answer does not arrive', async () => {
+  const proxy = await startApiProxy(api.url)
+  onTestFinished(() => proxy.stop())
+  const page = await openPage('', { mayComplain: true }, proxy.url)
+  await following(page)
+  proxy.treat = ({ line }) =>
+    line.includes('/api/redis') ? 'hang' : line.includes('/api/access') ? 'stall' : 'pass'
+  const messages = await page.evaluate(`
+    import('${proxy.url}/page/api.js').then(async ({ createApi }) => {
+      const api = createApi(undefined, { observe() {} })
+      const messageOf = (path) => api.ask(path, { timeoutMs: 1_000 }).catch((error) => error.message)
+      return await Promise.all([messageOf('api/redis'), messageOf('api/access')])
+    })`)
+  const message = 'The API did not respond within 1 second.'
+  expect(messages).toEqual([message, message])
 })
 
 describe('an outage', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { banner, following } from '../support/browser/open-page.ts'
+import { banner, following, holdAnswer } from '../support/browser/open-page.ts'
 import { usePlatform } from '../support/browser/use-platform.ts'
 import { eventually } from '../support/eventually.ts'
 
@@ -62,6 +62,25 @@ describe('the view', () => {
     await latest.getByText('bad_key').waitFor()
   })
 
+  test('of the dead letters keeps an open one as long as it is open, and no longer', async () => {
+    onTestFinished(() => platform.report({}))
+    const page = await openPage('#dead-letters')
+    const latest = page.getByRole('list', { name: 'The latest' })
+    const opened = latest.getByText('timestamp: <img')
+    await opened.click()
+    await latest.getByText('cache-cli explain --partition 3').waitFor()
+    // The worker is restarted.
+    await platform.report({ dead_letters: [], dead_letters_total: 0, dead_letters_by_reason: {} })
+    await page.getByText('The running workers have sent no dead letters').waitFor()
+    await latest.getByText('cache-cli explain --partition 3').waitFor()
+    const newer = { at: new Date().toISOString(), reason: 'bad_key', topic: 't', partition: 0, offset: '1' }
+    await platform.report({ dead_letters: [newer] })
+    await page.getByText('1 newer dead letter').waitFor()
+    await opened.click()
+    await latest.getByText('bad_key').waitFor()
+    expect(await latest.getByRole('listitem').count()).toBe(1)
+  })
+
   test('of Redis shows memory, policy, hit rate and persistence, and what is dangerous', async () => {
     await platform.client.config('SET', 'maxmemory', '1gb', 'maxmemory-policy', 'allkeys-lru')
     onTestFinished(async () => {
@@ -100,6 +119,38 @@ describe('the view', () => {
     await page.getByText('large', { exact: true }).click()
     await page.getByText('"end": 1.0').waitFor()
     expect(requests.filter((path) => path.startsWith('/api/state'))).toEqual(['/api/state/large'])
+  })
+
+  test('of the state keeps the values of events that are newer than an answer', async () => {
+    await platform.publish('late', '{"number":1}')
+    const page = await openPage('#state')
+    await page.getByText('late', { exact: true }).click()
+    await page.getByText('"number": 1').waitFor()
+    const state = await holdAnswer(page, '**/api/state')
+    await page.reload()
+    await state.answered
+    await following(page)
+    await platform.publish('late', '{"number":2}')
+    await page.getByRole('link', { name: 'Changes' }).click()
+    await page.getByRole('link', { name: 'late' }).click()
+    await state.release()
+    await page.getByRole('list', { name: 'Key-values' }).getByText('late', { exact: true }).click()
+    await page.getByText('"number": 2').waitFor()
+  })
+
+  test('of the state leaves out a type that no longer exists', async () => {
+    await platform.publish('fleeting', '1')
+    const page = await openPage('#state', { mayComplain: true })
+    await page.getByText('fleeting', { exact: true }).waitFor()
+    await following(page)
+    await page.route('**/api/state/fleeting', async (route) => {
+      await platform.client.del('fleeting')
+      await platform.client.srem('cache_service:update_types', 'fleeting')
+      await route.fallback()
+    })
+    // Events do not carry values of this size, so the page asks for it.
+    await platform.publish('fleeting', JSON.stringify('x'.repeat(70_000)))
+    await page.getByText('fleeting', { exact: true }).waitFor({ state: 'detached' })
   })
 
   test('of the state remains usable with thousands of types', async () => {

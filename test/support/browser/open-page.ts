@@ -62,3 +62,34 @@ export async function following(page: Page): Promise<void> {
 export async function focused(page: Page): Promise<string> {
   return await page.evaluate<string>("document.activeElement?.innerText ?? ''")
 }
+
+export type HeldAnswer = {
+  /** Resolves when the API has answered. */
+  readonly answered: Promise<void>
+  /** Passes the answer on, or the given one in its place. */
+  release(instead?: { readonly status: number }): Promise<void>
+}
+
+/** Holds back what the API answers to the next request of this kind. */
+export async function holdAnswer(page: Page, url: string, method = 'GET'): Promise<HeldAnswer> {
+  const answered = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<{ readonly status: number } | undefined>()
+  const passedOn = Promise.withResolvers<void>()
+  let isHeld = false
+  await page.route(url, async (route) => {
+    if (isHeld || route.request().method() !== method) return await route.fallback()
+    isHeld = true
+    const response = await route.fetch()
+    answered.resolve()
+    const instead = await released.promise
+    await route.fulfill(instead ?? { response })
+    passedOn.resolve()
+  })
+  return {
+    answered: answered.promise,
+    async release(instead) {
+      released.resolve(instead)
+      await passedOn.promise
+    },
+  }
+}

@@ -8,11 +8,15 @@ export type SeenRequest = {
   readonly body: string
 }
 
-/** What happens to a request: it passes, its response is lost, it hangs, or the proxy returns the given response. */
+/**
+ * What happens to a request: it passes, its response is lost, it hangs, its response stalls after the headers, or the proxy
+ * returns the given response.
+ */
 export type Treatment =
   | 'pass'
   | 'lose-answer'
   | 'hang'
+  | 'stall'
   | {
       readonly status: number
       readonly headers?: Readonly<Record<string, string>>
@@ -61,7 +65,8 @@ export async function startApiProxy(target: string): Promise<ApiProxy> {
       }
       answer.on('error', () => response.destroy())
       response.writeHead(answer.statusCode ?? 502, answer.headers)
-      answer.pipe(response)
+      if (treatment === 'stall') response.flushHeaders()
+      else answer.pipe(response)
     })
   }
 
