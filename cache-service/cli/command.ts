@@ -7,8 +7,12 @@ export type Work = (session: Session) => Promise<ExitCode | void>
 
 export type Cli = {
   readonly program: Command
-  /** For the action of a command: opens a session, does the work, and releases everything that was opened. */
-  perform(work: Work): Promise<void>
+  /**
+   * For the action of a command: opens a session, does the work, and releases everything that was opened.
+   *
+   * @param source `api`: the command can query an API. The others refuse `--api`, which would have no effect.
+   */
+  perform(work: Work, source?: 'api'): Promise<void>
 }
 
 /** Adds one command, or a group of commands, to the program. Each has its own file. */

@@ -61,6 +61,23 @@ export function apiAddress(
   }
 }
 
+/**
+ * Refuses options that would have no effect. CACHE_API_URL and CACHE_API_TOKEN_FILE may: one environment serves all commands.
+ *
+ * @throws CliError (usage)
+ */
+export function assertApiOptions(
+  { api, tokenFile }: GlobalOptions,
+  env: Readonly<Record<string, string | undefined>>,
+  canUseApi: boolean,
+): void {
+  if (!canUseApi && api !== undefined) throw usageError('this command does not query an API: omit --api')
+  if (!canUseApi && tokenFile !== undefined)
+    throw usageError('this command does not query an API: omit --token-file')
+  if (tokenFile !== undefined && (api ?? env['CACHE_API_URL'] ?? '') === '')
+    throw usageError('--token-file is only used with an API: add --api, or set CACHE_API_URL')
+}
+
 function parseApiUrl(text: string): string {
   const url = URL.parse(text)
   if (url === null || !/^https?:$/.test(url.protocol)) {

@@ -6,7 +6,7 @@ import type { Cli, Work } from './command.ts'
 import { COMMANDS } from './commands.ts'
 import type { CliContext } from './context.ts'
 import { EXIT, EXIT_CODES_TEXT, type ExitCode } from './exit-codes.ts'
-import { addGlobalOptions, type GlobalOptions } from './global-options.ts'
+import { addGlobalOptions, assertApiOptions, type GlobalOptions } from './global-options.ts'
 import { Session } from './session.ts'
 
 /** How long a command may take to finish, and to release what it opened, after it was stopped. */
@@ -22,8 +22,8 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
   let exitCode: ExitCode = EXIT.ok
   const cli: Cli = {
     program,
-    perform: async (work) => {
-      exitCode = await runCommand(work, context, program.opts<GlobalOptions>())
+    perform: async (work, source) => {
+      exitCode = await runCommand(work, context, program.opts<GlobalOptions>(), source === 'api')
     },
   }
   for (const register of COMMANDS) register(cli)
@@ -66,10 +66,16 @@ function pointToHelp(command: Command, path: string): void {
   for (const part of command.commands) pointToHelp(part, `${path} ${part.name()}`)
 }
 
-async function runCommand(work: Work, context: CliContext, options: GlobalOptions): Promise<ExitCode> {
+async function runCommand(
+  work: Work,
+  context: CliContext,
+  options: GlobalOptions,
+  canUseApi: boolean,
+): Promise<ExitCode> {
   const { stop } = context
   let session: Session
   try {
+    assertApiOptions(options, context.env, canUseApi)
     session = new Session(context, options)
   } catch (error) {
     context.stderr.stream.write(`cache-cli: ${messageOf(error)}\n`)

@@ -6,7 +6,7 @@ import { ReleaseStack } from '../lifecycle/release-stack.ts'
 import { settledWithin } from '../lifecycle/sleep.ts'
 import { createRedis } from '../redis/client.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
-import { BadSettingsError, CliError, failureOf, usageError, type Failure } from './cli-error.ts'
+import { BadSettingsError, CliError, failureOf, type Failure } from './cli-error.ts'
 import type { CliContext, Sink } from './context.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { apiAddress, type ApiAddress, type GlobalOptions } from './global-options.ts'
@@ -108,10 +108,8 @@ export class Session {
    */
   async confirm(question: string, yes: boolean): Promise<void> {
     if (yes) return
+    this.assertCanConfirm(yes)
     const { stdin, stderr } = this.context
-    if (!stdin.isTerminal || !stderr.isTerminal) {
-      throw new CliError(EXIT.refused, 'not confirmed, because there is no terminal to ask on: use --yes')
-    }
     this.#progress.hide()
     const reader = createInterface({ input: stdin.stream, output: stderr.stream, terminal: false })
     try {
@@ -124,11 +122,20 @@ export class Session {
   }
 
   /**
+   * For a command that asks later, so that it does not first contact servers for nothing.
+   * @throws CliError (refused) if `confirm` could not ask.
+   */
+  assertCanConfirm(yes: boolean): void {
+    const { stdin, stderr } = this.context
+    if (yes || (stdin.isTerminal && stderr.isTerminal)) return
+    throw new CliError(EXIT.refused, 'not confirmed, because there is no terminal to ask on: use --yes')
+  }
+
+  /**
    * A connection to Redis, one per name, closed at the end of the command.
-   * @throws ServiceError if it can't be reached within REDIS_TIMEOUT_S. @throws CliError with `--api`.
+   * @throws ServiceError if it can't be reached within REDIS_TIMEOUT_S.
    */
   redis(name = 'cli'): Promise<RedisClient> {
-    this.#assertNoApi('Redis')
     const opened = this.#connections.get(name) ?? this.#openRedis(name)
     this.#connections.set(name, opened)
     return opened
@@ -136,10 +143,9 @@ export class Session {
 
   /**
    * A Kafka client whose cluster has answered. Push what you open with it (admin, consumer, producer) to `releases`.
-   * @throws ServiceError if Kafka can't be reached or rejects the login. @throws CliError with `--api`.
+   * @throws ServiceError if Kafka can't be reached or rejects the login.
    */
   async kafka() {
-    this.#assertNoApi('Kafka')
     const { createKafka, longestConnectMs, RETRY } = await import('../kafka/client.ts')
     const { kafkaError } = await import('../../shared/errors.ts')
     const kafka = createKafka(this.config.kafka, this.log, { offsetOutOfRange: () => undefined })
@@ -218,12 +224,6 @@ export class Session {
     if (await settledWithin(isUsable, settings.timeoutMs)) await isUsable
     else throw failure ?? redisError(new Error(`timed out: no answer within ${settings.timeoutMs / 1000} s`))
     return redis
-  }
-
-  /** CACHE_API_URL does not refuse it: one environment serves all commands. */
-  #assertNoApi(server: string): void {
-    if (this.options.api === undefined) return
-    throw usageError(`this command needs direct access to ${server}: omit --api`)
   }
 
   #writeError(line: string): void {

@@ -60,29 +60,34 @@ ${examples(
   ['cat ids.txt | cache-cli batch --file - --format json', 'read from a pipe'],
 )}`,
     )
-    .action((options: BatchOptions) => perform((session) => batch(session, options)))
+    .action((options: BatchOptions) => perform((session) => batch(session, options), 'api'))
 }
 
 async function batch(session: Session, { file, input }: BatchOptions): Promise<ExitCode> {
   const format = input ?? formatOfName(file)
   const idFile = await findInputFile(session, file, '--file')
   const total = await countIds(session, idFile, format)
+  const batches = batchesOf(readIds(readInput(idFile, '--file'), format), MAX_LOOKUP_IDS)
+  // What is wrong with a file is reported without a server. From a pipe the first ids may come much later.
+  const first = idFile.isRegular ? await batches.next() : undefined
   const source = await openDeviceSource(session)
   const progress = session.progress('ids looked up', total)
   const counts = { total: 0, found: 0 }
 
-  async function* rows(): AsyncGenerator<Row> {
-    for await (const ids of batchesOf(readIds(readInput(idFile, '--file'), format), MAX_LOOKUP_IDS)) {
-      session.stop.throwIfAborted()
-      const lookup = await source.lookup(ids)
-      for (const id of ids) {
-        const row = rowOf(id, lookup)
-        counts.total++
-        if (row.status === 'found') counts.found++
-        yield row
-      }
-      progress.advance(ids.length)
+  async function* rowsOf(ids: readonly string[]): AsyncGenerator<Row> {
+    session.stop.throwIfAborted()
+    const lookup = await source.lookup(ids)
+    for (const id of ids) {
+      const row = rowOf(id, lookup)
+      counts.total++
+      if (row.status === 'found') counts.found++
+      yield row
     }
+    progress.advance(ids.length)
+  }
+  async function* rows(): AsyncGenerator<Row> {
+    if (first?.done === false) yield* rowsOf(first.value)
+    for await (const ids of batches) yield* rowsOf(ids)
   }
   await session.output.rows(COLUMNS, rows())
   progress.end()

@@ -31,13 +31,14 @@ export function registerDeleteCommand({ program, perform }: Cli): void {
       ),
     )
     .action((ids: string[], { yes }: { yes?: true }) =>
-      perform((session) => deleteDevices(session, [...new Set(ids)], yes === true)),
+      perform((session) => deleteDevices(session, [...new Set(ids)], yes === true), 'api'),
     )
 }
 
 async function deleteDevices(session: Session, ids: readonly string[], yes: boolean): Promise<ExitCode> {
   for (const id of ids)
     if (!isDeviceId(id)) throw usageError(`${JSON.stringify(id)} is not a valid device id`)
+  session.assertCanConfirm(yes)
   const source = await openDeviceSource(session)
   const what = ids.length === 1 ? `the device ${JSON.stringify(ids[0])}` : `${ids.length} devices`
   await session.confirm(`Delete ${what} until the next record?`, yes)

@@ -17,7 +17,7 @@ import {
 import { splitRecords } from './record-file.ts'
 import { wholeNumber } from '../global-options.ts'
 import type { Session } from '../session.ts'
-import { findInputFile, readInput } from '../sources/input-file.ts'
+import { findInputFile, readInput, type InputFile } from '../sources/input-file.ts'
 import { openTopics } from '../sources/topic-access.ts'
 import type { Output } from '../terminal/output.ts'
 import type { Column } from '../terminal/table.ts'
@@ -78,7 +78,7 @@ async function explain(
   options: ExplainOptions,
 ): Promise<ExitCode> {
   assertUsage(session, file, options)
-  const redis = options.redis ? await session.redis() : undefined
+  const input = isFromInput(options) ? await findInputFile(session, file ?? '-', 'the file name') : undefined
   const settings = session.config.cache
   const progress = session.progress('records explained')
   const counts = { all: 0, invalid: 0 }
@@ -86,14 +86,17 @@ async function explain(
   async function explainOne({ place, record }: PlacedRecord): Promise<ExplainedRecord> {
     const nowMs = session.context.now()
     const explanation = explainRecord(record, nowMs, settings)
+    if (!options.redis) return { place, explanation, stored: undefined, change: undefined }
     const deviceId = changedDevice(explanation)
-    if (redis === undefined) return { place, explanation, stored: undefined, change: undefined }
+    // Only a record that could change a device needs Redis: an input without one is explained without it.
     const stored =
-      deviceId === undefined ? ({ kind: 'absent' } as const) : await readStoredHash(redis, deviceId, nowMs)
+      deviceId === undefined
+        ? ({ kind: 'absent' } as const)
+        : await readStoredHash(await session.redis(), deviceId, nowMs)
     return { place, explanation, stored, change: explainChange(explanation, stored) }
   }
   async function* explained(): AsyncGenerator<ExplainedRecord> {
-    for await (const records of batchesOf(readRecords(session, file, options), RECORDS_PER_READ)) {
+    for await (const records of batchesOf(readRecords(session, input, options), RECORDS_PER_READ)) {
       session.stop.throwIfAborted()
       for (const one of await Promise.all(records.map(explainOne))) {
         counts.all++
@@ -110,19 +113,26 @@ async function explain(
   return counts.invalid === 0 ? EXIT.ok : EXIT.invalid
 }
 
-function assertUsage(
-  { context }: Session,
-  file: string | undefined,
-  { offset, partition, tombstone }: ExplainOptions,
-): void {
+function isFromInput({ offset, tombstone }: ExplainOptions): boolean {
+  return offset === undefined && tombstone !== true
+}
+
+function assertUsage({ context }: Session, file: string | undefined, options: ExplainOptions): void {
+  const { key, offset, partition, timestamp, tombstone } = options
   if ((offset === undefined) !== (partition === undefined)) {
     throw usageError('--partition and --offset must be used together')
   }
   if (offset !== undefined && file !== undefined) {
     throw usageError('use either a file or --partition and --offset, not both')
   }
-  const isFromInput = offset === undefined && tombstone !== true
-  if (isFromInput && file === undefined && context.stdin.isTerminal) {
+  if (offset !== undefined && (key !== undefined || timestamp !== undefined || tombstone === true)) {
+    throw usageError('--key, --timestamp and --tombstone are not for a record of the topic: omit them')
+  }
+  if (tombstone === true && file !== undefined) throw usageError('a tombstone has no value: omit the file')
+  if (tombstone === true && key === undefined) {
+    throw usageError('--tombstone needs --key: the key of a tombstone is the id of its device')
+  }
+  if (isFromInput(options) && file === undefined && context.stdin.isTerminal) {
     throw usageError(
       'name a file, or --partition and --offset; with - you can type a record and end it with Ctrl-D',
     )
@@ -159,7 +169,7 @@ type PlacedRecord = { readonly place: string; readonly record: SourceRecord }
 
 async function* readRecords(
   session: Session,
-  file: string | undefined,
+  input: InputFile | undefined,
   options: ExplainOptions,
 ): AsyncGenerator<PlacedRecord> {
   const { offset, partition } = options
@@ -173,11 +183,10 @@ async function* readRecords(
     place: String(line),
     record: { offset: line, timestampMs, key, value },
   })
-  if (options.tombstone === true) {
+  if (input === undefined) {
     yield recordOf(null, 1)
     return
   }
-  const input = await findInputFile(session, file ?? '-', 'the file name')
   session.log.debug('reading the input')
   const hints = new Set<string>()
   for await (const { hint, line, value } of splitRecords(readInput(input, 'the file name'))) {

@@ -19,7 +19,7 @@ export function registerGetCommand({ program, perform }: Cli): void {
         ['cache-cli get -- -7', 'print a device whose id looks like an option'],
       ),
     )
-    .action((ids: string[]) => perform((session) => get(session, ids)))
+    .action((ids: string[]) => perform((session) => get(session, ids), 'api'))
 }
 
 async function get(session: Session, ids: readonly string[]): Promise<ExitCode> {

@@ -28,7 +28,7 @@ export function registerInfoCommand({ program, perform }: Cli): void {
         ['cache-cli info --format json | jq .lag_records', 'print one number, for a script'],
       ),
     )
-    .action(() => perform(info))
+    .action(() => perform(info, 'api'))
 }
 
 async function info(session: Session): Promise<void> {

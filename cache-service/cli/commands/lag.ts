@@ -60,7 +60,7 @@ export function registerLagCommand({ program, perform }: Cli): void {
         ['cache-cli lag --watch --format json', 'print one JSON object per update'],
       ),
     )
-    .action((options: LagOptions) => perform((session) => printLag(session, options)))
+    .action((options: LagOptions) => perform((session) => printLag(session, options), 'api'))
 }
 
 async function printLag(session: Session, { interval, watch }: LagOptions): Promise<void> {

@@ -41,7 +41,7 @@ export function registerListCommand({ program, perform }: Cli): void {
         ['cache-cli list --limit all --format csv --output devices.csv', 'write all devices to a file'],
       ),
     )
-    .action((options: ListOptions) => perform((session) => list(session, options)))
+    .action((options: ListOptions) => perform((session) => list(session, options), 'api'))
 }
 
 function parseLimit(text: string): number {

@@ -32,7 +32,7 @@ export function registerStateCommand({ program, perform }: Cli): void {
         ['cache-cli state alarms --format json | jq .values', 'print the values of one type'],
       ),
     )
-    .action((type: string | undefined) => perform((session) => printState(session, type)))
+    .action((type: string | undefined) => perform((session) => printState(session, type), 'api'))
 }
 
 async function printState(session: Session, type: string | undefined): Promise<void> {

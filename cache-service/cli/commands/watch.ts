@@ -66,7 +66,7 @@ ${examples(
   ['cache-cli watch --type alarms --format json | jq .values', 'print the values of a key'],
 )}`,
     )
-    .action((options: WatchOptions) => perform((session) => watch(session, options)))
+    .action((options: WatchOptions) => perform((session) => watch(session, options), 'api'))
 }
 
 async function watch(session: Session, { device = [], type = [] }: WatchOptions): Promise<void> {

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { access, constants, stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { messageOf } from '../../../shared/errors.ts'
 import { usageError } from '../cli-error.ts'
@@ -28,6 +28,7 @@ export async function findInputFile(session: Session, path: string, option: stri
   try {
     const found = await stat(path)
     if (found.isDirectory()) throw new Error('it is a directory')
+    await access(path, constants.R_OK)
     if (found.isFIFO()) return { isRegular: false, open: async () => await openFifo(path, 'read', stop) }
     return { isRegular: found.isFile(), open: async () => createReadStream(path) }
   } catch (error) {

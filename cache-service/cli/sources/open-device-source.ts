@@ -1,4 +1,3 @@
-import { usageError } from '../cli-error.ts'
 import type { DeviceSource } from './device-source.ts'
 import type { Session } from '../session.ts'
 
@@ -6,8 +5,6 @@ import type { Session } from '../session.ts'
 export async function openDeviceSource(session: Session): Promise<DeviceSource> {
   const { api } = session
   if (api === undefined) {
-    if (session.options.tokenFile !== undefined)
-      throw usageError('--token-file is only used with an API: add --api, or set CACHE_API_URL')
     const { openRedisSource } = await import('./redis-source.ts')
     return await openRedisSource(session)
   }

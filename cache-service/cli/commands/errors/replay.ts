@@ -68,9 +68,11 @@ export function registerErrorsReplayCommand(errors: Command, { perform }: Cli): 
 async function replayErrors(session: Session, options: ReplayOptions): Promise<ExitCode> {
   const filter = deadLetterFilter(options, session.context.now())
   const { validatedDataTopic: topic } = session.config.kafka
+  const mustConfirm = options.to === 'topic' && options.dryRun !== true
+  if (mustConfirm) session.assertCanConfirm(options.yes === true)
   const deadLetterTopic = await openDeadLetterTopic(session)
   const redis = await session.redis()
-  if (options.to === 'topic' && options.dryRun !== true) {
+  if (mustConfirm) {
     await confirmSending(session, deadLetterTopic, filter, options.yes === true)
   }
   const hints = new ReplayHints(createHintAppender(redis))

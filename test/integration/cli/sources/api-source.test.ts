@@ -215,7 +215,7 @@ test('an invalid URL, and --api for a command that needs Redis itself, exit with
   })
   expect(await runCliHere(['sweep', '--api', 'http://127.0.0.1:9'])).toMatchObject({
     code: 2,
-    errors: 'cache-cli: this command needs direct access to Redis: omit --api\n',
+    errors: 'cache-cli: this command does not query an API: omit --api\n',
   })
 })
 
