@@ -21,12 +21,13 @@ import { messageOf } from '../../../shared/errors.ts'
 import { sortText, type DeviceQuery } from '../../core/devices/device-query.ts'
 import { workerReportSchema } from '../../core/workers/worker-report.ts'
 import { serverStatsSchema } from '../../core/server-stats.ts'
-import { CliError, usageError } from '../cli-error.ts'
+import { CliError } from '../cli-error.ts'
 import type { DeviceSource, WatchFilter } from './device-source.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { ApiAddress } from '../global-options.ts'
 import { createOutage } from './outage.ts'
 import type { Session } from '../session.ts'
+import { readTokenFile, tokenOption } from './token-file.ts'
 
 /** A person is waiting: report an unreachable API soon, but wait as long as a busy API asks. */
 const RETRY_OPTIONS = { timeoutMs: 10_000, retries: 2, longestRetryAfterMs: 60_000 }
@@ -40,7 +41,7 @@ const workersSchema = z.object({ workers: z.array(workerReportSchema) })
  */
 export function openApiSource(session: Session, { from, url }: ApiAddress): DeviceSource {
   const { stop } = session
-  const token = readToken(session)
+  const token = readTokenFile(session)
   const options = { ...RETRY_OPTIONS, baseUrl: url, token }
   const client = new DeviceCacheClient(options)
   session.releases.push('client of the API', async () => client.close())
@@ -50,7 +51,7 @@ export function openApiSource(session: Session, { from, url }: ApiAddress): Devi
     try {
       return await call
     } catch (error) {
-      throw stop.aborted ? error : failureOf(error, { from, url }, tokenSource(session), token !== undefined)
+      throw stop.aborted ? error : failureOf(error, { from, url }, tokenOption(session), token !== undefined)
     }
   }
   async function read<T>(path: string, schema: z.ZodType<T>): Promise<T> {
@@ -140,26 +141,6 @@ async function* watchEvents(
       else failed.abort(connection.error)
     },
   })
-}
-
-function readToken(session: Session): string | undefined {
-  const { context, options } = session
-  const tokenFile = options.tokenFile ?? context.env['CACHE_API_TOKEN_FILE'] ?? ''
-  if (tokenFile === '') return undefined
-  const source = tokenSource(session)
-  try {
-    const token = context.readFile(tokenFile).trim()
-    if (token !== '' && !/\s/.test(token)) return token
-  } catch (error) {
-    throw usageError(`the token file ${tokenFile} can't be read (${messageOf(error)}): check ${source}`)
-  }
-  throw usageError(`${tokenFile} must contain exactly one token: check ${source}`)
-}
-
-/** The option or variable to check if the API rejects the token. */
-function tokenSource({ context: { env }, options: { tokenFile } }: Session): string {
-  const isFromEnvironment = tokenFile === undefined && (env['CACHE_API_TOKEN_FILE'] ?? '') !== ''
-  return isFromEnvironment ? 'CACHE_API_TOKEN_FILE' : '--token-file'
 }
 
 /** Turns an error of the client into one that says what to check. */

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runCliHere } from '../../support/processes/run-cli-here.ts'
 
 // What the arguments and files alone decide is reported without any server: nothing listens at these addresses.
@@ -67,4 +67,31 @@ test.each(['delete a', 'errors replay --to topic'])(
 test('explain needs no Redis for records that change no device', async () => {
   expect(await run('explain FOLDER/invalid.jsonl')).toMatchObject({ code: 6 })
   expect(await run('explain FOLDER/record.json')).toMatchObject({ code: 4 })
+})
+
+describe('the file of --token-file', () => {
+  const use = (bytes: Uint8Array | string) => {
+    writeFileSync(join(folder, 'token'), bytes)
+    return run('get a --api http://127.0.0.1:1 --token-file FOLDER/token')
+  }
+
+  test.each([
+    ['an empty file', '\n', 'is empty'],
+    ['two lines', 'abc\ndef\n', 'must contain only the token (cache-cli token create'],
+    ['the output of token create', 'token  abc\nentry  {}\n', 'must contain only the token'],
+    ['UTF-16, as PowerShell writes it', Buffer.from('\uFEFFabc\r\n', 'utf16le'), 'is encoded in UTF-16'],
+    ['typographic quotes', '“abc”', 'contains characters that no token has'],
+    ['Latin-1', Buffer.from([0x61, 0xe9]), 'contains characters that no token has'],
+    ['a control character', 'abc\u0007', 'contains characters that no token has'],
+  ])('is refused, with the fix and without its content: %s', async (_, bytes, problem) => {
+    const { code, errors } = await use(bytes)
+    expect(code).toBe(2)
+    expect(errors).toContain(`the token file ${join(folder, 'token')} ${problem}`)
+    expect(errors).toMatch(/: check --token-file\n$/)
+    expect(errors).not.toMatch(/abc|def/)
+  })
+
+  test('may have a byte order mark, and spaces around the token', async () => {
+    expect(await use('\uFEFF abc \r\n')).toMatchObject({ code: 4 })
+  })
 })

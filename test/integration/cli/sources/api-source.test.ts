@@ -92,7 +92,7 @@ describe('with an API that requires tokens,', () => {
     writeFileSync(inFolder('empty'), '\n')
     expect(await get(inFolder('empty'))).toMatchObject({
       code: 2,
-      errors: `cache-cli: ${inFolder('empty')} must contain exactly one token: check --token-file\n`,
+      errors: `cache-cli: the token file ${inFolder('empty')} is empty: check --token-file\n`,
     })
     expect(await runCliHere(['list', '--token-file', inFolder('empty')])).toMatchObject({ code: 2 })
   })
