@@ -28,6 +28,13 @@ export function eventTimeFromMs(ms: number): EventTime {
   return { text: `${new Date(ms).toISOString().slice(0, 23)}000+00:00`, ms }
 }
 
+/** The inverse of eventTimeUs. */
+export function eventTimeFromUs(us: number): EventTime {
+  const ms = Math.floor(us / 1000)
+  const micros = String(us - ms * 1000).padStart(3, '0')
+  return { text: `${new Date(ms).toISOString().slice(0, 23)}${micros}+00:00`, ms }
+}
+
 /**
  * Microseconds since 1970 of a stored event time.
  *

@@ -289,11 +289,15 @@ function searchQuery(options: SearchOptions): URLSearchParams {
     type,
     unit,
     silent_for: silentForS,
-    updated_before: updatedBefore?.toISOString(),
-    updated_after: updatedAfter?.toISOString(),
+    updated_before: timeText(updatedBefore),
+    updated_after: timeText(updatedAfter),
     sort,
   }
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries(given)) if (value !== undefined) query.set(name, String(value))
   return query
+}
+
+function timeText(time: Date | string | undefined): string | undefined {
+  return time instanceof Date ? time.toISOString() : time
 }

@@ -77,10 +77,10 @@ export type SearchOptions = ListOptions & {
   readonly unit?: string | undefined
   /** Only devices whose `last_updated` is at least this many seconds before the search, or absent. A whole number. */
   readonly silentForS?: number | undefined
-  /** Only devices whose `last_updated` is before this time, or absent. */
-  readonly updatedBefore?: Date | undefined
+  /** Only devices whose `last_updated` is before this time, or absent. A text, such as a `last_updated`, has microseconds. */
+  readonly updatedBefore?: Date | string | undefined
   /** Only devices whose `last_updated` is after this time. */
-  readonly updatedAfter?: Date | undefined
+  readonly updatedAfter?: Date | string | undefined
   /** In descending order with `-` before it. Default: `device_id`. */
   readonly sort?: SortField | `-${SortField}` | undefined
 }

@@ -6,6 +6,7 @@ import {
   type DeviceQuery,
   type DeviceSort,
 } from '../../core/devices/device-query.ts'
+import { eventTimeUs } from '../../core/event-time.ts'
 import { parseDuration, parseTime } from './time-option.ts'
 
 /** What a search is made for; all devices are read first. */
@@ -51,7 +52,7 @@ export function deviceQuery(prefix: string, options: SearchOptions, nowMs: numbe
   const given = [contains, silentFor, sort, type, unit, updatedAfter, updatedBefore]
   if (given.every((option) => option === undefined)) return undefined
   const timeUs = (option: string, text: string | undefined) =>
-    text === undefined ? undefined : parseTime(option, text, nowMs) * 1000
+    text === undefined ? undefined : eventTimeUs(parseTime(option, text, nowMs).text)
   return {
     prefix,
     contains: contains ?? '',

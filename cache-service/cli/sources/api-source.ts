@@ -18,6 +18,7 @@ import {
   type WatchEvent,
 } from '../../../shared/client/client.ts'
 import { messageOf } from '../../../shared/errors.ts'
+import { eventTimeFromUs } from '../../core/event-time.ts'
 import { sortText, type DeviceQuery } from '../../core/devices/device-query.ts'
 import { workerReportSchema } from '../../core/workers/worker-report.ts'
 import { serverStatsSchema } from '../../core/server-stats.ts'
@@ -173,15 +174,15 @@ function failureOf(error: unknown, { from, url }: ApiAddress, tokenFrom: string,
 
 function searchOptionsOf(query: DeviceQuery): SearchOptions {
   const { contains, prefix, silentForS, sort, type, unit, updatedAfterUs, updatedBeforeUs } = query
-  const dateOf = (us: number | undefined) => (us === undefined ? undefined : new Date(us / 1000))
+  const timeOf = (us: number | undefined) => (us === undefined ? undefined : eventTimeFromUs(us).text)
   return {
     match: prefix,
     contains,
     type,
     unit,
     silentForS,
-    updatedBefore: dateOf(updatedBeforeUs),
-    updatedAfter: dateOf(updatedAfterUs),
+    updatedBefore: timeOf(updatedBeforeUs),
+    updatedAfter: timeOf(updatedAfterUs),
     sort: sortText(sort),
   }
 }

@@ -36,8 +36,8 @@ export function deadLetterFilter(options: DeadLetterOptions, nowMs: number): Dea
   return {
     reasons: options.reason ?? [],
     devices: options.device ?? [],
-    sinceMs: options.since === undefined ? undefined : parseTime('--since', options.since, nowMs),
-    untilMs: options.until === undefined ? undefined : parseTime('--until', options.until, nowMs),
+    sinceMs: options.since === undefined ? undefined : parseTime('--since', options.since, nowMs).ms,
+    untilMs: options.until === undefined ? undefined : parseTime('--until', options.until, nowMs).ms,
     source: options.source ?? [],
     deadLetters: options.deadLetter ?? [],
   }

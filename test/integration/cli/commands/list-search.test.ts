@@ -72,6 +72,15 @@ describe.each([['Redis'], ['an API']])('list from %s', (source) => {
     expect(await idsOf('--sort', 'datatype_name', '--filter', 'datatype_id=7')).toEqual(['roof-1'])
   })
 
+  test('compares times to the microsecond', async () => {
+    const at = (micros: string) => `2025-06-08T18:27:17.476${micros}+00:00`
+    for (const micros of ['622', '623', '624'])
+      await storeDevice(database, `d${micros}`, { last_updated: at(micros) })
+    const { idsOf } = await open()
+    expect(await idsOf('--updated-after', at('622'), '--updated-before', at('624'))).toEqual(['d623'])
+    expect(await idsOf('--updated-before', '2025-06-08T18:27:17.476624Z')).toEqual(['d622', 'd623'])
+  })
+
   test('has pages, in the order of the search', async () => {
     await storeFleet()
     const { cli, idsOf } = await open()
