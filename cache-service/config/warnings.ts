@@ -1,20 +1,20 @@
+import { nearestWord } from '../../shared/edit-distance.ts'
 import { options, type OptionValues } from './options.ts'
 import { isQuoted, type Environment } from './sources.ts'
 
 /** Shorter names are too similar to the variables of other programs. */
 const SHORTEST_NAME = 8
-const MOST_EDITS = 2
 
 /** Variables that are not options but look like one. */
 export function misspellings(env: Environment): string[] {
   const known = options.flatMap(({ name, kind }) => (kind === 'secret' ? [name, `${name}_FILE`] : [name]))
   const unknown = Object.keys(env).filter((name) => !known.includes(name))
   return unknown.flatMap((name) => {
-    const nearest = known
-      .filter((option) => option.length >= SHORTEST_NAME)
-      .map((option) => ({ option, edits: editDistance(name, option) }))
-      .reduce((best, next) => (next.edits < best.edits ? next : best))
-    return nearest.edits <= MOST_EDITS ? [`${name} is not an option; did you mean ${nearest.option}?`] : []
+    const nearest = nearestWord(
+      name,
+      known.filter((option) => option.length >= SHORTEST_NAME),
+    )
+    return nearest === undefined ? [] : [`${name} is not an option; did you mean ${nearest}?`]
   })
 }
 
@@ -45,19 +45,4 @@ export function weaknesses(values: OptionValues): string[] {
     warnings.push('KAFKA_SASL_MECHANISM=plain without KAFKA_SSL: the password is sent unencrypted')
   }
   return warnings
-}
-
-/** Levenshtein distance: the smallest number of insertions, deletions and replacements. */
-function editDistance(one: string, other: string): number {
-  if (Math.abs(one.length - other.length) > MOST_EDITS) return MOST_EDITS + 1
-  let row = Array.from({ length: other.length + 1 }, (_, column) => column)
-  for (const [index, character] of Array.from(one).entries()) {
-    const next = [index + 1]
-    for (let column = 1; column <= other.length; column += 1) {
-      const replaced = (row[column - 1] ?? 0) + (other[column - 1] === character ? 0 : 1)
-      next.push(Math.min(replaced, (row[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[other.length] ?? 0
 }

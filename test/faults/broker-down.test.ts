@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
-import { runCliHere } from '../support/processes/run-cli-here.ts'
+import { runCliHere, startCliHere } from '../support/processes/run-cli-here.ts'
 import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
 import { update } from '../support/records/tagged-records.ts'
 import { reserveOwnKafkaCluster, type OwnKafka } from '../support/servers/servers.ts'
@@ -90,6 +90,13 @@ describe('while a broker is down', () => {
     const worker = await scenario.startWorker()
     await worker.ready()
     await patiently(async () => expect(await devices()).toEqual(['a0', 'a1']))
+    const watches = ['jsonl', 'table'].map((format) =>
+      startCliHere(['lag', '--watch', '--interval', '1', '-f', format], env, {
+        isTerminal: format === 'table',
+      }),
+    )
+    const [lines, screen] = watches
+    await patiently(() => expect(lines?.output).toContain('"lag":0'))
     await second.kill('SIGKILL')
     await patiently(async () => {
       await expect(admin.fetchTopicMetadata({ topics: [scenario.topic] })).rejects.toThrow(/no leader/)
@@ -100,8 +107,20 @@ describe('while a broker is down', () => {
       expect((await worker.get('/readyz')).body).toContain('partition 1 has no leader'),
     )
     const { code, errors, output } = await runCliHere(['lag', '-f', 'json'], env)
-    expect({ code, rows: JSON.parse(output) }).toMatchObject({ code: 0, rows: [{ partition: 0, lag: 0 }] })
+    expect({ code, rows: JSON.parse(output) }).toMatchObject({
+      code: 0,
+      rows: [{ partition: 0, lag: 0 }, UNKNOWN],
+    })
     expect(errors).toContain('partition 1 has no leader')
+    const unknownSamples = () =>
+      (lines?.output ?? '').split('\n').filter((line) => /"partition":1,.*"lag":null/.test(line))
+    await patiently(() => expect(unknownSamples().length).toBeGreaterThan(2))
+    expect(lines?.errors.match(/partition 1 has no leader/g)).toHaveLength(1)
+    // Each table replaces the one before, so each names the partition.
+    await patiently(() =>
+      expect(screen?.output.match(/partition 1 has no leader/g)?.length).toBeGreaterThan(2),
+    )
+    expect(screen?.errors).not.toContain('leader')
     expect(await worker.stop()).toBe(0)
 
     // A worker that starts meanwhile, without a committed offset for the partition.
@@ -113,5 +132,13 @@ describe('while a broker is down', () => {
     await patiently(async () => expect(await devices()).toEqual(['a0', 'a1', 'b0', 'c0', 'c1']))
     await other.ready(60_000)
     expect(await other.stop()).toBe(0)
+    await patiently(() => expect(lines?.errors).toContain('partition 1 has a leader again\n'))
+    expect(lines?.errors.match(/leader/g)).toHaveLength(2)
+    for (const watch of watches) {
+      watch.interrupt()
+      expect(await watch.ended).toMatchObject({ code: 130 })
+    }
   }, 180_000)
 })
+
+const UNKNOWN = { partition: 1, committed: null, end: null, lag: null, seconds: null }

@@ -2,6 +2,8 @@ import { Option } from 'commander'
 import { isDeviceId } from '../../../shared/contract/device-id.ts'
 import { MAX_LOOKUP_IDS, type Device } from '../../../shared/contract/api-schemas.ts'
 import { examples, type Cli } from '../command.ts'
+import { addRowOptions } from '../row-options.ts'
+import type { RowChoice } from '../terminal/rows.ts'
 import { batchesOf } from './batches.ts'
 import { DEVICE_COLUMNS } from './device-columns.ts'
 import type { Lookup } from '../sources/device-source.ts'
@@ -12,7 +14,7 @@ import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import type { Column, Tone } from '../terminal/table.ts'
 
-type BatchOptions = { readonly file: string; readonly input?: IdFormat }
+type BatchOptions = RowChoice<Row> & { readonly file: string; readonly input?: IdFormat }
 
 /** `unknown`: missing, but the cache is still being filled. */
 type Status = 'found' | 'missing' | 'unknown' | 'corrupt' | 'invalid'
@@ -29,16 +31,15 @@ const TONES: Readonly<Record<Status, Tone>> = {
 const COLUMNS: readonly Column<Row>[] = [
   { name: 'device_id', cell: (row) => row.device_id },
   { name: 'status', cell: (row) => row.status, tone: (row) => TONES[row.status] },
-  ...DEVICE_COLUMNS.slice(1).map(({ cell, ...column }) => ({
-    ...column,
+  ...DEVICE_COLUMNS.slice(1).map(({ cell, isNumber = false, name }) => ({
+    ...{ name, isNumber },
     cell: (row: Row) => (isDevice(row) ? cell(row) : null),
     tone: () => undefined,
   })),
 ]
 
 export function registerBatchCommand({ program, perform }: Cli): void {
-  program
-    .command('batch')
+  addRowOptions(program.command('batch'), COLUMNS)
     .description('look up all ids in a file and print a row with the status of each')
     .requiredOption(
       '--file <file>',
@@ -57,13 +58,15 @@ invalid (not a valid device id).
 ${examples(
   ['cache-cli batch --file ids.txt', 'print a table'],
   ['cache-cli batch --file ids.csv --format csv --output devices.csv', 'read and write CSV'],
+  ['cache-cli batch --file ids.txt --sort status', 'print the rows by their status'],
   ['cat ids.txt | cache-cli batch --file - --format json', 'read from a pipe'],
 )}`,
     )
     .action((options: BatchOptions) => perform((session) => batch(session, options), 'api'))
 }
 
-async function batch(session: Session, { file, input }: BatchOptions): Promise<ExitCode> {
+async function batch(session: Session, options: BatchOptions): Promise<ExitCode> {
+  const { file, input } = options
   const format = input ?? formatOfName(file)
   const idFile = await findInputFile(session, file, '--file')
   const total = await countIds(session, idFile, format)
@@ -89,7 +92,7 @@ async function batch(session: Session, { file, input }: BatchOptions): Promise<E
     if (first?.done === false) yield* rowsOf(first.value)
     for await (const ids of batches) yield* rowsOf(ids)
   }
-  await session.output.rows(COLUMNS, rows())
+  await session.output.rows(COLUMNS, rows(), options)
   progress.end()
   session.info(`${counts.found} of ${counts.total} found`)
   return counts.found === counts.total ? EXIT.ok : EXIT.notFound

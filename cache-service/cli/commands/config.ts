@@ -7,6 +7,8 @@ import {
   type Setting,
 } from '../../config/config.ts'
 import { parseTokens } from '../../http/tokens.ts'
+import { addRowOptions } from '../row-options.ts'
+import type { RowChoice } from '../terminal/rows.ts'
 import { BadSettingsError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
@@ -23,6 +25,14 @@ const SETTING_COLUMNS: readonly Column<Setting>[] = [
   },
   { name: 'problem', cell: (setting) => setting.problem, tone: () => 'bad' },
 ]
+
+/** The description is too long for a table by default. */
+const ALL_COLUMNS: readonly Column<Setting>[] = [
+  ...SETTING_COLUMNS,
+  { name: 'description', cell: (setting) => setting.description },
+]
+
+type ShowOptions = RowChoice<Setting> & { readonly changed?: true }
 
 const PROBLEM_COLUMNS: readonly Column<ConfigProblem>[] = [
   { name: 'variable', cell: (problem) => problem.variable },
@@ -42,8 +52,7 @@ export function registerConfigCommand({ program, perform }: Cli): void {
       ),
     )
 
-  config
-    .command('show')
+  addRowOptions(config.command('show'), ALL_COLUMNS)
     .description(
       'show all options with value and source (default, variable or file); secrets are shown as ***',
     )
@@ -55,7 +64,7 @@ export function registerConfigCommand({ program, perform }: Cli): void {
         ['cache-cli config show --format json', 'include the descriptions'],
       ),
     )
-    .action(({ changed }: { changed?: true }) => perform((session) => show(session, changed === true)))
+    .action((options: ShowOptions) => perform((session) => show(session, options)))
 
   config
     .command('validate')
@@ -67,13 +76,13 @@ export function registerConfigCommand({ program, perform }: Cli): void {
     .action(() => perform(validate))
 }
 
-async function show(session: Session, isChangedOnly: boolean): Promise<ExitCode> {
+async function show(session: Session, options: ShowOptions): Promise<ExitCode> {
   const { env, readFile } = session.context
   const settings = describeSettings(env, readFile)
-  const shown = settings.filter(({ from }) => !isChangedOnly || from !== 'default')
+  const shown = settings.filter(({ from }) => options.changed !== true || from !== 'default')
   const hasProblem = settings.some(({ problem }) => problem !== undefined)
   const columns = SETTING_COLUMNS.filter(({ name }) => hasProblem || name !== 'problem')
-  await session.output.rows(columns, shown)
+  await session.output.rows(columns, shown, options)
   const parsed = parseConfig(env, readFile)
   if (parsed.kind === 'ok') return EXIT.ok
   throw new BadSettingsError(parsed.problems)

@@ -2,6 +2,8 @@ import { isDeviceId } from '../../../shared/contract/device-id.ts'
 import { usageError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
+import { addRowOptions } from '../row-options.ts'
+import type { RowChoice } from '../terminal/rows.ts'
 import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import type { Column } from '../terminal/table.ts'
@@ -17,9 +19,10 @@ const COLUMNS: readonly Column<Row>[] = [
   },
 ]
 
+type DeleteOptions = RowChoice<Row> & { readonly yes?: true }
+
 export function registerDeleteCommand({ program, perform }: Cli): void {
-  program
-    .command('delete')
+  addRowOptions(program.command('delete'), COLUMNS)
     .description('delete devices from the cache, until their next record; exits with 3 if one is missing')
     .argument('<id...>', 'device ids; put -- before an id that starts with -')
     .option('-y, --yes', 'do not ask for confirmation')
@@ -30,12 +33,17 @@ export function registerDeleteCommand({ program, perform }: Cli): void {
         ['cache-cli delete --yes sensor-1 gw:7', 'delete two devices from a script'],
       ),
     )
-    .action((ids: string[], { yes }: { yes?: true }) =>
-      perform((session) => deleteDevices(session, [...new Set(ids)], yes === true), 'api'),
+    .action((ids: string[], options: DeleteOptions) =>
+      perform((session) => deleteDevices(session, [...new Set(ids)], options), 'api'),
     )
 }
 
-async function deleteDevices(session: Session, ids: readonly string[], yes: boolean): Promise<ExitCode> {
+async function deleteDevices(
+  session: Session,
+  ids: readonly string[],
+  options: DeleteOptions,
+): Promise<ExitCode> {
+  const yes = options.yes === true
   for (const id of ids)
     if (!isDeviceId(id)) throw usageError(`${JSON.stringify(id)} is not a valid device id`)
   session.assertCanConfirm(yes)
@@ -51,6 +59,6 @@ async function deleteDevices(session: Session, ids: readonly string[], yes: bool
       yield { device_id: id, result: isDeleted ? 'deleted' : 'missing' }
     }
   }
-  await session.output.rows(COLUMNS, rows())
+  await session.output.rows(COLUMNS, rows(), options)
   return missing === 0 ? EXIT.ok : EXIT.notFound
 }

@@ -16,13 +16,15 @@ import {
 } from './explanation-view.ts'
 import { splitRecords } from './record-file.ts'
 import { wholeNumber } from '../global-options.ts'
+import { addRowOptions, choosesRows } from '../row-options.ts'
+import type { RowChoice } from '../terminal/rows.ts'
 import type { Session } from '../session.ts'
 import { findInputFile, readInput, type InputFile } from '../sources/input-file.ts'
 import { openTopics } from '../sources/topic-access.ts'
 import type { Output } from '../terminal/output.ts'
 import type { Column } from '../terminal/table.ts'
 
-type ExplainOptions = {
+type ExplainOptions = RowChoice<ExplanationRow> & {
   readonly partition?: number
   readonly offset?: number
   readonly key?: string
@@ -32,9 +34,21 @@ type ExplainOptions = {
   readonly redis: boolean
 }
 
+const MAIN_FIELDS = [
+  ...(['record', 'verdict', 'reason', 'detail'] as const),
+  ...(['device_id', 'last_updated', 'expires_at', 'outcome'] as const),
+] as const
+const OTHER_FIELDS = [
+  ...(['timestamp', 'record_time', 'record_time_is_now', 'clamped', 'deletes_up_to'] as const),
+  ...(['planned', 'present', 'present_expires_at'] as const),
+] as const
+
+const columnOf = (name: keyof ExplanationRow): Column<ExplanationRow> => ({ name, cell: (row) => row[name] })
+const COLUMNS = MAIN_FIELDS.map(columnOf)
+const ALL_COLUMNS = [...COLUMNS, ...OTHER_FIELDS.map(columnOf)]
+
 export function registerExplainCommand({ program, perform }: Cli): void {
-  program
-    .command('explain')
+  addRowOptions(program.command('explain'), ALL_COLUMNS)
     .description(
       'explain what happens to a record and why: its verdict, its hash, and what would change in Redis',
     )
@@ -106,7 +120,7 @@ async function explain(
       progress.advance(records.length)
     }
   }
-  await print(session.output, explained())
+  await print(session.output, explained(), options)
   progress.end()
   if (counts.all === 0) throw usageError('no record to explain: the input is empty')
   if (counts.all > 1) session.info(`${counts.invalid} of ${counts.all} records are invalid`)
@@ -140,7 +154,12 @@ function assertUsage({ context }: Session, file: string | undefined, options: Ex
 }
 
 /** A single record is printed as one object, several as a list. */
-async function print(output: Output, explained: AsyncGenerator<ExplainedRecord>): Promise<void> {
+async function print(
+  output: Output,
+  explained: AsyncGenerator<ExplainedRecord>,
+  choice: RowChoice<ExplanationRow>,
+): Promise<void> {
+  if (choosesRows(choice)) return await output.rows(COLUMNS, rowsOf(explained), choice)
   if (output.format === 'table') {
     let isFirst = true
     for await (const one of explained) {
@@ -156,14 +175,14 @@ async function print(output: Output, explained: AsyncGenerator<ExplainedRecord>)
   async function* rows() {
     yield explanationRow(first.value)
     if (second.done !== true) yield explanationRow(second.value)
-    for await (const one of explained) yield explanationRow(one)
+    yield* rowsOf(explained)
   }
   await output.rows(COLUMNS, rows())
 }
 
-const COLUMNS: readonly Column<ExplanationRow>[] = (
-  ['record', 'verdict', 'reason', 'detail', 'device_id', 'last_updated', 'expires_at', 'outcome'] as const
-).map((name) => ({ name, cell: (row) => row[name] }))
+async function* rowsOf(explained: AsyncIterable<ExplainedRecord>): AsyncGenerator<ExplanationRow> {
+  for await (const one of explained) yield explanationRow(one)
+}
 
 type PlacedRecord = { readonly place: string; readonly record: SourceRecord }
 

@@ -1,5 +1,7 @@
 import { MAX_LOOKUP_IDS } from '../../../shared/contract/api-schemas.ts'
 import { examples, type Cli } from '../command.ts'
+import { addRowOptions } from '../row-options.ts'
+import { chosenFields, type RowChoice } from '../terminal/rows.ts'
 import { DEVICE_COLUMNS } from './device-columns.ts'
 import type { Device } from '../../../shared/contract/api-schemas.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
@@ -7,8 +9,7 @@ import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 
 export function registerGetCommand({ program, perform }: Cli): void {
-  program
-    .command('get')
+  addRowOptions(program.command('get'), DEVICE_COLUMNS)
     .description('print devices by id; reports missing ones on stderr and exits with 3')
     .argument('<id...>', 'device ids; put -- before an id that starts with -')
     .addHelpText(
@@ -19,10 +20,12 @@ export function registerGetCommand({ program, perform }: Cli): void {
         ['cache-cli get -- -7', 'print a device whose id looks like an option'],
       ),
     )
-    .action((ids: string[]) => perform((session) => get(session, ids), 'api'))
+    .action((ids: string[], options: RowChoice<Device>) =>
+      perform((session) => get(session, ids, options), 'api'),
+    )
 }
 
-async function get(session: Session, ids: readonly string[]): Promise<ExitCode> {
+async function get(session: Session, ids: readonly string[], choice: RowChoice<Device>): Promise<ExitCode> {
   const source = await openDeviceSource(session)
   const wanted = [...new Set(ids)]
   const devices: Device[] = []
@@ -45,9 +48,9 @@ async function get(session: Session, ids: readonly string[]): Promise<ExitCode> 
   const [only] = devices
   // One id gives an object; several give a list of those that exist.
   const isOne = wanted.length === 1 && session.output.format !== 'csv'
-  if (isOne && only !== undefined) await session.output.record(only)
+  if (isOne && only !== undefined) await session.output.record(chosenFields(only, choice))
   else if (!isOne && (devices.length > 0 || session.output.format !== 'table')) {
-    await session.output.rows(DEVICE_COLUMNS, devices)
+    await session.output.rows(DEVICE_COLUMNS, devices, choice)
   }
   for (const line of absent) session.error(line)
   return absent.length === 0 ? EXIT.ok : EXIT.notFound

@@ -1,6 +1,8 @@
 import type { ServerStats } from '../../core/server-stats.ts'
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
 import { examples, type Cli } from '../command.ts'
+import { addRowOptions, choosesRows } from '../row-options.ts'
+import type { RowChoice } from '../terminal/rows.ts'
 import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import type { Column } from '../terminal/table.ts'
@@ -15,9 +17,10 @@ const WORKER_COLUMNS: readonly Column<WorkerReport>[] = [
   { name: 'reasons', cell: (worker) => worker.reasons.join('; ') },
 ]
 
+const NO_WORKER = 'No worker is reporting: either none uses this Redis, or none can reach it.'
+
 export function registerInfoCommand({ program, perform }: Cli): void {
-  program
-    .command('info')
+  addRowOptions(program.command('info'), WORKER_COLUMNS)
     .description(
       'show the number of devices, the hit rate and memory of Redis, and the state, lag and rates of the workers',
     )
@@ -25,14 +28,21 @@ export function registerInfoCommand({ program, perform }: Cli): void {
       'after',
       examples(
         ['cache-cli info', 'show an overview'],
+        ['cache-cli info --sort -lag', 'list only the workers, those with the greatest lag first'],
         ['cache-cli info --format json | jq .lag_records', 'print one number, for a script'],
       ),
     )
-    .action(() => perform(info, 'api'))
+    .action((options: RowChoice<WorkerReport>) => perform((session) => info(session, options), 'api'))
 }
 
-async function info(session: Session): Promise<void> {
+async function info(session: Session, choice: RowChoice<WorkerReport>): Promise<void> {
   const source = await openDeviceSource(session)
+  if (choosesRows(choice)) {
+    const reports = await source.workers()
+    await session.output.rows(WORKER_COLUMNS, reports, choice)
+    if (reports.length === 0) session.info(NO_WORKER)
+    return
+  }
   const [devices, stats, workers] = await Promise.all([
     source.countDevices(),
     source.stats(),
@@ -43,8 +53,7 @@ async function info(session: Session): Promise<void> {
   if (isWhole) return await record({ ...facts, workers })
   if (format === 'csv') return await record(facts)
   await record(forDisplay(facts))
-  if (workers.length === 0)
-    return session.info('No worker is reporting: either none uses this Redis, or none can reach it.')
+  if (workers.length === 0) return session.info(NO_WORKER)
   await session.output.text('\n')
   await rows(WORKER_COLUMNS, workers)
 }

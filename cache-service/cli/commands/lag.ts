@@ -1,39 +1,23 @@
-import { recordsBehind } from '../../core/workers/records-behind.ts'
-import { reportsOf, type WorkerReport } from '../../core/workers/worker-report.ts'
 import { sleep } from '../../lifecycle/sleep.ts'
-import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
-import { CliError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { wholeNumber } from '../global-options.ts'
-import { openDeviceSource } from '../sources/open-device-source.ts'
+import { usageError } from '../cli-error.ts'
+import { addRowOptions, choosesRows } from '../row-options.ts'
+import { pickColumns, sortRows, type RowChoice } from '../terminal/rows.ts'
+import { openKafkaLag, openReportedLag, type PartitionLag, type ReadLag } from './lag-readers.ts'
+import { createConditions } from '../sources/conditions.ts'
 import { createOutage } from '../sources/outage.ts'
 import type { Session } from '../session.ts'
-import { renderTable, type Column } from '../terminal/table.ts'
+import { renderTable, type Column, type Tone } from '../terminal/table.ts'
 
-type LagOptions = { readonly watch?: true; readonly interval: number }
-
-type PartitionLag = {
-  readonly partition: number
-  /** null: the group has not committed an offset, or (with --api) not known. */
-  readonly committed: number | null
-  readonly end: number | null
-  readonly lag: number
-  /** Age of the first record that is not yet durable, as its worker reports it; null: not known. */
-  readonly seconds: number | null
-  readonly worker: string | null
-  /** Only with --api: workers of other topics and groups may use the same Redis. */
-  readonly topic?: string
-  readonly group?: string
-}
-
-type ReadLag = () => Promise<readonly PartitionLag[]>
+type LagOptions = RowChoice<PartitionLag> & { readonly watch?: true; readonly interval: number }
 
 const COLUMNS: readonly Column<PartitionLag>[] = [
   { name: 'partition', cell: (row) => row.partition, isNumber: true },
   { name: 'committed', cell: (row) => row.committed, isNumber: true },
   { name: 'end', cell: (row) => row.end, isNumber: true },
-  { name: 'lag', cell: (row) => row.lag, isNumber: true, tone: ({ lag }) => (lag > 0 ? 'warn' : 'good') },
+  { name: 'lag', cell: (row) => row.lag, isNumber: true, tone: lagTone },
   { name: 'seconds', cell: (row) => row.seconds?.toFixed(1), isNumber: true },
   { name: 'worker', cell: (row) => row.worker },
 ]
@@ -45,8 +29,7 @@ const REPORTED_COLUMNS: readonly Column<PartitionLag>[] = [
 ]
 
 export function registerLagCommand({ program, perform }: Cli): void {
-  program
-    .command('lag')
+  addRowOptions(program.command('lag'), REPORTED_COLUMNS)
     .description(
       'show the lag of the workers per partition, read from Kafka (with --api: as the workers report it)',
     )
@@ -63,12 +46,18 @@ export function registerLagCommand({ program, perform }: Cli): void {
     .action((options: LagOptions) => perform((session) => printLag(session, options), 'api'))
 }
 
-async function printLag(session: Session, { interval, watch }: LagOptions): Promise<void> {
+async function printLag(session: Session, options: LagOptions): Promise<void> {
+  const { watch } = options
+  if (watch === true && session.output.format === 'csv' && choosesRows(options))
+    throw usageError(
+      '--watch --format csv prints the total lag: omit --columns and --sort, or use --format jsonl',
+    )
   const read = session.api === undefined ? await openKafkaLag(session) : await openReportedLag(session)
   const columns = session.api === undefined ? COLUMNS : REPORTED_COLUMNS
-  if (watch === true) return await watchLag(session, read, columns, interval * 1000)
+  if (watch === true) return await watchLag(session, read, columns, options)
   const partitions = await read()
-  await session.output.rows(columns, partitions)
+  await session.output.rows(columns, partitions, options)
+  for (const text of leaderless(partitions).keys()) session.info(text)
   session.info(lagText(totalOf(partitions)))
 }
 
@@ -76,21 +65,28 @@ async function watchLag(
   session: Session,
   read: ReadLag,
   partitionColumns: readonly Column<PartitionLag>[],
-  everyMs: number,
+  { columns: chosen, interval, sort }: LagOptions,
 ): Promise<void> {
+  const { stdout } = session.context
+  const everyMs = interval * 1000
+  const isScreen = session.output.isTerminal
   const outage = createOutage(session, session.api === undefined ? 'Kafka' : 'the API')
+  const report = createConditions((line) => session.info(line))
   let hasSucceeded = false
+  let latest: readonly PartitionLag[] = []
   async function readAgain() {
     try {
       const partitions = await read()
       hasSucceeded = true
       outage.ended()
+      // A screen is cleared before each table, which then names them.
+      report(session.output.format === 'table' && isScreen ? new Map() : leaderless(partitions))
       return partitions
     } catch (error) {
       // A watch continues through an outage, unless the first read fails.
       if (!hasSucceeded) throw error
       const { exitCode, message } = session.failureOf(error)
-      if (exitCode === EXIT.notFound) session.info(message)
+      if (exitCode === EXIT.notFound) report(new Map([[message, 'the lag is known again']]))
       else if (exitCode === EXIT.unreachable) outage.failed(error)
       else throw error
       return undefined
@@ -104,7 +100,13 @@ async function watchLag(
         continue
       }
       const at = new Date(session.context.now()).toISOString()
-      yield { at, lag: totalOf(partitions), partitions }
+      latest = sort === undefined ? partitions : await sortRows(partitions, sort)
+      const lag = totalOf(partitions)
+      yield {
+        at,
+        lag,
+        partitions: chosen === undefined ? latest : latest.map((row) => pickColumns(row, chosen)),
+      }
       await sleep(everyMs, session.stop)
     }
   }
@@ -112,120 +114,33 @@ async function watchLag(
     { name: 'at', cell: ({ at }) => at },
     { name: 'lag', cell: ({ lag }) => lag },
   ]
-  const { stdout } = session.context
-  const isScreen = session.output.isTerminal
   await session.output.stream(columns, samples(), (sample, colors) => {
-    const table = renderTable(partitionColumns, sample.partitions, {
+    const table = renderTable(chosen ?? partitionColumns, latest, {
       colors,
       columns: isScreen ? stdout.columns : undefined,
     })
-    return `${isScreen ? CLEAR_SCREEN : ''}${colors.dim(sample.at)}  ${lagText(sample.lag)}\n\n${table}`
+    const remarks = isScreen ? [...leaderless(latest).keys()].map((text) => `\n${text}`) : []
+    const first = `${colors.dim(sample.at)}  ${lagText(sample.lag)}`
+    return `${isScreen ? CLEAR_SCREEN : ''}${first}\n\n${table}${remarks.join('')}`
   })
 }
 
 const CLEAR_SCREEN = '\u001b[H\u001b[2J'
 
-async function openKafkaLag(session: Session): Promise<ReadLag> {
-  const { groupId, validatedDataTopic: topic } = session.config.kafka
-  const { createLagOffsets } = await import('../../kafka/partition-offsets.ts')
-  const offsets = createLagOffsets(await session.kafka(), topic, groupId)
-  session.releases.push('offsets', () => offsets.disconnect())
-  const readReports = await openReports(session)
-  return async () => {
-    const positions = await offsets.read()
-    const reports = reportsOf({ group: groupId, topic }, await readReports())
-    const rows = [...positions].flatMap(([partition, position]) => {
-      if (position === undefined) {
-        session.info(`partition ${partition} has no leader: its lag is not known`)
-        return []
-      }
-      const reported = reportOf(partition, reports)
-      const records = recordsBehind(position)
-      return {
-        partition,
-        committed: position.committed ?? null,
-        end: position.end,
-        lag: records,
-        // A report is a few seconds old: an age of 0 in it does not apply to records that arrived since.
-        seconds: records === 0 ? 0 : reported?.seconds || null,
-        worker: reported?.worker ?? null,
-      }
-    })
-    return rows.toSorted((a, b) => a.partition - b.partition)
-  }
+function lagTone({ lag }: PartitionLag): Tone | undefined {
+  if (lag === null) return undefined
+  return lag > 0 ? 'warn' : 'good'
 }
 
-/** Redis only adds ages and workers: the lag is shown even if Redis can't be reached. */
-async function openReports(session: Session): Promise<() => Promise<readonly WorkerReport[]>> {
-  try {
-    const reports = createWorkerReports(await session.redis())
-    return () => reports.read().catch(() => [])
-  } catch (error) {
-    session.info(`ages and workers are not shown: ${session.failureOf(error).message}`)
-    return async () => []
-  }
-}
-
-async function openReportedLag(session: Session): Promise<ReadLag> {
-  const source = await openDeviceSource(session)
-  return async () => {
-    const reports = await source.workers()
-    if (!reports.some(({ lag }) => Array.isArray(lag))) throw lagUnknown(reports)
-    const rows: PartitionLag[] = reports.flatMap((worker) =>
-      (worker.lag ?? []).map(({ partition, records, seconds }) => ({
-        partition,
-        committed: null,
-        end: null,
-        lag: records,
-        seconds,
-        worker: worker.id,
-        ...namesOf(worker),
-      })),
-    )
-    const withoutWorker = reports.flatMap((worker) =>
-      (worker.unread ?? [])
-        .filter(({ reason }) => reason !== 'stuck')
-        .map(({ partition, records }) => ({
-          ...{ partition, committed: null, end: null, lag: records, seconds: null, worker: null },
-          ...namesOf(worker),
-        })),
-    )
-    // Every worker of the group reports them.
-    for (const row of withoutWorker) if (!rows.some((known) => isSamePartition(known, row))) rows.push(row)
-    return rows.toSorted((a, b) => compareNames(a, b) || a.partition - b.partition)
-  }
-}
-
-function lagUnknown(reports: readonly WorkerReport[]): CliError {
-  const states = [...new Set(reports.map(({ state }) => state))].join(', ')
-  return new CliError(
-    EXIT.notFound,
-    reports.length === 0
-      ? 'the lag is not known, because no worker reports to the Redis of this API: check that the workers are running and use this Redis'
-      : `the lag is not known, because no worker has measured it yet (${states}): check info for their state`,
+/** What is said about each partition without a leader, and when it has one again. */
+function leaderless(partitions: readonly PartitionLag[]): ReadonlyMap<string, string> {
+  const without = partitions.filter(({ lag }) => lag === null)
+  return new Map(
+    without.map(({ partition }) => [
+      `partition ${partition} has no leader: its lag is not known`,
+      `partition ${partition} has a leader again`,
+    ]),
   )
-}
-
-function reportOf(partition: number, reports: readonly WorkerReport[]) {
-  for (const { id, lag: lags } of reports) {
-    const found = lags?.find((reported) => reported.partition === partition)
-    if (found !== undefined) return { worker: id, seconds: found.seconds }
-  }
-  return undefined
-}
-
-function namesOf({ group, topic }: WorkerReport): Pick<PartitionLag, 'group' | 'topic'> {
-  return { ...(topic !== undefined && { topic }), ...(group !== undefined && { group }) }
-}
-
-function isSamePartition(a: PartitionLag, b: PartitionLag): boolean {
-  return a.partition === b.partition && compareNames(a, b) === 0
-}
-
-/** By topic and group. */
-function compareNames(a: PartitionLag, b: PartitionLag): number {
-  const nameOf = ({ group = '', topic = '' }: PartitionLag) => `${topic}\0${group}`
-  return nameOf(a) < nameOf(b) ? -1 : nameOf(a) > nameOf(b) ? 1 : 0
 }
 
 function lagText(records: number): string {
@@ -233,5 +148,5 @@ function lagText(records: number): string {
 }
 
 function totalOf(partitions: readonly PartitionLag[]): number {
-  return partitions.reduce((sum, row) => sum + row.lag, 0)
+  return partitions.reduce((sum, { lag }) => sum + (lag ?? 0), 0)
 }

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from 'commander'
 import { MAX_PAGE_SIZE, type Device } from '../../../shared/contract/api-schemas.ts'
 import { examples, type Cli } from '../command.ts'
+import { addColumnsOption } from '../row-options.ts'
 import { DEVICE_COLUMNS } from './device-columns.ts'
 import { parseFilters, type DeviceFilter } from './device-filter.ts'
 import { addSearchOptions, deviceQuery, type SearchOptions } from './search-options.ts'
@@ -8,8 +9,10 @@ import type { FoundPage, SourcePage } from '../sources/device-source.ts'
 import { collect, wholeNumber } from '../global-options.ts'
 import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
+import type { Column } from '../terminal/table.ts'
 
 type ListOptions = SearchOptions & {
+  readonly columns?: readonly Column<Device>[]
   /** Infinity: all. */
   readonly limit: number
   readonly page: number
@@ -31,12 +34,13 @@ export function registerListCommand({ program, perform }: Cli): void {
       'only devices with this value in this field or extra field (repeatable)',
       collect,
     )
-  addSearchOptions(command)
+  addColumnsOption(addSearchOptions(command), DEVICE_COLUMNS)
     .addHelpText(
       'after',
       examples(
         ['cache-cli list --limit 20', 'list up to twenty devices'],
         ['cache-cli list --match sensor- --filter datatype_name=temperature', 'list one kind of sensor'],
+        ['cache-cli list --columns device_id,last_updated', 'print only these columns'],
         ['cache-cli list --silent-for 1h --sort last_updated', 'list devices that no longer report'],
         ['cache-cli list --limit all --format csv --output devices.csv', 'write all devices to a file'],
       ),
@@ -54,7 +58,7 @@ function parseLimit(text: string): number {
 }
 
 async function list(session: Session, options: ListOptions): Promise<void> {
-  const { filter, limit, match = '', page } = options
+  const { columns, filter, limit, match = '', page } = options
   const isWanted = parseFilters(filter ?? [])
   const query = deviceQuery(match, options, session.context.now())
   const source = await openDeviceSource(session)
@@ -72,7 +76,7 @@ async function list(session: Session, options: ListOptions): Promise<void> {
       if (seen > skipped) yield device
     }
   }
-  await session.output.rows(DEVICE_COLUMNS, onPage())
+  await session.output.rows(DEVICE_COLUMNS, onPage(), columns === undefined ? {} : { columns })
   if (hasMore) session.info(`There are more devices: use --page ${page + 1} or --limit all.`)
   else if (seen <= skipped) session.info(page === 1 ? 'No devices.' : `No devices on page ${page}.`)
 }

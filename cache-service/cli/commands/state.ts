@@ -1,6 +1,8 @@
 import { CliError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
+import { addRowOptions } from '../row-options.ts'
+import { chosenFields, type RowChoice } from '../terminal/rows.ts'
 import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import type { Column } from '../terminal/table.ts'
@@ -21,8 +23,7 @@ const COLUMNS: readonly Column<Row>[] = [
 ]
 
 export function registerStateCommand({ program, perform }: Cli): void {
-  program
-    .command('state')
+  addRowOptions(program.command('state'), COLUMNS)
     .description('print the key-values that the kv-updater keeps: all of them, or one')
     .argument('[type]', 'type of the key-value; exits with 3 if it does not exist')
     .addHelpText(
@@ -32,20 +33,22 @@ export function registerStateCommand({ program, perform }: Cli): void {
         ['cache-cli state alarms --format json | jq .values', 'print the values of one type'],
       ),
     )
-    .action((type: string | undefined) => perform((session) => printState(session, type), 'api'))
+    .action((type: string | undefined, options: RowChoice<Row>) =>
+      perform((session) => printState(session, type, options), 'api'),
+    )
 }
 
-async function printState(session: Session, type: string | undefined): Promise<void> {
+async function printState(session: Session, type: string | undefined, choice: RowChoice<Row>): Promise<void> {
   const source = await openDeviceSource(session)
   const rows = [...(await source.state(type))].map(rowOf)
   if (type === undefined) {
-    await session.output.rows(COLUMNS, rows)
+    await session.output.rows(COLUMNS, rows, choice)
     if (rows.length === 0) session.info('No key-values.')
     return
   }
   const [only] = rows
   if (only === undefined) throw new CliError(EXIT.notFound, `there is no key-value ${JSON.stringify(type)}`)
-  await session.output.record(only)
+  await session.output.record(chosenFields(only, choice))
 }
 
 function rowOf([type, value]: readonly [string, unknown]): Row {

@@ -4,6 +4,8 @@ import { parseTokens, SCOPES, type ApiToken, type TokenScope } from '../../http/
 import { CliError, usageError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
+import { addRowOptions } from '../row-options.ts'
+import type { RowChoice } from '../terminal/rows.ts'
 import type { Session } from '../session.ts'
 import type { Column } from '../terminal/table.ts'
 import { entryOf, withEntry, withoutEntry } from './token-entry.ts'
@@ -55,15 +57,16 @@ export function registerTokenCommand({ program, perform }: Cli): void {
       ),
     )
     .action((options: CreateOptions) => perform((session) => create(session, options)))
-  token
-    .command('list')
+  addRowOptions(token.command('list'), TOKEN_COLUMNS)
     .description('list the tokens in a file, with their scopes and expiry')
     .option('--file <file>', 'file of the tokens; default: API_TOKENS_FILE')
     .addHelpText(
       'after',
       examples(['cache-cli token list --file tokens.jsonl', 'list the tokens in this file']),
     )
-    .action(({ file }: FileOption) => perform((session) => list(session, tokensFile(session, file))))
+    .action((options: FileOption & RowChoice<TokenRow>) =>
+      perform((session) => list(session, tokensFile(session, options.file), options)),
+    )
   token
     .command('revoke')
     .description('remove a token from a file: a running API rejects it within seconds')
@@ -105,7 +108,7 @@ function tokensFile({ context }: Session, file: string | undefined): string {
   return path
 }
 
-async function list(session: Session, path: string): Promise<void> {
+async function list(session: Session, path: string, choice: RowChoice<TokenRow>): Promise<void> {
   const nowMs = session.context.now()
   const rows = readTokens(session, path).map(({ expiresAtMs, name, scopes }): TokenRow => {
     const isExpired = expiresAtMs !== undefined && expiresAtMs <= nowMs
@@ -116,7 +119,7 @@ async function list(session: Session, path: string): Promise<void> {
       status: isExpired ? 'expired' : 'valid',
     }
   })
-  await session.output.rows(TOKEN_COLUMNS, rows)
+  await session.output.rows(TOKEN_COLUMNS, rows, choice)
 }
 
 async function revoke(session: Session, name: string, path: string, yes: boolean): Promise<void> {

@@ -1,11 +1,16 @@
 import type { WatchEvent } from '../../../shared/client/types.ts'
 import { examples, type Cli } from '../command.ts'
 import { collect } from '../global-options.ts'
+import { addColumnsOption } from '../row-options.ts'
+import type { RowChoice } from '../terminal/rows.ts'
 import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import { printable, type Colors, type Column } from '../terminal/table.ts'
 
-type WatchOptions = { readonly device?: readonly string[]; readonly type?: readonly string[] }
+type WatchOptions = Pick<RowChoice<Row>, 'columns'> & {
+  readonly device?: readonly string[]
+  readonly type?: readonly string[]
+}
 
 /** An event with the field names of the API. `at`: when cache-cli received it. */
 type Row = { readonly at: string; readonly id: string } & (
@@ -42,8 +47,7 @@ const COLUMNS: readonly Column<Row>[] = [
 ]
 
 export function registerWatchCommand({ program, perform }: Cli): void {
-  program
-    .command('watch')
+  addColumnsOption(program.command('watch'), COLUMNS)
     .description('print device changes and key-value updates as they happen, until Ctrl-C')
     .option(
       '--device <id>',
@@ -69,7 +73,8 @@ ${examples(
     .action((options: WatchOptions) => perform((session) => watch(session, options), 'api'))
 }
 
-async function watch(session: Session, { device = [], type = [] }: WatchOptions): Promise<void> {
+async function watch(session: Session, options: WatchOptions): Promise<void> {
+  const { device = [], type = [] } = options
   const source = await openDeviceSource(session)
   const isAll = device.length === 0 && type.length === 0
   const streams = [
@@ -81,7 +86,7 @@ async function watch(session: Session, { device = [], type = [] }: WatchOptions)
   async function* rows(): AsyncGenerator<Row> {
     for await (const event of events) yield rowOf(event, new Date(session.context.now()).toISOString())
   }
-  await session.output.stream(COLUMNS, rows(), lineOf)
+  await session.output.stream(COLUMNS, rows(), lineOf, options)
 }
 
 function rowOf(event: WatchEvent, at: string): Row {

@@ -1,6 +1,7 @@
 import { stringify as stringifyYaml } from 'yaml'
 import { csvLines } from '../../http/csv.ts'
-import { renderRecord, Table, type Cell, type Colors, type Column } from './table.ts'
+import { pickColumns, sortRows, type RowChoice } from './rows.ts'
+import { renderRecord, rowLine, Table, type Cell, type Colors, type Column } from './table.ts'
 
 export const FORMATS = ['table', 'json', 'jsonl', 'yaml', 'csv'] as const
 export type Format = (typeof FORMATS)[number]
@@ -12,7 +13,8 @@ type Rows<Row> = Iterable<Row> | AsyncIterable<Row>
 
 /**
  * Prints the results of a command in the requested format, to stdout or to the file of `--output`. Calls resolve
- * when the destination has accepted the text. json, jsonl and yaml print whole rows; table and csv print the columns.
+ * when the destination has accepted the text. json, jsonl and yaml print whole rows, unless columns were chosen; table and
+ * csv print the columns.
  */
 export type Output = {
   readonly format: Format
@@ -21,7 +23,11 @@ export type Output = {
   readonly isTerminal: boolean
   readonly colors: Colors
   /** Prints a list: one JSON document, one table, …; jsonl: one object per line. */
-  rows<Row extends object>(columns: readonly Column<Row>[], rows: Rows<Row>): Promise<void>
+  rows<Row extends object>(
+    columns: readonly Column<Row>[],
+    rows: Rows<Row>,
+    choice?: RowChoice<Row>,
+  ): Promise<void>
   /** Prints a single object: as a table one line per field. */
   record(fields: Readonly<Record<string, Cell>>): Promise<void>
   /** Prints a record that other users must not read: a new file of `--output` belongs to its owner only. */
@@ -31,6 +37,7 @@ export type Output = {
     columns: readonly Column<Row>[],
     rows: Rows<Row>,
     line: (row: Row, colors: Colors) => string,
+    choice?: Pick<RowChoice<Row>, 'columns'>,
   ): Promise<void>
   /** Prints text unchanged, in every format. */
   text(text: string | Uint8Array): Promise<void>
@@ -128,18 +135,20 @@ export function createOutput({ format, destination, colors, stop, beforeWrite }:
     isWhole: format === 'json' || format === 'jsonl' || format === 'yaml',
     isTerminal: destination.isTerminal,
     colors,
-    async rows(columns, rows) {
+    async rows(columns, given, { columns: chosen, sort } = {}) {
+      const rows = sort === undefined ? given : await sortRows(given, sort)
+      const whole = () => wholeRows(rows, chosen)
       switch (format) {
         case 'table':
-          return await writeTable(columns, rows)
+          return await writeTable(chosen ?? columns, rows)
         case 'json':
-          return await writeJson(rows)
+          return await writeJson(whole())
         case 'jsonl':
-          return await writeJsonLines(rows)
+          return await writeJsonLines(whole())
         case 'yaml':
-          return await writeYaml(rows)
+          return await writeYaml(whole())
         case 'csv':
-          return await writeCsv(columns, rows)
+          return await writeCsv(chosen ?? columns, rows)
       }
     },
     record: writeRecord,
@@ -147,24 +156,34 @@ export function createOutput({ format, destination, colors, stop, beforeWrite }:
       destination.protect()
       await writeRecord(fields)
     },
-    async stream(columns, rows, line) {
+    async stream(columns, rows, line, { columns: chosen } = {}) {
       destination.writeDirectly()
+      const whole = () => wholeRows(rows, chosen)
       switch (format) {
         case 'table':
-          for await (const row of rows) await write(`${line(row, colors)}\n`)
+          for await (const row of rows)
+            await write(`${chosen === undefined ? line(row, colors) : rowLine(row, chosen)}\n`)
           return
         case 'json':
         case 'jsonl':
-          return await writeJsonLines(rows)
+          return await writeJsonLines(whole())
         case 'yaml':
-          for await (const row of rows) await write(`---\n${stringifyYaml(row, YAML_OPTIONS)}`)
+          for await (const row of whole()) await write(`---\n${stringifyYaml(row, YAML_OPTIONS)}`)
           return
         case 'csv':
-          return await writeCsv(columns, rows)
+          return await writeCsv(chosen ?? columns, rows)
       }
     },
     text: write,
   }
+}
+
+/** @param columns undefined: the rows as they are. */
+async function* wholeRows<Row extends object>(
+  rows: Rows<Row>,
+  columns: readonly Column<Row>[] | undefined,
+): AsyncGenerator<object> {
+  for await (const row of rows) yield columns === undefined ? row : pickColumns(row, columns)
 }
 
 const YAML_OPTIONS = { lineWidth: 0 } as const

@@ -11,6 +11,8 @@ export type Column<Row> = {
   readonly cell: (row: Row) => Cell
   /** Numbers are right-aligned. */
   readonly isNumber?: boolean
+  /** What rows are sorted by, if neither the field of this name nor the cell sorts correctly. */
+  readonly order?: (row: Row) => number | string
   /** The color of the cell, if colors are enabled. */
   readonly tone?: (row: Row) => Tone | undefined
 }
@@ -93,6 +95,11 @@ export function renderRecord(fields: Readonly<Record<string, Cell>>, colors: Col
       `${colors.bold(name)}${' '.repeat(width - displayWidth(name))}${GAP}${cellText(value)}\n`,
   )
   return lines.join('')
+}
+
+/** The cells of one row of an endless list, whose widths are not known. */
+export function rowLine<Row>(row: Row, columns: readonly Column<Row>[]): string {
+  return columns.map(({ cell }) => cellText(cell(row))).join(GAP)
 }
 
 /** Escapes control characters: foreign text must not move the cursor, ring the bell or fake a line of output. */

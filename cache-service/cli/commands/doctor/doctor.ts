@@ -4,14 +4,15 @@ import { DOCTOR_ROLES, type DoctorRole, type Finding } from '../../../core/docto
 import { examples, type Cli } from '../../command.ts'
 import { checkPorts, checkSettings } from './machine-checks.ts'
 import { EXIT, type ExitCode } from '../../exit-codes.ts'
+import { addRowOptions, choosesRows } from '../../row-options.ts'
+import type { RowChoice } from '../../terminal/rows.ts'
 import type { Session } from '../../session.ts'
 import { paint, printable, type Colors, type Column, type Tone } from '../../terminal/table.ts'
 
-type DoctorOptions = { readonly role: DoctorRole }
+type DoctorOptions = RowChoice<Row> & { readonly role: DoctorRole }
 
 export function registerDoctorCommand({ program, perform }: Cli): void {
-  program
-    .command('doctor')
+  addRowOptions(program.command('doctor'), COLUMNS)
     .description('check all settings and servers that the service needs; changes nothing')
     .addOption(
       new Option('--role <role>', 'role to check for; each needs different servers and permissions')
@@ -29,12 +30,13 @@ export function registerDoctorCommand({ program, perform }: Cli): void {
     .action((options: DoctorOptions) => perform((session) => runDoctor(session, options)))
 }
 
-async function runDoctor(session: Session, { role }: DoctorOptions): Promise<ExitCode> {
+async function runDoctor(session: Session, options: DoctorOptions): Promise<ExitCode> {
+  const { role } = options
   const parsed = parseConfig(session.context.env, session.context.readFile)
   const findings = checkSettings(parsed)
   if (parsed.kind === 'ok') findings.push(...(await checkServers(session, parsed.config, role)))
   else findings.push(...skippedAreas())
-  await print(session, findings)
+  await print(session, findings, options)
   const count = (verdict: Finding['verdict']) => findings.filter((one) => one.verdict === verdict).length
   session.info(
     `failed: ${count('failed')}, warnings: ${count('warning')}, ok: ${count('ok')}, skipped: ${count('skipped')}`,
@@ -66,8 +68,13 @@ function skippedAreas(): Finding[] {
   }))
 }
 
-async function print({ output }: Session, findings: readonly Finding[]): Promise<void> {
-  if (output.format !== 'table') return await output.rows(COLUMNS, findings.map(rowOf))
+async function print(
+  { output }: Session,
+  findings: readonly Finding[],
+  choice: RowChoice<Row>,
+): Promise<void> {
+  if (output.format !== 'table' || choosesRows(choice))
+    return await output.rows(COLUMNS, findings.map(rowOf), choice)
   for (const finding of findings) await output.text(findingText(finding, output.colors))
 }
 

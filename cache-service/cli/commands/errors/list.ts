@@ -13,15 +13,17 @@ import {
   type DeadLetterRow,
 } from './dead-letters.ts'
 import { addDeadLetterOptions, deadLetterFilter, type DeadLetterOptions } from './filter-options.ts'
+import { addRowOptions } from '../../row-options.ts'
+import type { RowChoice } from '../../terminal/rows.ts'
 import type { Session } from '../../session.ts'
 import type { Column } from '../../terminal/table.ts'
 
-type ListOptions = DeadLetterOptions & { readonly limit: number }
+type ListOptions = DeadLetterOptions & RowChoice<DeadLetterRow> & { readonly limit: number }
 
 const DEFAULT_LIMIT = 50
 
 export function registerErrorsListCommand(errors: Command, { perform }: Cli): void {
-  addDeadLetterOptions(errors.command('list'))
+  addRowOptions(addDeadLetterOptions(errors.command('list')), COLUMNS)
     .description('list dead letters, newest first')
     .option(
       '-n, --limit <count>',
@@ -47,7 +49,7 @@ async function list(session: Session, options: ListOptions): Promise<void> {
   const filter = deadLetterFilter(options, session.context.now())
   const deadLetterTopic = await openDeadLetterTopic(session)
   const { rows, scanned } = await readNewest(deadLetterTopic, filter, options.limit)
-  await session.output.rows(COLUMNS, rows)
+  await session.output.rows(COLUMNS, rows, options)
   reportForeignMessages(session, scanned)
   if (scanned.cut.length > 0) {
     session.info(`showing the newest ${options.limit}: use --limit for more, or errors stats to count all`)
@@ -110,11 +112,23 @@ function withoutPrefix(text: string, prefix: string): string {
   return text.startsWith(prefix) ? text.slice(prefix.length) : text
 }
 
+function sourceOf({ source_offset, source_partition }: DeadLetterRow): string {
+  return `${source_partition}:${source_offset}`
+}
+
+/** Sorts 0:9 before 0:10. */
+function placeOrder(place: string): string {
+  return place
+    .split(':')
+    .map((number) => number.padStart(20, '0'))
+    .join(':')
+}
+
 const COLUMNS: readonly Column<DeadLetterRow>[] = [
-  { name: 'dead_letter', cell: (row) => row.dead_letter },
+  { name: 'dead_letter', cell: (row) => row.dead_letter, order: (row) => placeOrder(row.dead_letter) },
   { name: 'written_at', cell: (row) => row.written_at },
   { name: 'reason', cell: (row) => row.reason, tone: () => 'bad' },
   { name: 'device_id', cell: (row) => row.device_id },
-  { name: 'source', cell: (row) => `${row.source_partition}:${row.source_offset}` },
+  { name: 'source', cell: sourceOf, order: (row) => placeOrder(sourceOf(row)) },
   { name: 'error', cell: ({ error, reason }) => withoutPrefix(error, `${reason}: `) },
 ]
