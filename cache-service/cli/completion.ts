@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { ListOption } from './row-options.ts'
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
 export type Shell = (typeof SHELLS)[number]
@@ -16,6 +17,8 @@ type OptionWords = {
   readonly description: string
   readonly takesValue: boolean
   readonly choices: readonly string[]
+  /** Several choices may follow each other, separated by commas. */
+  readonly isList: boolean
 }
 
 /**
@@ -28,7 +31,7 @@ export function completionScript(shell: Shell, program: Command): string {
     case 'bash':
       return bashScript(program.name(), nodes)
     case 'zsh':
-      return `#compdef ${program.name()}\nautoload -U +X bashcompinit && bashcompinit\n${bashScript(program.name(), nodes)}`
+      return zshScript(program.name(), nodes)
     case 'fish':
       return fishScript(program.name(), nodes)
   }
@@ -41,11 +44,12 @@ function nodesOf(command: Command, path: string): Node[] {
     options: command
       .createHelp()
       .visibleOptions(command)
-      .map(({ argChoices, description, flags, required }) => ({
-        words: flags.split(/[ ,|]+/).filter((word) => word.startsWith('-')),
-        description,
-        takesValue: required,
-        choices: argChoices ?? [],
+      .map((option) => ({
+        words: option.flags.split(/[ ,|]+/).filter((word) => word.startsWith('-')),
+        description: option.description,
+        takesValue: option.required,
+        choices: option.argChoices ?? [],
+        isList: option instanceof ListOption,
       })),
   }
   const below = command.commands.flatMap((sub) =>
@@ -54,14 +58,24 @@ function nodesOf(command: Command, path: string): Node[] {
   return [node, ...below]
 }
 
+/** zsh loads the file at the first Tab, so it must also complete this time. */
+function zshScript(name: string, nodes: readonly Node[]): string {
+  return `#compdef ${name}
+autoload -U +X bashcompinit && bashcompinit
+${bashScript(name, nodes)}if [[ -n "\${compstate[context]-}" ]]; then _bash_complete -o nospace -F ${functionName(name)}; fi
+`
+}
+
 function bashScript(name: string, nodes: readonly Node[]): string {
   const program = nodes[0]?.options ?? []
   const all = nodes.flatMap(({ options }) => options)
   const withValue = [...new Set(all.filter(({ takesValue }) => takesValue).flatMap(({ words }) => words))]
-  const choices = all.filter((option) => option.choices.length > 0)
-  const byWords = new Map(choices.map((option) => [option.words.join('|'), option.choices.join(' ')]))
-  const values = [...byWords].map(
-    ([words, list]) => `    ${words}) COMPREPLY=($(compgen -W '${list}' -- "$word")); return ;;`,
+  const choicesOf = ({ choices, isList, words }: OptionWords, path: string) =>
+    `    ${words.map((word) => `${path}:${word}`).join('|')}) _choices='${choices.join(' ')}'${isList ? ' _list=1' : ''} ;;`
+  const values = nodes.flatMap(({ options, path }) =>
+    options
+      .filter(({ choices }) => choices.length > 0)
+      .map((option) => choicesOf(option, path === '' ? '*' : `'${path}'`)),
   )
   const wordsOf = ({ commands, options, path }: Node) => {
     const here = [...options, ...(path === '' ? [] : program)].flatMap(({ words }) => words)
@@ -69,59 +83,100 @@ function bashScript(name: string, nodes: readonly Node[]): string {
   }
   const lists = nodes.map((node) => `    '${node.path}') words='${wordsOf(node)}' ;;`)
   const paths = nodes.filter(({ path }) => path !== '').map(({ path }) => `'${path}'`)
+  // After a list, there is no space: a comma may follow. For the others, the space is part of the word.
   return `# Completion of ${name} for bash and zsh.
-_${name.replaceAll('-', '_')}() {
-  local word="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" path='' next words i
+${functionName(name)}() {
+  local word="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" _path='' next words='' i _choices='' _list='' before=''
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "\${COMP_WORDS[i]}" in
     ${withValue.join('|')}) ((i++)); continue ;;
     -*) continue ;;
     esac
-    next="\${path:+$path }\${COMP_WORDS[i]}"
+    next="\${_path:+$_path }\${COMP_WORDS[i]}"
     case "$next" in
-    ${paths.join('|')}) path="$next" ;;
+    ${paths.join('|')}) _path="$next" ;;
     esac
   done
-  case "$previous" in
+  case "$_path:$previous" in
 ${values.join('\n')}
+  esac
+  if [[ -n "$_choices" ]]; then
+    if [[ -n "$_list" && "$word" == *,* ]]; then before="\${word%,*},"; fi
+    COMPREPLY=($(compgen -P "$before" -W "$_choices" -- "\${word##*,}"))
+    if [[ -z "$_list" ]]; then COMPREPLY=("\${COMPREPLY[@]/%/ }"); fi
+    return
+  fi
+  case "$previous" in
     ${withValue.join('|')}) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
-  case "$path" in
+  case "$_path" in
 ${lists.join('\n')}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$word"))
   # Otherwise a file, for the commands that read one.
-  if [[ \${#COMPREPLY[@]} -eq 0 && "$word" != -* ]]; then COMPREPLY=($(compgen -f -- "$word")); fi
+  if [[ \${#COMPREPLY[@]} -eq 0 && "$word" != -* ]]; then COMPREPLY=($(compgen -f -- "$word")); return; fi
+  COMPREPLY=("\${COMPREPLY[@]/%/ }")
 }
-complete -F _${name.replaceAll('-', '_')} ${name}
+complete -o nospace -F ${functionName(name)} ${name}
 `
 }
 
+function functionName(program: string): string {
+  return `_${program.replaceAll('-', '_')}`
+}
+
 function fishScript(name: string, nodes: readonly Node[]): string {
+  const isAt = `_${functionName(name)}_at`
+  const choose = `_${functionName(name)}_list`
+  const all = nodes.flatMap(({ options }) => options)
+  const withValue = [...new Set(all.filter(({ takesValue }) => takesValue).flatMap(({ words }) => words))]
+  const paths = nodes.filter(({ path }) => path !== '').map(({ path }) => quoted(path))
   const lines = nodes.flatMap(({ commands, options, path }) => {
-    const names = path.split(' ').filter((word) => word !== '')
-    const seen = names.map((word) => `__fish_seen_subcommand_from ${word}`)
-    const below = commands.map((command) => command.name).join(' ')
-    const isHere = [...seen, ...(below === '' ? [] : [`not __fish_seen_subcommand_from ${below}`])].join(
-      '; and ',
-    )
+    const condition = quoted(`${isAt} ${path === '' ? '""' : `"${path}"`}`)
     return [
       ...commands.map(
         (command) =>
-          `complete -c ${name} -f -n ${quoted(isHere)} -a ${command.name} -d ${quoted(command.description)}`,
+          `complete -c ${name} -f -n ${condition} -a ${command.name} -d ${quoted(command.description)}`,
       ),
-      ...options.map(({ choices, description, takesValue, words }) =>
+      ...options.map(({ choices, description, isList, takesValue, words }) =>
         [
           `complete -c ${name}`,
-          ...(seen.length === 0 ? [] : [`-n ${quoted(seen.join('; and '))}`]),
+          ...(path === '' ? [] : [`-n ${condition}`]),
           ...words.map((word) => (word.startsWith('--') ? `-l ${word.slice(2)}` : `-s ${word.slice(1)}`)),
-          ...(choices.length > 0 ? [`-x -a ${quoted(choices.join(' '))}`] : takesValue ? ['-r'] : []),
+          ...(choices.length > 0
+            ? [`-x -a ${quoted(isList ? `(${choose} ${choices.join(' ')})` : choices.join(' '))}`]
+            : takesValue
+              ? ['-r']
+              : []),
           `-d ${quoted(description)}`,
         ].join(' '),
       ),
     ]
   })
-  return `# Completion of ${name} for fish.\n${lines.join('\n')}\n`
+  return `# Completion of ${name} for fish.
+function ${isAt} --description 'Whether the words before the cursor are exactly this command'
+  set -l path
+  set -l skips 0
+  for word in (commandline -opc)[2..-1]
+    if test $skips = 1
+      set skips 0
+    else if contains -- $word ${withValue.join(' ')}
+      set skips 1
+    else if not string match -q -- '-*' $word
+      set -l next (string join ' ' $path $word)
+      if contains -- $next ${paths.join(' ')}
+        set path $next
+      end
+    end
+  end
+  test "$path" = "$argv[1]"
+end
+function ${choose} --description 'The choices after the last comma'
+  set -l before (string match -r -- '^.*,' (commandline -ct))
+  printf "$before%s\\n" $argv
+end
+${lines.join('\n')}
+`
 }
 
 function quoted(text: string): string {

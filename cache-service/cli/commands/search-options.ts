@@ -1,4 +1,4 @@
-import { InvalidArgumentError, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 import { SORT_FIELDS } from '../../../shared/contract/api-types.ts'
 import {
   EVERY_DEVICE,
@@ -35,11 +35,7 @@ export function addSearchOptions(command: Command): Command {
       'only devices last updated before this time: 2025-06-08T18:00:00Z, or 30m, 2h, 7d ago',
     )
     .option('--updated-after <time>', 'only devices last updated after this time')
-    .option(
-      '--sort <field>',
-      `sort by ${SORT_FIELDS.join(', ')}; with "-" before it in descending order`,
-      sortOf,
-    )
+    .addOption(sortOption())
 }
 
 /**
@@ -69,6 +65,12 @@ function silence(text: string): number {
   const ms = parseDuration(text)
   if (ms === undefined) throw new InvalidArgumentError('It must be a duration such as 90s, 30m, 2h or 7d.')
   return ms / 1000
+}
+
+function sortOption(): Option {
+  const option = new Option('--sort <field>', 'sort by this field; with "-" before it in descending order')
+  option.argChoices = [...SORT_FIELDS]
+  return option.argParser(sortOf)
 }
 
 function sortOf(text: string): DeviceSort {
