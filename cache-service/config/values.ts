@@ -1,6 +1,7 @@
 import { isIP, isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { certificatesProblem, privateKeyProblem } from '../../shared/pem.ts'
+import { parseRedisUrl, type RedisAddress } from '../../shared/redis-url.ts'
 
 // Schemas from the text of an environment variable to its value. Every message is a predicate ("must be …"),
 // so that it reads well after the name of the variable.
@@ -140,37 +141,16 @@ function checkedText(problem: (text: string) => string | undefined) {
   })
 }
 
-export type RedisAddress = Readonly<{
-  tls: boolean
-  host: string
-  port: number
-  db: number
-  username: string | undefined
-  password: string | undefined
-}>
-
-/** `redis://` or `rediss://[user[:password]@]host[:port][/db]`, percent-encoded. The value is a secret: no
- * message may quote any part of it. */
+/** The value is a secret: no message may quote any part of it. */
 export function redisUrl() {
   return fromText((text): Accepted<RedisAddress> | Refusal => {
     if (!/^rediss?:\/\//i.test(text)) return refused('must begin with redis:// or rediss://')
-    const form = refused(
-      'must be redis://[user[:password]@]host[:port][/db], with special characters in the password as %XX',
-    )
-    const url = URL.parse(text)
-    if (!url?.hostname || url.port === '0' || url.search !== '' || url.hash !== '') return form
-    const username = decodePercent(url.username)
-    const password = decodePercent(url.password)
-    const db = /^\/?(\d{0,4})$/.exec(url.pathname)
-    if (username === undefined || password === undefined || !db) return form
-    return accepted({
-      tls: url.protocol === 'rediss:',
-      host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-      port: url.port === '' ? 6379 : Number(url.port),
-      db: Number(db[1]),
-      username: username || undefined,
-      password: password || undefined,
-    })
+    const address = parseRedisUrl(text)
+    return address === undefined
+      ? refused(
+          'must be redis://[user[:password]@]host[:port][/db], with special characters in the password as %XX',
+        )
+      : accepted(address)
   })
 }
 
@@ -253,12 +233,4 @@ function splitList(text: string): string[] {
     .split(',')
     .map((part) => part.trim())
     .filter((part) => part !== '')
-}
-
-function decodePercent(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return undefined
-  }
 }

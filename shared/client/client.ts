@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { MAX_PAGE_SIZE } from '../contract/api-types.ts'
-import { ApiTransport } from './transport.ts'
+import { ApiTransport, type ApiCall } from './transport.ts'
 import { CacheRebuildingError, ClientClosedError, DeviceCacheError, InvalidRequestError } from './errors.ts'
 import { readClientOptions, type ClientSettings } from './options.ts'
 import type {
@@ -21,7 +21,13 @@ import { DeviceFinder, invalidId } from './device-finder.ts'
 import { isDeviceId } from '../contract/device-id.ts'
 import { followEvents } from './event-stream.ts'
 import { linkAbort } from '../abort.ts'
-import { pageShape, searchShape, stateShape } from './response-shapes.ts'
+import {
+  pageShape,
+  searchShape,
+  stateShape,
+  type PageResponse,
+  type ResponseShape,
+} from './response-shapes.ts'
 
 // The package exports all that belongs to the client from this module.
 export type * from './types.ts'
@@ -125,14 +131,8 @@ export class DeviceCacheClient {
   > {
     const query = new URLSearchParams({ limit: String(pageSize) })
     if (match !== undefined && match !== '') query.set('match', match)
-    for (let cursor: string | null = ''; cursor !== null;) {
-      if (cursor !== '') query.set('cursor', cursor)
-      const page = await this.#linked(signal, (linked) =>
-        this.#transport.requestJson({ method: 'GET', path: 'api/devices', query, signal: linked }, pageShape),
-      )
-      cursor = page?.nextCursor ?? null
-      yield { devices: page?.devices ?? [], errors: page?.errors ?? new Map() }
-    }
+    for await (const { devices, errors } of this.#pagesOf({ path: 'api/devices', query }, pageShape, signal))
+      yield { devices, errors }
   }
 
   /**
@@ -145,20 +145,9 @@ export class DeviceCacheClient {
 
   /** Like `search`, page by page, with their number and the problems of corrupt devices. A page may be short or empty. */
   async *searchPages(options: SearchOptions = {}): AsyncGenerator<SearchPage, void> {
-    const query = searchQuery(options)
-    for (let cursor: string | null = ''; cursor !== null;) {
-      if (cursor !== '') query.set('cursor', cursor)
-      const page = await this.#linked(options.signal, (signal) =>
-        this.#transport.requestJson(
-          { method: 'GET', path: 'api/search/devices', query, signal, timeoutMs: SEARCH_TIMEOUT_MS },
-          searchShape,
-        ),
-      )
-      if (page === undefined) return
-      const { nextCursor, ...found } = page
-      cursor = nextCursor
+    const call = { path: 'api/search/devices', query: searchQuery(options), timeoutMs: SEARCH_TIMEOUT_MS }
+    for await (const { nextCursor: _, ...found } of this.#pagesOf(call, searchShape, options.signal))
       yield found
-    }
   }
 
   /**
@@ -267,6 +256,23 @@ export class DeviceCacheClient {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
+  }
+
+  /** Follows the cursors of a list. */
+  async *#pagesOf<Page extends PageResponse>(
+    call: Pick<ApiCall, 'path' | 'timeoutMs'> & { readonly query: URLSearchParams },
+    shape: ResponseShape<Page>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Page, void> {
+    for (let cursor: string | null = ''; cursor !== null;) {
+      if (cursor !== '') call.query.set('cursor', cursor)
+      const page = await this.#linked(signal, (linked) =>
+        this.#transport.requestJson({ ...call, method: 'GET', signal: linked }, shape),
+      )
+      if (page === undefined) return
+      cursor = page.nextCursor
+      yield page
+    }
   }
 
   /** Aborts a call with the caller's signal, or when the client is closed. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 import { certificatesProblem, isKeyOf, privateKeyProblem } from '../pem.ts'
 import { RedisSettingsError } from './errors.ts'
-import { parseRedisUrl } from './redis-url.ts'
+import { parseRedisUrl } from '../redis-url.ts'
 import type { RedisSettings } from './settings.ts'
 
 // The same variables with the same rules as in cache-service/config, which this must not import. A property test compares

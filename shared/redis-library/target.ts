@@ -1,5 +1,5 @@
 import { RedisSettingsError } from './errors.ts'
-import { parseRedisUrl } from './redis-url.ts'
+import { parseRedisUrl } from '../redis-url.ts'
 import type { RedisSettings, RedisTls } from './settings.ts'
 
 export type RedisUrlSettings = {

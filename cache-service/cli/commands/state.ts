@@ -1,3 +1,4 @@
+import { isObject } from '../../../shared/json.ts'
 import { CliError } from '../cli-error.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -52,7 +53,6 @@ async function printState(session: Session, type: string | undefined, choice: Ro
 }
 
 function rowOf([type, value]: readonly [string, unknown]): Row {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
   // In this order, and whatever the value contains.
-  return isObject ? Object.assign({ type }, value, { type }) : { type, values: value }
+  return isObject(value) ? Object.assign({ type }, value, { type }) : { type, values: value }
 }

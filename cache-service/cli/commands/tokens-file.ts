@@ -2,6 +2,7 @@ import { chmod, chown, open, readFile, realpath, rename, rm, stat } from 'node:f
 import { messageOf } from '../../../shared/errors.ts'
 import { CliError, usageError } from '../cli-error.ts'
 import { EXIT } from '../exit-codes.ts'
+import { systemCodeOf } from '../terminal/system-code.ts'
 import type { EditedTokens } from './token-entry.ts'
 
 /** Only the owner may read a new token file. */
@@ -20,7 +21,7 @@ export async function editTokensFile(given: string, edit: (text: string) => Edit
   try {
     handle = await open(next, 'wx', OWNER_ONLY)
   } catch (error) {
-    const isLocked = error instanceof Error && 'code' in error && error.code === 'EEXIST'
+    const isLocked = systemCodeOf(error) === 'EEXIST'
     const fix = isLocked
       ? 'another process is changing the tokens; if none is, remove this file'
       : 'check --file'

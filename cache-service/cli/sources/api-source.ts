@@ -55,6 +55,17 @@ export function openApiSource(session: Session, { from, url }: ApiAddress): Devi
       throw stop.aborted ? error : failureOf(error, { from, url }, tokenOption(session), token !== undefined)
     }
   }
+  async function* explainEach<T>(items: AsyncGenerator<T, void>): AsyncGenerator<T, void> {
+    try {
+      for (;;) {
+        const { done, value } = await explainErrors(items.next())
+        if (done === true) return
+        yield value
+      }
+    } finally {
+      await items.return()
+    }
+  }
   async function read<T>(path: string, schema: z.ZodType<T>): Promise<T> {
     const attemptFailed = ({ message }: DeviceCacheError) => session.log.debug(`the API: ${message}`)
     const answer = await explainErrors(
@@ -69,21 +80,15 @@ export function openApiSource(session: Session, { from, url }: ApiAddress): Devi
 
   return {
     async *pages(match, pageSize) {
-      const pages = client.pages({ match, pageSize, signal: stop })
-      for (;;) {
-        const { done, value } = await explainErrors(pages.next())
-        if (done === true) return
-        yield { devices: value.devices, corrupt: reasonsOf(value) }
-      }
+      for await (const page of explainEach(client.pages({ match, pageSize, signal: stop })))
+        yield { devices: page.devices, corrupt: reasonsOf(page) }
     },
 
     async *search(query, pageSize) {
       const pages = client.searchPages({ ...searchOptionsOf(query), pageSize, signal: stop })
-      for (;;) {
-        const { done, value } = await explainErrors(pages.next())
-        if (done === true) return
-        const { devices, total, truncated: isTruncated } = value
-        yield { devices, corrupt: reasonsOf(value), total, isTruncated }
+      for await (const page of explainEach(pages)) {
+        const { devices, total, truncated: isTruncated } = page
+        yield { devices, corrupt: reasonsOf(page), total, isTruncated }
       }
     },
 
@@ -108,14 +113,7 @@ export function openApiSource(session: Session, { from, url }: ApiAddress): Devi
     },
     stats: () => read('stats', serverStatsSchema),
     workers,
-    async *watch(filter) {
-      const events = watchEvents(session, client, filter)
-      for (;;) {
-        const { done, value } = await explainErrors(events.next())
-        if (done === true) return
-        yield value
-      }
-    },
+    watch: (filter) => explainEach(watchEvents(session, client, filter)),
   }
 }
 

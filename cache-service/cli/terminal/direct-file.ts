@@ -54,7 +54,6 @@ export function createDirectFile(
       if (stream !== undefined) await finished(stream).catch((error: unknown) => (failure ??= error))
       if (failure !== undefined) throw failureOf(failure)
     },
-    discard() {},
     async close() {
       stream?.destroy()
     },

@@ -147,7 +147,6 @@ function createReplacedFile(
         throw stop.aborted ? error : failed(error)
       }
     },
-    discard,
     async close() {
       discard()
       await direct?.close()

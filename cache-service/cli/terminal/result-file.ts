@@ -14,7 +14,6 @@ export type ResultFile = {
   write(text: string | Uint8Array): Promise<void>
   /** Puts the results in place. @param hasFailed then only if there are any. */
   commit(hasFailed: boolean): Promise<void>
-  /** Leaves the file as it was, unless it is written directly. */
-  discard(): void
+  /** Without a commit before it, the file stays as it was, unless it is written directly. */
   close(): Promise<void>
 }

@@ -5,6 +5,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { kindOfTlsFailure, messageOf } from '../../../../shared/errors.ts'
 import type { TlsConfig } from '../../../config/config.ts'
 import type { Finding } from '../../../core/doctor.ts'
+import { systemCodeOf } from '../../terminal/system-code.ts'
 
 /** The steps of connecting to a server, up to the first one that fails. */
 export type AddressProbe = { readonly findings: readonly Finding[]; readonly isReached: boolean }
@@ -166,5 +167,5 @@ export async function findListenError(host: string, port: number): Promise<strin
 
 function codeOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0])
-  return error instanceof Error && 'code' in error ? String(error.code) : messageOf(error)
+  return systemCodeOf(error) || messageOf(error)
 }
