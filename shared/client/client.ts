@@ -68,7 +68,10 @@ export class DeviceCacheClient {
     this.#finder = new DeviceFinder({
       transport: this.#transport,
       settings: this.#settings,
-      follow: (onConnection) => this.watch({ events: ['device'], onConnection }),
+      follow: async (onConnection) => {
+        const events = this.watch({ events: ['device'], onConnection })
+        while ((await events.next()).done !== true);
+      },
       closing: this.#closing.signal,
     })
   }

@@ -13,8 +13,8 @@ import { linkAbort, waitFor } from '../abort.ts'
 export type FinderParts = {
   readonly transport: ApiTransport
   readonly settings: ClientSettings
-  /** Follows the device events until the client is closed. Each is passed to `applyEvent` before it is yielded. */
-  readonly follow: (onConnection: (connection: WatchConnection) => void) => AsyncIterable<WatchEvent>
+  /** Follows the device events until the client is closed. It passes each of them to `applyEvent`. */
+  readonly follow: (onConnection: (connection: WatchConnection) => void) => Promise<void>
   readonly closing: AbortSignal
 }
 
@@ -138,7 +138,7 @@ export class DeviceFinder {
         near.isWatched = kind === 'live'
       }
       try {
-        for await (const event of follow(onConnection)) this.applyEvent(event)
+        await follow(onConnection)
       } catch {
         // Lookups report the failure to their callers.
         near.isWatched = false
