@@ -17,6 +17,7 @@ import { describeRoutes } from './openapi/describe-routes.ts'
 import { isCacheQueuePath, sendInSpanish } from './cache-queue/errors.ts'
 import { REQUEST_TIMEOUT_MS } from './listen.ts'
 import { registerProbeRoutes, type ProbePorts } from './routes/probes.ts'
+import { serveInOrder } from './hooks/pipelined-requests.ts'
 import { limitRates } from './hooks/rate-limit.ts'
 import { readRequestBodies } from './hooks/request-bodies.ts'
 import { checkRequestTargets, targetOf } from './hooks/request-target.ts'
@@ -98,6 +99,7 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
   identifyCallers(server, access)
   if (limits.requestsPerMinute > 0) await limitRates(server, limits.requestsPerMinute, monotonicNow)
   guardAccess(server, access)
+  serveInOrder(server)
   boundConcurrency(server, limits.maxConcurrentRequests)
   const openApi = await describeRoutes(server, {
     version: dependencies.version,
