@@ -65,9 +65,13 @@ export function createReplayProducer(kafka: Kafka, topic: string): ReplayProduce
 /** Error codes after which the record may still be in the topic. */
 const AMBIGUOUS = new Set(['UNKNOWN', 'REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND'])
 
-/** True if a broker definitely refused the record. */
-function isRefusal(thrown: unknown): boolean {
+/** Of errors that come before there is a connection over which the record could have been sent. */
+const NO_CONNECTION = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
+
+/** True if the record is definitely not in the topic: a broker refused it, or it never left this process. */
+export function isRefusal(thrown: unknown): boolean {
   for (const error of causesOf(thrown)) {
+    if ('code' in error && NO_CONNECTION.has(String(error.code))) return true
     if (error.name === 'KafkaJSProtocolError' && 'type' in error) return !AMBIGUOUS.has(String(error.type))
   }
   return false
