@@ -1,3 +1,6 @@
+/** At a time, by lists, lookups, searches and exports: enough to keep Redis busy for about ten milliseconds. */
+export const MAX_DEVICES_IN_PROGRESS = 2_048
+
 /** Resolves as `read` does, once it may begin. */
 export type ReadingQueue = <Result>(devices: number, read: () => Promise<Result>) => Promise<Result>
 

@@ -7,6 +7,7 @@ import { createAccess } from '../http/hooks/access.ts'
 import { createApiServer } from '../http/api-server.ts'
 import type { ApiServer } from '../http/api-server-types.ts'
 import { listen } from '../http/listen.ts'
+import { createReadingQueue, MAX_DEVICES_IN_PROGRESS } from '../http/reading-queue.ts'
 import { registerAccessRoutes } from '../http/routes/access.ts'
 import { registerDeviceRoutes } from '../http/routes/devices.ts'
 import { EVENT_HUB_LIMITS } from '../http/routes/event-hub.ts'
@@ -167,12 +168,16 @@ function registerRoutes(
   const state = createStateStore(reading, api.stateTypes)
   const streams = createEventStreams(reading)
   const isProtected = (key: string) => isProtectedKey(key, api.protectedPrefixes)
+  const queue = createReadingQueue(MAX_DEVICES_IN_PROGRESS)
   registerDeviceRoutes(server, {
+    queue,
     devices: createDeviceReader(reading),
     isRebuilding: () => rebuilds.isRebuilding(),
     telemetry,
   })
   registerSearchRoutes(server, {
+    queue,
+    monotonicNow,
     searcher: createDeviceSearcher({
       scan: createDeviceScan(searching),
       reader: createDeviceReader(searching),

@@ -131,6 +131,25 @@ describe('a client that reads slowly', () => {
     await patiently(async () => expect(await stalled()).toBe(3))
   }, 120_000)
 
+  test('loses its place among the exports to another caller, even if it reads a little', async () => {
+    await storeBigDevices()
+    const api = await startedApi()
+    const path = '/api/search/devices/export?format=jsonl'
+    for (let i = 0; i < 2; i++) {
+      const { socket } = await openClient(api.url, head(`GET ${path}`), { reads: false })
+      await eventually(() => expect(socket.isPaused()).toBe(true))
+      const timer = setInterval(() => socket.once('data', () => socket.pause()).resume(), 1_000)
+      onTestFinished(() => clearInterval(timer))
+    }
+    expect(await statusOf(`${api.url}${path}`)).toBe(503)
+    await patiently(async () => {
+      const { body, status } = await fetch(`${api.url}${path}`)
+      await body?.cancel()
+      expect(status).toBe(200)
+    })
+    expect(await api.metric('http_connections_closed_total', { reason: 'stalled' })).toBeGreaterThan(0)
+  }, 120_000)
+
   test('is disconnected before others if the responses that are not read take 64 MiB', async () => {
     await storeBigDevices()
     const api = await startedApi()

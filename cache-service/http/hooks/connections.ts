@@ -12,6 +12,13 @@ const MAX_UNREAD_BYTES = 64 * 1024 * 1024
 /** After which a client that reads nothing of its response is disconnected; at most twice as long. */
 const UNREAD_TIMEOUT_MS = 20_000
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Closes the connection of a client that does not read its response. */
+    closeStalled(socket: Socket): void
+  }
+}
+
 type Unanswered = { count: number; readonly latest: [IncomingMessage, ServerResponse] }
 
 /**
@@ -63,6 +70,7 @@ export class Connections {
       if (this.#unanswered.has(socket)) this.#close(socket, 'stalled')
       else socket.destroy()
     })
+    server.decorate('closeStalled', (socket: Socket) => this.#close(socket, 'stalled'))
     server.addHook('preParsing', (request, _reply, payload, next) => {
       const { socket } = request.raw
       if (hasBody(request.raw))

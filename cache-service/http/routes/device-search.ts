@@ -1,7 +1,7 @@
+import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
-import { linkAbort } from '../../../shared/abort.ts'
 import { searchSchema, typeCountsSchema } from '../../../shared/contract/api-schemas.ts'
 import {
   decodeSearchCursor,
@@ -10,10 +10,16 @@ import {
 } from '../../core/devices/device-query.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { createProblem, ProblemError, problemReplies } from '../problem.ts'
+import type { ReadingQueue } from '../reading-queue.ts'
+import { createSearchSlots, searchEnded, type SearchSlots } from '../search-slots.ts'
 import { exportLines } from './device-export.ts'
 import { exportQuery, queryOf, searchQuery } from './device-search-schemas.ts'
 
-export type SearchPorts = { readonly searcher: DeviceSearcher }
+export type SearchPorts = {
+  readonly searcher: DeviceSearcher
+  readonly queue: ReadingQueue
+  readonly monotonicNow: () => number
+}
 
 const tags = ['devices']
 /** A search may wait for a scan of all devices, and must not take the place of lookups meanwhile. */
@@ -22,17 +28,21 @@ const MAX_EXPORTS = 2
 const MEDIA_TYPES = { csv: 'text/csv; charset=utf-8', jsonl: 'application/x-ndjson' } as const
 
 /** `/api/search`: not below `/api/devices/`, where every segment may be the id of a device. */
-export function registerSearchRoutes(server: ApiServer, { searcher }: SearchPorts): void {
+export function registerSearchRoutes(server: ApiServer, ports: SearchPorts): void {
   const closing = new AbortController()
-  server.addHook('preClose', async () => closing.abort(ended('The API is stopping.')))
-  const searches = createSlots(MAX_SEARCHES, closing.signal)
-  const exports = createSlots(MAX_EXPORTS, closing.signal)
-  registerSearch(server, searcher, searches)
-  registerTypes(server, searcher, searches)
-  registerExport(server, searcher, exports)
+  server.addHook('preClose', async () => closing.abort(searchEnded('The API is stopping.')))
+  const options = {
+    closing: closing.signal,
+    monotonicNow: ports.monotonicNow,
+    stalled: (socket: Socket) => server.closeStalled(socket),
+  }
+  const searches = createSearchSlots(MAX_SEARCHES, options)
+  registerSearch(server, ports, searches)
+  registerTypes(server, ports, searches)
+  registerExport(server, ports, createSearchSlots(MAX_EXPORTS, options))
 }
 
-function registerSearch(server: ApiServer, searcher: DeviceSearcher, slots: Slots): void {
+function registerSearch(server: ApiServer, { queue, searcher }: SearchPorts, slots: SearchSlots): void {
   server.get<{ Querystring: z.output<typeof searchQuery>; Reply: string }>(
     '/api/search/devices',
     {
@@ -58,10 +68,11 @@ function registerSearch(server: ApiServer, searcher: DeviceSearcher, slots: Slot
       const query = queryOf(request.query)
       const position = cursor === undefined ? undefined : decodeSearchCursor(cursor, query.sort)
       if (cursor !== undefined && position === undefined) throw new ProblemError('invalid_cursor')
-      const signal = slots.take(reply)
-      const found = await searcher.find(query, position, signal)
+      const slot = slots.take(reply.raw)
+      const found = await searcher.find(query, position, slot.signal)
       const offset = position === undefined ? 0 : found.offsetAfter(position)
-      const rows = await found.read(offset, Number(limit))
+      const rows = await queue(Number(limit), () => found.read(offset, Number(limit)))
+      slot.release()
       const next = found.positionAt(offset + Number(limit))
       const devices = rows.flatMap(({ reading }) => (reading.kind === 'found' ? [reading.json] : []))
       const errors = rows.flatMap(({ deviceId, reading }) =>
@@ -83,7 +94,7 @@ function registerSearch(server: ApiServer, searcher: DeviceSearcher, slots: Slot
   )
 }
 
-function registerTypes(server: ApiServer, searcher: DeviceSearcher, slots: Slots): void {
+function registerTypes(server: ApiServer, { searcher }: SearchPorts, slots: SearchSlots): void {
   server.get(
     '/api/search/types',
     {
@@ -96,13 +107,15 @@ function registerTypes(server: ApiServer, searcher: DeviceSearcher, slots: Slots
       },
     },
     async (_request, reply) => {
-      const counts = await searcher.countTypes(slots.take(reply))
+      const slot = slots.take(reply.raw)
+      const counts = await searcher.countTypes(slot.signal)
+      slot.release()
       return { ...factsOf(counts), types: [...counts.types] }
     },
   )
 }
 
-function registerExport(server: ApiServer, searcher: DeviceSearcher, slots: Slots): void {
+function registerExport(server: ApiServer, { queue, searcher }: SearchPorts, slots: SearchSlots): void {
   server.get(
     '/api/search/devices/export',
     {
@@ -131,10 +144,11 @@ function registerExport(server: ApiServer, searcher: DeviceSearcher, slots: Slot
     },
     async (request, reply) => {
       const { column, format } = request.query
-      const signal = slots.take(reply)
+      const slot = slots.take(reply.raw)
+      const { signal } = slot
       const found = await searcher.find(queryOf(request.query), undefined, signal)
       if (found.isTruncated) throw new ProblemError('too_many_devices')
-      const lines = exportLines(found, { format, columns: column }, signal)
+      const lines = slot.watch(exportLines(found, queue, { format, columns: column }, signal))
       // The signal also ends a stream whose caller has stopped reading.
       return await sendLines(reply, Readable.from(lines, { objectMode: false, signal }), format)
     },
@@ -151,34 +165,4 @@ function sendLines(reply: FastifyReply, lines: Readable, format: 'csv' | 'jsonl'
 
 function factsOf(found: { readonly total: number; readonly asOfMs: number; readonly isTruncated: boolean }) {
   return { total: found.total, as_of: new Date(found.asOfMs).toISOString(), truncated: found.isTruncated }
-}
-
-/** Not an error of ours, which would be logged. */
-function ended(detail: string): ProblemError {
-  return new ProblemError('overloaded', { detail })
-}
-
-type Slots = {
-  /**
-   * Takes a slot until the response has been sent, or its caller has disconnected: then the signal aborts.
-   * @throws ProblemError if all slots are taken.
-   */
-  take(reply: FastifyReply): AbortSignal
-}
-
-function createSlots(count: number, closing: AbortSignal): Slots {
-  let taken = 0
-  return {
-    take(reply) {
-      if (taken >= count) throw new ProblemError('too_many_searches')
-      taken++
-      const link = linkAbort(closing)
-      reply.raw.once('close', () => {
-        taken--
-        link.abort(ended('The caller has disconnected.'))
-        link.release()
-      })
-      return link.signal
-    },
-  }
 }

@@ -10,17 +10,15 @@ import type { LookupLabel } from '../../telemetry/api-metrics.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { deviceIdParams, fieldsQuery, lookupBody, pageQuery } from './device-schemas.ts'
 import { createProblem, ProblemError, problemReplies, type Problem } from '../problem.ts'
-import { createReadingQueue, type ReadingQueue } from '../reading-queue.ts'
+import type { ReadingQueue } from '../reading-queue.ts'
 
 export type DevicePorts = {
   readonly devices: DeviceReader
+  readonly queue: ReadingQueue
   /** Whether a rebuild of the cache is in progress: a missing device may then still appear. */
   isRebuilding(): Promise<boolean>
   readonly telemetry: { lookedUp(result: LookupLabel, count: number): void }
 }
-
-/** At a time, by lists and lookups: enough to keep Redis busy for about ten milliseconds. */
-const MAX_DEVICES_IN_PROGRESS = 2_048
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const tags = ['devices']
@@ -30,15 +28,14 @@ const tags = ['devices']
  * parsing and serialising them here would halve the throughput.
  */
 export function registerDeviceRoutes(server: ApiServer, ports: DevicePorts): void {
-  const queue = createReadingQueue(MAX_DEVICES_IN_PROGRESS)
-  registerPage(server, ports, queue)
+  registerPage(server, ports)
   registerSingle(server, ports)
   registerHash(server, ports)
-  registerLookup(server, ports, queue)
+  registerLookup(server, ports)
   registerDelete(server, ports)
 }
 
-function registerPage(server: ApiServer, { devices }: DevicePorts, queue: ReadingQueue): void {
+function registerPage(server: ApiServer, { devices, queue }: DevicePorts): void {
   for (const url of ['/api/devices', '/api/devices/']) {
     server.get<{ Querystring: z.output<typeof pageQuery>; Reply: string }>(
       url,
@@ -145,11 +142,7 @@ function registerHash(server: ApiServer, { devices, isRebuilding }: DevicePorts)
   )
 }
 
-function registerLookup(
-  server: ApiServer,
-  { devices, isRebuilding, telemetry }: DevicePorts,
-  queue: ReadingQueue,
-): void {
+function registerLookup(server: ApiServer, { devices, isRebuilding, queue, telemetry }: DevicePorts): void {
   server.post<{ Body: z.output<typeof lookupBody>; Reply: string }>(
     '/api/devices/lookup',
     {

@@ -7,6 +7,7 @@ import type { DeviceReader, DeviceReading } from '../../../../cache-service/core
 import { createApiServer, type ApiServerDependencies } from '../../../../cache-service/http/api-server.ts'
 import type { ApiServer } from '../../../../cache-service/http/api-server-types.ts'
 import { PROBLEM_MEDIA_TYPE } from '../../../../cache-service/http/problem.ts'
+import { createReadingQueue } from '../../../../cache-service/http/reading-queue.ts'
 import { registerDeviceRoutes } from '../../../../cache-service/http/routes/devices.ts'
 import { registerSearchRoutes } from '../../../../cache-service/http/routes/device-search.ts'
 import { EVENT_HUB_LIMITS } from '../../../../cache-service/http/routes/event-hub.ts'
@@ -51,7 +52,9 @@ async function openApi({
     telemetry: { requestDone: ignore, requestFailed: ignore, connectionClosed: ignore },
     monotonicNow: () => performance.now(),
   })
+  const queue = createReadingQueue(1)
   registerDeviceRoutes(server, {
+    queue,
     devices: {
       read,
       readMany: (ids) => Promise.all(ids.map(read)),
@@ -63,7 +66,7 @@ async function openApi({
     telemetry: { lookedUp: ignore },
   })
   const countTypes = async () => ({ types: [], total: 0, asOfMs: 0, isTruncated: false })
-  registerSearchRoutes(server, { searcher: { find, countTypes } })
+  registerSearchRoutes(server, { queue, searcher: { find, countTypes }, monotonicNow: () => 0 })
   registerEventRoutes(
     server,
     {
