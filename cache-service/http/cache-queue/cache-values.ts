@@ -8,15 +8,20 @@ import { CACHE_QUEUE_TAG, type CacheQueuePorts } from './cache-queue-ports.ts'
 
 const TTL_MAX_S = 3_153_600_000
 
-const ttl = z
-  .int('ttl debe ser un número entero')
-  .min(1, 'ttl debe ser al menos 1')
-  .max(TTL_MAX_S, 'ttl excede el máximo')
+/** `60.0` is an integer, too: JSON has only one kind of number, and some programs write it like this. */
+const ttl = z.preprocess(
+  (given) => (JSON.isRawJSON(given) ? Number(given.rawJSON) : given),
+  z
+    .int('ttl debe ser un número entero')
+    .min(1, 'ttl debe ser al menos 1')
+    .max(TTL_MAX_S, 'ttl excede el máximo')
+    .nullish(),
+)
 const storedSchema = z.object(
   {
     key: z.string('key es obligatorio y debe ser texto'),
     value: z.unknown().refine((value) => value !== undefined, 'value es obligatorio'),
-    ttl: ttl.nullish().describe('Seconds. Absent: CACHE_DEFAULT_TTL. null: the value never expires.'),
+    ttl: ttl.optional().describe('Seconds. Absent: CACHE_DEFAULT_TTL. null: the value never expires.'),
   },
   'El cuerpo debe ser un objeto JSON',
 )

@@ -73,6 +73,16 @@ describe('a value', () => {
     expect(body).toEqual({ key: 'user:1', value: { name: 'Ana' }, ttl: expect.any(Number) })
   })
 
+  test.for(['60.0', '6e1'])('may have the ttl %s, which is an integer as well', async (ttl) => {
+    const reply = await fetch(`${service.url}/api/cache/`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: `{"key":"k","value":1.0,"ttl":${ttl}}`,
+    })
+    expect([reply.status, await reply.json()]).toMatchObject([200, { key: 'k', ttl: 60 }])
+    expect(await database.client.get('k')).toBe('1.0')
+  })
+
   test('gets the default ttl without one, and never expires with null', async () => {
     const usual = await service.send('POST', '/api/cache/', { key: 'a', value: 1 })
     expect(usual.body).toEqual({ message: 'Valor guardado en cache', key: 'a', ttl: 3600 })
