@@ -25,12 +25,25 @@ export function checkRequestTargets(server: ApiServer): void {
     if (headers.host === undefined && httpVersion !== '1.0') {
       throw new ProblemError('bad_request', { detail: 'Send a Host header.' })
     }
+    // Node uses the first one; a proxy before us may have decided by another (RFC 9112, 3.2).
+    if (countHosts(request.raw) > 1) {
+      throw new ProblemError('bad_request', { detail: 'Send only one Host header.' })
+    }
     const query = url.indexOf('?')
     if (query !== -1 && url.includes('%', query) && !isDecodable(url.slice(query))) {
       throw new errorCodes.FST_ERR_BAD_URL(url)
     }
     next()
   })
+}
+
+function countHosts({ rawHeaders }: IncomingMessage): number {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? ''
+    if (name.length === 4 && name.toLowerCase() === 'host') count++
+  }
+  return count
 }
 
 /** The framework would take `%ff` in a query as it is written. */

@@ -95,6 +95,32 @@ describe('a malformed request', () => {
     expect((await rawHttp(api.url, 'GET /livez HTTP/1.0\r\n\r\n')).status).toBe(200)
   })
 
+  const body = '{"ids":[]}'
+  test.for([
+    ['a length and chunks', [lengthOf(body), 'transfer-encoding: chunked']],
+    ['two codings', ['transfer-encoding: chunked', 'transfer-encoding: identity']],
+    ['an unknown coding', ['transfer-encoding: xchunked']],
+    ['two lengths', [lengthOf(body), 'content-length: 0']],
+    ['a list of lengths', [`${lengthOf(body)}, ${body.length}`]],
+    ['a signed length', [`content-length: +${body.length}`]],
+    ['a length beyond 2^64', ['content-length: 18446744073709551616']],
+    ['a line that is folded', [lengthOf(body), 'x: a\r\n transfer-encoding: chunked']],
+    ['a bare carriage return', [lengthOf(body), 'x: a\rtransfer-encoding: chunked']],
+    ['a space before the colon', [lengthOf(body), 'transfer-encoding : chunked']],
+    ['two hosts', [lengthOf(body), 'host: localhost', 'Host: evil.example']],
+  ] as const)(
+    'whose end or whose host a proxy could see elsewhere, by %s, is rejected, and nothing after it is answered',
+    async ([, headers]) => {
+      const answer = await send(
+        'POST /api/devices/lookup',
+        [jsonType, ...headers],
+        `${body}GET /livez HTTP/1.1\r\n\r\n`,
+      )
+      expect([answer.status, answer.type]).toEqual([400, 'bad_request'])
+      expect(answer.text.match(/HTTP\/1\.1 /g)).toHaveLength(1)
+    },
+  )
+
   test('with an unknown expectation is answered as if it had none', async () => {
     expect((await send('GET /api/devices', ['expect: the-unexpected'])).status).toBe(200)
   })

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 export async function rawHttp(
   url: string,
   text: string,
-): Promise<{ status: number; head: string; body: string }> {
+): Promise<{ status: number; head: string; body: string; text: string }> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   let reply = ''
@@ -14,5 +14,5 @@ export async function rawHttp(
   socket.write(text)
   await once(socket, 'close')
   const [head = '', body = ''] = reply.split('\r\n\r\n')
-  return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(head)?.[1]), head, body }
+  return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(head)?.[1]), head, body, text: reply }
 }
