@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import type { Page } from 'playwright-core'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { banner, following, linkTo, rowOf, search, tile } from '../support/browser/open-page.ts'
@@ -155,6 +156,23 @@ describe('a service that requires tokens', () => {
     await linkTo(page, 'even:000').waitFor()
     await page.getByRole('button', { name: 'Forget token' }).click()
     await dialog.waitFor()
+  })
+
+  test('exports with the token, which is not part of an address', async () => {
+    const guarded = await startGuarded([tokenEntry('reader', 'reader')])
+    const page = await openPage('#devices?contains=even%3A00', { mayComplain: true }, guarded.url)
+    const addresses: string[] = []
+    page.on('request', (request) => addresses.push(request.url()))
+    await enter(page, 'reader')
+    await linkTo(page, 'even:000').waitFor()
+    const downloading = page.waitForEvent('download')
+    await page.getByRole('button', { name: 'Export CSV' }).click()
+    const download = await downloading
+    expect(download.suggestedFilename()).toBe('devices.csv')
+    const [header, first] = (await readFile(await download.path(), 'utf8')).split('\n')
+    expect(header).toMatch(/^device_id,/)
+    expect(first).toMatch(/^even:000,/)
+    expect(addresses.filter((address) => address.includes('reader'))).toEqual([])
   })
 
   test('offers deletion only to a token that may delete, and names the scope that is missing', async () => {

@@ -80,6 +80,25 @@ describe('API_AUTH=token', () => {
     for (const token of [reading, writing, admin, expired]) expect(log).not.toContain(token)
   })
 
+  test('exports the devices only to a token that may read, in the header', async () => {
+    const path = join(folder, 'export.json')
+    const [reading, writing] = [newToken(), newToken()]
+    await writeTokens(path, [entry('reader', reading, ['read']), entry('writer', writing, ['write'])])
+    await database.client.hset('device:a:metadata', { persist: 'true' })
+    await database.client.sadd('devices', 'a')
+    const running = await startedApi({ API_AUTH: 'token', API_TOKENS_FILE: path })
+    const api = await describedApi(running.url)
+    const route = '/api/search/devices/export?column=device_id'
+    const exported = await api.ask(route, bearer(reading))
+    expect([exported.status, exported.text]).toEqual([200, 'device_id\na\n'])
+    expect((await api.ask(route)).status).toBe(401)
+    expect((await api.ask(route, bearer(writing))).status).toBe(403)
+    // Neither in the address: it would be stored in logs and histories.
+    for (const name of ['token', 'access_token']) {
+      expect((await api.ask(`${route}&${name}=${reading}`)).status).toBe(401)
+    }
+  })
+
   test('accepts any Host header', async () => {
     const token = newToken()
     const { url } = await startedApi(await requireTokens([tokenEntry('a', token)]))
