@@ -3,7 +3,7 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fas
 import type { ApiServer } from './api-server-types.ts'
 import { guardAccess, identifyCallers, type Access } from './hooks/access.ts'
 import { boundConcurrency } from './hooks/admission.ts'
-import { Connections } from './hooks/connections.ts'
+import { Connections, UNREAD_TIMEOUT_MS } from './hooks/connections.ts'
 import { allowOrigins } from './hooks/cors.ts'
 import {
   answerBadHttp,
@@ -66,6 +66,8 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
     childLoggerFactory: (logger) => logger,
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    // Of each connection while it has a request. Node sets it anyway: to set it for each response would cost more.
+    connectionTimeout: UNREAD_TIMEOUT_MS,
     http: {
       headersTimeout: REQUEST_TIMEOUT_MS,
       connectionsCheckingInterval: REQUEST_TIMEOUT_CHECK_MS,

@@ -10,7 +10,7 @@ const MAX_INCOMPLETE_BYTES = 32 * 1024 * 1024
 /** Of responses that their clients have not read. */
 const MAX_UNREAD_BYTES = 64 * 1024 * 1024
 /** After which a client that reads nothing of its response is disconnected; at most twice as long. */
-const UNREAD_TIMEOUT_MS = 20_000
+export const UNREAD_TIMEOUT_MS = 20_000
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -67,8 +67,10 @@ export class Connections {
     server.server.on('connection', (socket) => this.#opened(socket))
     server.server.on('request', (request, response) => this.#begun(request, response))
     server.server.on('timeout', (socket: Socket) => {
-      if (this.#unanswered.has(socket)) this.#close(socket, 'stalled')
-      else socket.destroy()
+      if (!this.#unanswered.has(socket)) socket.destroy()
+      else if (socket.writableLength > 0) this.#close(socket, 'stalled')
+      // The response is not ready yet.
+      else socket.setTimeout(UNREAD_TIMEOUT_MS)
     })
     server.decorate('closeStalled', (socket: Socket) => this.#close(socket, 'stalled'))
     server.addHook('preParsing', (request, _reply, payload, next) => {
@@ -80,10 +82,7 @@ export class Connections {
     server.addHook('onSend', (request, _reply, payload, next) => {
       const { socket } = request.raw
       // Otherwise its caller has disconnected.
-      if (this.#unanswered.has(socket)) {
-        this.#unread.add(socket, lengthOf(payload))
-        socket.setTimeout(UNREAD_TIMEOUT_MS)
-      }
+      if (this.#unanswered.has(socket)) this.#unread.add(socket, lengthOf(payload))
       next(null, payload)
     })
     // Node closes those that are idle after a request but waits indefinitely for one that a browser, a connection pool
