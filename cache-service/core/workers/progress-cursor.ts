@@ -108,8 +108,11 @@ export function progressOf(cursor: ProgressCursor): number | undefined {
   return cursor.kind === 'in_step' || cursor.kind === 'rebuilding' ? cursor.progress : undefined
 }
 
-/** Whether the periodic check has to ask Kafka about the partition, given the progress that it has just loaded. */
-export function needsComparison(cursor: ProgressCursor, storedProgress: number | undefined): boolean {
+/** Whether the periodic check has to ask Kafka about the partition, given what it has just loaded from Redis. */
+export function needsComparison(
+  cursor: ProgressCursor,
+  stored: Pick<StoredProgress, 'next' | 'rebuildUntil'> | undefined,
+): boolean {
   switch (cursor.kind) {
     case 'unknown':
     case 'rewinding':
@@ -117,9 +120,15 @@ export function needsComparison(cursor: ProgressCursor, storedProgress: number |
     case 'empty':
       return false
     case 'in_step':
+      // The mark of a rebuild that is over was written late, by a process that no longer owns the partition.
+      return isBehind(stored?.next, cursor.progress) || stored?.rebuildUntil !== undefined
     case 'rebuilding':
-      return storedProgress === undefined || storedProgress < cursor.progress
+      return isBehind(stored?.next, cursor.progress)
   }
+}
+
+function isBehind(storedProgress: number | undefined, progress: number): boolean {
+  return storedProgress === undefined || storedProgress < progress
 }
 
 type KafkaBounds = { readonly earliest: number; readonly end: number }
@@ -221,10 +230,11 @@ function foundInStep({ position, storedProgress, storedUntil }: Comparison, unti
 function foundNothingToReread(comparison: Comparison, until: number): CursorStep {
   const { end, position, storedProgress, storedUntil } = comparison
   const overwrite = { kind: 'overwrite_progress', next: position } as const
+  // The mark comes first: another worker that found only the progress would take the cache for complete.
   if (until > position)
     return {
       cursor: { kind: 'rebuilding', progress: position, until },
-      effects: storedUntil === until ? [overwrite] : [overwrite, { kind: 'mark_rebuild', until }],
+      effects: storedUntil === until ? [overwrite] : [{ kind: 'mark_rebuild', until }, overwrite],
       verdict: IN_STEP,
     }
   if (until > 0)
@@ -236,7 +246,7 @@ function foundNothingToReread(comparison: Comparison, until: number): CursorStep
   if (storedProgress === undefined && end > position)
     return {
       cursor: { kind: 'rebuilding', progress: position, until: end },
-      effects: [overwrite, { kind: 'mark_rebuild', until: end }, { kind: 'report_first_fill', until: end }],
+      effects: [{ kind: 'mark_rebuild', until: end }, overwrite, { kind: 'report_first_fill', until: end }],
       verdict: IN_STEP,
     }
   return { cursor: { kind: 'in_step', progress: position }, effects: [overwrite], verdict: IN_STEP }

@@ -143,7 +143,7 @@ export class ProgressGuard {
     const partitions = this.#partitions
     const stored = await this.#store.load([...partitions.keys()])
     const suspects = [...partitions].filter(([partition, { cursor }]) =>
-      needsComparison(cursor, stored.get(partition)?.next),
+      needsComparison(cursor, stored.get(partition)),
     )
     if (suspects.length === 0) return
     const positions = await this.#offsets.read()

@@ -12,6 +12,7 @@ import {
 } from '../../../../cache-service/redis/workers/progress-store.ts'
 import { kafkaError, redisError } from '../../../../shared/errors.ts'
 import { progressKey } from '../../../../shared/contract/keys.ts'
+import { eventually } from '../../../support/eventually.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
 const KEY = progressKey('group', 'topic')
@@ -465,6 +466,35 @@ describe('a rebuild', () => {
     await redis.hset(KEY, '0', '70')
     await apply(0, 40, 50)
     expect(await stored()).toEqual({ '0': '70', '0:until': expect.any(String) })
+  })
+
+  test('is over at the next check if its mark was written late, by a worker of an earlier generation', async () => {
+    const { apply, check, guard } = setUp({ 0: { end: 10 } })
+    await apply(0, 0, 10)
+    await redis.hset(KEY, '0:until', '10')
+    expect(await check()).toEqual([])
+    expect(await stored()).toEqual({ '0': '10' })
+    expect(guard.isRebuilding).toBe(false)
+  })
+
+  test('is marked before there is progress that would hide it from another worker', async () => {
+    const slow = Promise.withResolvers<undefined>()
+    const { apply } = setUp({ 0: { end: 10 } }, (store) => ({
+      ...store,
+      overwrite: async (partition, next) => {
+        await store.overwrite(partition, next)
+        await slow.promise
+      },
+    }))
+    const first = apply(0, 0, 4)
+    await eventually(async () => expect(await stored()).toHaveProperty('0'))
+    const successor = setUp({ 0: { end: 10 } })
+    await successor.apply(0, 0, 4)
+    expect(successor.guard.isRebuilding).toBe(true)
+    slow.resolve(undefined)
+    await first
+    await successor.apply(0, 4, 10)
+    expect(await stored()).toEqual({ '0': '10' })
   })
 
   test('that was requested is not reported as a loss, and a loss after it is', async () => {

@@ -57,12 +57,12 @@ const marks = (until: number) => ({ kind: 'mark_rebuild', until }) as const
 const stillRebuilding: CursorStep = { cursor: rebuildingAt(60, 80), effects: [marks(80)], verdict: IN_STEP }
 const firstFill: CursorStep = {
   cursor: rebuildingAt(50, 100),
-  effects: [overwrite(50), marks(100), { kind: 'report_first_fill', until: 100 }],
+  effects: [marks(100), overwrite(50), { kind: 'report_first_fill', until: 100 }],
   verdict: IN_STEP,
 }
 const keepsRebuilding: CursorStep = {
   cursor: rebuildingAt(50, 80),
-  effects: [overwrite(50), marks(80)],
+  effects: [marks(80), overwrite(50)],
   verdict: IN_STEP,
 }
 const overwritten: CursorStep = {
@@ -253,20 +253,21 @@ describe('a rebuild', () => {
 })
 
 describe('the periodic check', () => {
-  const behindAndAhead: Record<Mode, Record<'missing' | 'behind' | 'equal' | 'ahead', boolean>> = {
-    unknown: { missing: true, behind: true, equal: true, ahead: true },
-    empty: { missing: false, behind: false, equal: false, ahead: false },
-    in_step: { missing: true, behind: true, equal: false, ahead: false },
-    rebuilding: { missing: true, behind: true, equal: false, ahead: false },
-    rewinding: { missing: true, behind: true, equal: true, ahead: true },
+  const behindAndAhead: Record<Mode, Record<'missing' | 'behind' | 'equal' | 'ahead' | 'marked', boolean>> = {
+    unknown: { missing: true, behind: true, equal: true, ahead: true, marked: true },
+    empty: { missing: false, behind: false, equal: false, ahead: false, marked: false },
+    in_step: { missing: true, behind: true, equal: false, ahead: false, marked: true },
+    rebuilding: { missing: true, behind: true, equal: false, ahead: false, marked: false },
+    rewinding: { missing: true, behind: true, equal: true, ahead: true, marked: true },
   }
 
   test.each(Object.values(cursors))('compares a partition in mode $kind only if it has to', (cursor) => {
     expect({
       missing: needsComparison(cursor, undefined),
-      behind: needsComparison(cursor, 49),
-      equal: needsComparison(cursor, 50),
-      ahead: needsComparison(cursor, 51),
+      behind: needsComparison(cursor, { next: 49, rebuildUntil: undefined }),
+      equal: needsComparison(cursor, { next: 50, rebuildUntil: undefined }),
+      ahead: needsComparison(cursor, { next: 51, rebuildUntil: undefined }),
+      marked: needsComparison(cursor, { next: 50, rebuildUntil: 50 }),
     }).toEqual(behindAndAhead[cursor.kind])
   })
 })
