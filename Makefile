@@ -38,7 +38,7 @@ faults: install ## run the long tests of faults and of the tests' own servers: a
 	@$(NODE) test/publish-faults.ts
 
 simulate: $(INSTALLED) ## try random faults on a simulated Kafka and Redis for a minute (SECONDS=60)
-	@$(NODE) test/simulation/simulate.ts --seconds $(or $(SECONDS),60)
+	@$(NODE) --max-semi-space-size=64 test/simulation/simulate.ts --seconds $(or $(SECONDS),60)
 
 bench: install ## measure the worker, the API and the client on this machine (needs Linux and wrk)
 	@$(NODE) test/bench/worker-bench.ts

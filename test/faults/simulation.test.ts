@@ -2,6 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { MUTATIONS } from '../simulation/mutations.ts'
 import { runSimulation } from '../support/processes/run-simulation.ts'
 
+test('the simulation finds no failure with a minute of fresh seeds', async () => {
+  expect(await runSimulation(['--seconds', '60'])).toMatchObject({ outcome: 'passed' })
+})
+
 describe('the simulation finds that', () => {
   test.each(Object.keys(MUTATIONS))('%s', async (mutation) => {
     expect(await runSimulation(['--from', '1', '--seconds', '60'], mutation)).toMatchObject({

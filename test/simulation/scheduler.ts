@@ -1,9 +1,7 @@
-import timersPromises from 'node:timers/promises'
-import { syncBuiltinESMExports } from 'node:module'
 import type { SeededRandom } from '../simulator/seeded-random.ts'
 
-/** Which simulated process an event belongs to; undefined: a server, or the world itself. */
-export type Owner = string | undefined
+/** Which simulated process an event belongs to; null: a server, or the world itself. */
+export type Owner = string | null
 
 type Event = {
   atMs: number
@@ -31,7 +29,7 @@ export class Scheduler {
   readonly #frozenUntilMs = new Map<string, number>()
   readonly #killed = new Set<string>()
   #nowMs: number
-  #owner: Owner
+  #owner: Owner = null
   /** Events that have happened. */
   events = 0
 
@@ -48,7 +46,7 @@ export class Scheduler {
     return this.#owner
   }
 
-  /** @returns cancels the event. */
+  /** @param owner that of the current event, unless given. @returns cancels the event. */
   after(ms: number, run: () => void, owner: Owner = this.#owner): () => void {
     const tie = this.#random.fraction()
     const atMs = this.#nowMs + Math.max(0, ms)
@@ -71,76 +69,51 @@ export class Scheduler {
   }
 
   isKilled(owner: Owner): boolean {
-    return owner !== undefined && this.#killed.has(owner)
+    return owner !== null && this.#killed.has(owner)
   }
 
   /** Lets events happen until the time has come. */
   async runFor(ms: number): Promise<void> {
     const untilMs = this.#nowMs + ms
-    for (;;) {
-      const next = this.#heap[0]
-      if (next === undefined || next.atMs > untilMs) break
-      this.#pop()
-      if (next.isCancelled || this.isKilled(next.owner)) continue
-      const frozenUntilMs = next.owner === undefined ? 0 : (this.#frozenUntilMs.get(next.owner) ?? 0)
-      if (frozenUntilMs > next.atMs) {
-        next.atMs = frozenUntilMs
-        this.#push(next)
-        continue
-      }
-      this.#nowMs = next.atMs
-      this.#owner = next.owner
-      this.events++
-      next.run()
-      await new Promise((resolve) => realSetImmediate(resolve))
-      this.#owner = undefined
-    }
+    while ((this.#heap[0]?.atMs ?? Infinity) <= untilMs) await this.#turn(untilMs)
+    this.#owner = null
     this.#nowMs = untilMs
   }
 
-  /** Makes the timers of this process those of the scheduler. @returns restores them. */
-  install(): () => void {
-    const before = {
-      delay: timersPromises.setTimeout,
-      setTimeout: globalThis.setTimeout,
-      clearTimeout: globalThis.clearTimeout,
-      setImmediate: globalThis.setImmediate,
-    }
-    const delay = async (ms = 0, value?: unknown, { signal }: { signal?: AbortSignal } = {}) =>
-      await new Promise((resolve, reject) => {
-        const cancel = this.after(ms, () => {
-          signal?.removeEventListener('abort', abort)
-          resolve(value)
-        })
-        const abort = () => {
-          cancel()
-          reject(signal?.reason)
+  /**
+   * As many events as there are now. Each is an immediate of its own, and what it starts has run to its end before the next
+   * one: Node.js empties the queues of promises between two immediates. One turn of its loop per event would cost several
+   * times as much.
+   */
+  #turn(untilMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const next = () => {
+        try {
+          this.#runNext(untilMs)
+        } catch (error) {
+          reject(error)
         }
-        if (signal?.aborted === true) abort()
-        else signal?.addEventListener('abort', abort, { once: true })
-      })
-    const cancels = new Map<object, () => void>()
-    const set = (run: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) => {
-      const handle = { unref: () => handle, ref: () => handle }
-      cancels.set(
-        handle,
-        this.after(ms, () => run(...args)),
-      )
-      return handle
-    }
-    Object.assign(timersPromises, { setTimeout: delay })
-    syncBuiltinESMExports()
-    Object.assign(globalThis, {
-      setTimeout: set,
-      clearTimeout: (handle: object | undefined) => handle && cancels.get(handle)?.(),
-      setImmediate: (run: (...args: unknown[]) => void, ...args: unknown[]) => set(run, 0, ...args),
+      }
+      for (let events = this.#heap.length; events > 0; events--) realSetImmediate(next)
+      realSetImmediate(resolve)
     })
-    return () => {
-      const { delay: promised, ...globals } = before
-      Object.assign(timersPromises, { setTimeout: promised })
-      syncBuiltinESMExports()
-      Object.assign(globalThis, globals)
+  }
+
+  #runNext(untilMs: number): void {
+    const next = this.#heap[0]
+    if (next === undefined || next.atMs > untilMs) return
+    this.#pop()
+    if (next.isCancelled || this.isKilled(next.owner)) return
+    const frozenUntilMs = next.owner === null ? 0 : (this.#frozenUntilMs.get(next.owner) ?? 0)
+    if (frozenUntilMs > next.atMs) {
+      next.atMs = frozenUntilMs
+      this.#push(next)
+      return
     }
+    this.#nowMs = next.atMs
+    this.#owner = next.owner
+    this.events++
+    next.run()
   }
 
   #push(event: Event): void {

@@ -1,12 +1,14 @@
 import { Command, InvalidArgumentError } from 'commander'
+import { createSchedule } from './create-schedule.ts'
 import { runSchedule, type Outcome } from './run-schedule.ts'
-import { createSchedule, type Schedule } from './schedule.ts'
+import type { Schedule } from './schedule.ts'
 import { shrink } from './shrink.ts'
 
 type Options = {
   readonly seed?: number
   readonly from?: number
   readonly seconds: number
+  readonly schedules: number
   readonly json?: boolean
 }
 type Failure = Extract<Outcome, { kind: 'failed' }>
@@ -20,6 +22,7 @@ const program = new Command('simulate')
   .option('--seed <n>', 'run only this seed, and print what happens', wholeNumber)
   .option('--from <n>', 'first seed (default: drawn at random)', wholeNumber)
   .option('--seconds <n>', 'how long to try one seed after the other', Number, 60)
+  .option('--schedules <n>', 'how many seeds to try at most', wholeNumber, Infinity)
   .option('--json', 'print the result as JSON')
   .addHelpText(
     'after',
@@ -44,20 +47,20 @@ function wholeNumber(text: string): number {
 const isFailure = (outcome: Outcome): outcome is Failure => outcome.kind === 'failed'
 
 if (options.seed !== undefined) await runOne(options.seed)
-else await runMany(options.from ?? Math.floor(Math.random() * 2 ** 31), options.seconds)
+else await runMany(options.from ?? Math.floor(Math.random() * 2 ** 31))
 
 async function runOne(seed: number): Promise<void> {
   const outcome = await runSchedule(createSchedule(seed))
   if (isFailure(outcome)) return await fail(seed, outcome, 1)
-  console.log(outcome.trace.join('\n'))
+  console.log(outcome.trace().join('\n'))
   console.log(`seed ${seed}: passed, ${outcome.events} events`)
 }
 
-async function runMany(from: number, seconds: number): Promise<void> {
+async function runMany(from: number): Promise<void> {
   const startedMs = performance.now()
   let notedMs = startedMs
   let seed = from
-  for (; performance.now() - startedMs < seconds * 1_000; seed++) {
+  for (; seed - from < options.schedules && performance.now() - startedMs < options.seconds * 1_000; seed++) {
     const outcome = await runSchedule(createSchedule(seed))
     if (isFailure(outcome)) return await fail(seed, outcome, seed - from + 1)
     if (process.stderr.isTTY && performance.now() - notedMs > PROGRESS_INTERVAL_MS) {
@@ -83,12 +86,12 @@ async function fail(seed: number, failure: Failure, schedules: number): Promise<
   const again = await runSchedule(smallest)
   const { trace, why } = isFailure(again) ? again : failure
   if (options.json === true) {
-    console.log(JSON.stringify({ outcome: 'failed', seed, why, schedules, smallest, trace }))
+    console.log(JSON.stringify({ outcome: 'failed', seed, why, schedules, smallest, trace: trace() }))
     return
   }
   console.log(`seed ${seed} failed: ${failure.why}\n`)
   console.log(`The smallest schedule that fails (${why}):\n${describe(smallest)}\n`)
-  console.log(`What happened, in seconds:\n${trace.join('\n')}\n`)
+  console.log(`What happened, in seconds:\n${trace().join('\n')}\n`)
   console.log(`Again: node test/simulation/simulate.ts --seed ${seed}`)
 }
 

@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { runSimulation } from '../support/processes/run-simulation.ts'
 
-/** Seeds that failed once, because of the worker or of the simulation. */
-const OLD_SEEDS = [13, 14, 429]
+/**
+ * Seeds that failed once, because of the worker or of the simulation. They stand for other schedules when create-schedule.ts
+ * changes: then they are only seeds that are always tried.
+ */
+const OLD_SEEDS = [13, 14, 226, 253, 429]
 
 describe('with faults drawn from a seed, everything ends as the model says', () => {
   test('for fresh seeds', async () => {
@@ -12,7 +15,7 @@ describe('with faults drawn from a seed, everything ends as the model says', () 
   })
 
   test.each(OLD_SEEDS)('for seed %i, which failed once', async (seed) => {
-    const result = await runSimulation(['--from', String(seed), '--seconds', '0.001'])
+    const result = await runSimulation(['--from', String(seed), '--schedules', '1'])
     expect(result).toMatchObject({ outcome: 'passed' })
   })
 })

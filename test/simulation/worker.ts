@@ -25,10 +25,10 @@ export const CACHE: CacheConfig = {
   maxRecordBytes: 1_048_576,
   extraFields: 'all',
   sweepIntervalMs: 300_000,
-  chunkMaxRecords: 10,
+  chunkMaxRecords: 4,
   chunkMaxBytes: 65_536,
 }
-export const SESSION_MS = 10_000
+export const SESSION_MS = 4_000
 
 const KAFKA: KafkaConfig = {
   brokers: ['simulated:9092'],
@@ -36,10 +36,10 @@ const KAFKA: KafkaConfig = {
   validatedDataTopic: TOPIC,
   errorTopic: 'iot_errors',
   groupId: GROUP,
-  fetchMaxWaitMs: 500,
+  fetchMaxWaitMs: 1_000,
   fetchMaxBytes: 4096,
-  fetchMaxBytesPerPartition: 2048,
-  commitIntervalMs: 500,
+  fetchMaxBytesPerPartition: 1024,
+  commitIntervalMs: 1_000,
   sessionTimeoutMs: SESSION_MS,
   stallTimeoutMs: 60_000,
   lagPollIntervalMs: 1_000,
@@ -47,14 +47,14 @@ const KAFKA: KafkaConfig = {
   sasl: undefined,
 }
 
-const CONFIG = { kafka: KAFKA, cache: CACHE, redis: { scriptMaxKeys: 8, scriptMaxBytes: 65_536 } }
+const CONFIG = { kafka: KAFKA, cache: CACHE, redis: { scriptMaxKeys: 2, scriptMaxBytes: 65_536 } }
 
 export type WorkerSurroundings = {
   readonly scheduler: Scheduler
   readonly kafka: SimulatedKafka
   readonly redis: SimulatedRedis
   readonly random: SeededRandom
-  readonly note: (what: string) => void
+  readonly note: (describe: () => string) => void
   readonly deadLettersSent: (deadLetters: readonly DeadLetter[]) => void
   /** The process would have exited: a bug. */
   readonly failed: (error: unknown) => void
@@ -64,6 +64,8 @@ export type SimulatedWorker = {
   readonly name: string
   readonly redisClient: SimulatedRedisClient
   stop(): void
+  /** Resolves when it has stopped. */
+  readonly ended: Promise<unknown>
 }
 
 /** A worker of the real code, from the fetch handler to the scripts' arguments, on the simulated servers. */
@@ -71,7 +73,7 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
   const { failed, kafka, note, random, redis, scheduler } = surroundings
   const now = () => Math.floor(scheduler.nowMs)
   const monotonicNow = () => scheduler.nowMs
-  const telemetry = notingTelemetry((what) => note(`${name} ${what}`))
+  const telemetry = notingTelemetry((line) => note(() => `${name} ${line()}`))
   const redisClient = new SimulatedRedisClient(redis, scheduler, random)
   const client = redisClient.asRedis()
   const monitor = new LoopMonitor(monotonicNow)
@@ -81,7 +83,7 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
     config: CONFIG,
     processId: name,
     serviceVersion: 'simulated',
-    maxDecodedBytes: 4096,
+    maxDecodedBytes: 2048,
     kafka: { consumer: () => simulatedConsumer().asConsumer() },
     redis: client,
     offsets: { read: () => readPositions(kafka), disconnect: async () => undefined },
@@ -108,15 +110,18 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
   const simulatedConsumer = () =>
     new SimulatedConsumer(kafka, scheduler, random, {
       topic: TOPIC,
-      heartbeatInterval: 3_000,
+      heartbeatInterval: SESSION_MS / 3,
       maxBytes: KAFKA.fetchMaxBytesPerPartition,
       maxWaitMs: KAFKA.fetchMaxWaitMs,
       retries: 5,
     })
+  const { promise: ended, resolve: end } = Promise.withResolvers<unknown>()
   scheduler.as(name, () => {
-    for (const service of [consumer, progressCheck.service]) service.run(stop.signal).catch(failed)
+    end(
+      Promise.all([consumer, progressCheck.service].map((service) => service.run(stop.signal).catch(failed))),
+    )
   })
-  return { name, redisClient, stop: () => scheduler.as(name, () => stop.abort()) }
+  return { name, redisClient, stop: () => scheduler.as(name, () => stop.abort()), ended }
 }
 
 async function readPositions(kafka: SimulatedKafka): Promise<ReadonlyMap<number, GroupPosition>> {
@@ -139,7 +144,7 @@ async function readPositions(kafka: SimulatedKafka): Promise<ReadonlyMap<number,
 const SILENT = new Set(['consumerState', 'redisWorks', 'rebuilding', 'deadLettersSent', 'chunkApplied'])
 
 /** Every function of the telemetry, as a line of the trace. */
-function notingTelemetry(note: (what: string) => void): WorkerTelemetry {
+function notingTelemetry(note: (describe: () => string) => void): WorkerTelemetry {
   const functions = new Map<string, (...facts: unknown[]) => void>()
   return new Proxy({} as WorkerTelemetry, {
     get: (_target, name) => {
@@ -148,7 +153,7 @@ function notingTelemetry(note: (what: string) => void): WorkerTelemetry {
       if (known !== undefined) return known
       const noteCall = SILENT.has(text)
         ? () => undefined
-        : (...facts: unknown[]) => note(`${text} ${facts.map(describe).join(' ')}`)
+        : (...facts: unknown[]) => note(() => `${text} ${facts.map(describe).join(' ')}`)
       functions.set(text, noteCall)
       return noteCall
     },

@@ -153,7 +153,7 @@ export class SimulatedRedisClient {
         this.#scheduler.after(
           this.#random.below(LONGEST_AFTER_CUT_MS),
           () => execute(command, this.#server),
-          undefined,
+          null,
         )
       else command.isExecuted = true
       command.reject(new Error('Connection is closed.'))
@@ -198,7 +198,7 @@ export class SimulatedRedisClient {
           owner,
         )
       },
-      undefined,
+      null,
     )
     return promise
   }

@@ -160,7 +160,7 @@ export type Assignment = {
   readonly isLeader: boolean
 }
 
-const LONGEST_REBALANCE_MS = 5_000
+const LONGEST_REBALANCE_MS = 3_000
 const SLOWEST_REQUEST_MS = 6
 
 type Commit = { readonly partition: number; readonly offset: number }
@@ -230,7 +230,7 @@ export class SimulatedKafka {
         this.#waiting.delete(wake)
         this.#scheduler.after(0, resolve, owner)
       }
-      const cancel = this.#scheduler.after(ms, wake, undefined)
+      const cancel = this.#scheduler.after(ms, wake, null)
       this.#waiting.add(wake)
     })
   }
@@ -289,7 +289,7 @@ export class SimulatedKafka {
         for (const [id, { joining }] of this.#members) if (joining === undefined) this.#members.delete(id)
         this.#completeIfAllJoined()
       },
-      undefined,
+      null,
     )
   }
 

@@ -9,14 +9,17 @@ export type SimulationResult = {
   readonly schedules: number
 }
 
+/** Each schedule leaves much garbage behind: a larger nursery saves a tenth of the processor time. */
+const NODE_FLAGS = ['--max-semi-space-size=64']
+
 /**
  * Runs the simulation in a process of its own, because it replaces the timers.
  *
  * @param mutation a fault to put into the code (test/simulation/mutations.ts).
  */
 export async function runSimulation(args: readonly string[], mutation?: string): Promise<SimulationResult> {
-  const flags = mutation === undefined ? [] : ['--import', './test/simulation/mutate.ts']
-  const command = [...flags, 'test/simulation/simulate.ts', '--json', ...args]
+  const mutate = mutation === undefined ? [] : ['--import', './test/simulation/mutate.ts']
+  const command = [...NODE_FLAGS, ...mutate, 'test/simulation/simulate.ts', '--json', ...args]
   const env = { ...process.env, ...(mutation !== undefined && { MUTATION: mutation }) }
   const run = promisify(execFile)(process.execPath, command, { cwd: repository, env, maxBuffer: 2 ** 26 })
   const { stdout } = await run.catch((error: { stdout: string; stderr: string; code: number }) => {

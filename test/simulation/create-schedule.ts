@@ -1,0 +1,136 @@
+import { createSeededRandom, type SeededRandom } from '../simulator/seeded-random.ts'
+import type { Schedule, Step, StepRecord } from './schedule.ts'
+
+const DEVICES = 6
+const PARTITIONS = 2
+const LENGTH_MS = 5_000
+
+type StepKind = Step['kind']
+const FAULTS: readonly (readonly [StepKind, weight: number])[] = [
+  ['start_worker', 6],
+  ['stop_worker', 4],
+  ['kill_worker', 5],
+  ['freeze_worker', 6],
+  ['cut_redis', 8],
+  ['cut_redis_for_all', 3],
+  ['kafka_down', 5],
+  ['refuse_commits', 3],
+  ['redis_full', 3],
+  ['redis_readonly', 2],
+  ['save_redis', 5],
+  ['wipe_redis', 4],
+  ['restore_redis', 5],
+  ['forget_scripts', 3],
+  ['request_rebuild', 2],
+  ['transaction', 5],
+]
+const CAUSES_LATE_WRITES = new Set<StepKind>([
+  'freeze_worker',
+  'kill_worker',
+  'start_worker',
+  'cut_redis',
+  'cut_redis_for_all',
+])
+const WEIGHTS = FAULTS.reduce((sum, [, weight]) => sum + weight, 0)
+
+/** The schedule of a seed. */
+export function createSchedule(seed: number): Schedule {
+  const random = createSeededRandom(seed)
+  // Compaction keeps the last record, not the greatest: then a device's records must be in order.
+  const isCompacted = random.percent(20)
+  // A tombstone leaves nothing behind that could tell a late write from a new one: a process that writes what it read before
+  // another one took over may bring a device back, or take one away, until its next record. So with tombstones, no process
+  // writes late.
+  const hasTombstones = random.percent(30)
+  const steps: Step[] = [{ kind: 'start_worker', atMs: 0, worker: 'w1' }]
+  const workers = ['w1']
+  const produces = 5 + random.below(10)
+  for (let i = 0; i < produces; i++) {
+    const partition = random.below(PARTITIONS)
+    const records = recordsFor(random, partition, { isCompacted, hasTombstones })
+    steps.push({ kind: 'produce', atMs: random.below(LENGTH_MS), partition, records })
+  }
+  if (isCompacted) {
+    for (let i = 0; i <= random.below(3); i++)
+      steps.push({ kind: 'compact', atMs: random.below(LENGTH_MS), partition: random.below(PARTITIONS) })
+  }
+  const faults = random.below(9)
+  for (let i = 0; i < faults; i++) {
+    const kind = pickFault(random)
+    if (hasTombstones && CAUSES_LATE_WRITES.has(kind)) continue
+    const atMs = random.below(LENGTH_MS)
+    const worker = random.pick(workers)
+    switch (kind) {
+      case 'start_worker':
+        if (workers.length >= 3) break
+        workers.push(`w${workers.length + 1}`)
+        steps.push({ kind, atMs, worker: workers.at(-1) ?? '' })
+        break
+      case 'stop_worker':
+      case 'kill_worker':
+        steps.push({ kind, atMs, worker })
+        break
+      case 'freeze_worker':
+        steps.push({ kind, atMs, worker, forMs: random.pick([50, 1_000, 3_000, 6_000]) })
+        break
+      case 'cut_redis':
+        steps.push({ kind, atMs, worker, forMs: random.pick([0, 100, 2_000]) })
+        break
+      case 'cut_redis_for_all':
+      case 'kafka_down':
+      case 'refuse_commits':
+      case 'redis_full':
+      case 'redis_readonly':
+        steps.push({ kind, atMs, forMs: random.pick([50, 500, 2_000, 6_000]) })
+        break
+      case 'transaction': {
+        const partition = random.below(PARTITIONS)
+        const records = recordsFor(random, partition, { isCompacted, hasTombstones })
+        steps.push({ kind, atMs, partition, records, isCommitted: random.percent(50) })
+        break
+      }
+      case 'save_redis':
+      case 'wipe_redis':
+      case 'restore_redis':
+      case 'forget_scripts':
+      case 'request_rebuild':
+        steps.push({ kind, atMs })
+        break
+      case 'compact':
+      case 'produce':
+        break
+    }
+  }
+  return { seed, partitions: PARTITIONS, steps: steps.toSorted((a, b) => a.atMs - b.atMs) }
+}
+
+function pickFault(random: SeededRandom): StepKind {
+  let at = random.below(WEIGHTS)
+  for (const [kind, weight] of FAULTS) {
+    at -= weight
+    if (at < 0) return kind
+  }
+  return 'kill_worker'
+}
+
+/** The devices of a partition: a device stays in one partition, as with a keyed producer. */
+function recordsFor(
+  random: SeededRandom,
+  partition: number,
+  { hasTombstones, isCompacted }: { readonly hasTombstones: boolean; readonly isCompacted: boolean },
+): StepRecord[] {
+  return Array.from({ length: 1 + random.below(5) }, (): StepRecord => {
+    const device = random.below(DEVICES / PARTITIONS) * PARTITIONS + partition
+    if (hasTombstones && random.percent(8)) return { kind: 'tombstone', device }
+    // Compaction would keep an invalid record instead of the update before it.
+    if (!isCompacted && random.percent(10)) return { kind: 'invalid', device }
+    const eventAgeMs = isCompacted || random.percent(70) ? 0 : random.below(8) * 1_000
+    return {
+      kind: 'update',
+      device,
+      eventAgeMs,
+      name: random.pick(['a', 'b', 'c']),
+      unit: random.pick(['', 'x', 'y']),
+    }
+  })
+}

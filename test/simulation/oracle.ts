@@ -1,0 +1,160 @@
+import { deviceKey, DEVICE_INDEX_KEY } from '../../shared/contract/keys.ts'
+import type { DeviceId } from '../../shared/contract/device-id.ts'
+import type { DeadLetter } from '../../cache-service/core/dead-letters/dead-letter.ts'
+import {
+  compareHashes,
+  hashOf,
+  modelDevices,
+  type DeviceHash,
+  type ModelSettings,
+  type ProducedRecord,
+} from '../support/oracle/device-model.ts'
+import type { SimulatedKafka } from './servers/simulated-kafka.ts'
+import type { SimulatedRedis } from './servers/simulated-redis.ts'
+import { CACHE, PROGRESS_KEY } from './worker.ts'
+
+const SETTINGS: ModelSettings = {
+  extraFields: 'all',
+  metadataTtlMs: CACHE.metadataTtlMs,
+  maxFutureSkewMs: CACHE.maxFutureSkewMs,
+}
+
+type Known = ProducedRecord & {
+  /** What it would leave in an empty cache; undefined: it is no update. */
+  readonly hash: DeviceHash | undefined
+  /** Kafka deleted it, and whether it was applied before is unknown. */
+  isOptional: boolean
+}
+
+/** Knows every record that was produced, and what has to hold: always, at each commit, and at rest. */
+export class Oracle {
+  readonly #redis: () => SimulatedRedis
+  readonly #kafka: SimulatedKafka
+  #records: Known[] = []
+  #byPartition = new Map<number, Known[]>()
+  /** Devices whose state is not the maximum of their records alone. */
+  readonly #deleted = new Set<string>()
+  readonly #deadLetters = new Set<string>()
+  /** Partition → the offset before which all records were found in Redis. */
+  readonly #found = new Map<number, number>()
+  /** Redis may lack, or hold older, data than a worker has written. */
+  #hasLostData = false
+  #model: ReadonlyMap<string, DeviceHash> | undefined
+  #life = 0
+
+  constructor(kafka: SimulatedKafka, redis: () => SimulatedRedis) {
+    this.#kafka = kafka
+    this.#redis = redis
+  }
+
+  produced(records: readonly Omit<ProducedRecord, 'life'>[]): void {
+    for (const record of records) {
+      const produced = { ...record, life: this.#life }
+      const known = { ...produced, hash: hashOf(produced, SETTINGS), isOptional: false }
+      this.#records.push(known)
+      const { expectation, partition } = record
+      this.#byPartition.set(partition, [...(this.#byPartition.get(partition) ?? []), known])
+      if (expectation.outcome === 'tombstone') this.#deleted.add(expectation.deviceId)
+    }
+    this.#model = undefined
+  }
+
+  /** Compaction removes records that a later one replaces: they leave nothing behind, nor a dead letter. */
+  compacted(partition: number): void {
+    const log = this.#kafka.partitions[partition]
+    this.#forget(
+      ({ expectation, offset, partition: of }) =>
+        of === partition && expectation.outcome === 'rejected' && log?.holds(offset) === false,
+    )
+  }
+
+  lostData(): void {
+    this.#hasLostData = true
+  }
+
+  deadLettersSent(deadLetters: readonly DeadLetter[]): void {
+    for (const { headers } of deadLetters)
+      this.#deadLetters.add(`${String(headers['source_partition'])}/${String(headers['source_offset'])}`)
+  }
+
+  /** What a reader sees of a device never goes back. */
+  brokenByWrite(key: string, before: ReadonlyMap<string, string> | undefined): string | undefined {
+    const after = this.#redis().hash(key)
+    if (before === undefined || after === undefined) return undefined
+    if (compareHashes(Object.fromEntries(before), Object.fromEntries(after)) < 0) return undefined
+    return `${key} went back from ${before.get('last_updated')} to ${after.get('last_updated')}`
+  }
+
+  /** No commit passes a record that is not in Redis. */
+  brokenByCommit(partition: number, offset: number): string | undefined {
+    if (this.#hasLostData) return undefined
+    const from = this.#found.get(partition) ?? 0
+    for (const record of this.#byPartition.get(partition) ?? []) {
+      if (record.offset < from || record.offset >= offset) continue
+      const lacking = this.#lacking(record)
+      if (lacking !== undefined)
+        return `offset ${offset} of partition ${partition} was committed, but ${lacking}`
+    }
+    this.#found.set(partition, Math.max(from, offset))
+    return undefined
+  }
+
+  /** What is not as it should be at rest. */
+  differenceAtRest(nowMs: number): string | undefined {
+    return this.#positionDifference() ?? this.#deviceDifference(nowMs) ?? this.#deadLetterDifference()
+  }
+
+  #lacking({ expectation, hash, offset, partition }: Known): string | undefined {
+    if (expectation.outcome === 'rejected')
+      return this.#deadLetters.has(`${partition}/${offset}`) ? undefined : `${offset} is no dead letter`
+    if (expectation.outcome !== 'update' || hash === undefined || this.#deleted.has(expectation.deviceId))
+      return undefined
+    const stored = this.#redis().hash(deviceKey(expectation.deviceId as DeviceId))
+    if (stored !== undefined && compareHashes(Object.fromEntries(stored), hash.fields) >= 0) return undefined
+    return `record ${offset} of ${expectation.deviceId} is not in Redis`
+  }
+
+  #positionDifference(): string | undefined {
+    const progress = this.#redis().hash(PROGRESS_KEY)
+    for (const [partition, { end }] of this.#kafka.partitions.entries()) {
+      if (end === 0) continue
+      const committed = this.#kafka.committed.get(partition)
+      if (committed !== end) return `partition ${partition} is committed up to ${committed} of ${end}`
+      const reached = progress?.get(String(partition))
+      if (reached !== String(end)) return `the progress of partition ${partition} is ${reached} of ${end}`
+      if (progress?.has(`${partition}:until`) === true) return `partition ${partition} is still being rebuilt`
+    }
+    return undefined
+  }
+
+  #deviceDifference(nowMs: number): string | undefined {
+    const redis = this.#redis()
+    const expected = (this.#model ??= modelDevices(this.#records, SETTINGS, nowMs))
+    const index = redis.set(DEVICE_INDEX_KEY)
+    for (const [id, { expiresAtMs, fields }] of expected) {
+      const key = deviceKey(id as DeviceId)
+      const stored = Object.fromEntries(redis.hash(key) ?? [])
+      if (compareHashes(stored, fields) !== 0)
+        return `${id} is ${JSON.stringify(stored)} instead of ${JSON.stringify(fields)}`
+      if (redis.expiryOf(key) !== expiresAtMs)
+        return `${id} expires at ${redis.expiryOf(key)} instead of ${expiresAtMs}`
+      if (!index.has(id)) return `${id} is not in the index`
+    }
+    const keys = redis.keys().filter((key) => key.startsWith('device:'))
+    if (keys.length !== expected.size) return `${keys.length} devices instead of ${expected.size}`
+    return undefined
+  }
+
+  #deadLetterDifference(): string | undefined {
+    for (const { expectation, offset, partition } of this.#records)
+      if (expectation.outcome === 'rejected' && !this.#deadLetters.has(`${partition}/${offset}`))
+        return `record ${offset} of partition ${partition} is no dead letter`
+    return undefined
+  }
+
+  #forget(isForgotten: (record: Known) => boolean): void {
+    this.#records = this.#records.filter((record) => !isForgotten(record))
+    this.#byPartition = Map.groupBy(this.#records, ({ partition }) => partition)
+    this.#model = undefined
+  }
+}

@@ -1,0 +1,249 @@
+import { createSeededRandom } from '../simulator/seeded-random.ts'
+import { invalid, tombstone, update, type TaggedRecord } from '../support/records/tagged-records.ts'
+import { Oracle } from './oracle.ts'
+import { Scheduler } from './scheduler.ts'
+import type { Schedule, Step, StepRecord } from './schedule.ts'
+import { SimulatedKafka } from './servers/simulated-kafka.ts'
+import { SimulatedRedis, type RedisSnapshot } from './servers/simulated-redis.ts'
+import { PROGRESS_KEY, SESSION_MS, startWorker, type SimulatedWorker } from './worker.ts'
+
+/** 2026-01-01T00:00:00Z. */
+const START_MS = Date.UTC(2026, 0, 1)
+const LONGEST_TRACE = 400
+
+/** The servers, the workers, and what a schedule's steps do to them. */
+export class World {
+  readonly #notes: { readonly elapsedMs: number; readonly describe: () => string }[] = []
+  readonly scheduler: Scheduler
+  readonly #random
+  #redis: SimulatedRedis
+  readonly #kafka: SimulatedKafka
+  readonly #oracle: Oracle
+  /** Those that can be given orders. */
+  readonly #workers = new Map<string, SimulatedWorker>()
+  /** Those whose connections are open: also those that are stopping. */
+  readonly #processes = new Set<SimulatedWorker>()
+  #saved: RedisSnapshot = new Map()
+  #workersStarted = 0
+  #sequence = 0
+  violation: string | undefined
+
+  constructor({ partitions, seed }: Schedule) {
+    this.#random = createSeededRandom(seed ^ 0x5bd1e995)
+    this.scheduler = new Scheduler(this.#random, START_MS)
+    this.#redis = new SimulatedRedis(() => this.scheduler.nowMs)
+    this.#kafka = new SimulatedKafka(partitions, SESSION_MS, this.scheduler, this.#random)
+    this.#oracle = new Oracle(this.#kafka, () => this.#redis)
+    this.#redis.wrote = (key, before) => this.#violatedIf(this.#oracle.brokenByWrite(key, before))
+    this.#kafka.violated = (invariant) => this.#violated(invariant)
+    this.#kafka.committing = ({ offset, partition }) =>
+      this.#violatedIf(this.#oracle.brokenByCommit(partition, offset))
+  }
+
+  /** Since the beginning. */
+  get elapsedMs(): number {
+    return this.scheduler.nowMs - START_MS
+  }
+
+  /** Ends all faults, and leaves at least one worker. */
+  endFaults(): void {
+    this.#note(() => '-- all faults end')
+    this.#kafka.downUntilMs = 0
+    this.#kafka.commitsRefusedUntilMs = 0
+    this.#redis.refusal = undefined
+    if (this.#workers.size === 0) this.#startWorker('last')
+  }
+
+  differenceAtRest(): string | undefined {
+    return this.#oracle.differenceAtRest(this.scheduler.nowMs)
+  }
+
+  /** What has happened, one line each, with the time in seconds. */
+  trace(): string[] {
+    return this.#notes
+      .slice(-LONGEST_TRACE)
+      .map(({ describe, elapsedMs }) => `${(elapsedMs / 1000).toFixed(3).padStart(8)}  ${describe()}`)
+  }
+
+  /** @param describe is called only if the trace is read, since most schedules pass. */
+  #note(describe: () => string): void {
+    this.#notes.push({ elapsedMs: this.elapsedMs, describe })
+  }
+
+  take(step: Step): void {
+    this.#note(() => `-- ${JSON.stringify(step)}`)
+    switch (step.kind) {
+      case 'produce':
+        return this.#produce(step.partition, step.records, (records) =>
+          this.#log(step.partition).append(records),
+        )
+      case 'transaction':
+        return this.#produce(
+          step.partition,
+          step.records,
+          (records) => this.#log(step.partition).appendTransaction(records, step.isCommitted),
+          step.isCommitted,
+        )
+      case 'compact':
+        this.#log(step.partition).compact()
+        return this.#oracle.compacted(step.partition)
+      case 'start_worker':
+        return this.#startWorker(step.worker)
+      case 'stop_worker':
+        return this.#stopWorker(step.worker)
+      case 'kill_worker':
+        return this.#killWorker(step.worker)
+      case 'freeze_worker':
+        return this.#freezeWorker(step.worker, step.forMs)
+      case 'cut_redis':
+        return this.#workers.get(step.worker)?.redisClient.cut(step.forMs)
+      case 'cut_redis_for_all':
+        for (const { redisClient } of this.#processes) redisClient.cut(step.forMs)
+        return
+      case 'kafka_down':
+        this.#kafka.downUntilMs = this.scheduler.nowMs + step.forMs
+        return
+      case 'refuse_commits':
+        this.#kafka.commitsRefusedUntilMs = this.scheduler.nowMs + step.forMs
+        return
+      case 'redis_full':
+        return this.#refuseWrites("OOM command not allowed when used memory > 'maxmemory'.", step.forMs)
+      case 'redis_readonly':
+        return this.#refuseWrites("READONLY You can't write against a read only replica.", step.forMs)
+      case 'save_redis':
+        this.#saved = this.#redis.snapshot()
+        return
+      case 'wipe_redis':
+        return this.#restartRedis(new Map())
+      case 'restore_redis':
+        return this.#restartRedis(this.#saved)
+      case 'forget_scripts':
+        this.#redis.scripts.clear()
+        return
+      case 'request_rebuild':
+        return this.#requestRebuild()
+    }
+  }
+
+  #requestRebuild(): void {
+    // `cache-cli rebuild` reports that Redis refuses.
+    if (this.#redis.refusal !== undefined) return
+    this.#oracle.lostData()
+    this.#redis.scripts.add('request-rebuild')
+    const partitions = [...this.#kafka.partitions.keys()]
+    this.#redis.evaluate(
+      'request-rebuild',
+      [PROGRESS_KEY],
+      partitions.map((partition) => `${partition}:requested`),
+    )
+  }
+
+  #refuseWrites(refusal: string, forMs: number): void {
+    this.#redis.refusal = refusal
+    this.scheduler.after(forMs, () => (this.#redis.refusal = undefined), null)
+  }
+
+  /** Connections break when a server restarts, and what it had received is gone. */
+  #restartRedis(saved: RedisSnapshot): void {
+    this.#oracle.lostData()
+    for (const { redisClient } of this.#processes) redisClient.serverEnded()
+    this.#redis.restart(saved)
+  }
+
+  #startWorker(worker: string): void {
+    if (this.#workers.has(worker)) return
+    const name = `${worker}#${++this.#workersStarted}`
+    const started = startWorker(name, {
+      scheduler: this.scheduler,
+      kafka: this.#kafka,
+      redis: this.#redis,
+      random: this.#random,
+      note: (describe) => this.#note(describe),
+      failed: (error) => this.#violated(`${name} ended with ${String(error)}`),
+      deadLettersSent: (deadLetters) => this.#oracle.deadLettersSent(deadLetters),
+    })
+    this.#workers.set(worker, started)
+    this.#processes.add(started)
+    void started.ended.then(() => this.#processes.delete(started))
+  }
+
+  /** It keeps its connections until it has ended. */
+  #stopWorker(worker: string): void {
+    this.#workers.get(worker)?.stop()
+    this.#workers.delete(worker)
+  }
+
+  #killWorker(worker: string): void {
+    const killed = this.#workers.get(worker)
+    if (killed === undefined) return
+    this.#workers.delete(worker)
+    this.#processes.delete(killed)
+    this.scheduler.kill(killed.name)
+  }
+
+  #freezeWorker(worker: string, forMs: number): void {
+    const frozen = this.#workers.get(worker)
+    if (frozen !== undefined) this.scheduler.freeze(frozen.name, forMs)
+  }
+
+  #log(partition: number) {
+    const log = this.#kafka.partitions[partition]
+    if (log === undefined) throw new Error(`there is no partition ${partition}`)
+    return log
+  }
+
+  #produce(
+    partition: number,
+    records: readonly StepRecord[],
+    append: (records: readonly { key: Buffer; value: Buffer | null; timestampMs: number }[]) => number,
+    isVisible = true,
+  ): void {
+    const tagged = records.map((record) =>
+      tag(record, Math.floor(this.scheduler.nowMs), this.#sequence++ % 1000),
+    )
+    const plain = tagged.map(({ key, timestampMs, value }) => ({
+      key: Buffer.from(key ?? ''),
+      value,
+      timestampMs,
+    }))
+    const first = append(plain)
+    this.#kafka.appended()
+    if (!isVisible) return
+    this.#oracle.produced(
+      plain.flatMap((record, i) => {
+        const expectation = tagged[i]?.expectation
+        return expectation === undefined ? [] : [{ ...record, partition, offset: first + i, expectation }]
+      }),
+    )
+  }
+
+  #violatedIf(what: string | undefined): void {
+    if (what !== undefined) this.#violated(what)
+  }
+
+  #violated(what: string): void {
+    this.violation ??= what
+    this.#note(() => `!! ${what}`)
+  }
+}
+
+/** @param micros makes each event later than those before it in the same millisecond. */
+function tag(record: StepRecord, timestampMs: number, micros: number): TaggedRecord {
+  const deviceId = `d${record.device}`
+  switch (record.kind) {
+    case 'update':
+      return update({
+        deviceId,
+        timestampMs,
+        eventMicros: (timestampMs - record.eventAgeMs) * 1000 + micros * (record.eventAgeMs === 0 ? 1 : 0),
+        metadata: {
+          datatype_name: record.name,
+          ...(record.unit !== '' && { datatype_unit: record.unit }),
+        },
+      })
+    case 'tombstone':
+      return tombstone(deviceId, timestampMs)
+    case 'invalid':
+      return invalid('not_json', 'not JSON', deviceId)
+  }
+}
