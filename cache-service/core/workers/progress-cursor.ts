@@ -133,12 +133,14 @@ function isBehind(storedProgress: number | undefined, progress: number): boolean
 
 type KafkaBounds = { readonly earliest: number; readonly end: number }
 
-/** @param position the offset up to which this worker, or the group's commit, claims to have applied records. */
+/** @param claimed the offset up to which this worker, or the group's commit, claims to have applied records. */
 export function compareProgress(
-  position: number,
+  claimed: number,
   { earliest, end }: KafkaBounds,
   stored: StoredProgress | undefined,
 ): CursorInput {
+  // What Kafka has deleted can't be read again, whoever has applied it.
+  const position = Math.max(claimed, earliest)
   const comparison = {
     position,
     storedProgress: stored?.next,

@@ -497,6 +497,14 @@ describe('a rebuild', () => {
     expect(await stored()).toEqual({ '0': '10' })
   })
 
+  test('is not begun if Kafka has deleted every record behind the commit', async () => {
+    const { check, guard, said } = setUp({ 0: { committed: 11, earliest: 21, end: 21 } })
+    expect(await check()).toEqual([])
+    expect(guard.isRebuilding).toBe(false)
+    expect(said).toEqual([])
+    expect(await stored()).toEqual({ '0': '21' })
+  })
+
   test('that was requested is not reported as a loss, and a loss after it is', async () => {
     const { apply, said } = setUp({ 0: { end: 100 } })
     await apply(0, 0, 100)
