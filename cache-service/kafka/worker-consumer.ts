@@ -278,6 +278,10 @@ export class WorkerConsumer implements Service {
         void committer.commit()
         this.#move({ kind: 'rebalancing' })
       }),
+      consumer.on(consumer.events.HEARTBEAT, () => {
+        // After a rejoin that failed, because the coordinator was moving, KafkaJS goes on in the old generation if it is valid.
+        if (!isJoined(this.#status)) this.#move({ kind: 'joined', hold: this.#holdKind() })
+      }),
       consumer.on(consumer.events.FETCH, () => this.#recordActivity()),
       consumer.on(consumer.events.CRASH, ({ payload }) => {
         end({ kind: 'restart', reason: 'crash', error: payload.error })

@@ -1,8 +1,10 @@
 import { createSeededRandom, type SeededRandom } from '../simulator/seeded-random.ts'
 import type { Schedule, Step, StepRecord } from './schedule.ts'
 
-const DEVICES = 6
+const DEVICES_PER_PARTITION = 3
 const PARTITIONS = 2
+/** One may be added. */
+const MOST_PARTITIONS = PARTITIONS + 1
 const LENGTH_MS = 5_000
 
 type StepKind = Step['kind']
@@ -15,11 +17,14 @@ const FAULTS: readonly (readonly [StepKind, weight: number])[] = [
   ['cut_redis_for_all', 3],
   ['kafka_down', 5],
   ['refuse_commits', 3],
+  ['move_coordinator', 3],
+  ['delete_records', 4],
   ['redis_full', 3],
   ['redis_readonly', 2],
   ['save_redis', 5],
   ['wipe_redis', 4],
   ['restore_redis', 5],
+  ['fail_over_redis', 4],
   ['forget_scripts', 3],
   ['request_rebuild', 2],
   ['transaction', 5],
@@ -30,6 +35,7 @@ const CAUSES_LATE_WRITES = new Set<StepKind>([
   'start_worker',
   'cut_redis',
   'cut_redis_for_all',
+  'fail_over_redis',
 ])
 const WEIGHTS = FAULTS.reduce((sum, [, weight]) => sum + weight, 0)
 
@@ -53,6 +59,15 @@ export function createSchedule(seed: number): Schedule {
   if (isCompacted) {
     for (let i = 0; i <= random.below(3); i++)
       steps.push({ kind: 'compact', atMs: random.below(LENGTH_MS), partition: random.below(PARTITIONS) })
+  }
+  if (random.percent(15)) {
+    const addedMs = random.below(LENGTH_MS)
+    steps.push({ kind: 'add_partition', atMs: addedMs })
+    for (let i = 0; i <= random.below(4); i++) {
+      const records = recordsFor(random, PARTITIONS, { isCompacted, hasTombstones })
+      const atMs = addedMs + random.below(LENGTH_MS - addedMs) + 1
+      steps.push({ kind: 'produce', atMs, partition: PARTITIONS, records })
+    }
   }
   const faults = random.below(9)
   for (let i = 0; i < faults; i++) {
@@ -79,6 +94,8 @@ export function createSchedule(seed: number): Schedule {
       case 'cut_redis_for_all':
       case 'kafka_down':
       case 'refuse_commits':
+      case 'move_coordinator':
+      case 'fail_over_redis':
       case 'redis_full':
       case 'redis_readonly':
         steps.push({ kind, atMs, forMs: random.pick([50, 500, 2_000, 6_000]) })
@@ -96,7 +113,13 @@ export function createSchedule(seed: number): Schedule {
       case 'request_rebuild':
         steps.push({ kind, atMs })
         break
+      case 'delete_records':
+        // A tombstone that was deleted before it was read leaves its device as it was.
+        if (hasTombstones) break
+        steps.push({ kind, atMs, partition: random.below(PARTITIONS), percent: random.pick([30, 60, 100]) })
+        break
       case 'compact':
+      case 'add_partition':
       case 'produce':
         break
     }
@@ -120,7 +143,7 @@ function recordsFor(
   { hasTombstones, isCompacted }: { readonly hasTombstones: boolean; readonly isCompacted: boolean },
 ): StepRecord[] {
   return Array.from({ length: 1 + random.below(5) }, (): StepRecord => {
-    const device = random.below(DEVICES / PARTITIONS) * PARTITIONS + partition
+    const device = random.below(DEVICES_PER_PARTITION) * MOST_PARTITIONS + partition
     if (hasTombstones && random.percent(8)) return { kind: 'tombstone', device }
     // Compaction would keep an invalid record instead of the update before it.
     if (!isCompacted && random.percent(10)) return { kind: 'invalid', device }

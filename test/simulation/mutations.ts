@@ -67,6 +67,36 @@ export const MUTATIONS: Readonly<Record<string, Edit | readonly Edit[]>> = {
     replace: 'return !(batch.isTransactional && aborted.has(batch.producerId))',
     by: 'return true',
   },
+  'what was fetched before a rewind is written after it': {
+    file: 'cache-service/pipeline/worker/lane.ts',
+    replace: 'this.#epoch++\n    this.#clearQueue()',
+    by: '',
+  },
+  'a seek that KafkaJS has lost is not repeated': {
+    file: 'cache-service/pipeline/worker/lane.ts',
+    replace: 'this.#dependencies.seek(this.partition, this.#state.to)\n      return false',
+    by: 'return false',
+  },
+  'a tombstone deletes nothing': {
+    file: 'test/simulation/servers/simulated-redis.ts',
+    replace: 'return this.#del(key) === 1 ? 2 : 1',
+    by: 'return 1',
+  },
+  'the index does not follow the hashes': {
+    file: 'test/simulation/servers/simulated-redis.ts',
+    replace: 'this.#sadd(index, newIds)',
+    by: '',
+  },
+  'a late mark of a rebuild stays': {
+    file: 'cache-service/core/workers/progress-cursor.ts',
+    replace: 'return isBehind(stored?.next, cursor.progress) || stored?.rebuildUntil !== undefined',
+    by: 'return isBehind(stored?.next, cursor.progress)',
+  },
+  'a rejoin that failed leaves the worker outside of the group': {
+    file: 'cache-service/kafka/worker-consumer.ts',
+    replace: 'if (!isJoined(this.#status)) this',
+    by: "if (this.#status.kind === 'stopped') this",
+  },
   'a new generation keeps the old lanes': {
     file: 'cache-service/pipeline/worker/lanes.ts',
     replace: 'this.#end()\n    this.#committed.clear()',

@@ -68,8 +68,19 @@ export class Oracle {
     )
   }
 
+  /** Redis may lack, or hold older, data than a worker has written; Kafka may no longer have the records. */
   lostData(): void {
     this.#hasLostData = true
+    for (const partition of this.#byPartition.keys()) this.deleted(partition)
+  }
+
+  /** Kafka has deleted the beginning of a partition. What was committed is in Redis, unless Redis has lost data. */
+  deleted(partition: number): void {
+    const earliest = this.#kafka.partitions[partition]?.earliest ?? 0
+    const applied = this.#hasLostData ? 0 : (this.#kafka.committed.get(partition) ?? 0)
+    for (const record of this.#byPartition.get(partition) ?? [])
+      if (record.offset < earliest && record.offset >= applied) record.isOptional = true
+    this.#model = undefined
   }
 
   deadLettersSent(deadLetters: readonly DeadLetter[]): void {
@@ -104,7 +115,8 @@ export class Oracle {
     return this.#positionDifference() ?? this.#deviceDifference(nowMs) ?? this.#deadLetterDifference()
   }
 
-  #lacking({ expectation, hash, offset, partition }: Known): string | undefined {
+  #lacking({ expectation, hash, isOptional, offset, partition }: Known): string | undefined {
+    if (isOptional) return undefined
     if (expectation.outcome === 'rejected')
       return this.#deadLetters.has(`${partition}/${offset}`) ? undefined : `${offset} is no dead letter`
     if (expectation.outcome !== 'update' || hash === undefined || this.#deleted.has(expectation.deviceId))
@@ -116,38 +128,66 @@ export class Oracle {
 
   #positionDifference(): string | undefined {
     const progress = this.#redis().hash(PROGRESS_KEY)
-    for (const [partition, { end }] of this.#kafka.partitions.entries()) {
-      if (end === 0) continue
+    for (const [partition, { earliest, end }] of this.#kafka.partitions.entries()) {
+      if (progress?.has(`${partition}:until`) === true) return `partition ${partition} is still being rebuilt`
+      // Nothing is read of a partition without records, so nothing of it is committed.
+      if (earliest === end) continue
       const committed = this.#kafka.committed.get(partition)
       if (committed !== end) return `partition ${partition} is committed up to ${committed} of ${end}`
       const reached = progress?.get(String(partition))
       if (reached !== String(end)) return `the progress of partition ${partition} is ${reached} of ${end}`
-      if (progress?.has(`${partition}:until`) === true) return `partition ${partition} is still being rebuilt`
     }
     return undefined
   }
 
   #deviceDifference(nowMs: number): string | undefined {
     const redis = this.#redis()
-    const expected = (this.#model ??= modelDevices(this.#records, SETTINGS, nowMs))
+    const expected = (this.#model ??= modelDevices(
+      this.#records.filter(({ isOptional }) => !isOptional),
+      SETTINGS,
+      nowMs,
+    ))
+    const optional = this.#optionalHashes()
     const index = redis.set(DEVICE_INDEX_KEY)
     for (const [id, { expiresAtMs, fields }] of expected) {
       const key = deviceKey(id as DeviceId)
       const stored = Object.fromEntries(redis.hash(key) ?? [])
-      if (compareHashes(stored, fields) !== 0)
+      const isFromOptional =
+        optional.get(id)?.some((hash) => compareHashes(stored, hash) === 0) === true &&
+        compareHashes(stored, fields) > 0
+      if (compareHashes(stored, fields) !== 0 && !isFromOptional)
         return `${id} is ${JSON.stringify(stored)} instead of ${JSON.stringify(fields)}`
-      if (redis.expiryOf(key) !== expiresAtMs)
+      if (!optional.has(id) && redis.expiryOf(key) !== expiresAtMs)
         return `${id} expires at ${redis.expiryOf(key)} instead of ${expiresAtMs}`
       if (!index.has(id)) return `${id} is not in the index`
     }
     const keys = redis.keys().filter((key) => key.startsWith('device:'))
-    if (keys.length !== expected.size) return `${keys.length} devices instead of ${expected.size}`
-    return undefined
+    const unexpected = keys.filter((key) => {
+      const id = key.slice('device:'.length, -':metadata'.length)
+      if (expected.has(id)) return false
+      const stored = Object.fromEntries(redis.hash(key) ?? [])
+      return optional.get(id)?.some((hash) => compareHashes(stored, hash) === 0) !== true
+    })
+    return unexpected.length > 0 ? `${unexpected.join(', ')} should not be there` : undefined
+  }
+
+  /** Device → what it may hold instead of the maximum of the records that must be there. */
+  #optionalHashes(): ReadonlyMap<string, DeviceHash['fields'][]> {
+    const hashes = new Map<string, DeviceHash['fields'][]>()
+    for (const { expectation, hash, isOptional } of this.#records) {
+      if (!isOptional || hash === undefined || expectation.outcome !== 'update') continue
+      hashes.set(expectation.deviceId, [...(hashes.get(expectation.deviceId) ?? []), hash.fields])
+    }
+    return hashes
   }
 
   #deadLetterDifference(): string | undefined {
-    for (const { expectation, offset, partition } of this.#records)
-      if (expectation.outcome === 'rejected' && !this.#deadLetters.has(`${partition}/${offset}`))
+    for (const { expectation, isOptional, offset, partition } of this.#records)
+      if (
+        !isOptional &&
+        expectation.outcome === 'rejected' &&
+        !this.#deadLetters.has(`${partition}/${offset}`)
+      )
         return `record ${offset} of partition ${partition} is no dead letter`
     return undefined
   }

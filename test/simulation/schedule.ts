@@ -8,12 +8,20 @@ export type Step = { readonly atMs: number } & (
       readonly isCommitted: boolean
     }
   | { readonly kind: 'compact'; readonly partition: number }
+  /** `percent` of the offsets that the partition holds then. */
+  | { readonly kind: 'delete_records'; readonly partition: number; readonly percent: number }
+  | { readonly kind: 'add_partition' }
   | { readonly kind: 'start_worker'; readonly worker: string }
   | { readonly kind: 'stop_worker' | 'kill_worker'; readonly worker: string }
   | { readonly kind: 'freeze_worker'; readonly worker: string; readonly forMs: number }
   | { readonly kind: 'cut_redis'; readonly worker: string; readonly forMs: number }
-  | { readonly kind: 'cut_redis_for_all' | 'kafka_down' | 'refuse_commits'; readonly forMs: number }
+  | {
+      readonly kind: 'cut_redis_for_all' | 'kafka_down' | 'refuse_commits' | 'move_coordinator'
+      readonly forMs: number
+    }
   | { readonly kind: 'redis_full' | 'redis_readonly'; readonly forMs: number }
+  /** To a replica that holds what was saved last; each worker notices within this time. */
+  | { readonly kind: 'fail_over_redis'; readonly forMs: number }
   | { readonly kind: 'save_redis' | 'wipe_redis' | 'restore_redis' | 'forget_scripts' | 'request_rebuild' }
 )
 

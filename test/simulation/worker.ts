@@ -74,7 +74,8 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
   const now = () => Math.floor(scheduler.nowMs)
   const monotonicNow = () => scheduler.nowMs
   const telemetry = notingTelemetry((line) => note(() => `${name} ${line()}`))
-  const redisClient = new SimulatedRedisClient(redis, scheduler, random)
+  // One server owns every key; several masters would divide them by the slots of the keys.
+  const redisClient = new SimulatedRedisClient(() => redis, scheduler, random)
   const client = redisClient.asRedis()
   const monitor = new LoopMonitor(monotonicNow)
   const stop = new AbortController()
@@ -132,13 +133,18 @@ async function readPositions(kafka: SimulatedKafka): Promise<ReadonlyMap<number,
         new Map(
           kafka.partitions.map(({ earliest, end }, partition) => [
             partition,
-            { committed: committed.get(partition), earliest, end },
+            { committed: committedOrNone(committed.get(partition)), earliest, end },
           ]),
         ),
     )
   } catch (error) {
     throw kafkaError(error)
   }
+}
+
+/** A negative offset stands for none. */
+function committedOrNone(committed: number | undefined): number | undefined {
+  return committed !== undefined && committed >= 0 ? committed : undefined
 }
 
 const SILENT = new Set(['consumerState', 'redisWorks', 'rebuilding', 'deadLettersSent', 'chunkApplied'])

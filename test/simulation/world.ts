@@ -3,7 +3,7 @@ import { invalid, tombstone, update, type TaggedRecord } from '../support/record
 import { Oracle } from './oracle.ts'
 import { Scheduler } from './scheduler.ts'
 import type { Schedule, Step, StepRecord } from './schedule.ts'
-import { SimulatedKafka } from './servers/simulated-kafka.ts'
+import { PartitionLog, SimulatedKafka, type RecordToAppend } from './servers/simulated-kafka.ts'
 import { SimulatedRedis, type RedisSnapshot } from './servers/simulated-redis.ts'
 import { PROGRESS_KEY, SESSION_MS, startWorker, type SimulatedWorker } from './worker.ts'
 
@@ -31,10 +31,9 @@ export class World {
   constructor({ partitions, seed }: Schedule) {
     this.#random = createSeededRandom(seed ^ 0x5bd1e995)
     this.scheduler = new Scheduler(this.#random, START_MS)
-    this.#redis = new SimulatedRedis(() => this.scheduler.nowMs)
+    this.#redis = this.#createRedis()
     this.#kafka = new SimulatedKafka(partitions, SESSION_MS, this.scheduler, this.#random)
     this.#oracle = new Oracle(this.#kafka, () => this.#redis)
-    this.#redis.wrote = (key, before) => this.#violatedIf(this.#oracle.brokenByWrite(key, before))
     this.#kafka.violated = (invariant) => this.#violated(invariant)
     this.#kafka.committing = ({ offset, partition }) =>
       this.#violatedIf(this.#oracle.brokenByCommit(partition, offset))
@@ -50,6 +49,8 @@ export class World {
     this.#note(() => '-- all faults end')
     this.#kafka.downUntilMs = 0
     this.#kafka.commitsRefusedUntilMs = 0
+    this.#kafka.coordinatorMovesUntilMs = 0
+    for (const { redisClient } of this.#processes) redisClient.moveTo(() => this.#redis)
     this.#redis.refusal = undefined
     if (this.#workers.size === 0) this.#startWorker('last')
   }
@@ -74,19 +75,22 @@ export class World {
     this.#note(() => `-- ${JSON.stringify(step)}`)
     switch (step.kind) {
       case 'produce':
-        return this.#produce(step.partition, step.records, (records) =>
-          this.#log(step.partition).append(records),
-        )
+        return this.#produce(step.partition, step.records, (log, records) => log.append(records))
       case 'transaction':
         return this.#produce(
           step.partition,
           step.records,
-          (records) => this.#log(step.partition).appendTransaction(records, step.isCommitted),
+          (log, records) => log.appendTransaction(records, step.isCommitted),
           step.isCommitted,
         )
       case 'compact':
-        this.#log(step.partition).compact()
+        this.#kafka.partitions[step.partition]?.compact()
         return this.#oracle.compacted(step.partition)
+      case 'delete_records':
+        return this.#deleteRecords(step.partition, step.percent)
+      case 'add_partition':
+        this.#kafka.partitions.push(new PartitionLog())
+        return
       case 'start_worker':
         return this.#startWorker(step.worker)
       case 'stop_worker':
@@ -106,6 +110,11 @@ export class World {
       case 'refuse_commits':
         this.#kafka.commitsRefusedUntilMs = this.scheduler.nowMs + step.forMs
         return
+      case 'move_coordinator':
+        this.#kafka.coordinatorMovesUntilMs = this.scheduler.nowMs + step.forMs
+        return
+      case 'fail_over_redis':
+        return this.#failOver(step.forMs)
       case 'redis_full':
         return this.#refuseWrites("OOM command not allowed when used memory > 'maxmemory'.", step.forMs)
       case 'redis_readonly':
@@ -150,6 +159,22 @@ export class World {
     this.#redis.restart(saved)
   }
 
+  /** The old master serves each worker until that worker notices; what it acknowledges then is lost. */
+  #failOver(forMs: number): void {
+    this.#oracle.lostData()
+    this.#redis.wrote = () => undefined
+    this.#redis = this.#createRedis()
+    this.#redis.restart(this.#saved)
+    for (const { redisClient } of this.#processes)
+      this.scheduler.after(this.#random.fraction() * forMs, () => redisClient.moveTo(() => this.#redis), null)
+  }
+
+  #createRedis(): SimulatedRedis {
+    const redis = new SimulatedRedis(() => this.scheduler.nowMs)
+    redis.wrote = (key, before) => this.#violatedIf(this.#oracle.brokenByWrite(key, before))
+    return redis
+  }
+
   #startWorker(worker: string): void {
     if (this.#workers.has(worker)) return
     const name = `${worker}#${++this.#workersStarted}`
@@ -186,18 +211,22 @@ export class World {
     if (frozen !== undefined) this.scheduler.freeze(frozen.name, forMs)
   }
 
-  #log(partition: number) {
+  #deleteRecords(partition: number, percent: number): void {
     const log = this.#kafka.partitions[partition]
-    if (log === undefined) throw new Error(`there is no partition ${partition}`)
-    return log
+    if (log === undefined) return
+    log.deleteBefore(log.earliest + Math.ceil(((log.end - log.earliest) * percent) / 100))
+    this.#kafka.appended()
+    this.#oracle.deleted(partition)
   }
 
   #produce(
     partition: number,
     records: readonly StepRecord[],
-    append: (records: readonly { key: Buffer; value: Buffer | null; timestampMs: number }[]) => number,
+    append: (log: PartitionLog, records: readonly RecordToAppend[]) => number,
     isVisible = true,
   ): void {
+    const log = this.#kafka.partitions[partition]
+    if (log === undefined) return
     const tagged = records.map((record) =>
       tag(record, Math.floor(this.scheduler.nowMs), this.#sequence++ % 1000),
     )
@@ -206,7 +235,7 @@ export class World {
       value,
       timestampMs,
     }))
-    const first = append(plain)
+    const first = append(log, plain)
     this.#kafka.appended()
     if (!isVisible) return
     this.#oracle.produced(

@@ -29,7 +29,11 @@ for (const name of SCRIPT_NAMES) {
   scriptOfSha.set(sha, name)
 }
 
+/** Which server owns a key. */
+export type ServerOf = (key: string) => SimulatedRedis
+
 type Command = {
+  readonly server: SimulatedRedis
   readonly run: (server: SimulatedRedis) => RedisReply
   readonly resolve: (reply: RedisReply) => void
   readonly reject: (error: Error) => void
@@ -50,7 +54,7 @@ const LONGEST_AFTER_CUT_MS = 3_000
  * answered may have been executed, may be executed later, or may never be.
  */
 export class SimulatedRedisClient {
-  readonly #server: SimulatedRedis
+  #serverOf: ServerOf
   readonly #scheduler: Scheduler
   readonly #random: SeededRandom
   readonly #inFlight: Command[] = []
@@ -60,8 +64,8 @@ export class SimulatedRedisClient {
   status: 'ready' | 'reconnecting' = 'ready'
   readonly options = { host: 'simulated-redis', port: 6379 }
 
-  constructor(server: SimulatedRedis, scheduler: Scheduler, random: SeededRandom) {
-    this.#server = server
+  constructor(serverOf: ServerOf, scheduler: Scheduler, random: SeededRandom) {
+    this.#serverOf = serverOf
     this.#scheduler = scheduler
     this.#random = random
   }
@@ -78,18 +82,18 @@ export class SimulatedRedisClient {
   script(_load: 'LOAD', source: string): Promise<RedisReply> {
     const name = scriptOfSource.get(source)
     if (name === undefined) throw new Error('the simulated Redis does not know this script')
-    return this.#send((server) => {
+    return this.#send('', (server) => {
       server.scripts.add(name)
       return shaOf.get(name) ?? ''
     })
   }
 
   hmget(key: string, ...fields: readonly string[]): Promise<RedisReply> {
-    return this.#send((server) => server.execute('HMGET', key, ...fields))
+    return this.#send(key, (server) => server.execute('HMGET', key, ...fields))
   }
 
   set(key: string, text: string): Promise<RedisReply> {
-    return this.#send((server) => server.execute('SET', key, text))
+    return this.#send(key, (server) => server.execute('SET', key, text))
   }
 
   async info(): Promise<string> {
@@ -97,32 +101,33 @@ export class SimulatedRedisClient {
   }
 
   pipeline() {
-    const executions: ((server: SimulatedRedis) => RedisReply)[] = []
+    const executions: { readonly key: string; readonly run: (server: SimulatedRedis) => RedisReply }[] = []
     const pipeline = {
       get length() {
         return executions.length
       },
       evalsha: (sha: string, keys: number, ...rest: readonly (string | number)[]) => {
         const texts = rest.map(String)
-        executions.push((server) => {
+        const run = (server: SimulatedRedis) => {
           const script = scriptOfSha.get(sha)
           if (script === undefined) throw new Error('NOSCRIPT')
           return server.evaluate(script, texts.slice(0, keys), texts.slice(keys))
-        })
+        }
+        executions.push({ key: texts[0] ?? '', run })
         return pipeline
       },
       hset: (...args: readonly string[]) => {
-        executions.push((server) => server.execute('HSET', ...args))
+        executions.push({ key: args[0] ?? '', run: (server) => server.execute('HSET', ...args) })
         return pipeline
       },
       hdel: (...args: readonly string[]) => {
-        executions.push((server) => server.execute('HDEL', ...args))
+        executions.push({ key: args[0] ?? '', run: (server) => server.execute('HDEL', ...args) })
         return pipeline
       },
       exec: () =>
         Promise.all(
-          executions.map((run) =>
-            this.#send(run).then(
+          executions.map(({ key, run }) =>
+            this.#send(key, run).then(
               (reply) => [null, reply] as const,
               (error: unknown) => [error, undefined] as const,
             ),
@@ -130,6 +135,12 @@ export class SimulatedRedisClient {
         ),
     }
     return pipeline
+  }
+
+  /** After a failover: the next connection leads to other servers. */
+  moveTo(serverOf: ServerOf): void {
+    this.#serverOf = serverOf
+    this.cut(0)
   }
 
   /** The server has ended, and with it what it had received. */
@@ -150,11 +161,7 @@ export class SimulatedRedisClient {
       if (command.isSettled) continue
       command.isSettled = true
       if (!command.isExecuted && i < received)
-        this.#scheduler.after(
-          this.#random.below(LONGEST_AFTER_CUT_MS),
-          () => execute(command, this.#server),
-          null,
-        )
+        this.#scheduler.after(this.#random.below(LONGEST_AFTER_CUT_MS), () => execute(command), null)
       else command.isExecuted = true
       command.reject(new Error('Connection is closed.'))
     }
@@ -167,13 +174,20 @@ export class SimulatedRedisClient {
     reconnect()
   }
 
-  #send(run: (server: SimulatedRedis) => RedisReply): Promise<RedisReply> {
+  #send(key: string, run: (server: SimulatedRedis) => RedisReply): Promise<RedisReply> {
     const { promise, resolve, reject } = Promise.withResolvers<RedisReply>()
     if (this.status !== 'ready') {
       reject(new Error("Stream isn't writeable and enableOfflineQueue options is false"))
       return promise
     }
-    const command: Command = { run, resolve, reject, isExecuted: false, isSettled: false }
+    const command: Command = {
+      server: this.#serverOf(key),
+      run,
+      resolve,
+      reject,
+      isExecuted: false,
+      isSettled: false,
+    }
     this.#inFlight.push(command)
     const now = this.#scheduler.nowMs
     this.#arrivesMs = Math.max(this.#arrivesMs + IN_ORDER_MS, now + this.#random.fraction() * SLOWEST_MS)
@@ -182,7 +196,7 @@ export class SimulatedRedisClient {
       this.#arrivesMs - now,
       () => {
         if (command.isExecuted) return
-        const settle = execute(command, this.#server)
+        const settle = execute(command)
         this.#answeredMs = Math.max(
           this.#answeredMs + IN_ORDER_MS,
           this.#scheduler.nowMs + this.#random.fraction() * SLOWEST_MS,
@@ -205,10 +219,10 @@ export class SimulatedRedisClient {
 }
 
 /** @returns tells the client. */
-function execute(command: Command, server: SimulatedRedis): () => void {
+function execute(command: Command): () => void {
   command.isExecuted = true
   try {
-    const reply = command.run(server)
+    const reply = command.run(command.server)
     return () => command.resolve(reply)
   } catch (error) {
     return () => command.reject(error instanceof Error ? error : new Error(String(error)))

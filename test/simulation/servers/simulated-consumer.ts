@@ -1,4 +1,5 @@
 import type { Consumer, EachBatchHandler } from 'kafkajs'
+import { METADATA_MAX_AGE_MS } from '../../../cache-service/kafka/client.ts'
 import { FetchedPartition } from '../../../cache-service/kafka/fetched-partition.ts'
 import type { SeededRandom } from '../../simulator/seeded-random.ts'
 import type { Scheduler } from '../scheduler.ts'
@@ -16,9 +17,13 @@ type Listener = (event: { readonly payload: unknown }) => void
 const EVENTS = {
   GROUP_JOIN: 'group_join',
   REBALANCING: 'rebalancing',
+  HEARTBEAT: 'heartbeat',
   FETCH: 'fetch',
   CRASH: 'crash',
 } as const
+
+/** What KafkaJS commits when an offset is out of range. */
+const EARLIEST = -2
 
 const REBALANCING_TYPES = new Set([
   'REBALANCE_IN_PROGRESS',
@@ -28,7 +33,8 @@ const REBALANCING_TYPES = new Set([
 
 /**
  * A consumer as KafkaJS 2.2.4 behaves, in what the worker relies on: one fetch at a time, whose handlers run side by side;
- * a seek takes effect before the next fetch, and a rebalance forgets it; data of a partition that was paused or sought
+ * a seek takes effect before the next fetch in which this
+ * consumer owns the partition, be it in a later generation; data of a partition that was paused or sought
  * meanwhile is dropped; heartbeats are sent only by handlers and empty fetches; after the last retry it ends.
  */
 export class SimulatedConsumer {
@@ -46,6 +52,8 @@ export class SimulatedConsumer {
   #isRunning = false
   #ended: Promise<void> = Promise.resolve()
   #lastHeartbeatMs = 0
+  #metadataMs = 0
+  #knownPartitions = 0
 
   constructor(kafka: SimulatedKafka, scheduler: Scheduler, random: SeededRandom, settings: ConsumerSettings) {
     this.#kafka = kafka
@@ -124,7 +132,8 @@ export class SimulatedConsumer {
     const assignment = await this.#kafka.request(() => this.#kafka.join(this.#memberId))
     this.#memberId = assignment.memberId
     this.#positions.clear()
-    this.#seeks.clear()
+    this.#metadataMs = this.#scheduler.nowMs
+    this.#knownPartitions = this.#kafka.partitions.length
     this.#assignment = assignment
     this.#lastHeartbeatMs = this.#scheduler.nowMs
     this.#emit(EVENTS.GROUP_JOIN, {
@@ -168,11 +177,14 @@ export class SimulatedConsumer {
 
   async #fetchOnce(eachBatch: EachBatchHandler): Promise<void> {
     const { maxBytes, maxWaitMs } = this.#settings
+    if (this.#hasStaleAssignment()) return await this.#join()
     const owned = this.#assignment?.partitions ?? []
+    for (const partition of owned) {
+      const offset = this.#seeks.get(partition)
+      if (offset !== undefined) this.#positions.set(partition, offset)
+      this.#seeks.delete(partition)
+    }
     await this.#initializePositions(owned)
-    for (const [partition, offset] of this.#seeks)
-      if (owned.includes(partition)) this.#positions.set(partition, offset)
-    this.#seeks.clear()
     const wanted = owned.filter((partition) => !this.#paused.has(partition))
     if (wanted.length === 0) {
       await this.#sleep(maxWaitMs)
@@ -195,12 +207,13 @@ export class SimulatedConsumer {
       }
     })
     this.#emit(EVENTS.FETCH, {})
-    const outOfRange = replies.filter(({ reply }) => reply.kind === 'out_of_range')
-    for (const { partition } of outOfRange) {
-      this.#kafka.committed.delete(partition)
+    const outOfRange = replies.find(({ reply }) => reply.kind === 'out_of_range')
+    if (outOfRange !== undefined) {
+      const { partition } = outOfRange
+      await this.commitOffsets([{ partition, offset: String(EARLIEST) }])
       this.#positions.delete(partition)
+      return
     }
-    if (outOfRange.length > 0) return
     const batches = replies.flatMap(({ partition, reply }) => {
       if (reply.kind !== 'data' || this.#seeks.has(partition) || this.#paused.has(partition)) return []
       const fetched = new FetchedPartition(this.#settings.topic, String(requested.get(partition)), {
@@ -226,6 +239,14 @@ export class SimulatedConsumer {
       isStale: () => this.#seeks.has(partition),
     }
     await eachBatch(payload as unknown as Parameters<EachBatchHandler>[0])
+    await this.#heartbeat()
+  }
+
+  /** When its metadata is old, it notices that the topic has more partitions. */
+  #hasStaleAssignment(): boolean {
+    if (this.#scheduler.nowMs - this.#metadataMs < METADATA_MAX_AGE_MS) return false
+    this.#metadataMs = this.#scheduler.nowMs
+    return this.#kafka.partitions.length > this.#knownPartitions
   }
 
   async #initializePositions(owned: readonly number[]): Promise<void> {
@@ -233,7 +254,8 @@ export class SimulatedConsumer {
     const starts = await this.#kafka.request(() =>
       owned.map((partition) => {
         const earliest = this.#kafka.partitions[partition]?.earliest ?? 0
-        return [partition, this.#kafka.committed.get(partition) ?? earliest] as const
+        const committed = this.#kafka.committed.get(partition) ?? EARLIEST
+        return [partition, committed < 0 ? earliest : committed] as const
       }),
     )
     for (const [partition, offset] of starts)
@@ -245,6 +267,7 @@ export class SimulatedConsumer {
     this.#lastHeartbeatMs = this.#scheduler.nowMs
     const { generation = -1, memberId = '' } = this.#assignment ?? {}
     await this.#kafka.request(() => this.#kafka.heartbeat(memberId, generation))
+    this.#emit(EVENTS.HEARTBEAT, {})
   }
 
   #sleep(ms: number): Promise<void> {

@@ -34,7 +34,7 @@ export type FetchReply =
 export class PartitionLog {
   #batches: Batch[] = []
   #aborted: { readonly producerId: number; readonly firstOffset: number; readonly marker: number }[] = []
-  readonly earliest = 0
+  earliest = 0
   end = 0
   #producers = 0
 
@@ -71,6 +71,13 @@ export class PartitionLog {
       if (kept.length === 0 && batch.baseOffset % 2 === 0) return []
       return [this.#encode(kept, 'plain', batch.producerId, batch.baseOffset, batch.nextOffset)]
     })
+  }
+
+  /** Retention, or DeleteRecords: batches go as a whole, and the beginning of the log need not be that of a batch. */
+  deleteBefore(offset: number): void {
+    this.earliest = Math.max(this.earliest, Math.min(offset, this.end))
+    this.#batches = this.#batches.filter(({ nextOffset }) => nextOffset > this.earliest)
+    this.#aborted = this.#aborted.filter(({ marker }) => marker >= this.earliest)
   }
 
   holds(offset: number): boolean {
@@ -182,6 +189,8 @@ export class SimulatedKafka {
   downUntilMs = 0
   /** Commits are answered with an error until then. */
   commitsRefusedUntilMs = 0
+  /** Another broker is becoming the group's coordinator until then. */
+  coordinatorMovesUntilMs = 0
   violated: (invariant: string) => void = () => undefined
   /** Called with each commit that is accepted. */
   committing: (commit: Commit) => void = () => undefined
@@ -238,6 +247,7 @@ export class SimulatedKafka {
   // ---- the group's coordinator
 
   async join(memberId: string | undefined): Promise<Assignment> {
+    this.#assertCoordinator()
     this.#expireMembers()
     const id =
       memberId !== undefined && this.#members.has(memberId) ? memberId : `member-${++this.#memberIds}`
@@ -257,6 +267,7 @@ export class SimulatedKafka {
   }
 
   heartbeat(memberId: string, generation: number): void {
+    this.#assertCoordinator()
     this.#expireMembers()
     const member = this.#members.get(memberId)
     if (member === undefined) throw protocolError('UNKNOWN_MEMBER_ID')
@@ -266,6 +277,7 @@ export class SimulatedKafka {
   }
 
   commit(memberId: string, generation: number, commits: readonly Commit[]): void {
+    this.#assertCoordinator()
     this.#expireMembers()
     if (this.#scheduler.nowMs < this.commitsRefusedUntilMs)
       throw protocolError('COORDINATOR_LOAD_IN_PROGRESS')
@@ -278,6 +290,10 @@ export class SimulatedKafka {
       this.committing(commit)
       this.committed.set(commit.partition, commit.offset)
     }
+  }
+
+  #assertCoordinator(): void {
+    if (this.#scheduler.nowMs < this.coordinatorMovesUntilMs) throw protocolError('NOT_COORDINATOR_FOR_GROUP')
   }
 
   #prepare(): void {
