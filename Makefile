@@ -3,7 +3,7 @@ NODE := env PATH="$(CURDIR)/node_modules/.bin:$$PATH" node_modules/.bin/node --d
 INSTALLED := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools test check demo up faults simulate bench clean
+.PHONY: help install tools test check demo up faults simulate crash model soak bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ faults: install ## run the long tests of faults and of the tests' own servers: a
 
 simulate: $(INSTALLED) ## try random faults on a simulated Kafka and Redis for a minute (SECONDS=60)
 	@$(NODE) --max-semi-space-size=64 test/simulation/simulate.ts --seconds $(or $(SECONDS),60)
+
+crash: install ## kill workers at named points of their code, and check what is left (RUNS=100, SEED=…)
+	@$(NODE) test/fetch-tools.ts
+	@$(NODE) test/crash/crash.ts $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
 bench: install ## measure the worker, the API and the client on this machine (needs Linux and wrk)
 	@$(NODE) test/bench/worker-bench.ts

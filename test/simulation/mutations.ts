@@ -1,12 +1,7 @@
-type Edit = {
-  readonly file: string
-  /** Text that occurs exactly once. */
-  readonly replace: string
-  readonly by: string
-}
+import type { SourceEdit } from '../support/source-edits.ts'
 
 /** Faults that are put into the code on purpose, to show that the simulation finds them. */
-export const MUTATIONS: Readonly<Record<string, Edit | readonly Edit[]>> = {
+export const MUTATIONS: Readonly<Record<string, SourceEdit | readonly SourceEdit[]>> = {
   'a chunk counts as durable before it is written': {
     file: 'cache-service/pipeline/worker/lane.ts',
     replace: 'const outcome = await steps.write(prepared)',

@@ -10,7 +10,7 @@ import {
   type ModelSettings,
   type ProducedRecord,
 } from './device-model.ts'
-import { eventually } from '../eventually.ts'
+import { eventually, patiently } from '../eventually.ts'
 import { readTopic } from '../records/read-topic.ts'
 
 const MAX_REPORTED = 40
@@ -94,7 +94,7 @@ export class Oracle {
   async committed(): Promise<Map<number, number>> {
     const { admin, group, topic } = this.#options
     // KafkaJS does not retry if the coordinator is still loading.
-    const [found] = await eventually(() => admin.fetchOffsets({ groupId: group, topics: [topic] }))
+    const [found] = await patiently(() => admin.fetchOffsets({ groupId: group, topics: [topic] }))
     const known = found?.partitions.map(({ partition, offset }) => [partition, Number(offset)] as const) ?? []
     return new Map(known.filter(([, offset]) => offset >= 0))
   }

@@ -49,7 +49,7 @@ export async function readTopic(kafka: Kafka, admin: Admin, topic: string): Prom
           if (position < end) throw new Error(`partition ${partition} is read up to ${position} of ${end}`)
         }
       },
-      { timeoutMs: 30_000, describe: `reading ${topic}` },
+      { timeoutMs: 90_000, describe: `reading ${topic}` },
     )
   } finally {
     await consumer.disconnect()
