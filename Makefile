@@ -44,6 +44,14 @@ crash: install ## kill workers at named points of their code, and check what is 
 	@$(NODE) test/fetch-tools.ts
 	@$(NODE) test/crash/crash.ts $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
+model: install ## try random sequences of records, faults and commands, and shrink what fails (MINUTES=10)
+	@$(NODE) test/fetch-tools.ts
+	@MINUTES=$(MINUTES) SEED=$(SEED) RUN_PATH=$(RUN_PATH) REPLAY=$(REPLAY) $(NODE) test/model/model.ts
+
+soak: install ## run the service for 20 minutes with a fault every 30 seconds, and report (MINUTES=20, SEED=…)
+	@$(NODE) test/fetch-tools.ts
+	@MINUTES=$(MINUTES) SEED=$(SEED) $(NODE) test/soak/soak.ts
+
 bench: install ## measure the worker, the API and the client on this machine (needs Linux and wrk)
 	@$(NODE) test/bench/worker-bench.ts
 	@$(NODE) test/bench/api-bench.ts

@@ -65,17 +65,27 @@ export function describePlan({ seed, point, visit, hasPartner, rereads }: CrashP
 export async function runCrash(plan: CrashPlan, brokers: readonly string[]): Promise<void> {
   const options = { kafka: { brokers }, ownRedis: {}, env: SETTINGS }
   try {
-    await withWorkerScenario(options, (scenario) => crashAndRecover(plan, scenario))
+    await withWorkerScenario(options, async (scenario) => {
+      const reader = startPollingReader(scenario.redis, () => ids(scenario))
+      try {
+        await crashAndRecover(plan, scenario, reader)
+      } finally {
+        await reader.stop(new Set())
+      }
+    })
   } catch (error) {
     throw new Error(`${describePlan(plan)}: ${messageOf(error)}`, { cause: error })
   }
 }
 
-async function crashAndRecover(plan: CrashPlan, scenario: WorkerScenario): Promise<void> {
+async function crashAndRecover(
+  plan: CrashPlan,
+  scenario: WorkerScenario,
+  reader: PollingReader,
+): Promise<void> {
   const { oracle, redis } = scenario
   const trigger = CRASH_POINTS[plan.point]?.trigger
   const fleet = { devices: 100, seed: plan.seed, awkwardPercent: 6, invalidPercent: 3, tombstonePercent: 3 }
-  const reader = startPollingReader(redis, () => ids(scenario))
   await scenario.sendFleet(plan.backlog, fleet)
   if (trigger === 'rebuild') await applyAndLose(scenario, reader)
   const load = scenario.startLoad({ ...fleet, seed: plan.seed + 1, perSecond: 50 })
