@@ -23,6 +23,8 @@ export type SoakReport = {
   /** What is wrong; empty: passed. */
   readonly problems: readonly string[]
   readonly isInterrupted: boolean
+  /** The end of the log of the worker that is never stopped. */
+  readonly workerLog: string
 }
 
 export function markdownReport(report: SoakReport): string {

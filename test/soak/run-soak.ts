@@ -14,6 +14,7 @@ import { Traffic } from './traffic.ts'
 
 const PEAK_WARM_UP_MS = 5_000
 const PEAK_MS = 10_000
+const MOST_PEAK_WINDOWS = 12
 const SAMPLE_INTERVAL_MS = 3_000
 const FAULT_INTERVAL_MS = 30_000
 /** A fault from which the service has not recovered by then is a problem. */
@@ -49,6 +50,7 @@ async function soak(platform: SoakPlatform, { minutes, note, seed, stop }: SoakO
   const startedAt = new Date().toISOString()
   const peakPerSecond = await measurePeak(platform, traffic, stop)
   const perSecond = Math.max(100, peakPerSecond / 2)
+  await Promise.race([aborted(stop), within(() => assertRecovered(platform, CALM_LAG_SECONDS * perSecond))])
   note(`peak ${Math.round(peakPerSecond)} records/s; now ${Math.round(perSecond)} for ${minutes} minutes`)
 
   const reader = startPollingReader(redis, () => traffic.deviceIds.slice(0, READ_DEVICES))
@@ -153,6 +155,7 @@ async function soak(platform: SoakPlatform, { minutes, note, seed, stop }: SoakO
       'polls by the reader of Redis': reader.polls,
     },
     isInterrupted: stop.aborted,
+    workerLog: platform.steady.output,
   }
 }
 
@@ -163,12 +166,19 @@ async function measurePeak(platform: SoakPlatform, traffic: Traffic, stop: Abort
   const pause = (ms: number) => sleep(ms, undefined, { signal: stop }).catch(() => undefined)
   const applied = () => patiently(() => committedBy(platform))
   await pause(PEAK_WARM_UP_MS)
-  const [before, startedMs] = [await applied(), performance.now()]
-  await pause(PEAK_MS)
-  const [after, endedMs] = [await applied(), performance.now()]
+  let peak = 0
+  // On a busy machine the first records may take longer.
+  for (let windows = 0; peak <= 0 && windows < MOST_PEAK_WINDOWS && !stop.aborted; windows++) {
+    const [before, startedMs] = [await applied(), performance.now()]
+    await pause(PEAK_MS)
+    const [after, endedMs] = [await applied(), performance.now()]
+    peak = ((after - before) * 1_000) / (endedMs - startedMs)
+  }
   over.abort()
   await sending
-  return Math.max(0, ((after - before) * 1_000) / (endedMs - startedMs))
+  if (peak <= 0 && !stop.aborted)
+    throw new Error(`the worker applies nothing: ${platform.steady.output.slice(-2_000)}`)
+  return peak
 }
 
 async function causeFault(
@@ -182,10 +192,7 @@ async function causeFault(
   const fromSeconds = seconds()
   await FAULTS[name]?.(platform, reader)
   const endSeconds = seconds()
-  const recovering = eventually(() => assertRecovered(platform, calmLag), {
-    timeoutMs: RECOVERS_WITHIN_MS,
-    everyMs: 250,
-  }).then(
+  const recovering = within(() => assertRecovered(platform, calmLag)).then(
     () => seconds() - endSeconds,
     () => 'never' as const,
   )
@@ -243,6 +250,10 @@ async function problemsAtRest(
   problems.push(...fatal.map(({ msg }) => `a worker wrote: ${msg}`))
   if (/unhandled|uncaught/i.test(api.output)) problems.push('the api wrote of an unhandled error')
   return problems
+}
+
+function within(check: () => Promise<void>): Promise<void> {
+  return eventually(check, { timeoutMs: RECOVERS_WITHIN_MS, everyMs: 250 })
 }
 
 function shuffled<T>(items: readonly T[], random: () => number): T[] {

@@ -29,8 +29,9 @@ const folder = join(repository, '.cache', 'soak')
 mkdirSync(folder, { recursive: true })
 writeFileSync(join(folder, 'report.md'), markdownReport(report))
 writeFileSync(join(folder, 'report.html'), htmlReport(report))
+writeFileSync(join(folder, 'worker.log'), report.workerLog)
 writeFileSync(join(folder, 'samples.json'), JSON.stringify(report.samples))
 console.log(
-  `\n${markdownReport(report)}\nThe report is in ${join('.cache', 'soak')}: report.md, report.html.`,
+  `\n${markdownReport(report)}\nThe report is in ${join('.cache', 'soak')}: report.md, report.html, worker.log.`,
 )
 process.exitCode = report.problems.length > 0 ? 1 : report.isInterrupted ? 130 : 0
