@@ -127,13 +127,14 @@ export function isAbortMarker(batch: RecordBatch): boolean {
   }
 }
 
-/** @throws RangeError if the bytes end too early. */
+/** @throws RangeError if the bytes are not exactly the records that the header declares. */
 function readRecords(bytes: Buffer, batch: RecordBatch): SourceRecord[] {
-  const { appendTimeMs, baseOffset, baseTimestampMs, recordCount } = batch
+  const { appendTimeMs, baseOffset, baseTimestampMs, nextOffset, recordCount } = batch
   if (recordCount < 0 || recordCount > bytes.length)
     throw new RangeError(`${recordCount} records are declared`)
   const records: SourceRecord[] = []
   const cursor = new Cursor(bytes)
+  let earliest = baseOffset
   for (let i = 0; i < recordCount; i++) {
     const end = cursor.readLength() + cursor.at
     cursor.at += 1 // attributes, which version 2 does not use
@@ -146,9 +147,14 @@ function readRecords(bytes: Buffer, batch: RecordBatch): SourceRecord[] {
     const headers = readHeaders(cursor)
     if (cursor.at !== end) throw new RangeError(`record ${i} does not have its declared length`)
     const offset = baseOffset + offsetDelta
+    // The position of the partition and its commits follow the offsets of records.
+    if (offset < earliest || offset >= nextOffset)
+      throw new RangeError(`record ${i} has the offset ${offset}`)
+    earliest = offset + 1
     const timestampMs = appendTimeMs ?? baseTimestampMs + timestampDeltaMs
     records.push(new BatchRecord(offset, timestampMs, headers, bytes, keyStart, key, valueStart, value))
   }
+  if (cursor.at !== bytes.length) throw new RangeError(`more than the ${recordCount} declared records follow`)
   return records
 }
 

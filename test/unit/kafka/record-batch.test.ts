@@ -167,6 +167,20 @@ describe('a batch whose records can’t be decoded', () => {
     )
   })
 
+  test.each<[string, (bytes: Buffer) => unknown, RegExp]>([
+    // A record takes 510 bytes. Its fifth byte is its offset, after two of its length, attributes and time.
+    ['whose second record repeats the offset of the first', (bytes) => (bytes[61 + 510 + 4] = 0), /offset 0/],
+    ['whose first record lies before the batch', (bytes) => (bytes[61 + 4] = 1), /offset -1/],
+    ['whose second record lies behind the batch', (bytes) => (bytes[61 + 510 + 4] = 6), /offset 3/],
+    ['whose header declares fewer records than follow', (bytes) => bytes.writeInt32BE(1, 57), /follow/],
+  ])('%s is not decoded, because positions follow offsets', async (_, damage, why) => {
+    const damaged = encodeBatch({ records: [...records, ...records] })
+    damage(damaged)
+    const [batch] = readRecordBatches(damaged).batches
+    if (batch === undefined) throw new Error('no batch was read')
+    await expect(decodeRecords(batch)).rejects.toThrow(why)
+  })
+
   test('of an unknown compression type causes an error that says so', async () => {
     const unknown = encodeBatch({ records })
     unknown.writeInt16BE(7, 21)

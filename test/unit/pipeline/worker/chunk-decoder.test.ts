@@ -152,4 +152,36 @@ describe('decoded bytes', () => {
     }
     await expect(held.hold(async () => ({ bytes: 0 }), false)).resolves.toEqual({ bytes: 0 })
   })
+
+  test('cover exactly the offsets of a fetch, with each record once and in its place, whatever byte of a batch is damaged', async () => {
+    const codecs = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
+    const damages = fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), {
+      minLength: 1,
+      maxLength: 4,
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...codecs), damages, async (codec, bytes) => {
+        const damaged = encodeBatch(numberedBatch(3, 20, { codec }))
+        // After the fields that the broker itself reads: offsets and the number of records stay.
+        for (const [at, byte] of bytes) damaged[61 + (at % (damaged.length - 61))] = byte
+        const fetched = fetchedPartition({ batches: [numberedBatch(0, 3), damaged, numberedBatch(23, 2)] })
+        const chunks = await chunksOf(fetched, { ...ROOMY, maxRecords: 4 })
+        expect(chunks.map(({ position }) => position)).toEqual([
+          0,
+          ...chunks.slice(0, -1).map(({ next }) => next),
+        ])
+        expect(chunks.at(-1)?.next).toBe(25)
+        const offsets = chunks.flatMap(({ records }) => records.map(({ offset }) => offset))
+        const lost = chunks.flatMap(({ undecodable = [] }) =>
+          undecodable.flatMap(({ firstOffset, records }) =>
+            Array.from({ length: records }, (__, i) => firstOffset + i),
+          ),
+        )
+        expect([...offsets, ...lost].toSorted((a, b) => a - b)).toEqual(
+          Array.from({ length: 25 }, (__, i) => i),
+        )
+      }),
+      { numRuns: 150 },
+    )
+  }, 60_000)
 })
