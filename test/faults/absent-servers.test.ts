@@ -1,11 +1,13 @@
 import { expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { reserveOwnKafka, reserveOwnRedis } from '../support/servers/servers.ts'
 import { update } from '../support/records/tagged-records.ts'
 import { createTopic } from '../support/test-scope.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 test('a worker without Redis and Kafka waits for them, reports what it waits for, and then consumes', async (context) => {
+  const [topicMissing, unreachable] = [reportFault(context, 'K16'), reportFault(context, 'K18')]
   const [redis, kafka] = await Promise.all([reserveOwnRedis(), reserveOwnKafka()])
   context.onTestFinished(() => redis.stop())
   context.onTestFinished(() => kafka.stop())
@@ -31,6 +33,8 @@ test('a worker without Redis and Kafka waits for them, reports what it waits for
   await patiently(async () => expect(await reasons()).not.toContain('Redis'))
   expect(await reasons()).toContain('not in the consumer group')
 
+  unreachable.saw('Kafka and Redis not started yet: 503 with both addresses, alive')
+
   await kafka.start()
   await patiently(async () => expect(await reasons()).toContain(scenario.topic))
   await patiently(() =>
@@ -39,8 +43,12 @@ test('a worker without Redis and Kafka waits for them, reports what it waits for
     ),
   )
 
+  topicMissing.saw('503 and one line with the name of the missing topic, alive')
+
+  const recovered = topicMissing.startRecovery()
   await scenario.createTopic()
   await worker.ready(60_000)
+  recovered()
   await createTopic(kafka.brokers, scenario.errorTopic)
   await scenario.send([update({ deviceId: 'first' })])
   await scenario.sendFleet(2_000, { seed: 1, devices: 50 })

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { runCliHere, startCliHere } from '../support/processes/run-cli-here.ts'
 import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
-import { update } from '../support/records/tagged-records.ts'
+import { invalid, update } from '../support/records/tagged-records.ts'
 import { reserveOwnKafkaCluster, type OwnKafka } from '../support/servers/servers.ts'
 import { uniqueName } from '../support/test-scope.ts'
 
@@ -139,6 +140,38 @@ describe('while a broker is down', () => {
       expect(await watch.ended).toMatchObject({ code: 130 })
     }
   }, 180_000)
+
+  test('that holds the error topic, a partition with an invalid record holds, the others go on, and no record is skipped', async (context) => {
+    const report = reportFault(context, 'D1')
+    const scenario = await openScenario(context)
+    const { admin, oracle, redis } = scenario
+    await patiently(() =>
+      admin.createTopics({
+        topics: [placed(scenario.topic, [1, 1]), placed(scenario.errorTopic, [2])],
+      }),
+    )
+    const send = async (partition: number, ...records: readonly ReturnType<typeof update>[]) =>
+      await patiently(() => scenario.send(records.map((record) => ({ ...record, partition }))))
+    const worker = await scenario.startWorker()
+    await send(0, update({ deviceId: 'a0' }), invalid('not_json', '{'))
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    await second.kill('SIGKILL')
+    await send(0, update({ deviceId: 'b0' }), invalid('not_json', '}'), update({ deviceId: 'c0' }))
+    await patiently(async () =>
+      expect((await worker.get('/readyz')).body).toMatch(/holding: kafka .*\(partition 0\)/),
+    )
+    for (let i = 0; i < 20; i++) await send(1, update({ deviceId: `other-${i}` }))
+    await patiently(async () => expect(await redis.sismember('devices', 'other-19')).toBe(1))
+    expect((await oracle.committed()).get(0)).toBe(2)
+    expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+    report.saw('its broker killed: 503 `holding: kafka` for that partition; the other partition is read')
+    await second.start()
+    const recovered = report.startRecovery()
+    await worker.ready(120_000)
+    recovered()
+    await oracle.assertHeals({ consumed: scenario.consumed, redelivered: true })
+    expect(await worker.stop()).toBe(0)
+  }, 240_000)
 })
 
 const UNKNOWN = { partition: 1, committed: null, end: null, lag: null, seconds: null }

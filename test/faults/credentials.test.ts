@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PythonDict } from '../simulator/python-text.ts'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { redisAclOf } from '../support/docs/redis-acl.ts'
 import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
 import { update } from '../support/records/tagged-records.ts'
@@ -214,6 +215,7 @@ describe('Kafka', () => {
   test.for(['plain', 'scram-sha-256'])(
     'refuses a wrong password for %s: the worker exits and names the setting',
     async (mechanism, context) => {
+      const report = reportFault(context, 'K17')
       const scenario = await open(context, scram256AndPlain, { ...alice, KAFKA_SASL_MECHANISM: mechanism })
       const worker = await scenario.startWorker({ KAFKA_SASL_PASSWORD: 'wrong-secret' })
       expect(await worker.exit).toBe(2)
@@ -221,6 +223,7 @@ describe('Kafka', () => {
         expect.objectContaining({ level: 'fatal', msg: expect.stringContaining('KAFKA_SASL_PASSWORD') }),
       )
       expect(worker.output + worker.errors).not.toContain('wrong-secret')
+      report.saw(`wrong password, ${mechanism}: exit code 2, KAFKA_SASL_PASSWORD is named`)
     },
   )
 })

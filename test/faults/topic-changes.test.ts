@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
+import { consumesMore, valueOf } from '../support/processes/worker-facts.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 import { progressKey } from '../../shared/contract/keys.ts'
 
@@ -21,6 +23,7 @@ async function deleteRecords(
 
 describe.concurrent('when the topic is deleted and recreated', () => {
   test('the worker names the missing topic, waits for it, and reads the new one from the beginning', async (context) => {
+    const report = reportFault(context, 'K14')
     const scenario = await openWorkerScenario(context)
     const { oracle, topic } = scenario
     const worker = await scenario.startWorker()
@@ -33,14 +36,18 @@ describe.concurrent('when the topic is deleted and recreated', () => {
       expect(body).toContain(`the topic ${topic} does not exist`)
     })
     expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+    report.saw('503 with the name of the missing topic, alive')
     await scenario.createTopic()
+    const recovered = report.startRecovery()
     await scenario.sendFleet(2_000, { ...FLEET, seed: 2 })
     await oracle.assertCaughtUp({ consumed: scenario.consumed }, 60_000)
     await worker.ready()
+    recovered()
     expect(await worker.stop()).toBe(0)
   })
 
   test('while no worker is running, the next worker reads the new topic from the beginning, longer or shorter', async (context) => {
+    const report = reportFault(context, 'K14')
     const scenario = await openWorkerScenario(context)
     const { oracle } = scenario
     for (const records of [2_000, 4_000, 500]) {
@@ -54,11 +61,13 @@ describe.concurrent('when the topic is deleted and recreated', () => {
       await scenario.deleteTopic()
       await patiently(() => scenario.createTopic())
     }
+    report.saw('while no worker runs: the new topic is read from the beginning, longer or shorter')
   })
 })
 
 describe.concurrent('when Kafka has deleted records', () => {
   test('that were not read yet, the worker continues from the earliest remaining offset, and counts that', async (context) => {
+    const report = reportFault(context, 'K13')
     const scenario = await openWorkerScenario(context)
     const { oracle } = scenario
     const first = await scenario.startWorker()
@@ -75,6 +84,7 @@ describe.concurrent('when Kafka has deleted records', () => {
     await second.ready()
     const [outOfRange] = await second.metric('offset_out_of_range_total')
     expect(outOfRange?.value).toBe(scenario.partitions)
+    report.saw(`${outOfRange?.value} partitions continued at the earliest record, one warning each`)
     expect(second.logLines()).toContainEqual(
       expect.objectContaining({
         level: 'warn',
@@ -85,6 +95,7 @@ describe.concurrent('when Kafka has deleted records', () => {
   })
 
   test('and Redis is empty, the rebuild restores what Kafka still has, and ends', async (context) => {
+    const report = reportFault(context, 'K13')
     const scenario = await openWorkerScenario(context, { ownRedis: {} })
     const { oracle } = scenario
     const worker = await scenario.startWorker()
@@ -94,8 +105,11 @@ describe.concurrent('when Kafka has deleted records', () => {
       oracle.deletedUnread(partition, 0, begin)
     }
     await scenario.redis.flushall()
+    const recovered = report.startRecovery()
     await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(4_000))
     await worker.ready()
+    recovered()
+    report.saw('with an empty Redis: what Kafka still has is read again')
     await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) - 4_000 })
     await deleteRecords(scenario, 1)
     await scenario.redis.flushall()
@@ -105,4 +119,27 @@ describe.concurrent('when Kafka has deleted records', () => {
     await worker.ready()
     expect(await worker.stop()).toBe(0)
   })
+})
+
+test('when partitions are added under load, their records are read although their devices move', async (context) => {
+  const report = reportFault(context, 'K15')
+  const scenario = await openWorkerScenario(context, { partitions: 2 })
+  const { oracle } = scenario
+  const worker = await scenario.startWorker()
+  const load = scenario.startLoad({ ...FLEET, seed: 8, perSecond: 300 })
+  await worker.ready()
+  await consumesMore(worker, 500)
+  await scenario.addPartitions(5)
+  const read = report.startRecovery()
+  await patiently(async () => expect(await valueOf(worker, 'assigned_partitions')).toBe(5))
+  // Every partition gets records of the load, and each is committed.
+  await patiently(async () => expect((await oracle.committed()).size).toBe(5))
+  await worker.ready()
+  read()
+  report.saw('2 partitions become 5; all are assigned, read and committed without a restart')
+  await consumesMore(worker, 500)
+  await load.stop()
+  await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
+  expect(await valueOf(worker, 'offset_out_of_range_total')).toBe(0)
+  expect(await worker.stop()).toBe(0)
 })

@@ -1,10 +1,12 @@
 import { expect, onTestFailed, onTestFinished, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import { startOwnKafka } from '../support/servers/servers.ts'
 import { update } from '../support/records/tagged-records.ts'
 
-test('a worker whose partitions are paused because of Redis survives Kafka’s failure as well, in any order of healing', async () => {
+test('a worker whose partitions are paused because of Redis survives Kafka’s failure as well, in any order of healing', async (context) => {
+  const report = reportFault(context, 'N3')
   const kafka = await startOwnKafka()
   onTestFinished(() => kafka.stop())
   const scenario = await openWorkerScenario(
@@ -32,6 +34,9 @@ test('a worker whose partitions are paused because of Redis survives Kafka’s f
 
   await redisServer.start()
   await kafka.start()
+  const recovered = report.startRecovery()
   await worker.ready(60_000)
+  recovered()
+  report.saw('both killed, with paused partitions: alive')
   await oracle.assertHeals({ redelivered: true })
 }, 180_000)

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { createDeviceFleet } from '../simulator/device-fleet.ts'
 import { startOwnKafka } from '../support/servers/servers.ts'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { readTopic } from '../support/records/read-topic.ts'
 import { fromFleet, update } from '../support/records/tagged-records.ts'
 import { WIRE_CODECS } from '../support/records/wire-codecs.ts'
@@ -26,6 +27,7 @@ test("a worker reads batches in all of Kafka's codecs, including snappy as writt
 })
 
 test('a batch that cannot be decoded becomes dead letters, and blocks neither its partition nor the others', async (context) => {
+  const report = reportFault(context, 'P1')
   const kafka = await startOwnKafka()
   context.onTestFinished(() => kafka.stop())
   const scenario = await openWorkerScenario(context, { kafka })
@@ -64,6 +66,7 @@ test('a batch that cannot be decoded becomes dead letters, and blocks neither it
   const first = headers.find((header) => String(header['source_offset']) === '1')
   // The batch as it is stored: its base offset comes first.
   expect(first?.['original_value']?.readBigInt64BE(0)).toBe(1n)
+  report.saw('a corrupt snappy batch: a dead letter for each of its 200 offsets')
   expect(await worker.stop()).toBe(0)
 })
 

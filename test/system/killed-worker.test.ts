@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createSeededRandom } from '../simulator/seeded-random.ts'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
@@ -15,6 +16,7 @@ const SMALL_STEPS = {
 
 describe.concurrent('a worker that is killed loses nothing', () => {
   test.for([1, 2])('at any position in the stream (seed %i)', async (seed, context) => {
+    const report = reportFault(context, 'K11')
     const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
     const { oracle } = scenario
     const random = createSeededRandom(seed)
@@ -38,6 +40,7 @@ describe.concurrent('a worker that is killed loses nothing', () => {
     // Otherwise nothing was interrupted.
     expect(Math.max(...committedAtKills)).toBeLessThan(RECORDS)
     expect(committedAtKills.toSorted((a, b) => a - b)).toEqual(committedAtKills)
+    report.saw(`seed ${seed}: killed with ${committedAtKills.join(', ')} of ${RECORDS} committed`)
     const worker = await scenario.startWorker()
     await oracle.assertCaughtUp()
     await worker.ready()

@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import { invalid, update } from '../support/records/tagged-records.ts'
 
 test('without the error topic, one bad record holds its partition steadily, and another partition flows', async (context) => {
+  const report = reportFault(context, 'D1')
   const scenario = await openWorkerScenario(context, { partitions: 2, errorTopic: false })
   const worker = await scenario.startWorker()
   await worker.ready()
@@ -27,7 +29,10 @@ test('without the error topic, one bad record holds its partition steadily, and 
   const numbers = attempts.map(({ attempt }) => Number(attempt))
   expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
   expect(await worker.metric('rebalances_total')).toMatchObject([{ value: 1 }])
+  report.saw('missing: 503 `TOPIC_MISSING` for that partition throughout; 60 records of the other one arrive')
   await scenario.createErrorTopic()
+  const recovered = report.startRecovery()
   await worker.ready(60_000)
+  recovered()
   expect(await worker.stop()).toBe(0)
 }, 120_000)

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { invalid, tombstone, update, type TaggedRecord } from '../support/records/tagged-records.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
@@ -73,6 +74,7 @@ const wrongType: TaggedRecord = {
 
 describe.concurrent('a poison record', () => {
   test('of any kind at the end of its partition becomes a dead letter, and the partition continues', async (context) => {
+    const report = reportFault(context, 'P1')
     const scenario = await openWorkerScenario(context, {
       partitions: REASONS.length,
       env: { MAX_RECORD_BYTES: String(MAX_RECORD_BYTES) },
@@ -92,6 +94,10 @@ describe.concurrent('a poison record', () => {
       Object.fromEntries(deadLetters.map(({ labels, value }) => [labels['reason'], value])),
     ).toMatchObject(
       Object.fromEntries(Object.entries(poisons).map(([reason, records]) => [reason, records.length])),
+    )
+
+    report.saw(
+      `${Object.values(poisons).flat().length} records of ${REASONS.length} kinds: a dead letter each`,
     )
 
     // Redis refuses a key of another type: the records before and after it in the chunk are written.
@@ -115,6 +121,7 @@ describe.concurrent('a poison record', () => {
   })
 
   test('holds the worker while the error topic is missing, and is never skipped', async (context) => {
+    const report = reportFault(context, 'D1')
     const scenario = await openWorkerScenario(context, { partitions: 1, errorTopic: false })
     const { oracle } = scenario
     const worker = await scenario.startWorker()
@@ -132,13 +139,17 @@ describe.concurrent('a poison record', () => {
     // Wait until the hold has become a pause.
     await patiently(() => expect(worker.output).toContain('consumption paused'))
     expect(await oracle.committed()).toEqual(new Map([[0, 1]]))
+    report.saw('missing: nothing is committed from the record on')
     await scenario.createErrorTopic()
+    const recovered = report.startRecovery()
     await oracle.assertCaughtUp({ consumed: scenario.consumed }, 60_000)
     await worker.ready()
+    recovered()
     expect(await worker.stop()).toBe(0)
   })
 
   test('whose dead letter is too large for the error topic is dead-lettered without its bytes, and its neighbours normally', async (context) => {
+    const report = reportFault(context, 'D2')
     const scenario = await openWorkerScenario(context, {
       partitions: 1,
       errorTopic: { 'max.message.bytes': '3000' },
@@ -158,10 +169,12 @@ describe.concurrent('a poison record', () => {
     const worker = await scenario.startWorker()
     await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed })
     expect(worker.output).toContain('too large for the error topic')
+    report.saw('sent without the original bytes, marked as truncated; its neighbours have theirs')
     expect(await worker.stop()).toBe(0)
   })
 
   test('of 256 KiB or more has a dead letter with its first 256 KiB', async (context) => {
+    const report = reportFault(context, 'P1')
     const scenario = await openWorkerScenario(context, { partitions: 1 })
     await scenario.send([
       invalid('not_json', Buffer.alloc(256 * 1024, 'x')),
@@ -170,6 +183,7 @@ describe.concurrent('a poison record', () => {
     ])
     const worker = await scenario.startWorker()
     await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed })
+    report.saw('a record of 800 KiB: its first 256 KiB are in the dead letter')
     expect(await worker.stop()).toBe(0)
   })
 })

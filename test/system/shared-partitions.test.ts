@@ -1,6 +1,7 @@
 import kafkajs from 'kafkajs'
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
 
@@ -69,6 +70,7 @@ describe.concurrent('workers of one group', () => {
   })
 
   test('may be frozen beyond their session timeout: their late writes change nothing', async (context) => {
+    const report = reportFault(context, 'K10')
     const scenario = await openWorkerScenario(context, { partitions: PARTITIONS })
     const { oracle } = scenario
     const load = scenario.startLoad({ ...LOAD, seed: 2 })
@@ -78,7 +80,10 @@ describe.concurrent('workers of one group', () => {
     frozen.kill('SIGSTOP')
     await patiently(async () => expect(await assigned(other)).toBe(PARTITIONS))
     frozen.kill('SIGCONT')
+    const recovered = report.startRecovery()
     await ownAll(frozen, other)
+    recovered()
+    report.saw('the other worker owned all partitions; both own some again')
     await load.stop()
     await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
     expect(await frozen.stop()).toBe(0)

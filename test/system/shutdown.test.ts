@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
@@ -29,6 +30,7 @@ async function consumes(worker: WorkerProcess, records: number): Promise<void> {
 
 describe.concurrent('a worker that is stopped', () => {
   test('in mid-stream has committed everything that it applied, and the next worker continues from there', async (context) => {
+    const report = reportFault(context, 'K12')
     const scenario = await openWorkerScenario(context, { env: SMALL_STEPS })
     const { oracle } = scenario
     await scenario.sendFleet(40_000, BACKLOG)
@@ -43,6 +45,7 @@ describe.concurrent('a worker that is stopped', () => {
     expect(await progressInRedis(scenario)).toEqual(committed)
     expect(consumedByLog(first)).toBe(reached)
     assertNone(await oracle.differencesAtCommit())
+    report.saw('exit code 0; what is committed is exactly what is in Redis')
 
     const second = await scenario.startWorker()
     await oracle.assertCaughtUp({

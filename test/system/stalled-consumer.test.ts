@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { startOwnKafka } from '../support/servers/servers.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 test('a consumer whose broker hangs is rebuilt, and continues from its position once the broker recovers', async (context) => {
+  const report = reportFault(context, 'K6')
   const kafka = await startOwnKafka()
   context.onTestFinished(() => kafka.stop())
   const scenario = await openWorkerScenario(context, {
@@ -26,8 +28,11 @@ test('a consumer whose broker hangs is rebuilt, and continues from its position 
   expect(await worker.get('/livez')).toMatchObject({ status: 200 })
   expect(await worker.get('/readyz')).toMatchObject({ status: 503 })
 
+  report.saw('with KAFKA_STALL_TIMEOUT_S=2: a new consumer, 503')
   await kafka.kill('SIGCONT')
+  const recovered = report.startRecovery()
   await worker.ready(60_000)
+  recovered()
   await scenario.sendFleet(1_000, { seed: 42, devices: 50 })
   await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
 })

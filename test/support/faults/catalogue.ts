@@ -23,27 +23,28 @@ export const FAULTS = {
   },
   K3: {
     fault: 'Rolling restart of three brokers; leaders and the coordinator move',
-    done: 'Three brokers with replication factor 3; each is stopped in turn, then one is killed',
+    done: 'Three brokers with replication factor 3; each is restarted in turn, then the coordinator and the controller are killed',
     expected: 'Progress continues while a broker is away',
   },
   K6: {
     fault: 'A broker hangs',
-    done: 'SIGSTOP for 5 s and for 60 s',
-    expected: 'Requests time out, the worker joins again; nothing unapplied is committed',
+    done: 'SIGSTOP for 5 s and for 60 s, and with a short `KAFKA_STALL_TIMEOUT_S`',
+    expected:
+      'Not ready once its session is over; requests time out, the worker joins again; nothing unapplied is committed',
   },
   K7: {
     fault: 'Half-open, slow or cut connections to Kafka',
-    done: 'A proxy that `advertised.listeners` names: latency, silence, reset, a rate limit',
-    expected: 'Found within the request timeout',
+    done: 'A proxy that `advertised.listeners` names: latency, a rate limit, resets, silence, and silence of the old connections only',
+    expected: 'Progress where there is a connection; found within the request timeout otherwise',
   },
   K8: {
     fault: 'A storm of rebalances',
-    done: 'Workers start and are killed every second',
+    done: 'Fifteen workers start and are killed, one a second, beside one that stays',
     expected: 'Progress continues; no commit for a partition that is not owned',
   },
   K9: {
     fault: 'Processing is slower than the session and rebalance timeouts',
-    done: 'A proxy delays the replies of Redis',
+    done: 'A proxy delays what goes to and from Redis by 5 s; another worker joins',
     expected: 'Heartbeats go on; a commit that is refused as stale is not fatal',
   },
   K10: {
@@ -68,7 +69,7 @@ export const FAULTS = {
   },
   K14: {
     fault: 'The topic is deleted and created again',
-    done: 'By the admin client, under load',
+    done: 'By the admin client, while a worker runs and while none does',
     expected: 'Waits, then consumes; the offsets of the former topic decide nothing',
   },
   K15: {
@@ -83,7 +84,7 @@ export const FAULTS = {
   },
   K17: {
     fault: 'Kafka refuses the user or the topic',
-    done: 'A wrong SASL password; ACLs without the topic, and taken away under load',
+    done: 'A wrong SASL password; ACLs without the topic or the group, and taken away under load',
     expected: 'At the start an error that names the setting, and an exit; later a hold; never a busy loop',
   },
   K18: {
@@ -188,12 +189,12 @@ export const FAULTS = {
   },
   P1: {
     fault: 'Poisonous records',
-    done: 'Every invalid kind, a huge record, 10,000 headers, a bad key, corrupt compression',
+    done: 'Every invalid kind, records of 800 KB and 6 MB, 10,000 headers, a bad key, a corrupt batch, and batches that decompress to 60 and 300 MiB',
     expected: 'A dead letter with everything that a replay needs; the partition goes on',
   },
   P2: {
     fault: 'Nothing but invalid records',
-    done: 'A generator',
+    done: '500 invalid records a second of every kind',
     expected: 'Few log lines, complete dead letters',
   },
   P4: {
@@ -223,7 +224,7 @@ export const FAULTS = {
   },
   D1: {
     fault: 'The dead-letter topic is missing or refused',
-    done: 'Deleted; write access taken away; its broker down',
+    done: 'Missing; write access taken away; its broker killed',
     expected: 'Holds; no record is skipped',
   },
   D2: {

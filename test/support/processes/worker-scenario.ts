@@ -23,6 +23,8 @@ export type ScenarioOptions = {
   /** By default both topics are created. `false`: the test creates them. */
   readonly topic?: boolean
   readonly errorTopic?: boolean | TopicOptions['config']
+  /** Of both topics. Default: 1. */
+  readonly replicationFactor?: number
   /** Default: the shared Kafka. */
   readonly kafka?: { readonly brokers: readonly string[] }
   /** A Redis that the test may break: options, or an existing one. Default: a database of the shared Redis. */
@@ -52,6 +54,8 @@ export type WorkerScenario = {
   createErrorTopic(config?: TopicOptions['config']): Promise<void>
   /** Deletes the topic; the test may then create another one with the same name. */
   deleteTopic(): Promise<void>
+  /** The records of a device may then lie in two partitions. @param count of all partitions. */
+  addPartitions(count: number): Promise<void>
   send(records: readonly TaggedRecord[], codec?: WireCodec): Promise<void>
   sendFleet(count: number, options: FleetOptions, codec?: WireCodec): Promise<void>
   startLoad(options: LoadOptions): Load
@@ -82,7 +86,7 @@ export async function openWorkerScenario(
   const topic = uniqueName('validated')
   const errorTopic = uniqueName('errors')
   const group = uniqueName('group')
-  const partitions = options.partitions ?? 3
+  const { partitions = 3, replicationFactor = 1 } = options
   const { brokers } = options.kafka ?? { brokers: inject('kafkaBrokers') }
   const kafka = new kafkajs.Kafka({
     clientId: 'test',
@@ -92,8 +96,9 @@ export async function openWorkerScenario(
   const admin = kafka.admin()
   releases.push(() => admin.disconnect())
   const scenarioTopics = {
-    createTopic: () => createTopic(brokers, topic, { partitions }),
-    createErrorTopic: (config: TopicOptions['config'] = {}) => createTopic(brokers, errorTopic, { config }),
+    createTopic: () => createTopic(brokers, topic, { partitions, replicationFactor }),
+    createErrorTopic: (config: TopicOptions['config'] = {}) =>
+      createTopic(brokers, errorTopic, { replicationFactor, config }),
   }
   const { redis, redisUrl, redisServer } = await openRedis(options, releases)
 
@@ -177,6 +182,10 @@ export async function openWorkerScenario(
     async deleteTopic() {
       await admin.deleteTopics({ topics: [topic] })
       oracle.beginNextLife()
+      producer.forgetTopic()
+    },
+    async addPartitions(count) {
+      await admin.createPartitions({ topicPartitions: [{ topic, count }] })
       producer.forgetTopic()
     },
     send: (records, codec) => producer.send(records, codec),
