@@ -97,6 +97,9 @@ export class WorkerConsumer implements Service {
   notReadyReasons(): string[] {
     const reasons: string[] = []
     if ('reason' in this.#status) reasons.push(`not in the consumer group: ${this.#status.reason}`)
+    // Its partitions may be another worker's by now.
+    else if (this.#silentMs() > this.#dependencies.config.sessionTimeoutMs)
+      reasons.push('no answer from Kafka: no fetch was answered for longer than KAFKA_SESSION_TIMEOUT_S')
     const held = [...this.#dependencies.intake.held]
     for (const [reason, partitions] of Map.groupBy(
       held,
@@ -291,12 +294,12 @@ export class WorkerConsumer implements Service {
 
   /** Shows `/livez` that this service is alive, and ends a consumer that has stalled. */
   #watch(ended: AbortSignal, end: (ending: Ending) => void): void {
-    const { config, monitor, monotonicNow } = this.#dependencies
+    const { config, monitor } = this.#dependencies
     const watch = async () => {
       while (!ended.aborted) {
         monitor.turned(this.name, WATCH_INTERVAL_MS)
-        const silentMs = monotonicNow() - this.#lastActivityMs
-        if (isJoined(this.#status) && this.#partitions.length > 0 && silentMs > config.stallTimeoutMs) {
+        const silentMs = Math.round(this.#silentMs())
+        if (isJoined(this.#status) && silentMs > config.stallTimeoutMs) {
           end({
             kind: 'restart',
             reason: 'stalled',
@@ -330,6 +333,11 @@ export class WorkerConsumer implements Service {
     const from = this.#status
     this.#status = nextStatus(from, signal)
     this.#dependencies.telemetry.consumerState(from.kind, this.#status.kind, reason)
+  }
+
+  /** A worker without partitions fetches nothing. */
+  #silentMs(): number {
+    return this.#partitions.length === 0 ? 0 : this.#dependencies.monotonicNow() - this.#lastActivityMs
   }
 
   #recordActivity(): void {
