@@ -1,5 +1,7 @@
 // Corrections of how KafkaJS connects: see kafkajs.ts.
 
+import type { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
 import type KafkaJs from 'kafkajs'
 import { messageOf } from '../../shared/errors.ts'
 import { brokerAddress } from './broker-address.ts'
@@ -102,21 +104,48 @@ export function withReasonForNoCoordinator(original: unknown): ClusterClass {
 }
 
 type PushedRequest = { readonly entry: { readonly apiKey: number }; readonly requestTimeout?: number | null }
-type RequestQueueClass = new (...args: unknown[]) => {
-  createSocketRequest(pushed: PushedRequest): { requestTimeout: number }
+type SocketRequest = { requestTimeout: number; timeoutHandler: () => void }
+type RequestQueueClass = new (...args: unknown[]) => EventEmitter & {
+  createSocketRequest(pushed: PushedRequest): SocketRequest
 }
 
 const API_VERSIONS = 18
+const TIMED_OUT = 'timedOut'
 
 /** KafkaJS asks for the first answer within the connection timeout, but waits for the whole request timeout. */
 export function withTimeoutOfFirstRequest(original: unknown): RequestQueueClass {
   const RequestQueue = original as RequestQueueClass
   return class extends RequestQueue {
-    override createSocketRequest(pushed: PushedRequest): { requestTimeout: number } {
+    override createSocketRequest(pushed: PushedRequest): SocketRequest {
       const request = super.createSocketRequest(pushed)
       if (pushed.entry.apiKey === API_VERSIONS)
         request.requestTimeout = pushed.requestTimeout ?? request.requestTimeout
+      const { timeoutHandler } = request
+      request.timeoutHandler = () => {
+        timeoutHandler()
+        this.emit(TIMED_OUT)
+      }
       return request
+    }
+  }
+}
+
+type ConnectionClass = new (...args: unknown[]) => {
+  readonly requestQueue: EventEmitter
+  readonly socket?: Socket
+}
+
+/**
+ * KafkaJS sends further requests on a connection on which one has timed out. If the network dropped the connection, each of
+ * them waits for its timeout as well, although a new connection would work. As in Kafka's own client, a timeout ends the
+ * connection.
+ */
+export function withConnectionsEndedByTimeouts(original: unknown): ConnectionClass {
+  const Connection = original as ConnectionClass
+  return class extends Connection {
+    constructor(...args: unknown[]) {
+      super(...args)
+      this.requestQueue.on(TIMED_OUT, () => this.socket?.destroy(new Error('a request timed out')))
     }
   }
 }

@@ -1,6 +1,7 @@
 import { FetchedPartition } from './fetched-partition.ts'
 import {
   withBootstrapAddresses,
+  withConnectionsEndedByTimeouts,
   withFailuresAsConnectionErrors,
   withReasonForNoCoordinator,
   withTimeoutOfFirstRequest,
@@ -26,6 +27,7 @@ export const kafkajs = loadKafkaJs({
   'src/consumer/workerQueue.js': () => createWorkerQueue,
   'src/cluster/connectionPoolBuilder.js': withBootstrapAddresses,
   'src/broker/index.js': withFailuresAsConnectionErrors,
+  'src/network/connection.js': withConnectionsEndedByTimeouts,
   'src/network/requestQueue/index.js': withTimeoutOfFirstRequest,
   'src/cluster/index.js': (original, internal) =>
     withLeaderlessPartitions(withReasonForNoCoordinator(original), internal),

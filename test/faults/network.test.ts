@@ -1,0 +1,210 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { patiently } from '../support/eventually.ts'
+import { reportFault, type FaultReport } from '../support/faults/fault-test.ts'
+import { watchDevices } from '../support/oracle/device-watch.ts'
+import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
+import { becomesNotReady, consumesMore, sumOf, valueOf } from '../support/processes/worker-facts.ts'
+import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
+import { reservePort } from '../support/servers/free-port.ts'
+import { startNetworkProxy, type NetworkProxy } from '../support/servers/network-proxy.ts'
+import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
+
+const LOAD = { devices: 200, perSecond: 300, awkwardPercent: 5 }
+/** KafkaJS gives up a request after 30 s; what notices that also takes a moment. */
+const REQUEST_TIMEOUT_MS = 30_000
+
+let kafka: OwnKafka
+let toKafka: NetworkProxy
+const releases: (() => Promise<void>)[] = []
+
+beforeAll(async () => {
+  const reserved = await reservePort()
+  releases.push(() => reserved.release())
+  kafka = await startOwnKafka({ advertisedPort: reserved.port })
+  releases.push(() => kafka.stop())
+  toKafka = await startNetworkProxy(reserved.port, kafka.port)
+  releases.push(() => toKafka.close())
+}, 120_000)
+afterAll(async () => {
+  for (const release of releases.toReversed()) await release()
+})
+
+/** Only the worker uses the proxies: the test, its load and the api reach Kafka and Redis directly. */
+async function openLoadedWorker(context: ScenarioContext, seed: number, env = {}) {
+  toKafka.become('open')
+  const redisServer = await startOwnRedis({})
+  context.onTestFinished(() => redisServer.stop())
+  const toRedis = await startNetworkProxy(0, redisServer.port)
+  context.onTestFinished(() => toRedis.close())
+  context.onTestFinished(() => toKafka.become('open'))
+  const scenario = await openWorkerScenario(context, {
+    kafka: { brokers: kafka.internalBrokers },
+    ownRedis: redisServer,
+    env: {
+      KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${toKafka.port}`,
+      REDIS_URL: `redis://127.0.0.1:${toRedis.port}`,
+      ...env,
+    },
+  })
+  const load = scenario.startLoad({ ...LOAD, seed })
+  const worker = await scenario.startWorker()
+  await worker.ready(90_000)
+  await consumesMore(worker, 500)
+  const watch = watchDevices(scenario.redis)
+  context.onTestFinished(() => watch.stop())
+  return { ...scenario, load, redisServer, toRedis, watch, worker }
+}
+
+type LoadedWorker = Awaited<ReturnType<typeof openLoadedWorker>>
+
+async function assertRecovers(
+  { consumed, load, oracle, watch, worker }: LoadedWorker,
+  ...reports: readonly FaultReport[]
+): Promise<void> {
+  const recovered = reports.map((report) => report.startRecovery())
+  await worker.ready(120_000)
+  await consumesMore(worker)
+  for (const stop of recovered) stop()
+  await consumesMore(worker, 500)
+  await load.stop()
+  await oracle.assertCaughtUp({ consumed, redelivered: true }, 120_000)
+  await watch.stop()
+  expect(watch.steppedBack).toEqual([])
+  expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
+  expect(await worker.stop()).toBe(0)
+}
+
+/** The last commit of what was durable may follow within its interval. */
+async function committedNow({ oracle }: LoadedWorker): Promise<ReadonlyMap<number, number>> {
+  let committed = await oracle.committed()
+  await patiently(async () => {
+    const before = committed
+    await sleep(1_000)
+    committed = await oracle.committed()
+    expect(committed).toEqual(before)
+  })
+  return committed
+}
+
+describe('a worker whose connections to Kafka', { timeout: 360_000 }, () => {
+  test.for([
+    ['are delayed by 300 ms each way', { delayMs: 300 }, 1],
+    ['carry 150 KB/s', { bytesPerSecond: 150_000 }, 2],
+  ] as const)('%s goes on without a restart', async ([what, state, seed], context) => {
+    const report = reportFault(context, 'K7')
+    const loaded = await openLoadedWorker(context, seed)
+    const { worker } = loaded
+    toKafka.become(state)
+    await consumesMore(worker, 3_000)
+    expect(await sumOf(worker, 'consumer_restarts_total')).toBe(0)
+    expect(await valueOf(worker, 'rebalances_total')).toBe(1)
+    expect(await worker.get('/readyz')).toMatchObject({ status: 200 })
+    report.saw(`${what}: ready throughout, no rebalance`)
+    toKafka.become('open')
+    await assertRecovers(loaded, report)
+  })
+
+  test('are reset every second goes on between the resets', async (context) => {
+    const report = reportFault(context, 'K7')
+    const loaded = await openLoadedWorker(context, 3)
+    const { worker } = loaded
+    const before = await worker.consumed()
+    for (let round = 0; round < 15; round++) {
+      toKafka.become('reset')
+      await sleep(20)
+      toKafka.become('open')
+      expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+      await sleep(1_000)
+    }
+    const consumed = (await worker.consumed()) - before
+    expect(consumed).toBeGreaterThan(0)
+    const restarts = await sumOf(worker, 'consumer_restarts_total')
+    report.saw(`15 resets, one a second: ${consumed} records meanwhile, ${restarts} new consumers`)
+    await assertRecovers(loaded, report)
+  })
+
+  test('went silent, while new ones work, opens new ones within the request timeout', async (context) => {
+    const report = reportFault(context, 'K7')
+    const loaded = await openLoadedWorker(context, 4)
+    const { worker } = loaded
+    const before = await worker.consumed()
+    toKafka.become('half_open')
+    const silentAt = performance.now()
+    // A response that was already on its way may still be consumed.
+    await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(before + 1_000), {
+      timeoutMs: 2 * REQUEST_TIMEOUT_MS,
+    })
+    expect(await valueOf(worker, 'consumer_restarts_total', { reason: 'stalled' })).toBe(0)
+    report.saw(`half-open: consumes again after ${Math.round(performance.now() - silentAt)} ms, by itself`)
+    await assertRecovers(loaded, report)
+  })
+})
+
+describe('a worker that is cut', { timeout: 360_000 }, () => {
+  test('from Kafka is not ready within the request timeout, and what Redis holds is still served', async (context) => {
+    const [slow, cut] = [reportFault(context, 'K7'), reportFault(context, 'N1')]
+    const loaded = await openLoadedWorker(context, 5)
+    const { redis, redisServer, worker } = loaded
+    const api = await startRoleProcess('api', { REDIS_URL: redisServer.url, API_AUTH: 'off' })
+    context.onTestFinished(async () => void (await api.stop()))
+    await becomesReady(api)
+    toKafka.become('silent')
+    const ms = await becomesNotReady(
+      worker,
+      /not in the consumer group|no answer from Kafka/,
+      2 * REQUEST_TIMEOUT_MS,
+    )
+    const [id] = await redis.srandmember('devices', 1)
+    const response = await fetch(`${api.apiUrl}/api/devices/${encodeURIComponent(id ?? '')}`)
+    expect(response.status).toBe(200)
+    slow.saw(`silent: 503 after ${ms} ms`)
+    cut.saw(`the worker 503 after ${ms} ms; the API answers 200 throughout`)
+    toKafka.become('open')
+    await assertRecovers(loaded, slow, cut)
+  })
+
+  test('from Redis holds, commits nothing and stays in its group', async (context) => {
+    const report = reportFault(context, 'N2')
+    const loaded = await openLoadedWorker(context, 6)
+    const { oracle, toRedis, worker } = loaded
+    toRedis.become('silent')
+    const ms = await becomesNotReady(worker, /holding: redis/)
+    const committed = await committedNow(loaded)
+    // Longer than the session of 6 s.
+    const cutAt = performance.now()
+    await patiently(async () => {
+      expect(await oracle.committed()).toEqual(committed)
+      expect(await worker.get('/readyz')).toMatchObject({ status: 503 })
+      expect(performance.now() - cutAt).toBeGreaterThan(10_000)
+    })
+    expect(await valueOf(worker, 'rebalances_total')).toBe(1)
+    report.saw(`503 \`holding: redis\` after ${ms} ms; nothing committed for 10 s, no rebalance`)
+    toRedis.become('open')
+    await assertRecovers(loaded, report)
+  })
+
+  test.for(['Kafka', 'Redis'] as const)('from both resumes when %s is back first', async (first, context) => {
+    const report = reportFault(context, 'N3')
+    const loaded = await openLoadedWorker(context, first === 'Kafka' ? 7 : 8)
+    const { oracle, toRedis, worker } = loaded
+    toKafka.become('reset')
+    toRedis.become('silent')
+    await becomesNotReady(worker, /not in the consumer group/)
+    await becomesNotReady(worker, /Redis at .* has not accepted a write|holding: redis/)
+    const committed = await committedNow(loaded)
+    if (first === 'Kafka') {
+      toKafka.become('open')
+      await becomesNotReady(worker, /holding: redis/)
+    } else {
+      toRedis.become('open')
+      await patiently(async () => expect((await worker.get('/readyz')).body).not.toContain('Redis'))
+      await becomesNotReady(worker, /not in the consumer group/)
+    }
+    expect(await oracle.committed()).toEqual(committed)
+    report.saw(`${first} back first: nothing committed before the other`)
+    toRedis.become('open')
+    toKafka.become('open')
+    await assertRecovers(loaded, report)
+  })
+})
