@@ -1,0 +1,154 @@
+import kafkajs from 'kafkajs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
+import { becomesNotReady, consumesMore, linesAt, sumOf } from '../support/processes/worker-facts.ts'
+import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
+import { startOwnKafka, type OwnKafka } from '../support/servers/servers.ts'
+
+const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
+const LOAD = { devices: 100, perSecond: 200, awkwardPercent: 5 }
+/** What a hold may log and do in ten seconds without being a busy loop. */
+const MOST_ATTEMPTS = 60
+
+let kafka: OwnKafka
+
+beforeAll(async () => {
+  kafka = await startOwnKafka({
+    security: 'sasl_plain',
+    properties: {
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+      // The internal listener of the test, and the broker itself.
+      'super.users': 'User:ANONYMOUS',
+    },
+  })
+}, 120_000)
+afterAll(() => kafka?.stop())
+
+type Permission = readonly ['TOPIC' | 'GROUP', string, 'READ' | 'WRITE']
+
+async function openScenario(context: ScenarioContext) {
+  const scenario = await openWorkerScenario(context, {
+    kafka: { brokers: kafka.internalBrokers },
+    env: {
+      KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
+      KAFKA_SASL_MECHANISM: 'plain',
+      KAFKA_SASL_USERNAME: 'alice',
+      KAFKA_SASL_PASSWORD: 'alice-secret',
+    },
+  })
+  const { admin, errorTopic, group, topic } = scenario
+  const acl = ([resource, name, operation]: Permission) => ({
+    resourceType: AclResourceTypes[resource],
+    resourceName: name,
+    resourcePatternType: ResourcePatternTypes.LITERAL,
+    principal: 'User:alice',
+    host: '*',
+    operation: AclOperationTypes[operation],
+    permissionType: AclPermissionTypes.ALLOW,
+  })
+  const permissions: Readonly<Record<'read' | 'join' | 'deadLetter', Permission>> = {
+    read: ['TOPIC', topic, 'READ'],
+    join: ['GROUP', group, 'READ'],
+    deadLetter: ['TOPIC', errorTopic, 'WRITE'],
+  }
+  return {
+    scenario,
+    permissions,
+    allow: (...allowed: Permission[]) => admin.createAcls({ acl: allowed.map(acl) }),
+    deny: (denied: Permission) => admin.deleteAcls({ filters: [acl(denied)] }),
+  }
+}
+
+describe('if Kafka refuses', { timeout: 240_000 }, () => {
+  test.for(['read', 'join'] as const)(
+    'a user who may not %s, the worker exits at its start and names what is missing',
+    async (missing, context) => {
+      const report = reportFault(context, 'K17')
+      const { allow, permissions, scenario } = await openScenario(context)
+      const { [missing]: _, ...others } = permissions
+      await allow(...Object.values(others))
+      const worker = await scenario.startWorker()
+      expect(await worker.exit).toBe(2)
+      expect(worker.logLines()).toContainEqual(
+        expect.objectContaining({
+          level: 'fatal',
+          msg: expect.stringContaining(
+            missing === 'read' ? 'KAFKA_VALIDATED_DATA_TOPIC' : 'KAFKA_CONSUMER_GROUP_ID',
+          ),
+        }),
+      )
+      report.saw(`without the permission to ${missing}: exit code 2`)
+    },
+  )
+
+  test.for(['read', 'join'] as const)(
+    'under load to let the worker %s, it waits without a busy loop, and resumes once it may',
+    async (taken, context) => {
+      const report = reportFault(context, 'K17')
+      const { allow, deny, permissions, scenario } = await openScenario(context)
+      const { oracle } = scenario
+      await allow(...Object.values(permissions))
+      const worker = await scenario.startWorker()
+      const load = scenario.startLoad({ ...LOAD, seed: taken === 'read' ? 1 : 2 })
+      await worker.ready(90_000)
+      await consumesMore(worker, 300)
+      await deny(permissions[taken])
+      const ms = await becomesNotReady(worker, /not in the consumer group: .*(authoriz|permi)/i)
+      const [lines, restarts] = [linesAt(worker, ['warn', 'error']), await restartsOf(worker)]
+      const refusedAt = performance.now()
+      await patiently(
+        async () => {
+          expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+          expect(await worker.get('/readyz')).toMatchObject({ status: 503 })
+          expect(performance.now() - refusedAt).toBeGreaterThan(10_000)
+        },
+        { everyMs: 250 },
+      )
+      const attempts = (await restartsOf(worker)) - restarts
+      const logged = linesAt(worker, ['warn', 'error']) - lines
+      expect(attempts).toBeLessThan(MOST_ATTEMPTS)
+      expect(logged).toBeLessThan(2 * MOST_ATTEMPTS)
+      report.saw(`${taken} taken away: 503 after ${ms} ms; ${attempts} attempts, ${logged} lines in 10 s`)
+      await allow(permissions[taken])
+      const recovered = report.startRecovery()
+      await worker.ready(90_000)
+      recovered()
+      await load.stop()
+      await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true }, 120_000)
+      expect(await worker.stop()).toBe(0)
+    },
+  )
+
+  test('dead letters under load, the partitions with invalid records hold, and no record is skipped', async (context) => {
+    const report = reportFault(context, 'D1')
+    const { allow, deny, permissions, scenario } = await openScenario(context)
+    const { oracle } = scenario
+    await allow(...Object.values(permissions))
+    const worker = await scenario.startWorker()
+    const load = scenario.startLoad({ ...LOAD, seed: 3, invalidPercent: 5 })
+    await worker.ready(90_000)
+    await consumesMore(worker, 300)
+    await deny(permissions.deadLetter)
+    const ms = await becomesNotReady(worker, /holding: kafka NOT_AUTHORIZED.*KAFKA_ERROR_TOPIC/)
+    // Every partition comes to an invalid record.
+    await patiently(async () =>
+      expect((await worker.get('/readyz')).body).toMatch(
+        /\(partition (0, 1, 2|0, 2, 1|1, 0, 2|1, 2, 0|2, 0, 1|2, 1, 0)\)/,
+      ),
+    )
+    worker.kill('SIGSTOP')
+    await patiently(async () => expect(await oracle.differencesBelowCommit()).toEqual([]))
+    worker.kill('SIGCONT')
+    report.saw(`write access taken away: 503 \`holding: kafka\` after ${ms} ms; nothing invalid is committed`)
+    await allow(permissions.deadLetter)
+    const recovered = report.startRecovery()
+    await worker.ready(90_000)
+    recovered()
+    await load.stop()
+    await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true }, 120_000)
+    expect(await worker.stop()).toBe(0)
+  })
+})
+
+const restartsOf = (worker: Parameters<typeof sumOf>[0]) => sumOf(worker, 'consumer_restarts_total')
