@@ -41,6 +41,8 @@ export function createAcknowledgedProducer(options: AcknowledgedProducerOptions)
   let tail: Promise<unknown> = Promise.resolve()
 
   async function connect(): Promise<number> {
+    // It forgets what it knows of the topic: to a partition that it does not know, KafkaJS sends nothing, without an error.
+    await producer.disconnect()
     await producer.connect()
     const admin = kafka.admin()
     await admin.connect()
