@@ -81,12 +81,14 @@ describe('API_AUTH=token', () => {
   })
 
   test('exports the devices only to a token that may read, in the header', async () => {
-    const path = join(folder, 'export.json')
     const [reading, writing] = [newToken(), newToken()]
-    await writeTokens(path, [entry('reader', reading, ['read']), entry('writer', writing, ['write'])])
+    const settings = await requireTokens([
+      tokenEntry('reader', reading),
+      tokenEntry('writer', writing, { scopes: ['write'] }),
+    ])
     await database.client.hset('device:a:metadata', { persist: 'true' })
     await database.client.sadd('devices', 'a')
-    const running = await startedApi({ API_AUTH: 'token', API_TOKENS_FILE: path })
+    const running = await startedApi(settings)
     const api = await describedApi(running.url)
     const route = '/api/search/devices/export?column=device_id'
     const exported = await api.ask(route, bearer(reading))
