@@ -11,7 +11,8 @@ export default defineConfig({
     maxWorkers: 4,
     sequence: { sequencer: InterleavedSequencer },
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      // Properties and large batches compute for seconds, and the processors are shared.
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'simulation', include: ['test/simulation/**/*.test.ts'], testTimeout: 120_000 } },
       {
         test: {
