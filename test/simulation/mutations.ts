@@ -62,16 +62,6 @@ export const MUTATIONS: Readonly<Record<string, SourceEdit | readonly SourceEdit
     replace: 'return !(batch.isTransactional && aborted.has(batch.producerId))',
     by: 'return true',
   },
-  'what was fetched before a rewind is written after it': {
-    file: 'cache-service/pipeline/worker/lane.ts',
-    replace: 'this.#epoch++\n    this.#clearQueue()',
-    by: '',
-  },
-  'a seek that KafkaJS has lost is not repeated': {
-    file: 'cache-service/pipeline/worker/lane.ts',
-    replace: 'this.#dependencies.seek(this.partition, this.#state.to)\n      return false',
-    by: 'return false',
-  },
   'a tombstone deletes nothing': {
     file: 'test/simulation/servers/simulated-redis.ts',
     replace: 'return this.#del(key) === 1 ? 2 : 1',
@@ -81,11 +71,6 @@ export const MUTATIONS: Readonly<Record<string, SourceEdit | readonly SourceEdit
     file: 'test/simulation/servers/simulated-redis.ts',
     replace: 'this.#sadd(index, newIds)',
     by: '',
-  },
-  'a late mark of a rebuild stays': {
-    file: 'cache-service/core/workers/progress-cursor.ts',
-    replace: 'return isBehind(stored?.next, cursor.progress) || stored?.rebuildUntil !== undefined',
-    by: 'return isBehind(stored?.next, cursor.progress)',
   },
   'a rejoin that failed leaves the worker outside of the group': {
     file: 'cache-service/kafka/worker-consumer.ts',
