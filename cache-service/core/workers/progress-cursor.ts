@@ -139,7 +139,7 @@ export function compareProgress(
   { earliest, end }: KafkaBounds,
   stored: StoredProgress | undefined,
 ): CursorInput {
-  // What Kafka has deleted can't be read again, whoever has applied it.
+  // What Kafka has deleted can't be read again.
   const position = Math.max(claimed, earliest)
   const comparison = {
     position,
