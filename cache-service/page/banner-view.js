@@ -1,10 +1,16 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
 import { clockTime, count, span } from './time.js'
 
-/** Whether changes appear by themselves. @param live 'live' or 'lost'; undefined: connecting for the first time */
-export function connectionView(live) {
+/** Whether changes appear by themselves. The API has none while it has no Redis. */
+export function connectionView({ live, redis }) {
   const [grade, text] =
-    live === 'live' ? ['good', 'Live'] : live === 'lost' ? ['bad', 'Reconnecting…'] : ['', 'Connecting…']
+    live === undefined
+      ? ['', 'Connecting…']
+      : live === 'lost'
+        ? ['bad', 'Reconnecting…']
+        : redis === 'disconnected'
+          ? ['bad', 'Not live']
+          : ['good', 'Live']
   return html`<span class="connection" data-grade=${grade}
     ><span class="sign" aria-hidden="true"></span>${text}</span
   >`
@@ -21,7 +27,7 @@ export function bannerView({ conditions, openedMs }, nowMs) {
     <div class="banner">
       <p>
         <strong>${text}</strong> ${since}
-        <span aria-hidden="true">(${span((nowMs - sinceMs) / 1000)})</span>
+        <span class="nowrap" aria-hidden="true">(${span((nowMs - sinceMs) / 1000)})</span>
       </p>
       ${details.map((detail) => html`<p class="detail">${detail}</p>`)}
       ${view === undefined ? nothing : html`<a href=${`#${view}`}>Details</a>`}

@@ -116,7 +116,8 @@ function plotOptions({ canvas }, pointAt) {
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     hooks: { setCursor: [({ cursor }) => pointAt(cursor.left >= 0 ? cursor.idx : undefined)] },
-    padding: [8, 4, 0, 0],
+    // The last label of the time axis needs half its width on the right.
+    padding: [8, 18, 0, 0],
     scales: { x: { time: true, auto: false }, y: { auto: false } },
     axes: [
       { ...axis, space: 60, size: 24, incrs: [60, 120, 300], values: (_plot, splits) => splits.map(clock) },

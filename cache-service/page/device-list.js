@@ -35,6 +35,8 @@ export function createDeviceList(api, { changed, announce, now }) {
     isTruncated: false,
     isLoading: false,
     error: undefined,
+    /** The search that found the rows. */
+    foundBy: undefined,
     isExporting: false,
     exportError: undefined,
     /** The types in the cache, the most frequent first. */
@@ -49,11 +51,9 @@ export function createDeviceList(api, { changed, announce, now }) {
     latestLoad = asked
     list.isLoading = true
     changed()
-    const query = conditionsOf(list.query)
-    query.set('limit', String(list.query.limit))
-    if (list.query.cursor !== undefined) query.set('cursor', list.query.cursor)
+    const search = searchOf(list.query)
     try {
-      const page = await api.ask(`api/search/devices?${query}`, { timeoutMs: SEARCH_TIMEOUT_MS })
+      const page = await api.ask(`api/search/devices?${search}`, { timeoutMs: SEARCH_TIMEOUT_MS })
       if (asked !== latestLoad) return
       Object.assign(list, {
         rows: page.devices.map((device) => newest({ device, fetchedMs: now(), isMissing: false, asked })),
@@ -65,6 +65,7 @@ export function createDeviceList(api, { changed, announce, now }) {
         isTruncated: page.truncated,
         isLoading: false,
         error: undefined,
+        foundBy: search,
       })
       announce(
         list.total === 0 ? 'No device matches' : `${positionText(list)} of ${count(list.total, 'device')}`,
@@ -189,6 +190,19 @@ export function createDeviceList(api, { changed, announce, now }) {
     await api.ask(`api/search/devices?${query}`, { timeoutMs: SEARCH_TIMEOUT_MS })
     download(apiUrl(path))
   }
+}
+
+/** As the API expects it. */
+function searchOf(query) {
+  const params = conditionsOf(query)
+  params.set('limit', String(query.limit))
+  if (query.cursor !== undefined) params.set('cursor', query.cursor)
+  return params.toString()
+}
+
+/** Whether the rows are still those of an earlier search. */
+export function isOutdated({ foundBy, query }) {
+  return foundBy !== undefined && foundBy !== searchOf(query)
 }
 
 /** `26–50`: the places of the rows among all that were found. */

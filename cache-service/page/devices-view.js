@@ -1,6 +1,6 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
 import { repeat } from './vendor/lit-html/directives/repeat.js'
-import { positionText } from './device-list.js'
+import { isOutdated, positionText } from './device-list.js'
 import { deviceSearchForm } from './device-search-form.js'
 import { expiry, text } from './device-values.js'
 import { hasConditions, PAGE_SIZES, sortedBy } from './device-query.js'
@@ -32,12 +32,14 @@ export function devicesView({ list, live, nowMs, actions }) {
       <button type="button" ?disabled=${list.next === undefined || list.isLoading} @click=${actions.forward}>
         Next
       </button>
-      <label for="limit" class="push">Rows</label>
-      <select id="limit" @change=${(event) => actions.resize(Number(event.target.value))}>
-        ${PAGE_SIZES.map(
-          (size) => html`<option value=${size} .selected=${size === list.query.limit}>${size}</option>`,
-        )}
-      </select>
+      <label class="push">
+        Rows
+        <select @change=${(event) => actions.resize(Number(event.target.value))}>
+          ${PAGE_SIZES.map(
+            (size) => html`<option value=${size} .selected=${size === list.query.limit}>${size}</option>`,
+          )}
+        </select>
+      </label>
     </div>
   `
 }
@@ -52,7 +54,9 @@ function foundLine(list, nowMs, actions) {
         <strong
           >${list.total === 0 ? 'No devices' : `${positionText(list)} of ${count(list.total, 'device')}`}</strong
         >
-        <span class="hint"> ${list.isLoading ? 'Loading…' : `as of ${clockTime(list.asOfMs, nowMs)}`} </span>
+        <span class="hint">
+          ${list.isLoading ? 'Loading…' : `as of ${clockTime(list.asOfMs, nowMs)}${isOutdated(list) ? ', found by the previous search' : ''}`}
+        </span>
       </p>
       <button type="button" class="quiet" ?disabled=${list.isLoading} @click=${actions.reload}>
         Refresh

@@ -24,7 +24,7 @@ export function overviewView({ health, redis, skewMs, unknown, nowMs }) {
     ${conditionList(health.conditions, nowMs)}
     <ul class="tiles">
       ${apiTile(health.api)} ${redisTile(health.redis, redis.data)} ${workersTile(running, error)}
-      ${cacheTile(running)} ${lagTile(running)} ${deadLettersTile(workers)} ${liveTile(health.live)}
+      ${cacheTile(running)} ${lagTile(running)} ${deadLettersTile(workers)} ${liveTile(health)}
     </ul>
   `
 }
@@ -138,7 +138,9 @@ function deadLettersTile(workers) {
   )
 }
 
-function liveTile(live) {
+function liveTile({ live, redis }) {
+  if (live === 'live' && redis === 'disconnected')
+    return tile('Live changes', 'bad', 'Interrupted', ['Until Redis responds again'], 'changes')
   if (live === 'live') return tile('Live changes', 'good', 'Following', [], 'changes')
   return live === 'lost'
     ? tile('Live changes', 'bad', 'Connection lost', ['Reconnecting…'], 'changes')

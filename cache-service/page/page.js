@@ -125,7 +125,7 @@ function draw() {
     byId('main').toggleAttribute('data-stale', health.isStale)
     render(bannerView(health, nowMs), byId('banner'))
     render(navigation(), byId('navigation'))
-    render(connectionView(health.live), byId('connection'))
+    render(connectionView(health), byId('connection'))
     render(views[route.view](nowMs), byId(`${route.view}-view`))
   })
 }

@@ -26,13 +26,17 @@ export function ago(time, nowMs) {
 /** In the time zone of the browser, to the second. */
 export function localTime(time) {
   const ms = Date.parse(time)
-  return Number.isNaN(ms) ? time : new Date(ms).toLocaleString(undefined, { timeZoneName: 'short' })
+  return Number.isNaN(ms)
+    ? time
+    : new Date(ms).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'long', hourCycle: 'h23' })
 }
 
 /** The time of the day, in the time zone of the browser; with the date if it was not within the last 12 hours. */
 export function clockTime(ms, nowMs) {
   const time = new Date(ms).toLocaleTimeString([], { hourCycle: 'h23' })
-  return nowMs - ms < 12 * HOUR * 1000 ? time : `${new Date(ms).toLocaleDateString()} ${time}`
+  return nowMs - ms < 12 * HOUR * 1000
+    ? time
+    : `${new Date(ms).toLocaleDateString(undefined, { dateStyle: 'medium' })}, ${time}`
 }
 
 export function number(value, digits = 0) {

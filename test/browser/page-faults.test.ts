@@ -229,6 +229,7 @@ describe('an outage', () => {
     expect(await isStale(page)).toBe(true)
     await search(page, 'odd:00')
     await page.getByText('The devices could not be loaded').waitFor()
+    await page.getByText('found by the previous search').waitFor()
     expect(await linkTo(page, 'even:000').isVisible()).toBe(true)
 
     const second = await startApi(platform.redis, { at: first.url })
@@ -249,6 +250,7 @@ describe('an outage', () => {
     await page.getByRole('region', { name: 'Memory' }).getByText('noeviction').waitFor()
     await platform.redis.kill('SIGKILL')
     await banner(page).getByText('Redis does not respond.').waitFor()
+    await page.getByText('Not live', { exact: true }).waitFor()
     await page.getByText(/Last loaded at \d+:\d\d:\d\d/).waitFor()
     expect(await page.getByText('noeviction').isVisible()).toBe(true)
     expect(await isStale(page)).toBe(true)
