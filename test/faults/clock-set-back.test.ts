@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import { update } from '../support/records/tagged-records.ts'
 
@@ -9,6 +10,7 @@ const env = { NODE_OPTIONS: `--import ${clock}` }
 
 describe.concurrent('a worker whose wall clock was set back by an hour', () => {
   test('is not ready while Redis hangs, and is ready when it has recovered', async (context) => {
+    const report = reportFault(context, 'H4')
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env })
     const worker = await scenario.startWorker()
     await worker.ready()
@@ -17,8 +19,11 @@ describe.concurrent('a worker whose wall clock was set back by an hour', () => {
     await patiently(async () => {
       expect((await worker.get('/readyz')).body).toContain('has not accepted a write')
     })
+    report.saw('wall clock set back by an hour: a Redis that hangs is still noticed')
     await scenario.redisServer.kill('SIGCONT')
+    const recovered = report.startRecovery()
     await worker.ready(60_000)
+    recovered()
   })
 
   test('remains a member of its group: it shares the partitions with a worker that joins', async (context) => {

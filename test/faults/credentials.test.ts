@@ -53,6 +53,7 @@ async function watchCommands({ onTestFinished }: ScenarioContext, redis: Redis):
 
 describe.concurrent('Redis', () => {
   test('with a password accepts the right one; with a wrong one or none the worker exits and names the setting', async (context) => {
+    const report = reportFault(context, 'R11')
     const scenario = await openWorkerScenario(context, { ownRedis: { password: PASSWORD } })
     await runWorkerFully(scenario)
     const { host, port } = scenario.redisServer
@@ -65,6 +66,7 @@ describe.concurrent('Redis', () => {
       )
       expect(worker.output + worker.errors).not.toContain('horse')
     }
+    report.saw('wrong or no password at the start: exit code 2, the error names `REDIS_PASSWORD`')
   })
 
   test('with TLS serves the worker', async (context) => {
@@ -103,6 +105,7 @@ describe.concurrent('Redis', () => {
   })
 
   test('that starts to require a password makes the worker hold and log an error', async (context) => {
+    const report = reportFault(context, 'R11')
     const scenario = await openWorkerScenario(context, { ownRedis: {} })
     const { oracle, redis } = scenario
     const worker = await scenario.startWorker()
@@ -126,9 +129,12 @@ describe.concurrent('Redis', () => {
     )
     expect(await worker.get('/livez')).toMatchObject({ status: 200 })
     expect(worker.isRunning).toBe(true)
+    report.saw('password required under load: 503, an error that names `REDIS_PASSWORD`')
     await redis.config('SET', 'requirepass', '')
     await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    const recovered = report.startRecovery()
     await worker.ready(60_000)
+    recovered()
     await load.stop()
     await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
     expect(await worker.stop()).toBe(0)

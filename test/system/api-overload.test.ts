@@ -3,12 +3,14 @@ import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { RECORD_RESULTS } from '../../cache-service/core/records/settle.ts'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
 const CALLERS = 100
 
 test('an overloaded api rejects excess requests, and the worker keeps working', async (context) => {
+  const report = reportFault(context, 'H5')
   const scenario = await openWorkerScenario(context)
   const { oracle } = scenario
   const worker = await scenario.startWorker()
@@ -41,6 +43,9 @@ test('an overloaded api rejects excess requests, and the worker keeps working', 
   flood.abort()
   await Promise.all(callers)
   expect([...statuses.keys()].toSorted()).toEqual([200, 503])
+  report.saw(
+    `${CALLERS} callers: ${statuses.get(200)} lookups answered, ${statuses.get(503)} rejected with 503`,
+  )
   expect(await worker.stop()).toBe(0)
 })
 
@@ -57,6 +62,7 @@ async function openSilentClients(url: string, count: number, text: string): Prom
 }
 
 test('a worker keeps working while clients attack the api of the same process', async (context) => {
+  const report = reportFault(context, 'H5')
   const scenario = await openWorkerScenario(context)
   const { oracle, redis } = scenario
   const both = await startRoleProcess('all', scenario.env)
@@ -89,5 +95,6 @@ test('a worker keeps working while clients attack the api of the same process', 
   // The attack is still going on, and others are served.
   expect((await fetch(`${url}/readyz`)).status).toBe(200)
   expect((await fetch(`${url}/api/devices/none`)).status).toBe(404)
+  report.saw('862 clients that do not send or do not read: all records applied, other callers served')
   expect(await both.stop()).toBe(0)
 }, 240_000)

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { createSeededRandom } from '../simulator/seeded-random.ts'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
@@ -30,6 +31,7 @@ async function reportsRebuild(worker: WorkerProcess): Promise<void> {
 
 describe.concurrent('a worker rereads data that Redis lost', () => {
   test('when everything is flushed repeatedly under load', async (context) => {
+    const report = reportFault(context, 'R15')
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
     const { oracle } = scenario
     const load = scenario.startLoad({ ...FLEET, seed: 1, perSecond: 1_000 })
@@ -40,16 +42,20 @@ describe.concurrent('a worker rereads data that Redis lost', () => {
       await scenario.redis.flushall()
       await sleep(random.below(1_500))
     }
+    const recovered = report.startRecovery()
     await load.stop()
     await oracle.caughtUp()
     await oracle.assertHeals({ consumed: scenario.consumed, redelivered: true })
     await worker.ready()
+    recovered()
+    report.saw(`4 times under load; ${(await worker.consumed()) - oracle.produced} records read again`)
     expect(await valueOf(worker, 'cache_loss_total')).toBeGreaterThanOrEqual(scenario.partitions)
     expect(await valueOf(worker, 'rebuild_in_progress')).toBe(0)
     expect(await worker.stop()).toBe(0)
   })
 
   test('when everything is flushed while the topic is idle, exactly once for each partition', async (context) => {
+    const report = reportFault(context, 'R15')
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
     const { oracle } = scenario
     await scenario.sendFleet(9_000, { ...FLEET, seed: 2 })
@@ -58,8 +64,11 @@ describe.concurrent('a worker rereads data that Redis lost', () => {
     await worker.ready()
     expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
     await scenario.redis.flushall()
+    const recovered = report.startRecovery()
     await reportsRebuild(worker)
+    report.saw('while idle: 503 with `rebuilding`, every record read again once')
     await worker.ready()
+    recovered()
     await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) / 2 })
     expect(await valueOf(worker, 'cache_loss_total')).toBe(scenario.partitions)
     expect(await valueOf(worker, 'rebuild_in_progress')).toBe(0)
@@ -128,6 +137,7 @@ describe.concurrent('a worker rereads data that Redis lost', () => {
   })
 
   test('from the position of an older snapshot when Redis restarts with it', async (context) => {
+    const report = reportFault(context, 'R2')
     const scenario = await openWorkerScenario(context, { ownRedis: {}, env: SMALL_STEPS })
     const { oracle, redisServer } = scenario
     await scenario.sendFleet(4_000, { ...FLEET, seed: 4 })
@@ -138,8 +148,11 @@ describe.concurrent('a worker rereads data that Redis lost', () => {
     await oracle.assertCaughtUp({ consumed: scenario.consumed })
     await redisServer.kill('SIGKILL')
     await redisServer.start()
+    const recovered = report.startRecovery()
     await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(oracle.produced))
     await worker.ready()
+    recovered()
+    report.saw('older snapshot: exactly the 5,000 records after it read again')
     await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) - 5_000 })
     expect(await valueOf(worker, 'cache_loss_total')).toBe(scenario.partitions)
     expect(await worker.stop()).toBe(0)

@@ -2,8 +2,10 @@ import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { runProgram } from '../support/processes/run-program.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 
-test('all invalid settings are printed at once with their descriptions, without secrets, and the exit code is 2', async () => {
+test('all invalid settings are printed at once with their descriptions, without secrets, and the exit code is 2', async (context) => {
+  const report = reportFault(context, 'H6')
   const { code, output, errors } = await runProgram(['worker'], {
     KAFKA_BOOTSTRAP_SERVERS: 'no port',
     KAFKA_SESSION_TIMEOUT_S: 'long',
@@ -31,6 +33,7 @@ test('all invalid settings are printed at once with their descriptions, without 
   ])
   for (const paragraph of paragraphs.slice(1)) expect(paragraph).toMatch(/\n {2}Description: .+\n {2}Fix: /)
   expect(output + errors).not.toContain('secret')
+  report.saw('8 wrong settings: all reported at once, exit code 2')
 })
 
 test('a port that is in use is reported as an error of the setting that names it', async ({

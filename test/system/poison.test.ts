@@ -75,6 +75,7 @@ const wrongType: TaggedRecord = {
 describe.concurrent('a poison record', () => {
   test('of any kind at the end of its partition becomes a dead letter, and the partition continues', async (context) => {
     const report = reportFault(context, 'P1')
+    const wrongTypes = reportFault(context, 'R14')
     const scenario = await openWorkerScenario(context, {
       partitions: REASONS.length,
       env: { MAX_RECORD_BYTES: String(MAX_RECORD_BYTES) },
@@ -114,6 +115,7 @@ describe.concurrent('a poison record', () => {
     )
     await oracle.assertCaughtUp({ consumed: scenario.consumed, foreignKeys })
     expect(await scenario.redis.lrange('device:x:metadata', 0, -1)).toEqual(['not a hash'])
+    wrongTypes.saw('an update and a tombstone of it: 2 dead letters `wrong_type`, their neighbours written')
     await patiently(async () => {
       expect((await worker.metric('consumer_lag')).every(({ value }) => value === 0)).toBe(true)
     })

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
 import { runCliHere } from '../support/processes/run-cli-here.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import { update } from '../support/records/tagged-records.ts'
@@ -8,6 +9,7 @@ import { createTopic } from '../support/test-scope.ts'
 const HOUR_MS = 3_600_000
 
 test('records that expire because their times are in seconds, and event times decades before their records, are reported', async (context) => {
+  const report = reportFault(context, 'P6')
   const scenario = await openWorkerScenario(context, { topic: false })
   const brokers = (scenario.env['KAFKA_BOOTSTRAP_SERVERS'] ?? '').split(',')
   await createTopic(brokers, scenario.topic, { partitions: 3, config: { 'retention.ms': '-1' } })
@@ -36,6 +38,7 @@ test('records that expire because their times are in seconds, and event times de
     )
     expect(warnings).toHaveLength(3)
   })
+  report.saw('record times in seconds, expired ones and event times decades early: 1 warning for each kind')
   const kinds = await worker.metric('suspicious_times_total')
   expect(Object.fromEntries(kinds.map(({ labels, value }) => [labels['kind'], value]))).toEqual({
     record_time_in_seconds: 100,
