@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { Command, CommanderError } from 'commander'
-import { pino } from 'pino'
 import { messageOf } from '../shared/errors.ts'
 import { formatProblems, parseConfig, type Config } from './config/config.ts'
 import { readPackageVersion } from './package-version.ts'
 import { OperatorError } from './lifecycle/service.ts'
 import type { OpenRole } from './roles/process-parts.ts'
+import { openLogOutput } from './telemetry/log-output.ts'
 import { createLogger, type Logger } from './telemetry/logger.ts'
 
 /**
@@ -19,8 +19,7 @@ const EXIT_OK = 0
 const EXIT_FAILURE = 1
 const EXIT_CONFIGURATION = 2
 
-/** While stdout is blocked, log lines beyond this limit are dropped rather than kept in memory. */
-const MAX_UNWRITTEN_LOG_BYTES = 4 * 1024 * 1024
+const STDOUT = 1
 
 const version = readPackageVersion()
 
@@ -102,14 +101,10 @@ function readConfig(): Config | undefined {
 async function runRole(name: string, load: Role['load']): Promise<void> {
   const config = readConfig()
   if (config === undefined) return
-  const output = pino.destination({ dest: 1, sync: false, maxLength: MAX_UNWRITTEN_LOG_BYTES })
+  const output = openLogOutput(STDOUT, () => performance.now())
   const log = createLogger(config.process.logLevel, output)
   const exit = (code: number): never => {
-    try {
-      output.flushSync()
-    } catch {
-      // a blocked stdout must not prevent the exit
-    }
+    output.flushAtExit()
     process.exit(code)
   }
   process.on('uncaughtException', (error) => {

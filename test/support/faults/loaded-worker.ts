@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'vitest'
+import { patiently } from '../eventually.ts'
+import { startPollingReader, type PollingReader } from '../oracle/polling-reader.ts'
+import {
+  openWorkerScenario,
+  type ScenarioContext,
+  type ScenarioOptions,
+  type WorkerScenario,
+} from '../processes/worker-scenario.ts'
+import type { WorkerProcess } from '../processes/worker-process.ts'
+import type { Load, LoadOptions } from '../records/record-load.ts'
+import type { FaultReport } from './fault-test.ts'
+
+const LOAD = { seed: 1, devices: 200, perSecond: 200, awkwardPercent: 5 }
+const CONSUMED_BEFORE = 300
+const CONSUMED_AFTER = 300
+/** Each attempt of each partition may log a line; a busy loop would log thousands. */
+const MAX_WARNINGS = 100
+
+/** A worker under load, with a Redis of its own that the test breaks, and a reader that polls Redis. */
+export type LoadedWorker = {
+  readonly scenario: WorkerScenario
+  readonly worker: WorkerProcess
+  readonly load: Load
+  readonly reader: PollingReader
+  valueOf(metric: string, labels?: Readonly<Record<string, string>>): Promise<number>
+  /** Waits until the worker is not ready for this reason. @returns the milliseconds that it took. */
+  holds(reason: RegExp): Promise<number>
+  /** Checks that it is alive but not ready, says why, and commits nothing, for this long. */
+  staysHeld(reason: RegExp, forMs: number): Promise<void>
+  /** Waits until it is ready and has consumed more, stops the load, and compares everything. */
+  recovers(report: FaultReport): Promise<void>
+}
+
+export async function openLoadedWorker(
+  context: ScenarioContext,
+  { load: loadOptions, ...options }: ScenarioOptions & { readonly load?: Partial<LoadOptions> } = {},
+): Promise<LoadedWorker> {
+  const scenario = await openWorkerScenario(context, { ownRedis: {}, ...options })
+  const { oracle, redis } = scenario
+  const worker = await scenario.startWorker()
+  await worker.ready(90_000)
+  const load = scenario.startLoad({ ...LOAD, ...loadOptions })
+  const readerRedis = redis.duplicate()
+  readerRedis.on('error', () => undefined)
+  context.onTestFinished(() => readerRedis.disconnect())
+  const reader = startPollingReader(readerRedis, devicesOf(scenario))
+  await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(CONSUMED_BEFORE))
+
+  const valueOf: LoadedWorker['valueOf'] = async (metric, labels = {}) => {
+    const samples = await worker.metric(metric)
+    return samples
+      .filter((sample) => Object.entries(labels).every(([name, value]) => sample.labels[name] === value))
+      .reduce((sum, { value }) => sum + value, 0)
+  }
+
+  return {
+    scenario,
+    worker,
+    load,
+    reader,
+    valueOf,
+    async holds(reason) {
+      const startedAt = performance.now()
+      await patiently(async () => {
+        const { status, body } = await worker.get('/readyz')
+        expect(body).toMatch(reason)
+        expect(status).toBe(503)
+      })
+      return Math.round(performance.now() - startedAt)
+    },
+    async staysHeld(reason, forMs) {
+      // The last commit of what was durable may follow within its interval.
+      let committed = await oracle.committed()
+      await patiently(async () => {
+        const before = committed
+        await sleep(1_000)
+        committed = await oracle.committed()
+        expect(committed).toEqual(before)
+      })
+      const until = performance.now() + forMs
+      do {
+        expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+        expect(await worker.get('/readyz')).toMatchObject({
+          status: 503,
+          body: expect.stringMatching(reason),
+        })
+        const held =
+          (await valueOf('consumer_state', { state: 'holding' })) +
+          (await valueOf('consumer_state', { state: 'paused' }))
+        expect(held).toBe(1)
+        expect(await oracle.committed()).toEqual(committed)
+        await sleep(250)
+      } while (performance.now() < until)
+    },
+    async recovers(report) {
+      const recovered = report.startRecovery()
+      await worker.ready(90_000)
+      recovered()
+      const before = await worker.consumed()
+      await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(before + CONSUMED_AFTER))
+      await load.stop()
+      await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
+      await worker.ready()
+      expect(await valueOf('redis_up')).toBe(1)
+      expect(await valueOf('consumer_state', { state: 'consuming' })).toBe(1)
+      expect(await reader.stop(new Set())).toEqual([])
+      expect(worker.errors).toBe('')
+      expect(worker.logLines().filter(({ level }) => level === 'warn').length).toBeLessThan(MAX_WARNINGS)
+    },
+  }
+}
+
+/** The devices of all records so far. Each record is looked at once: readers ask many times a second. */
+function devicesOf({ oracle }: WorkerScenario): () => Iterable<string> {
+  const known = new Set<string>()
+  let seen = 0
+  return () => {
+    for (const { expectation } of oracle.records.slice(seen)) {
+      if (expectation.outcome === 'update') known.add(expectation.deviceId)
+    }
+    seen = oracle.records.length
+    return known
+  }
+}
