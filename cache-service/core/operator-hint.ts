@@ -77,6 +77,17 @@ const REDIS_HINTS: Hints<RedisErrorCode, RedisOperatorCode> = {
   CONNECTION: REDIS_UNREACHABLE,
   TIMEOUT: REDIS_UNREACHABLE,
   MAXCLIENTS: { problem: 'accepts no more connections', fix: 'raise maxclients, or close other connections' },
+  OOM: { problem: 'is full', fix: 'raise maxmemory of the server, or delete what else it holds' },
+  READONLY: {
+    problem: 'is a replica',
+    fix: 'let REDIS_HOST, or REDIS_URL, lead to the primary; after a failover the worker finds it there by itself',
+  },
+  MISCONF: { problem: 'cannot save its data', fix: 'see the log of the server, and free its disk' },
+  BUSY: { problem: 'is busy with a script', fix: 'end the script with `redis-cli SCRIPT KILL`' },
+  NOREPLICAS: {
+    problem: 'has too few replicas',
+    fix: 'start the replicas, or lower min-replicas-to-write of the server',
+  },
   LOADING: REDIS_NOT_READY,
   MASTERDOWN: REDIS_NOT_READY,
 }

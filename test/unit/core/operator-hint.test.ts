@@ -3,7 +3,7 @@ import { optionNames } from '../../../cache-service/config/options.ts'
 import { hintFor, operatorHint } from '../../../cache-service/core/operator-hint.ts'
 import { internalErrorsInARow, kafkaError, redisError } from '../../../shared/errors.ts'
 
-const oom = redisError(new Error("OOM command not allowed when used memory > 'maxmemory'."))
+const aborted = redisError(new Error('EXECABORT Transaction discarded because of previous errors.'))
 
 describe('the operator hint', () => {
   const errors = [
@@ -42,9 +42,16 @@ describe('the operator hint', () => {
     expect(operatorHint(redisError(new Error("ERR unknown command 'EVALSHA'")))).toMatch(/Redis 7/)
   })
 
+  test.each(['OOM full', 'READONLY a replica', 'MISCONF cannot save', 'BUSY script', 'NOREPLICAS too few'])(
+    'for a Redis that refuses writes (%s) says what to do on the server',
+    (reply) => {
+      expect(hintFor(redisError(new Error(reply)))?.fix).toMatch(/server|primary|script/)
+    },
+  )
+
   test('for any other code is the message of the error', () => {
-    expect(hintFor(oom)).toBeUndefined()
-    expect(operatorHint(oom)).toBe(`redis: ${oom.message}`)
+    expect(hintFor(aborted)).toBeUndefined()
+    expect(operatorHint(aborted)).toBe(`redis: ${aborted.message}`)
     const internal = internalErrorsInARow(3)
     expect(operatorHint(internal)).toBe(`own: ${internal.message}`)
   })
