@@ -20,6 +20,8 @@ type ProbeOperation = {
   readonly expected: string
   /** Rejects with a ServiceError. */
   readonly run: () => Promise<void>
+  /** Called at the first success after a failure. */
+  readonly recovered?: () => void
 }
 
 /** Reads, because PING also succeeds while Redis is loading and for a user who may not read. */
@@ -41,12 +43,15 @@ const PROBE_KEY_TTL_MS = 60_000
 /**
  * Writes, because PING also succeeds on a replica and on a server that is out of memory. The first success also checks
  * the eviction policy.
+ *
+ * @param recovered called at the first success after a failure.
  */
 export function createWriteProbe(
   redis: Redis,
   key: string,
   telemetry: ProbeTelemetry & { unsafeEviction(policy: string): void },
   monotonicNow: () => number,
+  recovered: () => void,
 ): RedisProbe {
   let isEvictionChecked = false
 
@@ -68,6 +73,7 @@ export function createWriteProbe(
     validMs: 10_000,
     expected: 'accepted a write',
     run: write,
+    recovered,
   })
 }
 
@@ -108,10 +114,12 @@ export class RedisProbe {
       this.#telemetry.redisFailed(this.#lastError)
       throw this.#lastError
     }
+    const hadFailed = this.#lastError !== undefined
     this.#lastSuccessMs = this.#monotonicNow()
     this.#lastError = undefined
     this.#connectionError = undefined
     this.#telemetry.redisWorks()
+    if (hadFailed) this.#operation.recovered?.()
   }
 
   notReadyReasons(): string[] {

@@ -51,7 +51,8 @@ export function createWorkerCore(dependencies: WorkerCoreDependencies) {
     maxKeys: config.redis.scriptMaxKeys,
     maxBytes: config.redis.scriptMaxBytes,
   })
-  const probe = createWriteProbe(redis, probeKey(dependencies.processId), telemetry, monotonicNow)
+  const probeRedisKey = probeKey(dependencies.processId)
+  const probe = createWriteProbe(redis, probeRedisKey, telemetry, monotonicNow, () => lanes.redisRecovered())
   const progress = createProgressStore(redis, progressKey(config.kafka.groupId, topic))
   const guard = new ProgressGuard(progress, offsets, telemetry, dependencies.rebuildingChanged)
   const lag = new LagMeter({ now, monotonicNow })

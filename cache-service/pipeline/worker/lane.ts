@@ -45,6 +45,8 @@ export class Lane<Prepared> {
   readonly partition: number
   readonly #dependencies: LaneDependencies<Prepared>
   readonly #end = new AbortController()
+  /** Ends a backoff early. A new one for each attempt, so that a recovery during an attempt counts after it. */
+  #recovery = new AbortController()
   readonly #queue: FetchedPartition[] = []
   #state: LaneState = RUNNING
   #queuedBytes = 0
@@ -101,6 +103,11 @@ export class Lane<Prepared> {
     this.#durable = undefined
     this.#step({ kind: 'rewind', to })
     this.#dependencies.seek(this.partition, to)
+  }
+
+  /** Redis works again: a chunk that is held because of it is tried again at once. */
+  redisRecovered(): void {
+    if (this.#state.kind === 'holding' && this.#state.failure.side === 'redis') this.#recovery.abort()
   }
 
   /** Finishes the chunk that is being written, and starts no other. */
@@ -206,7 +213,8 @@ export class Lane<Prepared> {
     const { monotonicNow, probe, random } = this.#dependencies
     for (;;) {
       const failures = this.#state.kind === 'holding' ? this.#state.failures : 1
-      await sleep(backoffMs(failures, random()), this.#end.signal)
+      await sleep(backoffMs(failures, random()), AbortSignal.any([this.#end.signal, this.#recovery.signal]))
+      this.#recovery = new AbortController()
       const state = this.#state
       if (state.kind !== 'holding' || !state.isPaused) return
       try {

@@ -72,6 +72,11 @@ export class Lanes<Prepared> implements FetchIntake {
     this.#lanes.get(partition)?.rewind(to)
   }
 
+  /** The lanes that Redis holds need not wait for the end of their backoff. */
+  redisRecovered(): void {
+    for (const lane of this.#holding.values()) lane.redisRecovered()
+  }
+
   /** The durable offsets that have not been committed yet. */
   uncommitted(): Offsets {
     const offsets = [...this.#lanes.values()].flatMap(({ durable, partition }) =>

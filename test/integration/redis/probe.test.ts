@@ -23,14 +23,15 @@ type Credentials = { username?: string; password?: string }
 
 function writeProbeOf(server: OwnRedis, credentials: Credentials = {}) {
   const said: string[] = []
-  const world = { nowMs: 1_000_000 }
+  const world = { nowMs: 1_000_000, recoveries: 0 }
   const { redis, connecting } = connectAsService(redisConfigOf(server, { timeoutMs: 300, ...credentials }))
   const telemetry = {
     redisWorks: () => void said.push('works'),
     redisFailed: ({ code }: { code: string }) => void said.push(`failed ${code}`),
     unsafeEviction: (policy: string) => void said.push(`evicts: ${policy}`),
   }
-  const probe = createWriteProbe(redis, KEY, telemetry, () => world.nowMs)
+  const recovered = () => void world.recoveries++
+  const probe = createWriteProbe(redis, KEY, telemetry, () => world.nowMs, recovered)
   return { probe, redis, connecting, said, world }
 }
 
@@ -189,15 +190,17 @@ describe('the service of a probe', () => {
 
   test('continues during an outage, and when access is denied after it has worked', async () => {
     const server = await ownRedis({ aclUsers: { worker: 'on >pass ~* +@all' } })
-    const { probe, said } = writeProbeOf(server, { username: 'worker', password: 'pass' })
+    const { probe, said, world } = writeProbeOf(server, { username: 'worker', password: 'pass' })
     const stop = new AbortController()
     const running = probe.service(20, monitor).run(stop.signal)
     const plain = connectPlainly(server)
     await eventually(() => expect(said).toContain('works'))
     await plain.acl('SETUSER', 'worker', '-set')
     await eventually(() => expect(said).toContain('failed NOPERM'))
+    expect(world.recoveries).toBe(0)
     await plain.acl('SETUSER', 'worker', '+set')
     await eventually(() => expect(said.at(-1)).toBe('works'))
+    expect(world.recoveries).toBe(1)
     await server.kill('SIGKILL')
     await eventually(() => expect(said.at(-1)).toMatch(/^failed (CONNECTION|TIMEOUT)/))
     stop.abort()

@@ -12,7 +12,7 @@ const oom = redisError(new Error("OOM command not allowed when used memory > 'ma
 /** A lane whose writes the test answers one by one, and what happened to it, in words. */
 function openLane(maxQueuedBytes = 1_000_000, queued = { bytes: 0, maxBytes: 1_000_000 }) {
   const log: string[] = []
-  const world = { nowMs: 0, probeFails: false }
+  const world = { nowMs: 0, probeFails: false, random: 0 }
   const writes: { readonly chunk: Chunk; readonly answer: PromiseWithResolvers<ChunkOutcome> }[] = []
   const name = ({ next, position }: Chunk) => `${position}-${next}`
   const lane = new Lane<Chunk>(3, {
@@ -44,7 +44,7 @@ function openLane(maxQueuedBytes = 1_000_000, queued = { bytes: 0, maxBytes: 1_0
       released: (partition, heldMs) => log.push(`released ${partition} after ${heldMs}`),
     },
     monotonicNow: () => world.nowMs,
-    random: () => 0,
+    random: () => world.random,
   })
   const running = lane.run()
   onTestFinished(async () => {
@@ -118,6 +118,20 @@ describe('a lane', () => {
     world.probeFails = false
     ;(await write(3)).resolve(DURABLE)
     await seen('released 3 after 10000')
+  })
+
+  test('that waits for Redis tries its chunk again as soon as Redis has recovered', async () => {
+    const { lane, seen, world, write } = openLane()
+    lane.offer(fetchedFrom(0))
+    for (let failures = 0; failures < 11; failures++) (await write(failures)).reject(oom)
+    const last = await write(11)
+    // The next backoff is almost 30 seconds.
+    world.random = 0.999
+    last.reject(oom)
+    await seen('held 3 OOM 12')
+    lane.redisRecovered()
+    ;(await write(12)).resolve(DURABLE)
+    await seen('released 3 after 0')
   })
 
   test('that is rewound discards its queue, and repeats the seek until a fetch from the new offset arrives', async () => {
