@@ -109,12 +109,13 @@ export const FAULTS = {
   },
   R4: {
     fault: 'Failover: the primary becomes a replica (READONLY)',
-    done: '`REPLICAOF` turns the roles of two servers around, under load',
-    expected: 'Holds; writes to the new primary once the address leads there',
+    done: '`REPLICAOF` turns the roles of two servers around, under load; the address leads to the new primary seconds later (not yet with Sentinel)',
+    expected:
+      'Holds; writes to the new primary once the address leads there; what only the old one had is read again',
   },
   R5: {
     fault: 'Redis is full (OOM, `noeviction`)',
-    done: 'A small `maxmemory`, under load',
+    done: '`maxmemory` is set below what is used, under load',
     expected: 'Holds, says so, resumes once memory is free; no expiry of old metadata is moved',
   },
   R6: {
@@ -129,7 +130,7 @@ export const FAULTS = {
   },
   R8: {
     fault: 'Redis is slow',
-    done: '`DEBUG SLEEP` again and again',
+    done: '`DEBUG SLEEP 0.5` again and again for 10 s, under load',
     expected: 'Back-pressure; heartbeats go on',
   },
   R9: {
@@ -149,7 +150,7 @@ export const FAULTS = {
   },
   R12: {
     fault: 'Redis has no connection left (`maxclients`)',
-    done: '`maxclients 5`, all taken by others',
+    done: '`maxclients 5`, all taken by others, and the connections of the worker are killed',
     expected: 'Growing pauses between attempts, no storm; resumes without a restart',
   },
   R13: {
@@ -169,8 +170,8 @@ export const FAULTS = {
   },
   R16: {
     fault: 'The connection to Redis is cut within a pipeline',
-    done: 'A proxy cuts after every number of bytes',
-    expected: 'The whole chunk is applied again',
+    done: 'A proxy resets each connection after a random number of bytes sent or received, 100 times',
+    expected: 'The whole chunk is applied again; no reader sees a device go back',
   },
   N1: {
     fault: 'Cut from Kafka only',
@@ -234,22 +235,22 @@ export const FAULTS = {
   },
   H1: {
     fault: 'Little memory',
-    done: '`--max-old-space-size=128` and large records',
+    done: '`--max-old-space-size=128` and 320 records of 550 KB',
     expected: 'Back-pressure instead of a crash',
   },
   H2: {
     fault: 'No program reads the log',
-    done: 'The pipe of standard output is full',
-    expected: 'Goes on',
+    done: 'The pipe of standard output is full; then SIGTERM',
+    expected: 'Goes on, and exits in time',
   },
   H3: {
     fault: 'No file descriptors are left',
-    done: '`prlimit`, under load',
-    expected: 'Survives, or exits with the documented code',
+    done: '`prlimit`, and the connections to Redis are killed, under load',
+    expected: 'Survives, holds, and reconnects when descriptors are free',
   },
   H4: {
     fault: 'The event loop is blocked',
-    done: 'SIGSTOP for a few seconds; a clock that jumps',
+    done: 'A computation of 5 s; SIGSTOP for 5 s; the wall clock is set back by an hour',
     expected: 'No false alarm; resumes',
   },
   H5: {
