@@ -183,6 +183,11 @@ const overrides: OxlintOverride[] = [
     group: ['**/client/**'],
     message: 'the contract depends on neither the server nor the client',
   }),
+  // What the service and the Redis library do with ioredis.
+  restrictImports(['shared/sentinel/**'], ...forbiddenInShared, {
+    group: ['**/client/**', '**/redis-library/**'],
+    message: 'it depends on neither library',
+  }),
   restrictImports(['shared/redis-library/**'], ...forbiddenInShared, {
     group: ['**/client/**'],
     message: 'the Redis library and the API client are separate products',

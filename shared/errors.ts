@@ -29,6 +29,9 @@ const REDIS_CODES = {
   NOSCRIPT: 'transient',
   MAXCLIENTS: 'transient',
   OTHER: 'transient',
+  NO_SENTINEL: 'transient',
+  SENTINEL_NAME: 'operator',
+  SENTINEL_LOGIN: 'operator',
   // Only a server in cluster mode replies with these four, and every later attempt would receive the same reply.
   CROSSSLOT: 'operator',
   MOVED: 'operator',

@@ -4,7 +4,7 @@ import { redisError, ServiceError } from '../../shared/errors.ts'
 import { parseConfig, type Config } from '../config/config.ts'
 import { ReleaseStack } from '../lifecycle/release-stack.ts'
 import { settledWithin } from '../lifecycle/sleep.ts'
-import { createRedis } from '../redis/client.ts'
+import { createRedis, locationName } from '../redis/client.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
 import { BadSettingsError, CliError, failureOf, type Failure } from './cli-error.ts'
 import type { CliContext, Sink } from './context.ts'
@@ -172,7 +172,7 @@ export class Session {
   failureOf(thrown: unknown): Failure {
     const config = this.#config
     return failureOf(thrown, {
-      redis: config && `Redis at ${config.redis.host}:${config.redis.port}`,
+      redis: config && `Redis at ${locationName(config.redis.location)}`,
       kafka: config && `Kafka at ${config.kafka.brokers.join()}`,
     })
   }

@@ -13,6 +13,14 @@ export type Check = Readonly<{
 
 const replacedByUrl = ['REDIS_HOST', 'REDIS_PORT', 'REDIS_DB', 'REDIS_USERNAME', 'REDIS_PASSWORD'] as const
 
+const replacedBySentinels = ['REDIS_HOST', 'REDIS_PORT', 'REDIS_URL'] as const
+const ofSentinels = [
+  'REDIS_SENTINEL_NAME',
+  'REDIS_SENTINEL_USERNAME',
+  'REDIS_SENTINEL_PASSWORD',
+  'REDIS_SENTINEL_TLS',
+] as const
+
 const kafkaTlsFiles = ['KAFKA_SSL_CA_FILE', 'KAFKA_SSL_CERT_FILE', 'KAFKA_SSL_KEY_FILE'] as const
 const redisTlsFiles = ['REDIS_TLS_CA_FILE', 'REDIS_TLS_CERT_FILE', 'REDIS_TLS_KEY_FILE'] as const
 
@@ -65,8 +73,9 @@ export const checks: readonly Check[] = [
     fix: `Set KAFKA_SSL=true, or unset ${file}.`,
   })),
   ...redisTlsFiles.map((file): Check => ({
-    variables: [file, 'REDIS_TLS', 'REDIS_URL'],
-    isBroken: (values, isSet) => isSet(file) && !(values.REDIS_TLS || values.REDIS_URL?.tls),
+    variables: [file, 'REDIS_TLS', 'REDIS_URL', 'REDIS_SENTINEL_TLS'],
+    isBroken: (values, isSet) =>
+      isSet(file) && !(values.REDIS_TLS || values.REDIS_URL?.tls || values.REDIS_SENTINEL_TLS),
     message: 'is set, but REDIS_TLS is not true: the connection would not be encrypted',
     fix: `Set REDIS_TLS=true (with REDIS_URL, write rediss://), or unset ${file}.`,
   })),
@@ -110,6 +119,32 @@ export const checks: readonly Check[] = [
       isSet('REDIS_TLS') && values.REDIS_URL !== undefined && values.REDIS_URL.tls !== values.REDIS_TLS,
     message: 'and REDIS_URL disagree: redis:// means no TLS, rediss:// means TLS',
     fix: 'Unset REDIS_TLS and choose by the scheme of REDIS_URL.',
+  },
+
+  ...replacedBySentinels.map((part): Check => ({
+    variables: [part, 'REDIS_SENTINELS'],
+    isBroken: (_, isSet) => isSet(part) && isSet('REDIS_SENTINELS'),
+    message: 'and REDIS_SENTINELS are both set, and the Sentinels name the server',
+    fix: 'Unset one of them.',
+  })),
+  {
+    variables: ['REDIS_SENTINEL_NAME', 'REDIS_SENTINELS'],
+    isBroken: (_, isSet) => isSet('REDIS_SENTINELS') && !isSet('REDIS_SENTINEL_NAME'),
+    message: 'is not set, but REDIS_SENTINELS requires it',
+    fix: 'Set it to the name in `sentinel monitor <name> …`, such as mymaster.',
+  },
+  ...ofSentinels.map((part): Check => ({
+    variables: [part, 'REDIS_SENTINELS'],
+    isBroken: (_, isSet) => isSet(part) && !isSet('REDIS_SENTINELS'),
+    message: 'is set, but REDIS_SENTINELS is not: no Sentinel would be asked',
+    fix: `Set REDIS_SENTINELS, or unset ${part}.`,
+  })),
+  {
+    variables: ['REDIS_SENTINEL_USERNAME', 'REDIS_SENTINEL_PASSWORD'],
+    isBroken: (_, isSet) => isSet('REDIS_SENTINEL_USERNAME') && !isSet('REDIS_SENTINEL_PASSWORD'),
+    message:
+      'is set, but REDIS_SENTINEL_PASSWORD is not: the Sentinels would not authenticate the connection',
+    fix: 'Set REDIS_SENTINEL_PASSWORD, or unset REDIS_SENTINEL_USERNAME.',
   },
 
   {

@@ -2,6 +2,7 @@ import { checks } from './checks.ts'
 import { configSchema, options, type OptionName, type OptionValues } from './options.ts'
 import { problemOfValue, type ConfigProblem } from './problems.ts'
 import { readSource, type Environment, type ReadFile } from './sources.ts'
+import type { ServerAddress } from './values.ts'
 import { misspellings, suspiciousSecrets, weaknesses } from './warnings.ts'
 
 export { formatProblems, type ConfigProblem } from './problems.ts'
@@ -38,14 +39,28 @@ export type KafkaConfig = Readonly<{
   sasl: SaslConfig | undefined
 }>
 
+/** Where the Redis server is that accepts writes. */
+export type RedisLocation =
+  | Readonly<{ kind: 'address' } & ServerAddress>
+  | Readonly<{
+      kind: 'sentinels'
+      sentinels: readonly ServerAddress[]
+      /** Of the primary, as the Sentinels know it. */
+      name: string
+      username: string | undefined
+      password: string | undefined
+      tls: TlsConfig | undefined
+    }>
+
 export type RedisConfig = Readonly<{
-  host: string
-  port: number
+  location: RedisLocation
   db: number
   username: string | undefined
   password: string | undefined
   tls: TlsConfig | undefined
   timeoutMs: number
+  /** Replicas that must have a write before it counts as durable. */
+  waitReplicas: number
   scriptMaxKeys: number
   scriptMaxBytes: number
 }>
@@ -208,13 +223,23 @@ function assemble(values: OptionValues): Config {
       },
     },
     redis: {
-      host: address.host,
-      port: address.port,
+      location:
+        values.REDIS_SENTINELS === undefined
+          ? { kind: 'address', host: address.host, port: address.port }
+          : {
+              kind: 'sentinels',
+              sentinels: values.REDIS_SENTINELS,
+              name: values.REDIS_SENTINEL_NAME ?? '',
+              username: values.REDIS_SENTINEL_USERNAME,
+              password: values.REDIS_SENTINEL_PASSWORD,
+              tls: values.REDIS_SENTINEL_TLS ? redisTls : undefined,
+            },
       db: address.db,
       username: address.username,
       password: address.password,
       tls: address.tls ? redisTls : undefined,
       timeoutMs: values.REDIS_TIMEOUT_S,
+      waitReplicas: values.REDIS_WAIT_REPLICAS,
       scriptMaxKeys: values.REDIS_SCRIPT_MAX_KEYS,
       scriptMaxBytes: values.REDIS_SCRIPT_MAX_BYTES,
     },

@@ -16,6 +16,7 @@ import {
   privateKey,
   proxyList,
   redisUrl,
+  sentinelList,
   seconds,
   topicName,
   wholeNumber,
@@ -195,6 +196,37 @@ export const configSchema = z.object({
     '`redis://[user[:password]@]host[:port][/db]`, or `rediss://` for TLS. Replaces the variables for host, port, database, user and password.',
     optional(redisUrl()),
     'secret',
+  ),
+  REDIS_SENTINELS: redis.advanced(
+    '',
+    'Comma-separated `host:port` of the Sentinels that know which server is the primary. A missing port is 26379. Replaces `REDIS_HOST`, `REDIS_PORT` and `REDIS_URL`.',
+    optional(sentinelList()),
+  ),
+  REDIS_SENTINEL_NAME: redis.advanced(
+    '',
+    'Name of the primary in the configuration of the Sentinels (`sentinel monitor <name> …`), such as `mymaster`.',
+    optional(name(200)),
+  ),
+  REDIS_SENTINEL_USERNAME: redis.advanced(
+    '',
+    'ACL user for the Sentinels. Empty: the default user.',
+    optional(anyText()),
+  ),
+  REDIS_SENTINEL_PASSWORD: redis.advanced(
+    '',
+    'Password for the Sentinels, which is not `REDIS_PASSWORD`. Empty: none.',
+    optional(anyText()),
+    'secret',
+  ),
+  REDIS_SENTINEL_TLS: redis.advanced(
+    'false',
+    'Connect to the Sentinels over TLS, with the files of `REDIS_TLS_*`.',
+    flag(),
+  ),
+  REDIS_WAIT_REPLICAS: redis.advanced(
+    '0',
+    'Replicas that must have received a write before its offset is committed. 0: none, and a failover may lose the last writes until they are noticed and read again.',
+    wholeNumber(0, 9),
   ),
   REDIS_TLS: redis.advanced('false', 'Connect to Redis over TLS.', flag()),
   REDIS_TLS_CA_FILE: redis.advanced(

@@ -87,16 +87,36 @@ const DEFAULT_BROKER_PORT = 9092
 /** A comma-separated list of `host:port`. A missing port is 9092, as in every Kafka client. */
 export function brokerList() {
   return fromText((text): Accepted<readonly string[]> | Refusal => {
-    const brokers: string[] = []
-    for (const part of splitList(text)) {
-      const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(part)
-      const port = Number(match?.[2] ?? DEFAULT_BROKER_PORT)
-      if (!match || port < 1 || port > 65535)
-        return refused('must be host:port, or a comma-separated list of them')
-      brokers.push(`${match[1]}:${port}`)
-    }
-    return brokers.length > 0 ? accepted(brokers) : refused('must name at least one host:port')
+    const brokers = parseAddresses(text, DEFAULT_BROKER_PORT)
+    return 'message' in brokers ? brokers : accepted(brokers.map(({ host, port }) => `${host}:${port}`))
   })
+}
+
+/** The address of a server. An IPv6 address has no [ ]. */
+export type ServerAddress = Readonly<{ host: string; port: number }>
+
+const DEFAULT_SENTINEL_PORT = 26_379
+
+/** A comma-separated list of `host:port`. A missing port is 26379, the default of Sentinels. */
+export function sentinelList() {
+  return fromText((text): Accepted<readonly ServerAddress[]> | Refusal => {
+    const sentinels = parseAddresses(text, DEFAULT_SENTINEL_PORT)
+    if ('message' in sentinels) return sentinels
+    return accepted(sentinels.map(({ host, port }) => ({ host: host.replace(/^\[(.*)\]$/, '$1'), port })))
+  })
+}
+
+/** An IPv6 address keeps its [ ]. */
+function parseAddresses(text: string, defaultPort: number): ServerAddress[] | Refusal {
+  const addresses: ServerAddress[] = []
+  for (const part of splitList(text)) {
+    const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(part)
+    const port = Number(match?.[2] ?? defaultPort)
+    if (match?.[1] === undefined || port < 1 || port > 65535)
+      return refused('must be host:port, or a comma-separated list of them')
+    addresses.push({ host: match[1], port })
+  }
+  return addresses.length > 0 ? addresses : refused('must name at least one host:port')
 }
 
 /** One of a few words, case-insensitive. The keys of `words` are what may be written, in lower case. */

@@ -21,7 +21,7 @@ type Hints<Code extends string, OperatorCode extends Code> = Readonly<
 
 const REDIS_UNREACHABLE: OperatorHint = {
   problem: "can't be reached",
-  fix: 'check REDIS_HOST, REDIS_PORT and REDIS_TLS, or REDIS_URL',
+  fix: 'check REDIS_HOST, REDIS_PORT and REDIS_TLS, or REDIS_URL, or REDIS_SENTINELS',
 }
 const REDIS_NOT_READY: OperatorHint = { problem: 'is not ready', fix: 'try again' }
 export const CLUSTER_FIX =
@@ -73,6 +73,18 @@ const REDIS_HINTS: Hints<RedisErrorCode, RedisOperatorCode> = {
   KEY_TYPE: {
     problem: 'holds a key of the wrong type that the service needs',
     fix: `${MISTYPED_FIX}; cache-cli doctor names the type that it must have`,
+  },
+  NO_SENTINEL: {
+    problem: "can't be found, because no Sentinel answers",
+    fix: 'check REDIS_SENTINELS and REDIS_SENTINEL_TLS, and that the Sentinels are running',
+  },
+  SENTINEL_NAME: {
+    problem: "can't be found, because the Sentinels do not know its name",
+    fix: 'set REDIS_SENTINEL_NAME to the name in `sentinel monitor`, and check REDIS_SENTINELS',
+  },
+  SENTINEL_LOGIN: {
+    problem: "can't be found, because a Sentinel refuses the login",
+    fix: 'check REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD, which are not those of Redis',
   },
   CONNECTION: REDIS_UNREACHABLE,
   TIMEOUT: REDIS_UNREACHABLE,

@@ -1,8 +1,10 @@
+import type { ConnectionOptions } from 'node:tls'
 import { Redis, type RedisOptions } from 'ioredis'
 import { isRefusedDatabase, redisError, type ServiceError } from '../../shared/errors.ts'
 import { createGreeting } from '../../shared/redis-greeting.ts'
 import { backoffMs } from '../core/backoff.ts'
-import type { RedisConfig } from '../config/config.ts'
+import { PrimaryConnector } from '../../shared/sentinel/primary-connector.ts'
+import type { RedisConfig, RedisLocation, TlsConfig } from '../config/config.ts'
 
 export type RedisClientTelemetry = {
   redisConnected(where: string): void
@@ -49,7 +51,7 @@ export function createRedis(
     const failure = await greet?.(redis)
     if (failure === undefined) {
       attempts.reset()
-      telemetry.redisConnected(`${config.host}:${config.port}/${config.db}`)
+      telemetry.redisConnected(`${serverName(redis)}/${config.db}`)
     } else if (failure.code !== 'CONNECTION' && failure.code !== 'TIMEOUT') {
       // The others are not reported by ioredis itself.
       redis.emit('error', failure)
@@ -60,19 +62,11 @@ export function createRedis(
 
 function connectionOptions(config: RedisConfig, random: () => number, nextAttempt: () => number) {
   return {
-    host: config.host,
-    port: config.port,
+    ...locationOptions(config.location, config.timeoutMs),
     db: config.db,
     ...(config.username !== undefined && { username: config.username }),
     ...(config.password !== undefined && { password: config.password }),
-    ...(config.tls !== undefined && {
-      tls: {
-        rejectUnauthorized: config.tls.rejectUnauthorized,
-        ...(config.tls.ca !== undefined && { ca: config.tls.ca }),
-        ...(config.tls.cert !== undefined && { cert: config.tls.cert }),
-        ...(config.tls.key !== undefined && { key: config.tls.key }),
-      },
-    }),
+    ...(config.tls !== undefined && { tls: tlsOptions(config.tls) }),
     // All that we send works over RESP2, and proxies exist that refuse HELLO, which RESP3 begins with, or CLIENT SETINFO.
     protocol: 2 as const,
     disableClientInfo: true,
@@ -87,6 +81,49 @@ function connectionOptions(config: RedisConfig, random: () => number, nextAttemp
     // The primary has moved: reconnect to find it.
     reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 1 : false),
   } satisfies RedisOptions
+}
+
+/** Where the primary is. Sentinels are asked at each new connection, and tell of a failover while it lasts. */
+function locationOptions(location: RedisLocation, timeoutMs: number) {
+  if (location.kind === 'address') return { host: location.host, port: location.port }
+  return {
+    Connector: PrimaryConnector,
+    sentinels: location.sentinels.map((sentinel) => ({ ...sentinel })),
+    name: location.name,
+    ...(location.username !== undefined && { sentinelUsername: location.username }),
+    ...(location.password !== undefined && { sentinelPassword: location.password }),
+    ...(location.tls !== undefined && { sentinelTLS: tlsOptions(location.tls) }),
+    // Whether `tls` counts for the primary.
+    enableTLSForSentinelMode: true,
+    sentinelCommandTimeout: timeoutMs,
+    failoverDetector: true,
+  } satisfies RedisOptions
+}
+
+function tlsOptions({ rejectUnauthorized, ca, cert, key }: TlsConfig): ConnectionOptions {
+  return {
+    rejectUnauthorized,
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  }
+}
+
+/** The configured location, for people: `redis:6379`, or `mymaster of the Sentinels a:26379, b:26379`. */
+export function locationName(location: RedisLocation): string {
+  if (location.kind === 'address') return `${location.host}:${location.port}`
+  const sentinels = location.sentinels.map(({ host, port }) => `${host}:${port}`)
+  return `${location.name} of the Sentinels ${sentinels.join(', ')}`
+}
+
+/** The server of this connection, for people: `redis:6379`, or `mymaster (10.0.0.3:6379)` where Sentinels named it. */
+export function serverName({ options, stream }: Redis): string {
+  if (!options.sentinels) return `${options.host}:${options.port}`
+  // undefined: not connected now.
+  const { remoteAddress, remotePort } = stream ?? {}
+  return remoteAddress === undefined
+    ? String(options.name)
+    : `${options.name} (${remoteAddress}:${remotePort})`
 }
 
 /**

@@ -70,6 +70,7 @@ export function neededCommands(
         harmless('SSCAN', DEVICE_INDEX_KEY, '0', 'COUNT', '1'),
         harmless('SET', own, '1', 'PX', '1000'),
         harmless('GET', own),
+        optional('WAIT', '0', '1'),
         harmless('HMGET', own, '0'),
         harmless('PEXPIRE', own, '1000'),
         optional('TYPE', DEVICE_INDEX_KEY),

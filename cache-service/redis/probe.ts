@@ -4,6 +4,7 @@ import { clearerFailure, redisError, type ServiceError } from '../../shared/erro
 import { failureText, operatorHint } from '../core/operator-hint.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
+import { serverName } from './client.ts'
 import { redisReply } from './reply.ts'
 
 export type ProbeTelemetry = {
@@ -126,10 +127,9 @@ export class RedisProbe {
     const { expected, validMs } = this.#operation
     const ageMs = this.#lastSuccessMs === undefined ? Infinity : this.#monotonicNow() - this.#lastSuccessMs
     if (ageMs < validMs) return []
-    const { host, port } = this.#redis.options
     const error = this.#lastError
     const reason = error === undefined ? 'no attempt yet' : `${error.code}: ${failureText(error)}`
-    return [`Redis at ${host}:${port} has not ${expected}: ${reason}`]
+    return [`Redis at ${serverName(this.#redis)} has not ${expected}: ${reason}`]
   }
 
   /** Rejects with an OperatorError if Redis denies access before the first attempt has succeeded. */

@@ -11,6 +11,7 @@ import {
 import { failureText, operatorHint } from '../core/operator-hint.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
+import { serverName } from './client.ts'
 import { pipelineReplies } from './reply.ts'
 
 export type ServerCheckTelemetry = {
@@ -70,11 +71,12 @@ export class ServerCheck {
   }
 
   notReadyReasons(): string[] {
-    const { host, port } = this.#redis.options
     const reasons = this.#mistyped.map((key) => `wrong type of key: ${mistypedText(key)}; ${MISTYPED_FIX}`)
     const refusal = this.#refusal
     if (refusal !== undefined)
-      reasons.push(`Redis at ${host}:${port} does not run scripts: ${refusal.code}: ${failureText(refusal)}`)
+      reasons.push(
+        `Redis at ${serverName(this.#redis)} does not run scripts: ${refusal.code}: ${failureText(refusal)}`,
+      )
     return reasons
   }
 

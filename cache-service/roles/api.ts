@@ -21,7 +21,7 @@ import { openTokenFile } from '../http/token-file.ts'
 import { registerWorkerRoutes } from '../http/routes/workers.ts'
 import type { Service } from '../lifecycle/service.ts'
 import { createCacheValues } from '../redis/cache-queue/cache-values.ts'
-import { createRedis, startConnecting } from '../redis/client.ts'
+import { createRedis, locationName, startConnecting } from '../redis/client.ts'
 import { createDeviceReader } from '../redis/devices/device-reader.ts'
 import { createDeviceScan } from '../redis/devices/device-scan.ts'
 import { createDeviceSearcher } from '../redis/devices/device-searcher.ts'
@@ -130,7 +130,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     version: context.version,
     url: await listen(server, 'API_HOST:PORT', config.api),
     auth: auth ?? 'off',
-    redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
+    redis: `${locationName(config.redis.location)}/${config.redis.db}`,
   })
   const services: Service[] = [
     probe.service(PROBE_INTERVAL_MS, monitor),

@@ -4,7 +4,7 @@ import { fixedKeys } from '../core/fixed-keys.ts'
 import { isProtectedKey } from '../core/protected-keys.ts'
 import { UpdateApplier, UPDATER_LEASE_MS } from '../pipeline/update-applier.ts'
 import { ChannelSubscription } from '../redis/events/channel-subscription.ts'
-import { createRedis, startConnecting } from '../redis/client.ts'
+import { createRedis, locationName, startConnecting } from '../redis/client.ts'
 import { ServerCheck } from '../redis/server-check.ts'
 import { createLease } from '../redis/lease.ts'
 import { createStateWriter } from '../redis/events/state-writer.ts'
@@ -73,7 +73,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
     version: context.version,
     channel,
     validate,
-    redis: `${config.redis.host}:${config.redis.port}/${config.redis.db}`,
+    redis: `${locationName(config.redis.location)}/${config.redis.db}`,
   })
   await awaitFirstConnection(Promise.all([startConnecting(redis), startConnecting(subscriber)]))
   return {

@@ -17,12 +17,13 @@ import type { WorkerFigures } from '../pipeline/worker/worker-figures.ts'
 import type { createRedis } from '../redis/client.ts'
 import { createDeviceWriter } from '../redis/devices/device-writer.ts'
 import { createWriteProbe } from '../redis/probe.ts'
+import { createReplicaWait } from '../redis/replicas.ts'
 import { createProgressStore } from '../redis/workers/progress-store.ts'
 import type { WorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 
 export type WorkerCoreDependencies = Clocks & {
   readonly config: Pick<Config, 'kafka' | 'cache'> & {
-    readonly redis: Pick<Config['redis'], 'scriptMaxKeys' | 'scriptMaxBytes'>
+    readonly redis: Pick<Config['redis'], 'scriptMaxKeys' | 'scriptMaxBytes' | 'timeoutMs' | 'waitReplicas'>
   }
   readonly processId: string
   readonly serviceVersion: string
@@ -47,11 +48,15 @@ export function createWorkerCore(dependencies: WorkerCoreDependencies) {
   const { config, figures, hints, monitor, monotonicNow, now, offsets, random, redis, telemetry } =
     dependencies
   const topic = config.kafka.validatedDataTopic
-  const writer = createDeviceWriter(redis, {
-    maxKeys: config.redis.scriptMaxKeys,
-    maxBytes: config.redis.scriptMaxBytes,
-  })
+  const { scriptMaxBytes, scriptMaxKeys, timeoutMs, waitReplicas } = config.redis
   const probeRedisKey = probeKey(dependencies.processId)
+  const replicated = createReplicaWait(redis, {
+    replicas: waitReplicas,
+    key: probeRedisKey,
+    timeoutMs,
+  })
+  const limits = { maxKeys: scriptMaxKeys, maxBytes: scriptMaxBytes }
+  const writer = createDeviceWriter(redis, limits, replicated)
   const probe = createWriteProbe(redis, probeRedisKey, telemetry, monotonicNow, () => lanes.redisRecovered())
   const progress = createProgressStore(redis, progressKey(config.kafka.groupId, topic))
   const guard = new ProgressGuard(progress, offsets, telemetry, dependencies.rebuildingChanged)

@@ -47,7 +47,11 @@ const KAFKA: KafkaConfig = {
   sasl: undefined,
 }
 
-const CONFIG = { kafka: KAFKA, cache: CACHE, redis: { scriptMaxKeys: 2, scriptMaxBytes: 65_536 } }
+const CONFIG = {
+  kafka: KAFKA,
+  cache: CACHE,
+  redis: { scriptMaxKeys: 2, scriptMaxBytes: 65_536, timeoutMs: 5_000, waitReplicas: 0 },
+}
 
 export type WorkerSurroundings = {
   readonly scheduler: Scheduler

@@ -11,8 +11,8 @@ import { deleteCalls, updateCalls, type ScriptCall, type ScriptLimits } from './
  * Sends a chunk's plan to Redis: one round trip for the deletes, if there are any, and one for the updates. The device
  * index follows the hashes.
  *
- * When it resolves, every device of the plan has been compared and, if its update or delete won, written. When it
- * rejects with a ServiceError, some devices may not have been; the same plan may then be sent again.
+ * When it resolves, every device of the plan has been compared and, if its update or delete won, written, and `replicated`
+ * has resolved. When it rejects with a ServiceError, some devices may not have been; the same plan may then be sent again.
  *
  * @param advance to be taken in the same round trip as the updates, so that a small chunk needs only one. It is taken only
  *   if the plan has no deletes, its updates fit into one call, Redis refuses none of them, and the stored progress is the
@@ -25,7 +25,11 @@ export type DeviceWriter = {
 const UPDATE_STATUSES = ['stale', 'unchanged', 'changed', 'expired'] as const
 const DELETE_STATUSES = ['kept', 'absent', 'deleted'] as const
 
-export function createDeviceWriter(redis: Redis, limits: ScriptLimits): DeviceWriter {
+export function createDeviceWriter(
+  redis: Redis,
+  limits: ScriptLimits,
+  replicated: () => Promise<void> = () => Promise.resolve(),
+): DeviceWriter {
   const applyUpdates = createScriptRunner(redis, new URL('./apply-updates.lua', import.meta.url))
   const deleteDevices = createScriptRunner(redis, new URL('./delete-devices.lua', import.meta.url))
 
@@ -44,6 +48,7 @@ export function createDeviceWriter(redis: Redis, limits: ScriptLimits): DeviceWr
         only.args.push(...advance.args)
       }
       const updated = (await applyUpdates(updates)) as [statuses: unknown[], advanced: number][]
+      if (plan.deletes.length > 0 || plan.updates.length > 0) await replicated()
       return {
         deletes: statuses(deleted.flat(), DELETE_STATUSES, plan.deletes.length) satisfies DeleteStatus[],
         updates: statuses(

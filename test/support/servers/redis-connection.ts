@@ -12,13 +12,13 @@ export function redisConfigOf(
   overrides: Partial<RedisConfig> = {},
 ): RedisConfig {
   return {
-    host: server.host,
-    port: server.port,
+    location: { kind: 'address', host: server.host, port: server.port },
     db: 0,
     username: undefined,
     password: server.password,
     tls: undefined,
     timeoutMs: 1_000,
+    waitReplicas: 0,
     scriptMaxKeys: 1_000,
     scriptMaxBytes: 1_000_000,
     ...overrides,

@@ -18,7 +18,7 @@ import {
   type Finding,
 } from '../../../core/doctor.ts'
 import { fixedKeys, type FixedKey } from '../../../core/fixed-keys.ts'
-import { createRedis, onNewConnection } from '../../../redis/client.ts'
+import { createRedis, onNewConnection, serverName } from '../../../redis/client.ts'
 import {
   askPermissions,
   neededCommands,
@@ -30,16 +30,13 @@ import { readRedisFacts } from '../../../redis/server-facts.ts'
 import { findMistypedKeys, findScriptRefusal } from '../../../redis/server-check.ts'
 import { createServerStatsReader } from '../../../redis/server-stats.ts'
 import type { Session } from '../../session.ts'
-import { probeAddress, speaksTls } from './probe-address.ts'
+import { probeAddress, speaksTls, type AddressProbe } from './probe-address.ts'
 
+const SENTINEL_SETTINGS = { address: 'REDIS_SENTINELS', tls: 'REDIS_SENTINEL_TLS' }
 const SETTINGS = { address: 'REDIS_HOST and REDIS_PORT, or REDIS_URL', tls: 'REDIS_TLS' }
 
 export async function checkRedis(session: Session, config: Config, role: DoctorRole): Promise<Finding[]> {
-  const { host, port, tls } = config.redis
-  const probe = await probeAddress(
-    { area: 'redis', host, port, tls, settings: SETTINGS, answersPlainly },
-    session.context.now(),
-  )
+  const probe = await probeLocation(config.redis, session.context.now())
   if (!probe.isReached) return [...probe.findings.map(asUnreachable), ...skipped("Redis can't be reached")]
   const { context } = session
   let refusal: ServiceError | undefined
@@ -64,7 +61,7 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   const login = redisFinding(
     'ok',
     'login',
-    `as ${config.redis.username ?? 'default'}, database ${config.redis.db}`,
+    `at ${serverName(redis)} as ${config.redis.username ?? 'default'}, database ${config.redis.db}`,
   )
   const findings = [...probe.findings, login]
   const facts = await onNewConnection(redis, (one) => readRedisFacts(one, context.now))
@@ -88,6 +85,32 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   return findings
 }
 
+/** With Sentinels, one that can be reached suffices; the address that they name is tried by the login. */
+async function probeLocation({ location, tls }: Config['redis'], nowMs: number): Promise<AddressProbe> {
+  if (location.kind === 'address') {
+    const { host, port } = location
+    return await probeAddress({ area: 'redis', host, port, tls, settings: SETTINGS, answersPlainly }, nowMs)
+  }
+  const probes = await Promise.all(
+    location.sentinels.map(({ host, port }) =>
+      probeAddress(
+        { area: 'redis', host, port, tls: location.tls, settings: SENTINEL_SETTINGS, answersPlainly },
+        nowMs,
+      ),
+    ),
+  )
+  const isReached = probes.some((probe) => probe.isReached)
+  const findings = probes.flatMap((probe) => probe.findings)
+  return {
+    isReached,
+    findings: isReached ? findings.map(asWarning) : findings,
+  }
+}
+
+function asWarning(finding: Finding): Finding {
+  return finding.verdict === 'failed' ? { ...finding, verdict: 'warning' } : finding
+}
+
 /** Of all roles: they share the server. */
 function allFixedKeys({ kafka }: Config): FixedKey[] {
   const progress = progressKey(kafka.groupId, kafka.validatedDataTopic)
@@ -102,10 +125,18 @@ function rolesOf(role: DoctorRole): readonly CommandRole[] {
 const PROTOCOL_FIX =
   'Check that a Redis server listens on REDIS_PORT, check REDIS_DB and REDIS_TLS, and read the log of the server.'
 
+const NAMED_FIX =
+  'Check that this machine can reach that address (`sentinel announce-ip` and `replica-announce-ip` set it), and check REDIS_TLS.'
+
 async function loginRefused(error: ServiceError, { redis }: Config): Promise<Finding> {
   const isConnectionLost = error.code === 'CONNECTION' || error.code === 'TIMEOUT'
-  if (redis.tls === undefined && isConnectionLost && (await speaksTls(redis.host, redis.port)))
-    return redisFinding('failed', 'login', 'the server uses TLS', 'Set REDIS_TLS=true.')
+  const { location } = redis
+  if (location.kind === 'sentinels' && isConnectionLost)
+    return redisFinding('failed', 'login', `the primary that the Sentinels name: ${error.message}`, NAMED_FIX)
+  if (location.kind === 'address' && redis.tls === undefined && isConnectionLost) {
+    if (await speaksTls(location.host, location.port))
+      return redisFinding('failed', 'login', 'the server uses TLS', 'Set REDIS_TLS=true.')
+  }
   return redisFinding('failed', 'login', error.message, loginFix(error, PROTOCOL_FIX))
 }
 

@@ -2,16 +2,13 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createRedis, startConnecting } from '../../../../cache-service/redis/client.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { openCacheQueueServer } from '../../../support/processes/cache-queue-server.ts'
+import { redisConfigOf } from '../../../support/servers/redis-connection.ts'
 import { startOwnRedis, type OwnRedisOptions } from '../../../support/servers/servers.ts'
 
 async function openService(options: OwnRedisOptions = {}) {
   const server = await startOwnRedis(options)
   onTestFinished(() => server.stop())
-  const config = {
-    ...{ host: server.host, port: server.port, db: 0 },
-    ...{ username: undefined, password: undefined, tls: undefined },
-    ...{ timeoutMs: 500, scriptMaxKeys: 128, scriptMaxBytes: 262_144 },
-  }
+  const config = redisConfigOf(server, { timeoutMs: 500 })
   const silent = { redisConnected: () => undefined, redisFailed: () => undefined }
   const redis = createRedis(config, 'test', silent, () => 0)
   onTestFinished(() => redis.disconnect())

@@ -55,7 +55,8 @@ function inService(environment: Environment): unknown {
   const env = { ...environment, KAFKA_SESSION_TIMEOUT_S: '61' }
   const parsed = parseConfig(env, (path) => readFileSync(path, 'utf8'))
   if (parsed.kind === 'invalid') return [...new Set(parsed.problems.map(({ variable }) => variable))].sort()
-  const { db, host, password, port, timeoutMs, tls, username } = parsed.config.redis
+  const { db, location, password, timeoutMs, tls, username } = parsed.config.redis
+  const { host, port } = location.kind === 'address' ? location : {}
   return { db, host, password, port, timeoutMs, tls, username }
 }
 

@@ -1,0 +1,77 @@
+import { Socket } from 'node:net'
+import { SentinelConnector, type Redis, type SentinelAddress, type SentinelConnectionOptions } from 'ioredis'
+import { messageOf, redisError, ServiceError } from '../errors.ts'
+
+type Emit = Parameters<SentinelConnector['connect']>[0]
+type NetStream = Awaited<ReturnType<SentinelConnector['connect']>>
+type ConnectToSentinel = (endpoint: Partial<SentinelAddress>, options?: object) => Redis
+
+/**
+ * Asks the Sentinels where the primary is, as ioredis does, except that:
+ *
+ * - no Sentinel's answer is an ordinary failure to connect, which ends one attempt. With ioredis the attempt either never
+ *   ends, or the client does;
+ * - the error says what the Sentinels answered: that they do not know the name, or refuse the login;
+ * - a Sentinel that cannot be reached while it is watched for a failover is not printed on stderr.
+ */
+export class PrimaryConnector extends SentinelConnector {
+  /** Why the Sentinels gave no address, in this attempt. */
+  #failures: Error[] = []
+
+  /** @param options of the client; ioredis declares them as unknown. */
+  constructor(options: unknown) {
+    // Null: it returns after one round.
+    super({ ...(options as SentinelConnectionOptions), sentinelRetryStrategy: () => null })
+    // It is private only for the compiler.
+    const { connectToSentinel } = this as unknown as { connectToSentinel: ConnectToSentinel }
+    const connect: ConnectToSentinel = (endpoint, further) => {
+      const sentinel = connectToSentinel.call(this, endpoint, further)
+      sentinel.on('error', (error) => this.#failures.push(error))
+      return sentinel
+    }
+    Object.assign(this, { connectToSentinel: connect })
+  }
+
+  override async connect(emit: Emit): Promise<NetStream> {
+    this.#failures = []
+    const answers: string[] = []
+    try {
+      return await super.connect((type, error) => {
+        if (type === 'sentinelError') answers.push(error.message)
+        else emit(type, error)
+      })
+    } catch (thrown) {
+      if (!this.connecting) throw thrown
+      this.firstError = this.#failure(answers)
+      const socket = new Socket()
+      socket.destroy()
+      return socket
+    }
+  }
+
+  #failure(answers: readonly string[]): ServiceError {
+    const { name, sentinels = [] } = this.options
+    const where = sentinels.map(({ host, port }) => `${host}:${port}`).join(', ')
+    if (answers.some((answer) => answer.includes('invalid reply: null'))) {
+      const message = `the Sentinels ${where} do not know a primary named ${name}`
+      return new ServiceError('redis', 'SENTINEL_NAME', 'operator', message, undefined)
+    }
+    const failures = this.#failures.map(redisError)
+    const refusal = failures.find(({ failureClass }) => failureClass === 'operator')
+    const refused = refusal ?? answers.map(refusedLogin).find((one) => one !== undefined)
+    if (refused !== undefined) {
+      const message = `a Sentinel refuses the connection: ${refused.message}`
+      const code = refused.code === 'CERTIFICATE' || refused.code === 'TLS' ? refused.code : 'SENTINEL_LOGIN'
+      return new ServiceError('redis', code, 'operator', message, refused)
+    }
+    const reason = failures[0]?.message ?? answers[0] ?? 'no answer'
+    const message = `none of the Sentinels ${where} answers: ${messageOf(reason)}`
+    return new ServiceError('redis', 'NO_SENTINEL', 'transient', message, undefined)
+  }
+}
+
+/** @param answer such as "failed to connect to sentinel 10.0.0.1:26379 because NOAUTH Authentication required." */
+function refusedLogin(answer: string): ServiceError | undefined {
+  const error = redisError(new Error(answer.replace(/^failed to connect to sentinel .*? because /, '')))
+  return error.failureClass === 'operator' ? error : undefined
+}
