@@ -44,7 +44,7 @@ export type PermissionReport = {
 export function neededCommands(
   role: CommandRole,
   id: string,
-  { updateChannel }: { readonly updateChannel: string },
+  { updateChannel, waitReplicas }: { readonly updateChannel: string; readonly waitReplicas: number },
 ): NeededCommand[] {
   const own = `${OWN_KEY_PREFIX}doctor:${id}`
   const device = `${DEVICE_KEY_PREFIX}cache_service_doctor_${id}:metadata`
@@ -70,7 +70,7 @@ export function neededCommands(
         harmless('SSCAN', DEVICE_INDEX_KEY, '0', 'COUNT', '1'),
         harmless('SET', own, '1', 'PX', '1000'),
         harmless('GET', own),
-        optional('WAIT', '0', '1'),
+        ...(waitReplicas > 0 ? [harmless('WAIT', '0', '1')] : []),
         harmless('HMGET', own, '0'),
         harmless('PEXPIRE', own, '1000'),
         optional('TYPE', DEVICE_INDEX_KEY),

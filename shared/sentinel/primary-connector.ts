@@ -52,7 +52,7 @@ export class PrimaryConnector extends SentinelConnector {
   #failure(answers: readonly string[]): ServiceError {
     const { name, sentinels = [] } = this.options
     const where = sentinels.map(({ host, port }) => `${host}:${port}`).join(', ')
-    if (answers.some((answer) => answer.includes('invalid reply: null'))) {
+    if (answers.some((answer) => UNKNOWN_NAME.test(answer))) {
       const message = `the Sentinels ${where} do not know a primary named ${name}`
       return new ServiceError('redis', 'SENTINEL_NAME', 'operator', message, undefined)
     }
@@ -69,6 +69,9 @@ export class PrimaryConnector extends SentinelConnector {
     return new ServiceError('redis', 'NO_SENTINEL', 'transient', message, undefined)
   }
 }
+
+/** No address, or the error of `SENTINEL sentinels`, which ioredis sends next. */
+const UNKNOWN_NAME = /invalid reply: null|No such master/
 
 /** @param answer such as "failed to connect to sentinel 10.0.0.1:26379 because NOAUTH Authentication required." */
 function refusedLogin(answer: string): ServiceError | undefined {

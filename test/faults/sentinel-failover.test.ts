@@ -2,22 +2,25 @@ import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
-import { PRIMARY_NAME, startOwnSentinels, type OwnSentinels } from '../support/servers/own-sentinels.ts'
+import {
+  PRIMARY_NAME,
+  startOwnSentinels,
+  type OwnSentinels,
+  type OwnSentinelsOptions,
+} from '../support/servers/own-sentinels.ts'
 
 const LOAD = { devices: 200, perSecond: 400, awkwardPercent: 5, tombstonePercent: 1, seed: 41 }
 
-async function openSentinelScenario(context: ScenarioContext, env: Readonly<Record<string, string>> = {}) {
-  const sentinels = await startOwnSentinels()
+async function openSentinelScenario(
+  context: ScenarioContext,
+  env: Readonly<Record<string, string>> = {},
+  options: OwnSentinelsOptions = {},
+) {
+  const sentinels = await startOwnSentinels(options)
   context.onTestFinished(() => sentinels.stop())
   const scenario = await openWorkerScenario(context, {
     ownRedis: await sentinels.primary(),
-    redisClient: {
-      name: PRIMARY_NAME,
-      sentinels: sentinels.addresses.split(',').map((address) => {
-        const [host = '', port = ''] = address.split(':')
-        return { host, port: Number(port) }
-      }),
-    },
+    redisClient: clientOptions(sentinels, options),
     env: {
       REDIS_URL: '',
       REDIS_SENTINELS: sentinels.addresses,
@@ -26,6 +29,17 @@ async function openSentinelScenario(context: ScenarioContext, env: Readonly<Reco
     },
   })
   return { sentinels, scenario }
+}
+
+function clientOptions(
+  { addresses }: OwnSentinels,
+  { sentinelPassword }: Pick<OwnSentinelsOptions, 'sentinelPassword'>,
+) {
+  const sentinels = addresses.split(',').map((address) => {
+    const [host = '', port = ''] = address.split(':')
+    return { host, port: Number(port) }
+  })
+  return { name: PRIMARY_NAME, sentinels, ...(sentinelPassword !== undefined && { sentinelPassword }) }
 }
 
 type Failover = (sentinels: OwnSentinels) => Promise<void>
@@ -66,4 +80,96 @@ describe('a worker behind three Sentinels loses nothing', () => {
     await scenario.oracle.assertHeals({ consumed: scenario.consumed, redelivered: true })
     expect(await worker.stop()).toBe(0)
   })
+})
+
+test('what a lagging replica lacks after a failover is noticed and read again', async (context) => {
+  const report = reportFault(context, 'R4')
+  const { scenario, sentinels } = await openSentinelScenario(context, {}, { servers: 2 })
+  const worker = await scenario.startWorker()
+  await worker.ready()
+  await scenario.sendFleet(1_000, { seed: 42, devices: 100 })
+  await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed })
+
+  const former = await sentinels.primary()
+  const replica = sentinels.servers.find((server) => server !== former)
+  await replica?.kill('SIGSTOP')
+  // What is in its socket would be read after SIGCONT.
+  await scenario.redis.call('CLIENT', 'KILL', 'TYPE', 'replica')
+  await scenario.sendFleet(1_000, { seed: 43, devices: 100 })
+  await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed })
+  await former.kill('SIGKILL')
+  await replica?.kill('SIGCONT')
+  const recovered = report.startRecovery()
+  await sentinels.failedOver(former)
+  await scenario.oracle.assertHeals({ consumed: scenario.consumed, redelivered: true })
+  recovered()
+  const [losses] = await worker.metric('cache_loss_total')
+  expect(losses?.value).toBeGreaterThan(0)
+  report.saw('a replica that lacked 1,000 acknowledged records was promoted; they were read again')
+  expect(await worker.stop()).toBe(0)
+})
+
+test('with REDIS_WAIT_REPLICAS nothing is committed that no replica has', async (context) => {
+  const { scenario, sentinels } = await openSentinelScenario(
+    context,
+    { REDIS_WAIT_REPLICAS: '1' },
+    { servers: 2 },
+  )
+  const worker = await scenario.startWorker()
+  await worker.ready()
+  await scenario.sendFleet(500, { seed: 44, devices: 50 })
+  await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed })
+
+  const primary = await sentinels.primary()
+  const replica = sentinels.servers.find((server) => server !== primary)
+  await replica?.kill('SIGSTOP')
+  const committed = await scenario.oracle.committed()
+  await scenario.sendFleet(500, { seed: 45, devices: 50 })
+  await patiently(async () =>
+    expect((await worker.get('/readyz')).body).toMatch(/NOREPLICAS: 0 of 1 replicas .*REDIS_WAIT_REPLICAS/),
+  )
+  expect(await scenario.oracle.committed()).toEqual(committed)
+  await replica?.kill('SIGCONT')
+  await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
+  expect(await worker.stop()).toBe(0)
+})
+
+test('passwords of their own, and what is wrong with them, the name or the addresses', async (context) => {
+  const options = { password: 'horse-of-redis', sentinelPassword: 'horse-of-sentinels' }
+  const right = {
+    REDIS_PASSWORD: options.password,
+    REDIS_SENTINEL_PASSWORD: options.sentinelPassword,
+  }
+  const { scenario, sentinels } = await openSentinelScenario(context, right, options)
+  const worker = await scenario.startWorker()
+  await worker.ready()
+  await scenario.sendFleet(100, { seed: 46, devices: 10 })
+  await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed })
+  expect(await worker.stop()).toBe(0)
+
+  const wrong: [Record<string, string>, string][] = [
+    [{ REDIS_PASSWORD: 'wrong-horse' }, 'check REDIS_USERNAME and REDIS_PASSWORD'],
+    [{ REDIS_SENTINEL_PASSWORD: 'wrong-horse' }, 'check REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD'],
+    [{ REDIS_SENTINEL_PASSWORD: '' }, 'check REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD'],
+    [{ REDIS_SENTINEL_NAME: 'another' }, 'set REDIS_SENTINEL_NAME to the name in `sentinel monitor`'],
+  ]
+  for (const [env, message] of wrong) {
+    const refused = await scenario.startWorker(env)
+    expect(await refused.exit, message).toBe(2)
+    expect(refused.logLines().find(({ level }) => level === 'fatal')?.msg).toContain(message)
+    expect(refused.output + refused.errors).not.toContain('horse')
+  }
+
+  for (const sentinel of sentinels.sentinels) await sentinel.kill('SIGSTOP')
+  const waiting = await scenario.startWorker()
+  await patiently(async () => {
+    const { body, status } = await waiting.get('/readyz')
+    expect(status).toBe(503)
+    expect(body).toMatch(/Redis at mymaster has not accepted a write: NO_SENTINEL: none of the Sentinels /)
+  })
+  expect(await waiting.get('/livez')).toMatchObject({ status: 200 })
+  for (const sentinel of sentinels.sentinels) await sentinel.kill('SIGCONT')
+  await waiting.ready()
+  expect(waiting.errors).toBe('')
+  expect(await waiting.stop()).toBe(0)
 })

@@ -30,7 +30,10 @@ export type ScenarioOptions = {
   /** A Redis that the test may break: options, or an existing one. Default: a database of the shared Redis. */
   readonly ownRedis?: OwnRedisOptions | OwnRedis
   /** Options for the test's own client. */
-  readonly redisClient?: Pick<RedisOptions, 'username' | 'password' | 'tls' | 'sentinels' | 'name'>
+  readonly redisClient?: Pick<
+    RedisOptions,
+    'username' | 'password' | 'tls' | 'sentinels' | 'name' | 'sentinelPassword'
+  >
   /** For every worker; overrides the scenario's settings. */
   readonly env?: Readonly<Record<string, string>>
 }

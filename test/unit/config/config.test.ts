@@ -323,16 +323,15 @@ describe('settings that are invalid together', () => {
 describe('a secret', () => {
   const secrets = options.filter(({ kind }) => kind === 'secret').map(({ name }) => name)
 
-  it('is one of three options', () => {
-    expect(secrets).toEqual(['KAFKA_SASL_PASSWORD', 'REDIS_PASSWORD', 'REDIS_URL'])
+  it('is one of four options', () => {
+    expect(secrets).toEqual(['KAFKA_SASL_PASSWORD', 'REDIS_PASSWORD', 'REDIS_URL', 'REDIS_SENTINEL_PASSWORD'])
   })
 
   it('may come from a file, whose last newline is dropped', () => {
     const readFile = filesOf({ '/run/secrets/redis': 'hunter2\n', '/run/secrets/url': 'redis://h:1/2\r\n' })
     expect(configOf({ REDIS_PASSWORD_FILE: '/run/secrets/redis' }, readFile).redis.password).toBe('hunter2')
     expect(configOf({ REDIS_URL_FILE: '/run/secrets/url' }, readFile).redis).toMatchObject({
-      host: 'h',
-      port: 1,
+      location: { kind: 'address', host: 'h', port: 1 },
       db: 2,
     })
   })
@@ -385,11 +384,52 @@ describe('a secret', () => {
   })
 })
 
+describe('REDIS_SENTINELS', () => {
+  it('gives the Sentinels, the name of the primary, and a login of their own', () => {
+    const env = {
+      REDIS_SENTINELS: 'a, b:1,[::1]:2',
+      REDIS_SENTINEL_NAME: 'mymaster',
+      REDIS_SENTINEL_USERNAME: 'u',
+      REDIS_SENTINEL_PASSWORD: 'p',
+      REDIS_PASSWORD: 'other',
+    }
+    expect(configOf(env).redis).toMatchObject({
+      password: 'other',
+      location: {
+        kind: 'sentinels',
+        sentinels: [
+          { host: 'a', port: 26_379 },
+          { host: 'b', port: 1 },
+          { host: '::1', port: 2 },
+        ],
+        name: 'mymaster',
+        username: 'u',
+        password: 'p',
+        tls: undefined,
+      },
+    })
+  })
+
+  it.each<[Env, string[]]>([
+    [{ REDIS_SENTINELS: 'a' }, ['REDIS_SENTINEL_NAME']],
+    [{ REDIS_SENTINELS: 'a', REDIS_SENTINEL_NAME: 'm', REDIS_HOST: 'h' }, ['REDIS_HOST']],
+    [{ REDIS_SENTINELS: 'a', REDIS_SENTINEL_NAME: 'm', REDIS_URL: 'redis://h' }, ['REDIS_URL']],
+    [{ REDIS_SENTINEL_NAME: 'm' }, ['REDIS_SENTINEL_NAME']],
+    [{ REDIS_SENTINEL_PASSWORD: 'p' }, ['REDIS_SENTINEL_PASSWORD']],
+    [
+      { REDIS_SENTINELS: 'a', REDIS_SENTINEL_NAME: 'm', REDIS_SENTINEL_USERNAME: 'u' },
+      ['REDIS_SENTINEL_USERNAME'],
+    ],
+    [{ REDIS_SENTINELS: 'a:99999', REDIS_SENTINEL_NAME: 'm' }, ['REDIS_SENTINELS']],
+  ])('%o names what contradicts it', (env, variables) => {
+    expect(problemsOf(env).map(({ variable }) => variable)).toEqual(variables)
+  })
+})
+
 describe('REDIS_URL', () => {
   it('gives host, port, database, user and password', () => {
     expect(configOf({ REDIS_URL: 'redis://us%40er:p%2F%23%25@cache.example:6380/7' }).redis).toMatchObject({
-      host: 'cache.example',
-      port: 6380,
+      location: { kind: 'address', host: 'cache.example', port: 6380 },
       db: 7,
       username: 'us@er',
       password: 'p/#%',
@@ -398,7 +438,8 @@ describe('REDIS_URL', () => {
   })
 
   it('defaults to port 6379, database 0 and no login', () => {
-    const plain = { host: 'h', port: 6379, db: 0, username: undefined, password: undefined, tls: undefined }
+    const location = { kind: 'address', host: 'h', port: 6379 }
+    const plain = { location, db: 0, username: undefined, password: undefined, tls: undefined }
     expect(configOf({ REDIS_URL: 'redis://h' }).redis).toMatchObject(plain)
     expect(configOf({ REDIS_URL: 'redis://h/' }).redis).toMatchObject(plain)
   })
@@ -406,7 +447,7 @@ describe('REDIS_URL', () => {
   it('enables TLS as rediss://, with the certificates of the REDIS_TLS_ options', () => {
     const env = { REDIS_URL: 'rediss://:p@[::1]', REDIS_TLS_CA_FILE: 'ca' }
     expect(configOf(env, filesOf({ ca: PEM })).redis).toMatchObject({
-      host: '::1',
+      location: { kind: 'address', host: '::1', port: 6379 },
       password: 'p',
       tls: { ca: PEM.trimEnd(), rejectUnauthorized: true },
     })

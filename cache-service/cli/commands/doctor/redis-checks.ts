@@ -74,7 +74,10 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   const keys = await onNewConnection(redis, (one) => findMistypedKeys(one, allFixedKeys(config)))
   findings.push(...judgeFixedKeys(keys instanceof ServiceError ? undefined : keys))
   for (const one of rolesOf(role)) {
-    const needed = neededCommands(one, context.processId, { updateChannel: config.updater.channel })
+    const needed = neededCommands(one, context.processId, {
+      updateChannel: config.updater.channel,
+      waitReplicas: config.redis.waitReplicas,
+    })
     const report = await onNewConnection(redis, (connection) => askPermissions(connection, needed))
     findings.push(
       report instanceof ServiceError
