@@ -10,7 +10,9 @@ test.each([
   ['api', 'api'],
   ['kv-updater', 'kv_updater'],
 ] as const)('the doctor checks every command that docs/configuration.md grants the %s', (role, user) => {
-  const asked = new Set(neededCommands(role, 'id', { updateChannel: 'update', waitReplicas: 0 }).map(({ name }) => name))
+  const asked = new Set(
+    neededCommands(role, 'id', { updateChannel: 'update', waitReplicas: 0 }).map(({ name }) => name),
+  )
   const granted = [...redisAclOf(user).matchAll(/\+(\S+)/g)].map(([, name = '']) => name)
   expect(granted.filter((name) => !asked.has(name) && !NOT_ASKED_FOR.has(name))).toEqual([])
 })
