@@ -184,7 +184,7 @@ const overrides: OxlintOverride[] = [
     message: 'the contract depends on neither the server nor the client',
   }),
   // What the service and the Redis library do with ioredis.
-  restrictImports(['shared/sentinel/**'], ...forbiddenInShared, {
+  restrictImports(['shared/redis-client/**'], ...forbiddenInShared, {
     group: ['**/client/**', '**/redis-library/**'],
     message: 'it depends on neither library',
   }),

@@ -3,7 +3,8 @@ import { Redis, type RedisOptions } from 'ioredis'
 import { isRefusedDatabase, redisError, type ServiceError } from '../../shared/errors.ts'
 import { createGreeting } from '../../shared/redis-greeting.ts'
 import { backoffMs } from '../core/backoff.ts'
-import { PrimaryConnector } from '../../shared/sentinel/primary-connector.ts'
+import { PrimaryConnector } from '../../shared/redis-client/primary-connector.ts'
+import { countSilenceOnly } from '../../shared/redis-client/silence-timeout.ts'
 import type { RedisConfig, RedisLocation, TlsConfig } from '../config/config.ts'
 
 export type RedisClientTelemetry = {
@@ -35,7 +36,9 @@ export function createRedis(
     next: () => Math.min(++failedAttempts, 10),
     reset: () => (failedAttempts = 0),
   }
-  const redis = new Redis({ ...connectionOptions(config, random, attempts.next), lazyConnect: true })
+  const redis = countSilenceOnly(
+    new Redis({ ...connectionOptions(config, random, attempts.next), lazyConnect: true }),
+  )
   let isDatabaseRefused = false
   redis.on('connect', () => (isDatabaseRefused = false))
   redis.on('error', (error) => {

@@ -1,4 +1,5 @@
 import { isRefusedDatabase, type ServiceError } from '../errors.ts'
+import { countSilenceOnly } from '../redis-client/silence-timeout.ts'
 import { createGreeting } from '../redis-greeting.ts'
 import { Redis, type Cluster, type RedisOptions } from 'ioredis'
 import { RedisConnectionError, redisFailure, type RedisServiceError } from './errors.ts'
@@ -145,7 +146,7 @@ export class RedisConnection {
     const failure = `Connection to Redis${'host' in this.target ? ` at ${this.target.host}:${this.target.port}/${this.db}` : ''} failed`
     // ioredis counts from the last connection that was opened, even if the server closed it at once.
     let failedAttempts = 0
-    const redis = createClient(this.target, () => ++failedAttempts)
+    const redis = countSilenceOnly(createClient(this.target, () => ++failedAttempts))
     this.#connecting = redis
     const closes = this.#closes
     let greeting: Promise<ServiceError | undefined> = Promise.resolve(undefined)

@@ -4,21 +4,20 @@ import type { ApiServer } from '../api-server-types.ts'
  * No shared caching, no content sniffing, and our pages run only scripts that we serve. Set by hand because they are
  * few: half of what @fastify/helmet sends is for pages with cookies and TLS.
  */
-const HEADERS: readonly (readonly [name: string, value: string])[] = [
-  [
-    'content-security-policy',
+const HEADERS = {
+  'content-security-policy':
     "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  ],
-  ['x-content-type-options', 'nosniff'],
-  ['x-frame-options', 'DENY'],
-  ['referrer-policy', 'no-referrer'],
-  ['cross-origin-resource-policy', 'same-origin'],
-  ['cache-control', 'no-cache, private'],
-]
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-resource-policy': 'same-origin',
+  'cache-control': 'no-cache, private',
+}
 
 export function addSecurityHeaders(server: ApiServer): void {
   server.addHook('onRequest', (_request, reply, done) => {
-    for (const [name, value] of HEADERS) reply.raw.setHeader(name, value)
+    // Not one by one on the raw response: Node.js would then merge and check all headers again.
+    reply.headers(HEADERS)
     done()
   })
 }

@@ -99,11 +99,11 @@ export function registerEventRoutes(
       socket.setKeepAlive(true, 30_000)
       reply.raw.writeHead(200, {
         ...definedHeaders(reply.getHeaders()),
-        'Content-Type': 'text/event-stream',
-        'Cache-Control': 'no-store, no-transform',
-        'X-Accel-Buffering': 'no',
+        'content-type': 'text/event-stream',
+        'cache-control': 'no-store, no-transform',
+        'x-accel-buffering': 'no',
         // The connection ends with the stream: kept alive, it would delay our shutdown.
-        Connection: 'close',
+        connection: 'close',
       })
       hub.serve(reply.raw, { filter, from, isAllowed: request.isStillAllowed ?? (() => true) })
     },

@@ -108,6 +108,33 @@ describe('a Redis that hangs', () => {
   })
 })
 
+test.each([
+  ['', undefined],
+  [' over TLS', true],
+])(
+  'a reply that arrived%s while this process was busy for longer than the timeout is not late',
+  async (_, tls) => {
+    const server = await ownRedis(tls === true ? { tls } : {})
+    const ca = server.tls?.ca
+    const { redis, said } = connectAsService(
+      redisConfigOf(server, {
+        timeoutMs: TIMEOUT_MS,
+        ...(ca !== undefined && { tls: { ca, cert: undefined, key: undefined, rejectUnauthorized: true } }),
+      }),
+    )
+    await eventually(() => redis.ping())
+    for (let round = 0; round < 3; round++) {
+      const reply = redis.echo('in time')
+      // So that the command is sent before.
+      await new Promise((resolve) => setImmediate(resolve))
+      const busyUntil = performance.now() + 2 * TIMEOUT_MS
+      while (performance.now() < busyUntil);
+      expect(await reply).toBe('in time')
+    }
+    expect(said.filter((line) => line.startsWith('failed'))).toEqual([])
+  },
+)
+
 describe('credentials', () => {
   test('that are wrong are reported, and no command succeeds', async () => {
     const server = await ownRedis({ password: 'secret' })
