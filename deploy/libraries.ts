@@ -9,7 +9,7 @@ export type Library = {
   readonly exports: Readonly<Record<string, string>>
   /** The page that becomes the README of the package. */
   readonly readme: string
-  /** Ranges of the packages that it imports. Both ends are tested: test/integration/deploy/libraries.test.ts. */
+  /** Ranges of the packages that it imports. Both ends are tested: test/faults/libraries.test.ts. */
   readonly dependencies?: Readonly<Record<string, string>>
   /** A package whose types are part of ours: two versions of it in one program would not fit together. */
   readonly peerDependencies?: Readonly<

@@ -21,7 +21,7 @@ type Hints<Code extends string, OperatorCode extends Code> = Readonly<
 
 const REDIS_UNREACHABLE: OperatorHint = {
   problem: "can't be reached",
-  fix: 'check REDIS_HOST, REDIS_PORT and REDIS_TLS, or REDIS_URL, or REDIS_SENTINELS',
+  fix: 'check REDIS_HOST, REDIS_PORT and REDIS_TLS, or REDIS_URL',
 }
 const REDIS_NOT_READY: OperatorHint = { problem: 'is not ready', fix: 'try again' }
 export const CLUSTER_FIX =

@@ -2,23 +2,23 @@ import { spawn } from 'node:child_process'
 import { cp, glob, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
-import { ReleaseStack } from '../../../cache-service/lifecycle/release-stack.ts'
-import { libraries } from '../../../deploy/libraries.ts'
-import { UPDATE_TYPES_KEY } from '../../../shared/contract/keys.ts'
-import { patiently } from '../../support/eventually.ts'
-import { bundleForBrowsers, gzipBytes } from '../../support/processes/bundle.ts'
-import { appendUpdate, storeDevice } from '../../support/processes/client-world.ts'
+import { ReleaseStack } from '../../cache-service/lifecycle/release-stack.ts'
+import { libraries } from '../../deploy/libraries.ts'
+import { UPDATE_TYPES_KEY } from '../../shared/contract/keys.ts'
+import { patiently } from '../support/eventually.ts'
+import { bundleForBrowsers, gzipBytes } from '../support/processes/bundle.ts'
+import { appendUpdate, storeDevice } from '../support/processes/client-world.ts'
 import {
   installLibraries,
   LIBRARIES_WITHIN_MS,
   packLibraries,
   type PackedLibraries,
-} from '../../support/processes/npm-libraries.ts'
-import { COMPILER, type NpmProject } from '../../support/processes/npm-package.ts'
-import { findOldestNode } from '../../support/processes/oldest-node.ts'
-import { startApi, type RunningApi } from '../../support/processes/start-api.ts'
-import { repository } from '../../support/repository.ts'
-import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
+} from '../support/processes/npm-libraries.ts'
+import { COMPILER, type NpmProject } from '../support/processes/npm-package.ts'
+import { findOldestNode } from '../support/processes/oldest-node.ts'
+import { startApi, type RunningApi } from '../support/processes/start-api.ts'
+import { repository } from '../support/repository.ts'
+import { useRedisDatabase, type RedisDatabase } from '../support/test-scope.ts'
 
 // The packed tarballs of the libraries, installed in empty projects, as their users install them.
 
