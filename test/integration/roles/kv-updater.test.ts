@@ -4,7 +4,7 @@ import { createStateStore } from '../../../cache-service/redis/events/state-stor
 import { BEFORE_ALL } from '../../../cache-service/core/events/event-position.ts'
 import { openKvUpdater } from '../../../cache-service/roles/kv-updater.ts'
 import { UPDATE_TYPES_KEY, UPDATER_LEASE_KEY } from '../../../shared/contract/keys.ts'
-import { eventually } from '../../support/eventually.ts'
+import { eventually, patiently } from '../../support/eventually.ts'
 import { startRole, type RoleRun } from '../../support/processes/role-run.ts'
 import { uniqueName, useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
 
@@ -105,7 +105,7 @@ describe('one kv-updater', () => {
       pipeline.publish(channel, JSON.stringify({ type: `type-${n % 3}`, values: [n] }))
     }
     await pipeline.exec()
-    await eventually(async () => expect(await streamed()).toHaveLength(1_501))
+    await patiently(async () => expect(await streamed()).toHaveLength(1_501))
     const [first, ...updates] = await streamed()
     expect(first).toMatchObject({ kind: 'gap', reason: 'takeover' })
     expect(updates.map(valueOf)).toEqual(Array.from({ length: 1_500 }, (_, n) => n))
