@@ -25,9 +25,10 @@ const options = new Command('api-bench')
   .option('--seconds <n>', 'length of one run', '5')
   .option('--runs <n>', 'runs of each kind', '3')
   .option('--connections <n>', 'connections of wrk', '48')
+  .option('--of <folder>', 'another checkout, whose api is measured instead of this one')
   .option('--json', 'print JSON instead of a table')
   .parse()
-  .opts<{ seconds: string; runs: string; connections: string; json?: true }>()
+  .opts<{ seconds: string; runs: string; connections: string; of?: string; json?: true }>()
 
 const NODE_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
 const TICKS_PER_SECOND = 100
@@ -49,7 +50,7 @@ const { port, release } = await reservePort()
 const metricsPort = await reservePort()
 const url = `http://127.0.0.1:${port}`
 const api = spawn(process.execPath, [...NODE_FLAGS, 'cache-service/main.ts', 'api'], {
-  cwd: repository,
+  cwd: options.of ?? repository,
   env: {
     PORT: String(port),
     METRICS_PORT: String(metricsPort.port),
