@@ -19,7 +19,7 @@ $(INSTALLED): package-lock.json
 tools:
 	@deploy/local/install-tools.sh
 
-test: install ## check format, lint and types, and run all tests against a real Kafka and Redis: about 15 minutes
+test: install ## check format, lint and types, and run all tests against a real Kafka and Redis: about 12 minutes
 	@$(NODE) test/fetch-tools.ts
 	@$(NODE) test/run-all.ts
 

@@ -68,6 +68,14 @@ export function redisSettingsFrom(environment: Environment): RedisSettings {
   const disagrees = tls !== undefined && url !== undefined && url.tls !== tls
   variables.check(['REDIS_TLS', 'REDIS_URL'], disagrees, 'and REDIS_URL disagree: rediss:// means TLS')
 
+  // Silently, it would be the default host.
+  const isBehindSentinels = variables.plain('REDIS_SENTINELS', parseText) !== undefined
+  variables.check(
+    ['REDIS_SENTINELS'],
+    isBehindSentinels,
+    'cannot be read here: give { client }, with Sentinels',
+  )
+
   variables.throwProblems()
   const { tls: _, ...server } = url ?? { tls: isTls, host, port, db, username, password }
   return { ...server, tls: isTls ? { ca, cert, key, rejectUnauthorized } : undefined, timeoutMs }

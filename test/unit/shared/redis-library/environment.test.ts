@@ -137,3 +137,9 @@ test('each value of each variable is read as the service reads it', () => {
     expect(inLibrary(environment)).toEqual(inService(environment))
   }
 })
+
+test('REDIS_SENTINELS is rejected: its default host would be another server', () => {
+  expect(() => redisSettingsFrom({ REDIS_SENTINELS: 'a:26379' })).toThrow(
+    /REDIS_SENTINELS.*give \{ client \}/,
+  )
+})
