@@ -2,8 +2,8 @@ import type { Socket } from 'node:net'
 import type { ApiServer } from '../api-server-types.ts'
 import { ProblemError } from '../problem.ts'
 
-/** Requests of one connection that wait for an earlier one; further ones are rejected. */
-const MAX_WAITING = 16
+/** Requests of one connection that wait for an earlier one; further ones are rejected. More than any honest client sends at once. */
+const MAX_WAITING = 1_000
 
 /**
  * Begins a request only when the earlier ones of its connection have been answered and the client has taken the
