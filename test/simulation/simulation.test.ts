@@ -8,10 +8,10 @@ import { runSimulation } from '../support/processes/run-simulation.ts'
 const OLD_SEEDS = [13, 14, 226, 253, 429]
 
 describe('with faults drawn from a seed, everything ends as the model says', () => {
-  test('for fresh seeds', async () => {
-    const result = await runSimulation(['--seconds', '15'])
-    expect(result).toMatchObject({ outcome: 'passed' })
-    expect(result.schedules).toBeGreaterThan(0)
+  // Always the same ones, so that a commit fails only by what it changes; `make faults` tries fresh ones.
+  test('for the first 800 seeds', async () => {
+    const result = await runSimulation(['--from', '1', '--schedules', '800'])
+    expect(result).toMatchObject({ outcome: 'passed', schedules: 800 })
   })
 
   test.each(OLD_SEEDS)('for seed %i, which failed once', async (seed) => {

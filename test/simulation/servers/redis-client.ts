@@ -37,6 +37,8 @@ type Command = {
   readonly run: (server: SimulatedRedis) => RedisReply
   readonly resolve: (reply: RedisReply) => void
   readonly reject: (error: Error) => void
+  /** Executed at the latest when its connection is cut. */
+  readonly isPrompt: boolean
   isExecuted: boolean
   isSettled: boolean
 }
@@ -101,7 +103,11 @@ export class SimulatedRedisClient {
   }
 
   pipeline() {
-    const executions: { readonly key: string; readonly run: (server: SimulatedRedis) => RedisReply }[] = []
+    const executions: {
+      readonly key: string
+      readonly run: (server: SimulatedRedis) => RedisReply
+      readonly isPrompt?: boolean
+    }[] = []
     const pipeline = {
       get length() {
         return executions.length
@@ -113,7 +119,9 @@ export class SimulatedRedisClient {
           if (script === undefined) throw new Error('NOSCRIPT')
           return server.evaluate(script, texts.slice(0, keys), texts.slice(keys))
         }
-        executions.push({ key: texts[0] ?? '', run })
+        // A late delete also removes what was written after it, until the next record: docs/reliability.md says so.
+        const isPrompt = scriptOfSha.get(sha) === 'delete-devices'
+        executions.push({ key: texts[0] ?? '', run, isPrompt })
         return pipeline
       },
       hset: (...args: readonly string[]) => {
@@ -126,8 +134,8 @@ export class SimulatedRedisClient {
       },
       exec: () =>
         Promise.all(
-          executions.map(({ key, run }) =>
-            this.#send(key, run).then(
+          executions.map(({ key, run, isPrompt }) =>
+            this.#send(key, run, isPrompt).then(
               (reply) => [null, reply] as const,
               (error: unknown) => [error, undefined] as const,
             ),
@@ -160,7 +168,8 @@ export class SimulatedRedisClient {
     for (const [i, command] of this.#inFlight.splice(0).entries()) {
       if (command.isSettled) continue
       command.isSettled = true
-      if (!command.isExecuted && i < received)
+      if (!command.isExecuted && i < received && command.isPrompt) execute(command)
+      else if (!command.isExecuted && i < received)
         this.#scheduler.after(this.#random.below(LONGEST_AFTER_CUT_MS), () => execute(command), null)
       else command.isExecuted = true
       command.reject(new Error('Connection is closed.'))
@@ -174,7 +183,7 @@ export class SimulatedRedisClient {
     reconnect()
   }
 
-  #send(key: string, run: (server: SimulatedRedis) => RedisReply): Promise<RedisReply> {
+  #send(key: string, run: (server: SimulatedRedis) => RedisReply, isPrompt = false): Promise<RedisReply> {
     const { promise, resolve, reject } = Promise.withResolvers<RedisReply>()
     if (this.status !== 'ready') {
       reject(new Error("Stream isn't writeable and enableOfflineQueue options is false"))
@@ -185,6 +194,7 @@ export class SimulatedRedisClient {
       run,
       resolve,
       reject,
+      isPrompt,
       isExecuted: false,
       isSettled: false,
     }
