@@ -5,16 +5,15 @@ import { addResults, localResultsPath, type FaultResult } from './fault-results.
 
 /** Keeps what the tests saw of the faults they made, in .cache; `make faults` publishes it in docs/faults.md. */
 export default class FaultReporter implements Reporter {
-  onTestRunEnd(modules: readonly TestModule[]): void {
+  // After each file, so that a run that is interrupted has not been in vain.
+  onTestModuleEnd(module: TestModule): void {
     const date = new Date().toISOString().slice(0, 10)
     const results: FaultResult[] = []
-    for (const module of modules) {
-      for (const test of module.children.allTests()) {
-        const passed = test.result().state === 'passed'
-        const name = `${relative(repository, module.moduleId)}: ${test.fullName}`
-        for (const sighting of test.meta().faults ?? []) {
-          results.push({ ...sighting, test: name, passed, date })
-        }
+    for (const test of module.children.allTests()) {
+      const passed = test.result().state === 'passed'
+      const name = `${relative(repository, module.moduleId)}: ${test.fullName}`
+      for (const sighting of test.meta().faults ?? []) {
+        results.push({ ...sighting, test: name, passed, date })
       }
     }
     if (results.length > 0) addResults(localResultsPath, results)
