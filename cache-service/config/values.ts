@@ -102,7 +102,7 @@ export function sentinelList() {
   return fromText((text): Accepted<readonly ServerAddress[]> | Refusal => {
     const sentinels = parseAddresses(text, DEFAULT_SENTINEL_PORT)
     if ('message' in sentinels) return sentinels
-    return accepted(sentinels.map(({ host, port }) => ({ host: host.replace(/^\[(.*)\]$/, '$1'), port })))
+    return accepted(sentinels.map(({ host, port }) => ({ host: withoutBrackets(host), port })))
   })
 }
 
@@ -202,7 +202,7 @@ export function commaList(maximum: number) {
 /** Names as in a Host header, without a port, in lower case; IPv6 addresses with or without [ ]. */
 export function hostList() {
   return fromText((text): Accepted<readonly string[]> | Refusal => {
-    const hosts = splitList(text).map((part) => part.toLowerCase().replace(/^\[(.*)\]$/, '$1'))
+    const hosts = splitList(text).map((part) => withoutBrackets(part.toLowerCase()))
     return hosts.every((host) => isIPv6(host) || /^[a-z0-9._-]{1,253}$/.test(host))
       ? accepted([...new Set(hosts)])
       : refused('must be a comma-separated list of host names without ports')
@@ -253,4 +253,9 @@ function splitList(text: string): string[] {
     .split(',')
     .map((part) => part.trim())
     .filter((part) => part !== '')
+}
+
+/** Of an IPv6 address. */
+function withoutBrackets(host: string): string {
+  return host.replace(/^\[(.*)\]$/, '$1')
 }

@@ -37,8 +37,8 @@ export async function sortRows<Row extends object>(
 
 /** The field of this name, if there is one: a cell may be rounded, or a text for people. */
 function valueOf<Row extends object>(row: Row, { cell, name }: Column<Row>): unknown {
-  const field = Object.entries(row).find(([key]) => key === name)
-  return (field === undefined ? cell(row) : field[1]) ?? null
+  const value: unknown = Object.hasOwn(row, name) ? Reflect.get(row, name) : cell(row)
+  return value ?? null
 }
 
 function sortKey<Row extends object>(row: Row, column: Column<Row>): number | string {
