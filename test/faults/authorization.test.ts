@@ -1,12 +1,17 @@
-import kafkajs from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
-import { reportFault } from '../support/faults/fault-test.ts'
+import { reportFault, type FaultReport } from '../support/faults/fault-test.ts'
 import { becomesNotReady, consumesMore, linesAt, sumOf } from '../support/processes/worker-facts.ts'
-import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
-import { startOwnKafka, type OwnKafka } from '../support/servers/servers.ts'
+import type { WorkerProcess } from '../support/processes/worker-process.ts'
+import {
+  openWorkerScenario,
+  type ScenarioContext,
+  type WorkerScenario,
+} from '../support/processes/worker-scenario.ts'
+import type { Load } from '../support/records/record-load.ts'
+import { aclOfAlice, startKafkaWithAcls, workersAsAlice } from '../support/servers/kafka-with-acls.ts'
+import type { OwnKafka } from '../support/servers/servers.ts'
 
-const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
 const LOAD = { devices: 100, perSecond: 200, awkwardPercent: 5 }
 /** What a hold may log and do in ten seconds without being a busy loop. */
 const MOST_ATTEMPTS = 60
@@ -14,39 +19,15 @@ const MOST_ATTEMPTS = 60
 let kafka: OwnKafka
 
 beforeAll(async () => {
-  kafka = await startOwnKafka({
-    security: 'sasl_plain',
-    properties: {
-      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
-      // The internal listener of the test, and the broker itself.
-      'super.users': 'User:ANONYMOUS',
-    },
-  })
+  kafka = await startKafkaWithAcls()
 }, 120_000)
 afterAll(() => kafka?.stop())
 
-type Permission = readonly ['TOPIC' | 'GROUP', string, 'READ' | 'WRITE']
+type Permission = readonly [resource: 'TOPIC' | 'GROUP', name: string, operation: 'READ' | 'WRITE']
 
 async function openScenario(context: ScenarioContext) {
-  const scenario = await openWorkerScenario(context, {
-    kafka: { brokers: kafka.internalBrokers },
-    env: {
-      KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
-      KAFKA_SASL_MECHANISM: 'plain',
-      KAFKA_SASL_USERNAME: 'alice',
-      KAFKA_SASL_PASSWORD: 'alice-secret',
-    },
-  })
+  const scenario = await openWorkerScenario(context, workersAsAlice(kafka))
   const { admin, errorTopic, group, topic } = scenario
-  const acl = ([resource, name, operation]: Permission) => ({
-    resourceType: AclResourceTypes[resource],
-    resourceName: name,
-    resourcePatternType: ResourcePatternTypes.LITERAL,
-    principal: 'User:alice',
-    host: '*',
-    operation: AclOperationTypes[operation],
-    permissionType: AclPermissionTypes.ALLOW,
-  })
   const permissions: Readonly<Record<'read' | 'join' | 'deadLetter', Permission>> = {
     read: ['TOPIC', topic, 'READ'],
     join: ['GROUP', group, 'READ'],
@@ -55,8 +36,9 @@ async function openScenario(context: ScenarioContext) {
   return {
     scenario,
     permissions,
-    allow: (...allowed: Permission[]) => admin.createAcls({ acl: allowed.map(acl) }),
-    deny: (denied: Permission) => admin.deleteAcls({ filters: [acl(denied)] }),
+    allow: (...allowed: Permission[]) =>
+      admin.createAcls({ acl: allowed.map((permission) => aclOfAlice(...permission)) }),
+    deny: (denied: Permission) => admin.deleteAcls({ filters: [aclOfAlice(...denied)] }),
   }
 }
 
@@ -87,7 +69,6 @@ describe('if Kafka refuses', { timeout: 240_000 }, () => {
     async (taken, context) => {
       const report = reportFault(context, 'K17')
       const { allow, deny, permissions, scenario } = await openScenario(context)
-      const { oracle } = scenario
       await allow(...Object.values(permissions))
       const worker = await scenario.startWorker()
       const load = scenario.startLoad({ ...LOAD, seed: taken === 'read' ? 1 : 2 })
@@ -111,12 +92,7 @@ describe('if Kafka refuses', { timeout: 240_000 }, () => {
       expect(logged).toBeLessThan(2 * MOST_ATTEMPTS)
       report.saw(`${taken} taken away: 503 after ${ms} ms; ${attempts} attempts, ${logged} lines in 10 s`)
       await allow(permissions[taken])
-      const recovered = report.startRecovery()
-      await worker.ready(90_000)
-      recovered()
-      await load.stop()
-      await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true }, 120_000)
-      expect(await worker.stop()).toBe(0)
+      await recovers({ scenario, load, worker }, report)
     },
   )
 
@@ -142,13 +118,20 @@ describe('if Kafka refuses', { timeout: 240_000 }, () => {
     worker.kill('SIGCONT')
     report.saw(`write access taken away: 503 \`holding: kafka\` after ${ms} ms; nothing invalid is committed`)
     await allow(permissions.deadLetter)
-    const recovered = report.startRecovery()
-    await worker.ready(90_000)
-    recovered()
-    await load.stop()
-    await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true }, 120_000)
-    expect(await worker.stop()).toBe(0)
+    await recovers({ scenario, load, worker }, report)
   })
 })
 
-const restartsOf = (worker: Parameters<typeof sumOf>[0]) => sumOf(worker, 'consumer_restarts_total')
+async function recovers(
+  { load, scenario, worker }: { scenario: WorkerScenario; load: Load; worker: WorkerProcess },
+  report: FaultReport,
+): Promise<void> {
+  const recovered = report.startRecovery()
+  await worker.ready(90_000)
+  recovered()
+  await load.stop()
+  await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true }, 120_000)
+  expect(await worker.stop()).toBe(0)
+}
+
+const restartsOf = (worker: WorkerProcess) => sumOf(worker, 'consumer_restarts_total')

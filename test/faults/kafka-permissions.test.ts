@@ -7,27 +7,16 @@ import {
   type ScenarioContext,
   type WorkerScenario,
 } from '../support/processes/worker-scenario.ts'
-import { startOwnKafka, type OwnKafka } from '../support/servers/servers.ts'
+import { aclOfAlice, startKafkaWithAcls, workersAsAlice } from '../support/servers/kafka-with-acls.ts'
+import type { OwnKafka } from '../support/servers/servers.ts'
 
-const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
-const OPERATIONS: Readonly<Record<string, kafkajs.AclOperationTypes>> = {
-  Read: AclOperationTypes.READ,
-  Write: AclOperationTypes.WRITE,
-}
 const NEEDED = neededKafkaPermissions()
 
 let kafka: OwnKafka
 let admin: Admin
 
 beforeAll(async () => {
-  kafka = await startOwnKafka({
-    security: 'sasl_plain',
-    properties: {
-      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
-      // The internal listener of the tests, and the broker itself.
-      'super.users': 'User:ANONYMOUS',
-    },
-  })
+  kafka = await startKafkaWithAcls()
   const client = new kafkajs.Kafka({
     brokers: [...kafka.internalBrokers],
     logLevel: kafkajs.logLevel.NOTHING,
@@ -45,24 +34,10 @@ async function openWith(
   context: ScenarioContext,
   permissions: readonly KafkaPermission[],
 ): Promise<WorkerScenario> {
-  const scenario = await openWorkerScenario(context, {
-    kafka: { brokers: kafka.internalBrokers },
-    env: {
-      KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
-      KAFKA_SASL_MECHANISM: 'plain',
-      KAFKA_SASL_USERNAME: 'alice',
-      KAFKA_SASL_PASSWORD: 'alice-secret',
-    },
-  })
-  const acl = permissions.map(({ resource, option, operation }) => ({
-    resourceType: resource === 'topic' ? AclResourceTypes.TOPIC : AclResourceTypes.GROUP,
-    resourceName: scenario.env[option] ?? '',
-    resourcePatternType: ResourcePatternTypes.LITERAL,
-    principal: 'User:alice',
-    host: '*',
-    operation: OPERATIONS[operation] ?? AclOperationTypes.UNKNOWN,
-    permissionType: AclPermissionTypes.ALLOW,
-  }))
+  const scenario = await openWorkerScenario(context, workersAsAlice(kafka))
+  const acl = permissions.map(({ resource, option, operation }) =>
+    aclOfAlice(resource === 'topic' ? 'TOPIC' : 'GROUP', scenario.env[option] ?? '', aclOperation(operation)),
+  )
   await admin.createAcls({ acl })
   // Some of them become dead letters.
   await scenario.sendFleet(200, { seed: 1, devices: 20, awkwardPercent: 50 })
@@ -94,3 +69,9 @@ describe.concurrent('a worker that has the Kafka permissions of docs/configurati
     if (exit !== undefined) expect(exit).toBe(2)
   })
 })
+
+function aclOperation(documented: string): 'READ' | 'WRITE' {
+  if (documented === 'Read') return 'READ'
+  if (documented === 'Write') return 'WRITE'
+  throw new Error(`docs/configuration.md names the unknown operation ${documented}`)
+}

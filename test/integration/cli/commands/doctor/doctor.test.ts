@@ -5,11 +5,11 @@ import { patiently } from '../../../../support/eventually.ts'
 import { readTopic } from '../../../../support/records/read-topic.ts'
 import { runCliHere } from '../../../../support/processes/run-cli-here.ts'
 import {
-  startOwnKafka,
-  startOwnRedis,
-  type OwnKafka,
-  type OwnRedis,
-} from '../../../../support/servers/servers.ts'
+  aclOfAlice,
+  startKafkaWithAcls,
+  workersAsAlice,
+} from '../../../../support/servers/kafka-with-acls.ts'
+import { startOwnRedis, type OwnKafka, type OwnRedis } from '../../../../support/servers/servers.ts'
 import { update } from '../../../../support/records/tagged-records.ts'
 import { connectPlainly } from '../../../../support/servers/redis-connection.ts'
 import { startRedisProxy } from '../../../../support/servers/redis-proxy.ts'
@@ -307,15 +307,7 @@ describe('the doctor on Kafka', () => {
     let kafka: OwnKafka
     let admin: Admin
     beforeAll(async () => {
-      kafka = await startOwnKafka({
-        security: 'sasl_plain',
-        properties: {
-          'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
-          // The internal listener of the tests, and the broker itself.
-          'super.users': 'User:ANONYMOUS',
-          'group.max.session.timeout.ms': '20000',
-        },
-      })
+      kafka = await startKafkaWithAcls({ 'group.max.session.timeout.ms': '20000' })
       admin = new kafkajs.Kafka({
         brokers: [...kafka.internalBrokers],
         logLevel: kafkajs.logLevel.NOTHING,
@@ -328,41 +320,13 @@ describe('the doctor on Kafka', () => {
     })
 
     async function open(context: ScenarioContext) {
-      const scenario = await openWorkerScenario(context, {
-        kafka: { brokers: kafka.internalBrokers },
-        env: {
-          KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
-          KAFKA_SASL_MECHANISM: 'plain',
-          KAFKA_SASL_USERNAME: 'alice',
-          KAFKA_SASL_PASSWORD: 'alice-secret',
-        },
-      })
+      const scenario = await openWorkerScenario(context, workersAsAlice(kafka))
       await scenario.send([update({ deviceId: 'one' })])
       return scenario
     }
 
-    const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
-
-    async function allow(
-      resource: 'TOPIC' | 'GROUP',
-      name: string,
-      operation: 'READ' | 'WRITE',
-      prefixed = false,
-    ) {
-      await admin.createAcls({
-        acl: [
-          {
-            resourceType: AclResourceTypes[resource],
-            resourceName: name,
-            resourcePatternType: prefixed ? ResourcePatternTypes.PREFIXED : ResourcePatternTypes.LITERAL,
-            principal: 'User:alice',
-            host: '*',
-            operation: AclOperationTypes[operation],
-            permissionType: AclPermissionTypes.ALLOW,
-          },
-        ],
-      })
-    }
+    const allow = async (...permission: Parameters<typeof aclOfAlice>) =>
+      await admin.createAcls({ acl: [aclOfAlice(...permission)] })
 
     test('names the setting, and never the password, if the password is wrong', async (context) => {
       const { env } = await open(context)
