@@ -70,7 +70,7 @@ export async function runCrash(plan: CrashPlan, brokers: readonly string[]): Pro
       try {
         await crashAndRecover(plan, scenario, reader)
       } finally {
-        await reader.stop(new Set())
+        await reader.stop()
       }
     })
   } catch (error) {

@@ -1,13 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
-import { reportFault, type FaultReport } from '../support/faults/fault-test.ts'
-import { watchDevices } from '../support/oracle/device-watch.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
+import { assertRecovers, startUnderLoad, type UnderLoad } from '../support/faults/under-load.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
-import { becomesNotReady, consumesMore, linesAt, valueOf } from '../support/processes/worker-facts.ts'
+import { becomesNotReady, linesAt, valueOf } from '../support/processes/worker-facts.ts'
 import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
 import { startOwnKafka, type OwnKafka } from '../support/servers/servers.ts'
 
-const LOAD = { devices: 200, perSecond: 300, awkwardPercent: 5 }
 const NOT_JOINED = /not in the consumer group/
 const LOUD = ['warn', 'error', 'fatal']
 
@@ -18,40 +17,11 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => kafka?.stop())
 
-/** A worker under load, and a reader that must never see a device go back. */
-async function openLoadedWorker(context: ScenarioContext, seed: number, env = {}) {
-  const scenario = await openWorkerScenario(context, { kafka, env })
-  const load = scenario.startLoad({ ...LOAD, seed })
-  const worker = await scenario.startWorker()
-  await worker.ready(90_000)
-  await consumesMore(worker, 500)
-  const watch = watchDevices(scenario.redis)
-  context.onTestFinished(() => watch.stop())
-  return { scenario, load, watch, worker }
-}
-
-type LoadedWorker = Awaited<ReturnType<typeof openLoadedWorker>>
-
-async function assertRecovers(
-  { load, scenario, watch, worker }: LoadedWorker,
-  report: FaultReport,
-): Promise<void> {
-  const recovered = report.startRecovery()
-  await worker.ready(120_000)
-  await consumesMore(worker)
-  recovered()
-  await consumesMore(worker, 500)
-  await load.stop()
-  await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true }, 120_000)
-  await watch.stop()
-  expect(watch.steppedBack).toEqual([])
-  expect(watch.reads).toBeGreaterThan(1_000)
-  expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
-  expect(await worker.stop()).toBe(0)
-}
+const openLoadedWorker = async (context: ScenarioContext, seed: number, env = {}) =>
+  await startUnderLoad(context, await openWorkerScenario(context, { kafka, env }), seed)
 
 /** While the worker is frozen, nothing is committed that Redis does not hold. */
-async function assertCommitsAreDurable({ scenario, worker }: LoadedWorker): Promise<void> {
+async function assertCommitsAreDurable({ scenario, worker }: UnderLoad): Promise<void> {
   worker.kill('SIGSTOP')
   try {
     await patiently(async () => assertNone(await scenario.oracle.differencesBelowCommit()))

@@ -3,27 +3,20 @@ import { patiently } from '../support/eventually.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
 import { update } from '../support/records/tagged-records.ts'
-import { reservePort } from '../support/servers/free-port.ts'
+import { startKafkaBehind } from '../support/servers/kafka-behind-proxy.ts'
 import { API_KEYS, startKafkaProxy, type KafkaProxy } from '../support/servers/kafka-proxy.ts'
-import { startOwnKafka, type OwnKafka } from '../support/servers/servers.ts'
+import type { OwnKafka } from '../support/servers/servers.ts'
 
 const COORDINATOR_LOAD_IN_PROGRESS = 14
 
 let kafka: OwnKafka
 let proxy: KafkaProxy
-const releases: (() => Promise<void>)[] = []
+let stop: () => Promise<void>
 
 beforeAll(async () => {
-  const reserved = await reservePort()
-  releases.push(() => reserved.release())
-  kafka = await startOwnKafka({ advertisedPort: reserved.port })
-  releases.push(() => kafka.stop())
-  proxy = await startKafkaProxy(reserved.port, kafka.port)
-  releases.push(() => proxy.close())
+  ;({ kafka, proxy, stop } = await startKafkaBehind(startKafkaProxy))
 })
-afterAll(async () => {
-  for (const release of releases.toReversed()) await release()
-})
+afterAll(() => stop?.())
 
 const forward = () => 'forward' as const
 const brokersOf = (own: OwnKafka) => ({ brokers: own.internalBrokers })

@@ -1,34 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
-import { reportFault, type FaultReport } from '../support/faults/fault-test.ts'
-import { watchDevices } from '../support/oracle/device-watch.ts'
+import { reportFault } from '../support/faults/fault-test.ts'
+import { assertRecovers, startUnderLoad } from '../support/faults/under-load.ts'
 import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
 import { becomesNotReady, consumesMore, sumOf, valueOf } from '../support/processes/worker-facts.ts'
-import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
-import { reservePort } from '../support/servers/free-port.ts'
+import {
+  openWorkerScenario,
+  type ScenarioContext,
+  type WorkerScenario,
+} from '../support/processes/worker-scenario.ts'
+import { startKafkaBehind } from '../support/servers/kafka-behind-proxy.ts'
 import { startNetworkProxy, type NetworkProxy } from '../support/servers/network-proxy.ts'
-import { startOwnKafka, startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
+import { startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
 
-const LOAD = { devices: 200, perSecond: 300, awkwardPercent: 5 }
 /** KafkaJS gives up a request after 30 s; what notices that also takes a moment. */
 const REQUEST_TIMEOUT_MS = 30_000
 
 let kafka: OwnKafka
 let toKafka: NetworkProxy
-const releases: (() => Promise<void>)[] = []
+let stop: () => Promise<void>
 
 beforeAll(async () => {
-  const reserved = await reservePort()
-  releases.push(() => reserved.release())
-  kafka = await startOwnKafka({ advertisedPort: reserved.port })
-  releases.push(() => kafka.stop())
-  toKafka = await startNetworkProxy(reserved.port, kafka.port)
-  releases.push(() => toKafka.close())
+  ;({ kafka, proxy: toKafka, stop } = await startKafkaBehind(startNetworkProxy))
 }, 120_000)
-afterAll(async () => {
-  for (const release of releases.toReversed()) await release()
-})
+afterAll(() => stop?.())
 
 /** Only the worker uses the proxies: the test, its load and the api reach Kafka and Redis directly. */
 async function openLoadedWorker(context: ScenarioContext, seed: number, env = {}) {
@@ -47,36 +43,11 @@ async function openLoadedWorker(context: ScenarioContext, seed: number, env = {}
       ...env,
     },
   })
-  const load = scenario.startLoad({ ...LOAD, seed })
-  const worker = await scenario.startWorker()
-  await worker.ready(90_000)
-  await consumesMore(worker, 500)
-  const watch = watchDevices(scenario.redis)
-  context.onTestFinished(() => watch.stop())
-  return { ...scenario, load, redisServer, toRedis, watch, worker }
-}
-
-type LoadedWorker = Awaited<ReturnType<typeof openLoadedWorker>>
-
-async function assertRecovers(
-  { consumed, load, oracle, watch, worker }: LoadedWorker,
-  ...reports: readonly FaultReport[]
-): Promise<void> {
-  const recovered = reports.map((report) => report.startRecovery())
-  await worker.ready(120_000)
-  await consumesMore(worker)
-  for (const stop of recovered) stop()
-  await consumesMore(worker, 500)
-  await load.stop()
-  await oracle.assertCaughtUp({ consumed, redelivered: true }, 120_000)
-  await watch.stop()
-  expect(watch.steppedBack).toEqual([])
-  expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
-  expect(await worker.stop()).toBe(0)
+  return { ...(await startUnderLoad(context, scenario, seed)), redisServer, toRedis }
 }
 
 /** The last commit of what was durable may follow within its interval. */
-async function committedNow({ oracle }: LoadedWorker): Promise<ReadonlyMap<number, number>> {
+async function committedNow({ oracle }: WorkerScenario): Promise<ReadonlyMap<number, number>> {
   let committed = await oracle.committed()
   await patiently(async () => {
     const before = committed
@@ -145,7 +116,7 @@ describe('a worker that is cut', { timeout: 360_000 }, () => {
   test('from Kafka is not ready within the request timeout, and what Redis holds is still served', async (context) => {
     const [slow, cut] = [reportFault(context, 'K7'), reportFault(context, 'N1')]
     const loaded = await openLoadedWorker(context, 5)
-    const { redis, redisServer, worker } = loaded
+    const { redisServer, scenario, worker } = loaded
     const api = await startRoleProcess('api', { REDIS_URL: redisServer.url, API_AUTH: 'off' })
     context.onTestFinished(async () => void (await api.stop()))
     await becomesReady(api)
@@ -155,7 +126,7 @@ describe('a worker that is cut', { timeout: 360_000 }, () => {
       /not in the consumer group|no answer from Kafka/,
       2 * REQUEST_TIMEOUT_MS,
     )
-    const [id] = await redis.srandmember('devices', 1)
+    const [id] = await scenario.redis.srandmember('devices', 1)
     const response = await fetch(`${api.apiUrl}/api/devices/${encodeURIComponent(id ?? '')}`)
     expect(response.status).toBe(200)
     slow.saw(`silent: 503 after ${ms} ms`)
@@ -167,10 +138,11 @@ describe('a worker that is cut', { timeout: 360_000 }, () => {
   test('from Redis holds, commits nothing and stays in its group', async (context) => {
     const report = reportFault(context, 'N2')
     const loaded = await openLoadedWorker(context, 6)
-    const { oracle, toRedis, worker } = loaded
+    const { scenario, toRedis, worker } = loaded
+    const { oracle } = scenario
     toRedis.become('silent')
     const ms = await becomesNotReady(worker, /holding: redis/)
-    const committed = await committedNow(loaded)
+    const committed = await committedNow(scenario)
     // Longer than the session of 6 s.
     const cutAt = performance.now()
     await patiently(async () => {
@@ -187,12 +159,13 @@ describe('a worker that is cut', { timeout: 360_000 }, () => {
   test.for(['Kafka', 'Redis'] as const)('from both resumes when %s is back first', async (first, context) => {
     const report = reportFault(context, 'N3')
     const loaded = await openLoadedWorker(context, first === 'Kafka' ? 7 : 8)
-    const { oracle, toRedis, worker } = loaded
+    const { scenario, toRedis, worker } = loaded
+    const { oracle } = scenario
     toKafka.become('reset')
     toRedis.become('silent')
     await becomesNotReady(worker, /not in the consumer group/)
     await becomesNotReady(worker, /Redis at .* has not accepted a write|holding: redis/)
-    const committed = await committedNow(loaded)
+    const committed = await committedNow(scenario)
     if (first === 'Kafka') {
       toKafka.become('open')
       await becomesNotReady(worker, /holding: redis/)

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
-import { watchDevices } from '../support/oracle/device-watch.ts'
+import { indexedDevices, startPollingReader } from '../support/oracle/polling-reader.ts'
 import { consumesMore, sumOf, valueOf } from '../support/processes/worker-facts.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
@@ -19,8 +19,8 @@ test('a group of workers makes progress while others join and are killed every s
   const staying = await scenario.startWorker()
   await staying.ready(90_000)
   await consumesMore(staying, 500)
-  const watch = watchDevices(redis)
-  context.onTestFinished(() => watch.stop())
+  const reader = startPollingReader(redis, indexedDevices(redis))
+  context.onTestFinished(async () => void (await reader.stop()))
 
   const before = await oracle.committed()
   let committed = before
@@ -49,8 +49,7 @@ test('a group of workers makes progress while others join and are killed every s
   )
   await load.stop()
   await oracle.assertCaughtUp({}, 120_000)
-  await watch.stop()
-  expect(watch.steppedBack).toEqual([])
+  expect(await reader.stop()).toEqual([])
   expect(await sumOf(staying, 'consumer_restarts_total')).toBe(0)
   expect(await staying.stop()).toBe(0)
 }, 360_000)

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
-import { watchDevices } from '../support/oracle/device-watch.ts'
+import { indexedDevices, startPollingReader } from '../support/oracle/polling-reader.ts'
 import { consumesMore, sumOf, valueOf } from '../support/processes/worker-facts.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import { reserveOwnKafkaCluster, type OwnKafka } from '../support/servers/servers.ts'
@@ -34,8 +34,8 @@ test('a worker goes on while each of three brokers is restarted in turn, and the
   const load = scenario.startLoad(LOAD)
   await worker.ready(120_000)
   await consumesMore(worker, 500)
-  const watch = watchDevices(redis)
-  context.onTestFinished(() => watch.stop())
+  const reader = startPollingReader(redis, indexedDevices(redis))
+  context.onTestFinished(async () => void (await reader.stop()))
 
   const allInSync = () =>
     patiently(
@@ -80,8 +80,7 @@ test('a worker goes on while each of three brokers is restarted in turn, and the
   recovered()
   await load.stop()
   await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true }, 120_000)
-  await watch.stop()
-  expect(watch.steppedBack).toEqual([])
+  expect(await reader.stop()).toEqual([])
   expect(await valueOf(worker, 'cache_loss_total')).toBe(0)
   expect(await valueOf(worker, 'offset_out_of_range_total')).toBe(0)
   report.saw(`${await sumOf(worker, 'consumer_restarts_total')} new consumers`)

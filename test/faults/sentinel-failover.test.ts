@@ -32,14 +32,14 @@ async function openSentinelScenario(
 }
 
 function clientOptions(
-  { addresses }: OwnSentinels,
+  { nodes }: OwnSentinels,
   { sentinelPassword }: Pick<OwnSentinelsOptions, 'sentinelPassword'>,
 ) {
-  const sentinels = addresses.split(',').map((address) => {
-    const [host = '', port = ''] = address.split(':')
-    return { host, port: Number(port) }
-  })
-  return { name: PRIMARY_NAME, sentinels, ...(sentinelPassword !== undefined && { sentinelPassword }) }
+  return {
+    name: PRIMARY_NAME,
+    sentinels: [...nodes],
+    ...(sentinelPassword !== undefined && { sentinelPassword }),
+  }
 }
 
 type Failover = (sentinels: OwnSentinels) => Promise<void>

@@ -243,7 +243,7 @@ async function problemsAtRest(
   } catch (error) {
     problems.push(messageOf(error))
   }
-  problems.push(...(await reader.stop(new Set())))
+  problems.push(...(await reader.stop()))
   const fatal = [steady, ...others].flatMap((worker) =>
     worker.logLines().filter(({ level }) => level === 'fatal'),
   )

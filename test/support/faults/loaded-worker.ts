@@ -106,7 +106,7 @@ export async function openLoadedWorker(
       await worker.ready()
       expect(await valueOf('redis_up')).toBe(1)
       expect(await valueOf('consumer_state', { state: 'consuming' })).toBe(1)
-      expect(await reader.stop(new Set())).toEqual([])
+      expect(await reader.stop()).toEqual([])
       expect(worker.errors).toBe('')
       const warnings = worker.logLines().filter(({ level }) => level === 'warn').length
       expect(warnings / ((performance.now() - loadedAt) / 1000)).toBeLessThan(MAX_WARNINGS_PER_SECOND)

@@ -22,7 +22,9 @@ export type OwnSentinelsOptions = {
 export type OwnSentinels = {
   readonly servers: readonly OwnRedis[]
   readonly sentinels: readonly ServerProcess[]
-  /** `host:port` of all Sentinels, as REDIS_SENTINELS takes them. */
+  /** Of all Sentinels, as ioredis takes them. */
+  readonly nodes: readonly { readonly host: string; readonly port: number }[]
+  /** The same, as REDIS_SENTINELS takes them. */
   readonly addresses: string
   /** The server that the Sentinels name. */
   primary(): Promise<OwnRedis>
@@ -66,10 +68,12 @@ export async function startOwnSentinels(options: OwnSentinelsOptions = {}): Prom
       throw new Error(`the Sentinels name port ${port}, which none of the servers has`)
     return server
   }
+  const nodes = sentinels.map(({ port }) => ({ host: '127.0.0.1', port }))
   const cluster: OwnSentinels = {
     servers,
     sentinels: sentinels.map(({ process }) => process),
-    addresses: sentinels.map(({ port }) => `127.0.0.1:${port}`).join(','),
+    nodes,
+    addresses: nodes.map(({ host, port }) => `${host}:${port}`).join(','),
     async primary() {
       const [port = 0] = await named()
       return serverOn(port)
