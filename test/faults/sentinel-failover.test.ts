@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
+import { runCliHere } from '../support/processes/run-cli-here.ts'
 import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
 import {
@@ -159,6 +160,11 @@ test('passwords of their own, and what is wrong with them, the name or the addre
     expect(refused.logLines().find(({ level }) => level === 'fatal')?.msg).toContain(message)
     expect(refused.output + refused.errors).not.toContain('horse')
   }
+
+  const refused = await runCliHere(['list'], { ...scenario.env, REDIS_SENTINEL_PASSWORD: 'wrong-horse' })
+  expect([refused.code, refused.errors]).toEqual([5, expect.stringContaining('REDIS_SENTINEL_PASSWORD')])
+  const nowhere = await runCliHere(['list'], { ...scenario.env, REDIS_SENTINELS: '127.0.0.1:1' })
+  expect([nowhere.code, nowhere.errors]).toEqual([4, expect.stringContaining('no Sentinel answers')])
 
   for (const sentinel of sentinels.sentinels) await sentinel.kill('SIGSTOP')
   const waiting = await scenario.startWorker()
