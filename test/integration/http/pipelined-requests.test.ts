@@ -58,12 +58,12 @@ describe('requests behind a response that their client does not read', () => {
     expect(await lookups()).toBe(before + 11)
   })
 
-  test('are rejected immediately beyond 16', async () => {
+  test('are rejected immediately beyond 1,000', async () => {
     const overloaded = () =>
       api.metric('http_requests_total', { route: '/api/devices/:id', status: '503', method: 'GET' })
     const { received, socket } = await sendAndStopReading([
       'GET /api/cache/big',
-      ...Array.from({ length: 20 }, () => 'GET /api/devices/none'),
+      ...Array.from({ length: 1_004 }, () => 'GET /api/devices/none'),
     ])
     socket.resume()
     await eventually(async () => expect(await overloaded()).toBe(4))
