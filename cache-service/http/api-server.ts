@@ -101,7 +101,7 @@ export async function createApiServer(dependencies: ApiServerDependencies): Prom
   identifyCallers(server, access)
   if (limits.requestsPerMinute > 0) await limitRates(server, limits.requestsPerMinute, monotonicNow)
   guardAccess(server, access)
-  serveInOrder(server)
+  serveInOrder(server, (socket) => connections.turnsOf(socket))
   boundConcurrency(server, limits.maxConcurrentRequests)
   const openApi = await describeRoutes(server, {
     version: dependencies.version,

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { ApiServer } from '../api-server-types.ts'
 import type { ConnectionCloseReason } from '../../telemetry/api-metrics.ts'
 import { HeldBytes } from './held-bytes.ts'
+import { Turns } from './pipelined-requests.ts'
 import { hasBody } from './request-bodies.ts'
 
 /** Of request bodies that have not arrived completely. */
@@ -19,7 +20,15 @@ declare module 'fastify' {
   }
 }
 
-type Unanswered = { count: number; readonly latest: [IncomingMessage, ServerResponse] }
+/** One object for the life of a connection: to add and remove one with each request cost a fifth of a lookup. */
+type Connection = {
+  readonly turns: Turns
+  unanswered: number
+  /** The response to its latest request; undefined: nothing is unanswered. */
+  latest: ServerResponse | undefined
+}
+
+const NOTHING_OPEN: Pick<Connection, 'unanswered' | 'latest'> = { unanswered: 0, latest: undefined }
 
 /**
  * Bounds what connections cost, however slowly their clients send or read, and without taking requests from the
@@ -33,10 +42,9 @@ type Unanswered = { count: number; readonly latest: [IncomingMessage, ServerResp
 export class Connections {
   readonly #maximum: number
   readonly #closed: (reason: ConnectionCloseReason) => void
-  readonly #open = new Set<Socket>()
+  readonly #open = new Map<Socket, Connection>()
   /** Those without a complete request, the one that has waited for longest first. */
   readonly #waiting = new Set<Socket>()
-  readonly #unanswered = new Map<Socket, Unanswered>()
   readonly #incomplete: HeldBytes<Socket>
   readonly #unread: HeldBytes<Socket>
 
@@ -54,20 +62,23 @@ export class Connections {
    * Returns whether it does; it is then closed after the response.
    */
   closeAfterAnswer(socket: Socket): boolean {
-    const unanswered = this.#unanswered.get(socket)
-    if (unanswered === undefined) return false
-    const [request, response] = unanswered.latest
-    if (request.complete && !response.headersSent) response.shouldKeepAlive = false
-    else if (unanswered.count > 1 || response.headersSent) socket.destroy()
+    const { latest, unanswered } = this.#open.get(socket) ?? NOTHING_OPEN
+    if (latest === undefined || unanswered === 0) return false
+    if (latest.req.complete && !latest.headersSent) latest.shouldKeepAlive = false
+    else if (unanswered > 1 || latest.headersSent) socket.destroy()
     else return false
     return true
   }
 
   watch(server: ApiServer): void {
+    const answered = listener((response) => this.#answered(response))
     server.server.on('connection', (socket) => this.#opened(socket))
-    server.server.on('request', (request, response) => this.#begun(request, response))
+    server.server.on('request', (request, response) => {
+      this.#begun(request, response)
+      response.on('close', answered)
+    })
     server.server.on('timeout', (socket: Socket) => {
-      if (!this.#unanswered.has(socket)) socket.destroy()
+      if (!this.#owesResponse(socket)) socket.destroy()
       else if (socket.writableLength > 0) this.#close(socket, 'stalled')
       // The response is not ready yet.
       else socket.setTimeout(UNREAD_TIMEOUT_MS)
@@ -82,7 +93,7 @@ export class Connections {
     server.addHook('onSend', (request, _reply, payload, next) => {
       const { socket } = request.raw
       // Otherwise its caller has disconnected.
-      if (this.#unanswered.has(socket)) this.#unread.add(socket, lengthOf(payload))
+      if (this.#owesResponse(socket)) this.#unread.add(socket, lengthOf(payload))
       next(null, payload)
     })
     // Node closes those that are idle after a request but waits indefinitely for one that a browser, a connection pool
@@ -92,8 +103,17 @@ export class Connections {
     })
   }
 
+  /** Whose turn it is among the pipelined requests of the connection; undefined: it has been closed. */
+  turnsOf(socket: Socket): Turns | undefined {
+    return this.#open.get(socket)?.turns
+  }
+
+  #owesResponse(socket: Socket): boolean {
+    return (this.#open.get(socket) ?? NOTHING_OPEN).unanswered > 0
+  }
+
   #opened(socket: Socket): void {
-    this.#open.add(socket)
+    this.#open.set(socket, { turns: new Turns(), unanswered: 0, latest: undefined })
     socket.once('close', () => this.#forget(socket))
     if (this.#open.size > this.#maximum) {
       const [longest] = this.#waiting
@@ -104,27 +124,30 @@ export class Connections {
 
   #begun(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request
-    const unanswered = this.#unanswered.get(socket)
-    this.#unanswered.set(socket, { count: (unanswered?.count ?? 0) + 1, latest: [request, response] })
+    const connection = this.#open.get(socket)
+    if (connection === undefined) return
+    connection.unanswered++
+    connection.latest = response
     if (hasBody(request)) {
       request.once('close', () => {
         this.#incomplete.remove(socket)
-        if (this.#unanswered.has(socket)) this.#waiting.delete(socket)
+        if (connection.unanswered > 0) this.#waiting.delete(socket)
       })
     } else {
       this.#waiting.delete(socket)
     }
-    response.once('close', () => this.#answered(socket))
   }
 
-  #answered(socket: Socket): void {
-    const unanswered = this.#unanswered.get(socket)
-    if (unanswered === undefined) return
-    unanswered.count--
-    if (unanswered.count > 0) return
-    this.#unanswered.delete(socket)
+  #answered(response: ServerResponse): void {
+    const { socket } = response.req
+    const connection = this.#open.get(socket)
+    if (connection === undefined) return
+    connection.unanswered--
+    connection.turns.end(response)
+    if (connection.unanswered > 0) return
+    connection.latest = undefined
     this.#unread.remove(socket)
-    if (this.#open.has(socket)) this.#waiting.add(socket)
+    this.#waiting.add(socket)
   }
 
   #close(socket: Socket, reason: ConnectionCloseReason): void {
@@ -137,9 +160,15 @@ export class Connections {
   #forget(socket: Socket): void {
     this.#open.delete(socket)
     this.#waiting.delete(socket)
-    this.#unanswered.delete(socket)
     this.#incomplete.remove(socket)
     this.#unread.remove(socket)
+  }
+}
+
+/** One function for all responses; the emitter passes as `this` which one it is. */
+function listener(closed: (response: ServerResponse) => void) {
+  return function (this: ServerResponse) {
+    closed(this)
   }
 }
 
