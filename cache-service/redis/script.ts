@@ -1,45 +1,39 @@
 import { readFileSync } from 'node:fs'
-import type { ChainableCommander, Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { redisError } from '../../shared/errors.ts'
-import { redisReply, repliesOf, type PipelineResult } from './reply.ts'
+import { pipelineReplies, redisReply } from './reply.ts'
 
 export type ScriptInvocation = {
   readonly keys: readonly string[]
   readonly args: readonly (string | number)[]
 }
 
-/** What is sent in one turn of the event loop, at its end. */
-type Turn = { readonly pipeline: ChainableCommander; readonly replies: Promise<PipelineResult> }
-
-const MAX_CALLS_PER_TURN = 32
-const turns = new WeakMap<Redis, Turn>()
-
-/**
- * All calls of one turn of the event loop travel in one pipeline: a fetch of many partitions with a few records each would
- * otherwise write to the socket once per partition.
- */
 async function attempt(
   redis: Redis,
   invocations: readonly ScriptInvocation[],
   digest: string,
 ): Promise<unknown[]> {
-  const { pipeline, replies } = turns.get(redis) ?? beginTurn(redis)
-  const from = pipeline.length
+  const pipeline = redis.pipeline()
   for (const { keys, args } of invocations) pipeline.evalsha(digest, keys.length, ...keys, ...args)
-  // Later calls do not wait for the replies to a full pipeline.
-  if (pipeline.length >= MAX_CALLS_PER_TURN) turns.delete(redis)
-  return repliesOf((await redisReply(replies)).slice(from, from + invocations.length))
+  holdUntilEndOfTurn(redis)
+  return await pipelineReplies(pipeline)
 }
 
-function beginTurn(redis: Redis): Turn {
-  const pipeline = redis.pipeline()
-  const replies = new Promise<void>((resolve) => setImmediate(resolve)).then(async () => {
-    if (turns.get(redis)?.pipeline === pipeline) turns.delete(redis)
-    return (await pipeline.exec()) ?? []
+const held = new WeakSet<Redis>()
+
+/**
+ * What is sent in one turn of the event loop is written to the socket at its end, together: a fetch of many partitions with
+ * a few records each would otherwise write once per partition. Each call still gets its reply as soon as that arrives.
+ */
+function holdUntilEndOfTurn(redis: Redis): void {
+  if (held.has(redis)) return
+  const { stream } = redis
+  held.add(redis)
+  stream?.cork()
+  setImmediate(() => {
+    held.delete(redis)
+    stream?.uncork()
   })
-  const turn = { pipeline, replies }
-  turns.set(redis, turn)
-  return turn
 }
 
 /**
