@@ -14,7 +14,7 @@ import { repository } from '../support/repository.ts'
 
 /**
  * Measures how many lookups one api process answers, and in the same run its ceiling: the same server, with all its
- * hooks, on a route that answers from memory. wrk, the api and Redis share the processors. The CPU time per request is
+ * hooks, on a route that answers from memory. wrk, the API and Redis share the processors. The CPU time per request is
  * the figure that other load on the machine does not change.
  */
 const DEVICES = 20_000
@@ -25,15 +25,16 @@ const options = new Command('api-bench')
   .option('--seconds <n>', 'length of one run', '5')
   .option('--runs <n>', 'runs of each kind', '3')
   .option('--connections <n>', 'connections of wrk', '48')
-  .option('--of <folder>', 'another checkout, whose api is measured instead of this one')
+  .option('--against <folder>', 'another checkout, whose API takes turns with this one')
   .option('--json', 'print JSON instead of a table')
   .parse()
-  .opts<{ seconds: string; runs: string; connections: string; of?: string; json?: true }>()
+  .opts<{ seconds: string; runs: string; connections: string; against?: string; json?: true }>()
 
 const NODE_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
 const TICKS_PER_SECOND = 100
 
 type Kind = { name: string; path: string; connections: number; script?: string }
+type Api = { readonly name: string; readonly url: string; readonly pid: number; stop(): Promise<void> }
 type Run = { rate: number; p99Ms: number; apiUs: number; redisUs: number }
 
 await run('wrk', ['-v']).catch((error: unknown) => {
@@ -46,57 +47,82 @@ await run('wrk', ['-v']).catch((error: unknown) => {
 
 const folder = await mkdtemp(join(tmpdir(), 'api-bench-'))
 const redisServer = await startOwnRedis()
-const { port, release } = await reservePort()
-const metricsPort = await reservePort()
-const url = `http://127.0.0.1:${port}`
-const api = spawn(process.execPath, [...NODE_FLAGS, 'cache-service/main.ts', 'api'], {
-  cwd: options.of ?? repository,
-  env: {
-    PORT: String(port),
-    METRICS_PORT: String(metricsPort.port),
-    REDIS_URL: redisServer.url,
-    LOG_LEVEL: 'WARN',
-  },
-  stdio: 'inherit',
-})
-process.once('exit', () => api.kill('SIGKILL'))
+const apis: Api[] = [await startApi('api', repository)]
+if (options.against !== undefined) apis.push(await startApi('api of the other', options.against))
 try {
   await fill()
-  await eventually(async () => {
-    if (!(await fetch(`${url}/readyz`)).ok) throw new Error('not ready')
-  })
   const results: Record<string, Record<string, string>> = {}
   const rates = new Map<string, number>()
   for (const kind of await kinds()) {
-    const runs: Run[] = []
+    const runs = new Map<Api, Run[]>(apis.map((api) => [api, []]))
     for (let i = 0; i <= Number(options.runs); i++) {
-      const measured = await measure(kind)
-      if (i > 0) runs.push(measured) // the first one warms up
+      for (const api of apis) {
+        const measured = await measure(api, kind)
+        if (i > 0) runs.get(api)?.push(measured) // the first one warms up
+      }
     }
-    const rate = series(runs.map((one) => one.rate))
-    rates.set(kind.name, rate.median)
-    results[kind.name] = {
-      'requests/s': text(rate),
-      'p99, ms': text(series(runs.map(({ p99Ms }) => p99Ms))),
-      'api, CPU µs per request': text(series(runs.map(({ apiUs }) => apiUs))),
-      'Redis, CPU µs per request': text(series(runs.map(({ redisUs }) => redisUs))),
+    for (const [api, measured] of runs) {
+      const rate = series(measured.map((one) => one.rate))
+      rates.set(nameOf(kind.name, api), rate.median)
+      results[nameOf(kind.name, api)] = {
+        'requests/s': text(rate),
+        'p99, ms': text(series(measured.map(({ p99Ms }) => p99Ms))),
+        'api, CPU µs per request': text(series(measured.map(({ apiUs }) => apiUs))),
+        'Redis, CPU µs per request': text(series(measured.map(({ redisUs }) => redisUs))),
+      }
     }
   }
-  for (const [kind, target] of Object.entries({
-    'one device': [`${url}/api/devices/${idOf(1)}`],
-    [`${LOOKUP_IDS} devices`]: lookupArguments(),
-  })) {
-    const half = Math.floor((rates.get(kind) ?? 0) / 2)
-    results[`${kind}, at ${half}/s`] = { 'p99, ms': String(await p99At(half, target)) }
+  for (const api of apis) {
+    for (const [kind, target] of Object.entries({
+      'one device': [`${api.url}/api/devices/${idOf(1)}`],
+      [`${LOOKUP_IDS} devices`]: lookupArguments(api.url),
+    })) {
+      const half = Math.floor((rates.get(nameOf(kind, api)) ?? 0) / 2)
+      results[`${nameOf(kind, api)}, at ${half}/s`] = { 'p99, ms': String(await p99At(half, target)) }
+    }
   }
   if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`)
   else console.table(results)
 } finally {
-  api.kill('SIGTERM')
+  for (const api of apis) await api.stop()
   await redisServer.stop()
-  await release()
-  await metricsPort.release()
   await rm(folder, { recursive: true })
+}
+
+async function startApi(name: string, checkout: string): Promise<Api> {
+  const { port, release } = await reservePort()
+  const metricsPort = await reservePort()
+  const url = `http://127.0.0.1:${port}`
+  const child = spawn(process.execPath, [...NODE_FLAGS, 'cache-service/main.ts', 'api'], {
+    cwd: checkout,
+    env: {
+      PORT: String(port),
+      METRICS_PORT: String(metricsPort.port),
+      REDIS_URL: redisServer.url,
+      LOG_LEVEL: 'WARN',
+    },
+    // Standard output is for the results.
+    stdio: ['ignore', 2, 'inherit'],
+  })
+  process.once('exit', () => child.kill('SIGKILL'))
+  await eventually(async () => {
+    if (!(await fetch(`${url}/readyz`)).ok) throw new Error('not ready')
+  })
+  return {
+    name,
+    url,
+    pid: child.pid ?? 0,
+    async stop() {
+      child.kill('SIGTERM')
+      await release()
+      await metricsPort.release()
+    },
+  }
+}
+
+/** With one API there is nothing to tell apart. */
+function nameOf(kind: string, api: Api): string {
+  return apis.length === 1 ? kind : `${kind}: ${api.name}`
 }
 
 async function fill(): Promise<void> {
@@ -147,11 +173,15 @@ end`,
   ]
 }
 
-async function measure({ connections, path, script }: Kind): Promise<Run> {
-  const before = { api: cpuTicks(api.pid ?? 0), redis: cpuTicks(redisServer.pid) }
+async function measure(api: Api, { connections, path, script }: Kind): Promise<Run> {
+  const before = { api: cpuTicks(api.pid), redis: cpuTicks(redisServer.pid) }
   const args = ['-t1', `-c${connections}`, `-d${options.seconds}s`, '--latency']
-  const { stdout } = await run('wrk', [...args, ...(script === undefined ? [] : ['-s', script]), url + path])
-  const after = { api: cpuTicks(api.pid ?? 0), redis: cpuTicks(redisServer.pid) }
+  const { stdout } = await run('wrk', [
+    ...args,
+    ...(script === undefined ? [] : ['-s', script]),
+    api.url + path,
+  ])
+  const after = { api: cpuTicks(api.pid), redis: cpuTicks(redisServer.pid) }
   if (stdout.includes('Non-2xx')) throw new Error(`some requests failed: ${stdout}`)
   const count = numberOf(stdout, /(\d+) requests in/)
   const [, p99 = '', unit = ''] = /99%\s+([\d.]+)(us|ms|s)/.exec(stdout) ?? []
@@ -172,7 +202,7 @@ async function p99At(rate: number, target: readonly string[]): Promise<number> {
   return numberOf(stdout, /"p99":([\d.]+)/)
 }
 
-function lookupArguments(): string[] {
+function lookupArguments(url: string): string[] {
   const ids = Array.from({ length: LOOKUP_IDS }, (_, i) => idOf(i * 7))
   const body = JSON.stringify({ ids })
   return ['-m', 'POST', '-H', 'content-type=application/json', '-b', body, `${url}/api/devices/lookup`]
