@@ -90,6 +90,7 @@ export type ApiConfig = Readonly<{
   basePath: string
   corsOrigins: readonly string[]
   maxEventClients: number
+  lookupCacheBytes: number
   searchMaxDevices: number
   cacheDefaultTtlS: number
   protectedPrefixes: readonly string[]
@@ -264,6 +265,7 @@ function assemble(values: OptionValues): Config {
       basePath: values.API_BASE_PATH,
       corsOrigins: values.API_CORS_ORIGINS,
       maxEventClients: values.API_MAX_EVENT_CLIENTS,
+      lookupCacheBytes: values.API_LOOKUP_CACHE_BYTES,
       searchMaxDevices: values.API_SEARCH_MAX_DEVICES,
       cacheDefaultTtlS: values.CACHE_DEFAULT_TTL,
       protectedPrefixes: values.CACHE_PROTECTED_PREFIXES,

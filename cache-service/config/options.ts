@@ -355,6 +355,11 @@ export const configSchema = z.object({
     'Maximum clients that follow `/api/events`; further ones are rejected with 503. Bounds memory.',
     wholeNumber(1, 100_000),
   ),
+  API_LOOKUP_CACHE_BYTES: api.advanced(
+    '16777216',
+    'Maximum size of the devices (about 400 bytes each) that the API keeps in memory while Redis reports which have changed. 0: every lookup reads from Redis.',
+    wholeNumber(0, 2 ** 31),
+  ),
   API_SEARCH_MAX_DEVICES: api.advanced(
     '1000000',
     'Maximum devices that a search covers; if the cache holds more, its answers have `truncated`, and there is no export. Bounds memory: about 115 bytes per device while searches are made.',

@@ -111,6 +111,9 @@ export function neededCommands(
         optional('PUBSUB', 'CHANNELS', own),
         optional('PUBSUB', 'NUMSUB', own),
         optional('XINFO', 'STREAM', own),
+        optional('CLIENT', 'ID'),
+        optional('CLIENT', 'TRACKING', 'OFF'),
+        optional('SUBSCRIBE', '__redis__:invalidate'),
       ]
     case 'kv-updater':
       return [
@@ -131,7 +134,7 @@ export function neededCommands(
 
 function needed(call: NeededCommand['call'], isHarmless: boolean): NeededCommand {
   const [command, subcommand] = call
-  const isContainer = ['SCRIPT', 'PUBSUB', 'XINFO'].includes(command)
+  const isContainer = ['SCRIPT', 'PUBSUB', 'XINFO', 'CLIENT'].includes(command)
   const name = (isContainer ? `${command}|${subcommand ?? ''}` : command).toLowerCase()
   return { name, call, isHarmless, isOptional: false }
 }

@@ -1,3 +1,5 @@
+import { DeviceCache } from '../core/devices/device-cache.ts'
+import type { DeviceReader } from '../core/devices/device-view.ts'
 import { LISTENING_TTL_MS } from '../core/events/listening.ts'
 import type { ApiConfig } from '../config/config.ts'
 import type { ServiceError } from '../../shared/errors.ts'
@@ -21,6 +23,8 @@ import { openTokenFile } from '../http/token-file.ts'
 import { registerWorkerRoutes } from '../http/routes/workers.ts'
 import type { Service } from '../lifecycle/service.ts'
 import { createCacheValues } from '../redis/cache-queue/cache-values.ts'
+import { createCachedReader } from '../redis/devices/cached-reader.ts'
+import { ReadTracking } from '../redis/devices/read-tracking.ts'
 import { createRedis, locationName, startConnecting } from '../redis/client.ts'
 import { createDeviceReader } from '../redis/devices/device-reader.ts'
 import { createDeviceScan } from '../redis/devices/device-scan.ts'
@@ -38,6 +42,8 @@ import { createApiTelemetry, type ApiTelemetry } from '../telemetry/api-telemetr
 import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
+
+type RedisClient = ReturnType<typeof createRedis>
 
 const PROBE_INTERVAL_MS = 1_000
 const MIN_OTHER_CONNECTIONS = 256
@@ -67,7 +73,10 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   const cacheRedis = connect('cache')
   const following = connect('events')
   const searching = connect('search')
-  const connecting = Promise.all([reading, cacheRedis, following, searching].map(startConnecting))
+  const lookups = openLookups(context, parts, reading, connect, telemetry)
+  const connecting = Promise.all(
+    [reading, cacheRedis, following, searching, ...lookups.connections].map(startConnecting),
+  )
 
   const probe = createReadProbe(
     reading,
@@ -115,6 +124,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   registerRoutes(server, {
     api: config.api,
     filledFrom,
+    devices: lookups.devices,
     reading,
     cacheRedis,
     searching,
@@ -136,9 +146,43 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     probe.service(PROBE_INTERVAL_MS, monitor),
     serverCheck.service(monitor),
     follower,
+    ...lookups.services,
   ]
   if (tokens !== undefined) services.push(tokens.service(TOKENS_INTERVAL_MS, monitor))
   return { services, checks }
+}
+
+/** How single devices and lists of ids are read: from memory where Redis reports what changes, else from Redis. */
+function openLookups(
+  { config, processId }: RoleContext,
+  { monitor, monotonicNow }: ProcessParts,
+  writing: RedisClient,
+  connect: (connection: string) => RedisClient,
+  telemetry: ApiTelemetry,
+) {
+  const maxSize = config.api.lookupCacheBytes
+  if (maxSize === 0) return { devices: createDeviceReader(writing), connections: [], services: [] }
+  const reading = connect('lookups')
+  const invalidations = connect('invalidations')
+  const cache = new DeviceCache(maxSize)
+  const tracking = new ReadTracking({
+    reading,
+    invalidations,
+    writing,
+    cache,
+    processId,
+    telemetry,
+    monitor,
+    monotonicNow,
+  })
+  const devices = createCachedReader({
+    reader: createDeviceReader(reading),
+    cache,
+    isTracking: () => tracking.isOn,
+    telemetry,
+    monotonicNow,
+  })
+  return { devices, connections: [reading, invalidations], services: [tracking.service()] }
 }
 
 /** Room for all event clients and all concurrent requests, and several times that for idle connections of pools. */
@@ -150,9 +194,10 @@ type RouteParts = {
   readonly api: ApiConfig
   /** Whose progress shows whether the cache is complete, also while no worker lives. */
   readonly filledFrom: { readonly group: string; readonly topic: string }
-  readonly reading: ReturnType<typeof createRedis>
-  readonly cacheRedis: ReturnType<typeof createRedis>
-  readonly searching: ReturnType<typeof createRedis>
+  readonly devices: DeviceReader
+  readonly reading: RedisClient
+  readonly cacheRedis: RedisClient
+  readonly searching: RedisClient
   readonly follower: EventFollower
   readonly telemetry: ApiTelemetry
   readonly now: () => number
@@ -161,7 +206,18 @@ type RouteParts = {
 
 function registerRoutes(
   server: ApiServer,
-  { api, cacheRedis, filledFrom, follower, monotonicNow, now, reading, searching, telemetry }: RouteParts,
+  {
+    api,
+    cacheRedis,
+    devices,
+    filledFrom,
+    follower,
+    monotonicNow,
+    now,
+    reading,
+    searching,
+    telemetry,
+  }: RouteParts,
 ): void {
   const reports = createWorkerReports(reading)
   const rebuilds = createRebuildWatch(reading, reports, filledFrom, monotonicNow)
@@ -171,7 +227,7 @@ function registerRoutes(
   const queue = createReadingQueue(MAX_DEVICES_IN_PROGRESS)
   registerDeviceRoutes(server, {
     queue,
-    devices: createDeviceReader(reading),
+    devices,
     isRebuilding: () => rebuilds.isRebuilding(),
     telemetry,
   })

@@ -51,6 +51,18 @@ export function createApiMetrics({ registry }: ProcessMetrics) {
     registers,
   })
   for (const result of LOOKUP_LABELS) lookups.inc({ result }, 0)
+  const cachedLookups = new Counter({
+    name: 'cache_service_lookup_cache_reads_total',
+    help: 'Devices looked up while the API may keep them in memory: found there (hit), or read from Redis (miss).',
+    labelNames: ['result'],
+    registers,
+  })
+  for (const result of ['hit', 'miss']) cachedLookups.inc({ result }, 0)
+  const trackingReads = new Gauge({
+    name: 'cache_service_lookup_cache_active',
+    help: '1 while Redis reports changed devices, so that the API may keep them in memory; 0: it reads all from Redis.',
+    registers,
+  })
   const tokensFileValid = new Gauge({
     name: 'cache_service_tokens_file_valid',
     help: '1 if the tokens in use are those of API_TOKENS_FILE, 0 if it is unusable or empty. Absent without API_AUTH=token.',
@@ -92,6 +104,8 @@ export function createApiMetrics({ registry }: ProcessMetrics) {
     requestDuration,
     connectionsClosed,
     lookups,
+    cachedLookups,
+    trackingReads,
     tokensFileValid,
     scans,
     scanDuration,

@@ -28,6 +28,7 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
   })
   const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const connectionLines = createRateLimit(1, () => monotonicNow() / SECONDS_PER_CONNECTION_LINE)
+  let hasReportedTracking = false
   // Cached per route and status: finding a series by its labels costs more than counting.
   const series = new Map<string, RequestMetrics>()
 
@@ -74,6 +75,27 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
     },
     lookedUp(result: LookupLabel, count: number) {
       if (count > 0) metrics.lookups.inc({ result }, count)
+    },
+
+    lookupsCached(hits: number, misses: number) {
+      if (hits > 0) metrics.cachedLookups.inc({ result: 'hit' }, hits)
+      if (misses > 0) metrics.cachedLookups.inc({ result: 'miss' }, misses)
+    },
+    trackingReads(isTracking: boolean) {
+      metrics.trackingReads.set(isTracking ? 1 : 0)
+      log.debug(
+        isTracking
+          ? 'Redis reports changed devices: devices are kept in memory'
+          : 'Redis may not report changed devices any more: every device is read from Redis',
+      )
+    },
+    trackingRefused(error: ServiceError) {
+      if (hasReportedTracking) return
+      hasReportedTracking = true
+      log.info(
+        { code: error.code, error: error.message },
+        'Redis does not report changed devices (CLIENT TRACKING): every device is read from Redis. API_LOOKUP_CACHE_BYTES=0 stops asking for it',
+      )
     },
 
     devicesScanned(result: ScanResult, devices: number, seconds: number) {

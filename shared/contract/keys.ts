@@ -15,6 +15,12 @@ export function deviceKey(deviceId: DeviceId): string {
   return DEVICE_KEY_PREFIX + deviceId + DEVICE_KEY_SUFFIX
 }
 
+/** The reverse of `deviceKey`; undefined: the key is another one. The id may be one that no device can have. */
+export function deviceIdOf(key: string): DeviceId | undefined {
+  if (!key.startsWith(DEVICE_KEY_PREFIX) || !key.endsWith(DEVICE_KEY_SUFFIX)) return undefined
+  return key.slice(DEVICE_KEY_PREFIX.length, -DEVICE_KEY_SUFFIX.length) as DeviceId
+}
+
 /**
  * Hash: partition → the next offset whose record is not known to be in this Redis; and `<partition>:until` → the offset
  * at which the rebuild of the partition is complete, while one is in progress; and `<partition>:requested`, from the
@@ -27,6 +33,11 @@ export function progressKey(consumerGroup: string, topic: string): string {
 /** Written every few seconds to check that Redis accepts writes (PING succeeds even when it does not). */
 export function probeKey(clientId: string): string {
   return `${OWN_KEY_PREFIX}probe:${clientId}`
+}
+
+/** Changed every half second by an API, to see that Redis reports changes (redis/devices/read-tracking.ts). */
+export function trackingKey(processId: string): string {
+  return `${OWN_KEY_PREFIX}tracking:${processId}`
 }
 
 export const SWEEPER_LEASE_KEY = `${OWN_KEY_PREFIX}lease:sweeper`

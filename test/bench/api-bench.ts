@@ -81,6 +81,10 @@ try {
       results[`${nameOf(kind, api)}, at ${half}/s`] = { 'p99, ms': String(await p99At(half, target)) }
     }
   }
+  for (const api of apis) {
+    const kind = (await kinds()).find(({ script }) => script !== undefined)
+    if (kind !== undefined) results[nameOf('a change, under load', api)] = await staleness(api, kind)
+  }
   if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`)
   else console.table(results)
 } finally {
@@ -192,6 +196,38 @@ async function measure(api: Api, { connections, path, script }: Kind): Promise<R
     apiUs: toUs(after.api - before.api),
     redisUs: toUs(after.redis - before.redis),
   }
+}
+
+/**
+ * Changes a device in Redis that the API has just returned, and asks again as soon as Redis has acknowledged the change, while
+ * wrk asks for all devices: how often, and for how long, is the answer the old one?
+ */
+async function staleness(api: Api, kind: Kind): Promise<Record<string, string>> {
+  const redis = new Redis(redisServer.url)
+  const id = idOf(1)
+  const nameOfDevice = async () => {
+    const device = (await (await fetch(`${api.url}/api/devices/${id}`)).json()) as { datatype_name: string }
+    return device.datatype_name
+  }
+  const load = measure(api, kind)
+  const loaded = new AbortController()
+  void load.finally(() => loaded.abort())
+  let changes = 0
+  let old = 0
+  let longestMs = 0
+  while (!loaded.signal.aborted) {
+    changes++
+    await nameOfDevice()
+    await redis.hset(`device:${id}:metadata`, 'datatype_name', String(changes))
+    const changedAt = performance.now()
+    for (let tries = 0; (await nameOfDevice()) !== String(changes); tries++) {
+      if (tries === 0) old++
+      longestMs = Math.max(longestMs, performance.now() - changedAt)
+    }
+  }
+  await load
+  redis.disconnect()
+  return { 'old answers': `${old} of ${changes}`, 'p99, ms': `longest: ${longestMs.toFixed(1)}` }
 }
 
 /** wrk cannot hold a rate; autocannon can, and its latencies do not include the delay that it adds itself. */

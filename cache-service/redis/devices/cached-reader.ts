@@ -1,0 +1,90 @@
+import type { DeviceId } from '../../../shared/contract/device-id.ts'
+import type { DeviceCache } from '../../core/devices/device-cache.ts'
+import type { DeviceReader, DeviceReading } from '../../core/devices/device-view.ts'
+
+export type CachedReaderDependencies = {
+  /** On the connection whose reads Redis tracks (read-tracking.ts). */
+  readonly reader: DeviceReader
+  readonly cache: DeviceCache
+  /** Whether every change is reported to the cache now. */
+  readonly isTracking: () => boolean
+  readonly telemetry: { lookupsCached(hits: number, misses: number): void }
+  readonly monotonicNow: () => number
+}
+
+type Waiting = {
+  readonly deviceId: DeviceId
+  resolve(reading: DeviceReading): void
+  reject(error: unknown): void
+}
+
+/** Reads single devices and lists of ids from the cache where it may, everything else from Redis. */
+export function createCachedReader(dependencies: CachedReaderDependencies): DeviceReader {
+  const { cache, isTracking, monotonicNow, reader, telemetry } = dependencies
+  let waiting: Waiting[] = []
+
+  async function readMany(deviceIds: readonly DeviceId[]): Promise<DeviceReading[]> {
+    if (!isTracking()) return await reader.readMany(deviceIds)
+    const nowMs = monotonicNow()
+    const readings = deviceIds.map((id): DeviceReading | undefined => {
+      const json = cache.get(id, nowMs)
+      return json === undefined ? undefined : { kind: 'found', json }
+    })
+    const absent = deviceIds.filter((_, i) => readings[i] === undefined)
+    telemetry.lookupsCached(deviceIds.length - absent.length, absent.length)
+    const read = absent.length === 0 ? [] : await readAndStore(absent, nowMs)
+    let next = 0
+    return readings.map((reading) => reading ?? read[next++] ?? { kind: 'missing' })
+  }
+
+  async function readAndStore(ids: readonly DeviceId[], nowMs: number): Promise<DeviceReading[]> {
+    const started = cache.begin(ids, nowMs)
+    let readings: DeviceReading[] = []
+    try {
+      readings = await reader.readMany(ids)
+      return readings
+    } finally {
+      const mayStore = isTracking()
+      cache.finish(started, (i) => {
+        const reading = readings[i]
+        return mayStore && reading?.kind === 'found' ? reading.json : undefined
+      })
+    }
+  }
+
+  async function readWaiting(): Promise<void> {
+    const batch = waiting
+    waiting = []
+    try {
+      const readings = await readMany(batch.map(({ deviceId }) => deviceId))
+      for (const [i, { resolve }] of batch.entries()) resolve(readings[i] ?? { kind: 'missing' })
+    } catch (error) {
+      for (const { reject } of batch) reject(error)
+    }
+  }
+
+  /** Sockets are read before immediates run, so a change that Redis has reported before the request came is known then. */
+  const changesReceived = () => new Promise<void>((resolve) => setImmediate(resolve))
+
+  return {
+    ...reader,
+    async readMany(deviceIds) {
+      await changesReceived()
+      return await readMany(deviceIds)
+    },
+    read(deviceId) {
+      return new Promise((resolve, reject) => {
+        if (waiting.length === 0) void changesReceived().then(readWaiting)
+        waiting.push({ deviceId, resolve, reject })
+      })
+    },
+    async remove(deviceId) {
+      try {
+        return await reader.remove(deviceId)
+      } finally {
+        // Redis reports this as well, but perhaps after the caller has asked again.
+        cache.forget(deviceId)
+      }
+    },
+  }
+}
