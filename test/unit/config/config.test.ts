@@ -95,7 +95,7 @@ describe('an empty environment', () => {
         corsOrigins: [],
         maxEventClients: 2000,
         lookupCacheBytes: 16_777_216,
-      searchMaxDevices: 1_000_000,
+        searchMaxDevices: 1_000_000,
         cacheDefaultTtlS: 3600,
         protectedPrefixes: [],
         queueChannel: 'inventarios_updates',
