@@ -3,7 +3,7 @@ NODE := env PATH="$(CURDIR)/node_modules/.bin:$$PATH" node_modules/.bin/node --d
 INSTALLED := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools test check demo up faults simulate crash model soak bench clean
+.PHONY: help install tools test check demo up faults simulate crash model soak bench bench-quick clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,10 @@ bench: install ## measure the worker, the API and the client on this machine (ne
 	@$(NODE) test/bench/api-bench.ts
 	@$(NODE) test/bench/client-bench.ts
 	@$(NODE) test/bench/events-bench.ts
+
+bench-quick: install ## measure only what matters most, in about two minutes, and compare it with the baseline of this machine
+	@$(NODE) test/bench/worker-bench.ts --workloads wide,hot --records 200000 --warm-up 50000 --runs 1 --latency ''
+	@$(NODE) test/bench/api-bench.ts --seconds 2 --runs 1
 
 clean: ## remove everything that was installed or built in this folder
 	rm -rf node_modules .cache dist coverage

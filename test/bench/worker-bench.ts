@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { programAt, type ServiceProgram } from '../support/processes/service-process.ts'
+import { baselineFile, ratioLines, ratiosOf, readBaseline, writeBaseline } from './worker/baseline.ts'
 import { readBacklog, readCeiling, writeBacklog } from './worker/backlog.ts'
 import { summarize, tables, type Figures, type Series } from './worker/figures.ts'
 import { measureLatency } from './worker/latency.ts'
@@ -33,7 +34,11 @@ const options = new Command('worker-bench')
   .option('--latency-seconds <n>', 'length of a latency run', positive, 20)
   .option('--against <folder>', 'another checkout, whose worker takes turns with this one')
   .option('--node-flags <flags>', 'flags for Node.js instead of those of `npm start`')
-  .option('--json', 'print JSON instead of a table')
+  .option(
+    '--save-baseline',
+    "make this run the baseline of this machine, with which later runs' ratios are compared",
+  )
+  .option('--json', 'print JSON instead of tables')
   .addHelpText(
     'after',
     `\nWorkloads:\n${WORKLOADS.map(({ name, what }) => `  ${name.padEnd(12)}${what}`).join('\n')}\n`,
@@ -48,6 +53,7 @@ const options = new Command('worker-bench')
     latencySeconds: number
     against?: string
     nodeFlags?: string
+    saveBaseline?: true
     json?: true
   }>()
 const unknown = options.workloads.filter((name) => !names.includes(name))
@@ -101,7 +107,15 @@ try {
 } finally {
   await servers.stop()
 }
-process.stdout.write(options.json ? `${JSON.stringify(results, undefined, 2)}\n` : tables(results))
+const file = baselineFile()
+const [ratios, baseline] = [ratiosOf(results), await readBaseline(file)]
+process.stdout.write(
+  options.json
+    ? `${JSON.stringify({ results, ratios, baseline }, undefined, 2)}\n`
+    : `${tables(results)}\n${ratioLines(ratios, baseline).join('\n')}\n`,
+)
+// Workloads without a baseline get one; the others keep theirs, so that a slow decline is seen as well.
+await writeBaseline(file, options.saveBaseline ? { ...baseline, ...ratios } : { ...ratios, ...baseline })
 
 function add(runs: Map<string, Figures[]>, name: string, figures: Figures): void {
   runs.set(name, [...(runs.get(name) ?? []), figures])
