@@ -3,9 +3,9 @@ import { programAt, type ServiceProgram } from '../support/processes/service-pro
 import { baselineFile, ratioLines, ratiosOf, readBaseline, writeBaseline } from './worker/baseline.ts'
 import { readBacklog, readCeiling, writeBacklog } from './worker/backlog.ts'
 import { summarize, tables, type Figures, type Series } from './worker/figures.ts'
-import { measureLatency } from './worker/latency.ts'
+import { measureLatency, WARM_UP_MS } from './worker/latency.ts'
 import { startBenchServers } from './worker/servers.ts'
-import { WORKLOADS } from './worker/workloads.ts'
+import { WORKLOADS, workloadOf } from './worker/workloads.ts'
 
 /**
  * Measures how fast the worker reads a backlog, next to its ceilings in the same run (figures of different runs cannot be
@@ -16,6 +16,11 @@ const positive = (text: string) => {
   const value = Number(text)
   if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('must be a whole number')
   return value
+}
+const longEnough = (text: string) => {
+  const seconds = positive(text)
+  if (seconds * 1000 <= WARM_UP_MS) throw new InvalidArgumentError(`must be more than ${WARM_UP_MS / 1000}`)
+  return seconds
 }
 const names = WORKLOADS.map(({ name }) => name)
 const options = new Command('worker-bench')
@@ -31,7 +36,14 @@ const options = new Command('worker-bench')
     '10000@3',
     '600@300',
   ])
-  .option('--latency-seconds <n>', 'length of a latency run', positive, 20)
+  .option(
+    '--latency-seconds <n>',
+    `length of a latency run, more than the ${WARM_UP_MS / 1000} that do not count`,
+    longEnough,
+    20,
+  )
+  .option('--devices <list>', 'further backlogs, of so many devices each', list, [])
+  .option('--workers <n>', 'workers that read a backlog together', positive, 1)
   .option('--against <folder>', 'another checkout, whose worker takes turns with this one')
   .option('--node-flags <flags>', 'flags for Node.js instead of those of `npm start`')
   .option(
@@ -51,6 +63,8 @@ const options = new Command('worker-bench')
     runs: number
     latency: string[]
     latencySeconds: number
+    devices: string[]
+    workers: number
     against?: string
     nodeFlags?: string
     saveBaseline?: true
@@ -75,7 +89,11 @@ if (options.against !== undefined) programs.push(['worker of the other', program
 const servers = await startBenchServers()
 const results: Record<string, Record<string, Series>> = {}
 try {
-  for (const workload of WORKLOADS.filter(({ name }) => options.workloads.includes(name))) {
+  const workloads = [
+    ...WORKLOADS.filter(({ name }) => options.workloads.includes(name)),
+    ...options.devices.map((count) => workloadOf(positive(count))),
+  ]
+  for (const workload of workloads) {
     const records = Math.round(options.records * workload.share)
     const topic = await writeBacklog(servers, workload, records, note)
     const warmUp = Math.round(options.warmUp * workload.share)
@@ -85,7 +103,11 @@ try {
       add(runs, 'KafkaJS + JSON.parse', await readCeiling(servers, topic, records, true))
       for (const [name, program] of programs) {
         const env = { ...settings, ...workload.env }
-        add(runs, name, await readBacklog(servers, { topic, records, warmUp }, env, program))
+        add(
+          runs,
+          name,
+          await readBacklog(servers, { topic, records, warmUp, workers: options.workers }, env, program),
+        )
       }
       const rates = [...runs].map(([name, of]) => `${name} ${Math.round(of.at(-1)?.['records/s'] ?? 0)}/s`)
       note(`${workload.name}, run ${run + 1} of ${options.runs}: ${rates.join(', ')}`)

@@ -6,7 +6,7 @@ import { createSimulatedProducer } from '../../simulator/produce.ts'
 import type { ServiceProgram } from '../../support/processes/service-process.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 import { cpuUs, residentMiB, type Figures } from './figures.ts'
-import { startBenchWorker, type BenchServers } from './servers.ts'
+import { startBenchWorkers, type BenchServers } from './servers.ts'
 import type { Workload } from './workloads.ts'
 
 const RECORDS_PER_SEND = 20_000
@@ -36,32 +36,37 @@ export async function writeBacklog(
 type Sample = { atMs: number; consumed: number; workerUs: number; redisUs: number; kafkaUs: number }
 
 /**
- * Starts a worker on the backlog with an empty Redis. The rate and the processor times are those between two scrapes of
- * its metrics: the first after `warmUp` records, and the last before the end of the backlog.
+ * Starts workers on the backlog with an empty Redis. The rate and the processor times are those between two scrapes of
+ * their metrics: the first after `warmUp` records, and the last before the end of the backlog.
  */
 export async function readBacklog(
   servers: BenchServers,
-  backlog: { readonly topic: string; readonly records: number; readonly warmUp: number },
+  backlog: {
+    readonly topic: string
+    readonly records: number
+    readonly warmUp: number
+    readonly workers: number
+  },
   env: Readonly<Record<string, string>>,
   program?: ServiceProgram,
 ): Promise<Figures> {
   const { kafka, redis } = servers
-  const worker = await startBenchWorker(servers, backlog.topic, env, program)
+  const workers = await startBenchWorkers(servers, backlog.topic, env, program, backlog.workers)
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
   let first: Sample | undefined
   let last: Sample | undefined
   const deadline = performance.now() + LONGEST_RUN_MS
   for (;;) {
-    const consumed = await worker.consumed().catch(() => 0)
+    const consumed = sum(await Promise.all(workers.map((worker) => worker.consumed().catch(() => 0))))
     if (consumed >= backlog.records) break
-    if (!worker.isRunning || performance.now() > deadline)
-      throw new Error(
-        `the worker stopped at ${consumed} of ${backlog.records}: ${worker.output.slice(-2000)}`,
-      )
+    const ended = workers.find(({ isRunning }) => !isRunning)
+    if (ended !== undefined || performance.now() > deadline)
+      throw new Error(`a worker stopped at ${consumed} of ${backlog.records}: ${lastOutput(ended)}`)
     if (consumed >= backlog.warmUp) {
       last = {
         atMs: performance.now(),
         consumed,
-        workerUs: cpuUs(worker.pid),
+        workerUs: sum(workers.map(({ pid }) => cpuUs(pid))),
         redisUs: cpuUs(redis.pid),
         kafkaUs: cpuUs(kafka.pid),
       }
@@ -69,9 +74,11 @@ export async function readBacklog(
     }
     await sleep(SAMPLE_INTERVAL_MS)
   }
-  const peak = residentMiB(worker.pid, 'peak')
-  const exit = await worker.stop()
-  if (exit !== 0) throw new Error(`the worker ended with ${exit}: ${worker.output.slice(-2000)}`)
+  const peak = Math.max(...workers.map(({ pid }) => residentMiB(pid, 'peak')))
+  for (const worker of workers) {
+    const exit = await worker.stop()
+    if (exit !== 0) throw new Error(`a worker ended with ${exit}: ${lastOutput(worker)}`)
+  }
   if (first === undefined || last === undefined || first === last)
     throw new Error('the backlog is too short to be measured: raise --records or lower --warm-up')
   const records = last.consumed - first.consumed
@@ -96,4 +103,8 @@ export async function readCeiling(
   const { stdout } = await promisify(execFile)(process.execPath, [program, ...args])
   const { cpuUs: perRecord, rate }: { cpuUs: number; rate: number } = JSON.parse(stdout)
   return { 'records/s': rate, 'µs/record': perRecord }
+}
+
+function lastOutput(worker: { readonly output: string } | undefined): string {
+  return worker?.output.slice(-2000) ?? ''
 }

@@ -4,11 +4,12 @@ import { createSimulatedProducer } from '../../simulator/produce.ts'
 import type { ServiceProgram } from '../../support/processes/service-process.ts'
 import { createTopic, uniqueName } from '../../support/test-scope.ts'
 import { cpuUs, type Figures } from './figures.ts'
-import { startBenchWorker, type BenchServers } from './servers.ts'
+import { startBenchWorkers, type BenchServers } from './servers.ts'
 import { record } from './workloads.ts'
 
 const DEVICES = 1_000
-const WARM_UP_MS = 10_000
+/** A worker that has just started is slower, and so is a topic that has just been created. */
+export const WARM_UP_MS = 10_000
 const TICK_MS = 10
 /** Probes are few, and polled together, so that looking for them costs little. */
 const PROBE_INTERVAL_MS = 50
@@ -59,7 +60,8 @@ export async function measureLatency(
   const producer = createSimulatedProducer({ brokers: kafka.brokers, topic })
   await producer.connect()
   const reader = new Redis(redis.url)
-  const worker = await startBenchWorker(servers, topic, env, program)
+  const [worker] = await startBenchWorkers(servers, topic, env, program, 1)
+  if (worker === undefined) throw new Error('no worker was started')
   await worker.ready()
   const probes = createProbes(reader)
   const sending: Promise<unknown>[] = []

@@ -29,25 +29,24 @@ export async function startBenchServers(): Promise<BenchServers> {
   }
 }
 
-/** Starts a worker of the topic, in a group of its own, on an empty Redis. */
-export async function startBenchWorker(
+/** Starts workers of the topic, in a group of their own, on an empty Redis. */
+export async function startBenchWorkers(
   { errorTopic, kafka, redis }: BenchServers,
   topic: string,
   env: Readonly<Record<string, string>>,
-  program?: ServiceProgram,
-): Promise<WorkerProcess> {
+  program: ServiceProgram | undefined,
+  count: number,
+): Promise<WorkerProcess[]> {
   const client = new Redis(redis.url)
   await client.flushall()
   client.disconnect()
-  return await startWorker(
-    {
-      KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
-      KAFKA_VALIDATED_DATA_TOPIC: topic,
-      KAFKA_ERROR_TOPIC: errorTopic,
-      KAFKA_CONSUMER_GROUP_ID: uniqueName('bench'),
-      REDIS_URL: redis.url,
-      ...env,
-    },
-    program,
-  )
+  const settings = {
+    KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(),
+    KAFKA_VALIDATED_DATA_TOPIC: topic,
+    KAFKA_ERROR_TOPIC: errorTopic,
+    KAFKA_CONSUMER_GROUP_ID: uniqueName('bench'),
+    REDIS_URL: redis.url,
+    ...env,
+  }
+  return await Promise.all(Array.from({ length: count }, () => startWorker(settings, program)))
 }

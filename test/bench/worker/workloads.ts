@@ -53,6 +53,17 @@ export const WORKLOADS: readonly Workload[] = [
   },
 ]
 
+/** A backlog in which `devices` report in turns. */
+export function workloadOf(devices: number): Workload {
+  return {
+    name: `${devices} devices`,
+    what: `${devices} devices`,
+    partitions: 3,
+    share: 1,
+    record: (n) => record(n, `efento-${n % devices}`),
+  }
+}
+
 const EXTRA_FIELDS = Array.from(
   { length: 20 },
   (_, i) => `, "extra_field_${i}": ${i % 2 === 0 ? `"value ${i} of a longer text"` : i * 1_000_003}`,
