@@ -31,13 +31,18 @@ export type OwnRedis = RedisServer & OwnServer
 
 const run = promisify(execFile)
 
+/** The program that is started as a Redis server: another one in its place by TEST_REDIS_SERVER (`make valkey`). */
+export const REDIS_PROGRAM = process.env['TEST_REDIS_SERVER'] ?? 'redis-server'
+
 /** Explains what is missing for a native Redis; undefined if it can be started. */
 export async function whyNoNativeRedis(): Promise<string | undefined> {
   try {
-    await run('redis-server', ['--version'])
+    await run(REDIS_PROGRAM, ['--version'])
     return undefined
   } catch {
-    return 'redis-server is not in PATH (as root on Debian or Ubuntu: apt-get install redis-server)'
+    return REDIS_PROGRAM !== 'redis-server'
+      ? `TEST_REDIS_SERVER cannot be started: ${REDIS_PROGRAM}`
+      : 'redis-server is not in PATH (as root on Debian or Ubuntu: apt-get install redis-server)'
   }
 }
 
@@ -68,7 +73,7 @@ export async function reserveOwnRedis(options: OwnRedisOptions = {}): Promise<Ow
   }
   const server = new ServerProcess({
     name: `redis-server on port ${port}`,
-    command: 'redis-server',
+    command: REDIS_PROGRAM,
     args: redisArgs(options, port, folder.path, tls),
     folder: folder.path,
     readyTimeoutMs: 20_000,

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { patiently } from '../eventually.ts'
 import { reservePort } from './free-port.ts'
-import { startOwnRedis, type OwnRedis, type OwnRedisOptions } from './native-redis.ts'
+import { REDIS_PROGRAM, startOwnRedis, type OwnRedis, type OwnRedisOptions } from './native-redis.ts'
 import { pingRedis } from './redis-ping.ts'
 import { openServerFolder, ServerProcess } from './server-process.ts'
 
@@ -133,7 +133,7 @@ async function startSentinel(
   )
   const process = new ServerProcess({
     name: `sentinel on port ${port}`,
-    command: 'redis-server',
+    command: REDIS_PROGRAM,
     args: [file, '--sentinel'],
     folder: folder.path,
     readyTimeoutMs: 20_000,

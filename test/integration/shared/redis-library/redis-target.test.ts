@@ -14,6 +14,7 @@ import type { ConfigChange } from '../../../../shared/redis-library/watched-conf
 import { patiently } from '../../../support/eventually.ts'
 import { reservePort } from '../../../support/servers/free-port.ts'
 import { connectPlainly } from '../../../support/servers/redis-connection.ts'
+import { REDIS_PROGRAM } from '../../../support/servers/native-redis.ts'
 import { startOwnRedis } from '../../../support/servers/servers.ts'
 
 const schema = z.object({ n: z.number() })
@@ -144,7 +145,7 @@ describe('a client of the caller', () => {
       config,
       `port ${port}\ndir ${folder}\nsentinel monitor cache ${server.host} ${server.port} 1\n`,
     )
-    const sentinel = spawn('redis-server', [config, '--sentinel'], { stdio: 'ignore' })
+    const sentinel = spawn(REDIS_PROGRAM, [config, '--sentinel'], { stdio: 'ignore' })
     const closed = new Promise((resolve) => sentinel.once('close', resolve))
     onTestFinished(async () => {
       sentinel.kill('SIGKILL')
