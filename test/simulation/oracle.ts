@@ -128,8 +128,9 @@ export class Oracle {
 
   #positionDifference(): string | undefined {
     const progress = this.#redis().hash(PROGRESS_KEY)
+    const mark = [...(progress?.keys() ?? [])].find((field) => field.includes(':'))
+    if (mark !== undefined) return `the mark ${mark} is left, so that the cache seems incomplete`
     for (const [partition, { earliest, end }] of this.#kafka.partitions.entries()) {
-      if (progress?.has(`${partition}:until`) === true) return `partition ${partition} is still being rebuilt`
       // Nothing is read of a partition without records, so nothing of it is committed.
       if (earliest === end) continue
       const committed = this.#kafka.committed.get(partition)

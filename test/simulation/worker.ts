@@ -68,6 +68,8 @@ export type SimulatedWorker = {
   readonly name: string
   readonly redisClient: SimulatedRedisClient
   stop(): void
+  /** Why it is not ready. */
+  notReadyReasons(): readonly string[]
   /** Resolves when it has stopped. */
   readonly ended: Promise<unknown>
 }
@@ -84,7 +86,7 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
   const monitor = new LoopMonitor(monotonicNow)
   const stop = new AbortController()
 
-  const { consumer, progressCheck } = createWorkerCore({
+  const { consumer, guard, progressCheck } = createWorkerCore({
     config: CONFIG,
     processId: name,
     serviceVersion: 'simulated',
@@ -126,7 +128,13 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
       Promise.all([consumer, progressCheck.service].map((service) => service.run(stop.signal).catch(failed))),
     )
   })
-  return { name, redisClient, stop: () => scheduler.as(name, () => stop.abort()), ended }
+  return {
+    name,
+    redisClient,
+    stop: () => scheduler.as(name, () => stop.abort()),
+    notReadyReasons: () => [...consumer.notReadyReasons(), ...guard.notReadyReasons()],
+    ended,
+  }
 }
 
 async function readPositions(kafka: SimulatedKafka): Promise<ReadonlyMap<number, GroupPosition>> {

@@ -56,6 +56,10 @@ export class World {
   }
 
   differenceAtRest(): string | undefined {
+    for (const { name, notReadyReasons } of this.#workers.values()) {
+      const [reason] = notReadyReasons()
+      if (reason !== undefined) return `${name} is not ready: ${reason}`
+    }
     return this.#oracle.differenceAtRest(this.scheduler.nowMs)
   }
 

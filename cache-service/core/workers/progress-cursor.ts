@@ -12,7 +12,8 @@ import { judgeProgress, type ProgressVerdict, type StoredProgress } from './prog
  *             Left: by the first comparison that has something to compare.
  * empty       The group has no commit and Kafka has no record: nothing can be lost.
  *             Entered: from unknown, by a comparison.
- *             Left: by the comparison before the first chunk, as from unknown.
+ *             Left: by the comparison before the first chunk, as from unknown; or for in_step, by a comparison that finds
+ *             the mark of a rebuild, or the request for one: there is nothing to read.
  * in_step     Redis holds everything before `progress`, the offset that this worker has stored or found there.
  *             Entered: by a comparison that finds nothing lost; from rebuilding, by the chunk that reaches `until`;
  *             from every mode, by a comparison that finds progress of an earlier topic of the same name, which is
@@ -21,8 +22,8 @@ import { judgeProgress, type ProgressVerdict, type StoredProgress } from './prog
  * rebuilding  As in_step, but the cache is complete again only at `until`: it is filled for the first time, or
  *             read again after a loss.
  *             Entered: by a comparison that finds this out, or finds the mark of an earlier worker in Redis.
- *             Left: by the chunk that reaches `until`, or a comparison that finds progress there; by a comparison that
- *             finds another loss.
+ *             Left: by the chunk that reaches `until`; by a comparison that finds progress there, or that Kafka has
+ *             deleted every record before it, so that no chunk comes; by a comparison that finds another loss.
  * rewinding   Redis lost data. The partition is to be read again from `to`, and no chunk from there has come yet. There
  *             is no `progress`, so that chunks fetched before the rewind advance nothing.
  *             Entered: by a comparison that finds a loss.
@@ -109,22 +110,23 @@ export function progressOf(cursor: ProgressCursor): number | undefined {
 }
 
 /** Whether the periodic check has to ask Kafka about the partition, given what it has just loaded from Redis. */
-export function needsComparison(
-  cursor: ProgressCursor,
-  stored: Pick<StoredProgress, 'next' | 'rebuildUntil'> | undefined,
-): boolean {
+export function needsComparison(cursor: ProgressCursor, stored: StoredProgress | undefined): boolean {
   switch (cursor.kind) {
     case 'unknown':
     case 'rewinding':
+    // Kafka may delete the records that it is to read.
+    case 'rebuilding':
       return true
     case 'empty':
-      return false
+      return isMarked(stored)
     case 'in_step':
       // The mark of a rebuild that is over was written late, by a process that no longer owns the partition.
       return isBehind(stored?.next, cursor.progress) || stored?.rebuildUntil !== undefined
-    case 'rebuilding':
-      return isBehind(stored?.next, cursor.progress)
   }
+}
+
+function isMarked(stored: StoredProgress | undefined): boolean {
+  return stored?.rebuildUntil !== undefined || stored?.isRebuildRequested === true
 }
 
 function isBehind(storedProgress: number | undefined, progress: number): boolean {
@@ -157,8 +159,10 @@ export function compareRewind(to: number, { earliest, end }: KafkaBounds): Curso
 }
 
 /** In place of `compareProgress`, for a partition of which no record has been applied. */
-export function compareNothing({ earliest, end }: KafkaBounds): CursorInput {
-  return { kind: end === earliest ? 'no_records' : 'no_commit' }
+export function compareNothing(kafka: KafkaBounds, stored: StoredProgress | undefined): CursorInput {
+  if (kafka.end > kafka.earliest) return { kind: 'no_commit' }
+  // A rebuild was begun or requested, and no record is left to read.
+  return isMarked(stored) ? compareProgress(kafka.end, kafka, stored) : { kind: 'no_records' }
 }
 
 export function stepCursor(cursor: ProgressCursor, input: CursorInput): CursorStep {

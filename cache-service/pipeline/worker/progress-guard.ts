@@ -15,7 +15,7 @@ import {
   type GuardVerdict,
   type ProgressCursor,
 } from '../../core/workers/progress-cursor.ts'
-import type { GroupPosition, GroupPositions, PartitionOffsets } from '../../kafka/partition-offsets.ts'
+import type { GroupPosition, PartitionOffsets } from '../../kafka/partition-offsets.ts'
 import type { ProgressStep, ProgressStore } from '../../redis/workers/progress-store.ts'
 
 export type GuardTelemetry = {
@@ -27,10 +27,13 @@ export type GuardTelemetry = {
   progressOverwritten(partition: number, stored: number | undefined, position: number): void
 }
 
+/** A partition in one generation of the group. */
 type GuardedPartition = {
   cursor: ProgressCursor
-  /** The comparison in flight, which is possible in every mode. */
-  comparing: Promise<GuardVerdict> | undefined
+  /** The chunk that was let through last. */
+  admitted: Chunk | undefined
+  /** Settles when the steps that were begun have ended. */
+  steps: Promise<unknown>
 }
 
 /**
@@ -41,15 +44,16 @@ type GuardedPartition = {
  *               unknown        empty          in_step, rebuilding         rewinding
  * beforeChunk   compares       compares       lets the chunk through      compares
  * afterChunk    abandons       abandons       advances, else compares     abandons
- * check         compares       –              compares if Redis is behind compares with Kafka only
+ * check         compares       if marked      compares if it has to       compares with Kafka only
  *
  * Three rules hold for every step (and docs/reliability.md lists the invariants that follow):
- * - The cursor moves after the effects of the step have succeeded. If one fails, the cursor stays, the caller gets
- *   the error, and its next attempt decides again.
- * - A loss wins: `rewinding` is entered before the effects, and no step that was decided before leaves it, so that a
- *   chunk that is being written meanwhile advances nothing. If the effects fail, it is left again: no caller would rewind.
- * - The caller that started a comparison acts on its verdict and handles its error. A chunk that finds a comparison in
- *   flight waits for it, and is abandoned if that comparison rewinds the partition.
+ * - The steps of a partition never overlap, because each is decided by where the cursor is. The cursor moves after the
+ *   effects of the step have succeeded. If one fails, the cursor stays, the caller gets the error, and its next attempt
+ *   decides again.
+ * - Only the chunk that was let through last may advance the progress, and only in the generation that let it through:
+ *   a lane that has ended may still be writing a chunk while its successor writes the same records.
+ * - The caller that made a comparison acts on its verdict and handles its error. A chunk that finds after its turn has
+ *   come that a check has found a loss is abandoned: the check rewinds the partition.
  */
 export class ProgressGuard {
   readonly #store: ProgressStore
@@ -75,7 +79,10 @@ export class ProgressGuard {
   /** A new generation of the group: every partition is unknown. */
   assigned(partitions: readonly number[]): void {
     this.#partitions = new Map(
-      partitions.map((partition) => [partition, { cursor: UNKNOWN, comparing: undefined }]),
+      partitions.map((partition) => [
+        partition,
+        { cursor: UNKNOWN, admitted: undefined, steps: Promise.resolve() },
+      ]),
     )
     this.#reportRebuilding()
   }
@@ -94,13 +101,18 @@ export class ProgressGuard {
   }
 
   /** Before a chunk is written. Rejects with a ServiceError if progress cannot be compared now. */
-  async beforeChunk({ partition, position }: Chunk): Promise<GuardVerdict> {
+  async beforeChunk(chunk: Chunk): Promise<GuardVerdict> {
+    const { partition, position } = chunk
     const guarded = this.#partitions.get(partition)
     if (guarded === undefined) return ABANDONED
-    const other = await guarded.comparing?.catch(() => undefined)
-    if (other?.kind === 'rewind') return ABANDONED
-    if (progressOf(guarded.cursor) !== undefined) return IN_STEP
-    return await this.#compare(partition, guarded, position)
+    const { cursor } = guarded
+    const verdict = await this.#inTurn(partition, guarded, async () => {
+      if (guarded.cursor !== cursor && guarded.cursor.kind === 'rewinding') return ABANDONED
+      if (progressOf(guarded.cursor) !== undefined) return IN_STEP
+      return await this.#compare(partition, guarded, position)
+    })
+    if (verdict.kind === 'in_step') guarded.admitted = chunk
+    return verdict
   }
 
   /** How the chunk advances the progress, for a writer that can do so with the chunk's data. */
@@ -114,25 +126,26 @@ export class ProgressGuard {
    * After a chunk's data and dead letters are safe: advances the progress if Redis holds what was stored last.
    * @param hasAdvanced the writer has taken the step of `stepOf`.
    */
-  async afterChunk({ partition, next }: Chunk, hasAdvanced = false): Promise<GuardVerdict> {
+  async afterChunk(chunk: Chunk, hasAdvanced = false): Promise<GuardVerdict> {
+    const { next, partition } = chunk
     const guarded = this.#partitions.get(partition)
-    const progress = guarded && progressOf(guarded.cursor)
-    if (guarded === undefined || progress === undefined) return ABANDONED
-    const instead = hasAdvanced ? undefined : await this.#store.advance(partition, progress, next)
-    if (instead === undefined) return await this.#take(partition, guarded, { kind: 'advanced', next })
-    const { next: storedProgress } = instead
-    if (storedProgress !== undefined && storedProgress > progress) {
-      // Never written without a condition: Redis may lose everything at any moment.
-      const isStored =
-        storedProgress >= next || (await this.#store.advance(partition, storedProgress, next)) === undefined
-      if (isStored) return await this.#take(partition, guarded, { kind: 'overtaken', next, storedProgress })
-    }
-    // A check may have found the same loss while Redis answered.
-    const other = await guarded.comparing?.catch(() => undefined)
-    if (other?.kind === 'rewind' || progressOf(guarded.cursor) === undefined) return ABANDONED
-    // The chunk's data may be lost as well: it has to come again, whatever the comparison says.
-    const verdict = await this.#compare(partition, guarded, next)
-    return verdict.kind === 'rewind' ? verdict : ABANDONED
+    if (guarded?.admitted !== chunk) return ABANDONED
+    return await this.#inTurn(partition, guarded, async () => {
+      const progress = progressOf(guarded.cursor)
+      if (progress === undefined) return ABANDONED
+      const instead = hasAdvanced ? undefined : await this.#store.advance(partition, progress, next)
+      if (instead === undefined) return await this.#take(partition, guarded, { kind: 'advanced', next })
+      const { next: storedProgress } = instead
+      if (storedProgress !== undefined && storedProgress > progress) {
+        // Never written without a condition: Redis may lose everything at any moment.
+        const isStored =
+          storedProgress >= next || (await this.#store.advance(partition, storedProgress, next)) === undefined
+        if (isStored) return await this.#take(partition, guarded, { kind: 'overtaken', next, storedProgress })
+      }
+      // The chunk's data may be lost as well: it has to come again, whatever the comparison says.
+      const verdict = await this.#compare(partition, guarded, next)
+      return verdict.kind === 'rewind' ? verdict : ABANDONED
+    })
   }
 
   /**
@@ -140,45 +153,53 @@ export class ProgressGuard {
    * @param rewind called for each partition that must be read again.
    */
   async check(rewind: (partition: number, to: number) => void): Promise<void> {
-    const partitions = this.#partitions
-    const stored = await this.#store.load([...partitions.keys()])
-    const suspects = [...partitions].filter(([partition, { cursor }]) =>
+    const stored = await this.#store.load([...this.#partitions.keys()])
+    const suspects = [...this.#partitions].filter(([partition, { cursor }]) =>
       needsComparison(cursor, stored.get(partition)),
     )
     if (suspects.length === 0) return
     const positions = await this.#offsets.read()
     for (const [partition, guarded] of suspects) {
-      const { comparing, cursor } = guarded
-      if (comparing !== undefined || this.#partitions !== partitions) continue
       // Without a leader it can be neither compared nor read again: later.
-      if (positions.get(partition) === undefined) continue
-      const verdict = await this.#compare(partition, guarded, progressOf(cursor), positions)
+      const kafka = positions.get(partition)
+      if (kafka === undefined) continue
+      const verdict = await this.#inTurn(partition, guarded, () =>
+        this.#compare(partition, guarded, progressOf(guarded.cursor), kafka),
+      )
       if (verdict.kind === 'rewind') rewind(partition, verdict.to)
     }
   }
 
+  /** Takes one step of the partition after the other. In another generation than that of `guarded`, it takes none. */
+  async #inTurn(
+    partition: number,
+    guarded: GuardedPartition,
+    step: () => Promise<GuardVerdict>,
+  ): Promise<GuardVerdict> {
+    const isOver = () => this.#partitions.get(partition) !== guarded
+    const turn = guarded.steps.then(async () => (isOver() ? ABANDONED : await step()))
+    guarded.steps = turn.catch(() => undefined)
+    const verdict = await turn
+    return isOver() ? ABANDONED : verdict
+  }
+
   /**
    * @param position the offset up to which records have been applied; undefined: the group's commit, if there is one.
-   * @param positions given if they have just been read.
+   * @param kafka given if it has just been read.
    */
   async #compare(
     partition: number,
     guarded: GuardedPartition,
     position: number | undefined,
-    positions?: GroupPositions,
+    kafka?: GroupPosition,
   ): Promise<GuardVerdict> {
-    const comparing = (async () => {
-      const kafka = (positions ?? (await this.#offsets.read())).get(partition)
-      if (kafka === undefined) throw kafkaError(new Error(`partition ${partition} has no leader`))
-      const input = await this.#inputFor(partition, guarded.cursor, position, kafka)
-      return input === undefined ? IN_STEP : await this.#take(partition, guarded, input)
-    })()
-    guarded.comparing = comparing
-    try {
-      return await comparing
-    } finally {
-      guarded.comparing = undefined
-    }
+    const input = await this.#inputFor(
+      partition,
+      guarded.cursor,
+      position,
+      kafka ?? (await this.#readPosition(partition)),
+    )
+    return input === undefined ? IN_STEP : await this.#take(partition, guarded, input)
   }
 
   async #inputFor(
@@ -189,26 +210,27 @@ export class ProgressGuard {
   ): Promise<CursorInput | undefined> {
     // Without a chunk, the group's commit says nothing about a partition that is being rewound.
     if (cursor.kind === 'rewinding' && position === undefined) return compareRewind(cursor.to, kafka)
+    // Read after the group's commit, which progress is never behind.
+    const stored = (await this.#store.load([partition])).get(partition)
     const claimed = position ?? kafka.committed
-    if (claimed === undefined) return compareNothing(kafka)
-    return compareProgress(claimed, kafka, (await this.#store.load([partition])).get(partition))
+    if (claimed === undefined) return compareNothing(kafka, stored)
+    const input = compareProgress(claimed, kafka, stored)
+    if (input.kind !== 'foreign') return input
+    // Unless the partition has grown since its end was read.
+    return compareProgress(claimed, await this.#readPosition(partition), stored)
   }
 
-  /** Takes one step of the cursor, by the rules at the head of the class. */
+  async #readPosition(partition: number): Promise<GroupPosition> {
+    const position = (await this.#offsets.read()).get(partition)
+    if (position === undefined) throw kafkaError(new Error(`partition ${partition} has no leader`))
+    return position
+  }
+
   async #take(partition: number, guarded: GuardedPartition, input: CursorInput): Promise<GuardVerdict> {
     const before = guarded.cursor
     const { cursor, effects, verdict } = stepCursor(before, input)
-    const isLoss = input.kind === 'lost'
-    if (isLoss) guarded.cursor = cursor
-    try {
-      for (const effect of effects) await this.#perform(partition, effect)
-    } catch (error) {
-      if (guarded.cursor === cursor) guarded.cursor = before
-      throw error
-    }
-    const lossFoundMeanwhile = guarded.cursor !== before && guarded.cursor.kind === 'rewinding'
-    if (lossFoundMeanwhile && !isLoss) return ABANDONED
-    if (!isLoss) guarded.cursor = cursor
+    for (const effect of effects) await this.#perform(partition, effect)
+    guarded.cursor = cursor
     if (cursor.kind !== before.kind) this.#reportRebuilding()
     return verdict
   }

@@ -69,8 +69,9 @@ function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore =
   })
   /** What the pipeline does, without writing the chunk. */
   async function apply(partition: number, position: number, next: number) {
-    const before = await guard.beforeChunk(chunk(partition, position, next))
-    return before.kind === 'in_step' ? await guard.afterChunk(chunk(partition, position, next)) : before
+    const applied = chunk(partition, position, next)
+    const before = await guard.beforeChunk(applied)
+    return before.kind === 'in_step' ? await guard.afterChunk(applied) : before
   }
   async function check() {
     const rewinds: [partition: number, to: number][] = []
@@ -309,9 +310,10 @@ describe('a loss that a check finds while a chunk is being written', () => {
     await redis.flushdb()
     const checking = check()
     await marking
-    expect(await guard.afterChunk(written)).toEqual(ABANDONED)
-    expect(await redis.hget(KEY, '0')).toBeNull()
+    const after = guard.afterChunk(written)
     allowMark()
+    expect(await after).toEqual(ABANDONED)
+    expect(await redis.hget(KEY, '0')).toBeNull()
     expect(await checking).toEqual([[0, 0]])
     expect(said).toEqual(['0 lost: stored undefined, at 100, from 0'])
   })
@@ -326,6 +328,31 @@ describe('progress of an earlier topic of the same name', () => {
     expect(guard.isRebuilding).toBe(false)
     expect(said).toEqual(['0 overwritten: stored 500, at 0'])
   })
+})
+
+test('progress that came after the end of the partition was read is not that of an earlier topic', async () => {
+  const { promise: loaded, resolve: answer } = Promise.withResolvers<void>()
+  const { promise: loading, resolve: begin } = Promise.withResolvers<void>()
+  let loads = 0
+  await redis.hset(KEY, '0', '10', '0:until', '10')
+  const { check, said, world } = setUp({ 0: { committed: 10, end: 10 } }, (store) => ({
+    ...store,
+    async load(partitions) {
+      if (++loads === 2) {
+        begin()
+        await loaded
+      }
+      return await store.load(partitions)
+    },
+  }))
+  const checking = check()
+  await loading
+  world.kafka[0] = { committed: 20, end: 20 }
+  await redis.hset(KEY, '0', '20')
+  answer()
+  expect(await checking).toEqual([])
+  expect(await stored()).toEqual({ '0': '20' })
+  expect(said).toEqual([])
 })
 
 describe('progress that another worker has advanced further', () => {
@@ -377,6 +404,30 @@ describe('a partition that is assigned to another worker', () => {
     expect(await guard.afterChunk(written)).toEqual(ABANDONED)
     expect(await stored()).toEqual({ '0': '50' })
     expect(await apply(0, 50, 60)).toEqual(IN_STEP)
+  })
+
+  test('and back, discards a chunk of the earlier generation that ends beside the new one (G1)', async () => {
+    const { promise: unmarked, resolve: unmark } = Promise.withResolvers<void>()
+    await redis.hset(KEY, '0', '0', '0:until', '10')
+    const { apply, check, guard, chunk } = setUp({ 0: { committed: 0, end: 10 } }, (store) => ({
+      ...store,
+      async markRebuild(partition, until) {
+        await unmarked
+        await store.markRebuild(partition, until)
+      },
+    }))
+    const written = chunk(0, 0, 2)
+    expect(await guard.beforeChunk(written)).toEqual(IN_STEP)
+    guard.assigned([0])
+    const last = apply(0, 0, 10)
+    await eventually(async () => expect(await stored()).toMatchObject({ '0': '10' }))
+    const after = guard.afterChunk(written)
+    unmark()
+    expect(await after).toEqual(ABANDONED)
+    expect(await last).toEqual(IN_STEP)
+    expect(guard.isRebuilding).toBe(false)
+    expect(await check()).toEqual([])
+    expect(await stored()).toEqual({ '0': '10' })
   })
 
   test('accepts no chunk from this one', async () => {
@@ -531,6 +582,70 @@ describe('a rebuild', () => {
     expect(await apply(0, 101, 102)).toEqual(IN_STEP)
   })
 
+  test('is over if Kafka deletes all that was left to read, so that no chunk comes (G7)', async () => {
+    const { apply, check, guard, said, world } = setUp({ 0: { end: 10 } })
+    await apply(0, 0, 4)
+    expect(await check()).toEqual([])
+    expect(await stored()).toEqual({ '0': '4', '0:until': '10' })
+    world.kafka[0] = { earliest: 7, end: 10 }
+    expect(await check()).toEqual([])
+    expect(guard.isRebuilding).toBe(true)
+    world.kafka[0] = { earliest: 10, end: 10 }
+    expect(await check()).toEqual([])
+    expect(guard.isRebuilding).toBe(false)
+    expect(await stored()).toEqual({ '0': '10' })
+    expect(said.at(-1)).toBe('0 rebuilt at 10')
+  })
+
+  test('is over if Kafka has deleted all that was left to read, and the commit, before the next worker comes', async () => {
+    await redis.hset(KEY, '0', '4', '0:until', '10')
+    const { check, guard } = setUp({ 0: { earliest: 10, end: 10 } })
+    expect(await check()).toEqual([])
+    expect(guard.notReadyReasons()).toEqual([])
+    expect(await stored()).toEqual({ '0': '10' })
+  })
+
+  test('of a partition without a record is over at the next check', async () => {
+    const { check, guard, said } = setUp({ 0: { end: 0 } })
+    await check()
+    await requestRebuild(redis, KEY, [0])
+    expect(await check()).toEqual([])
+    expect(guard.isRebuilding).toBe(false)
+    expect(await stored()).toEqual({ '0': '0' })
+    expect(said).toEqual([])
+  })
+
+  test('does not begin again with what a check has read before a chunk completed it (G7)', async () => {
+    const { promise: loaded, resolve: answer } = Promise.withResolvers<void>()
+    const { promise: loading, resolve: begin } = Promise.withResolvers<void>()
+    let loads = 0
+    await redis.hset(KEY, '0', '4')
+    const { chunk, check, guard } = setUp({ 0: { committed: 4, end: 10 } }, (store) => ({
+      ...store,
+      async load(partitions) {
+        const found = await store.load(partitions)
+        // The first is that of the chunk, the second that of all partitions.
+        if (++loads !== 3) return found
+        begin()
+        await loaded
+        return found
+      },
+    }))
+    const last = chunk(0, 4, 10)
+    expect(await guard.beforeChunk(last)).toEqual(IN_STEP)
+    await redis.hset(KEY, '0:until', '10')
+    const checking = check()
+    await loading
+    // By the script that wrote the chunk's devices.
+    await redis.hset(KEY, '0', '10')
+    const after = guard.afterChunk(last, true)
+    answer()
+    expect(await after).toEqual(IN_STEP)
+    expect(await checking).toEqual([])
+    expect(guard.isRebuilding).toBe(false)
+    expect(await stored()).toEqual({ '0': '10' })
+  })
+
   test('is over when it is over in every partition', async () => {
     const { apply, guard } = setUp({ 0: { end: 10 }, 1: { end: 10 } })
     await apply(0, 0, 5)
@@ -612,55 +727,28 @@ describe('a comparison', () => {
     expect(verdict.kind).not.toBe('in_step')
   })
 
-  /** A chunk whose data Redis lost, and whose `advance` is answered late; the check's own load may be late, too. */
-  async function loseWrittenChunk() {
-    const advance = { sent: Promise.withResolvers<void>(), mayAnswer: Promise.withResolvers<void>() }
-    const compare = { loading: Promise.withResolvers<void>(), mayLoad: Promise.withResolvers<void>() }
-    let loads = 0
-    const answeringLate = (store: ProgressStore): ProgressStore => ({
+  test('that a check and a written chunk begin at once rewinds once (G9)', async () => {
+    const { promise: advanced, resolve: answer } = Promise.withResolvers<void>()
+    const { promise: advancing, resolve: begin } = Promise.withResolvers<void>()
+    await redis.hset(KEY, '0', '100')
+    const { guard, chunk, check, said } = setUp({ 0: { committed: 100, end: 110 } }, (store) => ({
       ...store,
-      async load(partitions) {
-        // The first is beforeChunk's, the second the check's of all partitions.
-        if (++loads === 3) {
-          compare.loading.resolve()
-          await compare.mayLoad.promise
-        }
-        return await store.load(partitions)
-      },
       async advance(...args) {
         const instead = await store.advance(...args)
-        advance.sent.resolve()
-        await advance.mayAnswer.promise
+        begin()
+        await advanced
         return instead
       },
-    })
-    await redis.hset(KEY, '0', '100')
-    const { guard, chunk, check, said } = setUp({ 0: { committed: 100, end: 110 } }, answeringLate)
+    }))
     const written = chunk(0, 100, 110)
     expect(await guard.beforeChunk(written)).toEqual(IN_STEP)
     await redis.flushdb()
-    const advancing = guard.afterChunk(written)
-    await advance.sent.promise
-    return { advancing, answer: advance.mayAnswer.resolve, check, compare, said }
-  }
-
-  test('that a check completes before a written chunk learns of the loss rewinds once (G9)', async () => {
-    const { advancing, answer, check, compare, said } = await loseWrittenChunk()
-    compare.mayLoad.resolve()
-    expect(await check()).toEqual([[0, 0]])
-    answer()
-    expect(await advancing).toEqual(ABANDONED)
-    expect(said).toEqual(['0 lost: stored undefined, at 100, from 0'])
-  })
-
-  test('that a check is making when a written chunk learns of the loss rewinds once (G9)', async () => {
-    const { advancing, answer, check, compare, said } = await loseWrittenChunk()
+    const after = guard.afterChunk(written)
+    await advancing
     const checking = check()
-    await compare.loading.promise
     answer()
-    compare.mayLoad.resolve()
-    expect(await advancing).toEqual(ABANDONED)
-    expect(await checking).toEqual([[0, 0]])
-    expect(said).toEqual(['0 lost: stored undefined, at 100, from 0'])
+    expect(await after).toEqual(rewind(0))
+    expect(await checking).toEqual([])
+    expect(said).toEqual(['0 lost: stored undefined, at 110, from 0'])
   })
 })

@@ -253,29 +253,49 @@ describe('a rebuild', () => {
 })
 
 describe('the periodic check', () => {
-  const behindAndAhead: Record<Mode, Record<'missing' | 'behind' | 'equal' | 'ahead' | 'marked', boolean>> = {
-    unknown: { missing: true, behind: true, equal: true, ahead: true, marked: true },
-    empty: { missing: false, behind: false, equal: false, ahead: false, marked: false },
-    in_step: { missing: true, behind: true, equal: false, ahead: false, marked: true },
-    rebuilding: { missing: true, behind: true, equal: false, ahead: false, marked: false },
-    rewinding: { missing: true, behind: true, equal: true, ahead: true, marked: true },
+  type Stored = 'missing' | 'behind' | 'equal' | 'ahead' | 'marked' | 'requested'
+  const expected: Record<Mode, Record<Stored, boolean>> = {
+    unknown: { missing: true, behind: true, equal: true, ahead: true, marked: true, requested: true },
+    empty: { missing: false, behind: false, equal: false, ahead: false, marked: true, requested: true },
+    in_step: { missing: true, behind: true, equal: false, ahead: false, marked: true, requested: true },
+    rebuilding: { missing: true, behind: true, equal: true, ahead: true, marked: true, requested: true },
+    rewinding: { missing: true, behind: true, equal: true, ahead: true, marked: true, requested: true },
   }
 
   test.each(Object.values(cursors))('compares a partition in mode $kind only if it has to', (cursor) => {
+    const at = (next: number) => ({ next, rebuildUntil: undefined, isRebuildRequested: false })
     expect({
       missing: needsComparison(cursor, undefined),
-      behind: needsComparison(cursor, { next: 49, rebuildUntil: undefined }),
-      equal: needsComparison(cursor, { next: 50, rebuildUntil: undefined }),
-      ahead: needsComparison(cursor, { next: 51, rebuildUntil: undefined }),
-      marked: needsComparison(cursor, { next: 50, rebuildUntil: 50 }),
-    }).toEqual(behindAndAhead[cursor.kind])
+      behind: needsComparison(cursor, at(49)),
+      equal: needsComparison(cursor, at(50)),
+      ahead: needsComparison(cursor, at(51)),
+      marked: needsComparison(cursor, { ...at(50), rebuildUntil: 50 }),
+      requested: needsComparison(cursor, { ...at(50), next: undefined, isRebuildRequested: true }),
+    }).toEqual(expected[cursor.kind])
   })
 })
 
 describe('a comparison', () => {
   test('without a commit asks only whether the partition holds a record', () => {
-    expect(compareNothing({ earliest: 7, end: 7 })).toEqual({ kind: 'no_records' })
-    expect(compareNothing({ earliest: 7, end: 8 })).toEqual({ kind: 'no_commit' })
+    expect(compareNothing({ earliest: 7, end: 7 }, undefined)).toEqual({ kind: 'no_records' })
+    expect(compareNothing({ earliest: 7, end: 8 }, undefined)).toEqual({ kind: 'no_commit' })
+  })
+
+  test('without a commit and without a record ends a rebuild that was begun or requested', () => {
+    const stored = { next: 5, rebuildUntil: 7, isRebuildRequested: false }
+    const begun = stepCursor(UNKNOWN, compareNothing({ earliest: 7, end: 7 }, stored))
+    expect(begun).toMatchObject({ cursor: inStepAt(7), verdict: IN_STEP })
+    expect(begun.effects.map(({ kind }) => kind)).toEqual([
+      'overwrite_progress',
+      'unmark_rebuild',
+      'report_rebuilt',
+    ])
+    const request = { next: undefined, rebuildUntil: undefined, isRebuildRequested: true }
+    expect(stepCursor(cursors.empty, compareNothing({ earliest: 7, end: 7 }, request))).toEqual({
+      cursor: inStepAt(7),
+      effects: [overwrite(7)],
+      verdict: IN_STEP,
+    })
   })
 
   test('carries what was compared', () => {
