@@ -1,5 +1,5 @@
-import { installTimers } from './simulated-timers.ts'
 import type { Schedule } from './schedule.ts'
+import { useTimersOf } from './simulated-timers.ts'
 import { World } from './world.ts'
 
 export type Outcome =
@@ -14,14 +14,15 @@ const LONGEST_WAY_TO_REST_MS = 300_000
 /** Runs a schedule, ends all faults, waits until everything is at rest, and compares with the model. */
 export async function runSchedule(schedule: Schedule): Promise<Outcome> {
   const world = new World(schedule)
-  const uninstall = installTimers(world.scheduler)
+  useTimersOf(world.scheduler)
   try {
     const why = await violationOf(schedule, world)
     const trace = () => world.trace()
     if (why !== undefined) return { kind: 'failed', why, trace }
     return { kind: 'passed', events: world.scheduler.events, trace }
   } finally {
-    uninstall()
+    world.abandon()
+    await world.scheduler.settled()
   }
 }
 

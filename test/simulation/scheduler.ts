@@ -80,6 +80,11 @@ export class Scheduler {
     this.#nowMs = untilMs
   }
 
+  /** Resolves when nothing happens any more without another event. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => void realSetImmediate(resolve))
+  }
+
   /**
    * As many events as there are now. Each is an immediate of its own, and what it starts has run to its end before the next
    * one: Node.js empties the queues of promises between two immediates. One turn of its loop per event would cost several

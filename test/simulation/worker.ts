@@ -68,6 +68,8 @@ export type SimulatedWorker = {
   readonly name: string
   readonly redisClient: SimulatedRedisClient
   stop(): void
+  /** Ends what it waits for, without letting it finish: Node.js keeps signals that something waits for for as long as it lives. */
+  abandon(): void
   /** Why it is not ready. */
   notReadyReasons(): readonly string[]
   /** Resolves when it has stopped. */
@@ -132,6 +134,7 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
     name,
     redisClient,
     stop: () => scheduler.as(name, () => stop.abort()),
+    abandon: () => stop.abort(),
     notReadyReasons: () => [...consumer.notReadyReasons(), ...guard.notReadyReasons()],
     ended,
   }

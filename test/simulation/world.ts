@@ -23,8 +23,8 @@ export class World {
   readonly #workers = new Map<string, SimulatedWorker>()
   /** Those whose connections are open: also those that are stopping. */
   readonly #processes = new Set<SimulatedWorker>()
+  readonly #started: SimulatedWorker[] = []
   #saved: RedisSnapshot = new Map()
-  #workersStarted = 0
   #sequence = 0
   violation: string | undefined
 
@@ -53,6 +53,11 @@ export class World {
     for (const { redisClient } of this.#processes) redisClient.moveTo(() => this.#redis)
     this.#redis.refusal = undefined
     if (this.#workers.size === 0) this.#startWorker('last')
+  }
+
+  /** Nothing more will happen. */
+  abandon(): void {
+    for (const worker of this.#started) worker.abandon()
   }
 
   differenceAtRest(): string | undefined {
@@ -181,7 +186,7 @@ export class World {
 
   #startWorker(worker: string): void {
     if (this.#workers.has(worker)) return
-    const name = `${worker}#${++this.#workersStarted}`
+    const name = `${worker}#${this.#started.length + 1}`
     const started = startWorker(name, {
       scheduler: this.scheduler,
       kafka: this.#kafka,
@@ -191,6 +196,7 @@ export class World {
       failed: (error) => this.#violated(`${name} ended with ${String(error)}`),
       deadLettersSent: (deadLetters) => this.#oracle.deadLettersSent(deadLetters),
     })
+    this.#started.push(started)
     this.#workers.set(worker, started)
     this.#processes.add(started)
     void started.ended.then(() => this.#processes.delete(started))
