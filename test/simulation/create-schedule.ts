@@ -29,6 +29,10 @@ const FAULTS: readonly (readonly [StepKind, weight: number])[] = [
   ['request_rebuild', 2],
   ['transaction', 5],
 ]
+/** A further stream of random numbers: with this number, those that failed once keep their schedules. */
+const MORE = 454
+const LONGEST_BETWEEN_MS = 60
+const MORE_FAULTS = ['hang_redis', 'load_redis', 'add_partition', 'delete_records'] as const
 const CAUSES_LATE_WRITES = new Set<StepKind>([
   'freeze_worker',
   'kill_worker',
@@ -36,6 +40,7 @@ const CAUSES_LATE_WRITES = new Set<StepKind>([
   'cut_redis',
   'cut_redis_for_all',
   'fail_over_redis',
+  'hang_redis',
 ])
 const WEIGHTS = FAULTS.reduce((sum, [, weight]) => sum + weight, 0)
 
@@ -98,6 +103,8 @@ export function createSchedule(seed: number): Schedule {
       case 'fail_over_redis':
       case 'redis_full':
       case 'redis_readonly':
+      case 'hang_redis':
+      case 'load_redis':
         steps.push({ kind, atMs, forMs: random.pick([50, 500, 2_000, 6_000]) })
         break
       case 'transaction': {
@@ -124,7 +131,38 @@ export function createSchedule(seed: number): Schedule {
         break
     }
   }
-  return { seed, partitions: PARTITIONS, steps: steps.toSorted((a, b) => a.atMs - b.atMs) }
+  const all = withMore(steps, seed, hasTombstones)
+  return { seed, partitions: PARTITIONS, steps: all.toSorted((a, b) => a.atMs - b.atMs) }
+}
+
+/** To most schedules, adds faults, and lets several things happen within one reply of a server. */
+function withMore(steps: readonly Step[], seed: number, hasTombstones: boolean): readonly Step[] {
+  const random = createSeededRandom(seed ^ MORE)
+  if (!random.percent(60)) return steps
+  const more = Array.from({ length: random.below(4) }, (): Step => {
+    const kind = random.pick(MORE_FAULTS)
+    const atMs = random.below(LENGTH_MS)
+    switch (kind) {
+      case 'add_partition':
+        return { kind, atMs }
+      case 'delete_records':
+        return { kind, atMs, partition: random.below(PARTITIONS), percent: 100 }
+      case 'hang_redis':
+      case 'load_redis':
+        return { kind, atMs, forMs: random.pick([20, 500, 3_000, 9_000]) }
+    }
+  })
+  const all = [...steps, ...more.filter(({ kind }) => !hasTombstones || !isUnfitForTombstones(kind))]
+  return all.map((step, i) => {
+    if (i === 0 || !random.percent(40)) return step
+    const atMs = (all[random.below(all.length)]?.atMs ?? 0) + random.below(LONGEST_BETWEEN_MS)
+    return { ...step, atMs: Math.min(LENGTH_MS - 1, atMs) }
+  })
+}
+
+function isUnfitForTombstones(kind: StepKind): boolean {
+  // A tombstone that was deleted before it was read leaves its device as it was.
+  return kind === 'delete_records' || CAUSES_LATE_WRITES.has(kind)
 }
 
 function pickFault(random: SeededRandom): StepKind {

@@ -20,6 +20,10 @@ export type Step = { readonly atMs: number } & (
       readonly forMs: number
     }
   | { readonly kind: 'redis_full' | 'redis_readonly'; readonly forMs: number }
+  /** It answers nothing, and executes later what it has received. */
+  | { readonly kind: 'hang_redis'; readonly forMs: number }
+  /** It starts again with what was saved last, and reads that for a while. */
+  | { readonly kind: 'load_redis'; readonly forMs: number }
   /** To a replica that holds what was saved last; each worker notices within this time. */
   | { readonly kind: 'fail_over_redis'; readonly forMs: number }
   | { readonly kind: 'save_redis' | 'wipe_redis' | 'restore_redis' | 'forget_scripts' | 'request_rebuild' }

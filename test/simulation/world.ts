@@ -52,6 +52,8 @@ export class World {
     this.#kafka.coordinatorMovesUntilMs = 0
     for (const { redisClient } of this.#processes) redisClient.moveTo(() => this.#redis)
     this.#redis.refusal = undefined
+    this.#redis.isLoading = false
+    this.#redis.hungUntilMs = 0
     if (this.#workers.size === 0) this.#startWorker('last')
   }
 
@@ -128,6 +130,12 @@ export class World {
         return this.#refuseWrites("OOM command not allowed when used memory > 'maxmemory'.", step.forMs)
       case 'redis_readonly':
         return this.#refuseWrites("READONLY You can't write against a read only replica.", step.forMs)
+      case 'hang_redis':
+        this.#redis.hungUntilMs = this.scheduler.nowMs + step.forMs
+        return
+      case 'load_redis':
+        this.#restartRedis(this.#saved)
+        return this.#refuseAll(step.forMs)
       case 'save_redis':
         this.#saved = this.#redis.snapshot()
         return
@@ -145,7 +153,7 @@ export class World {
 
   #requestRebuild(): void {
     // `cache-cli rebuild` reports that Redis refuses.
-    if (this.#redis.refusal !== undefined) return
+    if (this.#redis.refusal !== undefined || this.#redis.isLoading) return
     this.#oracle.lostData()
     this.#redis.scripts.add('request-rebuild')
     const partitions = [...this.#kafka.partitions.keys()]
@@ -159,6 +167,12 @@ export class World {
   #refuseWrites(refusal: string, forMs: number): void {
     this.#redis.refusal = refusal
     this.scheduler.after(forMs, () => (this.#redis.refusal = undefined), null)
+  }
+
+  #refuseAll(forMs: number): void {
+    const redis = this.#redis
+    redis.isLoading = true
+    this.scheduler.after(forMs, () => (redis.isLoading = false), null)
   }
 
   /** Connections break when a server restarts, and what it had received is gone. */

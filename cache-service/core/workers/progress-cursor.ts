@@ -120,8 +120,8 @@ export function needsComparison(cursor: ProgressCursor, stored: StoredProgress |
     case 'empty':
       return isMarked(stored)
     case 'in_step':
-      // The mark of a rebuild that is over was written late, by a process that no longer owns the partition.
-      return isBehind(stored?.next, cursor.progress) || stored?.rebuildUntil !== undefined
+      // A mark that is left was written late, by a process that no longer owns the partition, or is that of one that died.
+      return isBehind(stored?.next, cursor.progress) || isMarked(stored)
   }
 }
 
@@ -217,18 +217,19 @@ function furthestUntil(cursor: ProgressCursor, { storedUntil = 0 }: Comparison):
   return Math.max(ownUntil, storedUntil)
 }
 
-function foundInStep({ position, storedProgress, storedUntil }: Comparison, until: number): CursorStep {
+function foundInStep(comparison: Comparison, until: number): CursorStep {
+  const { isRequested, position, storedProgress, storedUntil } = comparison
   const progress = storedProgress ?? position
   if (until > progress)
     return {
       cursor: { kind: 'rebuilding', progress, until },
-      effects: storedUntil === until ? [] : [{ kind: 'mark_rebuild', until }],
+      effects: storedUntil === until && !isRequested ? [] : [{ kind: 'mark_rebuild', until }],
       verdict: IN_STEP,
     }
   return {
     cursor: { kind: 'in_step', progress },
-    // The worker that completed the rebuild may have died before it removed the mark.
-    effects: storedUntil === undefined ? [] : [{ kind: 'unmark_rebuild' }],
+    // The worker that completed the rebuild, or began the requested one, may have died before it removed the mark.
+    effects: storedUntil === undefined && !isRequested ? [] : [{ kind: 'unmark_rebuild' }],
     verdict: IN_STEP,
   }
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Redis } from 'ioredis'
 import type { SeededRandom } from '../../simulator/seeded-random.ts'
-import type { Scheduler } from '../scheduler.ts'
+import type { Owner, Scheduler } from '../scheduler.ts'
 import type { RedisReply, ScriptName, SimulatedRedis } from './simulated-redis.ts'
 
 const FOLDER = new URL('../../../cache-service/redis/', import.meta.url)
@@ -33,6 +33,7 @@ for (const name of SCRIPT_NAMES) {
 export type ServerOf = (key: string) => SimulatedRedis
 
 type Command = {
+  readonly owner: Owner
   readonly server: SimulatedRedis
   readonly run: (server: SimulatedRedis) => RedisReply
   readonly resolve: (reply: RedisReply) => void
@@ -44,6 +45,8 @@ type Command = {
 }
 
 const RECONNECT_MS = 60
+/** Of the client: it gives up a connection on which it waits for a reply for this long. */
+const TIMEOUT_MS = 5_000
 const SLOWEST_MS = 4
 /** What follows on the same connection arrives at least this much later. */
 const IN_ORDER_MS = 1e-3
@@ -62,6 +65,7 @@ export class SimulatedRedisClient {
   readonly #inFlight: Command[] = []
   #arrivesMs = 0
   #answeredMs = 0
+  #resumesMs = 0
   #cuts = 0
   status: 'ready' | 'reconnecting' = 'ready'
   readonly options = { host: 'simulated-redis', port: 6379 }
@@ -85,7 +89,7 @@ export class SimulatedRedisClient {
     const name = scriptOfSource.get(source)
     if (name === undefined) throw new Error('the simulated Redis does not know this script')
     return this.#send('', (server) => {
-      server.scripts.add(name)
+      server.loadScript(name)
       return shaOf.get(name) ?? ''
     })
   }
@@ -145,10 +149,11 @@ export class SimulatedRedisClient {
     return pipeline
   }
 
-  /** After a failover: the next connection leads to other servers. */
+  /** After a failover: the next connection leads to other servers. A connection that leads there stays. */
   moveTo(serverOf: ServerOf): void {
+    const hasMoved = serverOf('') !== this.#serverOf('')
     this.#serverOf = serverOf
-    this.cut(0)
+    if (hasMoved) this.cut(0)
   }
 
   /** The server has ended, and with it what it had received. */
@@ -165,14 +170,19 @@ export class SimulatedRedisClient {
   #cut(forMs: number, received: number): void {
     const cut = ++this.#cuts
     const now = this.#scheduler.nowMs
+    let executedMs = now
     for (const [i, command] of this.#inFlight.splice(0).entries()) {
       if (command.isSettled) continue
       command.isSettled = true
-      if (!command.isExecuted && i < received && command.isPrompt) execute(command)
-      else if (!command.isExecuted && i < received)
-        this.#scheduler.after(this.#random.below(LONGEST_AFTER_CUT_MS), () => execute(command), null)
-      else command.isExecuted = true
-      command.reject(new Error('Connection is closed.'))
+      if (!command.isExecuted && i < received) {
+        const waitsMs = this.#random.fraction() < 0.5 ? 0 : this.#random.below(LONGEST_AFTER_CUT_MS)
+        executedMs = Math.max(executedMs + IN_ORDER_MS, command.server.hungUntilMs, now + waitsMs)
+        if (command.isPrompt) execute(command)
+        else this.#scheduler.after(executedMs - now, () => execute(command), null)
+      }
+      command.isExecuted = true
+      const { owner, reject } = command
+      this.#scheduler.after(0, () => reject(new Error('Connection is closed.')), owner)
     }
     this.status = 'reconnecting'
     const reconnect = () => {
@@ -189,7 +199,9 @@ export class SimulatedRedisClient {
       reject(new Error("Stream isn't writeable and enableOfflineQueue options is false"))
       return promise
     }
+    const { owner } = this.#scheduler
     const command: Command = {
+      owner,
       server: this.#serverOf(key),
       run,
       resolve,
@@ -201,30 +213,33 @@ export class SimulatedRedisClient {
     this.#inFlight.push(command)
     const now = this.#scheduler.nowMs
     this.#arrivesMs = Math.max(this.#arrivesMs + IN_ORDER_MS, now + this.#random.fraction() * SLOWEST_MS)
-    const owner = this.#scheduler.owner
-    this.#scheduler.after(
-      this.#arrivesMs - now,
-      () => {
-        if (command.isExecuted) return
-        const settle = execute(command)
-        this.#answeredMs = Math.max(
-          this.#answeredMs + IN_ORDER_MS,
-          this.#scheduler.nowMs + this.#random.fraction() * SLOWEST_MS,
-        )
-        this.#scheduler.after(
-          this.#answeredMs - this.#scheduler.nowMs,
-          () => {
-            if (command.isSettled) return
-            command.isSettled = true
-            this.#inFlight.splice(this.#inFlight.indexOf(command), 1)
-            settle()
-          },
-          owner,
-        )
-      },
-      null,
-    )
+    this.#scheduler.after(this.#arrivesMs - now, () => this.#arrived(command), null)
     return promise
+  }
+
+  #arrived(command: Command): void {
+    if (command.isExecuted) return
+    const now = this.#scheduler.nowMs
+    const { hungUntilMs } = command.server
+    if (now < Math.max(hungUntilMs, this.#resumesMs)) {
+      this.#resumesMs = Math.max(this.#resumesMs + IN_ORDER_MS, hungUntilMs)
+      this.#scheduler.after(this.#resumesMs - now, () => this.#executeInOrder(command), null)
+      this.#scheduler.after(TIMEOUT_MS, () => command.isSettled || this.cut(0), command.owner)
+    } else this.#executeInOrder(command)
+  }
+
+  #executeInOrder(command: Command): void {
+    if (command.isExecuted) return
+    const settle = execute(command)
+    const now = this.#scheduler.nowMs
+    this.#answeredMs = Math.max(this.#answeredMs + IN_ORDER_MS, now + this.#random.fraction() * SLOWEST_MS)
+    const answer = () => {
+      if (command.isSettled) return
+      command.isSettled = true
+      this.#inFlight.splice(this.#inFlight.indexOf(command), 1)
+      settle()
+    }
+    this.#scheduler.after(this.#answeredMs - now, answer, command.owner)
   }
 }
 

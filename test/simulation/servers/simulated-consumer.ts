@@ -53,7 +53,6 @@ export class SimulatedConsumer {
   #ended: Promise<void> = Promise.resolve()
   #lastHeartbeatMs = 0
   #metadataMs = 0
-  #knownPartitions = 0
 
   constructor(kafka: SimulatedKafka, scheduler: Scheduler, random: SeededRandom, settings: ConsumerSettings) {
     this.#kafka = kafka
@@ -133,7 +132,6 @@ export class SimulatedConsumer {
     this.#memberId = assignment.memberId
     this.#positions.clear()
     this.#metadataMs = this.#scheduler.nowMs
-    this.#knownPartitions = this.#kafka.partitions.length
     this.#assignment = assignment
     this.#lastHeartbeatMs = this.#scheduler.nowMs
     this.#emit(EVENTS.GROUP_JOIN, {
@@ -246,7 +244,7 @@ export class SimulatedConsumer {
   #hasStaleAssignment(): boolean {
     if (this.#scheduler.nowMs - this.#metadataMs < METADATA_MAX_AGE_MS) return false
     this.#metadataMs = this.#scheduler.nowMs
-    return this.#kafka.partitions.length > this.#knownPartitions
+    return this.#kafka.partitions.length > (this.#assignment?.knownPartitions ?? 0)
   }
 
   async #initializePositions(owned: readonly number[]): Promise<void> {

@@ -165,6 +165,8 @@ export type Assignment = {
   readonly generation: number
   readonly partitions: readonly number[]
   readonly isLeader: boolean
+  /** How many there were when they were assigned. */
+  readonly knownPartitions: number
 }
 
 const LONGEST_REBALANCE_MS = 3_000
@@ -327,6 +329,7 @@ export class SimulatedKafka {
         generation: this.#generation,
         partitions: this.#assignments.get(memberId) ?? [],
         isLeader: i === 0,
+        knownPartitions: this.partitions.length,
       })
       member.joining = undefined
       member.lastSeenMs = this.#scheduler.nowMs

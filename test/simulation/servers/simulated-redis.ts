@@ -20,6 +20,10 @@ export class SimulatedRedis {
   readonly scripts = new Set<string>()
   /** Replies to every write, such as `OOM …`; undefined: it accepts writes. */
   refusal: string | undefined
+  /** It is reading what was saved, and refuses everything. */
+  isLoading = false
+  /** It executes nothing until then. */
+  hungUntilMs = 0
   /** Called after each write to a device hash. */
   wrote: (key: string, before: ReadonlyMap<string, string> | undefined) => void = () => undefined
 
@@ -58,6 +62,7 @@ export class SimulatedRedis {
 
   /** @throws Error with the text of an error reply. */
   execute(command: string, ...args: readonly string[]): RedisReply {
+    this.#refuseWhileLoading()
     const [key = ''] = args
     switch (command) {
       case 'HMGET':
@@ -82,6 +87,7 @@ export class SimulatedRedis {
 
   /** @throws Error with the text of an error reply. */
   evaluate(script: ScriptName, keys: readonly string[], args: readonly string[]): RedisReply {
+    this.#refuseWhileLoading()
     if (!this.scripts.has(script)) throw new Error('NOSCRIPT No matching script. Please use EVAL.')
     switch (script) {
       case 'apply-updates':
@@ -193,6 +199,16 @@ export class SimulatedRedis {
     this.#values.delete(key)
     for (const field of requestFields) this.#hset(key, [field, '1'])
     return null
+  }
+
+  /** @throws Error with the text of an error reply. */
+  loadScript(script: ScriptName): void {
+    this.#refuseWhileLoading()
+    this.scripts.add(script)
+  }
+
+  #refuseWhileLoading(): void {
+    if (this.isLoading) throw new Error('LOADING Redis is loading the dataset in memory')
   }
 
   #refuseWrites(): void {

@@ -205,6 +205,16 @@ describe('a rebuild', () => {
     },
   )
 
+  test('whose worker died between storing the progress and removing the request is not requested again', () => {
+    const request = { ...inputs.in_step, isRequested: true }
+    expect(stepCursor(UNKNOWN, request)).toEqual({
+      cursor: inStepAt(60),
+      effects: [unmark],
+      verdict: IN_STEP,
+    })
+    expect(stepCursor(UNKNOWN, { ...request, storedUntil: 80 }).effects).toEqual([marks(80)])
+  })
+
   test.each([
     ['its end', 80, 100],
     ['the end of the partition, which was created again', 70, 70],
