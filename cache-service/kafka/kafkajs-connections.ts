@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 import type KafkaJs from 'kafkajs'
 import { messageOf } from '../../shared/errors.ts'
 import { brokerAddress } from './broker-address.ts'
-import type { Internal } from './kafkajs-copy.ts'
+import { MonotonicDate, type Internal } from './kafkajs-copy.ts'
 
 type PoolBuilder = { build(destination?: { host?: string; port?: number }): Promise<unknown> }
 type CreatePoolBuilder = (options: { readonly brokers: readonly string[] }) => PoolBuilder
@@ -104,7 +104,7 @@ export function withReasonForNoCoordinator(original: unknown): ClusterClass {
 }
 
 type PushedRequest = { readonly entry: { readonly apiKey: number }; readonly requestTimeout?: number | null }
-type SocketRequest = { requestTimeout: number; timeoutHandler: () => void }
+type SocketRequest = { requestTimeout: number; readonly sentAt: number | null; timeoutHandler: () => void }
 type RequestQueueClass = new (...args: unknown[]) => EventEmitter & {
   createSocketRequest(pushed: PushedRequest): SocketRequest
 }
@@ -123,7 +123,7 @@ export function withTimeoutOfFirstRequest(original: unknown): RequestQueueClass 
       const { timeoutHandler } = request
       request.timeoutHandler = () => {
         timeoutHandler()
-        this.emit(TIMED_OUT)
+        this.emit(TIMED_OUT, request.sentAt)
       }
       return request
     }
@@ -131,21 +131,66 @@ export function withTimeoutOfFirstRequest(original: unknown): RequestQueueClass 
 }
 
 type ConnectionClass = new (...args: unknown[]) => {
+  readonly broker: string
   readonly requestQueue: EventEmitter
   readonly socket?: Socket
+  connect(): Promise<boolean>
+  disconnect(): Promise<boolean>
 }
+
+type OpenConnection = { readonly broker: string; heardAtMs: number }
+
+/** Of all clients of this process. */
+const openConnections = new Map<Socket, OpenConnection>()
+
+const LONGEST_GOODBYE_MS = 1_000
 
 /**
  * KafkaJS sends further requests on a connection on which one has timed out. If the network dropped the connection, each of
  * them waits for its timeout as well, although a new connection would work. As in Kafka's own client, a timeout ends the
- * connection.
+ * connection. It also ends the other connections to that broker on which nothing has arrived since: whatever silenced the
+ * one has probably silenced them, and the clients of a worker wait for one another, each for a whole timeout.
+ *
+ * KafkaJS disconnects only when all requests have been answered or have timed out. Here it waits for a moment at most,
+ * because a client that disconnects does not need the answers.
  */
 export function withConnectionsEndedByTimeouts(original: unknown): ConnectionClass {
   const Connection = original as ConnectionClass
   return class extends Connection {
     constructor(...args: unknown[]) {
       super(...args)
-      this.requestQueue.on(TIMED_OUT, () => this.socket?.destroy(new Error('a request timed out')))
+      this.requestQueue.on(TIMED_OUT, (sentAtMs: number) => this.#endSilent(sentAtMs))
+    }
+
+    override async connect(): Promise<boolean> {
+      const result = await super.connect()
+      const { broker, socket } = this
+      if (socket !== undefined && !socket.destroyed && !openConnections.has(socket)) {
+        const open: OpenConnection = { broker, heardAtMs: MonotonicDate.now() }
+        openConnections.set(socket, open)
+        socket.on('data', () => (open.heardAtMs = MonotonicDate.now()))
+        socket.once('close', () => openConnections.delete(socket))
+      }
+      return result
+    }
+
+    override async disconnect(): Promise<boolean> {
+      const overdue = setTimeout(
+        () => this.socket?.destroy(new Error('a request was not answered in time to disconnect')),
+        LONGEST_GOODBYE_MS,
+      )
+      try {
+        return await super.disconnect()
+      } finally {
+        clearTimeout(overdue)
+      }
+    }
+
+    #endSilent(sinceMs: number): void {
+      for (const [socket, { broker, heardAtMs }] of openConnections) {
+        if (socket === this.socket || (broker === this.broker && heardAtMs <= sinceMs))
+          socket.destroy(new Error('a request timed out'))
+      }
     }
   }
 }

@@ -14,7 +14,7 @@ export type Replacement = (original: unknown, internal: Internal) => unknown
  * KafkaJS measures intervals with `Date.now()`: after the host's clock was set back by an hour, it would send no heartbeat
  * and let no request time out for an hour. Only its encoders, in src/protocol, use it for the times of records.
  */
-class MonotonicDate extends Date {
+export class MonotonicDate extends Date {
   static override now(): number {
     return Math.floor(performance.timeOrigin + performance.now())
   }

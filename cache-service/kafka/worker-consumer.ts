@@ -23,7 +23,10 @@ import { workerAssigner } from './worker-assigner.ts'
 const HEARTBEAT_INTERVAL_MS = 3_000
 const REBALANCE_TIMEOUT_MS = 60_000
 const WATCH_INTERVAL_MS = 1_000
-const LONGEST_DISCONNECT_MS = 8_000
+/** To finish the chunks that are being written and commit them, when the process stops. */
+const LONGEST_FINISH_MS = 8_000
+/** Together they leave some of the 20 s of SHUTDOWN_TIMEOUT_S, in case Kafka does not answer. */
+const LONGEST_DISCONNECT_MS = 6_000
 /** A consumer that has been in the group for this long has worked, even if there was nothing to commit. */
 const WORKED_AFTER_MS = 60_000
 /** Handlers only hand over, or wait for room: one that waits must not delay the others. */
@@ -203,12 +206,9 @@ export class WorkerConsumer implements Service {
       )
       const outcome = await Promise.race([ending, aborted(ended).then((): Ending => ({ kind: 'stopped' }))])
       if (outcome.kind === 'stopped') {
-        await settledWithin(started, LONGEST_DISCONNECT_MS)
         // KafkaJS commits nothing once it has begun to stop.
-        await settledWithin(
-          intake.stop().then(() => committer.commit()),
-          LONGEST_DISCONNECT_MS,
-        )
+        const finished = Promise.all([started, intake.stop()]).then(() => committer.commit())
+        await settledWithin(finished, LONGEST_FINISH_MS)
       }
       return outcome
     } finally {

@@ -1,8 +1,10 @@
 import type { Service } from './service.ts'
-import { sleep } from './sleep.ts'
+import { aborted, settledWithin, sleep } from './sleep.ts'
 
 /** A loop that has not started a new turn for its interval plus this long is considered stuck. */
 const GRACE_MS = 60_000
+/** A turn that waits for a server which does not answer must not keep the process from stopping in time. */
+const LONGEST_LAST_TURN_MS = 5_000
 
 /** Records when each of our own loops last started a turn, for `/livez`. Knows nothing about dependencies. */
 export class LoopMonitor {
@@ -42,22 +44,31 @@ export type LoopOptions = {
   readonly failed: (error: unknown) => void
 }
 
-/** A service that runs `turn` repeatedly, `everyMs` after the previous turn ended. */
+/**
+ * A service that runs `turn` repeatedly, `everyMs` after the previous turn ended. When it is stopped during a turn, it waits
+ * for its end, but not for long.
+ */
 export function createLoop({ name, everyMs, firstAfterMs = 0, monitor, turn, failed }: LoopOptions): Service {
+  async function loop(stop: AbortSignal): Promise<void> {
+    monitor.turned(name, firstAfterMs)
+    if (firstAfterMs > 0) await sleep(firstAfterMs, stop)
+    while (!stop.aborted) {
+      monitor.turned(name, everyMs)
+      try {
+        await turn(stop)
+      } catch (error) {
+        if (!stop.aborted) failed(error)
+      }
+      await sleep(everyMs, stop)
+    }
+  }
+
   return {
     name,
     async run(stop) {
-      monitor.turned(name, firstAfterMs)
-      if (firstAfterMs > 0) await sleep(firstAfterMs, stop)
-      while (!stop.aborted) {
-        monitor.turned(name, everyMs)
-        try {
-          await turn(stop)
-        } catch (error) {
-          if (!stop.aborted) failed(error)
-        }
-        await sleep(everyMs, stop)
-      }
+      const looping = loop(stop)
+      const overdue = aborted(stop).then(() => settledWithin(looping, LONGEST_LAST_TURN_MS))
+      await Promise.race([looping, overdue])
       monitor.ended(name)
     },
   }

@@ -36,7 +36,8 @@ const SEND = 'await sendDeadLetters(chunk, settled.rejections)'
 const WRITE_UPDATES =
   'const updated = (await applyUpdates(updates)) as [statuses: unknown[], advanced: number][]'
 const AFTER_CHUNK = 'const after = await guard.afterChunk(chunk, outcome.hasAdvanced)'
-const DRAIN = 'intake.stop().then(() => committer.commit())'
+const STOP = 'Promise.all([started, intake.stop()])'
+const DRAIN = `${STOP}.then(() => committer.commit())`
 
 /** The points at which a worker can be made to kill itself, in the order of the path of a record. */
 export const CRASH_POINTS: Readonly<Record<string, CrashPoint>> = {
@@ -127,7 +128,7 @@ export const CRASH_POINTS: Readonly<Record<string, CrashPoint>> = {
     edit: {
       file: 'cache-service/kafka/worker-consumer.ts',
       replace: DRAIN,
-      by: `intake.stop().then(() => { ${CRASH} return committer.commit() })`,
+      by: `${STOP}.then(() => { ${CRASH} return committer.commit() })`,
     },
   },
   'drained and committed, still in the group': {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
+import { assertNone } from '../support/oracle/oracle.ts'
 import { assertRecovers, startUnderLoad } from '../support/faults/under-load.ts'
 import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
 import { becomesNotReady, consumesMore, sumOf, valueOf } from '../support/processes/worker-facts.ts'
@@ -66,10 +67,13 @@ describe('a worker whose connections to Kafka', { timeout: 360_000 }, () => {
     const report = reportFault(context, 'K7')
     const loaded = await openLoadedWorker(context, seed)
     const { worker } = loaded
+    // The coordinator of a new broker may still be loading when the worker starts.
+    const restarts = await sumOf(worker, 'consumer_restarts_total')
+    const rebalances = await valueOf(worker, 'rebalances_total')
     toKafka.become(state)
     await consumesMore(worker, 3_000)
-    expect(await sumOf(worker, 'consumer_restarts_total')).toBe(0)
-    expect(await valueOf(worker, 'rebalances_total')).toBe(1)
+    expect(await sumOf(worker, 'consumer_restarts_total')).toBe(restarts)
+    expect(await valueOf(worker, 'rebalances_total')).toBe(rebalances)
     expect(await worker.get('/readyz')).toMatchObject({ status: 200 })
     report.saw(`${what}: ready throughout, no rebalance`)
     toKafka.become('open')
@@ -135,11 +139,25 @@ describe('a worker that is cut', { timeout: 360_000 }, () => {
     await assertRecovers(loaded, slow, cut)
   })
 
+  test('from Kafka stops in time', async (context) => {
+    const [stopped, cut] = [reportFault(context, 'K12'), reportFault(context, 'N1')]
+    const { scenario, worker } = await openLoadedWorker(context, 9)
+    toKafka.become('silent')
+    await becomesNotReady(worker, /no answer from Kafka/)
+    const stoppedAt = performance.now()
+    expect(await worker.stop()).toBe(0)
+    const seen = `SIGTERM while Kafka is silent: exit code 0 after ${Math.round(performance.now() - stoppedAt)} ms`
+    stopped.saw(seen)
+    cut.saw(seen)
+    assertNone(await scenario.oracle.differencesBelowCommit())
+  })
+
   test('from Redis holds, commits nothing and stays in its group', async (context) => {
     const report = reportFault(context, 'N2')
     const loaded = await openLoadedWorker(context, 6)
     const { scenario, toRedis, worker } = loaded
     const { oracle } = scenario
+    const rebalances = await valueOf(worker, 'rebalances_total')
     toRedis.become('silent')
     const ms = await becomesNotReady(worker, /holding: redis/)
     const committed = await committedNow(scenario)
@@ -150,7 +168,7 @@ describe('a worker that is cut', { timeout: 360_000 }, () => {
       expect(await worker.get('/readyz')).toMatchObject({ status: 503 })
       expect(performance.now() - cutAt).toBeGreaterThan(10_000)
     })
-    expect(await valueOf(worker, 'rebalances_total')).toBe(1)
+    expect(await valueOf(worker, 'rebalances_total')).toBe(rebalances)
     report.saw(`503 \`holding: redis\` after ${ms} ms; nothing committed for 10 s, no rebalance`)
     toRedis.become('open')
     await assertRecovers(loaded, report)

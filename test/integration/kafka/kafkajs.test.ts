@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import original, { type Kafka, type KafkaConfig } from 'kafkajs'
 import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { FetchedPartition } from '../../../cache-service/kafka/fetched-partition.ts'
@@ -155,6 +155,54 @@ describe('a client of our copy', () => {
       onTestFinished(() => admin.disconnect())
       await admin.connect()
     })
+  })
+
+  /** Clients whose connections can fall silent: nothing that arrives on them reaches KafkaJS any more. */
+  function clientsThatFallSilent(config: Partial<KafkaConfig>) {
+    const sockets: Socket[] = []
+    const kafka = clientOf(kafkajs, {
+      retry: { retries: 0 },
+      socketFactory: ({ host, port, onConnect }) => {
+        const socket = connect({ host, port }, onConnect)
+        sockets.push(socket)
+        return socket
+      },
+      ...config,
+    })
+    return {
+      async connectAdmin() {
+        const admin = kafka.admin()
+        onTestFinished(() => admin.disconnect())
+        await admin.connect()
+        await admin.listTopics()
+        return admin
+      },
+      fallSilent: () => {
+        for (const socket of sockets) socket.pause()
+      },
+      get bytesSent() {
+        return sockets.reduce((sum, { bytesWritten }) => sum + bytesWritten, 0)
+      },
+    }
+  }
+
+  test('does not use connections that are as silent as one on which a request of another client timed out', async () => {
+    const clients = clientsThatFallSilent({ requestTimeout: 1_000 })
+    const [first, second] = [await clients.connectAdmin(), await clients.connectAdmin()]
+    clients.fallSilent()
+    await expect(first.listTopics()).rejects.toThrow()
+    expect(await second.listTopics()).toBeInstanceOf(Array)
+  })
+
+  test('disconnects although a request is not answered', async () => {
+    const clients = clientsThatFallSilent({ requestTimeout: 600_000 })
+    const admin = await clients.connectAdmin()
+    clients.fallSilent()
+    const before = clients.bytesSent
+    const listed = admin.listTopics().catch((error: unknown) => error)
+    await patiently(() => expect(clients.bytesSent).toBeGreaterThan(before))
+    await admin.disconnect()
+    expect(await listed).toBeInstanceOf(Error)
   })
 
   test('sees at once that partitions were added to a topic', async () => {

@@ -181,6 +181,15 @@ describe('a loop', () => {
     expect(most).toBe(1)
   })
 
+  test('ends some seconds after it was stopped, although its turn does not end', async () => {
+    const stop = new AbortController()
+    const loop = loopOf(async () => {
+      stop.abort()
+      await new Promise(() => undefined)
+    })
+    await expect(loop.run(stop.signal)).resolves.toBeUndefined()
+  })
+
   test('does not report a turn that failed because the loop was stopped', async () => {
     const stop = new AbortController()
     const failures: unknown[] = []
