@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { reportFault, type FaultReport } from '../support/faults/fault-test.ts'
-import { becomesNotReady, consumesMore, linesAt, sumOf } from '../support/processes/worker-facts.ts'
+import { becomesNotReady, consumesMore, linesAt, valueOf } from '../support/processes/worker-facts.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
 import {
   openWorkerScenario,
@@ -134,4 +134,4 @@ async function recovers(
   expect(await worker.stop()).toBe(0)
 }
 
-const restartsOf = (worker: WorkerProcess) => sumOf(worker, 'consumer_restarts_total')
+const restartsOf = (worker: WorkerProcess) => valueOf(worker, 'consumer_restarts_total')

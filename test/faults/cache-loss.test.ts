@@ -5,16 +5,13 @@ import { patiently } from '../support/eventually.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
+import { valueOf } from '../support/processes/worker-facts.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
 import { requestRebuild } from '../../cache-service/redis/workers/progress-store.ts'
 import { progressKey } from '../../shared/contract/keys.ts'
 
 const FLEET = { devices: 300, awkwardPercent: 8, tombstonePercent: 2 }
 const SMALL_STEPS = { CHUNK_MAX_RECORDS: '100', KAFKA_FETCH_MAX_BYTES_PER_PARTITION: '40000' }
-
-async function valueOf(worker: WorkerProcess, metric: string): Promise<number | undefined> {
-  return (await worker.metric(metric))[0]?.value
-}
 
 async function reportsRebuild(worker: WorkerProcess): Promise<void> {
   await patiently(

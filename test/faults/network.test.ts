@@ -5,7 +5,7 @@ import { reportFault } from '../support/faults/fault-test.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { assertRecovers, startUnderLoad } from '../support/faults/under-load.ts'
 import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
-import { becomesNotReady, consumesMore, sumOf, valueOf } from '../support/processes/worker-facts.ts'
+import { becomesNotReady, consumesMore, valueOf } from '../support/processes/worker-facts.ts'
 import {
   openWorkerScenario,
   type ScenarioContext,
@@ -32,8 +32,8 @@ async function openLoadedWorker(context: ScenarioContext, seed: number, env = {}
   toKafka.become('open')
   const redisServer = await startOwnRedis({})
   context.onTestFinished(() => redisServer.stop())
-  const toRedis = await startNetworkProxy(0, redisServer.port)
-  context.onTestFinished(() => toRedis.close())
+  const toRedis = await startNetworkProxy(redisServer)
+  context.onTestFinished(() => toRedis.stop())
   context.onTestFinished(() => toKafka.become('open'))
   const scenario = await openWorkerScenario(context, {
     kafka: { brokers: kafka.internalBrokers },
@@ -68,11 +68,11 @@ describe('a worker whose connections to Kafka', { timeout: 360_000 }, () => {
     const loaded = await openLoadedWorker(context, seed)
     const { worker } = loaded
     // The coordinator of a new broker may still be loading when the worker starts.
-    const restarts = await sumOf(worker, 'consumer_restarts_total')
+    const restarts = await valueOf(worker, 'consumer_restarts_total')
     const rebalances = await valueOf(worker, 'rebalances_total')
     toKafka.become(state)
     await consumesMore(worker, 3_000)
-    expect(await sumOf(worker, 'consumer_restarts_total')).toBe(restarts)
+    expect(await valueOf(worker, 'consumer_restarts_total')).toBe(restarts)
     expect(await valueOf(worker, 'rebalances_total')).toBe(rebalances)
     expect(await worker.get('/readyz')).toMatchObject({ status: 200 })
     report.saw(`${what}: ready throughout, no rebalance`)
@@ -94,7 +94,7 @@ describe('a worker whose connections to Kafka', { timeout: 360_000 }, () => {
     }
     const consumed = (await worker.consumed()) - before
     expect(consumed).toBeGreaterThan(0)
-    const restarts = await sumOf(worker, 'consumer_restarts_total')
+    const restarts = await valueOf(worker, 'consumer_restarts_total')
     report.saw(`15 resets, one a second: ${consumed} records meanwhile, ${restarts} new consumers`)
     await assertRecovers(loaded, report)
   })

@@ -6,6 +6,7 @@ import type { PythonValue } from '../simulator/python-text.ts'
 import { patiently } from '../support/eventually.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
+import { valueOf } from '../support/processes/worker-facts.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
 import { tombstone, update, type TaggedRecord } from '../support/records/tagged-records.ts'
 import { readEverything } from '../support/servers/redis-connection.ts'
@@ -21,13 +22,6 @@ const manyRecords = (count: number, make: (at: number) => TaggedRecord) =>
 function shuffled<Item>(items: readonly Item[], random: SeededRandom): Item[] {
   const rest = [...items]
   return items.map(() => rest.splice(random.below(rest.length), 1)).flat()
-}
-
-async function valueOf(worker: WorkerProcess, metric: string, labels: Record<string, string> = {}) {
-  const samples = await worker.metric(metric)
-  return samples
-    .filter((sample) => Object.entries(labels).every(([name, value]) => sample.labels[name] === value))
-    .reduce((sum, { value }) => sum + value, 0)
 }
 
 const counted = (worker: WorkerProcess, result: string) => valueOf(worker, 'messages_total', { result })

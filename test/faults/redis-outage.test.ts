@@ -4,6 +4,7 @@ import { patiently } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
+import { valueOf } from '../support/processes/worker-facts.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
 
 const DURABLE = { args: ['--appendonly', 'yes'] }
@@ -12,10 +13,6 @@ const LOAD = { devices: 200, perSecond: 400, awkwardPercent: 5, tombstonePercent
 async function consumerStates(worker: WorkerProcess): Promise<string[]> {
   const states = await worker.metric('consumer_state')
   return states.filter(({ value }) => value === 1).map(({ labels }) => labels['state'] ?? '')
-}
-
-async function valueOf(worker: WorkerProcess, metric: string): Promise<number | undefined> {
-  return (await worker.metric(metric))[0]?.value
 }
 
 describe.concurrent('a worker holds, reports it, and recovers', () => {

@@ -6,8 +6,9 @@ import { redisAclOf } from '../support/docs/redis-acl.ts'
 import { patiently } from '../support/eventually.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
 import { openLoadedWorker } from '../support/faults/loaded-worker.ts'
+import { becomesNotReady, valueOf } from '../support/processes/worker-facts.ts'
 import type { ScenarioContext } from '../support/processes/worker-scenario.ts'
-import { startCuttingProxy } from '../support/servers/cutting-proxy.ts'
+import { startNetworkProxy } from '../support/servers/network-proxy.ts'
 import { readEverything } from '../support/servers/redis-connection.ts'
 import { startOwnRedis } from '../support/servers/servers.ts'
 
@@ -36,14 +37,14 @@ describe('a worker under load holds, and recovers by itself', () => {
     const [old, next] = [openPlainly(context, first.url), openPlainly(context, second.url)]
     await next.replicaof('127.0.0.1', first.port)
     await patiently(async () => expect(await next.info('replication')).toContain('master_link_status:up'))
-    const proxy = await startCuttingProxy(first.port)
+    const proxy = await startNetworkProxy(first)
     context.onTestFinished(() => proxy.stop())
     // The test reads from the server that is the primary at the end.
     const loaded = await openLoadedWorker(context, {
       ownRedis: second,
       env: { REDIS_URL: `redis://127.0.0.1:${proxy.port}` },
     })
-    const { load, reader, valueOf } = loaded
+    const { load, reader } = loaded
 
     // What the old primary accepts after the new one was promoted is lost.
     const lostFrom = load.sent
@@ -52,15 +53,18 @@ describe('a worker under load holds, and recovers by itself', () => {
       await patiently(() => expect(load.sent).toBeGreaterThan(lostFrom + 200))
       await old.replicaof('127.0.0.1', second.port)
     })
-    const heldAfterMs = await loaded.holds(/holding: redis (READONLY|MASTERDOWN|CONNECTION)/)
+    const heldAfterMs = await becomesNotReady(
+      loaded.worker,
+      /holding: redis (READONLY|MASTERDOWN|CONNECTION)/,
+    )
     await loaded.staysHeld(/holding: redis/, HELD_MS)
-    proxy.targetPort = second.port
+    proxy.target = second
     await loaded.recovers(report)
-    const lost = await valueOf('cache_loss_total')
+    const lost = await valueOf(loaded.worker, 'cache_loss_total')
     report.saw(
       `503 after ${heldAfterMs} ms; the writes that only the old primary had (${lost} partitions) are read again`,
     )
-    expect(await valueOf('redis_errors_total', { code: 'READONLY' })).toBeGreaterThan(0)
+    expect(await valueOf(loaded.worker, 'redis_errors_total', { code: 'READONLY' })).toBeGreaterThan(0)
     expect(lost).toBeGreaterThan(0)
   })
 
@@ -71,7 +75,7 @@ describe('a worker under load holds, and recovers by itself', () => {
     })
     const { redis } = loaded.scenario
     await redis.config('SET', 'maxmemory', '1mb')
-    const heldAfterMs = await loaded.holds(/holding: redis OOM.*raise maxmemory/)
+    const heldAfterMs = await becomesNotReady(loaded.worker, /holding: redis OOM.*raise maxmemory/)
     const before = await devicesIn(redis)
     await loaded.staysHeld(/holding: redis OOM/, HELD_MS)
     expect(await devicesIn(redis)).toEqual(before)
@@ -79,7 +83,7 @@ describe('a worker under load holds, and recovers by itself', () => {
     await loaded.recovers(report)
     const count = Object.keys(before).length
     report.saw(`\`holding: redis OOM\` after ${heldAfterMs} ms; ${count} keys and their expiries unchanged`)
-    expect(await loaded.valueOf('redis_errors_total', { code: 'OOM' })).toBeGreaterThan(0)
+    expect(await valueOf(loaded.worker, 'redis_errors_total', { code: 'OOM' })).toBeGreaterThan(0)
   })
 
   test('when Redis cannot save', async (context) => {
@@ -94,7 +98,7 @@ describe('a worker under load holds, and recovers by itself', () => {
     await redis.config('SET', 'save', '3600 1000000')
     rmSync(folder, { recursive: true })
     await redis.bgsave()
-    const heldAfterMs = await loaded.holds(/holding: redis MISCONF/)
+    const heldAfterMs = await becomesNotReady(loaded.worker, /holding: redis MISCONF/)
     await loaded.staysHeld(/holding: redis MISCONF/, HELD_MS)
     mkdirSync(folder)
     // Its working folder is still the one that was removed.
@@ -111,13 +115,13 @@ describe('a worker under load holds, and recovers by itself', () => {
     const endless = openPlainly(context, redisServer.url)
       .eval('while true do end', 0)
       .catch((error: unknown) => String(error))
-    const heldAfterMs = await loaded.holds(/holding: redis (BUSY|TIMEOUT)/)
+    const heldAfterMs = await becomesNotReady(loaded.worker, /holding: redis (BUSY|TIMEOUT)/)
     await loaded.staysHeld(/holding: redis/, HELD_MS)
     await redis.script('KILL')
     expect(await endless).toMatch(/killed/i)
     await loaded.recovers(report)
     report.saw(`503 after ${heldAfterMs} ms`)
-    expect(await loaded.valueOf('redis_errors_total', { code: 'BUSY' })).toBeGreaterThan(0)
+    expect(await valueOf(loaded.worker, 'redis_errors_total', { code: 'BUSY' })).toBeGreaterThan(0)
   })
 
   test('when a command is taken away from its ACL user, which it also needs to start', async (context) => {
@@ -128,7 +132,7 @@ describe('a worker under load holds, and recovers by itself', () => {
     const loaded = await openLoadedWorker(context, { ownRedis: server, env })
     const { scenario, worker } = loaded
     await scenario.redis.acl('SETUSER', 'cache', '-evalsha', '-set')
-    const heldAfterMs = await loaded.holds(/holding: redis NOPERM.*REDIS_USERNAME/)
+    const heldAfterMs = await becomesNotReady(loaded.worker, /holding: redis NOPERM.*REDIS_USERNAME/)
     await loaded.staysHeld(/holding: redis NOPERM/, HELD_MS)
     expect(worker.logLines()).toContainEqual(expect.objectContaining({ level: 'error', code: 'NOPERM' }))
     const other = await scenario.startWorker()
@@ -154,7 +158,7 @@ describe('a worker under load holds, and recovers by itself', () => {
       .map((line) => /^id=(\d+)/.exec(line)?.[1] ?? '')
     for (const id of ours) await redis.call('CLIENT', 'KILL', 'ID', id)
     expect(ours.filter((id) => ids.map(String).includes(id))).toEqual([])
-    const heldAfterMs = await loaded.holds(/holding: redis.*(MAXCLIENTS|CONNECTION)/)
+    const heldAfterMs = await becomesNotReady(loaded.worker, /holding: redis.*(MAXCLIENTS|CONNECTION)/)
     await patiently(async () =>
       expect((await loaded.worker.get('/readyz')).body).toMatch(/max number of clients/),
     )

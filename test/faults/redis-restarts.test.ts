@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
 import { openLoadedWorker } from '../support/faults/loaded-worker.ts'
+import { becomesNotReady, valueOf } from '../support/processes/worker-facts.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
 
 const NOT_CONNECTED = /holding: redis (CONNECTION|TIMEOUT)/
@@ -18,11 +19,13 @@ describe('a worker under load recovers', () => {
     async ([id, signal], context) => {
       const report = reportFault(context, id)
       const loaded = await openLoadedWorker(context, { ownRedis: { args: ['--appendonly', 'yes'] } })
-      const { scenario, valueOf, worker } = loaded
+      const { scenario, worker } = loaded
       await scenario.redisServer.kill(signal)
-      report.saw(`${signal} with an append-only file: 503 after ${await loaded.holds(NOT_CONNECTED)} ms`)
+      report.saw(
+        `${signal} with an append-only file: 503 after ${await becomesNotReady(loaded.worker, NOT_CONNECTED)} ms`,
+      )
       await loaded.staysHeld(NOT_CONNECTED, HELD_MS)
-      expect(await valueOf('redis_up')).toBe(0)
+      expect(await valueOf(loaded.worker, 'redis_up')).toBe(0)
       // The worker is frozen for a moment, to compare what is committed with what Redis kept.
       worker.kill('SIGSTOP')
       await scenario.redisServer.start()
@@ -43,14 +46,14 @@ describe('a worker under load recovers', () => {
     async ([id, signal], context) => {
       const report = reportFault(context, id)
       const loaded = await openLoadedWorker(context, { env: SMALL_STEPS })
-      const { load, reader, scenario, valueOf, worker } = loaded
+      const { load, reader, scenario, worker } = loaded
       await reader.duringLoss(() => scenario.redisServer.kill(signal))
-      const heldAfterMs = await loaded.holds(NOT_CONNECTED)
+      const heldAfterMs = await becomesNotReady(loaded.worker, NOT_CONNECTED)
       await loaded.staysHeld(NOT_CONNECTED, HELD_MS)
       const before = load.sent
       await scenario.redisServer.start()
       await loaded.recovers(report)
-      const rebuilt = await valueOf('cache_loss_total')
+      const rebuilt = await valueOf(loaded.worker, 'cache_loss_total')
       expect(rebuilt).toBe(scenario.partitions)
       report.saw(
         `${signal} without persistence: 503 after ${heldAfterMs} ms; ${rebuilt} partitions, ${before} records read again`,
@@ -66,19 +69,19 @@ describe('a worker under load recovers', () => {
       // With a save point, Redis saves when it is terminated.
       ownRedis: { args: ['--save', '3600 1000000', ...slowLoad] },
     })
-    const { scenario, valueOf, worker } = loaded
+    const { scenario, worker } = loaded
     const filler = scenario.redis.duplicate({ db: 1 })
     context.onTestFinished(() => filler.disconnect())
     await filler.call('DEBUG', 'POPULATE', '30000')
     await scenario.redisServer.kill('SIGTERM')
-    await loaded.holds(NOT_CONNECTED)
+    await becomesNotReady(loaded.worker, NOT_CONNECTED)
     await scenario.redisServer.start({ waitUntilReady: false })
-    const heldAfterMs = await loaded.holds(/holding: redis LOADING/)
+    const heldAfterMs = await becomesNotReady(loaded.worker, /holding: redis LOADING/)
     expect(await worker.get('/livez')).toMatchObject({ status: 200 })
-    expect(await valueOf('redis_up')).toBe(0)
+    expect(await valueOf(loaded.worker, 'redis_up')).toBe(0)
     await patiently(() => scenario.redis.ping())
     await loaded.recovers(report)
-    expect(await valueOf('redis_errors_total', { code: 'LOADING' })).toBeGreaterThan(0)
+    expect(await valueOf(loaded.worker, 'redis_errors_total', { code: 'LOADING' })).toBeGreaterThan(0)
     expect(worker.output).not.toContain('Redis lost data')
     report.saw(`30,000 keys: \`holding: redis LOADING\` ${heldAfterMs} ms after the start; nothing lost`)
   })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
-import { becomesNotReady, linesAt, sumOf } from '../support/processes/worker-facts.ts'
+import { becomesNotReady, linesAt, valueOf } from '../support/processes/worker-facts.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import { reservePort } from '../support/servers/free-port.ts'
 import { startOwnKafka, type OwnKafka } from '../support/servers/servers.ts'
@@ -36,7 +36,7 @@ test.for(Object.keys(ADDRESSES))(
     const reason = new RegExp(`not in the consumer group: .*${named.replaceAll('.', '\\.')}`)
     await becomesNotReady(worker, reason)
     // It keeps trying, and keeps its reason.
-    await patiently(async () => expect(await sumOf(worker, 'consumer_restarts_total')).toBeGreaterThan(5), {
+    await patiently(async () => expect(await valueOf(worker, 'consumer_restarts_total')).toBeGreaterThan(5), {
       timeoutMs: 120_000,
     })
     await becomesNotReady(worker, reason)

@@ -6,6 +6,7 @@ const { MINUTES, SEED, RUN_PATH, REPLAY } = process.env
 try {
   const sequences = await runModel({
     minutes: Number(MINUTES || '10'),
+    shrinkMinutes: 5,
     ...(SEED && { seed: Number(SEED) }),
     ...(RUN_PATH && { path: RUN_PATH }),
     ...(REPLAY && { replayPath: REPLAY }),

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import { patiently } from '../support/eventually.ts'
 import { startOwnRedis, type OwnRedis } from '../support/servers/servers.ts'
-import { startTcpProxy } from '../support/servers/tcp-proxy.ts'
+import { startNetworkProxy } from '../support/servers/network-proxy.ts'
 
 /** A primary and its replica behind one address, as a service discovery offers them. */
 export type RedisPair = {
@@ -23,7 +23,7 @@ export type RedisPair = {
 
 export async function startRedisPair(): Promise<RedisPair> {
   let [primary, replica] = await Promise.all([startOwnRedis(), startOwnRedis()])
-  const proxy = await startTcpProxy(primary)
+  const proxy = await startNetworkProxy(primary)
   await command(replica, 'REPLICAOF', primary.host, String(primary.port))
 
   const pair: RedisPair = {

@@ -8,7 +8,6 @@ import { startRedisPair } from './redis-pair.ts'
 
 const MOST_COMMANDS = 16
 const SEQUENCES_PER_SEED = 50
-const SHRINK_MS = 5 * 60_000
 
 /** Small steps, so that faults come between them. */
 const SETTINGS = {
@@ -20,6 +19,8 @@ const SETTINGS = {
 
 export type ModelRunOptions = {
   readonly minutes: number
+  /** How long to look for a smaller sequence that fails, too. A sequence that fails can take minutes. */
+  readonly shrinkMinutes: number
   /** What a failure has printed, to repeat it. */
   readonly seed?: number
   readonly path?: string
@@ -29,11 +30,12 @@ export type ModelRunOptions = {
 
 /**
  * Runs random sequences of commands for this long. After each sequence all faults end, and Redis must hold what the oracle
- * says. Rejects with the smallest sequence that fails, and what repeats it.
+ * says. Rejects with the smallest sequence that was found to fail, and what repeats it.
  * @returns the number of sequences.
  */
 export async function runModel({
   minutes,
+  shrinkMinutes,
   note = () => undefined,
   ...repeat
 }: ModelRunOptions): Promise<number> {
@@ -65,8 +67,9 @@ export async function runModel({
       const path = repeat.path === undefined ? {} : { path: repeat.path }
       const first = await fc.check(property, { ...options, ...path, endOnFailure: true })
       if (!first.failed) continue
+      if (shrinkMinutes === 0) throw new Error(messageOf(first))
       note(`it failed, and is being shrunk: ${messageOf(first)}`)
-      endsAtMs = performance.now() + SHRINK_MS
+      endsAtMs = performance.now() + shrinkMinutes * 60_000
       const failedAt = first.counterexamplePath === null ? {} : { path: first.counterexamplePath }
       const shrunk = await fc.check(property, { ...options, ...failedAt })
       // A failure that does not come again is reported as it was.

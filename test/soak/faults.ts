@@ -28,9 +28,9 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   'Redis is emptied': ({ redis }, reader) => reader.duringLoss(() => redis.flushall()),
   'Redis forgets its scripts': async ({ redis }) => void (await redis.script('FLUSH')),
   'the network to Redis is cut': async ({ proxy }) => {
-    proxy.cut()
+    proxy.become('reset')
     await sleep(DOWN_MS)
-    proxy.mend()
+    proxy.become('open')
   },
   'Kafka restarts': ({ kafka }) => kafka.restart(),
   'Kafka is killed': async ({ kafka }) => {

@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.ts'
 import { startRoleProcess, type RoleProcess } from '../support/processes/role-process.ts'
 import { startWorker, type WorkerProcess } from '../support/processes/worker-process.ts'
 import { startOwnKafka, startOwnRedis, type OwnKafka, type OwnRedis } from '../support/servers/servers.ts'
-import { startTcpProxy, type TcpProxy } from '../support/servers/tcp-proxy.ts'
+import { startNetworkProxy, type NetworkProxy } from '../support/servers/network-proxy.ts'
 import { createTopic } from '../support/test-scope.ts'
 import { METADATA_TTL_S } from './traffic.ts'
 
@@ -22,7 +22,7 @@ export type SoakPlatform = {
   readonly kafka: OwnKafka
   readonly redisServer: OwnRedis
   /** Between Redis and the service. */
-  readonly proxy: TcpProxy
+  readonly proxy: NetworkProxy
   /** Connected directly to Redis. */
   readonly redis: Redis
   readonly kafkaClient: kafkajs.Kafka
@@ -46,7 +46,7 @@ export async function startSoakPlatform(): Promise<SoakPlatform> {
     running.defer(() => kafka.stop())
     const redisServer = await startOwnRedis({ args: ['--appendonly', 'yes'] })
     running.defer(() => redisServer.stop())
-    const proxy = await startTcpProxy(redisServer)
+    const proxy = await startNetworkProxy(redisServer)
     running.defer(() => proxy.stop())
     const redis = new Redis(redisServer.url, { retryStrategy: () => 100 })
     redis.on('error', () => undefined)

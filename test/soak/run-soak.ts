@@ -219,7 +219,7 @@ async function problemsAtRest(
 ): Promise<string[]> {
   const { admin, api, kafkaClient, others, proxy, redis, steady } = platform
   const problems: string[] = []
-  proxy.mend()
+  proxy.become('open')
   // Ctrl-C in a terminal reaches the workers as well.
   if (!steady.isRunning && !stop.aborted) problems.push('the worker that is never stopped has ended')
   if (![steady, ...others].some(({ isRunning }) => isRunning)) await platform.addWorker()

@@ -43,8 +43,8 @@ export const FAULTS = {
     expected: 'Progress continues; no commit for a partition that is not owned',
   },
   K9: {
-    fault: 'Processing is slower than the session and rebalance timeouts',
-    done: 'A proxy delays what goes to and from Redis by 5 s; another worker joins',
+    fault: 'Processing is slower than the session timeout',
+    done: 'A proxy delays what goes to and from Redis by 3.5 s, so that a chunk takes longer than the session; another worker joins',
     expected: 'Heartbeats go on; a commit that is refused as stale is not fatal',
   },
   K10: {
@@ -59,7 +59,7 @@ export const FAULTS = {
   },
   K12: {
     fault: 'SIGTERM under load',
-    done: 'SIGTERM while chunks are being applied',
+    done: 'SIGTERM while chunks are being applied, and while Kafka is silent',
     expected: 'Drains, commits, leaves the group; exit code 0 within the deadline',
   },
   K13: {
@@ -130,7 +130,7 @@ export const FAULTS = {
   },
   R8: {
     fault: 'Redis is slow',
-    done: '`DEBUG SLEEP 0.5` again and again for 10 s, under load',
+    done: '`DEBUG SLEEP 0.5` 20 times, one after the other, under load',
     expected: 'Back-pressure; heartbeats go on',
   },
   R9: {
@@ -170,7 +170,7 @@ export const FAULTS = {
   },
   R16: {
     fault: 'The connection to Redis is cut within a pipeline',
-    done: 'A proxy resets each connection after a random number of bytes sent or received, 100 times',
+    done: 'A proxy closes each connection after a random number of bytes sent or received, 40 times',
     expected: 'The whole chunk is applied again; no reader sees a device go back',
   },
   N1: {

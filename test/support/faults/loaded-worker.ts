@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { patiently } from '../eventually.ts'
 import { startPollingReader, type PollingReader } from '../oracle/polling-reader.ts'
+import { valueOf } from '../processes/worker-facts.ts'
 import {
   openWorkerScenario,
   type ScenarioContext,
@@ -24,9 +25,6 @@ export type LoadedWorker = {
   readonly worker: WorkerProcess
   readonly load: Load
   readonly reader: PollingReader
-  valueOf(metric: string, labels?: Readonly<Record<string, string>>): Promise<number>
-  /** Waits until the worker is not ready for this reason. @returns the milliseconds that it took. */
-  holds(reason: RegExp): Promise<number>
   /** Checks that it is alive but not ready, says why, and commits nothing, for this long. */
   staysHeld(reason: RegExp, forMs: number): Promise<void>
   /** Waits until it is ready and has consumed more, stops the load, and compares everything. */
@@ -49,28 +47,11 @@ export async function openLoadedWorker(
   const reader = startPollingReader(readerRedis, devicesOf(scenario))
   await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(CONSUMED_BEFORE))
 
-  const valueOf: LoadedWorker['valueOf'] = async (metric, labels = {}) => {
-    const samples = await worker.metric(metric)
-    return samples
-      .filter((sample) => Object.entries(labels).every(([name, value]) => sample.labels[name] === value))
-      .reduce((sum, { value }) => sum + value, 0)
-  }
-
   return {
     scenario,
     worker,
     load,
     reader,
-    valueOf,
-    async holds(reason) {
-      const startedAt = performance.now()
-      await patiently(async () => {
-        const { status, body } = await worker.get('/readyz')
-        expect(body).toMatch(reason)
-        expect(status).toBe(503)
-      })
-      return Math.round(performance.now() - startedAt)
-    },
     async staysHeld(reason, forMs) {
       // The last commit of what was durable may follow within its interval.
       let committed = await oracle.committed()
@@ -88,8 +69,8 @@ export async function openLoadedWorker(
           body: expect.stringMatching(reason),
         })
         const held =
-          (await valueOf('consumer_state', { state: 'holding' })) +
-          (await valueOf('consumer_state', { state: 'paused' }))
+          (await valueOf(worker, 'consumer_state', { state: 'holding' })) +
+          (await valueOf(worker, 'consumer_state', { state: 'paused' }))
         expect(held).toBe(1)
         expect(await oracle.committed()).toEqual(committed)
         await sleep(250)
@@ -104,8 +85,8 @@ export async function openLoadedWorker(
       await load.stop()
       await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
       await worker.ready()
-      expect(await valueOf('redis_up')).toBe(1)
-      expect(await valueOf('consumer_state', { state: 'consuming' })).toBe(1)
+      expect(await valueOf(worker, 'redis_up')).toBe(1)
+      expect(await valueOf(worker, 'consumer_state', { state: 'consuming' })).toBe(1)
       expect(await reader.stop()).toEqual([])
       expect(worker.errors).toBe('')
       const warnings = worker.logLines().filter(({ level }) => level === 'warn').length

@@ -2,21 +2,17 @@ import { expect } from 'vitest'
 import { patiently } from '../eventually.ts'
 import type { WorkerProcess } from './worker-process.ts'
 
-/** The value of a metric without labels, or of the sample with these labels. */
+/** The value of a metric: the sum of its samples with these labels. Rejects if there is none. */
 export async function valueOf(
   worker: WorkerProcess,
   metric: string,
   labels: Readonly<Record<string, string>> = {},
-): Promise<number | undefined> {
-  const samples = await worker.metric(metric)
-  return samples.find((sample) =>
+): Promise<number> {
+  const samples = (await worker.metric(metric)).filter((sample) =>
     Object.entries(labels).every(([name, value]) => sample.labels[name] === value),
-  )?.value
-}
-
-/** Over all labels. */
-export async function sumOf(worker: WorkerProcess, metric: string): Promise<number> {
-  return (await worker.metric(metric)).reduce((sum, { value }) => sum + value, 0)
+  )
+  if (samples.length === 0) throw new Error(`no sample of ${metric} has the labels ${JSON.stringify(labels)}`)
+  return samples.reduce((sum, { value }) => sum + value, 0)
 }
 
 /** Waits until the worker is not ready for a reason that matches, while it stays alive. @returns the ms that this took. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import type { TcpAddress } from './network-proxy.ts'
 
 /** https://kafka.apache.org/protocol: the numbers of the requests. */
 export const API_KEYS = { fetch: 1, offsetCommit: 8 } as const
@@ -12,19 +13,19 @@ export type KafkaProxy = {
   readonly seen: ReadonlyMap<number, number>
   /** Replaces the rule for requests that arrive from now on. */
   use(rule: KafkaProxyRule): void
-  close(): Promise<void>
+  stop(): Promise<void>
 }
 
 const FORWARD: KafkaProxyRule = () => 'forward'
 
 /** A TCP proxy in front of a broker that advertises this port. It understands where requests begin and what they are. */
-export async function startKafkaProxy(port: number, brokerPort: number): Promise<KafkaProxy> {
+export async function startKafkaProxy(address: TcpAddress, port: number): Promise<KafkaProxy> {
   const seen = new Map<number, number>()
   const sockets = new Set<Socket>()
   let rule = FORWARD
 
   const server = createServer((client) => {
-    const broker = connect(brokerPort, '127.0.0.1')
+    const broker = connect(address)
     for (const [socket, other] of [
       [client, broker],
       [broker, client],
@@ -58,7 +59,7 @@ export async function startKafkaProxy(port: number, brokerPort: number): Promise
   return {
     seen,
     use: (next) => (rule = next),
-    async close() {
+    async stop() {
       server.close()
       for (const socket of sockets) socket.destroy()
       await once(server, 'close')
