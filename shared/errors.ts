@@ -158,7 +158,9 @@ function readableMessage(message: string): string {
   const quoted = message.search(/,? with args beginning with/)
   if (quoted >= 0) return message.slice(0, quoted)
   if (/^Stream isn't writeable|^Connection is closed/.test(message)) return NOT_CONNECTED
-  return message.startsWith('Reached the max retries per request') ? LOST : message
+  return /^Reached the max retries per request|^Command aborted due to connection close/.test(message)
+    ? LOST
+    : message
 }
 
 /**
@@ -222,7 +224,7 @@ const REDIS_TEXTS: readonly (readonly [pattern: RegExp, code: RedisErrorCode])[]
   ...TLS_TEXTS,
   [/timed? ?out/i, 'TIMEOUT'],
   [
-    /ECONN|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|connection is closed|stream isn't writeable|max ?retries|socket/i,
+    /ECONN|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|connection (is closed|close$)|stream isn't writeable|max ?retries|socket/i,
     'CONNECTION',
   ],
 ]

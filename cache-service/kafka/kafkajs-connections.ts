@@ -40,12 +40,17 @@ export function withBootstrapAddresses(original: unknown): CreatePoolBuilder {
 
 type BrokerClass = new (...args: unknown[]) => {
   readonly connectionPool: { readonly host: string; readonly port: number }
+  /** By the number of the request. */
+  readonly versions: Readonly<Record<number, unknown>> | null
   connect(): Promise<void>
 }
 
+const FIND_COORDINATOR = 10
+
 /**
  * KafkaJS tries the next bootstrap broker only after an error of exactly this name. It would retry an address that never
- * answers, closes every connection, or is not a Kafka broker. Only a refused login would be refused elsewhere as well.
+ * answers, closes every connection, or is not a Kafka broker. A controller answers, but serves no clients. Only a refused
+ * login would be refused elsewhere as well.
  */
 export function withFailuresAsConnectionErrors(original: unknown, internal: Internal): BrokerClass {
   const Broker = original as BrokerClass
@@ -54,6 +59,8 @@ export function withFailuresAsConnectionErrors(original: unknown, internal: Inte
     override async connect(): Promise<void> {
       try {
         await super.connect()
+        if (this.versions?.[FIND_COORDINATOR] === undefined)
+          throw new Error('it is not a broker, but perhaps a controller')
       } catch (error) {
         const { KafkaJSConnectionError, KafkaJSProtocolError, KafkaJSSASLAuthenticationError } = errors
         if (error instanceof KafkaJSProtocolError || error instanceof KafkaJSSASLAuthenticationError)

@@ -46,3 +46,12 @@ test.for(Object.keys(ADDRESSES))(
     expect(await worker.stop()).toBe(0)
   },
 )
+
+test('a worker that is given the port of the controller and that of a broker uses the broker', async (context) => {
+  const report = reportFault(context, 'K18')
+  const scenario = await openWorkerScenario(context, { kafka })
+  const addresses = [`127.0.0.1:${kafka.controllerPort}`, ...kafka.brokers]
+  const worker = await scenario.startWorker({ KAFKA_BOOTSTRAP_SERVERS: addresses.join() })
+  await worker.ready(90_000)
+  report.saw('the port of the controller before that of a broker: ready')
+})

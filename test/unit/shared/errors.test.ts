@@ -18,6 +18,7 @@ describe('redisError', () => {
     ['WRONGTYPE Operation against a key holding the wrong kind of value', 'WRONGTYPE', 'record'],
     ['ERR string exceeds maximum allowed size (proto-max-bulk-len)', 'VALUE_REFUSED', 'record'],
     ['Connection is closed.', 'CONNECTION', 'transient'],
+    ['Command aborted due to connection close', 'CONNECTION', 'transient'],
     ["Stream isn't writeable and enableOfflineQueue options is false", 'CONNECTION', 'transient'],
     ['connect ECONNREFUSED 127.0.0.1:6379', 'CONNECTION', 'transient'],
     ['read ECONNRESET', 'CONNECTION', 'transient'],
@@ -198,6 +199,7 @@ describe('redisError', () => {
     ["Stream isn't writeable and enableOfflineQueue options is false", 'not connected'],
     ['Connection is closed.', 'not connected'],
     ['Reached the max retries per request limit (which is 0). Refer to …', 'the connection was lost'],
+    ['Command aborted due to connection close', 'the connection was lost'],
     ['connect ECONNREFUSED 127.0.0.1:6379', 'connect ECONNREFUSED 127.0.0.1:6379'],
   ])('turns the message "%s" into "%s"', (message, readable) => {
     expect(redisError(new Error(message)).message).toBe(readable)
