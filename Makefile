@@ -8,7 +8,7 @@ INSTALLED := node_modules/.installed
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-install: tools $(INSTALLED) ## install the npm packages and what is missing of redis-server, Java, Maven, openssl, Chromium, Python
+install: tools $(INSTALLED) ## install the npm packages and what is missing of redis-server, Java, Maven, openssl, Chromium, Prometheus, Python
 
 $(INSTALLED): package-lock.json
 	@deploy/local/install-tools.sh --node-only

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests, the demo and the benchmarks need in addition to Node.js: redis-server, Java 17 or newer,
-# Maven (only to fetch Kafka once), openssl, Chromium, and Python with pip (for the Python original of the Redis
-# library, see test/support/processes/python-sdk.ts). As root on Debian or Ubuntu it installs what is missing with apt,
+# Maven (only to fetch Kafka once), openssl, Chromium, Prometheus with promtool, and Python with pip (for the Python original
+# of the Redis library, see test/support/processes/python-sdk.ts). As root on Debian or Ubuntu it installs what is missing with apt,
 # without starting any service; otherwise it names what is missing and stops. With --node-only it checks only Node.js.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -40,12 +40,13 @@ if [ "$(java_version || true)0" -lt 170 ]; then missing+=(java); fi
 if ! have mvn && [ ! -d ".cache/kafka-$kafka_version" ]; then missing+=(maven); fi
 if ! have openssl; then missing+=(openssl); fi
 if ! have_chromium; then missing+=(chromium); fi
+if ! have prometheus || ! have promtool; then missing+=(prometheus); fi
 if ! have python3; then missing+=(python3); fi
 if ! python3 -m pip --version > /dev/null 2>&1; then missing+=(python3-pip); fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
 if ! have apt-get; then
-  fail "missing: ${missing[*]}. Install redis-server, Java 17 or newer, Maven, openssl, Chromium, and Python 3.11 or newer with pip."
+  fail "missing: ${missing[*]}. Install redis-server, Java 17 or newer, Maven, openssl, Chromium, Prometheus with promtool, and Python 3.11 or newer with pip."
 fi
 
 is_known() { apt-cache show "$1" > /dev/null 2>&1; }
