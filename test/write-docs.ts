@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { dashboards } from '../deploy/grafana/dashboards.ts'
 import { apiReportPath, renderApiReport } from './support/docs/api-report.ts'
 import { configDocuments } from './support/docs/config-docs.ts'
 import { faultsPagePath, renderFaultsPage } from './support/docs/faults-page.ts'
@@ -8,3 +9,4 @@ for (const { path, render } of configDocuments) writeFileSync(path, await render
 writeFileSync(problemsPagePath, await renderProblemsPage())
 writeFileSync(apiReportPath, await renderApiReport())
 writeFileSync(faultsPagePath, await renderFaultsPage())
+for (const { path, render } of dashboards) writeFileSync(path, render())

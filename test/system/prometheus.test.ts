@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest'
-import { patiently } from '../support/eventually.ts'
 import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import { update } from '../support/records/tagged-records.ts'
