@@ -24,6 +24,7 @@ const serviceEntry = z.looseObject({
   env_file: z.array(z.object({ path: z.string(), required: z.literal(false) })).optional(),
   ports: z.array(z.string()).optional(),
   volumes: z.array(z.string()).optional(),
+  secrets: z.array(z.string()).optional(),
   networks: z.array(z.string()),
   depends_on: z.record(z.string(), z.object({ condition: z.string() })).optional(),
   healthcheck: z.looseObject({ test: z.array(z.string()) }).optional(),
@@ -31,7 +32,9 @@ const serviceEntry = z.looseObject({
   stop_grace_period: z.string().optional(),
 })
 const composeFile = z.strictObject({
+  'x-logging': z.unknown(),
   name: z.string(),
+  secrets: z.record(z.string(), z.object({ file: z.string() })).optional(),
   services: z.record(z.string(), serviceEntry),
   volumes: z.record(z.string(), z.null()).optional(),
   networks: z.record(z.string(), z.object({ name: z.string().optional(), external: z.boolean().optional() })),
@@ -74,7 +77,9 @@ function interpolated(value: string | number, env: Readonly<Record<string, strin
   )
 }
 
-function noFiles(path: string): string {
+/** The files that Compose mounts from the secrets of docker-compose.yml. */
+function secretFiles(path: string): string {
+  if (path === '/run/secrets/redis_password') return textOf('deploy/compose/redis-password')
   throw new Error(`no file should be read: ${path}`)
 }
 
@@ -82,14 +87,15 @@ describe('.env.example', () => {
   it('has every everyday option, at its default', () => {
     const everyday = options.filter(({ level }) => level === 'everyday')
     for (const { name, default: defaultText } of everyday) {
-      // The one exception: no Redis on preservarium_net without a password.
-      expect(example[name], name).toBe(name === 'REDIS_PASSWORD' ? 'change-me' : defaultText)
+      // The one exception: the password is in a file.
+      expect(example[name], name).toBe(name === 'REDIS_PASSWORD' ? undefined : defaultText)
     }
   })
 
-  it('has only variables that a program reads', () => {
+  it('has only variables that a program or docker-compose.yml reads', () => {
+    const ofCompose = [...textOf('docker-compose.yml').matchAll(/\$\{(\w+):-/g)].map(([, name]) => name)
     for (const name of Object.keys(example))
-      expect([...serviceVariables, ...normalizerVariables]).toContain(name)
+      expect([...serviceVariables, ...normalizerVariables, ...ofCompose]).toContain(name)
   })
 })
 
@@ -112,7 +118,7 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
   })
 
   it('pins every image from elsewhere to a version', () => {
-    for (const [, { build, image }] of services) if (!build) expect(image).toMatch(/:\d+\.\d+\.\d+(-\w+)?$/)
+    for (const [, { build, image }] of services) if (!build) expect(image).toMatch(/:v?\d+\.\d+\.\d+(-\w+)?$/)
   })
 
   it('publishes on 127.0.0.1 only', () => {
@@ -121,14 +127,18 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
   })
 
   it('refers to services, volumes, networks and build stages that exist', () => {
-    for (const [name, { build, depends_on = {}, networks, volumes = [] }] of services) {
+    for (const [name, { build, depends_on = {}, networks, secrets = [], volumes = [] }] of services) {
       for (const [other, { condition }] of Object.entries(depends_on)) {
         expect(compose.services, name).toHaveProperty(other)
         if (condition === 'service_healthy') expect(compose.services[other]).toHaveProperty('healthcheck')
         else expect(condition).toBe('service_completed_successfully')
       }
       for (const network of networks) expect(compose.networks).toHaveProperty(network)
-      for (const volume of volumes) expect(compose.volumes).toHaveProperty(volume.split(':')[0] ?? '')
+      for (const volume of volumes) {
+        const [source = ''] = volume.split(':')
+        if (!source.startsWith('./')) expect(compose.volumes).toHaveProperty(source)
+      }
+      for (const secret of secrets) expect(compose.secrets).toHaveProperty(secret)
       if (!build) continue
       expect(build.dockerfile).toBe('deploy/Dockerfile')
       expect(stages.map((stage) => stage.name)).toContain(build.target)
@@ -140,7 +150,7 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
     expect(env_file).toEqual([{ path: '.env', required: false }])
     for (const dotEnv of [{}, example]) {
       const fixed = Object.entries(environment).map(([name, value]) => [name, interpolated(value, dotEnv)])
-      const parsed = parseConfig({ ...dotEnv, ...Object.fromEntries(fixed) }, noFiles)
+      const parsed = parseConfig({ ...dotEnv, ...Object.fromEntries(fixed) }, secretFiles)
       expect(parsed).toMatchObject({ kind: 'ok', warnings: [] })
       expect(parsed).toHaveProperty('config.process.metricsHost', '0.0.0.0')
       expect(parsed).toHaveProperty('config.process.metricsPort', 9464)
@@ -177,7 +187,7 @@ describe.each(Object.entries(composeFiles))('%s', (path, compose) => {
 })
 
 describe('the whole stack', () => {
-  it('is Kafka, its topics, Redis and the worker, and the normalizer only in the demo profile', () => {
+  it('is Kafka, its topics, Redis and the worker; the others only in their profiles', () => {
     const profiles = Object.entries(stack.services).map(([name, { profiles: list }]) => [name, list])
     expect(Object.fromEntries(profiles)).toEqual({
       kafka: undefined,
@@ -185,6 +195,10 @@ describe('the whole stack', () => {
       redis: undefined,
       cache_service: undefined,
       normalizer: ['demo'],
+      prometheus: ['monitoring'],
+      grafana: ['monitoring'],
+      redis_exporter: ['monitoring'],
+      kafka_exporter: ['monitoring'],
     })
     expect(stack.networks).toEqual({ preservarium_net: { name: 'preservarium_net' } })
     expect(stack.services['redis']?.container_name).toBe('redis')
@@ -194,15 +208,18 @@ describe('the whole stack', () => {
     const { kafka, redis } = stack.services
     const logDirs = kafka?.environment?.['KAFKA_LOG_DIRS']
     expect(kafka?.volumes).toEqual([`kafka_data:${logDirs}`])
-    expect(redis?.volumes).toEqual(['redis_data:/data'])
+    expect(redis?.volumes).toContain('redis_data:/data')
     expect(redis?.command?.join(' ')).toContain('--appendonly yes')
   })
 
-  it('gives Redis and its health check the password of the worker', () => {
-    const { redis } = stack.services
-    expect(redis?.command?.slice(-2)).toEqual(['--requirepass', '${REDIS_PASSWORD:-change-me}'])
-    expect(redis?.environment).toEqual({ REDISCLI_AUTH: '${REDIS_PASSWORD:-change-me}' })
+  it('gives Redis, the worker and the exporter the password from one file', () => {
+    const { cache_service: worker, redis, redis_exporter: exporter } = stack.services
+    for (const service of [worker, redis, exporter]) expect(service?.secrets).toEqual(['redis_password'])
+    expect(worker?.environment).toMatchObject({ REDIS_PASSWORD_FILE: '/run/secrets/redis_password' })
     expect(redis?.healthcheck?.test.join(' ')).toContain('redis-cli ping | grep -q PONG')
+    expect(stack.secrets).toMatchObject({
+      redis_password: { file: '${REDIS_PASSWORD_SECRET:-./deploy/compose/redis-password}' },
+    })
   })
 
   it('creates both topics before the worker starts', () => {
@@ -218,10 +235,10 @@ describe('the whole stack', () => {
 
 describe('the compose file for an existing platform', () => {
   it('has the same worker as the whole stack, alone, on an existing network', () => {
-    const { depends_on: _, ...worker } = stack.services['cache_service'] ?? {}
-    const { REDIS_PASSWORD: password, ...environment } = stack.services['cache_service']?.environment ?? {}
-    expect(password).toBe('${REDIS_PASSWORD:-change-me}')
-    expect(platform.services).toEqual({ cache_service: { ...worker, environment } })
+    const { depends_on: _, secrets: __, ...worker } = stack.services['cache_service'] ?? {}
+    const { REDIS_PASSWORD_FILE: ___, ...environment } = stack.services['cache_service']?.environment ?? {}
+    const volumes = ['./secrets:/run/secrets:ro']
+    expect(platform.services).toEqual({ cache_service: { ...worker, environment, volumes } })
     expect(platform.networks).toEqual({ preservarium_net: { external: true } })
     expect(platform.volumes).toBeUndefined()
   })

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Starts Redis for the compose files, with the options that are passed. The password comes from a file into the configuration
+# file, so that neither `docker inspect` nor `ps` shows it. Sentinel writes the role of the server into the same file: it is
+# kept, so that a primary that was replaced returns as a replica.
+set -eu
+umask 077
+config=${CONFIG_FILE:-/data/redis.conf}
+password=$(sed 's/["\\]/\\&/g' "${PASSWORD_FILE:-/run/secrets/redis_password}")
+if [ ! -e "$config" ]; then
+  # REPLICA_OF: host and port of the primary, for a server that begins as a replica.
+  echo "${REPLICA_OF:+replicaof $REPLICA_OF}" > "$config"
+fi
+kept=$(grep -vE '^(requirepass|masterauth) ' "$config" || true)
+printf '%s\nrequirepass "%s"\nmasterauth "%s"\n' "$kept" "$password" "$password" > "$config"
+# Changes the owner of the files in this folder, and continues as the user redis.
+exec docker-entrypoint.sh redis-server "$config" "$@"
