@@ -23,10 +23,11 @@ const STDOUT = 1
 
 const version = readPackageVersion()
 
-type Role = { readonly description: string; load(): Promise<OpenRole[]> }
+type Role = { readonly description: string; load(config: Config): Promise<OpenRole[]> }
 
 const openWorker = async () => (await import('./roles/worker.ts')).openWorker
 const openApi = async () => (await import('./roles/api.ts')).openApi
+const openLagMonitor = async () => (await import('./roles/lag-monitor.ts')).openLagMonitor
 const openKvUpdater = async () => (await import('./roles/kv-updater.ts')).openKvUpdater
 
 /** Loaded only to run: a signal during loading already has its handler, and `healthcheck` stays fast. */
@@ -43,9 +44,16 @@ const roles: Readonly<Record<string, Role>> = {
     description: 'store in Redis the key-values that are published on the update channel',
     load: async () => [await openKvUpdater()],
   },
+  'lag-monitor': {
+    description: 'measure the lag of consumer groups, also while no worker runs',
+    load: async () => [await openLagMonitor()],
+  },
   all: {
     description: 'run worker, api and kv-updater in one process, for small installations',
-    load: async () => [await openWorker(), await openKvUpdater(), await openApi()],
+    load: async ({ lagMonitor }) => {
+      const opened = [await openWorker(), await openKvUpdater(), await openApi()]
+      return lagMonitor.groups.length === 0 ? opened : [...opened, await openLagMonitor()]
+    },
   },
 }
 
@@ -116,7 +124,7 @@ async function runRole(name: string, load: Role['load']): Promise<void> {
     const processId = `${config.kafka.clientId}-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`
     const context = { config, log, version, nodeVersion: process.version, processId, stop }
     const { runRoles } = await import('./roles/run-roles.ts')
-    await runRoles(context, name, await load())
+    await runRoles(context, name, await load(config))
     exit(EXIT_OK)
   } catch (error) {
     if (error instanceof OperatorError) {

@@ -103,6 +103,12 @@ export type UpdaterConfig = Readonly<{
   validate: boolean
 }>
 
+export type LagMonitorConfig = Readonly<{
+  /** Empty: the group of the workers. */
+  groups: readonly string[]
+  windowMs: number
+}>
+
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
 export type ProcessConfig = Readonly<{
@@ -118,6 +124,7 @@ export type Config = Readonly<{
   cache: CacheConfig
   api: ApiConfig
   updater: UpdaterConfig
+  lagMonitor: LagMonitorConfig
   process: ProcessConfig
 }>
 
@@ -275,6 +282,10 @@ function assemble(values: OptionValues): Config {
     updater: {
       channel: values.REDIS_UPDATE_CHANNEL,
       validate: values.UPDATE_VALIDATE,
+    },
+    lagMonitor: {
+      groups: values.LAG_GROUPS,
+      windowMs: values.LAG_WINDOW_S,
     },
     process: {
       logLevel: values.LOG_LEVEL,

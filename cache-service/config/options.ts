@@ -27,7 +27,7 @@ import {
 // all come from here. After a change run `npm run docs:config`.
 
 export type OptionFacts = Readonly<{
-  group: 'Kafka' | 'Redis' | 'Cache' | 'API' | 'Updater' | 'Process'
+  group: 'Kafka' | 'Redis' | 'Cache' | 'API' | 'Updater' | 'Lag monitor' | 'Process'
   /** Everyday options are the ones a first reader needs: the README lists only these. */
   level: 'everyday' | 'advanced'
   default: string
@@ -59,6 +59,7 @@ const redis = optionsOf('Redis')
 const cache = optionsOf('Cache')
 const api = optionsOf('API')
 const updater = optionsOf('Updater')
+const lagMonitor = optionsOf('Lag monitor')
 const service = optionsOf('Process')
 
 /** The service writes these for every device, regardless of METADATA_EXTRA_FIELDS. */
@@ -395,6 +396,17 @@ export const configSchema = z.object({
     'true',
     'Read every update back after writing it and compare it with what was sent.',
     flag(),
+  ),
+
+  LAG_GROUPS: lagMonitor.advanced(
+    '',
+    'Comma-separated consumer groups whose lag the lag monitor measures, of any program. Empty: `KAFKA_CONSUMER_GROUP_ID`. If it is set, the role `all` includes the lag monitor.',
+    commaList(249),
+  ),
+  LAG_WINDOW_S: lagMonitor.advanced(
+    '300',
+    'Seconds over which the lag monitor judges whether a lag grows or stands. At least six times `LAG_POLL_INTERVAL_S`.',
+    seconds(1, 86_400),
   ),
 
   LOG_LEVEL: service.everyday(

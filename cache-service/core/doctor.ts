@@ -42,7 +42,7 @@ function asSentence(fix: string): string {
   return `${fix.charAt(0).toUpperCase()}${fix.slice(1)}.`
 }
 
-export const DOCTOR_ROLES = ['worker', 'api', 'kv-updater', 'all'] as const
+export const DOCTOR_ROLES = ['worker', 'api', 'kv-updater', 'lag-monitor', 'all'] as const
 export type DoctorRole = (typeof DOCTOR_ROLES)[number]
 
 /** What INFO, CONFIG and TIME report; undefined: denied or unknown. */

@@ -1,6 +1,7 @@
 import {
   DEVICE_INDEX_KEY,
   DEVICE_STREAM_KEY,
+  LAG_GROUPS_KEY,
   SWEEPER_LEASE_KEY,
   UPDATE_STREAM_KEY,
   UPDATE_TYPES_KEY,
@@ -16,6 +17,7 @@ export type MistypedKey = FixedKey & { readonly found: string }
 
 const INDEX: FixedKey = { key: DEVICE_INDEX_KEY, type: 'set' }
 const WORKERS: FixedKey = { key: WORKERS_KEY, type: 'zset' }
+const LAG_GROUPS: FixedKey = { key: LAG_GROUPS_KEY, type: 'zset' }
 const DEVICE_STREAM: FixedKey = { key: DEVICE_STREAM_KEY, type: 'stream' }
 const UPDATE_STREAM: FixedKey = { key: UPDATE_STREAM_KEY, type: 'stream' }
 const UPDATE_TYPES: FixedKey = { key: UPDATE_TYPES_KEY, type: 'set' }
@@ -29,13 +31,14 @@ export const fixedKeys = {
     WORKERS,
     DEVICE_STREAM,
   ],
-  api: (): readonly FixedKey[] => [INDEX, WORKERS, UPDATE_TYPES, UPDATE_STREAM, DEVICE_STREAM],
+  api: (): readonly FixedKey[] => [INDEX, WORKERS, LAG_GROUPS, UPDATE_TYPES, UPDATE_STREAM, DEVICE_STREAM],
   'kv-updater': (): readonly FixedKey[] => [
     UPDATE_TYPES,
     UPDATE_STREAM,
     { key: UPDATER_LEASE_KEY, type: 'string' },
     { key: UPDATER_GAPS_KEY, type: 'string' },
   ],
+  'lag-monitor': (): readonly FixedKey[] => [LAG_GROUPS],
 }
 
 /** @param types what TYPE replied for each key: `none` if there is no such key. */

@@ -17,18 +17,17 @@ type ClassicGroup = Awaited<ReturnType<Admin['describeGroups']>>['groups'][numbe
 
 export function createGroupReader(kafka: Kafka, groupId: string): GroupReader {
   const { request, disconnect } = createAdminConnection(kafka)
-  return {
-    read: () =>
-      request(undefined, async (admin) => {
-        const [classic] = (await admin.describeGroups([groupId])).groups
-        if (classic !== undefined && classic.members.length > 0) return classicGroup(classic)
-        const newer = await describeConsumerGroup(admin, groupId)
-        if (newer !== undefined)
-          return { state: newer.state, isSettled: true, members: newer.members.map(newerMember) }
-        return { state: classic?.state ?? 'Dead', isSettled: true, members: [] }
-      }),
-    disconnect,
-  }
+  return { read: () => request(undefined, (admin) => readGroup(admin, groupId)), disconnect }
+}
+
+/** A group that does not exist has the state `Dead`. */
+export async function readGroup(admin: Admin, groupId: string): Promise<ConsumerGroup> {
+  const [classic] = (await admin.describeGroups([groupId])).groups
+  if (classic !== undefined && classic.members.length > 0) return classicGroup(classic)
+  const newer = await describeConsumerGroup(admin, groupId)
+  if (newer !== undefined)
+    return { state: newer.state, isSettled: true, members: newer.members.map(newerMember) }
+  return { state: classic?.state ?? 'Dead', isSettled: true, members: [] }
 }
 
 /** Until a group has agreed on a protocol, its members say nothing. */

@@ -7,6 +7,8 @@ import { leaderlessPartitions, type LeaderAwareCluster } from './kafkajs-leaders
 
 const ADMIN_METADATA_MAX_AGE_MS = 1_000
 const READ_UNCOMMITTED = 0
+/** Only offsets that exist are asked for, so that a broker answers at once. */
+const ONE_BATCH_MAX_WAIT_MS = 1_000
 
 type Encoder = {
   size(): number
@@ -77,6 +79,12 @@ type Cluster = LeaderAwareCluster & {
   readonly brokerPool: { metadataMaxAge: number }
   isolationLevel: number | undefined
   findGroupCoordinator(group: { readonly groupId: string }): Promise<Coordinator>
+  findBroker(of: { readonly nodeId: number }): Promise<Broker>
+}
+type Broker = {
+  fetch(request: object): Promise<{
+    readonly responses: readonly { readonly partitions: readonly { readonly messages: Buffer }[] }[]
+  }>
 }
 type CreateAdmin = (options: { readonly cluster: Cluster }) => Admin
 
@@ -114,6 +122,38 @@ export function passOverLeaderless(admin: Admin): void {
 export function leaderlessPartitionsOf(admin: Admin, topic: string): number[] {
   const cluster = clusters.get(admin)?.cluster
   return cluster === undefined ? [] : leaderlessPartitions(cluster, topic)
+}
+
+/**
+ * The bytes of the record batch that holds the offset, or of the next one; empty if there is none. KafkaJS can otherwise read
+ * records only as a member of a consumer group.
+ *
+ * The admin client must have asked for the offsets of the topic before: it then knows the leaders.
+ */
+export async function fetchOneBatch(
+  admin: Admin,
+  {
+    offset,
+    partition,
+    topic,
+  }: { readonly topic: string; readonly partition: number; readonly offset: number },
+): Promise<Buffer> {
+  const cluster = clusters.get(admin)?.cluster
+  const found = cluster
+    ?.findTopicPartitionMetadata(topic)
+    .find(({ partitionId }) => partitionId === partition)
+  if (cluster === undefined || found === undefined) return Buffer.alloc(0)
+  const broker = await cluster.findBroker({ nodeId: found.leader })
+  // A broker sends the first batch even if it is larger than the maximum.
+  const partitions = [{ partition, fetchOffset: String(offset), maxBytes: 1 }]
+  const { responses } = await broker.fetch({
+    isolationLevel: READ_UNCOMMITTED,
+    maxWaitTime: ONE_BATCH_MAX_WAIT_MS,
+    minBytes: 1,
+    maxBytes: 1,
+    topics: [{ topic, partitions }],
+  })
+  return responses[0]?.partitions[0]?.messages ?? Buffer.alloc(0)
 }
 
 /** undefined: there is no such group of the newer protocol (consumer-group-describe.ts). */

@@ -1,13 +1,9 @@
 import type { Admin, Kafka } from 'kafkajs'
+import type { Position } from '../core/workers/records-behind.ts'
 import { createAdminConnection } from './admin-connection.ts'
 import { countOpenTransactions, leaderlessPartitionsOf, passOverLeaderless } from './kafkajs-requests.ts'
 
-export type GroupPosition = {
-  /** The group's committed offset, which is the next to read; undefined if none (Kafka returns -1 or -2). */
-  readonly committed: number | undefined
-  readonly earliest: number
-  readonly end: number
-}
+export type GroupPosition = Position
 
 /** By partition; undefined: it has no leader, so that it can be neither read nor measured. */
 export type GroupPositions = ReadonlyMap<number, GroupPosition | undefined>
@@ -46,20 +42,35 @@ function partitionOffsets(
     read: () =>
       request(topic, async (admin) => {
         const committed = await admin.fetchOffsets({ groupId, topics: [topic] })
-        const bounds = await admin.fetchTopicOffsets(topic)
-        const committedOf = new Map(
-          committed[0]?.partitions.map(({ partition, offset }) => [partition, Number(offset)]),
-        )
-        const positions = new Map<number, GroupPosition | undefined>(
-          leaderlessPartitionsOf(admin, topic).map((partition) => [partition, undefined]),
-        )
-        for (const { high, low, partition } of bounds) {
-          const offset = committedOf.get(partition)
-          const known = offset !== undefined && offset >= 0 ? offset : undefined
-          positions.set(partition, { committed: known, earliest: Number(low), end: Number(high) })
-        }
-        return positions
+        return await readPositions(admin, topic, committedOffsets(committed[0]?.partitions ?? []))
       }),
     disconnect,
   }
+}
+
+/** By partition: the offset that the group has committed, which is the next to read. Kafka returns -1 or -2 for none. */
+export function committedOffsets(
+  partitions: readonly { readonly partition: number; readonly offset: string }[],
+): ReadonlyMap<number, number> {
+  const offsets = partitions.map(({ offset, partition }) => [partition, Number(offset)] as const)
+  return new Map(offsets.filter(([, offset]) => offset >= 0))
+}
+
+/** @param committed was read before, so that lag can be too high, but hardly ever negative. */
+export async function readPositions(
+  admin: Admin,
+  topic: string,
+  committed: ReadonlyMap<number, number>,
+): Promise<GroupPositions> {
+  const bounds = await admin.fetchTopicOffsets(topic)
+  const positions = new Map<number, GroupPosition | undefined>(
+    leaderlessPartitionsOf(admin, topic).map((partition) => [partition, undefined]),
+  )
+  for (const { high, low, partition } of bounds)
+    positions.set(partition, {
+      committed: committed.get(partition),
+      earliest: Number(low),
+      end: Number(high),
+    })
+  return positions
 }

@@ -36,7 +36,7 @@ export function createTopicBounds(kafka: Kafka): TopicBounds {
         const found = await admin.fetchTopicOffsetsByTimestamp(topic, ms)
         return new Map(found.map(({ partition, offset }) => [partition, Number(offset)]))
       }),
-    settings: (topic) => request(topic, (admin) => settingsOf(admin, TOPIC_RESOURCE, topic)),
+    settings: (topic) => request(topic, (admin) => topicSettings(admin, topic)),
     sessionLimits: (topic) =>
       request(topic, async (admin) => {
         const { brokers } = await admin.describeCluster()
@@ -47,6 +47,10 @@ export function createTopicBounds(kafka: Kafka): TopicBounds {
       }),
     disconnect,
   }
+}
+
+export async function topicSettings(admin: Admin, topic: string): Promise<Map<string, string>> {
+  return await settingsOf(admin, TOPIC_RESOURCE, topic)
 }
 
 async function settingsOf(admin: Admin, type: number, name: string): Promise<Map<string, string>> {

@@ -4,6 +4,7 @@ import {
   DEVICE_INDEX_KEY,
   DEVICE_KEY_PREFIX,
   DEVICE_STREAM_KEY,
+  LAG_GROUPS_KEY,
   LISTENING_KEY,
   OWN_KEY_PREFIX,
   UPDATE_STREAM_KEY,
@@ -13,7 +14,7 @@ import {
 } from '../../shared/contract/keys.ts'
 import { redisReply } from './reply.ts'
 
-export type CommandRole = 'worker' | 'api' | 'kv-updater'
+export type CommandRole = 'worker' | 'api' | 'kv-updater' | 'lag-monitor'
 
 /** A command that a role sends, with keys under the same prefixes. */
 export type NeededCommand = {
@@ -128,6 +129,15 @@ export function neededCommands(
         optional('TYPE', UPDATE_TYPES_KEY),
         harmless('SUBSCRIBE', updateChannel),
         harmless('PING'),
+      ]
+    case 'lag-monitor':
+      return [
+        harmless('EVALSHA', '0'.repeat(40), '1', own),
+        harmless('SET', own, '1', 'PX', '1000'),
+        dryRunOnly('ZADD', LAG_GROUPS_KEY, '0', own),
+        harmless('ZREMRANGEBYSCORE', LAG_GROUPS_KEY, '-inf', '-inf'),
+        optional('TYPE', LAG_GROUPS_KEY),
+        optional('INFO', 'memory'),
       ]
   }
 }

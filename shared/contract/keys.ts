@@ -69,6 +69,15 @@ export function workerReportKey(workerId: string): string {
   return `${OWN_KEY_PREFIX}worker:${workerId}`
 }
 
+// ---- reports of the lag monitor
+
+/** Sorted set: consumer group → time of its last report (ms since 1970). */
+export const LAG_GROUPS_KEY = `${OWN_KEY_PREFIX}lag_groups`
+
+export function lagReportKey(consumerGroup: string): string {
+  return `${OWN_KEY_PREFIX}lag:${consumerGroup}`
+}
+
 // ---- replayed dead letters
 
 /** Bitmap of a run of dead letters of one partition (replay-ledger.ts). */

@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { eventually, patiently } from '../support/eventually.ts'
+import { startJavaConsumer } from '../support/processes/kafka-tools.ts'
 import { runCliHere } from '../support/processes/run-cli-here.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
 import {
@@ -11,7 +9,6 @@ import {
   type WorkerScenario,
 } from '../support/processes/worker-scenario.ts'
 import { update } from '../support/records/tagged-records.ts'
-import { javaCommand, kafkaJarsFolder } from '../support/servers/kafka-jars.ts'
 import { createTopic, uniqueName } from '../support/test-scope.ts'
 
 // Names of consumer groups are unique only by agreement. Who is in the group of a worker, apart from workers like it?
@@ -61,33 +58,11 @@ async function otherProgram({ group, kafka }: WorkerScenario, context: ScenarioC
   return consumer
 }
 
-/** A consumer of Kafka's own client, with its old or its new group protocol. */
 function javaProgram(scenario: WorkerScenario, context: ScenarioContext, protocol: 'classic' | 'consumer') {
-  const properties = [`group.protocol=${protocol}`, 'client.id=java-app', 'auto.offset.reset=earliest']
-  const child = spawn(
-    javaCommand(),
-    [
-      ...['-Xmx128m', '-XX:TieredStopAtLevel=1', '-cp', join(kafkaJarsFolder, '*')],
-      'org.apache.kafka.tools.consumer.ConsoleConsumer',
-      ...[
-        '--bootstrap-server',
-        brokersOf(scenario).join(),
-        '--topic',
-        scenario.topic,
-        '--group',
-        scenario.group,
-      ],
-      ...properties.flatMap((property) => ['--consumer-property', property]),
-    ],
-    { stdio: 'ignore' },
-  )
-  const exit = once(child, 'exit')
-  const stop = async () => {
-    child.kill('SIGTERM')
-    await exit
-  }
-  context.onTestFinished(stop)
-  return { stop }
+  const { group, topic } = scenario
+  const consumer = startJavaConsumer({ brokers: brokersOf(scenario), group, topic }, protocol)
+  context.onTestFinished(() => consumer.stop())
+  return consumer
 }
 
 describe.concurrent('a worker is not ready, and names the member, while its group has', () => {

@@ -3,7 +3,15 @@ import { options, type Option, type OptionFacts } from '../../../cache-service/c
 const BEGIN = '<!-- config:begin -->'
 const END = '<!-- config:end -->'
 
-const groups: readonly OptionFacts['group'][] = ['Kafka', 'Redis', 'Cache', 'API', 'Updater', 'Process']
+const groups: readonly OptionFacts['group'][] = [
+  'Kafka',
+  'Redis',
+  'Cache',
+  'API',
+  'Updater',
+  'Lag monitor',
+  'Process',
+]
 
 /** README.md with the table of the everyday options between its markers. Throws if the markers are missing. */
 export function withEverydayTable(readme: string): string {

@@ -20,7 +20,7 @@ export type RoleProcess = {
 }
 
 export async function startRoleProcess(
-  role: 'api' | 'kv-updater' | 'all',
+  role: 'api' | 'kv-updater' | 'lag-monitor' | 'all',
   env: Readonly<Record<string, string>>,
 ): Promise<RoleProcess> {
   const [metrics, api] = [await reservePort(), await reservePort()]

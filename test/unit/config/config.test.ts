@@ -102,6 +102,7 @@ describe('an empty environment', () => {
         stateTypes: [],
       },
       updater: { channel: 'update', validate: true },
+      lagMonitor: { groups: [], windowMs: 300_000 },
       process: { logLevel: 'info', metricsHost: '127.0.0.1', metricsPort: 9464, shutdownTimeoutMs: 20_000 },
     } satisfies Config)
   })

@@ -9,6 +9,7 @@ test.each([
   ['worker', 'worker'],
   ['api', 'api'],
   ['kv-updater', 'kv_updater'],
+  ['lag-monitor', 'lag_monitor'],
 ] as const)('the doctor checks every command that docs/configuration.md grants the %s', (role, user) => {
   const asked = new Set(
     neededCommands(role, 'id', { updateChannel: 'update', waitReplicas: 0 }).map(({ name }) => name),

@@ -50,9 +50,9 @@ async function checkServers(session: Session, config: Config, role: DoctorRole):
     import('./kafka-checks.ts'),
     import('./redis-checks.ts'),
   ])
-  const needsKafka = role === 'worker' || role === 'all'
+  const needsKafka = ['worker', 'lag-monitor', 'all'].includes(role)
   const groups = await Promise.all([
-    needsKafka ? checkKafka(session, config) : [],
+    needsKafka ? checkKafka(session, config, role) : [],
     checkRedis(session, config, role),
     checkPorts(config, role),
   ])

@@ -7,6 +7,7 @@ import {
   judgeSessionTimeout,
   kafkaFinding,
   loginFix,
+  type DoctorRole,
   type Finding,
 } from '../../../core/doctor.ts'
 import { judgeRecordTimes } from '../../../core/record-time-finding.ts'
@@ -14,16 +15,22 @@ import { brokerAddress } from '../../../kafka/broker-address.ts'
 import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
 import { createGroupReader } from '../../../kafka/group-reader.ts'
 import { createLagOffsets } from '../../../kafka/partition-offsets.ts'
+import { createGroupLagReader } from '../../../kafka/group-lag-reader.ts'
 import { createTopicBounds, type TopicBounds } from '../../../kafka/topic-bounds.ts'
 import { createKafka } from '../../../kafka/client.ts'
 import type { Session } from '../../session.ts'
 import { checkGroup } from './group-check.ts'
+import { checkLagGroup } from './lag-group-checks.ts'
 import { answersPlainly, logIn, loginRefused, PROTOCOL_FIX } from './kafka-login.ts'
 import { probeAddress } from './probe-address.ts'
 
 const SETTINGS = { address: 'KAFKA_BOOTSTRAP_SERVERS', tls: 'KAFKA_SSL' }
 
-export async function checkKafka(session: Session, { kafka: config, cache }: Config): Promise<Finding[]> {
+export async function checkKafka(
+  session: Session,
+  { cache, kafka: config, lagMonitor }: Config,
+  role: DoctorRole,
+): Promise<Finding[]> {
   const findings: Finding[] = []
   const bootstrap = await probeAll(session, config, config.brokers)
   findings.push(...bootstrap.findings)
@@ -56,6 +63,14 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
     return [...findings, kafkaFinding('skipped', 'topics', 'not all brokers can be reached')]
   }
 
+  const lagGroups = lagGroupsOf(role, config.groupId, lagMonitor.groups)
+  const reader = createGroupLagReader(kafka)
+  session.releases.push('group lag reader', () => reader.disconnect())
+  const fixForLag = (refusal: ServiceError, operation: string, resource: string) =>
+    fixFor(refusal, aclFix(principalOf(config), operation, resource))
+  for (const group of lagGroups) findings.push(...(await checkLagGroup({ reader, fixFor: fixForLag }, group)))
+  if (role === 'lag-monitor') return findings
+
   const bounds = createTopicBounds(kafka)
   session.releases.push('topic bounds', () => bounds.disconnect())
   const readerGroup = {
@@ -76,6 +91,13 @@ export async function checkKafka(session: Session, { kafka: config, cache }: Con
   const limits = await bounds.sessionLimits(config.validatedDataTopic).catch(() => undefined)
   findings.push(judgeSessionTimeout(config.sessionTimeoutMs, limits))
   return findings
+}
+
+/** The role `all` measures the lag of groups only if they are named. */
+function lagGroupsOf(role: DoctorRole, workerGroup: string, named: readonly string[]): readonly string[] {
+  if (role === 'all') return named
+  if (role !== 'lag-monitor') return []
+  return named.length === 0 ? [workerGroup] : named
 }
 
 /** As the rules of ACLs write it. The name that a client certificate stands for depends on the settings of the broker. */

@@ -73,7 +73,7 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     findings.push(redisFinding('failed', 'scripts', scripts.message, loginFix(scripts, PROTOCOL_FIX)))
   const keys = await onNewConnection(redis, (one) => findMistypedKeys(one, allFixedKeys(config)))
   findings.push(...judgeFixedKeys(keys instanceof ServiceError ? undefined : keys))
-  for (const one of rolesOf(role)) {
+  for (const one of rolesOf(role, config)) {
     const needed = neededCommands(one, context.processId, {
       updateChannel: config.updater.channel,
       waitReplicas: config.redis.waitReplicas,
@@ -121,8 +121,9 @@ function allFixedKeys({ kafka }: Config): FixedKey[] {
   return [...new Set(keys)]
 }
 
-function rolesOf(role: DoctorRole): readonly CommandRole[] {
-  return role === 'all' ? ['worker', 'api', 'kv-updater'] : [role]
+function rolesOf(role: DoctorRole, { lagMonitor }: Config): readonly CommandRole[] {
+  if (role !== 'all') return [role]
+  return ['worker', 'api', 'kv-updater', ...(lagMonitor.groups.length > 0 ? (['lag-monitor'] as const) : [])]
 }
 
 const PROTOCOL_FIX =

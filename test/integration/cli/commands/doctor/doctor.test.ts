@@ -37,6 +37,22 @@ async function runDoctor(env: Readonly<Record<string, string>>, ...args: string[
 const asUpdater = (env: Readonly<Record<string, string>>, ...args: string[]) =>
   runDoctor(env, '--role', 'kv-updater', ...args)
 
+test('the doctor checks for the lag monitor whether each group can be measured', async (context) => {
+  const { env, group, startWorker } = await openWorkerScenario(context)
+  const unknown = uniqueName('no-group')
+  const role = ['--role', 'lag-monitor']
+  expect((await runDoctor(env, ...role)).find(`lag of group ${group}`)).toMatchObject({ verdict: 'warning' })
+  await (await startWorker()).ready()
+  const { code, failed, find } = await runDoctor({ ...env, LAG_GROUPS: `${group},${unknown}` }, ...role)
+  expect({ code, failed }).toEqual({ code: 0, failed: [] })
+  expect(find(`lag of group ${group}`)).toMatchObject({
+    verdict: 'ok',
+    detail: 'Stable, members: 1, topics: 1, records behind: 0',
+  })
+  expect(find(`lag of group ${unknown}`)?.fix).toContain('LAG_GROUPS')
+  expect(find('commands of the lag-monitor')).toMatchObject({ verdict: 'ok' })
+})
+
 async function openRedis(options: Parameters<typeof startOwnRedis>[0] = {}): Promise<OwnRedis> {
   const redis = await startOwnRedis(options)
   onTestFinished(() => redis.stop())
