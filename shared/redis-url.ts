@@ -1,3 +1,5 @@
+import { withoutBrackets } from './server-address.ts'
+
 export type RedisAddress = {
   readonly tls: boolean
   readonly host: string
@@ -18,7 +20,7 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
   if (!isPlain || db === undefined || username === undefined || password === undefined) return undefined
   return {
     tls: url.protocol === 'rediss:',
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    host: withoutBrackets(url.hostname),
     port: url.port === '' ? 6379 : Number(url.port),
     db: Number(db),
     username: username || undefined,

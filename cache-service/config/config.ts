@@ -2,7 +2,7 @@ import { checks } from './checks.ts'
 import { configSchema, options, type OptionName, type OptionValues } from './options.ts'
 import { problemOfValue, type ConfigProblem } from './problems.ts'
 import { readSource, type Environment, type ReadFile } from './sources.ts'
-import type { ServerAddress } from './values.ts'
+import type { ServerAddress } from '../../shared/server-address.ts'
 import { misspellings, suspiciousSecrets, weaknesses } from './warnings.ts'
 
 export { formatProblems, type ConfigProblem } from './problems.ts'

@@ -2,6 +2,13 @@ import { isIP, isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { certificatesProblem, privateKeyProblem } from '../../shared/pem.ts'
 import { parseRedisUrl, type RedisAddress } from '../../shared/redis-url.ts'
+import {
+  DEFAULT_SENTINEL_PORT,
+  parseServerAddresses,
+  serverAddressText,
+  withoutBrackets,
+  type ServerAddress,
+} from '../../shared/server-address.ts'
 
 // Schemas from the text of an environment variable to its value. Every message is a predicate ("must be …"),
 // so that it reads well after the name of the variable.
@@ -87,36 +94,17 @@ const DEFAULT_BROKER_PORT = 9092
 /** A comma-separated list of `host:port`. A missing port is 9092, as in every Kafka client. */
 export function brokerList() {
   return fromText((text): Accepted<readonly string[]> | Refusal => {
-    const brokers = parseAddresses(text, DEFAULT_BROKER_PORT)
-    return 'message' in brokers ? brokers : accepted(brokers.map(({ host, port }) => `${host}:${port}`))
+    const brokers = parseServerAddresses(text, DEFAULT_BROKER_PORT)
+    return 'problem' in brokers ? refused(brokers.problem) : accepted(brokers.map(serverAddressText))
   })
 }
-
-/** The address of a server. An IPv6 address has no [ ]. */
-export type ServerAddress = Readonly<{ host: string; port: number }>
-
-const DEFAULT_SENTINEL_PORT = 26_379
 
 /** A comma-separated list of `host:port`. A missing port is 26379, the default of Sentinels. */
 export function sentinelList() {
   return fromText((text): Accepted<readonly ServerAddress[]> | Refusal => {
-    const sentinels = parseAddresses(text, DEFAULT_SENTINEL_PORT)
-    if ('message' in sentinels) return sentinels
-    return accepted(sentinels.map(({ host, port }) => ({ host: withoutBrackets(host), port })))
+    const sentinels = parseServerAddresses(text, DEFAULT_SENTINEL_PORT)
+    return 'problem' in sentinels ? refused(sentinels.problem) : accepted(sentinels)
   })
-}
-
-/** An IPv6 address keeps its [ ]. */
-function parseAddresses(text: string, defaultPort: number): ServerAddress[] | Refusal {
-  const addresses: ServerAddress[] = []
-  for (const part of splitList(text)) {
-    const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(part)
-    const port = Number(match?.[2] ?? defaultPort)
-    if (match?.[1] === undefined || port < 1 || port > 65535)
-      return refused('must be host:port, or a comma-separated list of them')
-    addresses.push({ host: match[1], port })
-  }
-  return addresses.length > 0 ? addresses : refused('must name at least one host:port')
 }
 
 /** One of a few words, case-insensitive. The keys of `words` are what may be written, in lower case. */
@@ -253,9 +241,4 @@ function splitList(text: string): string[] {
     .split(',')
     .map((part) => part.trim())
     .filter((part) => part !== '')
-}
-
-/** Of an IPv6 address. */
-function withoutBrackets(host: string): string {
-  return host.replace(/^\[(.*)\]$/, '$1')
 }

@@ -1,9 +1,11 @@
 import { isRefusedDatabase, type ServiceError } from '../errors.ts'
+import { PrimaryConnector } from '../redis-client/primary-connector.ts'
 import { countSilenceOnly } from '../redis-client/silence-timeout.ts'
+import { serverAddressText } from '../server-address.ts'
 import { createGreeting } from '../redis-greeting.ts'
 import { Redis, type Cluster, type RedisOptions } from 'ioredis'
 import { RedisConnectionError, redisFailure, type RedisServiceError } from './errors.ts'
-import type { RedisSettings } from './settings.ts'
+import type { RedisSentinelSettings, RedisSettings } from './settings.ts'
 import { resolveTarget, type RedisClientSettings, type RedisTarget } from './target.ts'
 
 /** Receives problems that happen in the background, such as lost connections and failing callbacks. */
@@ -143,7 +145,7 @@ export class RedisConnection {
 
   async #open(prepare: (redis: Redis) => void, isFirstAttempt = true): Promise<Redis> {
     if (this.#borrowed !== undefined) return await this.#borrow(this.#borrowed)
-    const failure = `Connection to Redis${'host' in this.target ? ` at ${this.target.host}:${this.target.port}/${this.db}` : ''} failed`
+    const failure = `Connection to Redis${'client' in this.target ? '' : ` at ${whereIs(this.target)}/${this.db}`} failed`
     // ioredis counts from the last connection that was opened, even if the server closed it at once.
     let failedAttempts = 0
     const redis = countSilenceOnly(createClient(this.target, () => ++failedAttempts))
@@ -190,9 +192,10 @@ function createClient(target: RedisSettings | RedisClientSettings, nextAttempt: 
   const { timeoutMs = DEFAULT_TIMEOUT_MS } = target
   const options = connectionOptions(timeoutMs, nextAttempt)
   if ('client' in target) return (target.client as unknown as Redis).duplicate(options)
-  const { host, port, db = 0, username, password, tls } = target
+  const { db = 0, username, password, tls } = target
   return new Redis({
-    ...{ host, port, db },
+    ...('host' in target ? { host: target.host, port: target.port } : sentinelOptions(target, timeoutMs)),
+    db,
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(tls !== undefined && tls !== false && { tls: tlsOptions(tls) }),
@@ -201,6 +204,28 @@ function createClient(target: RedisSettings | RedisClientSettings, nextAttempt: 
     disableClientInfo: true,
     ...options,
   })
+}
+
+/** The Sentinels are asked at each new connection, and tell of a failover while it lasts. */
+function sentinelOptions(target: RedisSentinelSettings, timeoutMs: number) {
+  const { name, sentinelPassword, sentinelTls, sentinelUsername, sentinels } = target
+  return {
+    Connector: PrimaryConnector,
+    sentinels: sentinels.map((sentinel) => ({ ...sentinel })),
+    name,
+    ...(sentinelUsername !== undefined && { sentinelUsername }),
+    ...(sentinelPassword !== undefined && { sentinelPassword }),
+    ...(sentinelTls !== undefined && sentinelTls !== false && { sentinelTLS: tlsOptions(sentinelTls) }),
+    // Whether `tls` counts for the primary.
+    enableTLSForSentinelMode: true,
+    sentinelCommandTimeout: timeoutMs,
+    failoverDetector: true,
+  } satisfies RedisOptions
+}
+
+function whereIs(target: RedisSettings): string {
+  if ('host' in target) return `${target.host}:${target.port}`
+  return `${target.name} of the Sentinels ${target.sentinels.map(serverAddressText).join(', ')}`
 }
 
 function connectionOptions(timeoutMs: number, nextAttempt: () => number) {

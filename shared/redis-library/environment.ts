@@ -3,6 +3,7 @@ import { isIPv6 } from 'node:net'
 import { certificatesProblem, isKeyOf, privateKeyProblem } from '../pem.ts'
 import { RedisSettingsError } from './errors.ts'
 import { parseRedisUrl } from '../redis-url.ts'
+import { DEFAULT_SENTINEL_PORT, parseServerAddresses, type ServerAddress } from '../server-address.ts'
 import type { RedisSettings } from './settings.ts'
 
 // The same variables with the same rules as in cache-service/config, which this must not import. A property test compares
@@ -21,8 +22,10 @@ type Parsed<T> = { readonly value: T } | { readonly problem: string }
  * - `REDIS_URL`: `redis://` or `rediss://[user[:password]@]host[:port][/db]`, instead of all of the above
  * - `REDIS_TLS` (false), `REDIS_TLS_CA_FILE`, `REDIS_TLS_CERT_FILE`, `REDIS_TLS_KEY_FILE` (PEM),
  *   `REDIS_TLS_REJECT_UNAUTHORIZED` (true)
+ * - `REDIS_SENTINELS`, `REDIS_SENTINEL_NAME` instead of `REDIS_HOST`, `REDIS_PORT` and `REDIS_URL`; `REDIS_SENTINEL_USERNAME`,
+ *   `REDIS_SENTINEL_PASSWORD`, `REDIS_SENTINEL_TLS` (false)
  * - `REDIS_TIMEOUT_S` (5)
- * - `REDIS_PASSWORD_FILE`, `REDIS_URL_FILE`: name a file that contains the secret
+ * - `REDIS_PASSWORD_FILE`, `REDIS_URL_FILE`, `REDIS_SENTINEL_PASSWORD_FILE`: name a file that contains the secret
  *
  * @param environment such as `process.env`
  * @throws RedisSettingsError that names every invalid variable, without quoting any value.
@@ -42,6 +45,12 @@ export function redisSettingsFrom(environment: Environment): RedisSettings {
   const cert = variables.path('REDIS_TLS_CERT_FILE', valid(certificatesProblem))
   const key = variables.path('REDIS_TLS_KEY_FILE', valid(privateKeyProblem))
 
+  const sentinels = variables.plain('REDIS_SENTINELS', parseSentinels)
+  const name = variables.plain('REDIS_SENTINEL_NAME', parseSentinelName)
+  const sentinelUsername = variables.plain('REDIS_SENTINEL_USERNAME', parseText)
+  const sentinelPassword = variables.secret('REDIS_SENTINEL_PASSWORD', parseText)
+  const sentinelTls = variables.plain('REDIS_SENTINEL_TLS', parseFlag) ?? false
+
   const isTls = tls === true || url?.tls === true
   const isSet = (name: string) => variables.isSet(name)
   const [CERT, KEY] = ['REDIS_TLS_CERT_FILE', 'REDIS_TLS_KEY_FILE'] as const
@@ -51,8 +60,8 @@ export function redisSettingsFrom(environment: Environment): RedisSettings {
   variables.check([KEY, CERT], isForeign, `must name the private key of the first certificate in ${CERT}`)
   for (const file of ['REDIS_TLS_CA_FILE', CERT, KEY])
     variables.check(
-      [file, 'REDIS_TLS', 'REDIS_URL'],
-      isSet(file) && !isTls,
+      [file, 'REDIS_TLS', 'REDIS_URL', 'REDIS_SENTINEL_TLS'],
+      isSet(file) && !isTls && !sentinelTls,
       'is set, but REDIS_TLS is not true',
     )
   const isWithoutPassword = isSet('REDIS_USERNAME') && !isSet('REDIS_PASSWORD') && !isSet('REDIS_URL')
@@ -68,17 +77,31 @@ export function redisSettingsFrom(environment: Environment): RedisSettings {
   const disagrees = tls !== undefined && url !== undefined && url.tls !== tls
   variables.check(['REDIS_TLS', 'REDIS_URL'], disagrees, 'and REDIS_URL disagree: rediss:// means TLS')
 
-  // Silently, it would be the default host.
-  const isBehindSentinels = variables.plain('REDIS_SENTINELS', parseText) !== undefined
+  const SENTINELS = 'REDIS_SENTINELS'
+  for (const part of ['REDIS_HOST', 'REDIS_PORT', 'REDIS_URL'])
+    variables.check([part, SENTINELS], isSet(part) && isSet(SENTINELS), `and ${SENTINELS} are both set`)
   variables.check(
-    ['REDIS_SENTINELS'],
-    isBehindSentinels,
-    'cannot be read here: give { client }, with Sentinels',
+    ['REDIS_SENTINEL_NAME', SENTINELS],
+    isSet(SENTINELS) && !isSet('REDIS_SENTINEL_NAME'),
+    `is not set, but ${SENTINELS} requires it`,
+  )
+  for (const part of ['NAME', 'USERNAME', 'PASSWORD', 'TLS'].map((end) => `REDIS_SENTINEL_${end}`))
+    variables.check([part, SENTINELS], isSet(part) && !isSet(SENTINELS), `is set, but ${SENTINELS} is not`)
+  variables.check(
+    ['REDIS_SENTINEL_USERNAME', 'REDIS_SENTINEL_PASSWORD'],
+    isSet('REDIS_SENTINEL_USERNAME') && !isSet('REDIS_SENTINEL_PASSWORD'),
+    'is set, but REDIS_SENTINEL_PASSWORD is not',
   )
 
   variables.throwProblems()
+  const files = { ca, cert, key, rejectUnauthorized }
+  const login = { tls: isTls ? files : undefined, timeoutMs }
+  if (sentinels !== undefined && name !== undefined) {
+    const ofSentinels = { sentinelUsername, sentinelPassword, sentinelTls: sentinelTls ? files : undefined }
+    return { sentinels, name, ...ofSentinels, db, username, password, ...login }
+  }
   const { tls: _, ...server } = url ?? { tls: isTls, host, port, db, username, password }
-  return { ...server, tls: isTls ? { ca, cert, key, rejectUnauthorized } : undefined, timeoutMs }
+  return { ...server, ...login }
 }
 
 class Variables {
@@ -163,6 +186,17 @@ function parseText(text: string): Parsed<string> {
 function parseHost(text: string): Parsed<string> {
   const isHost = isIPv6(text) || /^[A-Za-z0-9._-]{1,253}$/.test(text)
   return isHost ? { value: text } : { problem: 'must be a host name or an IP address, without a port' }
+}
+
+function parseSentinels(text: string): Parsed<readonly ServerAddress[]> {
+  const parsed = parseServerAddresses(text, DEFAULT_SENTINEL_PORT)
+  return 'problem' in parsed ? parsed : { value: parsed }
+}
+
+function parseSentinelName(text: string): Parsed<string> {
+  return text.length <= 200 && !/[\s\p{Cc}]/u.test(text)
+    ? { value: text }
+    : { problem: 'must be 1 to 200 characters without spaces' }
 }
 
 function wholeNumber(minimum: number, maximum: number): (text: string) => Parsed<number> {

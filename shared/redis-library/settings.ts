@@ -1,7 +1,25 @@
-/** Address of the Redis server, credentials and TLS. */
-export type RedisSettings = {
+/** Where Redis is, credentials and TLS. */
+export type RedisSettings = RedisServerSettings | RedisSentinelSettings
+
+/** One server. */
+export type RedisServerSettings = RedisLogin & {
   readonly host: string
   readonly port: number
+}
+
+/** The primary that Sentinels name: at each new connection, and after a failover at once. */
+export type RedisSentinelSettings = RedisLogin & {
+  readonly sentinels: readonly { readonly host: string; readonly port: number }[]
+  /** Of the primary in the configuration of the Sentinels, such as `mymaster`. */
+  readonly name: string
+  readonly sentinelUsername?: string | undefined
+  /** For the Sentinels; `password` is for Redis. */
+  readonly sentinelPassword?: string | undefined
+  /** Of the connections to the Sentinels. Default: no TLS. */
+  readonly sentinelTls?: boolean | RedisTls | undefined
+}
+
+export type RedisLogin = {
   /** Number of the database. Default: 0. */
   readonly db?: number | undefined
   readonly username?: string | undefined

@@ -56,8 +56,15 @@ function inService(environment: Environment): unknown {
   const parsed = parseConfig(env, (path) => readFileSync(path, 'utf8'))
   if (parsed.kind === 'invalid') return [...new Set(parsed.problems.map(({ variable }) => variable))].sort()
   const { db, location, password, timeoutMs, tls, username } = parsed.config.redis
-  const { host, port } = location.kind === 'address' ? location : {}
-  return { db, host, password, port, timeoutMs, tls, username }
+  const login = { db, password, timeoutMs, tls, username }
+  if (location.kind === 'address') return { host: location.host, port: location.port, ...login }
+  const { name, sentinels } = location
+  const ofSentinels = {
+    sentinelUsername: location.username,
+    sentinelPassword: location.password,
+    sentinelTls: location.tls,
+  }
+  return { sentinels, name, ...ofSentinels, ...login }
 }
 
 const PLAIN: Readonly<Record<string, readonly string[]>> = {
@@ -93,10 +100,28 @@ const PLAIN: Readonly<Record<string, readonly string[]>> = {
   ],
   REDIS_TLS: ['true', 'TRUE', ' yes ', '1', 'false', 'no', '0', 'on', 'off', '"true"'],
   REDIS_TLS_REJECT_UNAUTHORIZED: ['false', ' No ', 'true', 'off'],
+  REDIS_SENTINELS: ['a', ' a:1 , [::1]:26380,', 'a:0', 'a:b', '[::1]', ',', '"a"', 'a b'],
+  REDIS_SENTINEL_NAME: ['mymaster', ' mymaster ', 'my master', '"x"'],
+  REDIS_SENTINEL_USERNAME: ['me', 'a\0b'],
+  REDIS_SENTINEL_PASSWORD: ['secret', ' secret ', 'a\0b'],
+  REDIS_SENTINEL_TLS: ['true', 'false', 'on'],
   REDIS_TIMEOUT_S: ['0.1', ' 1.5 ', '60', '60.1', '0', '1e1', '.5', '0.0999', '2.0005', '5s'],
 }
+/** What each of these variables needs to be valid. */
+const COMPLETED: Readonly<Record<string, Environment>> = {
+  REDIS_USERNAME: { REDIS_PASSWORD: 'p' },
+  REDIS_SENTINELS: { REDIS_SENTINEL_NAME: 'mymaster' },
+  REDIS_SENTINEL_NAME: { REDIS_SENTINELS: 'a' },
+  REDIS_SENTINEL_USERNAME: {
+    REDIS_SENTINELS: 'a',
+    REDIS_SENTINEL_NAME: 'mymaster',
+    REDIS_SENTINEL_PASSWORD: 'p',
+  },
+  REDIS_SENTINEL_PASSWORD: { REDIS_SENTINELS: 'a', REDIS_SENTINEL_NAME: 'mymaster' },
+  REDIS_SENTINEL_TLS: { REDIS_SENTINELS: 'a', REDIS_SENTINEL_NAME: 'mymaster' },
+}
 const FILES = [
-  ...['REDIS_PASSWORD_FILE', 'REDIS_URL_FILE'],
+  ...['REDIS_PASSWORD_FILE', 'REDIS_URL_FILE', 'REDIS_SENTINEL_PASSWORD_FILE'],
   ...['REDIS_TLS_CA_FILE', 'REDIS_TLS_CERT_FILE', 'REDIS_TLS_KEY_FILE'],
 ]
 
@@ -114,8 +139,11 @@ test('the library reads an environment as the service does', { timeout: 60_000 }
   )
   // Few variables at a time, so that many environments are valid.
   const some = fc
-    .tuple(environments, fc.subarray(Object.keys(values), { maxLength: 5 }))
-    .map(([all, names]) => Object.fromEntries(names.map((name) => [name, all[name]])))
+    .tuple(environments, fc.subarray(Object.keys(values), { maxLength: 5 }), fc.boolean())
+    .map(([all, names, isComplete]) => ({
+      ...(isComplete ? COMPLETED[names[0] ?? ''] : {}),
+      ...Object.fromEntries(names.map((name) => [name, all[name]])),
+    }))
   fc.assert(
     fc.property(some, (environment) => {
       expect(inLibrary(environment)).toEqual(inService(environment))
@@ -127,7 +155,7 @@ test('the library reads an environment as the service does', { timeout: 60_000 }
 test('each value of each variable is read as the service reads it', () => {
   for (const [name, texts] of Object.entries(PLAIN)) {
     for (const text of texts) {
-      const environment = { [name]: text, ...(name === 'REDIS_USERNAME' && { REDIS_PASSWORD: 'p' }) }
+      const environment = { ...COMPLETED[name], [name]: text }
       expect([environment, inLibrary(environment)]).toEqual([environment, inService(environment)])
     }
   }
@@ -136,10 +164,4 @@ test('each value of each variable is read as the service reads it', () => {
     const environment = { REDIS_TLS: 'true', REDIS_TLS_CERT_FILE: certificate, REDIS_TLS_KEY_FILE: keyPath }
     expect(inLibrary(environment)).toEqual(inService(environment))
   }
-})
-
-test('REDIS_SENTINELS is rejected: its default host would be another server', () => {
-  expect(() => redisSettingsFrom({ REDIS_SENTINELS: 'a:26379' })).toThrow(
-    /REDIS_SENTINELS.*give \{ client \}/,
-  )
 })
