@@ -87,14 +87,15 @@ async function fail(seed: number, failure: Failure, schedules: number): Promise<
   )
   const again = await runSchedule(smallest)
   const { trace, why } = isFailure(again) ? again : failure
-  if (options.json === true) {
-    console.log(JSON.stringify({ outcome: 'failed', seed, why, schedules, smallest, trace: trace() }))
-    return
-  }
-  console.log(`seed ${seed} failed: ${failure.why}\n`)
-  console.log(`The smallest schedule that fails (${why}):\n${describe(smallest)}\n`)
-  console.log(`What happened, in seconds:\n${trace().join('\n')}\n`)
-  console.log(`Again: node test/simulation/simulate.ts --seed ${seed}`)
+  const report = [
+    `seed ${seed} failed: ${failure.why}`,
+    `The smallest schedule that fails (${why}):\n${describe(smallest)}`,
+    `What happened, in seconds:\n${trace().join('\n')}`,
+    `Again: node test/simulation/simulate.ts --seed ${seed}`,
+  ].join('\n\n')
+  console.log(
+    options.json === true ? JSON.stringify({ outcome: 'failed', seed, why, schedules, report }) : report,
+  )
 }
 
 function describe({ steps }: Schedule): string {
