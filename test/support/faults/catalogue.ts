@@ -109,7 +109,7 @@ export const FAULTS = {
   },
   R4: {
     fault: 'Failover: the primary becomes a replica (READONLY)',
-    done: '`REPLICAOF` turns the roles of two servers around, under load; the address leads to the new primary seconds later (not yet with Sentinel)',
+    done: '`REPLICAOF` turns the roles of two servers around, under load; the address leads to the new primary seconds later. Three Sentinels promote a replica',
     expected:
       'Holds; writes to the new primary once the address leads there; what only the old one had is read again',
   },

@@ -50,7 +50,7 @@ export async function startWorker(
         .map((line): LogLine => JSON.parse(line)),
     get,
     metric,
-    ready: (timeoutMs = 60_000) =>
+    ready: (timeoutMs = 90_000) =>
       eventually(
         async () => {
           const { status, body } = await get('/readyz')
