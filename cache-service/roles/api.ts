@@ -15,6 +15,7 @@ import { registerDeviceRoutes } from '../http/routes/devices.ts'
 import { EVENT_HUB_LIMITS } from '../http/routes/event-hub.ts'
 import { registerSearchRoutes } from '../http/routes/device-search.ts'
 import { registerEventRoutes } from '../http/routes/events.ts'
+import { registerLagRoutes } from '../http/routes/lag.ts'
 import { registerPageRoutes } from '../http/routes/page.ts'
 import { registerRedisRoutes } from '../http/routes/redis.ts'
 import { registerCacheQueueRoutes } from '../http/cache-queue/routes.ts'
@@ -36,6 +37,7 @@ import { createReadProbe } from '../redis/probe.ts'
 import { ServerCheck } from '../redis/server-check.ts'
 import { createServerStatsReader } from '../redis/server-stats.ts'
 import { createStateStore } from '../redis/events/state-store.ts'
+import { createLagReports } from '../redis/workers/lag-reports.ts'
 import { createRebuildWatch } from '../redis/workers/rebuild-watch.ts'
 import { createWorkerReports } from '../redis/workers/worker-reports.ts'
 import { createApiTelemetry, type ApiTelemetry } from '../telemetry/api-telemetry.ts'
@@ -257,6 +259,8 @@ function registerRoutes(
     { ...EVENT_HUB_LIMITS, maxClients: api.maxEventClients },
   )
   registerWorkerRoutes(server, { readReports: () => reports.read() })
+  const lagReports = createLagReports(reading)
+  registerLagRoutes(server, { readLagReports: () => lagReports.read() })
   const stats = createServerStatsReader(cacheRedis)
   registerRedisRoutes(server, { readServerDetails: () => stats.readDetails() })
   registerAccessRoutes(server)

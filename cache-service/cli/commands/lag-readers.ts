@@ -1,4 +1,5 @@
 import { recordsBehind } from '../../core/workers/records-behind.ts'
+import type { LagReport } from '../../core/workers/lag-report.ts'
 import { reportsOf, type WorkerReport } from '../../core/workers/worker-report.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
 import { CliError } from '../cli-error.ts'
@@ -15,14 +16,26 @@ export type PartitionLag = {
   readonly lag: number | null
   /** Age of the first record that is not yet durable, as its worker reports it; null: not known. */
   readonly seconds: number | null
-  readonly worker: string | null
-  /** Only with --api: workers of other topics and groups may use the same Redis. */
+  /** Not with --all, which shows the `owner` of any program. */
+  readonly worker?: string | null
+  /** Only with --api and --all: workers of other topics and groups may use the same Redis. */
   readonly topic?: string
   readonly group?: string
+  // Only with --all, as core/workers/lag-report.ts describes them:
+  readonly state?: string
+  readonly owner?: string | null
+  readonly deleted_unread?: number
+  readonly seconds_until_deleted?: number | null
+}
+
+export type LagReading = {
+  readonly partitions: readonly PartitionLag[]
+  /** What cannot be measured, and what is said when it can be again. */
+  readonly remarks: ReadonlyMap<string, string>
 }
 
 /** Rejects with a ServiceError, or a CliError (not found) if the lag is not known. */
-export type ReadLag = () => Promise<readonly PartitionLag[]>
+export type ReadLag = () => Promise<LagReading>
 
 /** Reads the offsets from Kafka; ages and workers come from Redis, if it answers. */
 export async function openKafkaLag(session: Session): Promise<ReadLag> {
@@ -50,7 +63,7 @@ export async function openKafkaLag(session: Session): Promise<ReadLag> {
         worker,
       }
     })
-    return rows.toSorted((a, b) => a.partition - b.partition)
+    return withRemarks(rows.toSorted((a, b) => a.partition - b.partition))
   }
 }
 
@@ -92,8 +105,54 @@ export async function openReportedLag(session: Session): Promise<ReadLag> {
     )
     // Every worker of the group reports them.
     for (const row of withoutWorker) if (!rows.some((known) => isSamePartition(known, row))) rows.push(row)
-    return rows.toSorted((a, b) => compareNames(a, b) || a.partition - b.partition)
+    return withRemarks(rows.toSorted((a, b) => compareNames(a, b) || a.partition - b.partition))
   }
+}
+
+/** The lag of the groups in LAG_GROUPS as the lag monitor reports it, from Redis or through an API. */
+export async function openMonitoredLag(session: Session): Promise<ReadLag> {
+  const source = await openDeviceSource(session)
+  return async () => {
+    const reports = await source.lagReports()
+    if (reports.length === 0) throw new CliError(EXIT.notFound, NO_MONITOR)
+    const partitions = reports.flatMap(({ group, topics }) =>
+      topics.flatMap(({ partitions: found, topic }) =>
+        found.map(({ earliest: _earliest, records: lag, ...partition }) => ({
+          ...{ group, topic },
+          ...partition,
+          lag,
+        })),
+      ),
+    )
+    const { remarks } = withRemarks(partitions)
+    return { partitions, remarks: new Map([...reports.flatMap(problemsOf), ...remarks]) }
+  }
+}
+
+const NO_MONITOR =
+  'no lag monitor reports to this Redis: start one (cache-service lag-monitor), or set LAG_GROUPS for the role all'
+
+function problemsOf({ group, problem, topics }: LagReport): (readonly [string, string])[] {
+  const all = [
+    { name: group, problem },
+    ...topics.map((one) => ({ ...one, name: `${group} on ${one.topic}` })),
+  ]
+  return all.flatMap(({ name, problem: text }) =>
+    text === null
+      ? []
+      : [[`the lag of ${name} is not known: ${text}`, `the lag of ${name} is known again`] as const],
+  )
+}
+
+function withRemarks(partitions: readonly PartitionLag[]): LagReading {
+  const leaderless = partitions.filter(({ lag }) => lag === null)
+  const remarks = leaderless.map(({ group, owner, partition, topic }) => {
+    // Without --all, there is one topic, or the table shows it.
+    const name =
+      owner === undefined ? `partition ${partition}` : `partition ${partition} of ${topic}, group ${group},`
+    return [`${name} has no leader: its lag is not known`, `${name} has a leader again`] as const
+  })
+  return { partitions, remarks: new Map(remarks) }
 }
 
 function lagUnknown(reports: readonly WorkerReport[]): CliError {

@@ -20,6 +20,7 @@ import {
 import { messageOf } from '../../../shared/errors.ts'
 import { eventTimeFromUs } from '../../core/event-time.ts'
 import { sortText, type DeviceQuery } from '../../core/devices/device-query.ts'
+import { lagReportSchema } from '../../core/workers/lag-report.ts'
 import { workerReportSchema } from '../../core/workers/worker-report.ts'
 import { serverStatsSchema } from '../../core/server-stats.ts'
 import { CliError } from '../cli-error.ts'
@@ -34,6 +35,7 @@ import { readTokenFile, tokenOption } from './token-file.ts'
 const RETRY_OPTIONS = { timeoutMs: 10_000, retries: 2, longestRetryAfterMs: 60_000 }
 
 const workersSchema = z.object({ workers: z.array(workerReportSchema) })
+const lagSchema = z.object({ groups: z.array(lagReportSchema) })
 
 /**
  * Reads the cache through an API.
@@ -113,6 +115,7 @@ export function openApiSource(session: Session, { from, url }: ApiAddress): Devi
     },
     stats: () => read('stats', serverStatsSchema),
     workers,
+    lagReports: async () => (await read('api/lag', lagSchema)).groups,
     watch: (filter) => explainEach(watchEvents(session, client, filter)),
   }
 }

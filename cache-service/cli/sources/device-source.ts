@@ -2,6 +2,7 @@ import { deviceSchema, type Device } from '../../../shared/contract/api-schemas.
 import type { EventStreamName, WatchEvent } from '../../../shared/client/types.ts'
 import type { DeviceQuery } from '../../core/devices/device-query.ts'
 import type { ServerStats } from '../../core/server-stats.ts'
+import type { LagReport } from '../../core/workers/lag-report.ts'
 import type { WorkerReport } from '../../core/workers/worker-report.ts'
 
 export type SourcePage = {
@@ -50,6 +51,8 @@ export type DeviceSource = {
   countDevices(): Promise<number | undefined>
   stats(): Promise<ServerStats>
   workers(): Promise<readonly WorkerReport[]>
+  /** Of each group that a lag monitor measures. */
+  lagReports(): Promise<readonly LagReport[]>
   /** Ends when the session stops. After a lost connection it resumes at its position, or yields a reset. */
   watch(filter: WatchFilter): AsyncIterable<WatchEvent>
 }

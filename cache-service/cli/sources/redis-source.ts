@@ -19,6 +19,7 @@ import { EventFollower, followerBlockMs } from '../../redis/events/event-followe
 import { announceListening } from '../../redis/events/event-streams.ts'
 import { createStateStore } from '../../redis/events/state-store.ts'
 import { createServerStatsReader } from '../../redis/server-stats.ts'
+import { createLagReports } from '../../redis/workers/lag-reports.ts'
 import { createRebuildWatch } from '../../redis/workers/rebuild-watch.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
 import { deviceOf, type DeviceSource, type SourcePage, type WatchFilter } from './device-source.ts'
@@ -77,6 +78,7 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
     countDevices: () => createDeviceIndex(redis).count(),
     stats: () => createServerStatsReader(redis).read(),
     workers: () => reports.read(),
+    lagReports: () => createLagReports(redis).read(),
     watch: (filter) => watchStreams(session, filter),
   }
 }

@@ -29,6 +29,30 @@ const REPORT = {
   dead_letters: [DEAD_LETTER],
 }
 
+const LAG = {
+  group: 'influxdb_ingestor',
+  measured_at: '2026-11-21T09:29:25.000Z',
+  problem: null,
+  group_state: 'Stable',
+  members: [{ client_id: 'ingestor-1', host: '10.0.0.9', topics: ['iot_validated_data'], partitions: 1 }],
+  members_total: 1,
+  shared_with: [],
+  records: 120,
+  topics: [
+    {
+      topic: 'iot_validated_data',
+      problem: null,
+      partitions: [
+        {
+          ...{ partition: 0, state: 'growing', committed: 48_100, earliest: 12_000, end: 48_220 },
+          ...{ records: 120, seconds: 14.2, owner: 'ingestor-1 at 10.0.0.9' },
+          ...{ deleted_unread: 0, seconds_until_deleted: 604_785.8 },
+        },
+      ],
+    },
+  ],
+}
+
 const alive = { alive: true, stuck: [] }
 const ready = { ready: true, reasons: [] }
 
@@ -40,6 +64,16 @@ export const WORKER_DOCS: Readonly<Record<string, OperationDocs>> = {
       200: {
         description: 'The latest report of each running worker. Empty: no worker runs.',
         example: { workers: [REPORT] },
+      },
+    },
+  },
+  listLag: {
+    description:
+      'The role `lag-monitor` measures the groups in `LAG_GROUPS` every `LAG_POLL_INTERVAL_S`; a report older than 30 seconds, or three intervals, is no longer shown.',
+    replies: {
+      200: {
+        description: 'The latest report of each group. Empty: no lag monitor runs.',
+        example: { groups: [LAG] },
       },
     },
   },

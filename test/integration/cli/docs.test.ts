@@ -2,6 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import kafkajs from 'kafkajs'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import type { LagReport } from '../../../cache-service/core/workers/lag-report.ts'
+import { createLagReporter } from '../../../cache-service/redis/workers/lag-reports.ts'
 import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { storeDevice } from '../../support/records/cli-fixtures.ts'
@@ -18,6 +20,7 @@ import { runCliHere } from '../../support/processes/run-cli-here.ts'
 import { startApi, type RunningApi } from '../../support/processes/start-api.ts'
 import { folderOfFile } from '../../support/temporary-folder.ts'
 import { createTopic, uniqueName, useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
+import { lagReport, partitionLag } from '../../support/records/lag-report.ts'
 import { workerReport } from '../../support/records/worker-report.ts'
 import { repository } from '../../support/repository.ts'
 
@@ -88,6 +91,8 @@ describe('the examples of docs/cli.md', () => {
     ]
     const report = workerReport({ id: 'worker-1', group, topic, lag, lag_records: 1, devices: 3 })
     await createWorkerReporter(database.client, 'worker-1', () => Date.now()).write(report)
+    const lagReporter = createLagReporter(database.client, 60_000, () => Date.now())
+    for (const monitored of lagReports()) await lagReporter.write(monitored)
   })
 
   test.each(examplesOf('cli.md'))('line $line: $command', async (example) => {
@@ -96,6 +101,20 @@ describe('the examples of docs/cli.md', () => {
     expect(exitCode).toBe(example.exitCode)
   })
 })
+
+function lagReports(): LagReport[] {
+  const ours = [
+    partitionLag({ records: 1, seconds: 0.4, owner: 'worker-1 at 10.0.0.7' }),
+    partitionLag({ partition: 1, records: 0, seconds: 0, owner: 'worker-1 at 10.0.0.7' }),
+  ]
+  const others = [
+    partitionLag({ state: 'growing', records: 4_711, seconds: 93.2, owner: 'ingestor-1 at 10.0.0.9' }),
+    partitionLag({ partition: 1, state: 'no_consumer', records: 12, seconds: 61, owner: null }),
+  ]
+  return Object.entries({ cache_service_group: ours, influxdb_ingestor: others }).map(([group, partitions]) =>
+    lagReport({ group, topics: [{ topic: 'iot_validated_data', problem: null, partitions }] }),
+  )
+}
 
 async function prepareDevices(database: RedisDatabase): Promise<void> {
   await storeDevice(database, 'sensor-1', { datatype_id: '7', datatype_unit: '["°C","%"]', site: 'hall 3' })

@@ -62,7 +62,7 @@ test('the api needs exactly the Redis permissions of docs/configuration.md, whic
   for (const path of ['/api/devices', '/api/devices/d%3A1', '/api/devices/d%3A1/hash', '/api/state']) {
     expect([path, (await ask('GET', path)).status]).toEqual([path, 200])
   }
-  for (const path of ['/api/workers', '/api/dead-letters', '/health', '/stats']) {
+  for (const path of ['/api/workers', '/api/lag', '/api/dead-letters', '/health', '/stats']) {
     expect([path, (await ask('GET', path)).status]).toEqual([path, 200])
   }
   expect((await ask('POST', '/api/devices/lookup', { ids: ['d:1', 'unknown'] })).status).toBe(200)

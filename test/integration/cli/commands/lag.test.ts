@@ -1,10 +1,12 @@
 import { expect, inject, test } from 'vitest'
+import { createLagReporter } from '../../../../cache-service/redis/workers/lag-reports.ts'
 import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
 import { patiently } from '../../../support/eventually.ts'
 import { runCliHere, startCliHere } from '../../../support/processes/run-cli-here.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
 import { update } from '../../../support/records/tagged-records.ts'
 import { uniqueName } from '../../../support/test-scope.ts'
+import { lagReport, partitionLag } from '../../../support/records/lag-report.ts'
 import { workerReport } from '../../../support/records/worker-report.ts'
 import { openWorkerScenario, type WorkerScenario } from '../../../support/processes/worker-scenario.ts'
 
@@ -167,4 +169,45 @@ test('lag exits with 3 if the topic does not exist, and with 4 if Kafka does not
   expect(away.errors).toMatch(
     /^cache-cli: Kafka at 127\.0\.0\.1:1 can't be reached .*KAFKA_BOOTSTRAP_SERVERS/,
   )
+})
+
+test('lag --all shows what a lag monitor reports, from Redis and through an API, and names what is not known', async (context) => {
+  const { env, redis } = await openWorkerScenario(context, { topic: false, errorTopic: false })
+  const api = await startApi({ REDIS_URL: env['REDIS_URL'] ?? '' })
+  context.onTestFinished(() => api.stop())
+  const none = await runCliHere(['lag', '--all'], env)
+  expect(none).toMatchObject({ code: 3, errors: expect.stringContaining('cache-service lag-monitor') })
+
+  const reporter = createLagReporter(redis, 60_000, () => Date.now())
+  const leaderless = { records: null, seconds: null, seconds_until_deleted: null, owner: null }
+  const partitions = [
+    partitionLag({ state: 'standing' }),
+    partitionLag({ partition: 1, state: 'no_leader', ...leaderless }),
+  ]
+  const deleted = { topic: 'old', problem: 'the topic old does not exist', partitions: [] }
+  await reporter.write(
+    lagReport({ group: 'a', topics: [{ topic: 't', problem: null, partitions }, deleted] }),
+  )
+  await reporter.write(lagReport({ group: 'b', problem: 'not authorized', topics: [] }))
+  for (const source of [[], ['--api', api.url]]) {
+    const { code, errors, output } = await runCliHere(['lag', '--all', '-f', 'json', ...source], env)
+    expect(code).toBe(0)
+    expect(JSON.parse(output)).toMatchObject([
+      {
+        ...{ group: 'a', topic: 't', partition: 0, state: 'standing', lag: 3, seconds: 1.5 },
+        ...{ owner: 'worker-1 at 10.0.0.7', deleted_unread: 0, seconds_until_deleted: 3_600 },
+      },
+      { group: 'a', topic: 't', partition: 1, state: 'no_leader', lag: null },
+    ])
+    expect(errors).toBe(
+      'the lag of a on old is not known: the topic old does not exist\n' +
+        'the lag of b is not known: not authorized\n' +
+        'partition 1 of t, group a, has no leader: its lag is not known\n' +
+        '3 records behind\n',
+    )
+  }
+  const watch = startCliHere(['lag', '--all', '--watch', '-f', 'jsonl'], env)
+  await patiently(() => expect(watch.output).toContain('"state":"standing"'))
+  watch.interrupt()
+  expect((await watch.ended).code).toBe(130)
 })

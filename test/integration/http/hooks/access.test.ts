@@ -44,6 +44,7 @@ describe('API_AUTH=token', () => {
       '/api/devices/x',
       '/api/state',
       '/api/workers',
+      '/api/lag',
       '/api/cache/x',
       '/stats',
     ]) {

@@ -46,7 +46,16 @@ describe('the OpenAPI document', () => {
     expect(Object.keys(document.paths)).toEqual(
       expect.arrayContaining([
         ...['/api/devices', '/api/devices/{id}', '/api/devices/lookup', '/api/state', '/api/state/{type}'],
-        ...['/api/events', '/api/workers', '/api/dead-letters', '/livez', '/readyz', '/health', '/stats'],
+        ...[
+          '/api/events',
+          '/api/workers',
+          '/api/lag',
+          '/api/dead-letters',
+          '/livez',
+          '/readyz',
+          '/health',
+          '/stats',
+        ],
         ...['/api/cache/', '/api/cache/{key}', '/api/queue/publish'],
       ]),
     )
