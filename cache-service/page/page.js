@@ -49,6 +49,7 @@ const { health } = monitor
 const access = createSource(() => api.ask('api/access'), { now, changed: draw })
 const redisFigures = createRedisFigures()
 const redis = createSource(async () => redisFigures.add(await api.ask('api/redis')), { now, changed: draw })
+const lag = createSource(() => api.ask('api/lag'), { now, changed: draw })
 const state = createState(api, { now, changed: draw })
 const changes = createChangeLog()
 const list = createDeviceList(api, { changed: draw, announce, now })
@@ -104,7 +105,7 @@ const views = {
       confirmDelete,
     }),
   changes: (nowMs) => changesView({ log: changes, live: health.live, nowMs, changed: draw }),
-  workers: (nowMs) => workersView({ health, order: lagOrder, sortBy, nowMs }),
+  workers: (nowMs) => workersView({ health, lag, order: lagOrder, sortBy, nowMs }),
   'dead-letters': (nowMs) => deadLettersView({ health, list: deadLetters, copier, nowMs, changed: draw }),
   redis: (nowMs) => redisView({ redis, recentHitRate: redisFigures.recentHitRate, nowMs }),
   state: (nowMs) => stateView({ state, open: openTypes, nowMs, changed: draw }),
@@ -150,6 +151,7 @@ function followAddress({ isFirst = false } = {}) {
   else device.close()
   if (route.view === 'devices') list.show(route.query)
   if (route.view === 'redis' || route.view === 'overview') redis.load()
+  if (route.view === 'workers') lag.load()
   for (const view of Object.keys(views)) byId(`${view}-section`).hidden = view !== route.view
   const title = byId(`${route.view}-title`)
   if (route.view === 'device') title.textContent = route.id
@@ -189,6 +191,7 @@ async function pollSources() {
   if (access.data === undefined) access.load()
   device.shown?.rereadIfDue()
   if (route.view === 'redis' || route.view === 'overview') await redis.load()
+  if (route.view === 'workers') await lag.load()
 }
 
 function mayPass(error) {

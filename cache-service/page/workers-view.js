@@ -1,4 +1,5 @@
 import { html, nothing } from './vendor/lit-html/lit-html.js'
+import { groupsView } from './groups-view.js'
 import { ago, number } from './time.js'
 import { at, sourceNotice, when } from './ui.js'
 import { inputOf, runningOf, unreadPartitions } from './workers.js'
@@ -10,8 +11,8 @@ const UNREAD = {
   stuck: 'Its worker makes no progress',
 }
 
-/** @param health see health.js */
-export function workersView({ health, order, sortBy, nowMs }) {
+/** @param health see health.js @param lag the source of `GET /api/lag` */
+export function workersView({ health, lag, order, sortBy, nowMs }) {
   const notice = sourceNotice('The reports', health.reports, nowMs)
   const workers = health.reports.data
   if (workers === undefined) return notice
@@ -20,11 +21,12 @@ export function workersView({ health, order, sortBy, nowMs }) {
       <p class="empty">
         No worker reports, so nothing updates the cache. Start one (<code>cache-service worker</code>), or
         look into its log; <code>cache-cli doctor</code> checks its settings and servers.
-      </p>`
+      </p>
+      ${groupsView(lag, nowMs)}`
   return html`
     ${notice} ${workersTable(workers, nowMs)}
     <h3 id="lag-title">Lag by partition</h3>
-    ${lagTable(lagRows(runningOf(workers)), { order, sortBy, nowMs })}
+    ${lagTable(lagRows(runningOf(workers)), { order, sortBy, nowMs })} ${groupsView(lag, nowMs)}
   `
 }
 

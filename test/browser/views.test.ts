@@ -1,7 +1,9 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { banner, following, holdAnswer } from '../support/browser/open-page.ts'
 import { usePlatform } from '../support/browser/use-platform.ts'
+import { createLagReporter } from '../../cache-service/redis/workers/lag-reports.ts'
 import { eventually } from '../support/eventually.ts'
+import { lagReport, partitionLag } from '../support/records/lag-report.ts'
 
 const { platform, openPage } = await usePlatform()
 
@@ -25,6 +27,23 @@ describe('the view', () => {
     const workers = page.getByRole('table', { name: 'Workers' })
     await workers.getByText('iot_validated_data, group cache_service_group').waitFor()
     await workers.getByRole('cell', { name: /^(now|\d s ago)$/ }).waitFor()
+  })
+
+  test('of the workers shows the consumer groups that a lag monitor measures, and fits a phone', async () => {
+    const reporter = createLagReporter(platform.client, 60_000, () => Date.now())
+    const unread = { records: 4_711, seconds: 93.2, owner: null, seconds_until_deleted: 7_200 }
+    const partitions = [partitionLag(), partitionLag({ partition: 1, state: 'no_consumer', ...unread })]
+    const missing = { topic: 'old', problem: 'the topic old does not exist', partitions: [] }
+    const topics = [{ topic: 'iot_validated_data', problem: null, partitions }, missing]
+    await reporter.write(lagReport({ group: 'influxdb_ingestor', topics, records: 4_714 }))
+    const page = await openPage('#workers')
+    await page.getByRole('heading', { name: 'influxdb_ingestor' }).waitFor()
+    await page.getByText('the topic old does not exist').waitFor()
+    const table = page.getByRole('table', { name: 'Lag of influxdb_ingestor by partition' })
+    const row = table.getByRole('row', { name: /No consumer/ })
+    for (const text of ['4,711', '1 min', 'kept for 2 h']) await row.getByText(text).waitFor()
+    await page.setViewportSize({ width: 360, height: 740 })
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360)
   })
 
   test('of the workers keeps the last report of one that no longer reports', async () => {
