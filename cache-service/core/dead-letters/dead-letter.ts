@@ -42,6 +42,7 @@ export function buildDeadLetter(
     original_message: original !== undefined && nestsWithin(original, MAX_NESTING) ? original : null,
   }
   const { key, value } = record
+  const traceparent = traceparentOf(record)
   const replayCount = record.headers?.['replay_count']
   return {
     key: requestId,
@@ -56,6 +57,7 @@ export function buildDeadLetter(
       ...(key !== null && { source_key: key.subarray(0, MAX_KEY_BYTES) }),
       ...(value !== null && { original_value: value.subarray(0, MAX_ORIGINAL_VALUE_BYTES) }),
       ...(value !== null && value.length > MAX_ORIGINAL_VALUE_BYTES && { original_value_truncated: 'true' }),
+      ...(traceparent !== undefined && { traceparent }),
       ...(replayCount !== undefined && { replay_count: String(replayCount).slice(0, 16) }),
     },
   }
@@ -81,6 +83,12 @@ export function withoutOriginal(deadLetter: DeadLetter, origin: Origin): DeadLet
 /** The same record always gets the same id, so that duplicate dead letters can be recognised. */
 function coordinatesId({ topic, partition }: Origin, offset: number): string {
   return uuidV5(`${topic}-${partition}-${offset}`, REQUEST_ID_NAMESPACE)
+}
+
+/** The trace that the record belongs to; undefined: none, or what the header holds is not one (W3C Trace Context). */
+function traceparentOf({ headers }: SourceRecord): string | undefined {
+  const text = String(headers?.['traceparent'])
+  return /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(text) ? text : undefined
 }
 
 function originalMessage(record: SourceRecord, rejection: Rejection): Record<string, unknown> | undefined {

@@ -32,6 +32,29 @@ function messageIn(deadLetter: DeadLetter): ErrorMessage {
 
 const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)])
 
+describe('the traceparent of a dead letter', () => {
+  const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  const carried = (traceparent: string | Buffer | null | Buffer[]) =>
+    deadLetterFor({ ...sourceRecord('{'), headers: { traceparent } }).headers['traceparent']
+
+  test('is that of the record', () => {
+    expect(carried(trace)).toBe(trace)
+    expect(carried(Buffer.from(trace))).toBe(trace)
+  })
+
+  test.each<[string, string | Buffer | null | Buffer[]]>([
+    ['null', null],
+    ['empty', ''],
+    ['of another shape', 'x'.repeat(100_000)],
+    ['in upper case', trace.toUpperCase().replace('0AF', 'ABC')],
+    ['repeated', [Buffer.from(trace), Buffer.from(trace)]],
+  ])('is absent if that of the record is %s', (_, header) => expect(carried(header)).toBeUndefined())
+
+  test('is absent without one', () => {
+    expect(deadLetterFor(sourceRecord('{')).headers).not.toHaveProperty('traceparent')
+  })
+})
+
 describe('the message of a dead letter', () => {
   test('has the format of the platform', () => {
     const sent = validatedOutput()
