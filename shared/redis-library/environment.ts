@@ -46,7 +46,7 @@ export function redisSettingsFrom(environment: Environment): RedisSettings {
   const key = variables.path('REDIS_TLS_KEY_FILE', valid(privateKeyProblem))
 
   const sentinels = variables.plain('REDIS_SENTINELS', parseSentinels)
-  const name = variables.plain('REDIS_SENTINEL_NAME', parseSentinelName)
+  const primary = variables.plain('REDIS_SENTINEL_NAME', parseSentinelName)
   const sentinelUsername = variables.plain('REDIS_SENTINEL_USERNAME', parseText)
   const sentinelPassword = variables.secret('REDIS_SENTINEL_PASSWORD', parseText)
   const sentinelTls = variables.plain('REDIS_SENTINEL_TLS', parseFlag) ?? false
@@ -96,9 +96,9 @@ export function redisSettingsFrom(environment: Environment): RedisSettings {
   variables.throwProblems()
   const files = { ca, cert, key, rejectUnauthorized }
   const login = { tls: isTls ? files : undefined, timeoutMs }
-  if (sentinels !== undefined && name !== undefined) {
+  if (sentinels !== undefined && primary !== undefined) {
     const ofSentinels = { sentinelUsername, sentinelPassword, sentinelTls: sentinelTls ? files : undefined }
-    return { sentinels, name, ...ofSentinels, db, username, password, ...login }
+    return { sentinels, name: primary, ...ofSentinels, db, username, password, ...login }
   }
   const { tls: _, ...server } = url ?? { tls: isTls, host, port, db, username, password }
   return { ...server, ...login }

@@ -42,7 +42,7 @@ const options = new Command('worker-bench')
     longEnough,
     20,
   )
-  .option('--devices <list>', 'further backlogs, of so many devices each', list, [])
+  .option('--devices <list>', 'further backlogs, each of this number of devices', list, [])
   .option('--workers <n>', 'workers that read a backlog together', positive, 1)
   .option('--against <folder>', 'another checkout, whose worker takes turns with this one')
   .option('--node-flags <flags>', 'flags for Node.js instead of those of `npm start`')

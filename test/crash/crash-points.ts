@@ -88,13 +88,17 @@ export const CRASH_POINTS: Readonly<Record<string, CrashPoint>> = {
     edit: before(
       'pipeline/worker/progress-guard.ts',
       'for (const effect of effects) await this.#perform(partition, effect)',
-      'if (isLoss) ',
+      "if (input.kind === 'lost') ",
     ),
   },
   'loss marked, not rewound': {
     trigger: 'loss',
     once: true,
-    edit: before('pipeline/worker/progress-guard.ts', 'const lossFoundMeanwhile =', 'if (isLoss) '),
+    edit: before(
+      'pipeline/worker/progress-guard.ts',
+      'guarded.cursor = cursor',
+      "if (input.kind === 'lost') ",
+    ),
   },
   rewinding: {
     trigger: 'loss',

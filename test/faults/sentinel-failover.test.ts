@@ -1,7 +1,11 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { redisSettingsFrom } from '../../shared/redis-library/environment.ts'
+import { RedisConfigStore } from '../../shared/redis-library/redis-config-store.ts'
+import { RedisService } from '../../shared/redis-library/redis-service.ts'
 import { patiently } from '../support/eventually.ts'
 import { runCliHere } from '../support/processes/run-cli-here.ts'
 import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
+import { connectPlainly } from '../support/servers/redis-connection.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
 import {
   PRIMARY_NAME,
@@ -178,4 +182,26 @@ test('passwords of their own, and what is wrong with them, the name or the addre
   await waiting.ready()
   expect(waiting.errors).toBe('')
   expect(await waiting.stop()).toBe(0)
+})
+
+test('the Redis library follows a failover, and so do the changes that it watches', async (context) => {
+  const { scenario, sentinels } = await openSentinelScenario(context)
+  const settings = redisSettingsFrom(scenario.env)
+  const service = new RedisService(settings)
+  const store = new RedisConfigStore(settings)
+  onTestFinished(async () => void (await Promise.all([service.close(), store.close()])))
+  await Promise.all([service.connect(), store.connect()])
+  const versions: (number | undefined)[] = []
+  await store.watch('limits', ({ version }) => void versions.push(version))
+  await store.update('limits', { n: 1 })
+  await patiently(() => expect(versions).toEqual([1]))
+
+  const former = await sentinels.primary()
+  await former.kill('SIGKILL')
+  const primary = await sentinels.failedOver(former)
+  await patiently(() => service.set('key', 'value'))
+  const redis = connectPlainly(primary)
+  expect(await redis.get('key')).toBe('value')
+  await patiently(() => store.update('limits', { n: 2 }))
+  await patiently(() => expect(versions.at(-1)).toBe(2))
 })

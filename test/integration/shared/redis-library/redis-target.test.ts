@@ -6,6 +6,7 @@ import { Cluster, Redis } from 'ioredis'
 import ioredis5 from 'ioredis-5'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
+import { redisSettingsFrom } from '../../../../shared/redis-library/environment.ts'
 import { RedisSettingsError } from '../../../../shared/redis-library/errors.ts'
 import { RedisConfigStore } from '../../../../shared/redis-library/redis-config-store.ts'
 import { FailedValue, RedisService } from '../../../../shared/redis-library/redis-service.ts'
@@ -154,6 +155,14 @@ describe('a client of the caller', () => {
     const client = openClient(new Redis({ sentinels: [{ host: '127.0.0.1', port }], name: 'cache' }))
     await patiently(async () => expect(await client.ping()).toBe('PONG'))
     await useBoth({ client }, 'rpush')
+
+    const settings = redisSettingsFrom({ REDIS_SENTINELS: `127.0.0.1:${port}`, REDIS_SENTINEL_NAME: 'cache' })
+    await new RedisService(settings).connect()
+    await useBoth(settings, 'rpush')
+    const unknown = new RedisService({ ...settings, name: 'another' })
+    await expect(unknown.connect()).rejects.toThrow(
+      `another of the Sentinels 127.0.0.1:${port}/0 failed: the Sentinels 127.0.0.1:${port} do not know a primary named another`,
+    )
   })
 })
 
