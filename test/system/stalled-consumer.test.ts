@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import { eventually } from '../support/eventually.ts'
+import { patiently } from '../support/eventually.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
+import { becomesNotReady, valueOf } from '../support/processes/worker-facts.ts'
 import { startOwnKafka } from '../support/servers/servers.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 
@@ -15,18 +16,15 @@ test('a consumer whose broker hangs is rebuilt, and continues from its position 
   const worker = await scenario.startWorker()
   await worker.ready()
   await scenario.sendFleet(1_000, { seed: 41, devices: 50 })
-  await eventually(async () => expect(await worker.consumed()).toBe(1_000))
+  await patiently(async () => expect(await worker.consumed()).toBeGreaterThanOrEqual(1_000))
 
   await kafka.kill('SIGSTOP')
-  await eventually(
-    async () => {
-      const restarts = await worker.metric('consumer_restarts_total')
-      expect(restarts.find(({ labels }) => labels['reason'] === 'stalled')?.value).toBeGreaterThan(0)
-    },
-    { timeoutMs: 20_000 },
+  // On a busy machine it may have stalled before.
+  const before = await valueOf(worker, 'consumer_restarts_total', { reason: 'stalled' })
+  await patiently(async () =>
+    expect(await valueOf(worker, 'consumer_restarts_total', { reason: 'stalled' })).toBeGreaterThan(before),
   )
-  expect(await worker.get('/livez')).toMatchObject({ status: 200 })
-  expect(await worker.get('/readyz')).toMatchObject({ status: 503 })
+  await becomesNotReady(worker, /not in the consumer group/)
 
   report.saw('with KAFKA_STALL_TIMEOUT_S=2: a new consumer, 503')
   await kafka.kill('SIGCONT')
