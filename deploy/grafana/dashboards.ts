@@ -391,6 +391,17 @@ const api: DashboardParts = {
       [query(`sum by (result) (rate(cache_service_cache_lookups_total{${I}}${RATE}))`, '{{result}}')],
       { isStacked: true },
     ),
+    chart(
+      'Lookups from memory',
+      'Of the devices that are looked up, the part that the API has in memory. Gap: Redis does not report changes.',
+      'percentunit',
+      [
+        query(
+          `sum by (instance) (rate(cache_service_lookup_cache_reads_total{${I},result="hit"}${RATE})) / sum by (instance) (rate(cache_service_lookup_cache_reads_total{${I}}${RATE})) and on (instance) cache_service_lookup_cache_active{${I}} == 1`,
+          '{{instance}}',
+        ),
+      ],
+    ),
     chart('Connections closed', 'Because of a limit, or because the client no longer reads.', 'ops', [
       query(`sum by (reason) (rate(cache_service_http_connections_closed_total{${I}}${RATE}))`, '{{reason}}'),
     ]),
