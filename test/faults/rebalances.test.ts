@@ -93,7 +93,7 @@ test('a worker whose chunks take longer than its session stays in the group, and
   await consumesMore(slow)
   expect(await valueOf(slow, 'rebalances_total')).toBe(rebalances)
   expect(await valueOf(slow, 'consumer_restarts_total')).toBe(restarts)
-  report.saw(`chunks of up to ${slowest} ms with a session of ${SESSION_S} s: no rebalance`)
+  report.saw(`chunks of up to ${Math.round(slowest)} ms with a session of ${SESSION_S} s: no rebalance`)
 
   // Another worker takes partitions over while the chunks of the slow one are being written.
   const other = await scenario.startWorker()
