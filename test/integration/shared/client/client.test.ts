@@ -423,7 +423,8 @@ describe('a call that fails', () => {
   test('to get a response rejects within the timeout', async () => {
     const proxy = await proxyTo(api.url)
     proxy.treat = () => 'hang'
-    const client = clientOf(proxy.url, { timeoutMs: 100, retries: 1 })
+    // Long enough for the proxy to see each attempt.
+    const client = clientOf(proxy.url, { timeoutMs: 1_000, retries: 1 })
     expect(await failureOf(client.get('d'))).toBeInstanceOf(TimeoutError)
     expect(proxy.seen).toHaveLength(2)
   })
