@@ -178,7 +178,8 @@ function openLookups(
     monotonicNow,
   })
   const devices = createCachedReader({
-    reader: createDeviceReader(reading),
+    reader: createDeviceReader(writing),
+    trackedReader: createDeviceReader(reading),
     cache,
     isTracking: () => tracking.isOn,
     telemetry,

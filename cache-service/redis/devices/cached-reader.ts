@@ -1,10 +1,13 @@
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
+import { redisError } from '../../../shared/errors.ts'
 import type { DeviceCache } from '../../core/devices/device-cache.ts'
 import type { DeviceReader, DeviceReading } from '../../core/devices/device-view.ts'
 
 export type CachedReaderDependencies = {
-  /** On the connection whose reads Redis tracks (read-tracking.ts). */
+  /** On any connection. */
   readonly reader: DeviceReader
+  /** On the connection whose reads Redis tracks (read-tracking.ts). Used only while it does. */
+  readonly trackedReader: Pick<DeviceReader, 'readMany'>
   readonly cache: DeviceCache
   /** Whether every change is reported to the cache now. */
   readonly isTracking: () => boolean
@@ -20,7 +23,7 @@ type Waiting = {
 
 /** Reads single devices and lists of ids from the cache where it may, everything else from Redis. */
 export function createCachedReader(dependencies: CachedReaderDependencies): DeviceReader {
-  const { cache, isTracking, monotonicNow, reader, telemetry } = dependencies
+  const { cache, isTracking, monotonicNow, reader, telemetry, trackedReader } = dependencies
   let waiting: Waiting[] = []
 
   async function readMany(deviceIds: readonly DeviceId[]): Promise<DeviceReading[]> {
@@ -41,8 +44,12 @@ export function createCachedReader(dependencies: CachedReaderDependencies): Devi
     const started = cache.begin(ids, nowMs)
     let readings: DeviceReading[] = []
     try {
-      readings = await reader.readMany(ids)
+      readings = await trackedReader.readMany(ids)
       return readings
+    } catch (error) {
+      // The other connection may be there. After a timeout it would only take as long again.
+      if (redisError(error).code === 'CONNECTION') return await reader.readMany(ids)
+      throw error
     } finally {
       const mayStore = isTracking()
       cache.finish(started, (i) => {

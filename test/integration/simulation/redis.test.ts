@@ -128,23 +128,27 @@ function contentOfSimulated(redis: SimulatedRedis) {
   return [hashes, [...redis.set(INDEX)].toSorted(), Object.fromEntries(redis.hash(PROGRESS) ?? [])]
 }
 
-test('the simulated Redis answers any list of commands as a real one does, and then holds the same', async () => {
-  const database = await useRedisDatabase(inject('redisUrl'))
-  try {
-    await fc.assert(
-      fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 25 }), async (commands) => {
-        await database.client.flushdb()
-        const simulated = new SimulatedRedis(() => Date.now())
-        for (const script of SCRIPT_NAMES) simulated.scripts.add(script)
-        for (const one of commands) {
-          const real = await onReal(database.client, one)
-          expect(comparable(onSimulated(simulated, one))).toEqual(comparable(real))
-        }
-        expect(contentOfSimulated(simulated)).toEqual(await contentOfReal(database.client))
-      }),
-      { numRuns: 300 },
-    )
-  } finally {
-    await database.release()
-  }
-})
+test(
+  'the simulated Redis answers any list of commands as a real one does, and then holds the same',
+  { timeout: 120_000 },
+  async () => {
+    const database = await useRedisDatabase(inject('redisUrl'))
+    try {
+      await fc.assert(
+        fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 25 }), async (commands) => {
+          await database.client.flushdb()
+          const simulated = new SimulatedRedis(() => Date.now())
+          for (const script of SCRIPT_NAMES) simulated.scripts.add(script)
+          for (const one of commands) {
+            const real = await onReal(database.client, one)
+            expect(comparable(onSimulated(simulated, one))).toEqual(comparable(real))
+          }
+          expect(contentOfSimulated(simulated)).toEqual(await contentOfReal(database.client))
+        }),
+        { numRuns: 300 },
+      )
+    } finally {
+      await database.release()
+    }
+  },
+)
