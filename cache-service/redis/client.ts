@@ -3,7 +3,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import { isRefusedDatabase, redisError, type ServiceError } from '../../shared/errors.ts'
 import { createGreeting } from '../../shared/redis-greeting.ts'
 import { backoffMs } from '../core/backoff.ts'
-import { PrimaryConnector } from '../../shared/redis-client/primary-connector.ts'
+import { sentinelOptions } from '../../shared/redis-client/primary-connector.ts'
 import { countSilenceOnly } from '../../shared/redis-client/silence-timeout.ts'
 import type { RedisConfig, RedisLocation, TlsConfig } from '../config/config.ts'
 
@@ -86,21 +86,9 @@ function connectionOptions(config: RedisConfig, random: () => number, nextAttemp
   } satisfies RedisOptions
 }
 
-/** Where the primary is. Sentinels are asked at each new connection, and tell of a failover while it lasts. */
 function locationOptions(location: RedisLocation, timeoutMs: number) {
   if (location.kind === 'address') return { host: location.host, port: location.port }
-  return {
-    Connector: PrimaryConnector,
-    sentinels: location.sentinels.map((sentinel) => ({ ...sentinel })),
-    name: location.name,
-    ...(location.username !== undefined && { sentinelUsername: location.username }),
-    ...(location.password !== undefined && { sentinelPassword: location.password }),
-    ...(location.tls !== undefined && { sentinelTLS: tlsOptions(location.tls) }),
-    // Whether `tls` counts for the primary.
-    enableTLSForSentinelMode: true,
-    sentinelCommandTimeout: timeoutMs,
-    failoverDetector: true,
-  } satisfies RedisOptions
+  return sentinelOptions({ ...location, tls: location.tls && tlsOptions(location.tls) }, timeoutMs)
 }
 
 function tlsOptions({ rejectUnauthorized, ca, cert, key }: TlsConfig): ConnectionOptions {

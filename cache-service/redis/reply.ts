@@ -21,10 +21,10 @@ export async function pipelineReplies(pipeline: ChainableCommander): Promise<unk
 }
 
 /** What `exec` of a pipeline resolves with: an error or a reply for each of its commands. */
-export type PipelineResult = readonly (readonly [error: Error | null, reply: unknown])[]
+type PipelineResult = readonly (readonly [error: Error | null, reply: unknown])[]
 
 /** @throws ServiceError for the first of the commands that failed. */
-export function repliesOf(results: PipelineResult): unknown[] {
+function repliesOf(results: PipelineResult): unknown[] {
   return results.map(([error, reply]) => {
     if (error !== null) throw redisError(error)
     return reply

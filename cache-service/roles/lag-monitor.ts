@@ -1,5 +1,6 @@
 import { probeKey } from '../../shared/contract/keys.ts'
 import { fixedKeys } from '../core/fixed-keys.ts'
+import { lagGroupsOf } from '../core/workers/lag-groups.ts'
 import { createKafka } from '../kafka/client.ts'
 import { createGroupLagReader } from '../kafka/group-lag-reader.ts'
 import { GroupLagMeter } from '../pipeline/lag-monitor/group-lag-meter.ts'
@@ -44,7 +45,7 @@ export async function openLagMonitor(context: RoleContext, parts: ProcessParts):
   const serverCheck = new ServerCheck(redis, fixedKeys['lag-monitor'](), telemetry)
   const maxGapMs = Math.max(MIN_GAP_MS, MISSED_MEASUREMENTS * everyMs)
   const limits = { windowMs: Math.max(config.lagMonitor.windowMs, MIN_SAMPLES * everyMs), maxGapMs }
-  const groups = config.lagMonitor.groups.length === 0 ? [workerGroup] : config.lagMonitor.groups
+  const groups = lagGroupsOf('lag-monitor', workerGroup, config.lagMonitor.groups)
   const meters = groups.map(
     (groupId) =>
       new GroupLagMeter({

@@ -1,5 +1,5 @@
 // The dashboards of Grafana. `node test/write-docs.ts` writes them to deploy/grafana/dashboards/, from where Grafana
-// provisions them; a test compares the files, and has promtool parse every expression.
+// provisions them; a test compares the files, and has promtool parse every expression. It is one table of panels, hence its length.
 import {
   renderDashboard,
   type DashboardParts,

@@ -1,6 +1,14 @@
 import { Socket } from 'node:net'
-import { SentinelConnector, type Redis, type SentinelAddress, type SentinelConnectionOptions } from 'ioredis'
+import type { ConnectionOptions } from 'node:tls'
+import {
+  SentinelConnector,
+  type Redis,
+  type RedisOptions,
+  type SentinelAddress,
+  type SentinelConnectionOptions,
+} from 'ioredis'
 import { messageOf, redisError, ServiceError } from '../errors.ts'
+import type { ServerAddress } from '../server-address.ts'
 
 type Emit = Parameters<SentinelConnector['connect']>[0]
 type NetStream = Awaited<ReturnType<SentinelConnector['connect']>>
@@ -68,6 +76,31 @@ export class PrimaryConnector extends SentinelConnector {
     const message = `none of the Sentinels ${where} answers: ${messageOf(reason)}`
     return new ServiceError('redis', 'NO_SENTINEL', 'transient', message, undefined)
   }
+}
+
+export type Sentinels = {
+  readonly sentinels: readonly ServerAddress[]
+  /** Of the primary, as the Sentinels know it. */
+  readonly name: string
+  readonly username: string | undefined
+  readonly password: string | undefined
+  readonly tls: ConnectionOptions | undefined
+}
+
+/** Options of a client: the Sentinels are asked at each new connection, and tell of a failover while it lasts. */
+export function sentinelOptions({ name, password, sentinels, tls, username }: Sentinels, timeoutMs: number) {
+  return {
+    Connector: PrimaryConnector,
+    sentinels: sentinels.map((sentinel) => ({ ...sentinel })),
+    name,
+    ...(username !== undefined && { sentinelUsername: username }),
+    ...(password !== undefined && { sentinelPassword: password }),
+    ...(tls !== undefined && { sentinelTLS: tls }),
+    // Whether `tls` counts for the primary.
+    enableTLSForSentinelMode: true,
+    sentinelCommandTimeout: timeoutMs,
+    failoverDetector: true,
+  } satisfies RedisOptions
 }
 
 /** No address, or the error of `SENTINEL sentinels`, which ioredis sends next. */

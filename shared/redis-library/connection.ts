@@ -1,11 +1,11 @@
 import { isRefusedDatabase, type ServiceError } from '../errors.ts'
-import { PrimaryConnector } from '../redis-client/primary-connector.ts'
+import { sentinelOptions } from '../redis-client/primary-connector.ts'
 import { countSilenceOnly } from '../redis-client/silence-timeout.ts'
 import { serverAddressText } from '../server-address.ts'
 import { createGreeting } from '../redis-greeting.ts'
 import { Redis, type Cluster, type RedisOptions } from 'ioredis'
 import { RedisConnectionError, redisFailure, type RedisServiceError } from './errors.ts'
-import type { RedisSentinelSettings, RedisSettings } from './settings.ts'
+import type { RedisSettings } from './settings.ts'
 import { resolveTarget, type RedisClientSettings, type RedisTarget } from './target.ts'
 
 /** Receives problems that happen in the background, such as lost connections and failing callbacks. */
@@ -194,7 +194,7 @@ function createClient(target: RedisSettings | RedisClientSettings, nextAttempt: 
   if ('client' in target) return (target.client as unknown as Redis).duplicate(options)
   const { db = 0, username, password, tls } = target
   return new Redis({
-    ...('host' in target ? { host: target.host, port: target.port } : sentinelOptions(target, timeoutMs)),
+    ...locationOptions(target, timeoutMs),
     db,
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
@@ -206,21 +206,14 @@ function createClient(target: RedisSettings | RedisClientSettings, nextAttempt: 
   })
 }
 
-/** The Sentinels are asked at each new connection, and tell of a failover while it lasts. */
-function sentinelOptions(target: RedisSentinelSettings, timeoutMs: number) {
+function locationOptions(target: RedisSettings, timeoutMs: number) {
+  if ('host' in target) return { host: target.host, port: target.port }
   const { name, sentinelPassword, sentinelTls, sentinelUsername, sentinels } = target
-  return {
-    Connector: PrimaryConnector,
-    sentinels: sentinels.map((sentinel) => ({ ...sentinel })),
-    name,
-    ...(sentinelUsername !== undefined && { sentinelUsername }),
-    ...(sentinelPassword !== undefined && { sentinelPassword }),
-    ...(sentinelTls !== undefined && sentinelTls !== false && { sentinelTLS: tlsOptions(sentinelTls) }),
-    // Whether `tls` counts for the primary.
-    enableTLSForSentinelMode: true,
-    sentinelCommandTimeout: timeoutMs,
-    failoverDetector: true,
-  } satisfies RedisOptions
+  const tls = sentinelTls === undefined || sentinelTls === false ? undefined : tlsOptions(sentinelTls)
+  return sentinelOptions(
+    { sentinels, name, username: sentinelUsername, password: sentinelPassword, tls },
+    timeoutMs,
+  )
 }
 
 function whereIs(target: RedisSettings): string {

@@ -1,5 +1,4 @@
 import { execFile, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +10,7 @@ import { eventually } from '../support/eventually.ts'
 import { reservePort } from '../support/servers/free-port.ts'
 import { startOwnRedis } from '../support/servers/servers.ts'
 import { repository } from '../support/repository.ts'
+import { cpuUs } from './worker/figures.ts'
 
 /**
  * Measures how many lookups one api process answers, and in the same run its ceiling: the same server, with all its
@@ -31,7 +31,6 @@ const options = new Command('api-bench')
   .opts<{ seconds: string; runs: string; connections: string; against?: string; json?: true }>()
 
 const NODE_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
-const TICKS_PER_SECOND = 100
 
 type Kind = { name: string; path: string; connections: number; script?: string }
 type Api = { readonly name: string; readonly url: string; readonly pid: number; stop(): Promise<void> }
@@ -53,7 +52,8 @@ try {
   await fill()
   const results: Record<string, Record<string, string>> = {}
   const rates = new Map<string, number>()
-  for (const kind of await kinds()) {
+  const all = await kinds()
+  for (const kind of all) {
     const runs = new Map<Api, Run[]>(apis.map((api) => [api, []]))
     for (let i = 0; i <= Number(options.runs); i++) {
       for (const api of apis) {
@@ -82,7 +82,7 @@ try {
     }
   }
   for (const api of apis) {
-    const kind = (await kinds()).find(({ script }) => script !== undefined)
+    const kind = all.find(({ script }) => script !== undefined)
     if (kind !== undefined) results[nameOf('a change, under load', api)] = await staleness(api, kind)
   }
   if (options.json) process.stdout.write(`${JSON.stringify(results, undefined, 2)}\n`)
@@ -178,23 +178,23 @@ end`,
 }
 
 async function measure(api: Api, { connections, path, script }: Kind): Promise<Run> {
-  const before = { api: cpuTicks(api.pid), redis: cpuTicks(redisServer.pid) }
+  const before = { api: cpuUs(api.pid), redis: cpuUs(redisServer.pid) }
   const args = ['-t1', `-c${connections}`, `-d${options.seconds}s`, '--latency']
   const { stdout } = await run('wrk', [
     ...args,
     ...(script === undefined ? [] : ['-s', script]),
     api.url + path,
   ])
-  const after = { api: cpuTicks(api.pid), redis: cpuTicks(redisServer.pid) }
+  const after = { api: cpuUs(api.pid), redis: cpuUs(redisServer.pid) }
   if (stdout.includes('Non-2xx')) throw new Error(`some requests failed: ${stdout}`)
   const count = numberOf(stdout, /(\d+) requests in/)
   const [, p99 = '', unit = ''] = /99%\s+([\d.]+)(us|ms|s)/.exec(stdout) ?? []
-  const toUs = (ticks: number) => Math.round((ticks / TICKS_PER_SECOND / count) * 1e6)
+  const perRequest = (us: number) => Math.round(us / count)
   return {
     rate: Math.round(numberOf(stdout, /Requests\/sec:\s+([\d.]+)/)),
     p99Ms: Number(p99) * ({ us: 0.001, ms: 1, s: 1000 }[unit] ?? 1),
-    apiUs: toUs(after.api - before.api),
-    redisUs: toUs(after.redis - before.redis),
+    apiUs: perRequest(after.api - before.api),
+    redisUs: perRequest(after.redis - before.redis),
   }
 }
 
@@ -242,12 +242,6 @@ function lookupArguments(url: string): string[] {
   const ids = Array.from({ length: LOOKUP_IDS }, (_, i) => idOf(i * 7))
   const body = JSON.stringify({ ids })
   return ['-m', 'POST', '-H', 'content-type=application/json', '-b', body, `${url}/api/devices/lookup`]
-}
-
-/** CPU time of the process and all its threads. */
-function cpuTicks(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return Number(fields[11]) + Number(fields[12])
 }
 
 function numberOf(report: string, pattern: RegExp): number {

@@ -28,8 +28,6 @@ type Connection = {
   latest: ServerResponse | undefined
 }
 
-const NOTHING_OPEN: Pick<Connection, 'unanswered' | 'latest'> = { unanswered: 0, latest: undefined }
-
 /**
  * Bounds what connections cost, however slowly their clients send or read, and without taking requests from the
  * others: when a bound is reached, the connection that has waited for longest is closed, and the new one is served. One
@@ -62,8 +60,9 @@ export class Connections {
    * Returns whether it does; it is then closed after the response.
    */
   closeAfterAnswer(socket: Socket): boolean {
-    const { latest, unanswered } = this.#open.get(socket) ?? NOTHING_OPEN
-    if (latest === undefined || unanswered === 0) return false
+    const connection = this.#open.get(socket)
+    if (connection?.latest === undefined) return false
+    const { latest, unanswered } = connection
     if (latest.req.complete && !latest.headersSent) latest.shouldKeepAlive = false
     else if (unanswered > 1 || latest.headersSent) socket.destroy()
     else return false
@@ -109,7 +108,7 @@ export class Connections {
   }
 
   #owesResponse(socket: Socket): boolean {
-    return (this.#open.get(socket) ?? NOTHING_OPEN).unanswered > 0
+    return this.#open.get(socket)?.latest !== undefined
   }
 
   #opened(socket: Socket): void {

@@ -2,6 +2,7 @@ import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import { redisError } from '../../../shared/errors.ts'
 import type { DeviceCache } from '../../core/devices/device-cache.ts'
 import type { DeviceReader, DeviceReading } from '../../core/devices/device-view.ts'
+import { readTogether } from './read-together.ts'
 
 export type CachedReaderDependencies = {
   /** On any connection. */
@@ -15,16 +16,9 @@ export type CachedReaderDependencies = {
   readonly monotonicNow: () => number
 }
 
-type Waiting = {
-  readonly deviceId: DeviceId
-  resolve(reading: DeviceReading): void
-  reject(error: unknown): void
-}
-
 /** Reads single devices and lists of ids from the cache where it may, everything else from Redis. */
 export function createCachedReader(dependencies: CachedReaderDependencies): DeviceReader {
   const { cache, isTracking, monotonicNow, reader, telemetry, trackedReader } = dependencies
-  let waiting: Waiting[] = []
 
   async function readMany(deviceIds: readonly DeviceId[]): Promise<DeviceReading[]> {
     if (!isTracking()) return await reader.readMany(deviceIds)
@@ -59,32 +53,15 @@ export function createCachedReader(dependencies: CachedReaderDependencies): Devi
     }
   }
 
-  async function readWaiting(): Promise<void> {
-    const batch = waiting
-    waiting = []
-    try {
-      const readings = await readMany(batch.map(({ deviceId }) => deviceId))
-      for (const [i, { resolve }] of batch.entries()) resolve(readings[i] ?? { kind: 'missing' })
-    } catch (error) {
-      for (const { reject } of batch) reject(error)
-    }
-  }
-
-  /** Sockets are read before immediates run, so a change that Redis has reported before the request came is known then. */
-  const changesReceived = () => new Promise<void>((resolve) => setImmediate(resolve))
-
   return {
     ...reader,
     async readMany(deviceIds) {
-      await changesReceived()
+      // Sockets are read before immediates run, so a change that Redis has reported before the request came is known then.
+      await new Promise<void>((resolve) => setImmediate(resolve))
       return await readMany(deviceIds)
     },
-    read(deviceId) {
-      return new Promise((resolve, reject) => {
-        if (waiting.length === 0) void changesReceived().then(readWaiting)
-        waiting.push({ deviceId, resolve, reject })
-      })
-    },
+    // In an immediate as well.
+    read: readTogether(readMany),
     async remove(deviceId) {
       try {
         return await reader.remove(deviceId)

@@ -11,6 +11,7 @@ import {
 } from '../../core/devices/device-view.ts'
 import { redisReply } from '../reply.ts'
 import { createScriptRunner } from '../script.ts'
+import { readTogether } from './read-together.ts'
 
 /** A running script blocks every other client of Redis: about 5 µs per device. */
 const KEYS_PER_CALL = 128
@@ -18,16 +19,9 @@ const KEYS_PER_CALL = 128
 const SCANNED_PER_PAGE = 20_000
 const SCANNED_PER_CALL = 2_000
 
-type Waiting = {
-  readonly deviceId: DeviceId
-  resolve(reading: DeviceReading): void
-  reject(error: unknown): void
-}
-
 export function createDeviceReader(redis: Redis): DeviceReader {
   const readDevices = createScriptRunner(redis, new URL('./read-devices.lua', import.meta.url))
   const removeDevice = createScriptRunner(redis, new URL('./remove-device.lua', import.meta.url))
-  let waiting: Waiting[] = []
 
   async function readMany(deviceIds: readonly DeviceId[]): Promise<DeviceReading[]> {
     const invocations = []
@@ -36,21 +30,6 @@ export function createDeviceReader(redis: Redis): DeviceReader {
     }
     const replies = (await readDevices(invocations)).flat(1)
     return deviceIds.map((deviceId, i) => parseReading(deviceId, replies[i]))
-  }
-
-  async function readWaiting(): Promise<void> {
-    const batch = waiting
-    waiting = []
-    try {
-      const readings = await readMany(batch.map(({ deviceId }) => deviceId))
-      for (const [i, { resolve, reject }] of batch.entries()) {
-        const reading = readings[i]
-        if (reading === undefined) reject(new Error('a device is missing in the batch that was read'))
-        else resolve(reading)
-      }
-    } catch (error) {
-      for (const { reject } of batch) reject(error)
-    }
   }
 
   async function scan({ cursor, above }: PagePosition, prefix: string, count: number) {
@@ -96,13 +75,7 @@ export function createDeviceReader(redis: Redis): DeviceReader {
 
   return {
     readMany,
-    read(deviceId) {
-      return new Promise((resolve, reject) => {
-        // Requests that arrive in one turn of the event loop are parsed before it runs its immediates.
-        if (waiting.length === 0) setImmediate(() => void readWaiting())
-        waiting.push({ deviceId, resolve, reject })
-      })
-    },
+    read: readTogether(readMany),
     async readHash(deviceId) {
       const fields = Object.entries(await redisReply(redis.hgetall(deviceKey(deviceId))))
       if (fields.length === 0) return undefined

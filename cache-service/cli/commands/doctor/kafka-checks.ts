@@ -10,6 +10,7 @@ import {
   type DoctorRole,
   type Finding,
 } from '../../../core/doctor.ts'
+import { lagGroupsOf } from '../../../core/workers/lag-groups.ts'
 import { judgeRecordTimes } from '../../../core/record-time-finding.ts'
 import { brokerAddress } from '../../../kafka/broker-address.ts'
 import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
@@ -91,13 +92,6 @@ export async function checkKafka(
   const limits = await bounds.sessionLimits(config.validatedDataTopic).catch(() => undefined)
   findings.push(judgeSessionTimeout(config.sessionTimeoutMs, limits))
   return findings
-}
-
-/** The role `all` measures the lag of groups only if they are named. */
-function lagGroupsOf(role: DoctorRole, workerGroup: string, named: readonly string[]): readonly string[] {
-  if (role === 'all') return named
-  if (role !== 'lag-monitor') return []
-  return named.length === 0 ? [workerGroup] : named
 }
 
 /** As the rules of ACLs write it. The name that a client certificate stands for depends on the settings of the broker. */
