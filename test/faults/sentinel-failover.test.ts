@@ -185,7 +185,8 @@ test('passwords of their own, and what is wrong with them, the name or the addre
 })
 
 test('the Redis library follows a failover, and so do the changes that it watches', async (context) => {
-  const { scenario, sentinels } = await openSentinelScenario(context)
+  const redisArgs = ['--notify-keyspace-events', 'K$lgx']
+  const { scenario, sentinels } = await openSentinelScenario(context, {}, { redisArgs })
   const settings = redisSettingsFrom(scenario.env)
   const service = new RedisService(settings)
   const store = new RedisConfigStore(settings)
