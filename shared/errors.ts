@@ -32,11 +32,13 @@ const REDIS_CODES = {
   NO_SENTINEL: 'transient',
   SENTINEL_NAME: 'operator',
   SENTINEL_LOGIN: 'operator',
-  // Only a server in cluster mode replies with these four, and every later attempt would receive the same reply.
+  // Only a server in cluster mode replies with these four, to a client that does not expect it: one of a Cluster follows redirections.
   CROSSSLOT: 'operator',
   MOVED: 'operator',
   ASK: 'operator',
   CLUSTER_MODE: 'operator',
+  // To a client that expects a Cluster.
+  NO_CLUSTER: 'operator',
   DATABASE: 'operator',
   CERTIFICATE: 'operator',
   TLS: 'operator',
@@ -112,6 +114,9 @@ export class ServiceError extends Error {
 /** Classifies anything thrown by ioredis, and error replies that scripts return as text. */
 export function redisError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown
+  // ioredis has asked all nodes of a Cluster in vain: what the last one said is the reason.
+  if (thrown instanceof Error && 'lastNodeError' in thrown && thrown.lastNodeError instanceof Error)
+    return redisError(thrown.lastNodeError)
   // A server that refuses a client replies before it has been asked anything, which confuses ioredis.
   const message = messageOf(thrown).replace(/^Command queue state error.*?Last error: /s, '')
   const code = redisCode(message)
@@ -219,6 +224,9 @@ const REDIS_TEXTS: readonly (readonly [pattern: RegExp, code: RedisErrorCode])[]
   ],
   [/invalid username-password|invalid password/i, 'WRONGPASS'],
   [/not allowed in cluster mode/i, 'CLUSTER_MODE'],
+  [/cluster support disabled/i, 'NO_CLUSTER'],
+  // Of a slot that moves, or of the nodes' different views while they agree on a new master.
+  [/too many cluster redirections|while the cluster is down|cluster isn't ready/i, 'CLUSTERDOWN'],
   [/DB index/i, 'DATABASE'],
   [/string exceeds maximum allowed size|too big|value is too large/i, 'VALUE_REFUSED'],
   ...TLS_TEXTS,

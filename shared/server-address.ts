@@ -26,6 +26,34 @@ export function parseServerAddresses(
   return addresses.length > 0 ? addresses : { problem: 'must name at least one host:port' }
 }
 
+/** Of Redis. */
+export const DEFAULT_REDIS_PORT = 6379
+
+/** Where the nodes of a Redis Cluster can be reached, by the address that they announce to each other, `host:port`. */
+export type NatMap = Readonly<Record<string, ServerAddress>>
+
+/**
+ * Reads `announced-host:port=reachable-host:port`, or a comma-separated list of them.
+ *
+ * @returns the map, or what the text must be.
+ */
+export function parseNatMap(text: string): { readonly natMap: NatMap } | { readonly problem: string } {
+  const natMap: Record<string, ServerAddress> = {}
+  for (const part of text.split(',').map((one) => one.trim())) {
+    if (part === '') continue
+    const [announced, reachable] = part.split('=').map((side) => parseServerAddresses(side, 0))
+    if (!Array.isArray(announced) || !Array.isArray(reachable) || part.split('=').length !== 2)
+      return { problem: NAT_MAP_PROBLEM }
+    const [[from], [to]] = [announced, reachable]
+    if (from === undefined || to === undefined) return { problem: NAT_MAP_PROBLEM }
+    // As ioredis looks it up: the host without brackets.
+    natMap[`${from.host}:${from.port}`] = to
+  }
+  return Object.keys(natMap).length > 0 ? { natMap } : { problem: NAT_MAP_PROBLEM }
+}
+
+const NAT_MAP_PROBLEM = 'must be announced-host:port=reachable-host:port, or a comma-separated list of them'
+
 /** As in a URL or a list: an IPv6 address in [ ]. */
 export function serverAddressText({ host, port }: ServerAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`

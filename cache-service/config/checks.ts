@@ -14,6 +14,7 @@ export type Check = Readonly<{
 const replacedByUrl = ['REDIS_HOST', 'REDIS_PORT', 'REDIS_DB', 'REDIS_USERNAME', 'REDIS_PASSWORD'] as const
 
 const replacedBySentinels = ['REDIS_HOST', 'REDIS_PORT', 'REDIS_URL'] as const
+const replacedByCluster = ['REDIS_HOST', 'REDIS_PORT', 'REDIS_URL', 'REDIS_SENTINELS'] as const
 const ofSentinels = [
   'REDIS_SENTINEL_NAME',
   'REDIS_SENTINEL_USERNAME',
@@ -127,6 +128,24 @@ export const checks: readonly Check[] = [
     message: 'and REDIS_SENTINELS are both set, and the Sentinels name the server',
     fix: 'Unset one of them.',
   })),
+  ...replacedByCluster.map((part): Check => ({
+    variables: [part, 'REDIS_CLUSTER_NODES'],
+    isBroken: (_, isSet) => isSet(part) && isSet('REDIS_CLUSTER_NODES'),
+    message: 'and REDIS_CLUSTER_NODES are both set, and only one of them can say where Redis is',
+    fix: 'Unset one of them.',
+  })),
+  {
+    variables: ['REDIS_DB', 'REDIS_CLUSTER_NODES'],
+    isBroken: (values) => values.REDIS_CLUSTER_NODES !== undefined && values.REDIS_DB !== 0,
+    message: 'is not 0, and a Redis Cluster has only database 0',
+    fix: 'Unset REDIS_DB.',
+  },
+  {
+    variables: ['REDIS_CLUSTER_NAT_MAP', 'REDIS_CLUSTER_NODES'],
+    isBroken: (_, isSet) => isSet('REDIS_CLUSTER_NAT_MAP') && !isSet('REDIS_CLUSTER_NODES'),
+    message: 'is set, but REDIS_CLUSTER_NODES is not: there are no nodes to map',
+    fix: 'Set REDIS_CLUSTER_NODES, or unset REDIS_CLUSTER_NAT_MAP.',
+  },
   {
     variables: ['REDIS_SENTINEL_NAME', 'REDIS_SENTINELS'],
     isBroken: (_, isSet) => isSet('REDIS_SENTINELS') && !isSet('REDIS_SENTINEL_NAME'),

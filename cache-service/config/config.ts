@@ -2,7 +2,7 @@ import { checks } from './checks.ts'
 import { configSchema, options, type OptionName, type OptionValues } from './options.ts'
 import { problemOfValue, type ConfigProblem } from './problems.ts'
 import { readSource, type Environment, type ReadFile } from './sources.ts'
-import type { ServerAddress } from '../../shared/server-address.ts'
+import type { NatMap, ServerAddress } from '../../shared/server-address.ts'
 import { misspellings, suspiciousSecrets, weaknesses } from './warnings.ts'
 
 export { formatProblems, type ConfigProblem } from './problems.ts'
@@ -50,6 +50,12 @@ export type RedisLocation =
       username: string | undefined
       password: string | undefined
       tls: TlsConfig | undefined
+    }>
+  | Readonly<{
+      kind: 'cluster'
+      /** Some of its nodes. */
+      nodes: readonly ServerAddress[]
+      natMap: NatMap | undefined
     }>
 
 export type RedisConfig = Readonly<{
@@ -231,17 +237,7 @@ function assemble(values: OptionValues): Config {
       },
     },
     redis: {
-      location:
-        values.REDIS_SENTINELS === undefined
-          ? { kind: 'address', host: address.host, port: address.port }
-          : {
-              kind: 'sentinels',
-              sentinels: values.REDIS_SENTINELS,
-              name: values.REDIS_SENTINEL_NAME ?? '',
-              username: values.REDIS_SENTINEL_USERNAME,
-              password: values.REDIS_SENTINEL_PASSWORD,
-              tls: values.REDIS_SENTINEL_TLS ? redisTls : undefined,
-            },
+      location: redisLocation(values, address, redisTls),
       db: address.db,
       username: address.username,
       password: address.password,
@@ -294,4 +290,19 @@ function assemble(values: OptionValues): Config {
       shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT_S,
     },
   }
+}
+
+function redisLocation(values: OptionValues, address: ServerAddress, tls: TlsConfig): RedisLocation {
+  if (values.REDIS_CLUSTER_NODES !== undefined)
+    return { kind: 'cluster', nodes: values.REDIS_CLUSTER_NODES, natMap: values.REDIS_CLUSTER_NAT_MAP }
+  if (values.REDIS_SENTINELS !== undefined)
+    return {
+      kind: 'sentinels',
+      sentinels: values.REDIS_SENTINELS,
+      name: values.REDIS_SENTINEL_NAME ?? '',
+      username: values.REDIS_SENTINEL_USERNAME,
+      password: values.REDIS_SENTINEL_PASSWORD,
+      tls: values.REDIS_SENTINEL_TLS ? tls : undefined,
+    }
+  return { kind: 'address', host: address.host, port: address.port }
 }

@@ -16,6 +16,8 @@ import {
   privateKey,
   proxyList,
   redisUrl,
+  natMap,
+  redisNodeList,
   sentinelList,
   seconds,
   topicName,
@@ -223,6 +225,16 @@ export const configSchema = z.object({
     'false',
     'Connect to the Sentinels over TLS, with the files of `REDIS_TLS_*`.',
     flag(),
+  ),
+  REDIS_CLUSTER_NODES: redis.advanced(
+    '',
+    'Comma-separated `host:port` of some nodes of a Redis Cluster; the others are discovered from them. A missing port is 6379. Replaces `REDIS_HOST`, `REDIS_PORT`, `REDIS_URL` and `REDIS_SENTINELS`.',
+    optional(redisNodeList()),
+  ),
+  REDIS_CLUSTER_NAT_MAP: redis.advanced(
+    '',
+    'Comma-separated `announced-host:port=reachable-host:port`, if the nodes of the Redis Cluster announce addresses that can be reached only from within their network.',
+    optional(natMap()),
   ),
   REDIS_WAIT_REPLICAS: redis.advanced(
     '0',

@@ -3,10 +3,13 @@ import { z } from 'zod'
 import { certificatesProblem, privateKeyProblem } from '../../shared/pem.ts'
 import { parseRedisUrl, type RedisAddress } from '../../shared/redis-url.ts'
 import {
+  DEFAULT_REDIS_PORT,
   DEFAULT_SENTINEL_PORT,
+  parseNatMap,
   parseServerAddresses,
   serverAddressText,
   withoutBrackets,
+  type NatMap,
   type ServerAddress,
 } from '../../shared/server-address.ts'
 
@@ -104,6 +107,22 @@ export function sentinelList() {
   return fromText((text): Accepted<readonly ServerAddress[]> | Refusal => {
     const sentinels = parseServerAddresses(text, DEFAULT_SENTINEL_PORT)
     return 'problem' in sentinels ? refused(sentinels.problem) : accepted(sentinels)
+  })
+}
+
+/** A comma-separated list of `host:port`. A missing port is 6379. */
+export function redisNodeList() {
+  return fromText((text): Accepted<readonly ServerAddress[]> | Refusal => {
+    const nodes = parseServerAddresses(text, DEFAULT_REDIS_PORT)
+    return 'problem' in nodes ? refused(nodes.problem) : accepted(nodes)
+  })
+}
+
+/** `announced-host:port=reachable-host:port`, comma-separated. */
+export function natMap() {
+  return fromText((text): Accepted<NatMap> | Refusal => {
+    const parsed = parseNatMap(text)
+    return 'problem' in parsed ? refused(parsed.problem) : accepted(parsed.natMap)
   })
 }
 

@@ -25,10 +25,11 @@ const REDIS_UNREACHABLE: OperatorHint = {
 }
 const REDIS_NOT_READY: OperatorHint = { problem: 'is not ready', fix: 'try again' }
 export const CLUSTER_FIX =
-  'set REDIS_HOST and REDIS_PORT, or REDIS_URL, to a Redis server with cluster-enabled no'
-const REDIS_CLUSTER: OperatorHint = {
-  problem: 'is in cluster mode, which is not supported',
-  fix: CLUSTER_FIX,
+  'set REDIS_CLUSTER_NODES to some nodes of the Cluster, instead of REDIS_HOST, REDIS_URL or REDIS_SENTINELS'
+const REDIS_CLUSTER: OperatorHint = { problem: 'is a node of a Cluster', fix: CLUSTER_FIX }
+const CLUSTER_DOWN: OperatorHint = {
+  problem: 'is a Cluster that does not serve all slots now',
+  fix: 'check `redis-cli --cluster check` for a master that failed without a replica to take its place, and for slots without an owner',
 }
 
 const REDIS_HINTS: Hints<RedisErrorCode, RedisOperatorCode> = {
@@ -56,8 +57,12 @@ const REDIS_HINTS: Hints<RedisErrorCode, RedisOperatorCode> = {
   MOVED: REDIS_CLUSTER,
   ASK: REDIS_CLUSTER,
   CLUSTER_MODE: REDIS_CLUSTER,
-  CLUSTERDOWN: REDIS_CLUSTER,
-  TRYAGAIN: REDIS_CLUSTER,
+  NO_CLUSTER: {
+    problem: 'is not in cluster mode',
+    fix: 'set REDIS_HOST and REDIS_PORT, or REDIS_URL, instead of REDIS_CLUSTER_NODES',
+  },
+  CLUSTERDOWN: CLUSTER_DOWN,
+  TRYAGAIN: CLUSTER_DOWN,
   DATABASE: {
     problem: 'does not have this database',
     fix: 'lower REDIS_DB, or the number in REDIS_URL, or raise the setting `databases` of the server',

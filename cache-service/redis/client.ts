@@ -1,16 +1,28 @@
 import type { ConnectionOptions } from 'node:tls'
-import { Redis, type RedisOptions } from 'ioredis'
+import { Redis } from 'ioredis'
 import { isRefusedDatabase, redisError, type ServiceError } from '../../shared/errors.ts'
 import { createGreeting } from '../../shared/redis-greeting.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { sentinelOptions } from '../../shared/redis-client/primary-connector.ts'
+import { serverAddressText, type ServerAddress } from '../../shared/server-address.ts'
 import { countSilenceOnly } from '../../shared/redis-client/silence-timeout.ts'
 import type { RedisConfig, RedisLocation, TlsConfig } from '../config/config.ts'
+import {
+  clusterName,
+  createClusterClient,
+  type ConnectionAttempts,
+  type NodeOptions,
+} from './cluster/cluster-client.ts'
+import { mastersOf } from './cluster/slots.ts'
+import { isCluster, type RedisClient, type RedisClientTelemetry } from './redis-client.ts'
 
-export type RedisClientTelemetry = {
-  redisConnected(where: string): void
-  redisFailed(error: ServiceError): void
-}
+/** createRedis or createConnection. */
+export type CreateClient<Client> = (
+  config: RedisConfig,
+  name: string | undefined,
+  telemetry: RedisClientTelemetry,
+  random: () => number,
+) => Client
 
 const LONGEST_RECONNECT_MS = 2_000
 const FIRST_RECONNECT_MS = 50
@@ -29,15 +41,40 @@ export function createRedis(
   name: string | undefined,
   telemetry: RedisClientTelemetry,
   random: () => number,
+): RedisClient {
+  const { location, timeoutMs } = config
+  if (location.kind !== 'cluster') return createConnection(config, name, telemetry, random)
+  const nodeOptions = connectionOptions(config)
+  const attempts = createAttempts(random)
+  return createClusterClient({ location, timeoutMs, nodeOptions, name, attempts, telemetry })
+}
+
+/**
+ * The same for what needs one connection even to a Cluster, such as subscribing: to one of the configured nodes, the next one at
+ * each attempt. What is published on one node reaches all of them.
+ */
+export function createConnection(
+  config: RedisConfig,
+  name: string | undefined,
+  telemetry: RedisClientTelemetry,
+  random: () => number,
 ): Redis {
-  // ioredis counts from the last connection that was opened, even if the server closed it at once.
-  let failedAttempts = 0
-  const attempts = {
-    next: () => Math.min(++failedAttempts, 10),
-    reset: () => (failedAttempts = 0),
-  }
-  const redis = countSilenceOnly(
-    new Redis({ ...connectionOptions(config, random, attempts.next), lazyConnect: true }),
+  const attempts = createAttempts(random)
+  const redis: Redis = countSilenceOnly(
+    new Redis({
+      ...connectionOptions(config),
+      ...locationOptions(config.location, config.timeoutMs),
+      db: config.db,
+      enableOfflineQueue: false,
+      retryStrategy() {
+        if (config.location.kind === 'cluster')
+          Object.assign(redis.options, nextNode(config.location, redis.options))
+        return attempts.nextDelayMs()
+      },
+      // The primary has moved: reconnect to find it.
+      reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 1 : false),
+      lazyConnect: true,
+    }),
   )
   let isDatabaseRefused = false
   redis.on('connect', () => (isDatabaseRefused = false))
@@ -63,32 +100,47 @@ export function createRedis(
   return redis
 }
 
-function connectionOptions(config: RedisConfig, random: () => number, nextAttempt: () => number) {
+/** Of a connection, wherever the server is. */
+function connectionOptions({ password, timeoutMs, tls, username }: RedisConfig): NodeOptions {
   return {
-    ...locationOptions(config.location, config.timeoutMs),
-    db: config.db,
-    ...(config.username !== undefined && { username: config.username }),
-    ...(config.password !== undefined && { password: config.password }),
-    ...(config.tls !== undefined && { tls: tlsOptions(config.tls) }),
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(tls !== undefined && { tls: tlsOptions(tls) }),
     // All that we send works over RESP2, and proxies exist that refuse HELLO, which RESP3 begins with, or CLIENT SETINFO.
-    protocol: 2 as const,
+    protocol: 2,
     disableClientInfo: true,
-    connectTimeout: config.timeoutMs,
-    socketTimeout: config.timeoutMs,
+    connectTimeout: timeoutMs,
+    socketTimeout: timeoutMs,
     maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
     // LOADING is handled like any other error reply, and the check would need the permission for INFO.
     enableReadyCheck: false,
-    retryStrategy: () =>
-      FIRST_RECONNECT_MS + Math.min(LONGEST_RECONNECT_MS, backoffMs(nextAttempt(), random())),
-    // The primary has moved: reconnect to find it.
-    reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 1 : false),
-  } satisfies RedisOptions
+  }
 }
 
 function locationOptions(location: RedisLocation, timeoutMs: number) {
+  if (location.kind === 'cluster') return nextNode(location, {})
   if (location.kind === 'address') return { host: location.host, port: location.port }
   return sentinelOptions({ ...location, tls: location.tls && tlsOptions(location.tls) }, timeoutMs)
+}
+
+function nextNode(
+  { nodes }: Extract<RedisLocation, { kind: 'cluster' }>,
+  { host, port }: { readonly host?: string | undefined; readonly port?: number | undefined },
+): Partial<ServerAddress> {
+  const current = nodes.findIndex((node) => node.host === host && node.port === port)
+  return { ...nodes[(current + 1) % nodes.length] }
+}
+
+/** ioredis counts from the last connection that was opened, even if the server closed it at once. */
+function createAttempts(random: () => number): ConnectionAttempts {
+  let failed = 0
+  return {
+    nextDelayMs() {
+      failed = Math.min(failed + 1, 10)
+      return FIRST_RECONNECT_MS + Math.min(LONGEST_RECONNECT_MS, backoffMs(failed, random()))
+    },
+    reset: () => void (failed = 0),
+  }
 }
 
 function tlsOptions({ rejectUnauthorized, ca, cert, key }: TlsConfig): ConnectionOptions {
@@ -100,15 +152,21 @@ function tlsOptions({ rejectUnauthorized, ca, cert, key }: TlsConfig): Connectio
   }
 }
 
-/** The configured location, for people: `redis:6379`, or `mymaster of the Sentinels a:26379, b:26379`. */
+/**
+ * The configured location, for people: `redis:6379`, or `mymaster of the Sentinels a:26379, b:26379`, or
+ * `the Cluster of a:6379, b:6379`.
+ */
 export function locationName(location: RedisLocation): string {
-  if (location.kind === 'address') return `${location.host}:${location.port}`
-  const sentinels = location.sentinels.map(({ host, port }) => `${host}:${port}`)
-  return `${location.name} of the Sentinels ${sentinels.join(', ')}`
+  if (location.kind === 'address') return serverAddressText(location)
+  if (location.kind === 'cluster') return `the Cluster of ${location.nodes.map(serverAddressText).join(', ')}`
+  return `${location.name} of the Sentinels ${location.sentinels.map(serverAddressText).join(', ')}`
 }
 
-/** The server of this connection, for people: `redis:6379`, or `mymaster (10.0.0.3:6379)` where Sentinels named it. */
-export function serverName({ options, stream }: Redis): string {
+/** The server of this connection, for people: `redis:6379`, or `mymaster (10.0.0.3:6379)` where Sentinels named it, or the masters
+ * of a Cluster. */
+export function serverName(redis: RedisClient): string {
+  if (isCluster(redis)) return clusterName(redis)
+  const { options, stream } = redis
   if (!options.sentinels) return `${options.host}:${options.port}`
   // undefined: not connected now.
   const { remoteAddress, remotePort } = stream ?? {}
@@ -121,26 +179,34 @@ export function serverName({ options, stream }: Redis): string {
  * Starts connecting. Resolves when the first attempt has ended, successful or not; the first command shows whether Redis
  * works.
  */
-export async function startConnecting(redis: Redis): Promise<void> {
+export async function startConnecting(redis: RedisClient): Promise<void> {
   // A failure also reaches the 'error' listener, which logs it.
   await redis.connect().catch(() => undefined)
 }
 
 /**
- * Uses a further connection with the same settings, and closes it: a proxy may close one at a command that it does not know.
+ * Uses a further connection with the same settings, to one of the masters of a Cluster, and closes it: a proxy may close one at a
+ * command that it does not know.
  */
 export async function onNewConnection<Result>(
-  redis: Redis,
+  redis: RedisClient,
   use: (connection: Redis) => Promise<Result>,
 ): Promise<Result | ServiceError> {
-  const connection = redis.duplicate()
-  connection.on('error', () => undefined)
+  let connection: Redis | undefined
   try {
+    connection = oneServer(redis).duplicate({ lazyConnect: true })
+    connection.on('error', () => undefined)
     await connection.connect()
     return await use(connection)
   } catch (error) {
     return redisError(error)
   } finally {
-    connection.disconnect()
+    connection?.disconnect()
   }
+}
+
+function oneServer(redis: RedisClient): Redis {
+  const [server] = mastersOf(redis)
+  if (server === undefined) throw redisError(new Error('CLUSTERDOWN no master is known'))
+  return server
 }

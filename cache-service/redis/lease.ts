@@ -1,6 +1,6 @@
-import type { Redis } from 'ioredis'
 import { redisReply } from './reply.ts'
 import { createScriptRunner } from './script.ts'
+import type { RedisClient } from './redis-client.ts'
 
 /** Lets one process at a time do something. It expires by itself if its holder dies. Rejects with a ServiceError. */
 export type Lease = {
@@ -9,7 +9,7 @@ export type Lease = {
   release(): Promise<void>
 }
 
-export function createLease(redis: Redis, key: string, holder: string, ttlMs: number): Lease {
+export function createLease(redis: RedisClient, key: string, holder: string, ttlMs: number): Lease {
   const releaseLease = createScriptRunner(redis, new URL('./release-lease.lua', import.meta.url))
   return {
     async acquire() {

@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis'
 import { DEVICE_INDEX_KEY } from '../../shared/contract/keys.ts'
 import { clearerFailure, redisError, type ServiceError } from '../../shared/errors.ts'
 import { failureText, operatorHint } from '../core/operator-hint.ts'
@@ -6,6 +5,7 @@ import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { serverName } from './client.ts'
 import { redisReply } from './reply.ts'
+import type { RedisClient } from './redis-client.ts'
 
 export type ProbeTelemetry = {
   redisWorks(): void
@@ -27,7 +27,7 @@ type ProbeOperation = {
 
 /** Reads, because PING also succeeds while Redis is loading and for a user who may not read. */
 export function createReadProbe(
-  redis: Redis,
+  redis: RedisClient,
   telemetry: ProbeTelemetry,
   monotonicNow: () => number,
 ): RedisProbe {
@@ -48,7 +48,7 @@ const PROBE_KEY_TTL_MS = 60_000
  * @param recovered called at the first success after a failure.
  */
 export function createWriteProbe(
-  redis: Redis,
+  redis: RedisClient,
   key: string,
   telemetry: ProbeTelemetry & { unsafeEviction(policy: string): void },
   monotonicNow: () => number,
@@ -80,7 +80,7 @@ export function createWriteProbe(
 
 /** Tries one operation on Redis again and again, for telemetry and readiness. */
 export class RedisProbe {
-  readonly #redis: Redis
+  readonly #redis: RedisClient
   readonly #telemetry: ProbeTelemetry
   readonly #monotonicNow: () => number
   readonly #operation: ProbeOperation
@@ -89,7 +89,7 @@ export class RedisProbe {
   #connectionError: ServiceError | undefined
 
   constructor(
-    redis: Redis,
+    redis: RedisClient,
     telemetry: ProbeTelemetry,
     monotonicNow: () => number,
     operation: ProbeOperation,

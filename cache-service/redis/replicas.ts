@@ -1,6 +1,6 @@
-import type { Redis } from 'ioredis'
 import { ServiceError } from '../../shared/errors.ts'
 import { pipelineReplies } from './reply.ts'
+import type { RedisClient } from './redis-client.ts'
 
 export type ReplicaWaitOptions = {
   /** Replicas that must have received the writes. 0: none, and nothing is sent. */
@@ -18,7 +18,7 @@ const KEY_TTL_MS = 60_000
  *   ServiceError (NOREPLICAS, transient) if they do not within the time-out.
  */
 export function createReplicaWait(
-  redis: Redis,
+  redis: RedisClient,
   { replicas, key, timeoutMs }: ReplicaWaitOptions,
 ): () => Promise<void> {
   if (replicas === 0) return () => Promise.resolve()

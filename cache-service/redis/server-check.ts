@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis'
 import { OWN_KEY_PREFIX } from '../../shared/contract/keys.ts'
 import { redisError, type ServiceError } from '../../shared/errors.ts'
 import {
@@ -13,6 +12,7 @@ import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { serverName } from './client.ts'
 import { pipelineReplies } from './reply.ts'
+import type { RedisClient } from './redis-client.ts'
 
 export type ServerCheckTelemetry = {
   /** Called once for each key and type found. */
@@ -32,7 +32,7 @@ const ABSENT_SCRIPT = '0'.repeat(40)
  *
  * @returns that reply.
  */
-export async function findScriptRefusal(redis: Redis): Promise<ServiceError | undefined> {
+export async function findScriptRefusal(redis: RedisClient): Promise<ServiceError | undefined> {
   const keys = [`${OWN_KEY_PREFIX}check:1`, `${OWN_KEY_PREFIX}check:2`]
   try {
     await redis.evalsha(ABSENT_SCRIPT, keys.length, ...keys)
@@ -44,7 +44,10 @@ export async function findScriptRefusal(redis: Redis): Promise<ServiceError | un
 }
 
 /** Rejects with a ServiceError. */
-export async function findMistypedKeys(redis: Redis, keys: readonly FixedKey[]): Promise<MistypedKey[]> {
+export async function findMistypedKeys(
+  redis: RedisClient,
+  keys: readonly FixedKey[],
+): Promise<MistypedKey[]> {
   const pipeline = redis.pipeline()
   for (const { key } of keys) pipeline.type(key)
   return mistypedKeys(keys, (await pipelineReplies(pipeline)).map(String))
@@ -55,7 +58,7 @@ export async function findMistypedKeys(redis: Redis, keys: readonly FixedKey[]):
  * written with another type. Without this, each would look like a failure that passes.
  */
 export class ServerCheck {
-  readonly #redis: Redis
+  readonly #redis: RedisClient
   readonly #keys: readonly FixedKey[]
   readonly #telemetry: ServerCheckTelemetry
   #hasPassed = false
@@ -64,7 +67,7 @@ export class ServerCheck {
   /** False: the user lacks the permission for TYPE, and each attempt would add to the server's ACL LOG. */
   #mayAskTypes = true
 
-  constructor(redis: Redis, keys: readonly FixedKey[], telemetry: ServerCheckTelemetry) {
+  constructor(redis: RedisClient, keys: readonly FixedKey[], telemetry: ServerCheckTelemetry) {
     this.#redis = redis
     this.#keys = keys
     this.#telemetry = telemetry

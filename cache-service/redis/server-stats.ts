@@ -1,11 +1,11 @@
-import type { Redis } from 'ioredis'
 import { parseServerDetails } from '../core/server-details.ts'
 import type { ServerStatsReader } from '../core/server-stats.ts'
 import { infoField } from '../core/info-field.ts'
 import { redisReply } from './reply.ts'
+import type { RedisClient } from './redis-client.ts'
 
 /** The server's own statistics, from INFO and DBSIZE. Rejects with a ServiceError. */
-export function createServerStatsReader(redis: Redis): ServerStatsReader {
+export function createServerStatsReader(redis: RedisClient): ServerStatsReader {
   return {
     async ping() {
       await redisReply(redis.ping())

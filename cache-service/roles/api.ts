@@ -26,7 +26,14 @@ import type { Service } from '../lifecycle/service.ts'
 import { createCacheValues } from '../redis/cache-queue/cache-values.ts'
 import { createCachedReader } from '../redis/devices/cached-reader.ts'
 import { ReadTracking } from '../redis/devices/read-tracking.ts'
-import { createRedis, locationName, startConnecting } from '../redis/client.ts'
+import {
+  createConnection,
+  createRedis,
+  locationName,
+  startConnecting,
+  type CreateClient,
+} from '../redis/client.ts'
+import { isCluster, type RedisClient } from '../redis/redis-client.ts'
 import { createDeviceReader } from '../redis/devices/device-reader.ts'
 import { createDeviceScan } from '../redis/devices/device-scan.ts'
 import { createDeviceSearcher } from '../redis/devices/device-searcher.ts'
@@ -45,7 +52,7 @@ import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 
-type RedisClient = ReturnType<typeof createRedis>
+type Redis = ReturnType<typeof createConnection>
 
 const PROBE_INTERVAL_MS = 1_000
 const MIN_OTHER_CONNECTIONS = 256
@@ -61,21 +68,22 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   const { auth, tokensFile = '' } = config.api
   const tokens = auth === 'token' ? await openTokenFile(tokensFile, telemetry) : undefined
 
-  const connect = (connection: string) => {
+  const connect = <Client extends RedisClient>(create: CreateClient<Client>, connection: string) => {
     const redisTelemetry = {
       redisConnected: (where: string) => telemetry.redisConnected(connection, where),
       redisFailed: (error: ServiceError) => telemetry.redisFailed(connection, error),
     }
-    const redis = createRedis(config.redis, `${context.processId}-${connection}`, redisTelemetry, random)
+    const redis = create(config.redis, `${context.processId}-${connection}`, redisTelemetry, random)
     releases.push(`Redis for ${connection}`, () => redis.disconnect())
     return redis
   }
   // Separate connections, so that a slow command on one of them (a scan, a blocking read) does not delay the others.
-  const reading = connect('api')
-  const cacheRedis = connect('cache')
-  const following = connect('events')
-  const searching = connect('search')
-  const lookups = openLookups(context, parts, reading, connect, telemetry)
+  const reading = connect(createRedis, 'api')
+  const cacheRedis = connect(createRedis, 'cache')
+  const following = connect(createRedis, 'events')
+  const searching = connect(createRedis, 'search')
+  const connectOnce = (connection: string) => connect(createConnection, connection)
+  const lookups = openLookups(context, parts, reading, connectOnce, telemetry)
   const connecting = Promise.all(
     [reading, cacheRedis, following, searching, ...lookups.connections].map(startConnecting),
   )
@@ -159,11 +167,13 @@ function openLookups(
   { config, processId }: RoleContext,
   { monitor, monotonicNow }: ProcessParts,
   writing: RedisClient,
-  connect: (connection: string) => RedisClient,
+  connect: (connection: string) => Redis,
   telemetry: ApiTelemetry,
 ) {
   const maxSize = config.api.lookupCacheBytes
-  if (maxSize === 0) return { devices: createDeviceReader(writing), connections: [], services: [] }
+  // In a Cluster, each master would have to be asked to report changes.
+  if (maxSize === 0 || isCluster(writing))
+    return { devices: createDeviceReader(writing), connections: [], services: [] }
   const reading = connect('lookups')
   const invalidations = connect('invalidations')
   const cache = new DeviceCache(maxSize)

@@ -4,7 +4,13 @@ import { fixedKeys } from '../core/fixed-keys.ts'
 import { isProtectedKey } from '../core/protected-keys.ts'
 import { UpdateApplier, UPDATER_LEASE_MS } from '../pipeline/update-applier.ts'
 import { ChannelSubscription } from '../redis/events/channel-subscription.ts'
-import { createRedis, locationName, startConnecting } from '../redis/client.ts'
+import {
+  createConnection,
+  createRedis,
+  locationName,
+  startConnecting,
+  type CreateClient,
+} from '../redis/client.ts'
 import { ServerCheck } from '../redis/server-check.ts'
 import { createLease } from '../redis/lease.ts'
 import { createStateWriter } from '../redis/events/state-writer.ts'
@@ -21,14 +27,14 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
   const telemetry = createUpdaterTelemetry(log, metrics, monotonicNow)
   releases.push('kv-updater', () => telemetry.stopped())
 
-  const connect = (connection: string) => {
+  const connect = <Client>(create: CreateClient<Client>, connection: string) => {
     const redisTelemetry = {
       redisConnected: (where: string) => telemetry.redisConnected(connection, where),
       redisFailed: (error: ServiceError) => telemetry.redisFailed(connection, error),
     }
-    return createRedis(config.redis, `${processId}-${connection}`, redisTelemetry, random)
+    return create(config.redis, `${processId}-${connection}`, redisTelemetry, random)
   }
-  const redis = connect('updates')
+  const redis = connect(createRedis, 'updates')
   releases.push('Redis of the kv-updater', () => redis.disconnect())
   const serverCheck = new ServerCheck(redis, fixedKeys['kv-updater'](), {
     keyMistyped: telemetry.keyMistyped,
@@ -47,7 +53,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
   })
   releases.push('pending updates', () => applier.close())
 
-  const subscriber = connect('subscriber')
+  const subscriber = connect(createConnection, 'subscriber')
   releases.push('subscriber of the kv-updater', () => subscriber.disconnect())
   const subscription = new ChannelSubscription({
     redis: subscriber,

@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis'
 import { redisError } from '../../../shared/errors.ts'
 import type { CacheValues } from '../../core/cache-queue/cache-values.ts'
 import { LISTED_MAX } from '../../core/cache-queue/glob.ts'
 import { pipelineReplies, redisReply } from '../reply.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 /** Keys examined by one SCAN: enough to save round trips, few enough not to block other clients for long. */
 const SCAN_COUNT = 1_000
@@ -13,7 +13,7 @@ const NO_SUCH_KEY = -2
  * The values of the cache-queue service: strings under any key that is not protected. It never sends KEYS, FLUSHDB or
  * FLUSHALL. Rejects with a ServiceError.
  */
-export function createCacheValues(redis: Redis, isProtected: (key: string) => boolean): CacheValues {
+export function createCacheValues(redis: RedisClient, isProtected: (key: string) => boolean): CacheValues {
   /** Pages of unprotected keys, as bytes because a key need not be UTF-8. A key may occur twice. */
   async function* unprotectedKeys(glob: string): AsyncGenerator<Buffer[]> {
     let cursor = '0'

@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis'
 import { LISTED_MAX } from '../../core/cache-queue/glob.ts'
 import type { PubsubAdmin } from '../../core/cache-queue/pubsub-admin.ts'
 import { redisReply } from '../reply.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 const CHANNELS_PER_CALL = 1_000
 
@@ -9,7 +9,7 @@ const CHANNELS_PER_CALL = 1_000
  * Publishes, lists channels and counts their subscribers. Like Redis, it does not count pattern subscriptions.
  * Rejects with a ServiceError.
  */
-export function createPubsubAdmin(redis: Redis): PubsubAdmin {
+export function createPubsubAdmin(redis: RedisClient): PubsubAdmin {
   async function countSubscribers(channels: readonly string[]): Promise<number[]> {
     const counts: number[] = []
     for (let from = 0; from < channels.length; from += CHANNELS_PER_CALL) {

@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis'
 import { deviceKey } from '../../../shared/contract/keys.ts'
 import { eventTimeFromMs } from '../../core/event-time.ts'
 import { redisReply } from '../reply.ts'
 import type { DeviceIndex } from './device-index.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 export type DeviceAges = {
   readonly devices: number
@@ -24,7 +24,7 @@ export type DeviceAgeOptions = {
 
 /** Scans every device. Rejects with a ServiceError, or with the signal's reason. */
 export async function countDevicesBefore(
-  redis: Redis,
+  redis: RedisClient,
   index: DeviceIndex,
   { beforeMs, metadataTtlMs, now, progress, stop }: DeviceAgeOptions,
 ): Promise<DeviceAges> {

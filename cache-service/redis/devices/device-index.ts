@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis'
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { redisReply } from '../reply.ts'
 import { createScriptRunner } from '../script.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 /**
  * The set of the ids of all devices that have metadata. The scripts that write the hashes add the ids
@@ -20,7 +20,7 @@ const SCAN_COUNT = 500
 /** Lua can unpack about 8,000 values, and a running script blocks every other client. */
 const IDS_PER_CALL = 500
 
-export function createDeviceIndex(redis: Redis): DeviceIndex {
+export function createDeviceIndex(redis: RedisClient): DeviceIndex {
   const unindexAbsent = createScriptRunner(redis, new URL('./unindex-absent.lua', import.meta.url))
   return {
     async removeAbsent(deviceIds) {

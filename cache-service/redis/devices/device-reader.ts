@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis'
 import { isDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
 import { redisError } from '../../../shared/errors.ts'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
@@ -12,6 +11,7 @@ import {
 import { redisReply } from '../reply.ts'
 import { createScriptRunner } from '../script.ts'
 import { readTogether } from './read-together.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 /** A running script blocks every other client of Redis: about 5 µs per device. */
 const KEYS_PER_CALL = 128
@@ -19,7 +19,7 @@ const KEYS_PER_CALL = 128
 const SCANNED_PER_PAGE = 20_000
 const SCANNED_PER_CALL = 2_000
 
-export function createDeviceReader(redis: Redis): DeviceReader {
+export function createDeviceReader(redis: RedisClient): DeviceReader {
   const readDevices = createScriptRunner(redis, new URL('./read-devices.lua', import.meta.url))
   const removeDevice = createScriptRunner(redis, new URL('./remove-device.lua', import.meta.url))
 

@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis'
 import { isDeviceId } from '../../../shared/contract/device-id.ts'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { redisError } from '../../../shared/errors.ts'
@@ -6,6 +5,7 @@ import { DeviceTable, NO_EVENT_TIME, type TableLimits } from '../../core/devices
 import { eventTimeUs } from '../../core/event-time.ts'
 import { redisReply } from '../reply.ts'
 import { createScriptRunner } from '../script.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 /** A running script blocks every other client of Redis: 5 to 10 µs per device. */
 const KEYS_PER_CALL = 128
@@ -30,7 +30,7 @@ export type DeviceScanOptions = {
  * Returns a function that reads all devices, one call after another, so that other clients of Redis are served in between.
  * It rejects with a ServiceError, or with the reason of the signal. A device may occur twice in the table.
  */
-export function createDeviceScan(redis: Redis) {
+export function createDeviceScan(redis: RedisClient) {
   const scanDevices = createScriptRunner(redis, new URL('./scan-devices.lua', import.meta.url))
 
   return async function scan({ limits, progress, signal }: DeviceScanOptions): Promise<DeviceScan> {

@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis'
 import { redisError } from '../../../shared/errors.ts'
 import { DEVICE_INDEX_KEY } from '../../../shared/contract/keys.ts'
 import type { ChunkPlan } from '../../core/records/plan.ts'
@@ -6,6 +5,7 @@ import type { DeleteStatus, WriteOutcome, WriteStatus } from '../../core/records
 import { createScriptRunner } from '../script.ts'
 import type { ProgressStep } from '../workers/progress-store.ts'
 import { deleteCalls, updateCalls, type ScriptCall, type ScriptLimits } from './script-calls.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 /**
  * Sends a chunk's plan to Redis: one round trip for the deletes, if there are any, and one for the updates. The device
@@ -26,7 +26,7 @@ const UPDATE_STATUSES = ['stale', 'unchanged', 'changed', 'expired'] as const
 const DELETE_STATUSES = ['kept', 'absent', 'deleted'] as const
 
 export function createDeviceWriter(
-  redis: Redis,
+  redis: RedisClient,
   limits: ScriptLimits,
   replicated: () => Promise<void> = () => Promise.resolve(),
 ): DeviceWriter {

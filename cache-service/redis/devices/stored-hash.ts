@@ -1,12 +1,16 @@
-import type { Redis } from 'ioredis'
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import { deviceKey } from '../../../shared/contract/keys.ts'
 import { redisError } from '../../../shared/errors.ts'
 import type { StoredHash } from '../../core/records/explain.ts'
 import { redisReply } from '../reply.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 /** The device hash with all its fields, uninterpreted. Rejects with a ServiceError. */
-export async function readStoredHash(redis: Redis, deviceId: DeviceId, nowMs: number): Promise<StoredHash> {
+export async function readStoredHash(
+  redis: RedisClient,
+  deviceId: DeviceId,
+  nowMs: number,
+): Promise<StoredHash> {
   const key = deviceKey(deviceId)
   try {
     const [fields, ttlMs] = await redisReply(Promise.all([redis.hgetall(key), redis.pttl(key)]))

@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis'
 import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import { backoffMs } from '../../core/backoff.ts'
 import { failureText } from '../../core/operator-hint.ts'
@@ -15,10 +14,11 @@ import {
   STREAM_KEYS,
   type EventStreams,
 } from './event-streams.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 export type FollowerDependencies = {
   /** A dedicated connection: it is blocked most of the time. */
-  readonly redis: Redis
+  readonly redis: RedisClient
   /** See followerBlockMs. */
   readonly blockMs: number
   readonly failed: (error: ServiceError) => void

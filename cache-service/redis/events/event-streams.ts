@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis'
 import { DEVICE_STREAM_KEY, LISTENING_KEY, UPDATE_STREAM_KEY } from '../../../shared/contract/keys.ts'
 import {
   BEFORE_ALL,
@@ -15,6 +14,7 @@ import {
   type StreamEntry,
 } from '../../core/events/stream-entry.ts'
 import { redisReply } from '../reply.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 export const STREAM_KEYS: Readonly<Record<StreamName, string>> = {
   update: UPDATE_STREAM_KEY,
@@ -32,7 +32,7 @@ export type EventStreams = {
   read(stream: StreamName, after: EntryId, upTo: EntryId, count: number): Promise<EntryPage | undefined>
 }
 
-export function createEventStreams(redis: Redis): EventStreams {
+export function createEventStreams(redis: RedisClient): EventStreams {
   const lastEntry = (stream: StreamName) => redis.xrevrange(STREAM_KEYS[stream], '+', '-', 'COUNT', 1)
   return {
     async end() {
@@ -57,7 +57,7 @@ export function parseEntries(found: readonly [id: string, fields: string[]][]): 
 }
 
 /** Whether everything after this entry is still in the stream. Rejects with a ServiceError. */
-export async function isInStream(redis: Redis, stream: StreamName, id: EntryId): Promise<boolean> {
+export async function isInStream(redis: RedisClient, stream: StreamName, id: EntryId): Promise<boolean> {
   const key = STREAM_KEYS[stream]
   if (id !== BEFORE_ALL) return (await redisReply(redis.xrange(key, id, id, 'COUNT', 1))).length === 1
   // From before the first entry: true if no entry has ever left the stream.
@@ -79,7 +79,7 @@ export type HintAppender = {
 /** A few minutes of a busy fleet; an entry is at most 20 KiB. */
 const HINTS_KEPT = 1_000
 
-export function createHintAppender(redis: Redis): HintAppender {
+export function createHintAppender(redis: RedisClient): HintAppender {
   async function append(fields: readonly string[]): Promise<void> {
     await redisReply(redis.xadd(DEVICE_STREAM_KEY, 'MAXLEN', '~', HINTS_KEPT, '*', ...fields))
   }
@@ -93,6 +93,6 @@ export function createHintAppender(redis: Redis): HintAppender {
 }
 
 /** Tells the workers, for `ttlMs`, that someone is following the events of devices. Rejects with a ServiceError. */
-export async function announceListening(redis: Redis, ttlMs: number): Promise<void> {
+export async function announceListening(redis: RedisClient, ttlMs: number): Promise<void> {
   await redisReply(redis.set(LISTENING_KEY, '1', 'PX', ttlMs))
 }

@@ -1,9 +1,9 @@
-import type { Redis } from 'ioredis'
 import { UPDATE_TYPES_KEY } from '../../../shared/contract/keys.ts'
 import { parseJsonKeepingDigits } from '../../../shared/exact-json.ts'
 import { formatPosition } from '../../core/events/event-position.ts'
 import { redisReply } from '../reply.ts'
 import { createEventStreams } from './event-streams.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 export type StoredState = {
   /** By type. A value that is not JSON is returned as the text itself. */
@@ -18,7 +18,7 @@ export type StateStore = { read(type: string | undefined): Promise<StoredState> 
 const KEYS_PER_CALL = 500
 
 /** @param furtherTypes written by an older updater, which did not record its types. */
-export function createStateStore(redis: Redis, furtherTypes: readonly string[]): StateStore {
+export function createStateStore(redis: RedisClient, furtherTypes: readonly string[]): StateStore {
   const streams = createEventStreams(redis)
 
   async function knownTypes(type: string | undefined): Promise<string[]> {

@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis'
 import {
   UPDATE_STREAM_KEY,
   UPDATE_TYPES_KEY,
@@ -10,6 +9,7 @@ import type { KvUpdate } from '../../core/events/kv-update.ts'
 import type { GapReason } from '../../core/events/stream-entry.ts'
 import { redisReply } from '../reply.ts'
 import { createScriptRunner } from '../script.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 export type StateWritten = {
   /** False: another updater holds the lease and appends the event. */
@@ -42,7 +42,7 @@ const UPDATES_KEPT = 2_000
  * @param patienceMs how long a write waits for the connection. After a restart of Redis the subscription may be back
  * before this connection, and updates that arrive in between must not be lost.
  */
-export function createStateWriter(redis: Redis, holder: string, patienceMs: number): StateWriter {
+export function createStateWriter(redis: RedisClient, holder: string, patienceMs: number): StateWriter {
   const setState = createScriptRunner(redis, new URL('./set-state.lua', import.meta.url))
   const append = createScriptRunner(redis, new URL('./append-gap.lua', import.meta.url))
   async function appendGapAs(name: string, reason: GapReason): Promise<unknown> {
@@ -81,7 +81,7 @@ export function createStateWriter(redis: Redis, holder: string, patienceMs: numb
 }
 
 /** Resolves when there is a connection or the time is up; in the latter case the next command reports the failure. */
-async function connected(redis: Redis, patienceMs: number): Promise<void> {
+async function connected(redis: RedisClient, patienceMs: number): Promise<void> {
   if (redis.status === 'ready') return
   const { promise, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(resolve, patienceMs)

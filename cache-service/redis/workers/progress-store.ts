@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis'
 import type { StoredProgress } from '../../core/workers/progress.ts'
 import { pipelineReplies, redisReply } from '../reply.ts'
 import { createScriptRunner } from '../script.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 /** Stores an offset if another one is stored now: for a script that does so after other writes. */
 export type ProgressStep = {
@@ -33,7 +33,7 @@ export type ProgressStore = {
   markRebuild(partition: number, until: number | undefined): Promise<void>
 }
 
-export function createProgressStore(redis: Redis, key: string): ProgressStore {
+export function createProgressStore(redis: RedisClient, key: string): ProgressStore {
   const advanceProgress = createScriptRunner(redis, new URL('./advance-progress.lua', import.meta.url))
 
   /** Together with the field, removes the request for a rebuild. */
@@ -96,7 +96,7 @@ function parseOffset(text: string | null | undefined): number | undefined {
  * from a loss. Rejects with a ServiceError.
  */
 export async function requestRebuild(
-  redis: Redis,
+  redis: RedisClient,
   key: string,
   partitions: readonly number[],
 ): Promise<void> {

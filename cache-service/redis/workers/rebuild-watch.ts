@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis'
 import { DEVICE_INDEX_KEY, progressKey } from '../../../shared/contract/keys.ts'
 import { isRebuildPending } from '../../core/workers/rebuild.ts'
 import { redisReply } from '../reply.ts'
 import type { WorkerReports } from './worker-reports.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 export type RebuildWatch = {
   /**
@@ -16,7 +16,7 @@ const CACHED_MS = 1_000
 
 /** @param configured the group and the topic whose progress counts even if no worker reports them. */
 export function createRebuildWatch(
-  redis: Redis,
+  redis: RedisClient,
   reports: WorkerReports,
   configured: { readonly group: string; readonly topic: string },
   monotonicNow: () => number,

@@ -1,7 +1,7 @@
 import type { Coordinates } from '../../core/records/coordinates.ts'
-import type { Redis } from 'ioredis'
 import { replayedKey } from '../../../shared/contract/keys.ts'
 import { redisReply } from '../reply.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 /**
  * Records in Redis which dead letters have been replayed, so that each is replayed at most once, also by concurrent
@@ -27,7 +27,7 @@ const DEAD_LETTERS_PER_KEY = 65_536
 
 /** @param keepMs minimum time for which a dead letter is remembered; undefined: without limit. */
 export function createReplayLedger(
-  redis: Redis,
+  redis: RedisClient,
   errorTopic: string,
   keepMs: number | undefined,
 ): ReplayLedger {

@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis'
 import { redisReply } from '../reply.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 /** A reporter that has not written for this long is forgotten. The limit is generous because clocks may differ. */
 const FORGOTTEN_AFTER_MS = 3_600_000
@@ -17,7 +17,7 @@ export type ReportKind<Report> = {
 
 /** Rejects with a ServiceError. @param ttlMs how long the report is shown. */
 export async function writeReport<Report>(
-  redis: Redis,
+  redis: RedisClient,
   { indexKey, keyOf }: ReportKind<Report>,
   id: string,
   report: Report,
@@ -34,7 +34,7 @@ export async function writeReport<Report>(
 
 /** Those that have not expired, sorted by id. Rejects with a ServiceError. */
 export async function readReports<Report>(
-  redis: Redis,
+  redis: RedisClient,
   { idOf, indexKey, keyOf, parse }: ReportKind<Report>,
 ): Promise<Report[]> {
   const ids = await redisReply(redis.zrevrange(indexKey, 0, MAX_REPORTS - 1))

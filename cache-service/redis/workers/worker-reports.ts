@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis'
 import { WORKERS_KEY, workerReportKey } from '../../../shared/contract/keys.ts'
 import { parseWorkerReport, type WorkerReport } from '../../core/workers/worker-report.ts'
 import { redisReply } from '../reply.ts'
 import { readReports, writeReport, type ReportKind } from './report-store.ts'
+import type { RedisClient } from '../redis-client.ts'
 
 /** Several reports in a row may fail before a worker counts as stopped. */
 const REPORT_TTL_MS = 20_000
@@ -20,7 +20,11 @@ export type WorkerReporter = {
   remove(): Promise<void>
 }
 
-export function createWorkerReporter(redis: Redis, workerId: string, now: () => number): WorkerReporter {
+export function createWorkerReporter(
+  redis: RedisClient,
+  workerId: string,
+  now: () => number,
+): WorkerReporter {
   return {
     write: (report) => writeReport(redis, OF_WORKERS, workerId, report, REPORT_TTL_MS, now()),
     async remove() {
@@ -32,6 +36,6 @@ export function createWorkerReporter(redis: Redis, workerId: string, now: () => 
 /** The reports of all live workers, sorted by worker id. Rejects with a ServiceError. */
 export type WorkerReports = { read(): Promise<WorkerReport[]> }
 
-export function createWorkerReports(redis: Redis): WorkerReports {
+export function createWorkerReports(redis: RedisClient): WorkerReports {
   return { read: () => readReports(redis, OF_WORKERS) }
 }

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import { onTestFinished } from 'vitest'
 import type { RedisConfig } from '../../../cache-service/config/config.ts'
-import { createRedis, startConnecting } from '../../../cache-service/redis/client.ts'
+import { createConnection, startConnecting } from '../../../cache-service/redis/client.ts'
 import type { OwnRedis, RedisServer } from './servers.ts'
 
 /** What the service's connection reported, as text. */
@@ -36,7 +36,7 @@ export function connectAsService(config: RedisConfig): {
     redisConnected: (where: string) => void said.push(`connected ${where}`),
     redisFailed: ({ code }: { code: string }) => void said.push(`failed ${code}`),
   }
-  const redis = createRedis(config, 'a-test', events, () => 0.5)
+  const redis = createConnection(config, 'a-test', events, () => 0.5)
   onTestFinished(() => redis.disconnect())
   return { redis, said, connecting: startConnecting(redis) }
 }

@@ -386,6 +386,45 @@ describe('a secret', () => {
   })
 })
 
+describe('REDIS_CLUSTER_NODES', () => {
+  it('gives some nodes of a Cluster, and where they can be reached', () => {
+    const env = {
+      REDIS_CLUSTER_NODES: 'a, b:1,[::1]:2',
+      REDIS_CLUSTER_NAT_MAP: '10.0.0.1:6379=localhost:7001, [fd00::1]:6379=[::1]:7002',
+    }
+    expect(configOf(env).redis).toMatchObject({
+      db: 0,
+      location: {
+        kind: 'cluster',
+        nodes: [
+          { host: 'a', port: 6379 },
+          { host: 'b', port: 1 },
+          { host: '::1', port: 2 },
+        ],
+        natMap: {
+          '10.0.0.1:6379': { host: 'localhost', port: 7001 },
+          'fd00::1:6379': { host: '::1', port: 7002 },
+        },
+      },
+    })
+  })
+
+  it.each<[Env, string[]]>([
+    [{ REDIS_CLUSTER_NODES: 'a', REDIS_HOST: 'h' }, ['REDIS_HOST']],
+    [{ REDIS_CLUSTER_NODES: 'a', REDIS_PORT: '1' }, ['REDIS_PORT']],
+    [{ REDIS_CLUSTER_NODES: 'a', REDIS_URL: 'redis://h' }, ['REDIS_URL']],
+    [{ REDIS_CLUSTER_NODES: 'a', REDIS_SENTINELS: 's', REDIS_SENTINEL_NAME: 'm' }, ['REDIS_SENTINELS']],
+    [{ REDIS_CLUSTER_NODES: 'a', REDIS_DB: '1' }, ['REDIS_DB']],
+    [{ REDIS_CLUSTER_NODES: 'a:99999' }, ['REDIS_CLUSTER_NODES']],
+    [{ REDIS_CLUSTER_NAT_MAP: 'a:1=b:2' }, ['REDIS_CLUSTER_NAT_MAP']],
+    [{ REDIS_CLUSTER_NODES: 'a', REDIS_CLUSTER_NAT_MAP: 'a:1' }, ['REDIS_CLUSTER_NAT_MAP']],
+    [{ REDIS_CLUSTER_NODES: 'a', REDIS_CLUSTER_NAT_MAP: 'a=b:1' }, ['REDIS_CLUSTER_NAT_MAP']],
+    [{ REDIS_CLUSTER_NODES: 'a', REDIS_CLUSTER_NAT_MAP: 'a:1=b:1=c:1' }, ['REDIS_CLUSTER_NAT_MAP']],
+  ])('%o names what contradicts it', (env, variables) => {
+    expect(problemsOf(env).map(({ variable }) => variable)).toEqual(variables)
+  })
+})
+
 describe('REDIS_SENTINELS', () => {
   it('gives the Sentinels, the name of the primary, and a login of their own', () => {
     const env = {

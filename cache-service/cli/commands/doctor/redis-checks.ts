@@ -33,6 +33,7 @@ import type { Session } from '../../session.ts'
 import { probeAddress, speaksTls, type AddressProbe } from './probe-address.ts'
 
 const SENTINEL_SETTINGS = { address: 'REDIS_SENTINELS', tls: 'REDIS_SENTINEL_TLS' }
+const CLUSTER_SETTINGS = { address: 'REDIS_CLUSTER_NODES', tls: 'REDIS_TLS' }
 const SETTINGS = { address: 'REDIS_HOST and REDIS_PORT, or REDIS_URL', tls: 'REDIS_TLS' }
 
 export async function checkRedis(session: Session, config: Config, role: DoctorRole): Promise<Finding[]> {
@@ -88,16 +89,20 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   return findings
 }
 
-/** With Sentinels, one that can be reached suffices; the address that they name is tried by the login. */
+/** Of several Sentinels or nodes of a Cluster, one that can be reached suffices; the addresses that they name are tried by the login. */
 async function probeLocation({ location, tls }: Config['redis'], nowMs: number): Promise<AddressProbe> {
   if (location.kind === 'address') {
     const { host, port } = location
     return await probeAddress({ area: 'redis', host, port, tls, settings: SETTINGS, answersPlainly }, nowMs)
   }
+  const several =
+    location.kind === 'sentinels'
+      ? { addresses: location.sentinels, tls: location.tls, settings: SENTINEL_SETTINGS }
+      : { addresses: location.nodes, tls, settings: CLUSTER_SETTINGS }
   const probes = await Promise.all(
-    location.sentinels.map(({ host, port }) =>
+    several.addresses.map(({ host, port }) =>
       probeAddress(
-        { area: 'redis', host, port, tls: location.tls, settings: SENTINEL_SETTINGS, answersPlainly },
+        { area: 'redis', host, port, tls: several.tls, settings: several.settings, answersPlainly },
         nowMs,
       ),
     ),

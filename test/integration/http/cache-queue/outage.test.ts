@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { createRedis, startConnecting } from '../../../../cache-service/redis/client.ts'
+import { createConnection, startConnecting } from '../../../../cache-service/redis/client.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { openCacheQueueServer } from '../../../support/processes/cache-queue-server.ts'
 import { redisConfigOf } from '../../../support/servers/redis-connection.ts'
@@ -10,7 +10,7 @@ async function openService(options: OwnRedisOptions = {}) {
   onTestFinished(() => server.stop())
   const config = redisConfigOf(server, { timeoutMs: 500 })
   const silent = { redisConnected: () => undefined, redisFailed: () => undefined }
-  const redis = createRedis(config, 'test', silent, () => 0)
+  const redis = createConnection(config, 'test', silent, () => 0)
   onTestFinished(() => redis.disconnect())
   await startConnecting(redis)
   const service = await openCacheQueueServer(redis)

@@ -58,6 +58,7 @@ function inService(environment: Environment): unknown {
   const { db, location, password, timeoutMs, tls, username } = parsed.config.redis
   const login = { db, password, timeoutMs, tls, username }
   if (location.kind === 'address') return { host: location.host, port: location.port, ...login }
+  if (location.kind === 'cluster') return { nodes: location.nodes, natMap: location.natMap, ...login }
   const { name, sentinels } = location
   const ofSentinels = {
     sentinelUsername: location.username,
