@@ -24,6 +24,8 @@ export type OwnRedisOptions = {
   aclUsers?: Readonly<Record<string, string>>
   /** TLS only (the plain port is closed); `mutual`: clients must present the certificate in `tls`. */
   tls?: boolean | 'mutual'
+  /** Default: files of its own. Servers that connect to each other share them. */
+  tlsFiles?: TlsFiles | undefined
 }
 
 /** A Redis that a test may break. Nothing is persisted unless `args` say so; the folder survives restarts. */
@@ -64,7 +66,7 @@ export async function reserveOwnRedis(options: OwnRedisOptions = {}): Promise<Ow
   const reserved = await reservePort()
   const port = options.port ?? reserved.port
   const folder = openServerFolder('test-redis')
-  const tls = options.tls ? await createTlsFiles(folder.path) : undefined
+  const tls = options.tls ? (options.tlsFiles ?? (await createTlsFiles(folder.path))) : undefined
   const target: PingTarget = {
     host: '127.0.0.1',
     port,
