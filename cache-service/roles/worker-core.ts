@@ -1,5 +1,5 @@
 import type { ServiceError } from '../../shared/errors.ts'
-import { probeKey, progressKey } from '../../shared/contract/keys.ts'
+import { probeKey } from '../../shared/contract/keys.ts'
 import type { Config } from '../config/config.ts'
 import type { DeadLetterProducer } from '../kafka/dead-letter-producer.ts'
 import type { PartitionOffsets } from '../kafka/partition-offsets.ts'
@@ -18,7 +18,7 @@ import type { createRedis } from '../redis/client.ts'
 import { createDeviceWriter } from '../redis/devices/device-writer.ts'
 import { createWriteProbe } from '../redis/probe.ts'
 import { createReplicaWait } from '../redis/replicas.ts'
-import { createProgressStore } from '../redis/workers/progress-store.ts'
+import { createProgressStore } from '../redis/workers/group-progress.ts'
 import type { WorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 
 export type WorkerCoreDependencies = Clocks & {
@@ -58,7 +58,7 @@ export function createWorkerCore(dependencies: WorkerCoreDependencies) {
   const limits = { maxKeys: scriptMaxKeys, maxBytes: scriptMaxBytes }
   const writer = createDeviceWriter(redis, limits, replicated)
   const probe = createWriteProbe(redis, probeRedisKey, telemetry, monotonicNow, () => lanes.redisRecovered())
-  const progress = createProgressStore(redis, progressKey(config.kafka.groupId, topic))
+  const progress = createProgressStore(redis, config.kafka.groupId, topic)
   const guard = new ProgressGuard(progress, offsets, telemetry, dependencies.rebuildingChanged)
   const lag = new LagMeter({ now, monotonicNow })
   const lanes = new Lanes({

@@ -3,7 +3,7 @@ import { SSE_DROP_REASONS } from '../core/events/event-frames.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 
 /** `invalid`: the id cannot be a device id. */
-export const LOOKUP_LABELS = ['found', 'missing', 'corrupt', 'invalid'] as const
+export const LOOKUP_LABELS = ['found', 'missing', 'corrupt', 'unavailable', 'invalid'] as const
 export type LookupLabel = (typeof LOOKUP_LABELS)[number]
 
 /** Why the API closed a connection whose client was too slow, or one too many (http/hooks/connections.ts). */

@@ -30,6 +30,16 @@ export function progressKey(consumerGroup: string, topic: string): string {
   return `${OWN_KEY_PREFIX}progress:${consumerGroup}:${topic}`
 }
 
+/** The copy of the same on one master of a Cluster; also `<partition>:slots` → a digest of the slots that it claims. @param tag of its slot. */
+export function progressCopyKey(tag: string, consumerGroup: string, topic: string): string {
+  return taggedKey(tag, progressKey(consumerGroup, topic))
+}
+
+/** A key of our own, with a hash tag that decides its slot in a Cluster. */
+export function taggedKey(tag: string, key: string): string {
+  return `${OWN_KEY_PREFIX}{${tag}}:${key.slice(OWN_KEY_PREFIX.length)}`
+}
+
 /** Written every few seconds to check that Redis accepts writes (PING succeeds even when it does not). */
 export function probeKey(clientId: string): string {
   return `${OWN_KEY_PREFIX}probe:${clientId}`

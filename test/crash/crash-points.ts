@@ -33,8 +33,9 @@ const APPLIER = 'pipeline/worker/chunk-applier.ts'
 const LANE = 'pipeline/worker/lane.ts'
 const HAS_DEAD_LETTERS = 'if (settled.rejections.length > 0) '
 const SEND = 'await sendDeadLetters(chunk, settled.rejections)'
-const WRITE_UPDATES =
-  'const updated = (await applyUpdates(updates)) as [statuses: unknown[], advanced: number][]'
+const WRITE_UPDATES = 'const { hasAdvanced, statuses } = await updateDevices(plan, step)'
+const CALL_UPDATES =
+  'const replies = (await callEach(applyUpdates, target, calls, [trustedUpTo], step)) as UpdateReply[]'
 const AFTER_CHUNK = 'const after = await guard.afterChunk(chunk, outcome.hasAdvanced)'
 const STOP = 'Promise.all([started, intake.stop()])'
 const DRAIN = `${STOP}.then(() => committer.commit())`
@@ -59,15 +60,15 @@ export const CRASH_POINTS: Readonly<Record<string, CrashPoint>> = {
     edit: before(
       'redis/devices/device-writer.ts',
       WRITE_UPDATES,
-      'if (plan.deletes.length > 0 && updates.length > 0) ',
+      'if (plan.deletes.length > 0 && plan.updates.length > 0) ',
     ),
   },
   'partly applied': {
     trigger: 'load',
     edit: before(
       'redis/devices/device-writer.ts',
-      WRITE_UPDATES,
-      'if (updates.length > 1 && globalThis.crashPoint.isNext()) await applyUpdates(updates.slice(0, updates.length / 2)); if (updates.length > 1) ',
+      CALL_UPDATES,
+      'if (calls.length > 1 && globalThis.crashPoint.isNext()) await callEach(applyUpdates, target, calls.slice(0, calls.length / 2), [trustedUpTo]); if (calls.length > 1) ',
     ),
   },
   'applied, dead letter not sent': { trigger: 'load', edit: before(APPLIER, SEND, HAS_DEAD_LETTERS) },

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { messageOf } from '../../shared/errors.ts'
-import { progressKey, SWEEPER_LEASE_KEY } from '../../shared/contract/keys.ts'
-import { requestRebuild } from '../../cache-service/redis/workers/progress-store.ts'
+import { SWEEPER_LEASE_KEY } from '../../shared/contract/keys.ts'
+import { requestRebuild } from '../../cache-service/redis/workers/group-progress.ts'
 import { createSeededRandom, type SeededRandom } from '../simulator/seeded-random.ts'
 import { eventually } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
@@ -184,7 +184,8 @@ async function rereadsWithoutChange(scenario: WorkerScenario, worker: WorkerProc
   const consumedBefore = await worker.consumed()
   await requestRebuild(
     redis,
-    progressKey(group, topic),
+    group,
+    topic,
     Array.from({ length: partitions }, (_, i) => i),
   )
   await within(async () => {

@@ -7,7 +7,7 @@ import { assertNone } from '../support/oracle/oracle.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
 import { valueOf } from '../support/processes/worker-facts.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
-import { requestRebuild } from '../../cache-service/redis/workers/progress-store.ts'
+import { requestRebuild } from '../../cache-service/redis/workers/group-progress.ts'
 import { progressKey } from '../../shared/contract/keys.ts'
 
 const FLEET = { devices: 300, awkwardPercent: 8, tombstonePercent: 2 }
@@ -162,7 +162,7 @@ describe.concurrent('a worker rereads data that Redis lost', () => {
     const worker = await scenario.startWorker()
     await oracle.assertCaughtUp({ consumed: scenario.consumed })
     await worker.ready()
-    await requestRebuild(redis, progressKey(group, topic), [0, 1, 2])
+    await requestRebuild(redis, group, topic, [0, 1, 2])
     await reportsRebuild(worker)
     await worker.ready()
     await oracle.assertCaughtUp({ consumed: async () => (await scenario.consumed()) / 2 })

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { requestRebuild } from '../../cache-service/redis/workers/progress-store.ts'
-import { progressKey } from '../../shared/contract/keys.ts'
+import { requestRebuild } from '../../cache-service/redis/workers/group-progress.ts'
 import { createSeededRandom, type SeededRandom } from '../simulator/seeded-random.ts'
 import type { PythonValue } from '../simulator/python-text.ts'
 import { patiently } from '../support/eventually.ts'
@@ -91,7 +90,7 @@ describe('records', () => {
       ['applied', 'unchanged', 'stale'].map((result) => counted(worker, result)),
     )
     const before = await devicesIn(scenario)
-    await requestRebuild(scenario.redis, progressKey(scenario.group, scenario.topic), [0, 1, 2])
+    await requestRebuild(scenario.redis, scenario.group, scenario.topic, [0, 1, 2])
     await patiently(async () => expect(await worker.consumed()).toBe(2 * repeated.length), {
       timeoutMs: 120_000,
     })

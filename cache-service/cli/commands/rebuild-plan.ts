@@ -1,11 +1,11 @@
-import { progressKey } from '../../../shared/contract/keys.ts'
 import { judgeRetention } from '../../core/doctor.ts'
 import { eventTimeFromMs } from '../../core/event-time.ts'
 import type { RebuildTarget } from '../../core/workers/rebuild.ts'
 import { reportsOf, type WorkerReport } from '../../core/workers/worker-report.ts'
 import { createDeviceIndex, type DeviceIndex } from '../../redis/devices/device-index.ts'
 import { countDevicesBefore } from '../../redis/devices/device-ages.ts'
-import { createProgressStore, type ProgressStore } from '../../redis/workers/progress-store.ts'
+import { createProgressStore } from '../../redis/workers/group-progress.ts'
+import type { ProgressStore } from '../../redis/workers/progress-store.ts'
 import { createWorkerReports } from '../../redis/workers/worker-reports.ts'
 import type { RedisClient, Session } from '../session.ts'
 import { openTopics } from '../sources/topic-access.ts'
@@ -51,7 +51,7 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
     },
     { stop },
   )
-  const store = createProgressStore(redis, progressKey(group, topic))
+  const store = createProgressStore(redis, group, topic)
   const stored = await store.load(bounds.map(({ partition }) => partition))
   const oldestMs = firstTimesMs.size === 0 ? undefined : Math.min(...firstTimesMs.values())
   const oldestRecord = oldestMs === undefined ? undefined : eventTimeFromMs(Math.max(0, oldestMs)).text

@@ -1,7 +1,6 @@
-import { progressKey } from '../../../shared/contract/keys.ts'
 import { rebuildProgress, type RebuildProgress } from '../../core/workers/rebuild.ts'
 import { sleep } from '../../lifecycle/sleep.ts'
-import { requestRebuild } from '../../redis/workers/progress-store.ts'
+import { requestRebuild } from '../../redis/workers/group-progress.ts'
 import { examples, type Cli } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { planRebuild, type PartitionPlan, type RebuildPlan } from './rebuild-plan.ts'
@@ -47,7 +46,7 @@ async function rebuild(session: Session, options: RebuildOptions): Promise<ExitC
     options.yes === true,
   )
   const partitions = plan.partitions.map(({ partition }) => partition)
-  await requestRebuild(redis, progressKey(plan.group, plan.topic), partitions)
+  await requestRebuild(redis, plan.group, plan.topic, partitions)
   const hadProgress = plan.partitions.some(({ progress }) => progress !== undefined)
   if (!hadProgress) session.info('no progress was stored: the workers start at the first record anyway')
   const result = await waitIfWanted(session, plan, options)

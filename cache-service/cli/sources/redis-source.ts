@@ -66,6 +66,7 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
         const reading = readings[i]
         if (reading?.kind === 'found') found.set(id, deviceOf(reading.json))
         if (reading?.kind === 'corrupt') corrupt.set(id, reading.reason)
+        if (reading?.kind === 'unavailable') throw reading.error
       }
       const isMissingSome = found.size + corrupt.size < valid.length
       return { found, corrupt, isComplete: !isMissingSome || !(await rebuilds.isRebuilding()) }
@@ -89,6 +90,7 @@ function pageOf(readings: DeviceReadingPage['devices']): SourcePage {
   for (const { deviceId, reading } of readings) {
     if (reading.kind === 'found') devices.push(deviceOf(reading.json))
     if (reading.kind === 'corrupt') corrupt.set(deviceId, reading.reason)
+    if (reading.kind === 'unavailable') throw reading.error
   }
   return { devices, corrupt }
 }

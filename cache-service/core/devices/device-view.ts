@@ -1,3 +1,4 @@
+import type { ServiceError } from '../../../shared/errors.ts'
 import { parseJson } from '../../../shared/json.ts'
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 
@@ -7,6 +8,10 @@ export type DeviceReading =
   | { readonly kind: 'missing' }
   /** Another program wrote something that no worker writes; `reason` never quotes it. */
   | { readonly kind: 'corrupt'; readonly reason: string }
+  /** The master of a Cluster that holds the device does not answer; others do. */
+  | { readonly kind: 'unavailable'; readonly error: ServiceError }
+
+export type AvailableReading = Exclude<DeviceReading, { kind: 'unavailable' }>
 
 export type DeviceReadingPage = {
   readonly devices: readonly { readonly deviceId: DeviceId; readonly reading: DeviceReading }[]
@@ -23,8 +28,8 @@ export type PagePosition = {
 
 /** The devices as the api reads them. Every call rejects with a ServiceError if Redis fails. */
 export type DeviceReader = {
-  /** Reads of the same turn of the event loop share a round trip. */
-  read(deviceId: DeviceId): Promise<DeviceReading>
+  /** Reads of the same turn of the event loop share a round trip. Rejects if the device is unavailable. */
+  read(deviceId: DeviceId): Promise<AvailableReading>
   /** Resolves in the order of the ids, after one round trip. */
   readMany(deviceIds: readonly DeviceId[]): Promise<DeviceReading[]>
   /** The raw hash, its fields sorted; undefined: there is none. */

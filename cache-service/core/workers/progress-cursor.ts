@@ -150,7 +150,7 @@ export function compareProgress(
     isRequested: stored?.isRebuildRequested ?? false,
     end,
   }
-  return { ...judgeProgress(stored?.next, position, earliest, end), ...comparison }
+  return { ...judgeProgress(stored, position, earliest, end), ...comparison }
 }
 
 /** For a partition that is being rewound. @returns undefined if Kafka still has the record at `to`. */
@@ -195,6 +195,10 @@ export function stepCursor(cursor: ProgressCursor, input: CursorInput): CursorSt
         cursor: { kind: 'rewinding', to: rewindTo, until },
         effects: [
           { kind: 'mark_rebuild', until },
+          // What is read again counts from there on, not from the progress that says too little.
+          ...(storedProgress !== undefined && storedProgress > rewindTo
+            ? [{ kind: 'overwrite_progress', next: rewindTo } as const]
+            : []),
           isRequested
             ? { kind: 'report_requested', position, rewindTo }
             : { kind: 'report_loss', stored: storedProgress, position, rewindTo },

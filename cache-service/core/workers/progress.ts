@@ -8,6 +8,11 @@
 export type StoredProgress = {
   /** The next offset: everything before it is in this Redis. undefined: nothing is stored. */
   readonly next: number | undefined
+  /**
+   * False: if `next` is behind, what Redis lacks is not only what came after it (a master of a Cluster has got slots and lost
+   * them again: progress-copies.ts).
+   */
+  readonly isWhole: boolean
   /** The offset at which the current rebuild of the partition is complete; undefined: there is no rebuild. */
   readonly rebuildUntil: number | undefined
   /** `cache-cli rebuild` has deleted the progress, and no worker has begun to read the partition again. */
@@ -24,19 +29,21 @@ export type ProgressVerdict =
   | { readonly kind: 'foreign' }
 
 /**
- * @param stored what Redis holds for the partition.
+ * @param progress what Redis holds for the partition.
  * @param position the offset up to which this worker, or the group's commit, claims to have applied records.
  * @param earliest the first offset that Kafka still has.
  * @param end the partition's end offset.
  */
 export function judgeProgress(
-  stored: number | undefined,
+  progress: Pick<StoredProgress, 'next' | 'isWhole'> | undefined,
   position: number,
   earliest: number,
   end: number,
 ): ProgressVerdict {
+  const stored = progress?.next
   if (stored !== undefined && stored > Math.max(end, position)) return { kind: 'foreign' }
   if (stored !== undefined && stored >= position) return { kind: 'in_step' }
-  const rewindTo = Math.max(stored ?? earliest, earliest)
+  const isUsable = progress?.isWhole === true
+  const rewindTo = Math.max((isUsable ? stored : undefined) ?? earliest, earliest)
   return rewindTo < position ? { kind: 'lost', rewindTo } : { kind: 'nothing_to_reread' }
 }

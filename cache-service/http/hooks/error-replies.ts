@@ -33,7 +33,7 @@ const TYPE_BY_CODE: Readonly<Record<string, ProblemType>> = {
 export function toProblem(thrown: unknown): ProblemError {
   if (thrown instanceof ProblemError) return thrown
   if (thrown instanceof ServiceError) {
-    return new ProblemError('redis_unavailable', { detail: `Redis failed with ${thrown.code}. Try again.` })
+    return new ProblemError('redis_unavailable', { detail: redisUnavailableDetail(thrown) })
   }
   if (hasZodFastifySchemaValidationErrors(thrown)) {
     const errors = thrown.validation.map(({ instancePath, message }) => ({ path: instancePath, message }))
@@ -109,4 +109,8 @@ export function answerOddRequests({ server }: ApiServer): void {
 
 function codeOf(thrown: unknown): string {
   return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
+}
+
+export function redisUnavailableDetail({ code }: ServiceError): string {
+  return `Redis failed with ${code}. Try again.`
 }

@@ -9,7 +9,8 @@ import {
   type DeviceSearcher,
 } from '../../core/devices/device-query.ts'
 import type { ApiServer } from '../api-server-types.ts'
-import { createProblem, ProblemError, problemReplies } from '../problem.ts'
+import { ProblemError, problemReplies } from '../problem.ts'
+import { problemOfReading } from '../reading-problem.ts'
 import type { ReadingQueue } from '../reading-queue.ts'
 import { createSearchSlots, searchEnded, type SearchSlots } from '../search-slots.ts'
 import { exportLines } from './device-export.ts'
@@ -76,8 +77,8 @@ function registerSearch(server: ApiServer, { queue, searcher }: SearchPorts, slo
       const next = found.positionAt(offset + Number(limit))
       const devices = rows.flatMap(({ reading }) => (reading.kind === 'found' ? [reading.json] : []))
       const errors = rows.flatMap(({ deviceId, reading }) =>
-        reading.kind === 'corrupt'
-          ? [[deviceId, createProblem('corrupt_device', reading.reason)] as const]
+        reading.kind === 'corrupt' || reading.kind === 'unavailable'
+          ? [[deviceId, problemOfReading(reading)] as const]
           : [],
       )
       const facts = JSON.stringify({

@@ -10,6 +10,7 @@ import type { LookupLabel } from '../../telemetry/api-metrics.ts'
 import type { ApiServer } from '../api-server-types.ts'
 import { deviceIdParams, fieldsQuery, lookupBody, pageQuery } from './device-schemas.ts'
 import { createProblem, ProblemError, problemReplies, type Problem } from '../problem.ts'
+import { problemOfReading } from '../reading-problem.ts'
 import type { ReadingQueue } from '../reading-queue.ts'
 
 export type DevicePorts = {
@@ -60,8 +61,7 @@ function registerPage(server: ApiServer, { devices, queue }: DevicePorts): void 
         for (const { deviceId, reading } of page.devices) {
           if (reading.kind === 'found') found.push(reading.json)
           // An id without a hash belongs to a device that has expired; the sweeper will remove it from the index.
-          else if (reading.kind === 'corrupt')
-            errors.push([deviceId, createProblem('corrupt_device', reading.reason)])
+          else if (reading.kind !== 'missing') errors.push([deviceId, problemOfReading(reading)])
         }
         const next = page.next === undefined ? null : encodeCursor(page.next)
         const errorsText =
@@ -207,21 +207,22 @@ function sortReadings(
 ) {
   const missing: DeviceId[] = []
   let found = ''
-  let corrupt = 0
+  const counts = { corrupt: 0, unavailable: 0 }
   for (const [i, id] of ids.entries()) {
     const reading = readings[i]
     if (reading?.kind === 'found') {
       found += `${found === '' ? '' : ','}${JSON.stringify(id)}:${reading.json}`
-    } else if (reading?.kind === 'corrupt') {
-      corrupt++
-      errors.push([id, createProblem('corrupt_device', reading.reason)])
+    } else if (reading?.kind === 'corrupt' || reading?.kind === 'unavailable') {
+      counts[reading.kind]++
+      errors.push([id, problemOfReading(reading)])
     } else {
       missing.push(id)
     }
   }
-  telemetry.lookedUp('corrupt', corrupt)
+  telemetry.lookedUp('corrupt', counts.corrupt)
+  telemetry.lookedUp('unavailable', counts.unavailable)
   telemetry.lookedUp('missing', missing.length)
-  telemetry.lookedUp('found', ids.length - missing.length - corrupt)
+  telemetry.lookedUp('found', ids.length - missing.length - counts.corrupt - counts.unavailable)
   return { found, missing }
 }
 

@@ -1,7 +1,7 @@
-import { redisError } from '../../../shared/errors.ts'
+import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import { isCluster, type RedisClient } from '../redis-client.ts'
 import { scriptTarget, type ScriptTarget } from '../script.ts'
-import { slotOf, SlotTable } from './slots.ts'
+import { slotOf, SlotTable, type SlotOwners } from './slots.ts'
 
 /** What a script returns for a key that the server does not own, or not any more: the error that Redis gives to the script. */
 export function isElsewhere(status: unknown): boolean {
@@ -16,49 +16,68 @@ export const ELSEWHERE = Symbol('elsewhere')
  * master no longer owns, or holds in a slot that is just moving, is run again, each key alone, following redirections.
  *
  * @param run for items whose keys are on the target. Resolves with one result for each.
- * @returns the results in the order of the items. Rejects with the error of the first part that failed; the other parts may have
- *   been applied.
+ * @param failed the result of an item on a master that fails, if others do not. By default, all fail with it.
+ * @returns the results in the order of the items. Rejects with the ServiceError of the first part that failed; the other parts
+ *   may have been applied.
  */
 export async function scatter<Item, Result>(
   redis: RedisClient,
   items: readonly Item[],
   keyOf: (item: Item) => string,
   run: (target: ScriptTarget, items: readonly Item[]) => Promise<readonly (Result | typeof ELSEWHERE)[]>,
+  failed?: (error: ServiceError) => Result,
 ): Promise<Result[]> {
   if (items.length === 0) return []
   const whole = scriptTarget(redis)
-  if (!isCluster(redis)) return found(await run(whole, items))
+  if (!isCluster(redis)) return (await run(whole, items)).map(notElsewhere)
   const table = SlotTable.of(redis)
+  const results: (Result | typeof ELSEWHERE)[] = Array.from({ length: items.length }, () => ELSEWHERE)
+  const failures: ServiceError[] = []
+  let attempts = 0
+
+  /** Of some of the items, by their indexes. */
+  async function runPart(target: () => ScriptTarget, indexes: readonly number[]): Promise<void> {
+    attempts++
+    try {
+      const found = await run(
+        target(),
+        indexes.map((i) => items[i] as Item),
+      )
+      for (const [n, i] of indexes.entries()) results[i] = found[n] as Result | typeof ELSEWHERE
+    } catch (error) {
+      const failure = redisError(error)
+      failures.push(failure)
+      if (failed === undefined) throw failure
+      for (const i of indexes) results[i] = failed(failure)
+    }
+  }
+
+  const groups = groupByMaster(items.map(keyOf), table.owners)
+  await Promise.all(
+    [...groups].map(([master, indexes]) =>
+      runPart(() => ({ kind: 'master', redis: table.connectionTo(master) }), indexes),
+    ),
+  )
+  const left = [...results.keys()].filter((i) => results[i] === ELSEWHERE)
+  await Promise.all(left.map((i) => runPart(() => whole, [i])))
+  const [failure] = failures
+  if (failure !== undefined && failures.length === attempts) throw failure
+  return results.map(notElsewhere)
+}
+
+/** @returns the indexes of the keys of each master. Throws a ServiceError if a slot has no owner. */
+function groupByMaster(keys: readonly string[], owners: SlotOwners): Map<string, number[]> {
   const groups = new Map<string, number[]>()
-  for (const [i, item] of items.entries()) {
-    const master = table.ownerOf(slotOf(keyOf(item)))
+  for (const [i, key] of keys.entries()) {
+    const master = owners.ownerOf(slotOf(key))
     const group = groups.get(master)
     if (group === undefined) groups.set(master, [i])
     else group.push(i)
   }
-  const results: (Result | typeof ELSEWHERE)[] = Array.from({ length: items.length }, () => ELSEWHERE)
-  const parts = [...groups].map(async ([master, indexes]) => {
-    const target = { kind: 'master', redis: table.connectionTo(master) } as const
-    const some = await run(
-      target,
-      indexes.map((i) => items[i] as Item),
-    )
-    for (const [n, i] of indexes.entries()) results[i] = some[n] as Result | typeof ELSEWHERE
-  })
-  await Promise.all(parts)
-  const alone = results.map(async (result, i) => {
-    if (result !== ELSEWHERE) return
-    const [only] = await run(whole, [items[i] as Item])
-    results[i] = only as Result | typeof ELSEWHERE
-  })
-  await Promise.all(alone)
-  return found(results)
+  return groups
 }
 
-function found<Result>(results: readonly (Result | typeof ELSEWHERE)[]): Result[] {
-  return results.map((result) => {
-    if (result === ELSEWHERE)
-      throw redisError(new Error('TRYAGAIN a master refuses a key that was routed to it'))
-    return result as Result
-  })
+function notElsewhere<Result>(result: Result | typeof ELSEWHERE): Result {
+  if (result !== ELSEWHERE) return result as Result
+  throw redisError(new Error('TRYAGAIN a master refuses a key that was routed to it'))
 }

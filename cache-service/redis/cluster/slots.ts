@@ -1,88 +1,97 @@
 import calculateSlot from 'cluster-key-slot'
 import type { Cluster, Redis } from 'ioredis'
+import { taggedKey } from '../../../shared/contract/keys.ts'
 import { redisError } from '../../../shared/errors.ts'
 import { isCluster, type RedisClient } from '../redis-client.ts'
 
 /** Of a Redis Cluster. Each key belongs to one. */
-export const SLOT_COUNT = 16_384
+const SLOT_COUNT = 16_384
 
 /** The slot of a key: of what is in its first { }, if anything is, or else of the whole key. */
 export const slotOf: (key: string) => number = calculateSlot
 
-/** A master of a Cluster and the slots that it owns. */
-export type Master = {
-  /** `host:port`, where it can be reached from here. A replica that is promoted is another master. */
-  readonly name: string
-  /** Ascending. */
-  readonly slots: readonly number[]
+/** Which master owns which slot. A master is named `host:port`, where it can be reached from here; a promoted replica is another one. */
+export class SlotOwners {
+  readonly #owners: readonly (string | undefined)[]
+  #slotsByMaster: ReadonlyMap<string, readonly number[]> | undefined
+
+  constructor(owners: readonly (string | undefined)[]) {
+    this.#owners = owners
+  }
+
+  /** Throws a ServiceError if the slot has no owner. */
+  ownerOf(slot: number): string {
+    const owner = this.#owners[slot]
+    if (owner === undefined) throw unowned(slot)
+    return owner
+  }
+
+  /** The slots of each master, ascending. Throws a ServiceError if a slot has no owner. */
+  get slotsByMaster(): ReadonlyMap<string, readonly number[]> {
+    this.#slotsByMaster ??= this.#group()
+    return this.#slotsByMaster
+  }
+
+  isSame(other: SlotOwners): boolean {
+    return this.#owners.every((owner, slot) => owner === other.#owners[slot])
+  }
+
+  #group(): Map<string, number[]> {
+    const grouped = new Map<string, number[]>()
+    for (let slot = 0; slot < SLOT_COUNT; slot++) {
+      const owner = this.ownerOf(slot)
+      const slots = grouped.get(owner)
+      if (slots === undefined) grouped.set(owner, [slot])
+      else slots.push(slot)
+    }
+    return grouped
+  }
+}
+
+function unowned(slot: number) {
+  return redisError(new Error(`CLUSTERDOWN no master of slot ${slot} is known`))
 }
 
 /**
- * Which master owns which slot, as the Cluster last told. What single redirections tell is left out: ioredis keeps one entry
- * for a range of slots, so that a redirection of one changes all of them until the table is read again.
+ * The owners of the slots as the Cluster last told. What single redirections tell is left out: ioredis keeps one entry for a
+ * range of slots, so that a redirection of one changes all of them until the table is read again.
  */
 export class SlotTable {
+  static readonly #tables = new WeakMap<Cluster, SlotTable>()
   readonly #cluster: Cluster
-  #owners: readonly (string | undefined)[] = []
-  #masters: ReadonlyMap<string, Master> = new Map()
-  #version = 0
+  #owners: SlotOwners
 
   private constructor(cluster: Cluster) {
     this.#cluster = cluster
-    cluster.on('refresh', () => this.#read())
-    this.#read()
+    this.#owners = ownersOf(cluster)
+    cluster.on('refresh', () => {
+      const owners = ownersOf(cluster)
+      if (!owners.isSame(this.#owners)) this.#owners = owners
+    })
   }
 
-  static readonly #tables = new WeakMap<Cluster, SlotTable>()
-
+  /** To be called before the cluster connects. */
   static of(cluster: Cluster): SlotTable {
     const table = this.#tables.get(cluster) ?? new SlotTable(cluster)
     this.#tables.set(cluster, table)
     return table
   }
 
-  /** Changes when a slot has another owner. */
-  get version(): number {
-    return this.#version
-  }
-
-  /** All that own a slot. Throws a ServiceError if a slot has no owner, or none is known yet. */
-  get masters(): Master[] {
-    const unowned = this.#owners.indexOf(undefined)
-    if (unowned >= 0 || this.#owners.length < SLOT_COUNT)
-      throw redisError(new Error(`CLUSTERDOWN no master is known for slot ${Math.max(unowned, 0)}`))
-    return [...this.#masters.values()]
-  }
-
-  /** Throws a ServiceError if the slot has no owner, or none is known yet. */
-  ownerOf(slot: number): string {
-    const owner = this.#owners[slot]
-    if (owner === undefined) throw redisError(new Error(`CLUSTERDOWN no master is known for slot ${slot}`))
-    return owner
+  /** Another object when a slot has got another owner. */
+  get owners(): SlotOwners {
+    return this.#owners
   }
 
   /** The connection to a master. Throws a ServiceError if there is none. */
-  connectionTo(name: string): Redis {
-    const found = this.#cluster.nodes('master').find((node) => nodeName(node) === name)
+  connectionTo(master: string): Redis {
+    const found = this.#cluster.nodes('master').find((node) => nodeName(node) === master)
     if (found !== undefined) return found
-    throw redisError(new Error(`ECONNREFUSED: the master ${name} can't be reached`))
+    throw redisError(new Error(`ECONNREFUSED: the master ${master} can't be reached`))
   }
+}
 
-  #read(): void {
-    const { slots } = this.#cluster
-    const owners = Array.from({ length: SLOT_COUNT }, (_, slot) => slots[slot]?.[0])
-    if (owners.every((owner, slot) => owner === this.#owners[slot])) return
-    this.#owners = owners
-    this.#version++
-    const slotsOf = new Map<string, number[]>()
-    for (const [slot, owner] of owners.entries()) {
-      if (owner === undefined) continue
-      const owned = slotsOf.get(owner)
-      if (owned === undefined) slotsOf.set(owner, [slot])
-      else owned.push(slot)
-    }
-    this.#masters = new Map([...slotsOf].map(([name, owned]) => [name, { name, slots: owned }]))
-  }
+function ownersOf({ slots }: Cluster): SlotOwners {
+  return new SlotOwners(Array.from({ length: SLOT_COUNT }, (_, slot) => slots[slot]?.[0]))
 }
 
 export function nodeName({ options }: Redis): string {
@@ -93,5 +102,43 @@ export function nodeName({ options }: Redis): string {
 export function mastersOf(redis: RedisClient): Redis[] {
   if (!isCluster(redis)) return [redis]
   const table = SlotTable.of(redis)
-  return table.masters.map(({ name }) => table.connectionTo(name))
+  return [...table.owners.slotsByMaster.keys()].map((master) => table.connectionTo(master))
+}
+
+/**
+ * Does something with a key of our own on each master of a Cluster, or on the one server.
+ *
+ * @param key begins with OWN_KEY_PREFIX. In a Cluster it becomes one of the same name in a slot of the master.
+ * @returns the results, one for each master. Throws a ServiceError if a master is unknown.
+ */
+export function onEachMaster<Result>(
+  redis: RedisClient,
+  key: string,
+  use: (master: Redis, key: string) => Result,
+): Result[] {
+  if (!isCluster(redis)) return [use(redis, key)]
+  const table = SlotTable.of(redis)
+  return [...table.owners.slotsByMaster].map(([master, [slot = 0]]) =>
+    use(table.connectionTo(master), taggedKey(tagOf(slot), key)),
+  )
+}
+
+let tags: readonly string[] | undefined
+
+/** A hash tag, without { }, of keys that shall be in this slot. */
+export function tagOf(slot: number): string {
+  tags ??= findTags()
+  return tags[slot] ?? ''
+}
+
+function findTags(): string[] {
+  const found: string[] = Array.from({ length: SLOT_COUNT })
+  for (let n = 0, left = SLOT_COUNT; left > 0; n++) {
+    const tag = n.toString(36)
+    const slot = slotOf(tag)
+    if (found[slot] !== undefined) continue
+    found[slot] = tag
+    left--
+  }
+  return found
 }

@@ -1,14 +1,15 @@
 -- Sets each device hash to the maximum of what it holds and an update, for many devices in one call, and adds the devices
 -- to the index. Optionally advances the progress of a partition afterwards.
 --
--- KEYS: device hashes (`device:<id>:metadata`), each at most once; the device index; optionally the progress hash.
+-- KEYS: device hashes (`device:<id>:metadata`), each at most once; the device index, and optionally the progress hash, unless they
+--       are on other servers than the hashes.
 -- ARGV[1]: JSON, one entry per device: [expiry (ms since 1970; 0: none), last_updated, name, value, name, value, ...],
 --          sorted by the bytes of the names, without last_updated.
 -- ARGV[2]: a stored last_updated later than this is not trusted and counts as older than anything.
 -- ARGV[3..5], with the progress hash: partition, the offset that must be stored ('': none), the next offset.
 --          The progress is advanced as redis/workers/advance-progress.lua does.
 -- Returns { statuses, advanced }. One status per device: 0 stale, 1 unchanged, 2 changed, 3 expired (it is not kept), or the
--- text of an error that concerns only that key. advanced: 1 if the progress was advanced, which needs devices without an error, else 0.
+-- text of an error that concerns only that key, such as that another server owns it. advanced: 1 if the progress was advanced, which needs devices without an error, else 0.
 -- Any other error is returned immediately, before anything is written to that key.
 --
 -- For each key: compare, HSET of the fields that differ (the only command that can fail: OOM, READONLY), HDEL of the
@@ -192,13 +193,15 @@ for i = 1, #updates do
     else
       new_ids[#new_ids + 1] = string.sub(key, 8, -10)
     end
-  elseif string.sub(status, 1, 9) ~= 'WRONGTYPE' then
+  elseif string.sub(status, 1, 9) ~= 'WRONGTYPE' and not string.find(status, 'non local key', 1, true) then
     return redis.error_reply(status)
   else
     refused = true
   end
   statuses[i] = status
 end
+
+if index == nil then return { statuses, 0 } end
 
 -- Adding an id that is there costs as much as a small write. So of the known ones a few are added, and only if one of
 -- them was missing the others as well.

@@ -8,10 +8,12 @@ import {
   type DeviceReading,
   type PagePosition,
 } from '../../core/devices/device-view.ts'
+import { ELSEWHERE, isElsewhere, scatter } from '../cluster/scatter.ts'
 import { redisReply } from '../reply.ts'
-import { createScriptRunner } from '../script.ts'
+import { createScript, createScriptRunner, type ScriptTarget } from '../script.ts'
+import { createDeviceIndex } from './device-index.ts'
 import { readTogether } from './read-together.ts'
-import type { RedisClient } from '../redis-client.ts'
+import { isCluster, type RedisClient } from '../redis-client.ts'
 
 /** A running script blocks every other client of Redis: about 5 µs per device. */
 const KEYS_PER_CALL = 128
@@ -20,15 +22,23 @@ const SCANNED_PER_PAGE = 20_000
 const SCANNED_PER_CALL = 2_000
 
 export function createDeviceReader(redis: RedisClient): DeviceReader {
-  const readDevices = createScriptRunner(redis, new URL('./read-devices.lua', import.meta.url))
+  const readDevices = createScript(new URL('./read-devices.lua', import.meta.url))
+  const index = createDeviceIndex(redis)
   const removeDevice = createScriptRunner(redis, new URL('./remove-device.lua', import.meta.url))
 
   async function readMany(deviceIds: readonly DeviceId[]): Promise<DeviceReading[]> {
+    return await scatter<DeviceId, DeviceReading>(redis, deviceIds, deviceKey, readOn, (error) => ({
+      kind: 'unavailable',
+      error,
+    }))
+  }
+
+  async function readOn(target: ScriptTarget, deviceIds: readonly DeviceId[]) {
     const invocations = []
     for (let from = 0; from < deviceIds.length; from += KEYS_PER_CALL) {
       invocations.push({ keys: deviceIds.slice(from, from + KEYS_PER_CALL).map(deviceKey), args: [] })
     }
-    const replies = (await readDevices(invocations)).flat(1)
+    const replies = (await readDevices(target, invocations)).flat(1)
     return deviceIds.map((deviceId, i) => parseReading(deviceId, replies[i]))
   }
 
@@ -91,6 +101,11 @@ export function createDeviceReader(redis: RedisClient): DeviceReader {
       return { devices, next }
     },
     async remove(deviceId) {
+      if (isCluster(redis)) {
+        const deleted = await redisReply(redis.del(deviceKey(deviceId)))
+        await index.remove([deviceId])
+        return deleted === 1
+      }
       const [existed] = await removeDevice([
         { keys: [deviceKey(deviceId), DEVICE_INDEX_KEY], args: [deviceId] },
       ])
@@ -100,11 +115,12 @@ export function createDeviceReader(redis: RedisClient): DeviceReader {
 }
 
 /** @param reply of read-devices.lua, for one key. */
-function parseReading(deviceId: DeviceId, reply: unknown): DeviceReading {
+function parseReading(deviceId: DeviceId, reply: unknown): DeviceReading | typeof ELSEWHERE {
   if (typeof reply === 'string') return { kind: 'found', json: reply }
   if (reply === null) return { kind: 'missing' }
   if (!Array.isArray(reply)) throw redisError(new Error('read-devices.lua returned an unexpected reply'))
   const [first, fields]: unknown[] = reply
+  if (isElsewhere(first)) return ELSEWHERE
   if (typeof first === 'string') return { kind: 'corrupt', reason: 'The key does not hold a hash.' }
   if (typeof first !== 'number' || !Array.isArray(fields)) {
     throw redisError(new Error('read-devices.lua returned an unexpected reply'))

@@ -1,10 +1,11 @@
-import { isDeviceId } from '../../../shared/contract/device-id.ts'
+import { isDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { redisError } from '../../../shared/errors.ts'
 import { DeviceTable, NO_EVENT_TIME, type TableLimits } from '../../core/devices/device-table.ts'
 import { eventTimeUs } from '../../core/event-time.ts'
+import { ELSEWHERE, scatter } from '../cluster/scatter.ts'
 import { redisReply } from '../reply.ts'
-import { createScriptRunner } from '../script.ts'
+import { createScript } from '../script.ts'
 import type { RedisClient } from '../redis-client.ts'
 
 /** A running script blocks every other client of Redis: 5 to 10 µs per device. */
@@ -31,7 +32,7 @@ export type DeviceScanOptions = {
  * It rejects with a ServiceError, or with the reason of the signal. A device may occur twice in the table.
  */
 export function createDeviceScan(redis: RedisClient) {
-  const scanDevices = createScriptRunner(redis, new URL('./scan-devices.lua', import.meta.url))
+  const scanDevices = createScript(new URL('./scan-devices.lua', import.meta.url))
 
   return async function scan({ limits, progress, signal }: DeviceScanOptions): Promise<DeviceScan> {
     const table = new DeviceTable(limits)
@@ -43,8 +44,15 @@ export function createDeviceScan(redis: RedisClient) {
       for (let from = 0; from < ids.length; from += KEYS_PER_CALL) {
         signal.throwIfAborted()
         const some = ids.slice(from, from + KEYS_PER_CALL)
-        const [reply] = await scanDevices([{ keys: some.map(deviceKey), args: [] }])
-        if (!addRows(table, some, reply)) return { table, isTruncated: true }
+        const rows = await scatter(redis, some, deviceKey, async (target, these: readonly DeviceId[]) => {
+          const [reply] = await scanDevices(target, [{ keys: these.map(deviceKey), args: [] }])
+          return rowsOf(table, these, reply)
+        })
+        for (const row of rows) {
+          if (row === ABSENT) continue
+          if (row.type === undefined || !table.add(row.id, row.type, row.updatedUs))
+            return { table, isTruncated: true }
+        }
         progress(table.length)
       }
       cursor = next
@@ -53,8 +61,21 @@ export function createDeviceScan(redis: RedisClient) {
   }
 }
 
-/** @returns false if the table is full. */
-function addRows(table: DeviceTable, ids: readonly string[], reply: unknown): boolean {
+type Row = {
+  readonly id: DeviceId
+  /** undefined: the table has no room for it. */
+  readonly type: number | undefined
+  readonly updatedUs: number
+}
+
+const ABSENT = 'absent'
+
+/** @returns a row for each id, with the number that the table gives to its type. */
+function rowsOf(
+  table: DeviceTable,
+  ids: readonly DeviceId[],
+  reply: unknown,
+): (Row | typeof ABSENT | typeof ELSEWHERE)[] {
   const [types, rows]: unknown[] = Array.isArray(reply) ? reply : []
   if (!Array.isArray(types) || typeof rows !== 'string' || rows.length !== ids.length * ROW_CHARACTERS) {
     throw redisError(new Error('scan-devices.lua returned an unexpected reply'))
@@ -66,13 +87,12 @@ function addRows(table: DeviceTable, ids: readonly string[], reply: unknown): bo
       table.numberOf({ id: texts[i] ?? null, name: texts[i + 1] ?? null, unit: texts[i + 2] ?? null }),
     )
   }
-  for (const [i, id] of ids.entries()) {
+  return ids.map((id, i) => {
     const start = i * ROW_CHARACTERS
     const digits = rows.slice(start, start + TYPE_DIGITS)
-    if (digits === '    ') continue
-    const type = numbers[Number(digits)]
+    if (digits === '    ') return ABSENT
+    if (digits === '????') return ELSEWHERE
     const updatedUs = eventTimeUs(rows.slice(start + TYPE_DIGITS, start + ROW_CHARACTERS)) ?? NO_EVENT_TIME
-    if (type === undefined || !table.add(id, type, updatedUs)) return false
-  }
-  return true
+    return { id, type: numbers[Number(digits)], updatedUs }
+  })
 }

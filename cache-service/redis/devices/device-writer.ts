@@ -1,15 +1,17 @@
+import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { redisError } from '../../../shared/errors.ts'
-import { DEVICE_INDEX_KEY } from '../../../shared/contract/keys.ts'
-import type { ChunkPlan } from '../../core/records/plan.ts'
+import type { ChunkPlan, DeviceDelete, DeviceWrite } from '../../core/records/plan.ts'
 import type { DeleteStatus, WriteOutcome, WriteStatus } from '../../core/records/write-outcome.ts'
-import { createScriptRunner } from '../script.ts'
+import { ELSEWHERE, isElsewhere, scatter } from '../cluster/scatter.ts'
+import { isCluster, type RedisClient } from '../redis-client.ts'
+import { createScript, type Script, type ScriptTarget } from '../script.ts'
 import type { ProgressStep } from '../workers/progress-store.ts'
+import { createDeviceIndex } from './device-index.ts'
 import { deleteCalls, updateCalls, type ScriptCall, type ScriptLimits } from './script-calls.ts'
-import type { RedisClient } from '../redis-client.ts'
 
 /**
  * Sends a chunk's plan to Redis: one round trip for the deletes, if there are any, and one for the updates. The device
- * index follows the hashes.
+ * index follows the hashes: in the same script, or in a Cluster, where it is on one of the masters, in a further round trip.
  *
  * When it resolves, every device of the plan has been compared and, if its update or delete won, written, and `replicated`
  * has resolved. When it rejects with a ServiceError, some devices may not have been; the same plan may then be sent again.
@@ -30,46 +32,99 @@ export function createDeviceWriter(
   limits: ScriptLimits,
   replicated: () => Promise<void> = () => Promise.resolve(),
 ): DeviceWriter {
-  const applyUpdates = createScriptRunner(redis, new URL('./apply-updates.lua', import.meta.url))
-  const deleteDevices = createScriptRunner(redis, new URL('./delete-devices.lua', import.meta.url))
+  const applyUpdates = createScript(new URL('./apply-updates.lua', import.meta.url))
+  const deleteDevices = createScript(new URL('./delete-devices.lua', import.meta.url))
+  const index = createDeviceIndex(redis)
+  const hasIndexElsewhere = isCluster(redis)
+
+  async function removeDevices({ deletes, trustedUpTo }: ChunkPlan): Promise<DeleteStatus[]> {
+    const statuses = await scatter(redis, deletes, keyOf, async (target, some: readonly DeviceDelete[]) => {
+      const replies = await callEach(deleteDevices, target, deleteCalls(some, limits), [trustedUpTo])
+      return statusesOf(replies.flat(), DELETE_STATUSES, some.length)
+    })
+    if (hasIndexElsewhere) await index.remove(idsWith(deletes, statuses, ['absent', 'deleted']))
+    return statuses
+  }
+
+  async function updateDevices({ trustedUpTo, updates }: ChunkPlan, advance: ProgressStep | undefined) {
+    let hasAdvanced = false
+    const statuses: WriteStatus[] = await scatter(
+      redis,
+      updates,
+      keyOf,
+      async (target, some: readonly DeviceWrite[]) => {
+        const calls = updateCalls(some, limits)
+        const step = calls.length === 1 ? advance : undefined
+        const replies = (await callEach(applyUpdates, target, calls, [trustedUpTo], step)) as UpdateReply[]
+        hasAdvanced ||= replies.some(([, advanced]) => advanced === 1)
+        return statusesOf(
+          replies.flatMap(([found]) => found),
+          UPDATE_STATUSES,
+          some.length,
+        )
+      },
+    )
+    // All of them, because the index may have lost what the hashes have not.
+    if (hasIndexElsewhere) await index.add(idsWith(updates, statuses, ['unchanged', 'changed']))
+    return { statuses, hasAdvanced }
+  }
 
   return {
     async write(plan, advance) {
-      const invocation = ({ keys, packed }: ScriptCall) => ({
-        keys: [...keys, DEVICE_INDEX_KEY],
-        args: [packed, plan.trustedUpTo],
-      })
       // Deletes come first and never share a pipeline with the updates: a device may be in both.
-      const deleted = await deleteDevices(deleteCalls(plan.deletes, limits).map(invocation))
-      const updates = updateCalls(plan.updates, limits).map(invocation)
-      const [only, ...others] = updates
-      if (advance !== undefined && plan.deletes.length === 0 && only !== undefined && others.length === 0) {
-        only.keys.push(advance.key)
-        only.args.push(...advance.args)
-      }
-      const updated = (await applyUpdates(updates)) as [statuses: unknown[], advanced: number][]
+      const deletes: DeleteStatus[] = await removeDevices(plan)
+      const step = plan.deletes.length === 0 ? advance : undefined
+      const { hasAdvanced, statuses } = await updateDevices(plan, step)
       if (plan.deletes.length > 0 || plan.updates.length > 0) await replicated()
-      return {
-        deletes: statuses(deleted.flat(), DELETE_STATUSES, plan.deletes.length) satisfies DeleteStatus[],
-        updates: statuses(
-          updated.flatMap(([found]) => found),
-          UPDATE_STATUSES,
-          plan.updates.length,
-        ) satisfies WriteStatus[],
-        hasAdvanced: updated.some(([, advanced]) => advanced === 1),
-      }
+      return { deletes, updates: statuses, hasAdvanced }
     },
   }
 }
 
+function keyOf({ deviceId }: DeviceWrite | DeviceDelete): string {
+  return deviceKey(deviceId)
+}
+
+/** The index and the progress are given to the script if they are on the server where it runs. */
+async function callEach(
+  script: Script,
+  target: ScriptTarget,
+  calls: readonly ScriptCall[],
+  args: readonly string[],
+  advance?: ProgressStep,
+): Promise<unknown[]> {
+  const isAlone = target.kind === 'server'
+  const step = isAlone ? advance : undefined
+  const furtherKeys = isAlone ? [DEVICE_INDEX_KEY, ...(step === undefined ? [] : [step.key])] : []
+  return await script(
+    target,
+    calls.map(({ keys, packed }) => ({
+      keys: [...keys, ...furtherKeys],
+      args: [packed, ...args, ...(step?.args ?? [])],
+    })),
+  )
+}
+
+function idsWith<Write extends DeviceWrite | DeviceDelete>(
+  writes: readonly Write[],
+  statuses: readonly unknown[],
+  wanted: readonly string[],
+) {
+  return writes.filter((_, i) => wanted.includes(statuses[i] as string)).map(({ deviceId }) => deviceId)
+}
+
+/** Of apply-updates.lua. */
+type UpdateReply = readonly [statuses: readonly unknown[], advanced: number]
+
 type Refused = Extract<WriteStatus, object>
 
-function statuses<Name extends string>(
+function statusesOf<Name extends string>(
   replies: readonly unknown[],
   names: readonly Name[],
   expected: number,
-): (Name | Refused)[] {
-  const found = replies.map((status): Name | Refused => {
+): (Name | Refused | typeof ELSEWHERE)[] {
+  const found = replies.map((status): Name | Refused | typeof ELSEWHERE => {
+    if (isElsewhere(status)) return ELSEWHERE
     if (typeof status === 'string') return { refused: redisError(new Error(status)) }
     const name = typeof status === 'number' ? names[status] : undefined
     if (name === undefined)

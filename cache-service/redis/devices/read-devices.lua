@@ -68,7 +68,9 @@ local replies = {}
 for i, key in ipairs(KEYS) do
   local fields = pcall('HMGET', key, 'datatype_id', 'datatype_name', 'datatype_unit', 'persist', 'last_updated')
   if fields.err then
-    if sub(fields.err, 1, 9) ~= 'WRONGTYPE' then return redis.error_reply(fields.err) end
+    if sub(fields.err, 1, 9) ~= 'WRONGTYPE' and not find(fields.err, 'non local key', 1, true) then
+      return redis.error_reply(fields.err)
+    end
     replies[i] = { fields.err }
   else
     local id, name, unit, persist, updated = fields[1], fields[2], units[fields[3]], persists[fields[4]], fields[5]

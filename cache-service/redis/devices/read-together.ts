@@ -1,9 +1,9 @@
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
-import type { DeviceReader, DeviceReading } from '../../core/devices/device-view.ts'
+import type { AvailableReading, DeviceReader } from '../../core/devices/device-view.ts'
 
 type Waiting = {
   readonly deviceId: DeviceId
-  resolve(reading: DeviceReading): void
+  resolve(reading: AvailableReading): void
   reject(error: unknown): void
 }
 
@@ -22,6 +22,7 @@ export function readTogether(readMany: DeviceReader['readMany']): DeviceReader['
       for (const [i, { resolve, reject }] of batch.entries()) {
         const reading = readings[i]
         if (reading === undefined) reject(new Error('a device is missing in the batch that was read'))
+        else if (reading.kind === 'unavailable') reject(reading.error)
         else resolve(reading)
       }
     } catch (error) {

@@ -1,7 +1,8 @@
+import type { Redis } from 'ioredis'
 import type { StoredProgress } from '../../core/workers/progress.ts'
-import { pipelineReplies, redisReply } from '../reply.ts'
+import { redisReply } from '../reply.ts'
 import { createScriptRunner } from '../script.ts'
-import type { RedisClient } from '../redis-client.ts'
+import { offsetText, parseOffset, progressFields } from './progress-fields.ts'
 
 /** Stores an offset if another one is stored now: for a script that does so after other writes. */
 export type ProgressStep = {
@@ -25,39 +26,40 @@ export type ProgressStore = {
     expected: number | undefined,
     next: number,
   ): Promise<Pick<StoredProgress, 'next'> | undefined>
-  /** The same as data, for a script that advances the progress with its own writes. */
-  step(partition: number, expected: number | undefined, next: number): ProgressStep
-  /** A rebuild that was requested has begun, or is not needed. */
+  /**
+   * The same as data, for a script that advances the progress with its own writes. undefined: none can, because data and progress
+   * are on several servers.
+   */
+  step(partition: number, expected: number | undefined, next: number): ProgressStep | undefined
+  /** Stores the offset whatever is stored. A rebuild that was requested has begun, or is not needed. */
   overwrite(partition: number, next: number): Promise<void>
   /** Likewise. @param until undefined: removes the mark. */
   markRebuild(partition: number, until: number | undefined): Promise<void>
 }
 
-export function createProgressStore(redis: RedisClient, key: string): ProgressStore {
+/** The progress in one hash. */
+export function createServerProgressStore(redis: Redis, key: string): ProgressStore {
   const advanceProgress = createScriptRunner(redis, new URL('./advance-progress.lua', import.meta.url))
+  const setProgress = createScriptRunner(redis, new URL('./set-progress.lua', import.meta.url))
 
   /** Together with the field, removes the request for a rebuild. */
   async function setField(partition: number, field: string, value: number | undefined): Promise<void> {
-    const pipeline = redis.pipeline()
-    if (value !== undefined) pipeline.hset(key, field, String(value))
-    const obsolete = value === undefined ? [field] : []
-    await pipelineReplies(pipeline.hdel(key, ...obsolete, requestField(partition)))
+    const args = [field, offsetText(value), progressFields.requested(partition), '']
+    await setProgress([{ keys: [key], args }])
   }
 
   return {
     async load(partitions) {
       if (partitions.length === 0) return new Map()
-      const fields = partitions.flatMap((partition) => [
-        String(partition),
-        untilField(partition),
-        requestField(partition),
-      ])
+      const { next, rebuildUntil, requested } = progressFields
+      const fields = partitions.flatMap((one) => [next(one), rebuildUntil(one), requested(one)])
       const values = await redisReply(redis.hmget(key, ...fields))
       return new Map(
         partitions.map((partition, i) => [
           partition,
           {
             next: parseOffset(values[3 * i]),
+            isWhole: true,
             rebuildUntil: parseOffset(values[3 * i + 1]),
             isRebuildRequested: typeof values[3 * i + 2] === 'string',
           },
@@ -70,36 +72,11 @@ export function createProgressStore(redis: RedisClient, key: string): ProgressSt
       return { next: parseOffset(String(instead)) }
     },
     step: (partition, expected, next) => ({ key, args: stepArgs(partition, expected, next) }),
-    overwrite: (partition, next) => setField(partition, String(partition), next),
-    markRebuild: (partition, until) => setField(partition, untilField(partition), until),
+    overwrite: (partition, next) => setField(partition, progressFields.next(partition), next),
+    markRebuild: (partition, until) => setField(partition, progressFields.rebuildUntil(partition), until),
   }
 }
 
 function stepArgs(partition: number, expected: number | undefined, next: number): ProgressStep['args'] {
-  return [String(partition), expected === undefined ? '' : String(expected), String(next)]
-}
-
-function untilField(partition: number): string {
-  return `${partition}:until`
-}
-
-function requestField(partition: number): string {
-  return `${partition}:requested`
-}
-
-function parseOffset(text: string | null | undefined): number | undefined {
-  return text !== null && text !== undefined && /^\d{1,16}$/.test(text) ? Number(text) : undefined
-}
-
-/**
- * Makes the workers of the group read these partitions again: deletes the progress, and leaves a mark that tells this
- * from a loss. Rejects with a ServiceError.
- */
-export async function requestRebuild(
-  redis: RedisClient,
-  key: string,
-  partitions: readonly number[],
-): Promise<void> {
-  const request = createScriptRunner(redis, new URL('./request-rebuild.lua', import.meta.url))
-  await request([{ keys: [key], args: partitions.map(requestField) }])
+  return [progressFields.next(partition), offsetText(expected), offsetText(next)]
 }

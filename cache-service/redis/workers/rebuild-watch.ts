@@ -1,6 +1,7 @@
-import { DEVICE_INDEX_KEY, progressKey } from '../../../shared/contract/keys.ts'
+import { DEVICE_INDEX_KEY } from '../../../shared/contract/keys.ts'
 import { isRebuildPending } from '../../core/workers/rebuild.ts'
 import { redisReply } from '../reply.ts'
+import { progressKeys } from './group-progress.ts'
 import type { WorkerReports } from './worker-reports.ts'
 import type { RedisClient } from '../redis-client.ts'
 
@@ -25,9 +26,10 @@ export function createRebuildWatch(
 
   async function read(): Promise<boolean> {
     const live = await reports.read()
-    const keys = new Set([progressKey(configured.group, configured.topic)])
+    const keys = new Set(progressKeys(redis, configured.group, configured.topic))
     for (const { group, topic } of live) {
-      if (group !== undefined && topic !== undefined) keys.add(progressKey(group, topic))
+      if (group === undefined || topic === undefined) continue
+      for (const key of progressKeys(redis, group, topic)) keys.add(key)
     }
     const [indexes, ...progress] = await redisReply(
       Promise.all([redis.exists(DEVICE_INDEX_KEY), ...[...keys].map((key) => redis.hgetall(key))]),

@@ -2,8 +2,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import type { Redis } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { createDeviceWriter } from '../../../cache-service/redis/devices/device-writer.ts'
-import { createProgressStore } from '../../../cache-service/redis/workers/progress-store.ts'
-import { progressKey } from '../../../shared/contract/keys.ts'
+import { createProgressStore } from '../../../cache-service/redis/workers/group-progress.ts'
 import { eventually } from '../../support/eventually.ts'
 import {
   connectAsService,
@@ -92,7 +91,7 @@ describe('a Redis that is out of memory', () => {
 
   test('accepts neither new ids in the index nor progress', async () => {
     const { redis, plain, writer } = await setUp(noeviction)
-    const store = createProgressStore(redis, progressKey('group', 'topic'))
+    const store = createProgressStore(redis, 'group', 'topic')
     await store.overwrite(0, 5)
     await fillMemory(plain)
     await expect(writer.write(writePlan([update('a')]), store.step(0, 5, 9))).rejects.toMatchObject(

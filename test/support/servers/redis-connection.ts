@@ -1,7 +1,10 @@
-import { Redis } from 'ioredis'
+import { Redis, type Cluster } from 'ioredis'
 import { onTestFinished } from 'vitest'
 import type { RedisConfig } from '../../../cache-service/config/config.ts'
-import { createConnection, startConnecting } from '../../../cache-service/redis/client.ts'
+import { createConnection, createRedis, startConnecting } from '../../../cache-service/redis/client.ts'
+import { isCluster } from '../../../cache-service/redis/redis-client.ts'
+import { parseServerAddresses } from '../../../shared/server-address.ts'
+import type { RedisCluster } from './redis-cluster.ts'
 import type { OwnRedis, RedisServer } from './servers.ts'
 
 /** What the service's connection reported, as text. */
@@ -39,6 +42,30 @@ export function connectAsService(config: RedisConfig): {
   const redis = createConnection(config, 'a-test', events, () => 0.5)
   onTestFinished(() => redis.disconnect())
   return { redis, said, connecting: startConnecting(redis) }
+}
+
+/** Opens the service's own kind of client of a Cluster, and closes it when the test ends. Resolves when it is connected. */
+export async function connectToCluster(
+  { seeds }: Pick<RedisCluster, 'seeds'>,
+  overrides: Partial<RedisConfig> = {},
+): Promise<{ redis: Cluster; said: Said }> {
+  const said: Said = []
+  const events = {
+    redisConnected: (where: string) => void said.push(`connected ${where}`),
+    redisFailed: ({ code }: { code: string }) => void said.push(`failed ${code}`),
+  }
+  const addresses = parseServerAddresses(seeds, 6379)
+  const location = {
+    kind: 'cluster',
+    nodes: 'problem' in addresses ? [] : addresses,
+    natMap: undefined,
+  } as const
+  const config = redisConfigOf({ host: '', port: 0, password: undefined }, { location, ...overrides })
+  const redis = createRedis(config, 'a-test', events, () => 0.5)
+  if (!isCluster(redis)) throw new Error('not a client of a Cluster')
+  onTestFinished(() => redis.disconnect())
+  await startConnecting(redis)
+  return { redis, said }
 }
 
 /** Opens a plain connection, for inspection and interference, and closes it when the test ends. */

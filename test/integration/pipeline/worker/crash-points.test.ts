@@ -14,13 +14,10 @@ import {
   createDeviceWriter,
   type DeviceWriter,
 } from '../../../../cache-service/redis/devices/device-writer.ts'
-import {
-  createProgressStore,
-  type ProgressStore,
-} from '../../../../cache-service/redis/workers/progress-store.ts'
+import { createProgressStore } from '../../../../cache-service/redis/workers/group-progress.ts'
+import type { ProgressStore } from '../../../../cache-service/redis/workers/progress-store.ts'
 import { createWorkerTelemetry } from '../../../../cache-service/telemetry/worker-telemetry.ts'
 import { createProcessMetrics } from '../../../../cache-service/telemetry/process-metrics.ts'
-import { progressKey } from '../../../../shared/contract/keys.ts'
 import {
   ALL_FIELDS,
   arbitraryIdleRecord,
@@ -140,7 +137,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
     disconnect: async () => undefined,
   }
   const guard = new ProgressGuard(
-    mortalStore(createProgressStore(redis, progressKey('group', 'topic')), fuse),
+    mortalStore(createProgressStore(redis, 'group', 'topic'), fuse),
     offsets,
     telemetry,
     () => undefined,

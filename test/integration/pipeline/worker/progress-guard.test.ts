@@ -8,8 +8,8 @@ import {
 import {
   createProgressStore,
   requestRebuild,
-  type ProgressStore,
-} from '../../../../cache-service/redis/workers/progress-store.ts'
+} from '../../../../cache-service/redis/workers/group-progress.ts'
+import type { ProgressStore } from '../../../../cache-service/redis/workers/progress-store.ts'
 import { kafkaError, redisError } from '../../../../shared/errors.ts'
 import { progressKey } from '../../../../shared/contract/keys.ts'
 import { eventually } from '../../../support/eventually.ts'
@@ -57,7 +57,7 @@ function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore =
       said.push(`${partition} overwritten: stored ${stored}, at ${position}`),
     rebuilding: (yes) => (world.saidRebuilding = yes),
   }
-  const store = decorate(createProgressStore(redis, KEY))
+  const store = decorate(createProgressStore(redis, 'group', 'topic'))
   const guard = new ProgressGuard(store, offsets, telemetry, (yes) => rebuildingChanges.push(yes))
   guard.assigned(Object.keys(kafka).map(Number))
 
@@ -559,7 +559,7 @@ describe('a rebuild', () => {
   test('that was requested is not reported as a loss, and a loss after it is', async () => {
     const { apply, said } = setUp({ 0: { end: 100 } })
     await apply(0, 0, 100)
-    await requestRebuild(redis, KEY, [0, 1])
+    await requestRebuild(redis, 'group', 'topic', [0, 1])
     expect(await apply(0, 100, 110)).toEqual(rewind(0))
     await apply(0, 0, 40)
     await redis.flushdb()
@@ -608,7 +608,7 @@ describe('a rebuild', () => {
   test('of a partition without a record is over at the next check', async () => {
     const { check, guard, said } = setUp({ 0: { end: 0 } })
     await check()
-    await requestRebuild(redis, KEY, [0])
+    await requestRebuild(redis, 'group', 'topic', [0])
     expect(await check()).toEqual([])
     expect(guard.isRebuilding).toBe(false)
     expect(await stored()).toEqual({ '0': '0' })

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import { createDeviceWriter } from '../../../../cache-service/redis/devices/device-writer.ts'
 import type { ScriptLimits } from '../../../../cache-service/redis/devices/script-calls.ts'
 import type { ChunkPlan } from '../../../../cache-service/core/records/plan.ts'
-import { createProgressStore } from '../../../../cache-service/redis/workers/progress-store.ts'
+import { createProgressStore } from '../../../../cache-service/redis/workers/group-progress.ts'
 import { readHash } from '../../../support/servers/redis-connection.ts'
 import { startOwnRedis, type OwnRedis } from '../../../support/servers/servers.ts'
 import { uniqueName, useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
@@ -275,7 +275,7 @@ describe('a stored last_updated that is not trusted counts as older than anythin
 
 test('an update that expires while its chunk is held is not kept, not indexed, and does not stop the progress', async () => {
   const plan = writePlan([update({ expiresAtMs: NOW_MS - 1_000 }), update({ id: 'b' })], [], NOW_MS)
-  const step = createProgressStore(redis, 'cache_service:progress:group:topic').step(0, undefined, 9)
+  const step = createProgressStore(redis, 'group', 'topic').step(0, undefined, 9)
   expect(await createDeviceWriter(redis, LIMITS).write(plan, step)).toMatchObject({
     updates: ['expired', 'changed'],
     hasAdvanced: true,
@@ -373,7 +373,7 @@ describe('an update writes only what differs', () => {
 
 describe('the progress that is advanced with the updates', () => {
   const PROGRESS = 'cache_service:progress:group:topic'
-  const store = () => createProgressStore(redis, PROGRESS)
+  const store = () => createProgressStore(redis, 'group', 'topic')
   const advance = (plan: ChunkPlan, expected: number | undefined, limits = LIMITS) =>
     createDeviceWriter(redis, limits).write(plan, store().step(3, expected, 9))
   const two = () => writePlan([update(), update({ id: 'b' })], [], NOW_MS)

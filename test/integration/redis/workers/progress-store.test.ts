@@ -4,8 +4,8 @@ import type { StoredProgress } from '../../../../cache-service/core/workers/prog
 import {
   createProgressStore,
   requestRebuild,
-  type ProgressStore,
-} from '../../../../cache-service/redis/workers/progress-store.ts'
+} from '../../../../cache-service/redis/workers/group-progress.ts'
+import type { ProgressStore } from '../../../../cache-service/redis/workers/progress-store.ts'
 import { progressKey } from '../../../../shared/contract/keys.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
@@ -18,12 +18,17 @@ let store: ProgressStore
 beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
   redis = database.client
-  store = createProgressStore(redis, KEY)
+  store = createProgressStore(redis, 'group', 'topic')
 })
 beforeEach(() => redis.flushdb())
 afterAll(() => database.release())
 
-const nothing: StoredProgress = { next: undefined, rebuildUntil: undefined, isRebuildRequested: false }
+const nothing: StoredProgress = {
+  next: undefined,
+  rebuildUntil: undefined,
+  isWhole: true,
+  isRebuildRequested: false,
+}
 
 describe('loading progress', () => {
   test('returns undefined offsets for partitions without progress', async () => {
@@ -129,8 +134,8 @@ test('the mark of a rebuild is set, moved and removed', async () => {
 
 test('a request for a rebuild deletes the progress of all partitions, and is forgotten when one begins', async () => {
   await redis.hset(KEY, '0', '9', '0:until', '20', '1', '9', '2', '9')
-  await requestRebuild(redis, KEY, [0, 1, 2])
-  expect((await store.load([0])).get(0)).toEqual({ ...nothing, isRebuildRequested: true })
+  await requestRebuild(redis, 'group', 'topic', [0, 1, 2])
+  expect((await store.load([0])).get(0)).toEqual({ ...nothing, isWhole: true, isRebuildRequested: true })
   await store.markRebuild(0, 30)
   await store.overwrite(1, 5)
   await store.markRebuild(2, undefined)
@@ -138,7 +143,7 @@ test('a request for a rebuild deletes the progress of all partitions, and is for
 })
 
 test('each consumer group has its own progress', async () => {
-  await createProgressStore(redis, progressKey('other', 'topic')).overwrite(0, 9)
+  await createProgressStore(redis, 'other', 'topic').overwrite(0, 9)
   expect((await store.load([0])).get(0)).toEqual(nothing)
 })
 

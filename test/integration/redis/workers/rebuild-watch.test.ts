@@ -4,7 +4,7 @@ import { createRebuildWatch } from '../../../../cache-service/redis/workers/rebu
 import {
   createProgressStore,
   requestRebuild,
-} from '../../../../cache-service/redis/workers/progress-store.ts'
+} from '../../../../cache-service/redis/workers/group-progress.ts'
 import {
   createWorkerReporter,
   createWorkerReports,
@@ -37,11 +37,11 @@ describe('without a live worker, a rebuild is pending', () => {
   })
 
   test('from the request for it until a worker has completed it', async () => {
-    const progress = createProgressStore(database.client, KEY)
+    const progress = createProgressStore(database.client, SOURCE.group, SOURCE.topic)
     await progress.advance(0, undefined, 10)
     await progress.advance(1, undefined, 20)
     expect(await isRebuilding()).toBe(false)
-    await requestRebuild(database.client, KEY, [0, 1])
+    await requestRebuild(database.client, SOURCE.group, SOURCE.topic, [0, 1])
     expect(await isRebuilding()).toBe(true)
     for (const partition of [0, 1]) {
       await progress.overwrite(partition, 0)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { DeviceSearcher } from '../../../../cache-service/core/devices/device-query.ts'
-import type { DeviceReader, DeviceReading } from '../../../../cache-service/core/devices/device-view.ts'
+import type { AvailableReading, DeviceReader } from '../../../../cache-service/core/devices/device-view.ts'
 import { createApiServer, type ApiServerDependencies } from '../../../../cache-service/http/api-server.ts'
 import type { ApiServer } from '../../../../cache-service/http/api-server-types.ts'
 import { PROBLEM_MEDIA_TYPE } from '../../../../cache-service/http/problem.ts'
@@ -131,7 +131,7 @@ function mediaTypeOf(head: string): string | null {
 /** One request is stuck in Redis, and the limit is one request. */
 async function askWhileBusy(): Promise<Answered> {
   const reading = Promise.withResolvers<void>()
-  const redis = Promise.withResolvers<DeviceReading>()
+  const redis = Promise.withResolvers<AvailableReading>()
   const { api, url } = await openApi({
     limits: { ...LIMITS, maxConcurrentRequests: 1 },
     read() {

@@ -273,14 +273,19 @@ describe('the periodic check', () => {
   }
 
   test.each(Object.values(cursors))('compares a partition in mode $kind only if it has to', (cursor) => {
-    const at = (next: number) => ({ next, rebuildUntil: undefined, isRebuildRequested: false })
+    const at = (next: number) => ({ next, rebuildUntil: undefined, isWhole: true, isRebuildRequested: false })
     expect({
       missing: needsComparison(cursor, undefined),
       behind: needsComparison(cursor, at(49)),
       equal: needsComparison(cursor, at(50)),
       ahead: needsComparison(cursor, at(51)),
       marked: needsComparison(cursor, { ...at(50), rebuildUntil: 50 }),
-      requested: needsComparison(cursor, { ...at(50), next: undefined, isRebuildRequested: true }),
+      requested: needsComparison(cursor, {
+        ...at(50),
+        next: undefined,
+        isWhole: true,
+        isRebuildRequested: true,
+      }),
     }).toEqual(expected[cursor.kind])
   })
 })
@@ -292,7 +297,7 @@ describe('a comparison', () => {
   })
 
   test('without a commit and without a record ends a rebuild that was begun or requested', () => {
-    const stored = { next: 5, rebuildUntil: 7, isRebuildRequested: false }
+    const stored = { next: 5, rebuildUntil: 7, isWhole: true, isRebuildRequested: false }
     const begun = stepCursor(UNKNOWN, compareNothing({ earliest: 7, end: 7 }, stored))
     expect(begun).toMatchObject({ cursor: inStepAt(7), verdict: IN_STEP })
     expect(begun.effects.map(({ kind }) => kind)).toEqual([
@@ -300,7 +305,7 @@ describe('a comparison', () => {
       'unmark_rebuild',
       'report_rebuilt',
     ])
-    const request = { next: undefined, rebuildUntil: undefined, isRebuildRequested: true }
+    const request = { next: undefined, rebuildUntil: undefined, isWhole: true, isRebuildRequested: true }
     expect(stepCursor(cursors.empty, compareNothing({ earliest: 7, end: 7 }, request))).toEqual({
       cursor: inStepAt(7),
       effects: [overwrite(7)],
@@ -310,7 +315,9 @@ describe('a comparison', () => {
 
   test('carries what was compared', () => {
     const kafka = { earliest: 0, end: 100 }
-    expect(compareProgress(50, kafka, { next: 30, rebuildUntil: 80, isRebuildRequested: true })).toEqual({
+    expect(
+      compareProgress(50, kafka, { next: 30, rebuildUntil: 80, isWhole: true, isRebuildRequested: true }),
+    ).toEqual({
       kind: 'lost',
       rewindTo: 30,
       position: 50,
@@ -342,7 +349,7 @@ const anyComparison = fc
     compareProgress(
       position,
       { earliest: Math.min(a, b), end: Math.max(a, b) },
-      { next, rebuildUntil, isRebuildRequested },
+      { next, rebuildUntil, isWhole: true, isRebuildRequested },
     ),
   )
 const anyChunk: fc.Arbitrary<CursorInput> = fc.oneof(
@@ -407,5 +414,15 @@ describe('in any mode, with any offsets', () => {
       }),
       { numRuns: 2_000 },
     )
+  })
+})
+
+test('what is read again from before the stored progress counts from there', () => {
+  const stored = { next: 40, isWhole: false, rebuildUntil: undefined, isRebuildRequested: false }
+  const input = compareProgress(50, { earliest: 10, end: 100 }, stored)
+  expect(stepCursor(inStepAt(50), input)).toEqual({
+    cursor: { kind: 'rewinding', to: 10, until: 100 },
+    effects: [marks(100), overwrite(10), { kind: 'report_loss', stored: 40, position: 50, rewindTo: 10 }],
+    verdict: { kind: 'rewind', to: 10 },
   })
 })

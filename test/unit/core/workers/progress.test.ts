@@ -66,7 +66,7 @@ test.each<
     { kind: 'in_step' },
   ],
 ])('stored progress that %s is judged', (_, stored, position, earliest, end, verdict) => {
-  expect(judgeProgress(stored, position, earliest, end)).toEqual(verdict)
+  expect(judgeProgress({ next: stored, isWhole: true }, position, earliest, end)).toEqual(verdict)
 })
 
 test('a rewind never goes forward, never before the earliest record, and skips no record that Redis lacks (G4)', () => {
@@ -74,7 +74,7 @@ test('a rewind never goes forward, never before the earliest record, and skips n
   fc.assert(
     fc.property(fc.option(offset, { nil: undefined }), offset, offset, offset, (stored, position, a, b) => {
       const [earliest, end] = [Math.min(a, b), Math.max(a, b)]
-      const verdict = judgeProgress(stored, position, earliest, end)
+      const verdict = judgeProgress({ next: stored, isWhole: true }, position, earliest, end)
       const isMissing = stored === undefined || stored < position
       if (verdict.kind === 'lost') {
         expect(isMissing).toBe(true)
@@ -91,3 +91,13 @@ test('a rewind never goes forward, never before the earliest record, and skips n
     { numRuns: 2_000 },
   )
 })
+
+test.each([
+  ['is not behind', 50, { kind: 'in_step' }],
+  ['is behind', 40, { kind: 'lost', rewindTo: 10 }],
+])(
+  'progress that says too little, and %s, means that everything is lost if anything is',
+  (_, next, verdict) => {
+    expect(judgeProgress({ next, isWhole: false }, 50, 10, 100)).toEqual(verdict)
+  },
+)

@@ -1,0 +1,108 @@
+import type { StoredProgress } from './progress.ts'
+
+/**
+ * In a Redis Cluster, each master carries a copy of the progress in a slot of its own, because what one master holds says
+ * nothing about the others. A copy claims that the keys of certain slots hold everything before its offset: of those that its
+ * master owned when the copy was written.
+ *
+ * A slot that moves takes its keys along, also a copy that is in it. So a master can be without a copy, or own slots that its copy
+ * does not claim, although nothing is lost; and a master that was wiped, or replaced by an empty or lagging replica, looks the
+ * same. What tells them apart is what this process has seen before:
+ *
+ * has this process written the master's copy?
+ *   yes, and it is where it was      It must be as it was written. Otherwise it is of an earlier time: lost.
+ *   yes, but its slot moved away     The copy that left with the slot tells what the master held then.
+ *   no, the master is new            It got its slots from masters that are still there: it holds what they hold. From one that is
+ *                                    gone: it has replaced that one, and a copy that does not claim all of its slots is of a
+ *                                    time before it got the others: lost.
+ *   nothing yet: it has just begun   Only the copies count.
+ *
+ * A copy that does not claim all slots of its master is evidence only as long as it is not behind: reading from its offset
+ * would not bring back what the other slots have lost. Then everything is read again.
+ */
+
+/** What a slot holds of a partition's progress. */
+export type ProgressCopy = Omit<StoredProgress, 'isWhole'> & {
+  /** Stands for the slots that the copy claims. undefined: there is no copy. */
+  readonly claim: string | undefined
+}
+
+/** A master, as the Cluster tells now. */
+export type CopyHolder = {
+  readonly master: string
+  /** Where its copy belongs: one of its slots. */
+  readonly slot: number
+  /** Stands for all slots that it owns. */
+  readonly claim: string
+}
+
+/** A copy that this process has written, or found when it began. */
+export type KnownCopy = { readonly slot: number; readonly claim: string; readonly next: number }
+
+export type CopyView = {
+  readonly holders: readonly CopyHolder[]
+  readonly ownerOf: (slot: number) => string
+  /** Of every slot of `holders` and `known`. */
+  readonly copyAt: (slot: number) => ProgressCopy
+  /** By master. undefined: the process has just begun. */
+  readonly known: ReadonlyMap<string, KnownCopy> | undefined
+  /** The owners of the slots of a master when `known` was written. */
+  readonly giversOf: (master: string) => ReadonlySet<string>
+}
+
+/** What is known to be on a master. undefined: nothing. */
+export type Evidence = { readonly next: number; readonly isWhole: boolean } | undefined
+
+export function evidenceOf(holder: CopyHolder, view: CopyView): Evidence {
+  const { copyAt, known, ownerOf } = view
+  const own = copyAt(holder.slot)
+  if (known === undefined) return evidence(own, holder)
+  const before = known.get(holder.master)
+  if (before === undefined)
+    return own.claim === holder.claim ? evidence(own, holder) : evidenceOfGivers(holder, view)
+  const copy = copyAt(before.slot)
+  const hasStayed = ownerOf(before.slot) === holder.master
+  if (hasStayed && copy.next !== undefined && copy.claim === before.claim) return evidence(copy, holder)
+  // Another worker may have written it before us.
+  if (own.claim === holder.claim) return evidence(own, holder)
+  return hasStayed || copy.next === undefined ? undefined : { next: copy.next, isWhole: false }
+}
+
+function evidence({ claim, next }: ProgressCopy, holder: CopyHolder): Evidence {
+  return next === undefined ? undefined : { next, isWhole: claim === holder.claim }
+}
+
+/** Of a master that this process has not seen before. */
+function evidenceOfGivers({ master }: CopyHolder, view: CopyView): Evidence {
+  let next = Infinity
+  for (const giver of view.giversOf(master)) {
+    const holder =
+      view.known?.has(giver) === true ? view.holders.find((one) => one.master === giver) : undefined
+    const found = holder && evidenceOf(holder, view)
+    if (found === undefined) return undefined
+    next = Math.min(next, found.next)
+  }
+  return next === Infinity ? undefined : { next, isWhole: false }
+}
+
+/** All masters together: the lowest counts. */
+export function combinedProgress(view: CopyView): StoredProgress {
+  const found = view.holders.map((holder) => evidenceOf(holder, view))
+  const nexts = found.flatMap((one) => (one === undefined ? [] : [one.next]))
+  const copies = [...slotsOfCopies(view.holders, view.known)].map(view.copyAt)
+  const untils = copies.flatMap(({ rebuildUntil }) => rebuildUntil ?? [])
+  return {
+    next: nexts.length < found.length ? undefined : Math.min(...nexts),
+    isWhole: found.every((one) => one?.isWhole === true),
+    rebuildUntil: untils.length === 0 ? undefined : Math.max(...untils),
+    isRebuildRequested: copies.some(({ isRebuildRequested }) => isRebuildRequested),
+  }
+}
+
+/** Where copies belong, or were written. */
+export function slotsOfCopies(
+  holders: readonly CopyHolder[],
+  known: ReadonlyMap<string, KnownCopy> | undefined,
+): Set<number> {
+  return new Set([...holders, ...(known?.values() ?? [])].map(({ slot }) => slot))
+}

@@ -1,0 +1,239 @@
+import { createHash } from 'node:crypto'
+import type { Cluster } from 'ioredis'
+import { progressCopyKey } from '../../../shared/contract/keys.ts'
+import { redisError } from '../../../shared/errors.ts'
+import type { StoredProgress } from '../../core/workers/progress.ts'
+import {
+  combinedProgress,
+  evidenceOf,
+  slotsOfCopies,
+  type CopyHolder,
+  type CopyView,
+  type KnownCopy,
+  type ProgressCopy,
+} from '../../core/workers/progress-copies.ts'
+import { SlotTable, tagOf, type SlotOwners } from '../cluster/slots.ts'
+import { redisReply } from '../reply.ts'
+import { createScriptRunner } from '../script.ts'
+import { offsetText, parseOffset, progressFields } from './progress-fields.ts'
+import type { ProgressStore } from './progress-store.ts'
+
+/** What this process knows of a partition's copies. */
+type Memory = {
+  /** At the time when the copies were written. */
+  readonly owners: SlotOwners
+  readonly copies: Map<string, KnownCopy>
+}
+
+const NO_COPY: ProgressCopy = {
+  next: undefined,
+  claim: undefined,
+  rebuildUntil: undefined,
+  isRebuildRequested: false,
+}
+/** Writes of other workers that may come in between. */
+const MAX_LOOKS = 3
+
+/** The progress as copies on all masters of a Cluster (core/workers/progress-copies.ts). */
+export function createClusterProgressStore(cluster: Cluster, group: string, topic: string): ProgressStore {
+  const table = SlotTable.of(cluster)
+  const advanceCopy = createScriptRunner(cluster, new URL('./advance-copy.lua', import.meta.url))
+  const setProgress = createScriptRunner(cluster, new URL('./set-progress.lua', import.meta.url))
+  const keyAt = (slot: number) => progressCopyKey(tagOf(slot), group, topic)
+  const memories = new Map<number, Memory>()
+
+  async function look(partitions: readonly number[]): Promise<Map<number, CopyView>> {
+    const { owners } = table
+    const holders = holdersOf(owners)
+    const knownOf = (partition: number) => memories.get(partition)?.copies
+    const slots = new Set(partitions.flatMap((one) => [...slotsOfCopies(holders, knownOf(one))]))
+    const found = new Map<number, Map<number, ProgressCopy>>()
+    const reads = [...slots].map(async (slot) =>
+      found.set(slot, await readCopies(cluster, keyAt(slot), partitions)),
+    )
+    await redisReply(Promise.all(reads))
+    const viewOf = (partition: number): CopyView => ({
+      holders,
+      ownerOf: (slot) => owners.ownerOf(slot),
+      copyAt: (slot) => found.get(slot)?.get(partition) ?? NO_COPY,
+      known: knownOf(partition),
+      giversOf(master) {
+        const before = memories.get(partition)?.owners
+        const owned = owners.slotsByMaster.get(master) ?? []
+        return new Set(before === undefined ? [] : owned.map((slot) => before.ownerOf(slot)))
+      },
+    })
+    return new Map(partitions.map((partition) => [partition, viewOf(partition)]))
+  }
+
+  /**
+   * Makes every master's copy claim all of its slots, and at least `next`. Resolves with false if another worker has written one
+   * meanwhile.
+   */
+  async function write(partition: number, view: CopyView, next: number): Promise<boolean> {
+    const { owners } = table
+    const written = new Map<string, KnownCopy>()
+    const writes = view.holders.map(async (holder) => {
+      const before = view.copyAt(holder.slot)
+      const after = Math.max(evidenceOf(holder, view)?.next ?? next, next)
+      if (await writeCopy(partition, holder, before, after)) {
+        written.set(holder.master, { slot: holder.slot, claim: holder.claim, next: after })
+      }
+    })
+    await Promise.all(writes)
+    if (written.size < view.holders.length) return false
+    memories.set(partition, { owners, copies: written })
+    await removeStrays(partition, view)
+    return true
+  }
+
+  async function writeCopy(
+    partition: number,
+    { claim, slot }: CopyHolder,
+    before: Pick<ProgressCopy, 'next' | 'claim'>,
+    next: number,
+  ): Promise<boolean> {
+    const expected = [offsetText(before.next), before.claim ?? '']
+    const args = [progressFields.next(partition), ...expected, offsetText(next), claim]
+    const [reply] = await advanceCopy([{ keys: [keyAt(slot)], args }])
+    return reply === 1
+  }
+
+  /** Copies where none belongs any more would one day be found, and be taken for a loss. */
+  async function removeStrays(partition: number, { holders, known }: CopyView): Promise<void> {
+    const strays = slotsOfCopies([], known)
+    for (const { slot } of holders) strays.delete(slot)
+    const names = Object.values(progressFields).map((field) => field(partition))
+    await redisReply(Promise.all([...strays].map((slot) => cluster.hdel(keyAt(slot), ...names))))
+  }
+
+  async function advanceKnown(partition: number, memory: Memory, next: number): Promise<boolean> {
+    const writes = holdersOf(memory.owners).map(async (holder) => {
+      const known = memory.copies.get(holder.master)
+      if (known === undefined) return false
+      const after = Math.max(known.next, next)
+      const isWritten = await writeCopy(partition, holder, known, after)
+      if (isWritten) memory.copies.set(holder.master, { ...known, next: after })
+      return isWritten
+    })
+    return (await Promise.all(writes)).every(Boolean)
+  }
+
+  async function setAll(fields: (holder: CopyHolder) => readonly string[], partition: number): Promise<void> {
+    const requested = [progressFields.requested(partition), '']
+    const copies = holdersOf(table.owners).map((holder) => ({
+      keys: [keyAt(holder.slot)],
+      args: [...fields(holder), ...requested],
+    }))
+    await setProgress(copies)
+  }
+
+  return {
+    async load(partitions) {
+      const stored = new Map<number, StoredProgress>()
+      if (partitions.length === 0) return stored
+      for (const [partition, view] of await look(partitions)) {
+        const progress = combinedProgress(view)
+        stored.set(partition, progress)
+        await remember(partition, view, progress)
+      }
+      return stored
+    },
+    async advance(partition, expected, next) {
+      const memory = memories.get(partition)
+      const isUnchanged = memory?.owners === table.owners
+      if (isUnchanged && lowest(memory) === expected && (await advanceKnown(partition, memory, next)))
+        return undefined
+      for (let looks = 0; looks < MAX_LOOKS; looks++) {
+        const view = (await look([partition])).get(partition)
+        if (view === undefined) break
+        const progress = combinedProgress(view)
+        if (progress.next !== expected) return { next: progress.next }
+        if (await write(partition, view, next)) return undefined
+      }
+      throw redisError(new Error('TRYAGAIN another worker is writing the progress of the partition'))
+    },
+    step: () => undefined,
+    async overwrite(partition, next) {
+      const { owners } = table
+      const field = progressFields.next(partition)
+      await setAll(({ claim }) => [field, String(next), progressFields.claim(partition), claim], partition)
+      const copies = holdersOf(owners).map(
+        ({ claim, master, slot }) => [master, { slot, claim, next }] as const,
+      )
+      memories.set(partition, { owners, copies: new Map(copies) })
+    },
+    async markRebuild(partition, until) {
+      await setAll(() => [progressFields.rebuildUntil(partition), offsetText(until)], partition)
+    },
+  }
+
+  /** At the beginning, what is found is what later copies are compared with. Later, a change of the owners is followed. */
+  async function remember(partition: number, view: CopyView, { next }: StoredProgress): Promise<void> {
+    if (next === undefined) return
+    const memory = memories.get(partition)
+    if (memory === undefined) {
+      const found = view.holders.map(({ master, slot }) => [master, slot, view.copyAt(slot)] as const)
+      const copies = found.flatMap(([master, slot, copy]) =>
+        copy.next === undefined || copy.claim === undefined
+          ? []
+          : [[master, { slot, claim: copy.claim, next: copy.next }] as const],
+      )
+      memories.set(partition, { owners: table.owners, copies: new Map(copies) })
+    } else if (memory.owners !== table.owners && next >= (lowest(memory) ?? Infinity)) {
+      await write(partition, view, next)
+    }
+  }
+}
+
+function lowest({ copies }: Memory): number | undefined {
+  return copies.size === 0 ? undefined : Math.min(...[...copies.values()].map(({ next }) => next))
+}
+
+async function readCopies(
+  cluster: Cluster,
+  key: string,
+  partitions: readonly number[],
+): Promise<Map<number, ProgressCopy>> {
+  const { claim, next, rebuildUntil, requested } = progressFields
+  const fields = partitions.flatMap((one) => [next(one), claim(one), rebuildUntil(one), requested(one)])
+  const values = await cluster.hmget(key, ...fields)
+  return new Map(
+    partitions.map((partition, i) => [
+      partition,
+      {
+        next: parseOffset(values[4 * i]),
+        claim: values[4 * i + 1] ?? undefined,
+        rebuildUntil: parseOffset(values[4 * i + 2]),
+        isRebuildRequested: typeof values[4 * i + 3] === 'string',
+      },
+    ]),
+  )
+}
+
+const holders = new WeakMap<SlotOwners, CopyHolder[]>()
+
+function holdersOf(owners: SlotOwners): CopyHolder[] {
+  const known = holders.get(owners)
+  if (known !== undefined) return known
+  const found = [...owners.slotsByMaster].map(([master, slots]) => ({
+    master,
+    slot: slots.reduce((first, slot) => (rank(slot) < rank(first) ? slot : first)),
+    claim: createHash('sha1').update(slots.join()).digest('hex').slice(0, 12),
+  }))
+  holders.set(owners, found)
+  return found
+}
+
+/**
+ * Not the lowest slot, but the first in another order: tools move slots in ascending order, so the lowest slot of a master
+ * would leave it with every slot that is moved.
+ */
+function rank(slot: number): number {
+  return (slot * 6_151) & 16_383
+}
+
+/** The keys of the copies. Throws a ServiceError if a slot has no owner. */
+export function progressCopyKeys(cluster: Cluster, group: string, topic: string): string[] {
+  return holdersOf(SlotTable.of(cluster).owners).map(({ slot }) => progressCopyKey(tagOf(slot), group, topic))
+}

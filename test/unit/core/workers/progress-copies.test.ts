@@ -1,0 +1,228 @@
+import { describe, expect, test } from 'vitest'
+import {
+  combinedProgress,
+  evidenceOf,
+  type CopyHolder,
+  type CopyView,
+  type Evidence,
+  type KnownCopy,
+  type ProgressCopy,
+} from '../../../../cache-service/core/workers/progress-copies.ts'
+
+const copy = (next: number, claim: string): ProgressCopy => ({
+  next,
+  claim,
+  rebuildUntil: undefined,
+  isRebuildRequested: false,
+})
+const NONE: ProgressCopy = {
+  next: undefined,
+  claim: undefined,
+  rebuildUntil: undefined,
+  isRebuildRequested: false,
+}
+
+type World = {
+  readonly holders: readonly CopyHolder[]
+  readonly owners: Readonly<Record<number, string>>
+  readonly copies?: Readonly<Record<number, ProgressCopy>>
+  readonly known?: Readonly<Record<string, KnownCopy>>
+  readonly givers?: Readonly<Record<string, readonly string[]>>
+}
+
+const viewOf = ({ copies = {}, givers = {}, holders, known, owners }: World): CopyView => ({
+  holders,
+  ownerOf: (slot) => owners[slot] ?? 'none',
+  copyAt: (slot) => copies[slot] ?? NONE,
+  known: known === undefined ? undefined : new Map(Object.entries(known)),
+  giversOf: (master) => new Set(givers[master]),
+})
+
+/** Master a owns slots 1 and 2, and carries its copy in slot 1. */
+const a: CopyHolder = { master: 'a', slot: 1, claim: '1,2' }
+const b: CopyHolder = { master: 'b', slot: 5, claim: '5' }
+const knownOfA: KnownCopy = { slot: 1, claim: '1,2', next: 50 }
+const knownOfB: KnownCopy = { slot: 5, claim: '5', next: 50 }
+const owners = { 1: 'a', 2: 'a', 5: 'b' }
+
+describe('what a copy proves about its master a', () => {
+  test.each<[what: string, World, Evidence]>([
+    [
+      'at the start: the copy that claims all slots',
+      { holders: [a], owners, copies: { 1: copy(50, '1,2') } },
+      { next: 50, isWhole: true },
+    ],
+    [
+      'at the start: a copy that does not claim all slots proves that nothing before it is lacking only if it is not behind',
+      { holders: [a], owners, copies: { 1: copy(50, '1') } },
+      { next: 50, isWhole: false },
+    ],
+    ['at the start: no copy', { holders: [a], owners }, undefined],
+    [
+      'the copy as it was written',
+      { holders: [a], owners, copies: { 1: copy(50, '1,2') }, known: { a: knownOfA } },
+      { next: 50, isWhole: true },
+    ],
+    [
+      'the copy of an earlier time',
+      { holders: [a], owners, copies: { 1: copy(30, '1,2') }, known: { a: knownOfA } },
+      { next: 30, isWhole: true },
+    ],
+    [
+      'the copy is gone, and its slot is not: wiped',
+      { holders: [a], owners, known: { a: knownOfA } },
+      undefined,
+    ],
+    [
+      'a copy that claims what was owned before slots were imported, although it was written since: it fell back',
+      { holders: [a], owners, copies: { 1: copy(50, '1') }, known: { a: knownOfA } },
+      undefined,
+    ],
+    [
+      'slot 2 was imported since the copy was written',
+      { holders: [a], owners, copies: { 1: copy(50, '1') }, known: { a: { ...knownOfA, claim: '1' } } },
+      { next: 50, isWhole: false },
+    ],
+    [
+      'another worker has claimed the imported slot already',
+      { holders: [a], owners, copies: { 1: copy(50, '1,2') }, known: { a: { ...knownOfA, claim: '1' } } },
+      { next: 50, isWhole: true },
+    ],
+    [
+      'the slot of the copy moved to b, and took the copy along',
+      {
+        holders: [{ ...a, slot: 2, claim: '2' }, b],
+        owners: { 1: 'b', 2: 'a', 5: 'b' },
+        copies: { 1: copy(50, '1,2') },
+        known: { a: knownOfA, b: knownOfB },
+      },
+      { next: 50, isWhole: false },
+    ],
+    [
+      'the slot of the copy moved to b, which has lost it',
+      {
+        holders: [{ ...a, slot: 2, claim: '2' }, b],
+        owners: { 1: 'b', 2: 'a', 5: 'b' },
+        known: { a: knownOfA, b: knownOfB },
+      },
+      undefined,
+    ],
+    [
+      'a better slot was imported with an old copy in it: the one in the former slot counts',
+      {
+        holders: [{ ...a, slot: 0, claim: '0,1,2' }],
+        owners: { ...owners, 0: 'a' },
+        copies: { 0: copy(10, '0'), 1: copy(50, '1,2') },
+        known: { a: knownOfA },
+      },
+      { next: 50, isWhole: false },
+    ],
+    [
+      'another worker has moved the copy to a better slot',
+      {
+        holders: [{ ...a, slot: 0, claim: '0,1,2' }],
+        owners: { ...owners, 0: 'a' },
+        copies: { 0: copy(60, '0,1,2') },
+        known: { a: knownOfA },
+      },
+      { next: 60, isWhole: true },
+    ],
+    [
+      'a was promoted in the place of c, with the copy',
+      {
+        holders: [a, b],
+        owners,
+        copies: { 1: copy(40, '1,2') },
+        known: { c: knownOfA, b: knownOfB },
+        givers: { a: ['c'] },
+      },
+      { next: 40, isWhole: true },
+    ],
+    [
+      'a was promoted in the place of c, and is empty',
+      { holders: [a, b], owners, known: { c: knownOfA, b: knownOfB }, givers: { a: ['c'] } },
+      undefined,
+    ],
+    [
+      'a was promoted in the place of c, which had imported slots that a does not hold',
+      {
+        holders: [a, b],
+        owners,
+        copies: { 1: copy(50, '1') },
+        known: { c: { ...knownOfA, claim: '1' }, b: knownOfB },
+        givers: { a: ['c', 'b'] },
+      },
+      undefined,
+    ],
+    [
+      'a was added, and got its slots from b, whose copy another worker has renewed',
+      {
+        holders: [a, b],
+        owners,
+        copies: { 5: copy(50, '5') },
+        known: { b: { ...knownOfB, claim: '1,2,5' } },
+        givers: { a: ['b'] },
+      },
+      { next: 50, isWhole: false },
+    ],
+    [
+      'a was added, and got its slots from b, whose copy is as it was',
+      {
+        holders: [a, b],
+        owners,
+        copies: { 5: copy(50, '1,2,5') },
+        known: { b: { ...knownOfB, claim: '1,2,5' } },
+        givers: { a: ['b'] },
+      },
+      { next: 50, isWhole: false },
+    ],
+    [
+      'a was added, and got its slots from b, which has fallen behind',
+      {
+        holders: [a, b],
+        owners,
+        copies: { 5: copy(20, '1,2,5') },
+        known: { b: { ...knownOfB, claim: '1,2,5' } },
+        givers: { a: ['b'] },
+      },
+      { next: 20, isWhole: false },
+    ],
+  ])('%s', (_, world, expected) => {
+    const [first] = world.holders
+    expect(first && evidenceOf(first, viewOf(world))).toEqual(expected)
+  })
+})
+
+describe('all masters together', () => {
+  const both = { holders: [a, b], owners }
+
+  test('the lowest counts', () => {
+    const copies = { 1: copy(50, '1,2'), 5: copy(40, '5') }
+    expect(combinedProgress(viewOf({ ...both, copies }))).toEqual({
+      next: 40,
+      isWhole: true,
+      rebuildUntil: undefined,
+      isRebuildRequested: false,
+    })
+  })
+
+  test('a master without a copy has lost everything', () => {
+    expect(combinedProgress(viewOf({ ...both, copies: { 1: copy(50, '1,2') } })).next).toBeUndefined()
+  })
+
+  test('one copy that does not claim all slots makes all of them doubtful', () => {
+    const copies = { 1: copy(50, '1'), 5: copy(40, '5') }
+    expect(combinedProgress(viewOf({ ...both, copies }))).toMatchObject({ next: 40, isWhole: false })
+  })
+
+  test('the mark of a rebuild, or a request for one, counts on whichever master it is', () => {
+    const copies = {
+      1: { ...copy(50, '1,2'), rebuildUntil: 70 },
+      5: { ...copy(40, '5'), rebuildUntil: 60, isRebuildRequested: true },
+    }
+    expect(combinedProgress(viewOf({ ...both, copies }))).toMatchObject({
+      rebuildUntil: 70,
+      isRebuildRequested: true,
+    })
+  })
+})
