@@ -148,7 +148,7 @@ export class Session {
   async kafka() {
     const { createKafka, longestConnectMs, RETRY } = await import('../kafka/client.ts')
     const { kafkaError } = await import('../../shared/errors.ts')
-    const kafka = createKafka(this.config.kafka, this.log, { offsetOutOfRange: () => undefined })
+    const kafka = createKafka(this.config.kafka, this.log)
     const addresses = this.config.kafka.brokers.length
     const admin = kafka.admin({ retry: { ...RETRY, retries: Math.max(RETRY.retries ?? 0, addresses) } })
     const connecting = admin.connect()

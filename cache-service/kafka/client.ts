@@ -26,12 +26,7 @@ export function longestConnectMs(addresses: number): number {
   return (addresses + 1) * CONNECTION_TIMEOUT_MS
 }
 
-export type ClientTelemetry = {
-  /** KafkaJS reports this only in its log. */
-  offsetOutOfRange(): void
-}
-
-export function createKafka(config: KafkaConfig, log: Logger, telemetry: ClientTelemetry): Kafka {
+export function createKafka(config: KafkaConfig, log: Logger): Kafka {
   return new kafkajs.Kafka({
     clientId: config.clientId,
     brokers: [...config.brokers],
@@ -42,10 +37,7 @@ export function createKafka(config: KafkaConfig, log: Logger, telemetry: ClientT
     ...tlsOptions(config),
     ...saslOptions(config),
     logLevel: kafkajs.logLevel.INFO,
-    logCreator: () => (entry) => {
-      if (entry.log.message.startsWith(OUT_OF_RANGE)) telemetry.offsetOutOfRange()
-      relayLogEntry(log, entry)
-    },
+    logCreator: () => (entry) => relayLogEntry(log, entry),
   })
 }
 
@@ -89,5 +81,4 @@ function relayLogEntry(log: Logger, { level, namespace, log: entry }: LogEntry):
   }
 }
 
-const OUT_OF_RANGE = 'Offset out of range, resetting to default offset'
 const EXPECTED = /rebalanc|coordinator is not aware of this member/i

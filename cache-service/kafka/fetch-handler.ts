@@ -33,6 +33,8 @@ export type FetchHandlerDependencies = {
   readonly commit: () => Promise<void>
   /** Reports a fetch of which not even the offsets can be read. */
   readonly unreadable: (fetched: FetchedPartition) => void
+  /** Reports a fetch at an offset that Kafka does not have. */
+  readonly outOfRange: (fetched: FetchedPartition) => void
   /** Tells the watchdog that the handler is alive. */
   readonly alive: () => void
   readonly stop: AbortSignal
@@ -75,6 +77,7 @@ export function createFetchHandler({
   commit,
   intake,
   monotonicNow,
+  outOfRange,
   partitions,
   pause,
   stop,
@@ -102,6 +105,7 @@ export function createFetchHandler({
       await heartbeat(payload)
     }
     if (!intake.offer(fetched)) return
+    if (fetched.deleted > 0 || fetched.isRestart) outOfRange(fetched)
     resolveOffset(fetched.lastOffset())
     const nowMs = monotonicNow()
     if (fetched.offsetLag() !== '0') lastBehindMs = nowMs

@@ -8,6 +8,8 @@ export type PartitionData = {
   readonly abortedTransactions: readonly AbortedTransaction[] | null
   /** The undecoded batches, since kafkajs.ts replaces `decodeMessages`. */
   readonly messages: Buffer
+  /** The first offset that Kafka has; given only if the requested one is out of range. */
+  readonly earliest?: number
 }
 
 type AbortedTransaction = { readonly producerId: string; readonly firstOffset: string }
@@ -18,18 +20,26 @@ type AbortedTransaction = { readonly producerId: string; readonly firstOffset: s
  * It replaces KafkaJS's `Batch`, which derives positions from records alone: where compaction or transactions leave
  * offsets without a record, its position does not advance, or the handler is never called. Here the handler is called
  * for every fetch that advances the position, even for one without records.
+ *
+ * If Kafka has deleted the requested offset, the fetch covers everything before the first offset that Kafka has, without
+ * records. If it lies after the end, the log is another one than was read (restart).
  */
 export class FetchedPartition {
   readonly topic: string
   readonly partition: number
-  /** The requested offset. */
+  /** The requested offset, or that of a restart. */
   readonly position: number
   /** The offset after the last one that this fetch covers; `position` if it covers none. */
   readonly next: number
+  /** The log ends before the requested offset: the topic was created again, or Kafka lost the end. It begins at `position`. */
+  readonly isRestart: boolean
   /** Why nothing at `position` can be read: the partition cannot continue by itself. */
   readonly unreadable: string | undefined
   /** In order, without control batches, aborted transactions, and batches that end before `position`. */
   readonly batches: readonly RecordBatch[]
+
+  /** Number of offsets that Kafka no longer has. */
+  readonly deleted: number
 
   /** As Kafka sent them. */
   readonly bytes: number
@@ -44,10 +54,13 @@ export class FetchedPartition {
     this.partition = data.partition
     this.highWatermark = data.highWatermark
     this.fetchedOffset = fetchedOffset
-    this.position = Number(fetchedOffset)
+    const { earliest = 0 } = data
+    this.isRestart = data.earliest !== undefined && earliest <= Number(fetchedOffset)
+    this.position = this.isRestart ? earliest : Number(fetchedOffset)
     this.bytes = data.messages.length
     const { batches, unreadable } = readRecordBatches(data.messages)
-    this.next = Math.max(this.position, batches.at(-1)?.nextOffset ?? 0)
+    this.next = Math.max(this.position, earliest, batches.at(-1)?.nextOffset ?? 0)
+    this.deleted = data.earliest === undefined ? 0 : this.next - this.position
     this.unreadable = this.next === this.position ? unreadable : undefined
     this.batches = withoutAborted(batches, data.abortedTransactions ?? []).filter(
       ({ isControl, nextOffset, recordCount }) =>
@@ -57,7 +70,7 @@ export class FetchedPartition {
 
   /** KafkaJS calls no handler if this returns true. */
   isEmpty(): boolean {
-    return this.next === this.position && this.unreadable === undefined
+    return this.next === this.position && this.unreadable === undefined && !this.isRestart
   }
 
   isEmptyDueToFiltering(): boolean {

@@ -9,6 +9,7 @@ import {
 import { createWorkerQueue, readBytes } from './kafkajs-consumer.ts'
 import { loadKafkaJs } from './kafkajs-copy.ts'
 import { metadataResponse, withLeaderlessPartitions } from './kafkajs-leaders.ts'
+import { fetchResponse, withEarliestOffsets } from './kafkajs-out-of-range.ts'
 import { adminClient, metadataRequest, recordEncoder } from './kafkajs-requests.ts'
 
 /**
@@ -23,10 +24,12 @@ export const kafkajs = loadKafkaJs({
   // loses the offsets that hold no record, and lets one corrupt batch fail the fetch of every partition. Here the bytes go
   // to FetchedPartition undecoded, and are decoded batch by batch (record-batch.ts).
   'src/protocol/requests/fetch/v4/decodeMessages.js': () => readBytes,
+  'src/protocol/requests/fetch/v0/response.js': fetchResponse,
   'src/consumer/batch.js': () => FetchedPartition,
   'src/consumer/workerQueue.js': () => createWorkerQueue,
   'src/cluster/connectionPoolBuilder.js': withBootstrapAddresses,
-  'src/broker/index.js': withFailuresAsConnectionErrors,
+  'src/broker/index.js': (original, internal) =>
+    withFailuresAsConnectionErrors(withEarliestOffsets(original), internal),
   'src/network/connection.js': withConnectionsEndedByTimeouts,
   'src/network/requestQueue/index.js': withTimeoutOfFirstRequest,
   'src/cluster/index.js': (original, internal) =>

@@ -215,7 +215,7 @@ export class TopicReader {
     for (const batch of fetched.batches) {
       if (!(await this.#visitRecords(reading, target, batch, payload))) return
     }
-    this.#markPassed(reading, target, fetched.next)
+    this.#markPassed(reading, target, fetched.isRestart ? Infinity : fetched.next)
     this.#continueAfter(consumer, reading, fetched.partition, fetched.next)
   }
 

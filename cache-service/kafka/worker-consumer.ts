@@ -18,6 +18,7 @@ import {
 } from './consumer-status.ts'
 import { createCommitter, type Committer } from './committer.ts'
 import { createFetchHandler, type FetchIntake } from './fetch-handler.ts'
+import type { FetchedPartition } from './fetched-partition.ts'
 import { workerAssigner } from './worker-assigner.ts'
 
 const HEARTBEAT_INTERVAL_MS = 3_000
@@ -241,6 +242,7 @@ export class WorkerConsumer implements Service {
         commit: () => committer.commit(),
         unreadable: ({ partition, position, unreadable: detail = '' }) =>
           this.#dependencies.telemetry.fetchUnreadable({ partition, offset: position, detail }),
+        outOfRange: (fetched) => this.#reportOutOfRange(fetched),
         alive: () => this.#recordActivity(),
         partitions: () => this.#partitions.length,
         monotonicNow: this.#dependencies.monotonicNow,
@@ -251,6 +253,12 @@ export class WorkerConsumer implements Service {
       await sleep(config.commitIntervalMs, ended)
       if (isJoined(this.#status)) await committer.commit()
     }
+  }
+
+  #reportOutOfRange({ isRestart, next, partition, position }: FetchedPartition): void {
+    const { telemetry } = this.#dependencies
+    if (isRestart) telemetry.logRestarted(partition, position)
+    else telemetry.offsetOutOfRange({ partition, firstOffset: position, lastOffset: next - 1 })
   }
 
   #pause(consumer: Consumer, partition: number): void {

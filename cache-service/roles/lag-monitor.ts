@@ -28,7 +28,7 @@ export async function openLagMonitor(context: RoleContext, parts: ProcessParts):
   const { groupId: workerGroup, lagPollIntervalMs: everyMs, validatedDataTopic } = config.kafka
   const telemetry = createLagTelemetry(log, metrics, now, monotonicNow)
   releases.push('lag monitor', () => telemetry.stopped())
-  const kafka = createKafka(config.kafka, log, { offsetOutOfRange: () => undefined })
+  const kafka = createKafka(config.kafka, log)
   const reader = createGroupLagReader(kafka)
   releases.push('group lag reader', () => reader.disconnect())
   const redis = createRedis(config.redis, `${processId}-lag`, telemetry, random)

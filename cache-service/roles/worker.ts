@@ -34,7 +34,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
   const topic = config.kafka.validatedDataTopic
   const telemetry = createWorkerTelemetry(log, metrics, topic, config.kafka.groupId, { now, monotonicNow })
   releases.push('worker', () => telemetry.stopped())
-  const kafka = createKafka(config.kafka, log, telemetry)
+  const kafka = createKafka(config.kafka, log)
   const offsets = createPartitionOffsets(kafka, topic, config.kafka.groupId)
   releases.push('offset reader', () => offsets.disconnect())
   const lagOffsets = createLagOffsets(kafka, topic, config.kafka.groupId)

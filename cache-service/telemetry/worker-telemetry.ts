@@ -242,11 +242,23 @@ export function createWorkerTelemetry(
       log.warn('the consumer did not leave the group in time: the group removes it when its session expires'),
     waitingForTopic: (name: string) =>
       log.warn({ topic: name }, `waiting for the topic ${name}: it does not exist yet`),
-    offsetOutOfRange() {
+    offsetOutOfRange(place: {
+      readonly partition: number
+      readonly firstOffset: number
+      readonly lastOffset: number
+    }) {
       metrics.offsetOutOfRange.inc()
       if (outOfRangeLines.pass() === undefined) return
-      log.warn('Kafka deleted records before they were read: continuing at the earliest record that is left')
+      log.warn(
+        place,
+        'Kafka deleted records before they were read: continuing at the earliest record that is left',
+      )
     },
+    logRestarted: (partition: number, offset: number) =>
+      log.warn(
+        { partition, offset },
+        'the partition ends before what was read of it: Kafka lost its end, or the topic was created again; reading it from its beginning',
+      ),
     fetchUnreadable(place: { readonly partition: number; readonly offset: number; readonly detail: string }) {
       metrics.decodeErrors.inc({ codec: 'unknown' })
       const heldBack = failureLines.pass()

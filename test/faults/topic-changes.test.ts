@@ -1,7 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { reportFault } from '../support/faults/fault-test.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
+import { describeGroup } from '../support/processes/kafka-tools.ts'
 import { consumesMore, valueOf } from '../support/processes/worker-facts.ts'
 import { openWorkerScenario, type WorkerScenario } from '../support/processes/worker-scenario.ts'
 import { progressKey } from '../../shared/contract/keys.ts'
@@ -91,6 +92,40 @@ describe.concurrent('when Kafka has deleted records', () => {
         msg: expect.stringContaining('Kafka deleted records before they were read'),
       }),
     )
+    expect(await second.stop()).toBe(0)
+  })
+
+  test('to the last one before they were read, or the commit is after the end, the group has no lag afterwards', async (context) => {
+    const report = reportFault(context, 'K13')
+    const scenario = await openWorkerScenario(context, { ownRedis: {} })
+    const { admin, group, oracle, topic } = scenario
+    const first = await scenario.startWorker()
+    await scenario.sendFleet(1_000, { ...FLEET, seed: 9, invalidPercent: 0 })
+    await oracle.assertCaughtUp({ consumed: scenario.consumed })
+    const read = await oracle.committed()
+    expect(await first.stop()).toBe(0)
+    await scenario.sendFleet(1_000, { ...FLEET, seed: 10, invalidPercent: 0 })
+    const ends = await deleteRecords(scenario, 1)
+    for (const [partition, end] of ends) oracle.deletedUnread(partition, read.get(partition) ?? 0, end)
+    const afterEnd = (ends.get(1) ?? 0) + 50
+    await admin.setOffsets({
+      groupId: group,
+      topic,
+      partitions: [{ partition: 1, offset: String(afterEnd) }],
+    })
+    const second = await scenario.startWorker()
+    await second.ready()
+    await patiently(async () => {
+      const described = await describeGroup(inject('kafkaBrokers'), group)
+      expect(described.map(({ committed, records }) => [committed, records])).toEqual(
+        [...ends].toSorted(([a], [b]) => a - b).map(([, end]) => [end, 0]),
+      )
+    })
+    report.saw(
+      'with nothing left to read: `kafka-consumer-groups` shows the end as committed, and a lag of 0',
+    )
+    await scenario.sendFleet(300, { ...FLEET, seed: 11 })
+    await oracle.assertCaughtUp({ consumed: async () => (await second.consumed()) + 1_000 })
     expect(await second.stop()).toBe(0)
   })
 

@@ -131,9 +131,9 @@ export class Oracle {
     const mark = [...(progress?.keys() ?? [])].find((field) => field.includes(':'))
     if (mark !== undefined) return `the mark ${mark} is left, so that the cache seems incomplete`
     for (const [partition, { earliest, end }] of this.#kafka.partitions.entries()) {
-      // Nothing is read of a partition without records, so nothing of it is committed.
-      if (earliest === end) continue
       const committed = this.#kafka.committed.get(partition)
+      // Nothing is read of a partition without records, so nothing of it is committed.
+      if (earliest === end && committed === undefined) continue
       if (committed !== end) return `partition ${partition} is committed up to ${committed} of ${end}`
       const reached = progress?.get(String(partition))
       if (reached !== String(end)) return `the progress of partition ${partition} is ${reached} of ${end}`

@@ -6,7 +6,10 @@ export type Chunk = {
   readonly records: readonly SourceRecord[]
   /** The requested offset: everything before it is taken to be applied. */
   readonly position: number
-  /** The offset after the chunk. Offsets after its last record may hold no record. */
+  /**
+   * The offset after the chunk. Offsets after its last record may hold no record. If it is `position`, the log is another one
+   * than was read before, and begins there.
+   */
   readonly next: number
   /** Record batches of which only the offsets are known. */
   readonly undecodable?: readonly UndecodableBatch[]

@@ -8,7 +8,7 @@ import type { ServiceError } from '../../../shared/errors.ts'
  *   after it is written. Other lanes continue. After 8 s the lane is paused: its partition is not fetched, and a probe has
  *   to succeed before the chunk is sent again.
  * - `rewinding`: Redis lost data that Kafka still has. What was fetched is discarded, and so is everything that arrives
- *   before a fetch that begins at `to`. KafkaJS can lose a seek, so it is repeated until then.
+ *   before a fetch that begins at `to`, or at the beginning of another log. KafkaJS can lose a seek, so it is repeated until then.
  * - `ended`: the partition was revoked, or the worker is stopping. No further chunk is started.
  *
  *             failed     durable    rewind       fetched (from `to`)    ended
@@ -35,8 +35,8 @@ export type LaneInput =
   | { readonly kind: 'failed'; readonly failure: ServiceError; readonly nowMs: number }
   | { readonly kind: 'durable' }
   | { readonly kind: 'rewind'; readonly to: number }
-  /** A fetch has arrived that begins at `position`. */
-  | { readonly kind: 'fetched'; readonly position: number }
+  /** A fetch has arrived that begins at `position`. After a restart of the log (fetched-partition.ts) there is no `to`. */
+  | { readonly kind: 'fetched'; readonly position: number; readonly isRestart: boolean }
   | { readonly kind: 'ended' }
 
 /** A lane that has held for longer is paused. */
@@ -52,7 +52,7 @@ export function stepLane(state: LaneState, input: LaneInput): LaneState {
     case 'rewind':
       return { kind: 'rewinding', to: input.to }
     case 'fetched':
-      return state.kind === 'rewinding' && state.to === input.position ? RUNNING : state
+      return state.kind === 'rewinding' && (state.to === input.position || input.isRestart) ? RUNNING : state
     case 'durable':
       return state.kind === 'holding' ? RUNNING : state
     case 'failed': {

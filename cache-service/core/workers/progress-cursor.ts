@@ -28,8 +28,7 @@ import { judgeProgress, type ProgressVerdict, type StoredProgress } from './prog
  *             is no `progress`, so that chunks fetched before the rewind advance nothing.
  *             Entered: by a comparison that finds a loss.
  *             Left: by the comparison before the first chunk from there, for rebuilding (or in_step, if another
- *             worker has completed the rebuild). If Kafka has deleted the record at `to` meanwhile, no chunk begins
- *             there: the check moves `to`, or leaves for in_step if no record is left to read.
+ *             worker has completed the rebuild, or Kafka has deleted the records meanwhile: the chunk then has none).
  *
  * `until` is the end of the partition when the loss was found. The position is not enough: a rebuild commits lower
  * offsets than were committed before, and the mark of its end is in the Redis that may be lost a second time. For the
@@ -62,8 +61,6 @@ export type CursorInput =
   | { readonly kind: 'no_commit' }
   /** Compared with the progress in Redis. */
   | (ProgressVerdict & Comparison)
-  /** Kafka has deleted the record at which the partition was to be read again. */
-  | { readonly kind: 'truncated'; readonly earliest: number; readonly end: number }
   /** A chunk that ends at `next` is written, and the progress in Redis was the cursor's. */
   | { readonly kind: 'advanced'; readonly next: number }
   /**
@@ -112,8 +109,10 @@ export function progressOf(cursor: ProgressCursor): number | undefined {
 /** Whether the periodic check has to ask Kafka about the partition, given what it has just loaded from Redis. */
 export function needsComparison(cursor: ProgressCursor, stored: StoredProgress | undefined): boolean {
   switch (cursor.kind) {
-    case 'unknown':
+    // The first chunk from there is compared.
     case 'rewinding':
+      return false
+    case 'unknown':
     // Kafka may delete the records that it is to read.
     case 'rebuilding':
       return true
@@ -153,11 +152,6 @@ export function compareProgress(
   return { ...judgeProgress(stored, position, earliest, end), ...comparison }
 }
 
-/** For a partition that is being rewound. @returns undefined if Kafka still has the record at `to`. */
-export function compareRewind(to: number, { earliest, end }: KafkaBounds): CursorInput | undefined {
-  return earliest > to ? { kind: 'truncated', earliest, end } : undefined
-}
-
 /** In place of `compareProgress`, for a partition of which no record has been applied. */
 export function compareNothing(kafka: KafkaBounds, stored: StoredProgress | undefined): CursorInput {
   if (kafka.end > kafka.earliest) return { kind: 'no_commit' }
@@ -190,7 +184,7 @@ export function stepCursor(cursor: ProgressCursor, input: CursorInput): CursorSt
     case 'lost': {
       const { end, isRequested, position, rewindTo, storedProgress } = input
       // The position may be newer than the end that was read before it.
-      const until = Math.max(position, end, furthestUntil(cursor, input))
+      const until = Math.max(position, end)
       return {
         cursor: { kind: 'rewinding', to: rewindTo, until },
         effects: [
@@ -206,8 +200,6 @@ export function stepCursor(cursor: ProgressCursor, input: CursorInput): CursorSt
         verdict: { kind: 'rewind', to: rewindTo },
       }
     }
-    case 'truncated':
-      return rewindTruncated(cursor, input.earliest, input.end)
     case 'advanced':
       return chunkWritten(cursor, input.next, undefined)
     case 'overtaken':
@@ -215,10 +207,23 @@ export function stepCursor(cursor: ProgressCursor, input: CursorInput): CursorSt
   }
 }
 
-/** Where the rebuild ends that this worker or an earlier one has begun; 0: there is none. */
-function furthestUntil(cursor: ProgressCursor, { storedUntil = 0 }: Comparison): number {
+/**
+ * Whether the stored progress, or the end of the rebuild, lies after the end of the partition: they belong to an earlier topic
+ * of the same name, unless the partition has grown since its end was read.
+ */
+export function isOfEarlierTopic(cursor: ProgressCursor, input: CursorInput): boolean {
+  if (input.kind === 'foreign') return true
+  return 'end' in input && markedUntil(cursor, input) > Math.max(input.end, input.position)
+}
+
+function markedUntil(cursor: ProgressCursor, { storedUntil = 0 }: Comparison): number {
   const ownUntil = cursor.kind === 'rebuilding' || cursor.kind === 'rewinding' ? cursor.until : 0
   return Math.max(ownUntil, storedUntil)
+}
+
+/** Where the rebuild ends that this worker or an earlier one has begun; 0: there is none. */
+function furthestUntil(cursor: ProgressCursor, comparison: Comparison): number {
+  return Math.min(markedUntil(cursor, comparison), Math.max(comparison.end, comparison.position))
 }
 
 function foundInStep(comparison: Comparison, until: number): CursorStep {
@@ -261,28 +266,6 @@ function foundNothingToReread(comparison: Comparison, until: number): CursorStep
       verdict: IN_STEP,
     }
   return { cursor: { kind: 'in_step', progress: position }, effects: [overwrite], verdict: IN_STEP }
-}
-
-function rewindTruncated(cursor: ProgressCursor, earliest: number, end: number): CursorStep {
-  if (cursor.kind !== 'rewinding') return { cursor, effects: [], verdict: IN_STEP }
-  const { until } = cursor
-  const verdict = { kind: 'rewind', to: earliest } as const
-  // An end before `until` is the end of another topic of the same name.
-  if (earliest < Math.min(until, end))
-    return {
-      cursor: { kind: 'rewinding', to: earliest, until },
-      effects: [{ kind: 'mark_rebuild', until }],
-      verdict,
-    }
-  return {
-    cursor: { kind: 'in_step', progress: earliest },
-    effects: [
-      { kind: 'overwrite_progress', next: earliest },
-      { kind: 'unmark_rebuild' },
-      { kind: 'report_rebuilt', next: earliest },
-    ],
-    verdict,
-  }
 }
 
 /** @param ahead the progress of another worker that Redis held instead of ours. */

@@ -70,7 +70,7 @@ export async function* decodeChunks(
       batchBytes = 0
       if (records.length >= limits.maxRecords) yield cut(batch.nextOffset)
     }
-    if (position < fetched.next) yield cut(fetched.next)
+    if (position < fetched.next || fetched.isRestart) yield cut(fetched.next)
   } finally {
     decodedBytes.release(heldBytes + batchBytes)
   }

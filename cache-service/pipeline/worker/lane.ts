@@ -84,7 +84,8 @@ export class Lane<Prepared> {
 
   /** @returns false if the lane needs another fetch: then no offset of this one may be resolved. */
   offer(fetched: FetchedPartition): boolean {
-    this.#step({ kind: 'fetched', position: fetched.position })
+    const { isRestart, position } = fetched
+    this.#step({ kind: 'fetched', position, isRestart })
     if (this.#state.kind === 'ended') return false
     if (this.#state.kind === 'rewinding') {
       this.#dependencies.seek(this.partition, this.#state.to)

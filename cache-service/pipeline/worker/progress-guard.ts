@@ -4,8 +4,8 @@ import {
   ABANDONED,
   compareNothing,
   compareProgress,
-  compareRewind,
   IN_STEP,
+  isOfEarlierTopic,
   needsComparison,
   progressOf,
   stepCursor,
@@ -44,7 +44,7 @@ type GuardedPartition = {
  *               unknown        empty          in_step, rebuilding         rewinding
  * beforeChunk   compares       compares       lets the chunk through      compares
  * afterChunk    abandons       abandons       advances, else compares     abandons
- * check         compares       if marked      compares if it has to       compares with Kafka only
+ * check         compares       if marked      compares if it has to       –
  *
  * Three rules hold for every step (and docs/reliability.md lists the invariants that follow):
  * - The steps of a partition never overlap, because each is decided by where the cursor is. The cursor moves after the
@@ -102,13 +102,14 @@ export class ProgressGuard {
 
   /** Before a chunk is written. Rejects with a ServiceError if progress cannot be compared now. */
   async beforeChunk(chunk: Chunk): Promise<GuardVerdict> {
-    const { partition, position } = chunk
+    const { next, partition, position } = chunk
     const guarded = this.#partitions.get(partition)
     if (guarded === undefined) return ABANDONED
     const { cursor } = guarded
     const verdict = await this.#inTurn(partition, guarded, async () => {
       if (guarded.cursor !== cursor && guarded.cursor.kind === 'rewinding') return ABANDONED
-      if (progressOf(guarded.cursor) !== undefined) return IN_STEP
+      const isRestart = position === next
+      if (progressOf(guarded.cursor) !== undefined && !isRestart) return IN_STEP
       return await this.#compare(partition, guarded, position)
     })
     if (verdict.kind === 'in_step') guarded.admitted = chunk
@@ -209,14 +210,13 @@ export class ProgressGuard {
     kafka: GroupPosition,
   ): Promise<CursorInput | undefined> {
     // Without a chunk, the group's commit says nothing about a partition that is being rewound.
-    if (cursor.kind === 'rewinding' && position === undefined) return compareRewind(cursor.to, kafka)
+    if (cursor.kind === 'rewinding' && position === undefined) return undefined
     // Read after the group's commit, which progress is never behind.
     const stored = (await this.#store.load([partition])).get(partition)
     const claimed = position ?? kafka.committed
     if (claimed === undefined) return compareNothing(kafka, stored)
     const input = compareProgress(claimed, kafka, stored)
-    if (input.kind !== 'foreign') return input
-    // Unless the partition has grown since its end was read.
+    if (!isOfEarlierTopic(cursor, input)) return input
     return compareProgress(claimed, await this.#readPosition(partition), stored)
   }
 

@@ -28,10 +28,10 @@ async function newTopic(): Promise<string> {
   return topic
 }
 
-/** Follows the topic by our copy, from its beginning. */
-async function follow(topic: string, kafka = clientOf(kafkajs)) {
+/** Follows the topic by our copy, from what the group has committed. */
+async function follow(topic: string, groupId = uniqueName('follow')) {
   const fetched: FetchedPartition[] = []
-  const consumer = kafka.consumer({ groupId: uniqueName('follow'), maxWaitTimeInMs: 100 })
+  const consumer = clientOf(kafkajs).consumer({ groupId, maxWaitTimeInMs: 100 })
   onTestFinished(() => consumer.disconnect())
   await consumer.connect()
   await consumer.subscribe({ topics: [topic], fromBeginning: true })
@@ -44,6 +44,7 @@ async function follow(topic: string, kafka = clientOf(kafkajs)) {
     },
   })
   return {
+    fetched,
     position: () => fetched.at(-1)?.next,
     records: async () => {
       const batches = fetched.flatMap((some) => some.batches)
@@ -94,6 +95,58 @@ describe('a consumer of our copy', () => {
     const values = (await reader.records()).map(({ value }) => String(value))
     expect(values).toEqual(end === 'commit' ? ['a', 'b'] : [])
   })
+})
+
+describe('a consumer of our copy whose offset is out of range', () => {
+  /** Of 10 records, the first `deleted` are. */
+  async function followFrom(offset: number, deleted: number) {
+    const [topic, group] = [await newTopic(), uniqueName('group')]
+    const admin = clientOf(original).admin()
+    const producer = clientOf(original).producer()
+    onTestFinished(async () => void (await Promise.all([admin.disconnect(), producer.disconnect()])))
+    await Promise.all([admin.connect(), producer.connect()])
+    // A batch each: Kafka sends whole ones.
+    for (let i = 0; i < 10; i++) await producer.send({ topic, messages: [{ value: `v${i}` }] })
+    await admin.setOffsets({ groupId: group, topic, partitions: [{ partition: 0, offset: String(offset) }] })
+    const partitions = [{ partition: 0, offset: String(deleted) }]
+    if (deleted > 0) await admin.deleteTopicRecords({ topic, partitions })
+    const reader = await follow(topic, group)
+    const committed = async () => {
+      const [found] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
+      return Number(found?.partitions[0]?.offset)
+    }
+    return { ...reader, committed }
+  }
+  const first = ([fetched]: readonly FetchedPartition[]) =>
+    fetched && { position: fetched.position, next: fetched.next, isRestart: fetched.isRestart }
+
+  test.each([
+    ['some of them', 7, 10],
+    ['all of them', 10, 10],
+  ])(
+    'because Kafka has deleted records, %s, passes over those and commits nothing',
+    async (_, deleted, end) => {
+      const reader = await followFrom(3, deleted)
+      await patiently(() => expect(reader.position()).toBe(end))
+      expect(first(reader.fetched)).toEqual({ position: 3, next: deleted, isRestart: false })
+      expect((await reader.records()).map(({ offset }) => offset)).toEqual([7, 8, 9].slice(0, end - deleted))
+      expect(await reader.committed()).toBe(3)
+    },
+  )
+
+  test.each([
+    ['with records', 4],
+    ['without records', 10],
+  ])(
+    'because the log, %s, ends before it, begins at the first offset and commits nothing',
+    async (_, begin) => {
+      const reader = await followFrom(25, begin)
+      await patiently(() => expect(reader.position()).toBe(10))
+      expect(first(reader.fetched)).toEqual({ position: begin, next: begin, isRestart: true })
+      expect(await reader.records()).toHaveLength(10 - begin)
+      expect(await reader.committed()).toBe(25)
+    },
+  )
 })
 
 test('a producer of our copy writes null headers, repeated headers, and records without headers', async () => {

@@ -40,7 +40,7 @@ test('a consumer that is replaced leaves nothing behind', async () => {
   const metrics = createProcessMetrics('0', '0', 'worker')
   const telemetry = createWorkerTelemetry(log, metrics, topic, config.groupId, clocks)
   const consumer = new WorkerConsumer({
-    kafka: createKafka(config, log, telemetry),
+    kafka: createKafka(config, log),
     config,
     intake: idleIntake,
     assigned: () => undefined,

@@ -22,9 +22,6 @@ const EVENTS = {
   CRASH: 'crash',
 } as const
 
-/** What KafkaJS commits when an offset is out of range. */
-const EARLIEST = -2
-
 const REBALANCING_TYPES = new Set([
   'REBALANCE_IN_PROGRESS',
   'ILLEGAL_GENERATION',
@@ -205,20 +202,22 @@ export class SimulatedConsumer {
       }
     })
     this.#emit(EVENTS.FETCH, {})
-    const outOfRange = replies.find(({ reply }) => reply.kind === 'out_of_range')
-    if (outOfRange !== undefined) {
-      const { partition } = outOfRange
-      await this.commitOffsets([{ partition, offset: String(EARLIEST) }])
-      this.#positions.delete(partition)
-      return
-    }
+    const earliest = new Map<number, number>()
+    const outOfRange = replies.filter(({ reply }) => reply.kind === 'out_of_range')
+    if (outOfRange.length > 0)
+      await this.#kafka.request(() => {
+        for (const { partition } of outOfRange)
+          earliest.set(partition, this.#kafka.partitions[partition]?.earliest ?? 0)
+      })
     const batches = replies.flatMap(({ partition, reply }) => {
-      if (reply.kind !== 'data' || this.#seeks.has(partition) || this.#paused.has(partition)) return []
+      if (this.#seeks.has(partition) || this.#paused.has(partition)) return []
+      const found = earliest.get(partition)
       const fetched = new FetchedPartition(this.#settings.topic, String(requested.get(partition)), {
         partition,
-        highWatermark: String(reply.highWatermark),
-        abortedTransactions: reply.abortedTransactions,
-        messages: reply.messages,
+        highWatermark: reply.kind === 'data' ? String(reply.highWatermark) : '-1',
+        abortedTransactions: reply.kind === 'data' ? reply.abortedTransactions : [],
+        messages: reply.kind === 'data' ? reply.messages : Buffer.alloc(0),
+        ...(found !== undefined && { earliest: found }),
       })
       return fetched.isEmpty() ? [] : [fetched]
     })
@@ -252,8 +251,7 @@ export class SimulatedConsumer {
     const starts = await this.#kafka.request(() =>
       owned.map((partition) => {
         const earliest = this.#kafka.partitions[partition]?.earliest ?? 0
-        const committed = this.#kafka.committed.get(partition) ?? EARLIEST
-        return [partition, committed < 0 ? earliest : committed] as const
+        return [partition, this.#kafka.committed.get(partition) ?? earliest] as const
       }),
     )
     for (const [partition, offset] of starts)

@@ -64,8 +64,8 @@ export const FAULTS = {
   },
   K13: {
     fault: 'The offset is out of range',
-    done: 'The beginning of a partition is deleted (DeleteRecords)',
-    expected: 'Continues at the earliest record; counted and warned about',
+    done: 'The beginning of a partition, or all of it, is deleted (DeleteRecords); a commit after the end',
+    expected: 'Continues at the earliest record; counted and warned about; no lag is left',
   },
   K14: {
     fault: 'The topic is deleted and created again',

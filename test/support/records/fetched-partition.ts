@@ -5,6 +5,8 @@ export type FetchToBuild = {
   readonly partition?: number
   readonly position?: number
   readonly batches: readonly (BatchToEncode | Buffer)[]
+  /** Given if `position` is out of range. */
+  readonly earliest?: number
   readonly abortedTransactions?: readonly { readonly producerId: string; readonly firstOffset: string }[]
 }
 
@@ -12,13 +14,15 @@ export type FetchToBuild = {
 export function fetchedPartition({
   abortedTransactions = [],
   batches,
+  earliest,
   partition = 0,
   position = 0,
 }: FetchToBuild): FetchedPartition {
   const messages = Buffer.concat(
     batches.map((batch) => (Buffer.isBuffer(batch) ? batch : encodeBatch(batch))),
   )
-  const data = { partition, highWatermark: '1000000', abortedTransactions, messages }
+  const outOfRange = earliest === undefined ? {} : { earliest }
+  const data = { partition, highWatermark: '1000000', abortedTransactions, messages, ...outOfRange }
   return new FetchedPartition('topic', String(position), data)
 }
 

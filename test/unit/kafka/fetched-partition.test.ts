@@ -67,6 +67,19 @@ describe('a fetched partition', () => {
     expect([behind.next, behind.unreadable]).toEqual([12, undefined])
   })
 
+  test('at offsets that Kafka has deleted covers them all, without records', () => {
+    const fetched = fetchedPartition({ position: 12, batches: [], earliest: 40 })
+    expect([fetched.position, fetched.next, fetched.deleted]).toEqual([12, 40, 28])
+    expect([fetched.isEmpty(), fetched.isRestart, fetched.lastOffset()]).toEqual([false, false, '39'])
+  })
+
+  test.each([0, 5])('after the end of a log that begins at %i is a restart there', (earliest) => {
+    const fetched = fetchedPartition({ position: 12, batches: [], earliest })
+    expect([fetched.position, fetched.next, fetched.deleted]).toEqual([earliest, earliest, 0])
+    expect([fetched.isEmpty(), fetched.isRestart]).toEqual([false, true])
+    expect(fetched.lastOffset()).toBe(String(earliest - 1))
+  })
+
   test('keeps a batch whose number of records is damaged, for it to become dead letters', () => {
     const damaged = encodeBatch(numberedBatch(12, 3))
     damaged.writeInt32BE(-7, 57)

@@ -384,7 +384,8 @@ describe('the consumer', () => {
 
   test('logs and counts an offset out of range, and a batch that cannot be decoded', async () => {
     const { telemetry, lines, value, byLabel } = setUp()
-    telemetry.offsetOutOfRange()
+    const deleted = { partition: 1, firstOffset: 20, lastOffset: 39 }
+    telemetry.offsetOutOfRange(deleted)
     const batch = {
       topic: TOPIC,
       partition: 1,
@@ -396,7 +397,10 @@ describe('the consumer', () => {
     for (let i = 0; i < 5; i++) telemetry.batchUndecodable(batch)
     expect(await value('offset_out_of_range_total')).toBe(1)
     expect((await byLabel('decode_errors_total', 'codec'))['snappy']).toBe(5)
-    expect(lines()).toMatchObject([{ level: 'warn' }, { level: 'error', ...batch }])
+    expect(lines()).toMatchObject([
+      { level: 'warn', ...deleted },
+      { level: 'error', ...batch },
+    ])
   })
 })
 

@@ -49,7 +49,7 @@ export async function checkKafka(
   }
 
   const brokers = bootstrap.reached
-  const kafka = createKafka({ ...config, brokers }, session.log, { offsetOutOfRange: () => undefined })
+  const kafka = createKafka({ ...config, brokers }, session.log)
   const login = await logIn(kafka, brokers.length)
   if (login instanceof ServiceError) {
     findings.push(await loginRefused(login, config))

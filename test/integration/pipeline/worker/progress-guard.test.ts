@@ -86,6 +86,32 @@ const ABANDONED = { kind: 'abandoned' }
 const rewind = (to: number) => ({ kind: 'rewind', to })
 const stored = () => redis.hgetall(KEY)
 
+describe('a topic that was created again while the worker runs', () => {
+  // A chunk without offsets is where the new log begins.
+  test('is followed from its beginning, although Redis holds the progress of the earlier one', async () => {
+    await redis.hset(KEY, '0', '50')
+    const { apply, check, said, world } = setUp({ 0: { committed: 50, end: 60 } })
+    await apply(0, 50, 60)
+    world.kafka[0] = { committed: 60, end: 3 }
+    expect(await apply(0, 0, 0)).toEqual(IN_STEP)
+    expect(await apply(0, 0, 3)).toEqual(IN_STEP)
+    expect(await check()).toEqual([])
+    expect(await stored()).toEqual({ '0': '3' })
+    expect(said).toEqual(['0 overwritten: stored 60, at 0'])
+  })
+
+  test.each([4, 2])('ends a rebuild of the earlier one, which had got to %i', async (progress) => {
+    const { apply, guard, world } = setUp({ 0: { end: 10 } })
+    await apply(0, 0, progress)
+    expect(await stored()).toEqual({ '0': String(progress), '0:until': '10' })
+    world.kafka[0] = { end: 3 }
+    expect(await apply(0, 0, 0)).toEqual(IN_STEP)
+    expect(await apply(0, 0, 3)).toEqual(IN_STEP)
+    expect(guard.isRebuilding).toBe(false)
+    expect(await stored()).toEqual({ '0': '3' })
+  })
+})
+
 describe('a worker in step with Redis', () => {
   test('continues where its predecessor stopped, and reports nothing', async () => {
     await redis.hset(KEY, '0', '50')
@@ -567,15 +593,19 @@ describe('a rebuild', () => {
     expect(said.slice(2)).toEqual(['0 requested: at 110, from 0', '0 lost: stored undefined, at 50, from 0'])
   })
 
-  test('begins later if Kafka deletes its first records before they are read', async () => {
-    const { apply, check, guard, said, world } = setUp({ 0: { committed: 100, end: 100 } })
+  test.each([
+    ['begins later if Kafka deletes its first records', 30, true],
+    ['is over if Kafka deletes all records', 101, false],
+  ])('%s before they are read', async (_, earliest, isRebuilding) => {
+    const { apply, check, guard, said, world } = setUp({ 0: { committed: 100, end: 101 } })
     expect(await apply(0, 100, 101)).toEqual(rewind(0))
-    world.kafka[0] = { committed: 100, earliest: 30, end: 100 }
-    expect(await check()).toEqual([[0, 30]])
+    world.kafka[0] = { committed: 100, earliest, end: 101 }
     expect(await check()).toEqual([])
     expect(guard.isRebuilding).toBe(true)
-    world.kafka[0] = { committed: 100, earliest: 101, end: 101 }
-    expect(await check()).toEqual([[0, 101]])
+    // The fetch of what is no longer there covers it.
+    expect(await apply(0, 0, earliest)).toEqual(IN_STEP)
+    expect(guard.isRebuilding).toBe(isRebuilding)
+    if (isRebuilding) expect(await apply(0, earliest, 101)).toEqual(IN_STEP)
     expect(guard.isRebuilding).toBe(false)
     expect(await stored()).toEqual({ '0': '101' })
     expect(said).toEqual(['0 lost: stored undefined, at 100, from 0', '0 rebuilt at 101'])

@@ -21,8 +21,9 @@ const inputs = {
   'failed after 8 s': { kind: 'failed', failure: other, nowMs: 9_000 },
   durable: { kind: 'durable' },
   rewind: { kind: 'rewind', to: 7 },
-  'fetched from 40': { kind: 'fetched', position: 40 },
-  'fetched from 41': { kind: 'fetched', position: 41 },
+  'fetched from 40': { kind: 'fetched', position: 40, isRestart: false },
+  'fetched from 41': { kind: 'fetched', position: 41, isRestart: false },
+  'fetched from the restart at 5': { kind: 'fetched', position: 5, isRestart: true },
   ended: { kind: 'ended' },
 } as const satisfies Record<string, LaneInput>
 
@@ -36,6 +37,7 @@ const table: Record<keyof typeof states, Record<keyof typeof inputs, Expected>> 
     rewind: { kind: 'rewinding', to: 7 },
     'fetched from 40': 'unchanged',
     'fetched from 41': 'unchanged',
+    'fetched from the restart at 5': 'unchanged',
     ended: { kind: 'ended' },
   },
   holding: {
@@ -45,6 +47,7 @@ const table: Record<keyof typeof states, Record<keyof typeof inputs, Expected>> 
     rewind: { kind: 'rewinding', to: 7 },
     'fetched from 40': 'unchanged',
     'fetched from 41': 'unchanged',
+    'fetched from the restart at 5': 'unchanged',
     ended: { kind: 'ended' },
   },
   rewinding: {
@@ -54,6 +57,7 @@ const table: Record<keyof typeof states, Record<keyof typeof inputs, Expected>> 
     rewind: { kind: 'rewinding', to: 7 },
     'fetched from 40': { kind: 'running' },
     'fetched from 41': 'unchanged',
+    'fetched from the restart at 5': { kind: 'running' },
     ended: { kind: 'ended' },
   },
   ended: {
@@ -63,6 +67,7 @@ const table: Record<keyof typeof states, Record<keyof typeof inputs, Expected>> 
     rewind: 'unchanged',
     'fetched from 40': 'unchanged',
     'fetched from 41': 'unchanged',
+    'fetched from the restart at 5': 'unchanged',
     ended: 'unchanged',
   },
 }

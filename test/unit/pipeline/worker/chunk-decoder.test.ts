@@ -46,6 +46,11 @@ describe('the chunks of a fetch', () => {
     expect(spans(await chunksOf(fetched))).toEqual([[4, 10, 0]])
   })
 
+  test('are a single one without offsets if the log begins anew', async () => {
+    const fetched = fetchedPartition({ position: 40, batches: [], earliest: 5 })
+    expect(spans(await chunksOf(fetched))).toEqual([[5, 5, 0]])
+  })
+
   test('omit records before the requested offset', async () => {
     const fetched = fetchedPartition({ position: 3, batches: [numberedBatch(0, 5)] })
     const [chunk] = await chunksOf(fetched)
