@@ -54,38 +54,45 @@ export const SWEEPER_LEASE_KEY = `${OWN_KEY_PREFIX}lease:sweeper`
 
 // ---- state and events
 
+/** What one command or script uses together has one hash tag, so that a Cluster keeps it in one slot. */
+const EVENTS_PREFIX = `${OWN_KEY_PREFIX}{events}:`
+
 /** Set: the types that the kv-updater has written; each type is itself the key of its value. */
-export const UPDATE_TYPES_KEY = `${OWN_KEY_PREFIX}update_types`
+export const UPDATE_TYPES_KEY = `${EVENTS_PREFIX}types`
 
 /** Capped streams (core/events/stream-entry.ts): two, so that a busy fleet does not evict the updates. */
-export const UPDATE_STREAM_KEY = `${OWN_KEY_PREFIX}events:update`
-export const DEVICE_STREAM_KEY = `${OWN_KEY_PREFIX}events:device`
+export const UPDATE_STREAM_KEY = `${EVENTS_PREFIX}update`
+export const DEVICE_STREAM_KEY = `${EVENTS_PREFIX}device`
 
 /** Only its holder appends updates to the stream. */
-export const UPDATER_LEASE_KEY = `${OWN_KEY_PREFIX}lease:updater`
+export const UPDATER_LEASE_KEY = `${EVENTS_PREFIX}lease`
 
 /** Number of gaps that holders of the lease have appended (core/events/append-duty.ts). */
-export const UPDATER_GAPS_KEY = `${OWN_KEY_PREFIX}updater_gaps`
+export const UPDATER_GAPS_KEY = `${EVENTS_PREFIX}gaps`
 
 /** Exists while a client follows device events. */
 export const LISTENING_KEY = `${OWN_KEY_PREFIX}listening`
 
 // ---- worker reports
 
+const WORKERS_PREFIX = `${OWN_KEY_PREFIX}{workers}:`
+
 /** Sorted set: worker id → time of its last report (ms since 1970). */
-export const WORKERS_KEY = `${OWN_KEY_PREFIX}workers`
+export const WORKERS_KEY = `${WORKERS_PREFIX}index`
 
 export function workerReportKey(workerId: string): string {
-  return `${OWN_KEY_PREFIX}worker:${workerId}`
+  return `${WORKERS_PREFIX}report:${workerId}`
 }
 
 // ---- reports of the lag monitor
 
+const LAG_PREFIX = `${OWN_KEY_PREFIX}{lag}:`
+
 /** Sorted set: consumer group → time of its last report (ms since 1970). */
-export const LAG_GROUPS_KEY = `${OWN_KEY_PREFIX}lag_groups`
+export const LAG_GROUPS_KEY = `${LAG_PREFIX}index`
 
 export function lagReportKey(consumerGroup: string): string {
-  return `${OWN_KEY_PREFIX}lag:${consumerGroup}`
+  return `${LAG_PREFIX}report:${consumerGroup}`
 }
 
 // ---- replayed dead letters

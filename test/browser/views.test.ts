@@ -164,7 +164,7 @@ describe('the view', () => {
     await following(page)
     await page.route('**/api/state/fleeting', async (route) => {
       await platform.client.del('fleeting')
-      await platform.client.srem('cache_service:update_types', 'fleeting')
+      await platform.client.srem('cache_service:{events}:types', 'fleeting')
       await route.fallback()
     })
     // Events do not carry values of this size, so the page asks for it.
@@ -177,8 +177,8 @@ describe('the view', () => {
     await platform.client.mset(
       types.flatMap((type) => [type, `{"updated":null,"valid":true,"values":["${type}"]}`]),
     )
-    await platform.client.sadd('cache_service:update_types', ...types)
-    onTestFinished(async () => void (await platform.client.srem('cache_service:update_types', ...types)))
+    await platform.client.sadd('cache_service:{events}:types', ...types)
+    onTestFinished(async () => void (await platform.client.srem('cache_service:{events}:types', ...types)))
     const page = await openPage('#state')
     await page.getByText('The first 100 are shown').waitFor()
     await page.getByRole('searchbox', { name: 'Type contains' }).fill('many:2999')

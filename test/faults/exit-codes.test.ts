@@ -20,7 +20,7 @@ beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
   folder = mkdtempSync(join(tmpdir(), 'test-exit-codes-'))
   await storeDevice(database, 'a')
-  await database.client.sadd('cache_service:update_types', 'alarms')
+  await database.client.sadd('cache_service:{events}:types', 'alarms')
   await database.client.set('alarms', '{"values":[7]}')
   env = {
     REDIS_URL: database.url,

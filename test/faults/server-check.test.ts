@@ -41,11 +41,11 @@ describe('a fixed key that another program has written with another type', () =>
   })
 
   test.each([
-    ['api', openApi, ['devices', 'cache_service:workers', 'cache_service:events:device']],
+    ['api', openApi, ['devices', 'cache_service:{workers}:index', 'cache_service:{events}:device']],
     [
       'kv-updater',
       openKvUpdater,
-      ['cache_service:update_types', 'cache_service:events:update', 'cache_service:lease:updater'],
+      ['cache_service:{events}:types', 'cache_service:{events}:update', 'cache_service:{events}:lease'],
     ],
   ])('is a reason in the readiness of the %s, which logs it once', async (_, open, keys) => {
     const { plain, server } = await ownRedis()
@@ -74,7 +74,7 @@ describe('a fixed key that another program has written with another type', () =>
     'is no longer a reason when the permission for %s is taken away',
     async (command) => {
       const { plain, server } = await ownRedis({ aclUsers: { few: 'on >secret ~* &* +@all' } })
-      await plain.rpush('cache_service:update_types', 'a')
+      await plain.rpush('cache_service:{events}:types', 'a')
       const role = await startRole(openKvUpdater, {
         REDIS_URL: `redis://few:secret@127.0.0.1:${server.port}`,
       })
@@ -88,7 +88,7 @@ describe('a fixed key that another program has written with another type', () =>
 
   test('is found although a proxy refused to pass the question on before', async () => {
     const { plain, server } = await ownRedis()
-    await plain.rpush('cache_service:update_types', 'a')
+    await plain.rpush('cache_service:{events}:types', 'a')
     let isRefused = true
     const proxy = await startRedisProxy(server, (name) =>
       isRefused && name.startsWith('TYPE') ? 'ERR unsupported command' : undefined,

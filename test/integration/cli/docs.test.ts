@@ -125,7 +125,7 @@ async function prepareDevices(database: RedisDatabase): Promise<void> {
   })
   await storeDevice(database, 'gw:7')
   await database.client.hdel(deviceKey(deviceId('gw:7')), 'datatype_name')
-  await database.client.sadd('cache_service:update_types', 'alarms')
+  await database.client.sadd('cache_service:{events}:types', 'alarms')
   await database.client.set('alarms', '{"updated":"2026-01-05","valid":true,"values":[7]}')
   // Its hash has expired.
   await database.client.sadd(DEVICE_INDEX_KEY, 'sensor-0')

@@ -63,7 +63,7 @@ beforeAll(async () => {
   const worker = await scenario.startWorker()
   await patiently(async () => expect(await worker.consumed()).toBe(3))
   await worker.ready()
-  await patiently(async () => expect(await redis.keys('cache_service:worker:*')).toHaveLength(1))
+  await patiently(async () => expect(await redis.keys('cache_service:{workers}:report:*')).toHaveLength(1))
 })
 
 afterAll(async () => {

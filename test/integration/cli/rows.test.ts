@@ -17,7 +17,7 @@ beforeAll(async () => {
   database = await useRedisDatabase(inject('redisUrl'))
   await storeDevice(database, 'a', { datatype_name: 'humidity', datatype_unit: '%', persist: 'false' })
   await storeDevice(database, 'b', { datatype_name: 'temperature', datatype_unit: '["°C","%"]' })
-  await database.client.sadd('cache_service:update_types', 'alarms', 'prices')
+  await database.client.sadd('cache_service:{events}:types', 'alarms', 'prices')
   await database.client.mset('alarms', '{"updated":2,"values":[7]}', 'prices', '{"updated":10,"values":[1]}')
   for (const [id, seconds] of [
     ['w1', 2.25],

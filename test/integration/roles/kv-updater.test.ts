@@ -81,7 +81,7 @@ describe('one kv-updater', () => {
 
   test('rejects a type that is a platform key, or that has a protected prefix', async () => {
     const updater = await startUpdater({ CACHE_PROTECTED_PREFIXES: 'session:' })
-    const types = ['devices', 'device:a:metadata', 'cache_service:lease:updater', 'session:1']
+    const types = ['devices', 'device:a:metadata', 'cache_service:{events}:lease', 'session:1']
     for (const type of types) await publish({ type, values: [1] })
     await publish({ type: 'last', values: 'x' })
     await eventually(async () => expect(await database.client.exists('last')).toBe(1))

@@ -132,8 +132,8 @@ describe('redisError', () => {
     ['sadd', ['devices', 'a'], 'devices'],
     [
       'evalsha',
-      ['sha', '2', 'cache_service:lease:updater', 'cache_service:events:update', 'x'],
-      'events:update',
+      ['sha', '2', 'cache_service:{events}:lease', 'cache_service:{events}:update', 'x'],
+      '{events}:update',
     ],
   ])('names the fixed keys that %s was refused for', (name, args, named) => {
     const message = 'WRONGTYPE Operation against a key holding the wrong kind of value'

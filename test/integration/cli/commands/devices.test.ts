@@ -207,7 +207,7 @@ describe.each([
 
   describe('state', () => {
     test('prints all key-values or one, and exits with 3 if it does not exist', async () => {
-      await database.client.sadd('cache_service:update_types', 'alarms', 'doors')
+      await database.client.sadd('cache_service:{events}:types', 'alarms', 'doors')
       await database.client.set('alarms', '{"updated":7,"valid":false,"values":[1,{"a":2}]}')
       await database.client.set('doors', 'open')
       const table = await cli([...where(), 'state'])

@@ -18,7 +18,7 @@ async function openFilled(context: ScenarioContext) {
   const worker = await scenario.startWorker()
   await patiently(async () => expect(await redis.scard('devices')).toBe(DEVICES))
   await worker.ready()
-  await patiently(async () => expect(await redis.keys('cache_service:worker:*')).toHaveLength(1))
+  await patiently(async () => expect(await redis.keys('cache_service:{workers}:report:*')).toHaveLength(1))
   const run = (...args: string[]) => runCliHere(['rebuild', ...args], env)
   return { admin, env, group, redis, run, startWorker, topic, worker }
 }

@@ -134,7 +134,7 @@ describe('the doctor on Redis', () => {
     const admin = connectPlainly(redis)
     await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
     const address = { REDIS_HOST: redis.host, REDIS_PORT: String(redis.port) }
-    const fix = expect.stringMatching(/REDIS_HOST.*cluster-enabled no/)
+    const fix = expect.stringMatching(/REDIS_CLUSTER_NODES.*REDIS_HOST/)
     expect((await asUpdater(address)).find('mode')).toMatchObject({ verdict: 'failed', fix })
     const few = await asUpdater({ ...address, REDIS_USERNAME: 'few', REDIS_PASSWORD: 'secret' })
     expect(few.find('scripts')).toMatchObject({ verdict: 'failed', fix })
@@ -153,11 +153,11 @@ describe('the doctor on Redis', () => {
       devices: 'a set',
       'cache_service:progress:g:t': 'a hash',
       'cache_service:lease:sweeper': 'a string',
-      'cache_service:lease:updater': 'a string',
-      'cache_service:workers': 'a zset',
-      'cache_service:update_types': 'a set',
-      'cache_service:events:update': 'a stream',
-      'cache_service:events:device': 'a stream',
+      'cache_service:{events}:lease': 'a string',
+      'cache_service:{workers}:index': 'a zset',
+      'cache_service:{events}:types': 'a set',
+      'cache_service:{events}:update': 'a stream',
+      'cache_service:{events}:device': 'a stream',
     }
     for (const key of Object.keys(expected)) await admin.rpush(key, 'a', 'b')
     const { code, failed } = await asUpdater(env)
