@@ -17,7 +17,7 @@ export type UpdateApplierTelemetry = {
   updateMismatched(type: string): void
   updateFailed(type: string, error: ServiceError): void
   updateDropped(pending: number): void
-  eventRefused(type: string, error: string): void
+  eventRefused(type: string, error: ServiceError): void
   leaseTaken(): void
   leaseLost(): void
   gapAppended(reason: GapReason): void
@@ -49,8 +49,8 @@ const MAX_PENDING_BYTES = 64 * 1024 * 1024
 /**
  * Writes the messages of the update channel to Redis as values, one at a time, in the order in which they arrived.
  *
- * Every updater sets every value. Only the holder of the lease appends the update to the stream, in the same atomic
- * step, so that each update is in the stream once. What it owes when the stream may have missed an update is decided by
+ * Every updater sets every value. Only the holder of the lease appends the update to the stream, after its value, so
+ * that each update is in the stream once. What it owes when the stream may have missed an update is decided by
  * core/events/append-duty.ts, whose inputs occur here in the order of the queue.
  */
 export class UpdateApplier {
@@ -195,7 +195,10 @@ export class UpdateApplier {
       if (this.#duty.kind === 'standby') this.#input({ kind: 'lease_taken' })
     } else if (streamError !== undefined) {
       this.#input({ kind: 'missed', reason: 'redis_failed' })
-    } else {
+      // In standby, it is unknown which gaps the value stands behind.
+      if (this.#duty.kind === 'standby') this.#input({ kind: 'set_without_event', gaps: undefined })
+      this.#hasGivenUp = this.#isClosing
+    } else if (gaps !== undefined) {
       if (this.#duty.kind !== 'standby') this.#dependencies.telemetry.leaseLost()
       this.#input({ kind: 'set_without_event', gaps })
       this.#catchUp(gaps)

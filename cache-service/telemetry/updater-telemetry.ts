@@ -18,6 +18,7 @@ export function createUpdaterTelemetry(
 ) {
   const droppedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const subscribeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
+  const refusedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const metrics = createUpdaterMetrics(processMetrics)
   const redis = createRedisTelemetry(log, processMetrics, monotonicNow, {
     fails: 'Redis is unavailable',
@@ -103,8 +104,15 @@ export function createUpdaterTelemetry(
 
     // ---- the event stream
 
-    eventRefused: (type: string, error: string) =>
-      log.error({ type, error }, 'update applied, but not appended to the event stream'),
+    eventRefused(type: string, error: ServiceError) {
+      redis.count(error)
+      const heldBack = refusedLines.pass()
+      if (heldBack === undefined) return
+      log.error(
+        { type, ...failureFields(error), linesHeldBack: heldBack },
+        'update applied, but not appended to the event stream',
+      )
+    },
     leaseTaken: () => log.info('lease taken: appending updates to the event stream'),
     leaseLost: () => log.info('lease lost: another kv-updater appends updates to the event stream'),
     gapAppended: (reason: GapReason) => log.info({ reason }, 'gap appended to the event stream'),

@@ -39,8 +39,8 @@ export type DutyInput =
   | { readonly kind: 'missed'; readonly reason: GapReason }
   /** The gap that was owed is in the stream. */
   | { readonly kind: 'gap_appended' }
-  /** A value was set while another process held the lease, or none did. `gaps`: the count at that moment. */
-  | { readonly kind: 'set_without_event'; readonly gaps: number }
+  /** A value was set while another process held the lease, or none did. `gaps`: the count after that; undefined: not read. */
+  | { readonly kind: 'set_without_event'; readonly gaps: number | undefined }
   /** Everything that was published before this count was read is set, and if there were late values, a gap follows them. */
   | { readonly kind: 'caught_up'; readonly gaps: number }
 
@@ -61,7 +61,9 @@ export function nextDuty(duty: AppendDuty, input: DutyInput): AppendDuty {
       return duty.kind === 'owing' ? { kind: 'appending' } : duty
     case 'set_without_event':
       if (duty.kind !== 'standby') return { ...FIRST, hasLateValues: true }
-      return input.gaps === duty.gapsSeen ? duty : { ...duty, hasLateValues: true }
+      return input.gaps !== undefined && input.gaps === duty.gapsSeen
+        ? duty
+        : { ...duty, hasLateValues: true }
     case 'caught_up':
       return duty.kind === 'standby' ? { kind: 'standby', gapsSeen: input.gaps, hasLateValues: false } : duty
   }
