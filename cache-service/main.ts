@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { Command, CommanderError } from 'commander'
 import { messageOf } from '../shared/errors.ts'
 import { formatProblems, parseConfig, type Config } from './config/config.ts'
+import { includesLagMonitor } from './core/workers/lag-groups.ts'
 import { readPackageVersion } from './package-version.ts'
 import { OperatorError } from './lifecycle/service.ts'
 import type { OpenRole } from './roles/process-parts.ts'
@@ -52,7 +53,7 @@ const roles: Readonly<Record<string, Role>> = {
     description: 'run worker, api and kv-updater in one process, for small installations',
     load: async ({ lagMonitor }) => {
       const opened = [await openWorker(), await openKvUpdater(), await openApi()]
-      return lagMonitor.groups.length === 0 ? opened : [...opened, await openLagMonitor()]
+      return includesLagMonitor('all', lagMonitor) ? [...opened, await openLagMonitor()] : opened
     },
   },
 }

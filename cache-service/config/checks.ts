@@ -167,6 +167,13 @@ export const checks: readonly Check[] = [
   },
 
   {
+    variables: ['CANARY_API_TOKEN', 'CANARY_API_URL'],
+    isBroken: (_, isSet) => isSet('CANARY_API_TOKEN') && !isSet('CANARY_API_URL'),
+    message: 'is set, but CANARY_API_URL is not: no API would be asked',
+    fix: 'Set CANARY_API_URL, or unset CANARY_API_TOKEN.',
+  },
+
+  {
     variables: ['API_TOKENS_FILE', 'API_AUTH'],
     isBroken: (values, isSet) => values.API_AUTH === 'token' && !isSet('API_TOKENS_FILE'),
     message: 'is not set, but API_AUTH=token requires it',

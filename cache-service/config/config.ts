@@ -2,6 +2,7 @@ import { checks } from './checks.ts'
 import { configSchema, options, type OptionName, type OptionValues } from './options.ts'
 import { problemOfValue, type ConfigProblem } from './problems.ts'
 import { readSource, type Environment, type ReadFile } from './sources.ts'
+import type { DeviceId } from '../../shared/contract/device-id.ts'
 import type { NatMap, ServerAddress } from '../../shared/server-address.ts'
 import { misspellings, suspiciousSecrets, weaknesses } from './warnings.ts'
 
@@ -113,6 +114,15 @@ export type LagMonitorConfig = Readonly<{
   /** Empty: the group of the workers. */
   groups: readonly string[]
   windowMs: number
+  /** undefined: no canary records are sent. */
+  canary: CanaryConfig | undefined
+}>
+
+export type CanaryConfig = Readonly<{
+  everyMs: number
+  deviceId: DeviceId
+  /** undefined: the canary ends in Redis. */
+  api: Readonly<{ url: string; token: string | undefined }> | undefined
 }>
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
@@ -282,6 +292,7 @@ function assemble(values: OptionValues): Config {
     lagMonitor: {
       groups: values.LAG_GROUPS,
       windowMs: values.LAG_WINDOW_S,
+      canary: canaryOf(values),
     },
     process: {
       logLevel: values.LOG_LEVEL,
@@ -305,4 +316,12 @@ function redisLocation(values: OptionValues, address: ServerAddress, tls: TlsCon
       tls: values.REDIS_SENTINEL_TLS ? tls : undefined,
     }
   return { kind: 'address', host: address.host, port: address.port }
+}
+
+function canaryOf(values: OptionValues): CanaryConfig | undefined {
+  const { CANARY_API_TOKEN: token, CANARY_API_URL: url, CANARY_DEVICE_ID: deviceId } = values
+  const everyMs = values.CANARY_INTERVAL_S
+  return everyMs === 0
+    ? undefined
+    : { everyMs, deviceId, api: url === undefined ? undefined : { url, token } }
 }

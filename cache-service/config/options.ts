@@ -3,11 +3,14 @@ import {
   anyText,
   brokerList,
   certificates,
+  bearerToken,
+  canaryDeviceId,
   commaList,
   extraFields,
   flag,
   hostList,
   hostName,
+  httpUrl,
   name,
   oneOf,
   optional,
@@ -419,6 +422,28 @@ export const configSchema = z.object({
     '300',
     'Seconds over which the lag monitor judges whether a lag grows or stands. At least six times `LAG_POLL_INTERVAL_S`.',
     seconds(1, 86_400),
+  ),
+
+  CANARY_INTERVAL_S: lagMonitor.advanced(
+    '0',
+    'Seconds between canary records, which the lag monitor sends to `KAFKA_VALIDATED_DATA_TOPIC` and follows to Redis and the API. 0: none. If it is set, the role `all` includes the lag monitor.',
+    seconds(0, 60),
+  ),
+  CANARY_DEVICE_ID: lagMonitor.advanced(
+    'cache_service_canary',
+    'Device id of the canary records; it begins with `cache_service_canary`, so that no real device has it. It appears in lists of devices.',
+    canaryDeviceId(),
+  ),
+  CANARY_API_URL: lagMonitor.advanced(
+    '',
+    'Address of an API that must serve the canary records, such as `http://cache_service:5011`. Empty: they are followed to Redis only.',
+    optional(httpUrl()),
+  ),
+  CANARY_API_TOKEN: lagMonitor.advanced(
+    '',
+    'Token with the scope `read` for `CANARY_API_URL`. Empty: none.',
+    optional(bearerToken()),
+    'secret',
   ),
 
   LOG_LEVEL: service.everyday(

@@ -1,5 +1,7 @@
 import { isIP, isIPv6 } from 'node:net'
 import { z } from 'zod'
+import { isToken } from '../../shared/client/token.ts'
+import { isDeviceId, type DeviceId } from '../../shared/contract/device-id.ts'
 import { certificatesProblem, privateKeyProblem } from '../../shared/pem.ts'
 import { parseRedisUrl, type RedisAddress } from '../../shared/redis-url.ts'
 import {
@@ -223,6 +225,37 @@ export function originList() {
     return origins.every((origin) => /^https?:/.test(origin) && URL.parse(origin)?.origin === origin)
       ? accepted([...new Set(origins)])
       : refused('must be a comma-separated list of origins such as https://example.org')
+  })
+}
+
+/** Without a user, since it is not a secret. */
+export function httpUrl() {
+  return fromText((text) => {
+    const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null
+    if (url === null || url.search !== '' || url.hash !== '')
+      return refused('must be an address such as http://cache_service:5011')
+    return url.username === '' && url.password === ''
+      ? accepted(text)
+      : refused('must not contain a user name or a password')
+  })
+}
+
+/** The value is a secret: no message may quote any part of it. */
+export function bearerToken() {
+  return fromText((text) =>
+    isToken(text)
+      ? accepted(text)
+      : refused('must not contain spaces, line breaks or characters outside of ASCII'),
+  )
+}
+
+const CANARY_PREFIX = 'cache_service_canary'
+
+/** An id that no real device has, since the canary overwrites its metadata. */
+export function canaryDeviceId() {
+  return fromText((text): Accepted<DeviceId> | Refusal => {
+    if (!isDeviceId(text)) return refused('must be a device id: 1 to 256 bytes without control characters')
+    return text.startsWith(CANARY_PREFIX) ? accepted(text) : refused(`must begin with ${CANARY_PREFIX}`)
   })
 }
 

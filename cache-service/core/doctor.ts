@@ -4,7 +4,7 @@ import { CLUSTER_FIX, hintFor } from './operator-hint.ts'
 
 /** The result of one check of the doctor. */
 export type Finding = {
-  readonly area: 'settings' | 'kafka' | 'redis' | 'machine'
+  readonly area: 'settings' | 'kafka' | 'redis' | 'api' | 'machine'
   readonly check: string
   readonly verdict: 'ok' | 'warning' | 'failed' | 'skipped'
   /** What was found, or why the check was skipped. */

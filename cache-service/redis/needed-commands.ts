@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import type { DeviceId } from '../../shared/contract/device-id.ts'
 import { redisError } from '../../shared/errors.ts'
 import {
   DEVICE_INDEX_KEY,
@@ -11,6 +12,7 @@ import {
   UPDATE_TYPES_KEY,
   UPDATER_LEASE_KEY,
   WORKERS_KEY,
+  deviceKey,
 } from '../../shared/contract/keys.ts'
 import { redisReply } from './reply.ts'
 
@@ -41,11 +43,19 @@ export type PermissionReport = {
   readonly permissions: readonly Permission[]
 }
 
+/** The settings on which the commands depend. */
+export type CommandSettings = {
+  readonly updateChannel: string
+  readonly waitReplicas: number
+  /** undefined: no canary. */
+  readonly canaryDeviceId: DeviceId | undefined
+}
+
 /** @param id unique to this run of the doctor, so that the keys named after it do not exist. */
 export function neededCommands(
   role: CommandRole,
   id: string,
-  { updateChannel, waitReplicas }: { readonly updateChannel: string; readonly waitReplicas: number },
+  { canaryDeviceId, updateChannel, waitReplicas }: CommandSettings,
 ): NeededCommand[] {
   const own = `${OWN_KEY_PREFIX}doctor:${id}`
   const device = `${DEVICE_KEY_PREFIX}cache_service_doctor_${id}:metadata`
@@ -136,6 +146,9 @@ export function neededCommands(
         harmless('SET', own, '1', 'PX', '1000'),
         dryRunOnly('ZADD', LAG_GROUPS_KEY, '0', own),
         harmless('ZREMRANGEBYSCORE', LAG_GROUPS_KEY, '-inf', '-inf'),
+        ...(canaryDeviceId === undefined
+          ? []
+          : [harmless('HGET', deviceKey(canaryDeviceId), 'last_updated')]),
         optional('TYPE', LAG_GROUPS_KEY),
         optional('INFO', 'memory'),
       ]

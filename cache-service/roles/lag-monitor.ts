@@ -10,6 +10,7 @@ import { createWriteProbe } from '../redis/probe.ts'
 import { ServerCheck } from '../redis/server-check.ts'
 import { createLagReporter } from '../redis/workers/lag-reports.ts'
 import { createLagTelemetry } from '../telemetry/lag-telemetry.ts'
+import { openCanary } from './canary.ts'
 import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
@@ -45,7 +46,7 @@ export async function openLagMonitor(context: RoleContext, parts: ProcessParts):
   const serverCheck = new ServerCheck(redis, fixedKeys['lag-monitor'](), telemetry)
   const maxGapMs = Math.max(MIN_GAP_MS, MISSED_MEASUREMENTS * everyMs)
   const limits = { windowMs: Math.max(config.lagMonitor.windowMs, MIN_SAMPLES * everyMs), maxGapMs }
-  const groups = lagGroupsOf('lag-monitor', workerGroup, config.lagMonitor.groups)
+  const groups = lagGroupsOf('lag-monitor', workerGroup, config.lagMonitor)
   const meters = groups.map(
     (groupId) =>
       new GroupLagMeter({
@@ -70,9 +71,13 @@ export async function openLagMonitor(context: RoleContext, parts: ProcessParts):
     groups,
     redis: `${locationName(config.redis.location)}/${config.redis.db}`,
   })
+  const canary = openCanary(context, parts, { kafka, redis })
   await awaitFirstConnection(connecting)
   return {
-    services: [lagMonitor.service(), probe.service(PROBE_INTERVAL_MS, monitor), serverCheck.service(monitor)],
+    services: [
+      ...[lagMonitor.service(), ...canary],
+      ...[probe.service(PROBE_INTERVAL_MS, monitor), serverCheck.service(monitor)],
+    ],
     checks: [
       () => lagMonitor.notReadyReasons(),
       () => probe.notReadyReasons(),

@@ -255,6 +255,46 @@ const lag: DashboardParts = {
   ],
 }
 
+const lagMonitor: DashboardParts = {
+  uid: 'cache-service-lag-monitor',
+  title: 'Device cache: lag monitor',
+  description:
+    'The platform from outside the workers: whether records arrive, and the lag of all consumer groups.',
+  variables: [INSTANCE],
+  panels: [
+    stat(
+      'Canary arrived last',
+      '',
+      'dateTimeFromNow',
+      `max(cache_service_canary_last_success_timestamp_seconds{${I}}) * 1000`,
+      '',
+    ),
+    stat(
+      'Canary records lost',
+      'Within an hour: they did not arrive within 30 seconds.',
+      'short',
+      `sum(increase(cache_service_canary_records_total{${I}, result!="arrived"}[1h]))`,
+      '',
+      { limit: 1 },
+    ),
+    chart('Latency of the canary', 'From sending a record; half of them are faster, and 99 of 100.', 's', [
+      ...[0.5, 0.99].map((q) =>
+        query(
+          `histogram_quantile(${q}, sum by (le, stage) (rate(cache_service_canary_latency_seconds_bucket{${I}}[5m])))`,
+          `{{stage}} p${q * 100}`,
+        ),
+      ),
+    ]),
+    chart(
+      'Canary records by result',
+      'Within 5 minutes.',
+      'short',
+      [query(`sum by (result) (increase(cache_service_canary_records_total{${I}}[5m])) > 0`, '{{result}}')],
+      { isStacked: true },
+    ),
+  ],
+}
+
 const redis: DashboardParts = {
   uid: 'cache-service-redis',
   title: 'Device cache: Redis',
@@ -465,7 +505,7 @@ const events: DashboardParts = {
   ],
 }
 
-export const dashboards = [worker, lag, redis, api, events].map((parts) => ({
+export const dashboards = [worker, lag, lagMonitor, redis, api, events].map((parts) => ({
   path: `deploy/grafana/dashboards/${parts.uid}.json`,
   parts,
   render: () => renderDashboard(parts),

@@ -37,6 +37,24 @@ describe.concurrent('the lag monitor', () => {
     expect(await lag('members')).toBe(1)
   })
 
+  test('follows a canary record to each partition through the worker to Redis and the API', async (context) => {
+    const { env, redis, startWorker } = await openWorkerScenario(context, { partitions: 2 })
+    await (await startWorker()).ready()
+    const api = await startRoleProcess('api', { ...env, API_AUTH: 'off' })
+    context.onTestFinished(async () => expect(await api.stop()).toBe(0))
+    await becomesReady(api)
+    const canary = { CANARY_INTERVAL_S: '0.2', CANARY_API_URL: api.apiUrl }
+    const monitor = await startMonitor(context, 'lag-monitor', { ...env, ...canary })
+    const metric = (name: string, labels = {}) => monitor.metric(`cache_service_canary_${name}`, labels)
+    await patiently(async () =>
+      expect(await metric('records_total', { result: 'arrived' })).toBeGreaterThan(3),
+    )
+    expect(await metric('latency_seconds_count', { stage: 'served' })).toBeGreaterThan(3)
+    expect(await metric('last_success_timestamp_seconds')).toBeGreaterThan(Date.now() / 1000 - 60)
+    expect(await redis.hget('device:cache_service_canary:metadata', 'datatype_name')).toBe('canary')
+    expect(monitor.output).not.toContain('a canary record did not arrive')
+  })
+
   test('is part of the role "all" if LAG_GROUPS names groups', async (context) => {
     const { env, group } = await openWorkerScenario(context, { partitions: 1 })
     const named = await startMonitor(context, 'all', { ...env, LAG_GROUPS: `${group},another-group` })

@@ -102,7 +102,7 @@ describe('an empty environment', () => {
         stateTypes: [],
       },
       updater: { channel: 'update', validate: true },
-      lagMonitor: { groups: [], windowMs: 300_000 },
+      lagMonitor: { groups: [], windowMs: 300_000, canary: undefined },
       process: { logLevel: 'info', metricsHost: '127.0.0.1', metricsPort: 9464, shutdownTimeoutMs: 20_000 },
     } satisfies Config)
   })
@@ -220,6 +220,10 @@ describe('an invalid value', () => {
     ['CACHE_DEFAULT_TTL', '0'],
     ['QUEUE_CHANNEL', 'a channel'],
     ['UPDATE_VALIDATE', 'perhaps'],
+    ['CANARY_INTERVAL_S', '61'],
+    ['CANARY_DEVICE_ID', 'sensor-1'],
+    ['CANARY_API_URL', 'cache_service:5011'],
+    ['CANARY_API_URL', 'http://cache_service:5011?token=x'],
     ['METADATA_EXTRA_FIELDS', 'battery,last_updated'],
     ['METADATA_EXTRA_FIELDS', 'persist'],
     ['METADATA_EXTRA_FIELDS', '*,a'],
@@ -275,6 +279,16 @@ describe('an invalid value', () => {
     ).toEqual(['KAFKA_ERROR_TOPIC', 'KAFKA_SSL', 'LOG_LEVEL', 'REDIS_PORT'])
   })
 
+  it('is no canary device that the worker would reject', () => {
+    const problems = problemsOf({ CANARY_DEVICE_ID: `cache_service_canary${'é'.repeat(120)}` })
+    expect(problems[0]?.message).toContain('must be a device id')
+  })
+
+  it('of an address with a password is not quoted', () => {
+    const problems = problemsOf({ CANARY_API_URL: 'http://user:secret@cache_service:5011' })
+    expect(problems[0]?.message).toBe('"***@cache_service:5011" must not contain a user name or a password')
+  })
+
   it('that Kubernetes sets for a Service is reported with the fix for the pod spec', () => {
     expect(problemsOf({ REDIS_PORT: 'tcp://10.0.0.1:6379' })[0]?.fix).toContain('enableServiceLinks: false')
     expect(problemsOf({ METRICS_PORT: 'udp://10.0.0.1:1' })[0]?.fix).toContain('enableServiceLinks: false')
@@ -297,6 +311,7 @@ describe('settings that are invalid together', () => {
     ['KAFKA_SASL_PASSWORD', { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'u' }, /requires it/],
     ['REDIS_USERNAME', { REDIS_USERNAME: 'u' }, /REDIS_PASSWORD is not/],
     ['REDIS_URL', { REDIS_URL: 'redis://u@h' }, /without a password/],
+    ['CANARY_API_TOKEN', { CANARY_API_TOKEN: 't' }, /no API would be asked/],
     ['API_TOKENS_FILE', { API_AUTH: 'token' }, /requires it/],
     ['API_TOKENS_FILE', { API_TOKENS_FILE: '/run/tokens' }, /callers would not be authenticated/],
     [
@@ -325,8 +340,11 @@ describe('settings that are invalid together', () => {
 describe('a secret', () => {
   const secrets = options.filter(({ kind }) => kind === 'secret').map(({ name }) => name)
 
-  it('is one of four options', () => {
-    expect(secrets).toEqual(['KAFKA_SASL_PASSWORD', 'REDIS_PASSWORD', 'REDIS_URL', 'REDIS_SENTINEL_PASSWORD'])
+  it('is one of five options', () => {
+    expect(secrets).toEqual([
+      ...['KAFKA_SASL_PASSWORD', 'REDIS_PASSWORD', 'REDIS_URL', 'REDIS_SENTINEL_PASSWORD'],
+      'CANARY_API_TOKEN',
+    ])
   })
 
   it('may come from a file, whose last newline is dropped', () => {

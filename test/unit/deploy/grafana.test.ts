@@ -101,6 +101,7 @@ describe('the dashboards of Grafana', () => {
     expect(ids).toEqual([
       'cache-service-worker',
       'cache-service-lag',
+      'cache-service-lag-monitor',
       'cache-service-redis',
       'cache-service-api',
       'cache-service-events',

@@ -77,7 +77,7 @@ describe('the Prometheus files', () => {
 
   it('use only values of closed label sets that the service has', async () => {
     const { exposition } = await ownMetrics()
-    const labelled = /(cache_service_\w+)\{(reason|result|codec|kind)=~?"([\w|]+)"/g
+    const labelled = /(cache_service_\w+)\{(reason|result|codec|kind)(?:=~?|!=)"([\w|]+)"/g
     const texts = [...alerts, ...recorded].map(({ expr }) => expr)
     const pairs = [...texts, ...tests.flatMap(({ input_series }) => input_series.map(({ series }) => series))]
       .map((text) => text.replace(/\{job=.*instance="[^"]*", (?:topic="t", )?/, '{'))

@@ -12,7 +12,9 @@ test.each([
   ['lag-monitor', 'lag_monitor'],
 ] as const)('the doctor checks every command that docs/configuration.md grants the %s', (role, user) => {
   const asked = new Set(
-    neededCommands(role, 'id', { updateChannel: 'update', waitReplicas: 0 }).map(({ name }) => name),
+    neededCommands(role, 'id', { updateChannel: 'update', waitReplicas: 0, canaryDeviceId: undefined }).map(
+      ({ name }) => name,
+    ),
   )
   const granted = [...redisAclOf(user).matchAll(/\+(\S+)/g)].map(([, name = '']) => name)
   expect(granted.filter((name) => !asked.has(name) && !NOT_ASKED_FOR.has(name))).toEqual([])

@@ -1,7 +1,9 @@
 import { Option } from 'commander'
 import { parseConfig, type Config } from '../../../config/config.ts'
 import { DOCTOR_ROLES, type DoctorRole, type Finding } from '../../../core/doctor.ts'
+import { includesLagMonitor } from '../../../core/workers/lag-groups.ts'
 import { examples, type Cli } from '../../command.ts'
+import { checkCanaryApi } from './canary-checks.ts'
 import { checkPorts, checkSettings } from './machine-checks.ts'
 import { EXIT, type ExitCode } from '../../exit-codes.ts'
 import { addRowOptions, choosesRows } from '../../row-options.ts'
@@ -51,9 +53,12 @@ async function checkServers(session: Session, config: Config, role: DoctorRole):
     import('./redis-checks.ts'),
   ])
   const needsKafka = ['worker', 'lag-monitor', 'all'].includes(role)
+  const { canary } = config.lagMonitor
+  const hasCanary = canary !== undefined && includesLagMonitor(role, config.lagMonitor)
   const groups = await Promise.all([
     needsKafka ? checkKafka(session, config, role) : [],
     checkRedis(session, config, role),
+    hasCanary ? checkCanaryApi(canary) : [],
     checkPorts(config, role),
   ])
   return groups.flat()

@@ -10,7 +10,7 @@ import {
   type DoctorRole,
   type Finding,
 } from '../../../core/doctor.ts'
-import { lagGroupsOf } from '../../../core/workers/lag-groups.ts'
+import { includesLagMonitor, lagGroupsOf } from '../../../core/workers/lag-groups.ts'
 import { judgeRecordTimes } from '../../../core/record-time-finding.ts'
 import { brokerAddress } from '../../../kafka/broker-address.ts'
 import { createKafkaPermissions, type KafkaPermissions } from '../../../kafka/kafka-permissions.ts'
@@ -64,13 +64,12 @@ export async function checkKafka(
     return [...findings, kafkaFinding('skipped', 'topics', 'not all brokers can be reached')]
   }
 
-  const lagGroups = lagGroupsOf(role, config.groupId, lagMonitor.groups)
+  const lagGroups = lagGroupsOf(role, config.groupId, lagMonitor)
   const reader = createGroupLagReader(kafka)
   session.releases.push('group lag reader', () => reader.disconnect())
   const fixForLag = (refusal: ServiceError, operation: string, resource: string) =>
     fixFor(refusal, aclFix(principalOf(config), operation, resource))
   for (const group of lagGroups) findings.push(...(await checkLagGroup({ reader, fixFor: fixForLag }, group)))
-  if (role === 'lag-monitor') return findings
 
   const bounds = createTopicBounds(kafka)
   session.releases.push('topic bounds', () => bounds.disconnect())
@@ -86,6 +85,10 @@ export async function checkKafka(
     user: principalOf(config),
     now: session.context.now,
   }
+  if (lagMonitor.canary !== undefined && includesLagMonitor(role, lagMonitor))
+    findings.push(await checkWriting(context, config.validatedDataTopic, 'KAFKA_VALIDATED_DATA_TOPIC'))
+  if (role === 'lag-monitor') return findings
+
   findings.push(...(await checkDataTopic(context, config, cache.metadataTtlMs)))
   findings.push(...(await checkErrorTopic(context, config.errorTopic)))
   findings.push(...(await checkWorkerGroup(session, kafka, config, context.user)))
@@ -133,24 +136,36 @@ async function checkDataTopic(context: Context, config: Config['kafka'], ttlMs: 
   }
 }
 
-async function checkErrorTopic({ bounds, permissions, user }: Context, topic: string): Promise<Finding[]> {
+async function checkErrorTopic(context: Context, topic: string): Promise<Finding[]> {
+  const { bounds, user } = context
   try {
     const partitions = await bounds.read(topic)
     const found = kafkaFinding('ok', `topic ${topic}`, `partitions: ${partitions.length}`)
-    const refusal = await permissions.write(topic)
-    const write =
-      refusal === undefined
-        ? kafkaFinding('ok', `writing ${topic}`, 'allowed')
-        : kafkaFinding(
-            'failed',
-            `writing ${topic}`,
-            refusal.message,
-            fixFor(refusal, aclFix(user, 'Write', `--topic ${topic}`)),
-          )
+    const write = await checkWriting(context, topic, 'KAFKA_ERROR_TOPIC')
     const settings = await bounds.settings(topic).catch(() => new Map<string, string>())
     return [found, write, judgeErrorTopic(settings)]
   } catch (error) {
     return [topicFailure(error, topic, 'KAFKA_ERROR_TOPIC', user)]
+  }
+}
+
+async function checkWriting(
+  { permissions, user }: Context,
+  topic: string,
+  setting: string,
+): Promise<Finding> {
+  const check = `writing ${topic}`
+  try {
+    const refusal = await permissions.write(topic)
+    if (refusal === undefined) return kafkaFinding('ok', check, 'allowed')
+    return kafkaFinding(
+      'failed',
+      check,
+      refusal.message,
+      fixFor(refusal, aclFix(user, 'Write', `--topic ${topic}`)),
+    )
+  } catch (error) {
+    return topicFailure(error, topic, setting, user)
   }
 }
 

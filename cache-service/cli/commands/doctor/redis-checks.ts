@@ -17,6 +17,7 @@ import {
   type DoctorRole,
   type Finding,
 } from '../../../core/doctor.ts'
+import { includesLagMonitor } from '../../../core/workers/lag-groups.ts'
 import { fixedKeys, type FixedKey } from '../../../core/fixed-keys.ts'
 import { createRedis, onNewConnection, serverName } from '../../../redis/client.ts'
 import {
@@ -78,6 +79,7 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     const needed = neededCommands(one, context.processId, {
       updateChannel: config.updater.channel,
       waitReplicas: config.redis.waitReplicas,
+      canaryDeviceId: config.lagMonitor.canary?.deviceId,
     })
     const report = await onNewConnection(redis, (connection) => askPermissions(connection, needed))
     findings.push(
@@ -128,7 +130,8 @@ function allFixedKeys({ kafka }: Config): FixedKey[] {
 
 function rolesOf(role: DoctorRole, { lagMonitor }: Config): readonly CommandRole[] {
   if (role !== 'all') return [role]
-  return ['worker', 'api', 'kv-updater', ...(lagMonitor.groups.length > 0 ? (['lag-monitor'] as const) : [])]
+  const roles: CommandRole[] = ['worker', 'api', 'kv-updater']
+  return includesLagMonitor(role, lagMonitor) ? [...roles, 'lag-monitor'] : roles
 }
 
 const PROTOCOL_FIX =

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } f
 import { patiently } from '../../../../support/eventually.ts'
 import { readTopic } from '../../../../support/records/read-topic.ts'
 import { runCliHere } from '../../../../support/processes/run-cli-here.ts'
+import { startApi } from '../../../../support/processes/start-api.ts'
 import {
   aclOfAlice,
   startKafkaWithAcls,
@@ -51,6 +52,26 @@ test('the doctor checks for the lag monitor whether each group can be measured',
   })
   expect(find(`lag of group ${unknown}`)?.fix).toContain('LAG_GROUPS')
   expect(find('commands of the lag-monitor')).toMatchObject({ verdict: 'ok' })
+})
+
+test('the doctor checks for the canary whether it may write, and whether the API answers', async (context) => {
+  const { env, startWorker, topic } = await openWorkerScenario(context)
+  await (await startWorker()).ready()
+  const api = await startApi(env)
+  context.onTestFinished(() => api.stop())
+  const canary = { ...env, CANARY_INTERVAL_S: '10', CANARY_API_URL: api.url }
+  const good = await runDoctor(canary, '--role', 'lag-monitor')
+  expect({ code: good.code, failed: good.failed }).toEqual({ code: 0, failed: [] })
+  expect(good.find(`writing ${topic}`)).toMatchObject({ verdict: 'ok' })
+  expect(good.find(`CANARY_API_URL ${api.url}`)).toMatchObject({
+    ...{ area: 'api', verdict: 'ok', detail: 'it does not have the device cache_service_canary' },
+  })
+
+  const wrong = await runDoctor({ ...canary, CANARY_API_URL: 'http://127.0.0.1:1' }, '--role', 'all')
+  expect(wrong.find('CANARY_API_URL http://127.0.0.1:1')).toMatchObject({
+    ...{ verdict: 'failed', fix: 'Correct CANARY_API_URL, or start the API.' },
+  })
+  expect(wrong.find('commands of the lag-monitor')).toMatchObject({ verdict: 'ok' })
 })
 
 async function openRedis(options: Parameters<typeof startOwnRedis>[0] = {}): Promise<OwnRedis> {
