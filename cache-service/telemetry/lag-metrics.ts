@@ -37,6 +37,11 @@ export function createLagMetrics({ registry }: ProcessMetrics) {
       'state',
     ]),
     members: gauge('group_members', 'Members of the group.', ['consumergroup']),
+    isMeasured: gauge(
+      'group_lag_measured',
+      '1 if the last measurement of the lag of the group succeeded, else 0.',
+      ['consumergroup'],
+    ),
     lastSuccess: gauge(
       'group_lag_last_success_timestamp_seconds',
       'Unix time at which the lag of the group was last measured.',

@@ -75,6 +75,7 @@ export function createLagTelemetry(
       for (const gauge of [...perPartition, metrics.partitions, metrics.members]) gauge.reset()
       for (const { group, members_total, problem, topics } of reports) {
         metrics.members.set({ consumergroup: group }, members_total)
+        metrics.isMeasured.set({ consumergroup: group }, 1)
         metrics.lastSuccess.set({ consumergroup: group }, now() / 1000)
         if (isNews(`group ${group}`, problem ?? '')) {
           if (problem === null) log.info({ group }, 'the lag of the group is known again')
@@ -87,6 +88,7 @@ export function createLagTelemetry(
       }
     },
     unmeasured(group: string, error: ServiceError) {
+      metrics.isMeasured.set({ consumergroup: group }, 0)
       if (!isNews(`group ${group}`, error.message)) return
       const fields = { group, ...failureFields(error) }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))

@@ -19,6 +19,10 @@ const GROUP: Variable = {
   label: 'Consumer group',
   query: 'label_values(cache_service_consumer_lag, consumergroup)',
 }
+const ANY_GROUP: Variable = {
+  ...GROUP,
+  query: 'label_values(cache_service_group_members, consumergroup)',
+}
 /** Every series of the instances that are selected. */
 const I = 'instance=~"$instance"'
 const G = `${I}, consumergroup=~"$group"`
@@ -260,7 +264,7 @@ const lagMonitor: DashboardParts = {
   title: 'Device cache: lag monitor',
   description:
     'The platform from outside the workers: whether records arrive, and the lag of all consumer groups.',
-  variables: [INSTANCE],
+  variables: [INSTANCE, ANY_GROUP],
   panels: [
     stat(
       'Canary arrived last',
@@ -277,6 +281,21 @@ const lagMonitor: DashboardParts = {
       '',
       { limit: 1 },
     ),
+    stat(
+      'Behind',
+      'Age of the oldest record that a group has not read.',
+      's',
+      `max(cache_service_group_lag_seconds{${G}})`,
+      '',
+      { limit: 300 },
+    ),
+    stat(
+      'Measured',
+      '1: the lag of every group could be measured.',
+      'bool',
+      `min(cache_service_group_lag_measured{${G}})`,
+      '',
+    ),
     chart('Latency of the canary', 'From sending a record; half of them are faster, and 99 of 100.', 's', [
       ...[0.5, 0.99].map((q) =>
         query(
@@ -292,6 +311,67 @@ const lagMonitor: DashboardParts = {
       [query(`sum by (result) (increase(cache_service_canary_records_total{${I}}[5m])) > 0`, '{{result}}')],
       { isStacked: true },
     ),
+    chart(
+      'Seconds behind',
+      'Age of the first record that the group has not read.',
+      's',
+      [
+        query(
+          `max by (consumergroup, topic) (cache_service_group_lag_seconds{${G}})`,
+          '{{consumergroup}} {{topic}}',
+        ),
+      ],
+      { limit: 300 },
+    ),
+    chart('Records behind', '', 'short', [
+      query(
+        `sum by (consumergroup, topic) (max by (consumergroup, topic, partition) (cache_service_group_lag{${G}}))`,
+        '{{consumergroup}} {{topic}}',
+      ),
+    ]),
+    chart('Growth of the lag', 'Records per second over 15 minutes.', 'ops', [
+      query(
+        `sum by (consumergroup, topic) (deriv(cache_service_group_lag{${G}}[15m]))`,
+        '{{consumergroup}} {{topic}}',
+      ),
+    ]),
+    chart(
+      'Partitions that are not read as they should be',
+      'By state: growing, standing, no_consumer, shared, no_leader.',
+      'short',
+      [
+        query(
+          `max by (consumergroup, topic, state) (cache_service_group_partitions{${G}, state!~"ok|unknown"}) > 0`,
+          '{{consumergroup}} {{topic}} {{state}}',
+        ),
+      ],
+    ),
+    chart(
+      'Time until Kafka deletes unread records',
+      'The shortest of each topic. Gap: nothing is unread.',
+      's',
+      [
+        query(
+          `min by (consumergroup, topic) (cache_service_group_retention_seconds{${G}})`,
+          '{{consumergroup}} {{topic}}',
+        ),
+      ],
+    ),
+    chart(
+      'Deleted unread',
+      'Offsets after the committed one that Kafka has deleted.',
+      'short',
+      [
+        query(
+          `max by (consumergroup, topic) (cache_service_group_deleted_unread_records{${G}})`,
+          '{{consumergroup}} {{topic}}',
+        ),
+      ],
+      { limit: 1 },
+    ),
+    chart('Members of the groups', '', 'short', [
+      query(`max by (consumergroup) (cache_service_group_members{${G}})`, '{{consumergroup}}'),
+    ]),
   ],
 }
 

@@ -23,6 +23,7 @@ const NAMES_ONLY = [/^cache-cli explain$/, /^cache-cli rebuild$/, /^docker compo
 const FINDS_SOMETHING = /cache-cli (?:doctor|errors replay)/
 
 const KAFKA_TOOLS: Readonly<Record<string, string>> = {
+  'kafka-configs.sh': 'kafka.admin.ConfigCommand',
   'kafka-topics.sh': 'org.apache.kafka.tools.TopicCommand',
   'kafka-consumer-groups.sh': 'org.apache.kafka.tools.consumer.group.ConsumerGroupCommand',
   'kafka-transactions.sh': 'org.apache.kafka.tools.TransactionsCommand',
@@ -82,6 +83,8 @@ function filledIn(text: string, { idleGroup, metricsHost, scenario }: Places): s
     .replaceAll('--bootstrap-server …', `--bootstrap-server ${scenario.env['KAFKA_BOOTSTRAP_SERVERS']}`)
     .replaceAll('--group …', `--group ${idleGroup}`)
     .replaceAll('--topic …', `--topic ${scenario.topic}`)
+    .replaceAll('--entity-name …', `--entity-name ${scenario.topic}`)
+    .replaceAll('retention.ms=…', 'retention.ms=86400000')
     .replaceAll('<partition>:<offset>', '0:0')
     .replaceAll('<partition>', '0')
     .replaceAll('<next>', '1')
@@ -101,6 +104,8 @@ async function openPlaces(context: TestContext) {
   const worker = await scenario.startWorker()
   const api = await startRoleProcess('api', scenario.env)
   context.onTestFinished(async () => void (await api.stop()))
+  const monitor = await startRoleProcess('lag-monitor', scenario.env)
+  context.onTestFinished(async () => void (await monitor.stop()))
   const places: Places = {
     scenario,
     metricsHost: new URL(worker.url).host,
@@ -119,17 +124,20 @@ async function openPlaces(context: TestContext) {
         PATH: [folder, process.env['PATH']].join(delimiter),
       },
     })
-  return { scenario, worker, api, run }
+  return { scenario, worker, api, monitor, run, idleGroup: places.idleGroup }
 }
 
 test('every command of the runbook works', async (context) => {
-  const { api, run, scenario, worker } = await openPlaces(context)
+  const { api, idleGroup, monitor, run, scenario, worker } = await openPlaces(context)
   await scenario.send([
     update({ deviceId: 'd1' }),
     { ...update({ deviceId: 'd2' }), value: Buffer.from('not JSON') },
   ])
   await worker.ready()
   await becomesReady(api)
+  await becomesReady(monitor)
+  const { admin, topic } = scenario
+  await admin.setOffsets({ groupId: idleGroup, topic, partitions: [{ partition: 0, offset: '1' }] })
   await run('cache-cli token create --name dashboard --file tokens.jsonl')
   const all = commandsOf(readText('docs/runbook.md'))
   const commands = all.filter(({ text }) => ![...NOT_RUN, ...NAMES_ONLY].some((one) => one.test(text)))

@@ -10,6 +10,7 @@ test('promtool finds nothing wrong with the metrics of any role', async (context
   const others = [
     await startRoleProcess('api', scenario.env),
     await startRoleProcess('kv-updater', scenario.env),
+    await startRoleProcess('lag-monitor', { ...scenario.env, CANARY_INTERVAL_S: '1' }),
   ]
   context.onTestFinished(async () => void (await Promise.all(others.map((role) => role.stop()))))
   await scenario.send([update({ deviceId: 'd1' })])

@@ -1,5 +1,6 @@
 import { createApiMetrics } from '../../../cache-service/telemetry/api-metrics.ts'
 import { createCanaryMetrics } from '../../../cache-service/telemetry/canary-metrics.ts'
+import { createLagMetrics } from '../../../cache-service/telemetry/lag-metrics.ts'
 import { createProcessMetrics } from '../../../cache-service/telemetry/process-metrics.ts'
 import { createUpdaterMetrics } from '../../../cache-service/telemetry/updater-metrics.ts'
 import { createWorkerMetrics } from '../../../cache-service/telemetry/worker-metrics.ts'
@@ -24,6 +25,7 @@ export async function ownMetrics(): Promise<{ names: ReadonlySet<string>; exposi
   createWorkerMetrics(processMetrics, 'topic')
   createApiMetrics(processMetrics)
   createUpdaterMetrics(processMetrics)
+  createLagMetrics(processMetrics)
   createCanaryMetrics(processMetrics)
   const { registry } = processMetrics
   const names = registry

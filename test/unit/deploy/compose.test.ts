@@ -157,17 +157,21 @@ describe('the monitoring profile', () => {
 
 describe('docker-compose.sentinel.yml', () => {
   const sentinel = files['docker-compose.sentinel.yml']?.services ?? {}
-  const merged = { ...stack['cache_service']?.environment, ...sentinel['cache_service']?.environment }
+  const mergedOf = (name: string) => ({ ...stack[name]?.environment, ...sentinel[name]?.environment })
+  const merged = mergedOf('cache_service')
 
-  it('gives the service valid settings, beside the .env that docker-compose.yml needs', () => {
-    const texts = Object.entries(merged).map(([name, value]) => [
-      name,
-      String(value).replace(/^\$\{\w+:-(.*)\}$/, '$1'),
-    ])
-    const dotEnv = { REDIS_HOST: 'redis', REDIS_PORT: '6379', REDIS_DB: '0' }
-    const parsed = parseConfig({ ...dotEnv, ...Object.fromEntries(texts) }, () => 'secret')
-    expect(parsed).toMatchObject({ kind: 'ok', warnings: [] })
-  })
+  it.each(['cache_service', 'lag_monitor'])(
+    'gives %s valid settings, beside the .env that docker-compose.yml needs',
+    (service) => {
+      const texts = Object.entries(mergedOf(service)).map(([name, value]) => [
+        name,
+        String(value).replace(/^\$\{\w+:-(.*)\}$/, '$1'),
+      ])
+      const dotEnv = { REDIS_HOST: 'redis', REDIS_PORT: '6379', REDIS_DB: '0' }
+      const parsed = parseConfig({ ...dotEnv, ...Object.fromEntries(texts) }, () => 'secret')
+      expect(parsed).toMatchObject({ kind: 'ok', warnings: [] })
+    },
+  )
 
   it('names Sentinels that exist, and the primary as they do', () => {
     const names = String(merged['REDIS_SENTINELS']).split(',')

@@ -195,6 +195,7 @@ describe('the whole stack', () => {
       redis: undefined,
       cache_service: undefined,
       normalizer: ['demo'],
+      lag_monitor: ['monitoring'],
       prometheus: ['monitoring'],
       grafana: ['monitoring'],
       redis_exporter: ['monitoring'],
@@ -213,13 +214,29 @@ describe('the whole stack', () => {
   })
 
   it('gives Redis, the worker and the exporter the password from one file', () => {
-    const { cache_service: worker, redis, redis_exporter: exporter } = stack.services
-    for (const service of [worker, redis, exporter]) expect(service?.secrets).toEqual(['redis_password'])
-    expect(worker?.environment).toMatchObject({ REDIS_PASSWORD_FILE: '/run/secrets/redis_password' })
+    const { cache_service: worker, lag_monitor: monitor, redis, redis_exporter: exporter } = stack.services
+    for (const service of [worker, monitor, redis, exporter])
+      expect(service?.secrets).toEqual(['redis_password'])
+    for (const service of [worker, monitor])
+      expect(service?.environment).toMatchObject({ REDIS_PASSWORD_FILE: '/run/secrets/redis_password' })
     expect(redis?.healthcheck?.test.join(' ')).toContain('redis-cli ping | grep -q PONG')
     expect(stack.secrets).toMatchObject({
       redis_password: { file: '${REDIS_PASSWORD_SECRET:-./deploy/compose/redis-password}' },
     })
+  })
+
+  it('gives the lag monitor valid settings, and a canary that the API accepts', () => {
+    const { cache_service: worker, lag_monitor: monitor } = stack.services
+    const fixed = Object.entries(monitor?.environment ?? {}).map(([name, value]) => [name, String(value)])
+    const parsed = parseConfig({ ...example, ...Object.fromEntries(fixed) }, secretFiles)
+    expect(parsed).toMatchObject({
+      ...{ kind: 'ok', warnings: [] },
+      config: {
+        process: { metricsHost: '0.0.0.0', metricsPort: 9464 },
+        lagMonitor: { canary: { everyMs: 10_000, api: { url: 'http://cache_service:5011' } } },
+      },
+    })
+    expect(worker?.environment).toMatchObject({ API_ALLOWED_HOSTS: 'cache_service', PORT: 5011 })
   })
 
   it('creates both topics before the worker starts', () => {

@@ -149,7 +149,7 @@ describe('the manifests for Kubernetes', () => {
 
   it('run each role, with valid settings', () => {
     const roles = deployments.map(({ spec }) => spec.template.spec.containers[0].args)
-    expect(roles.toSorted()).toEqual([['api'], ['kv-updater'], ['worker']])
+    expect(roles.toSorted()).toEqual([['api'], ['kv-updater'], ['lag-monitor'], ['worker']])
     const names = options.flatMap(({ kind, name }) => (kind === 'secret' ? [name, `${name}_FILE`] : [name]))
     for (const { metadata, spec } of deployments) {
       const own = Object.fromEntries(

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { LAG_STATES } from '../../../cache-service/core/workers/lag-state.ts'
 import npmPackage from '../../../package.json' with { type: 'json' }
 import { anchorsOf } from '../../support/docs/markdown.ts'
 import { metricNamesIn, ownMetrics } from '../../support/docs/metric-names.ts'
@@ -53,7 +54,7 @@ describe('the Prometheus files', () => {
     expect(prometheus.rule_files).toEqual(['rules.yml', 'alerts.yml'])
     expect(prometheus.scrape_configs[0]).toEqual({
       job_name: 'cache_service',
-      static_configs: [{ targets: ['cache_service:9464'] }],
+      static_configs: [{ targets: ['cache_service:9464', 'lag_monitor:9464'] }],
     })
   })
 
@@ -90,6 +91,17 @@ describe('the Prometheus files', () => {
         expect(exposition, text).toMatch(sample)
       }
     }
+  })
+
+  it('name only states of a lag that the lag monitor reports', () => {
+    const texts = [
+      ...alerts.map(({ expr }) => expr),
+      ...tests.flatMap(({ input_series }) => input_series.map(({ series }) => series)),
+    ]
+    const named = texts
+      .flatMap((text) => [...text.matchAll(/group_partitions\{.*?state=~?"([\w|]+)"/g)])
+      .flatMap(([, states = '']) => states.split('|'))
+    expect(new Set(named)).toEqual(new Set(LAG_STATES.filter((state) => state !== 'unknown')))
   })
 
   it('name only routes that the API has', () => {

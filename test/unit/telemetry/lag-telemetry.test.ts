@@ -68,6 +68,15 @@ describe('the telemetry of the lag monitor', () => {
     expect(await samples('group_lag_last_success_timestamp_seconds')).toEqual(['g 1000'])
   })
 
+  test('shows whether the last measurement of each group succeeded', async () => {
+    const { samples, telemetry } = setUp()
+    telemetry.unmeasured('h', kafkaError(new Error('Connection error')))
+    telemetry.measured([reportOf(partitionLag())])
+    expect(await samples('group_lag_measured')).toEqual(['h 0', 'g 1'])
+    telemetry.measured([lagReport({ group: 'h', problem: null })])
+    expect(await samples('group_lag_measured')).toEqual(['h 1', 'g 1'])
+  })
+
   test('logs a state when it begins, changes and ends, and not each time it is measured', () => {
     const { take, telemetry } = setUp()
     const stands = partitionLag({ partition: 1, state: 'standing' })
