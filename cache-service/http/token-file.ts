@@ -3,6 +3,7 @@ import { messageOf } from '../../shared/errors.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { parseTokens, type ApiToken } from './tokens.ts'
+import type { NotReadyReason } from '../lifecycle/readiness.ts'
 
 export type TokenFileTelemetry = {
   tokensLoaded(names: readonly string[]): void
@@ -15,7 +16,7 @@ export type TokenFileTelemetry = {
 
 export type TokenFile = {
   readonly tokens: readonly ApiToken[]
-  notReadyReasons(): string[]
+  notReadyReasons(): NotReadyReason[]
   /** Rereads the file periodically: a mounted secret is replaced through a symbolic link, which watchers miss. */
   service(everyMs: number, monitor: LoopMonitor): Service
 }

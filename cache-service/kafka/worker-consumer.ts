@@ -20,6 +20,7 @@ import { createCommitter, type Committer } from './committer.ts'
 import { createFetchHandler, type FetchIntake } from './fetch-handler.ts'
 import type { FetchedPartition } from './fetched-partition.ts'
 import { workerAssigner } from './worker-assigner.ts'
+import type { NotReadyReason } from '../lifecycle/readiness.ts'
 
 const HEARTBEAT_INTERVAL_MS = 3_000
 const REBALANCE_TIMEOUT_MS = 60_000
@@ -98,8 +99,8 @@ export class WorkerConsumer implements Service {
     return this.#partitions
   }
 
-  notReadyReasons(): string[] {
-    const reasons: string[] = []
+  notReadyReasons(): NotReadyReason[] {
+    const reasons: NotReadyReason[] = []
     if ('reason' in this.#status) reasons.push(`not in the consumer group: ${this.#status.reason}`)
     // Its partitions may be another worker's by now.
     else if (this.#silentMs() > this.#dependencies.config.sessionTimeoutMs)
@@ -107,7 +108,7 @@ export class WorkerConsumer implements Service {
     const held = [...this.#dependencies.intake.held]
     for (const [reason, partitions] of Map.groupBy(
       held,
-      ([, failure]) => `${failure.side} ${failure.code}: ${failureText(failure)}`,
+      ([, failure]) => `${failure.side} ${failure.code}: ${failureText(failure)}` as const,
     ))
       reasons.push(`holding: ${reason} (partition ${partitions.map(([partition]) => partition).join(', ')})`)
     return reasons

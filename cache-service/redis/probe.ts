@@ -6,6 +6,7 @@ import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { serverName } from './client.ts'
 import { redisReply } from './reply.ts'
 import type { RedisClient } from './redis-client.ts'
+import type { NotReadyReason } from '../lifecycle/readiness.ts'
 
 export type ProbeTelemetry = {
   redisWorks(): void
@@ -18,7 +19,7 @@ type ProbeOperation = {
   /** A success older than this says nothing about the present. */
   readonly validMs: number
   /** What Redis fails to do, to complete "Redis at … has not …". */
-  readonly expected: string
+  readonly expected: 'answered a read' | 'accepted a write'
   /** Rejects with a ServiceError. */
   readonly run: () => Promise<void>
   /** Called at the first success after a failure. */
@@ -123,7 +124,7 @@ export class RedisProbe {
     if (hadFailed) this.#operation.recovered?.()
   }
 
-  notReadyReasons(): string[] {
+  notReadyReasons(): NotReadyReason[] {
     const { expected, validMs } = this.#operation
     const ageMs = this.#lastSuccessMs === undefined ? Infinity : this.#monotonicNow() - this.#lastSuccessMs
     if (ageMs < validMs) return []

@@ -13,6 +13,7 @@ import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { serverName } from './client.ts'
 import { pipelineReplies } from './reply.ts'
 import type { RedisClient } from './redis-client.ts'
+import type { NotReadyReason } from '../lifecycle/readiness.ts'
 
 export type ServerCheckTelemetry = {
   /** Called once for each key and type found. */
@@ -73,8 +74,10 @@ export class ServerCheck {
     this.#telemetry = telemetry
   }
 
-  notReadyReasons(): string[] {
-    const reasons = this.#mistyped.map((key) => `wrong type of key: ${mistypedText(key)}; ${MISTYPED_FIX}`)
+  notReadyReasons(): NotReadyReason[] {
+    const reasons = this.#mistyped.map(
+      (key): NotReadyReason => `wrong type of key: ${mistypedText(key)}; ${MISTYPED_FIX}`,
+    )
     const refusal = this.#refusal
     if (refusal !== undefined)
       reasons.push(

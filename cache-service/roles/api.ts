@@ -51,6 +51,7 @@ import { createApiTelemetry, type ApiTelemetry } from '../telemetry/api-telemetr
 import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
+import type { ReadinessCheck } from '../lifecycle/readiness.ts'
 
 type Redis = ReturnType<typeof createConnection>
 
@@ -105,7 +106,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     monitor,
     random,
   })
-  const checks = [
+  const checks: ReadinessCheck[] = [
     () => (context.stop.aborted ? ['stopping'] : []),
     () => probe.notReadyReasons(),
     () => serverCheck.notReadyReasons(),

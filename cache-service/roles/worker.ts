@@ -22,6 +22,7 @@ import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
 import { createWorkerCore } from './worker-core.ts'
+import type { ReadinessCheck } from '../lifecycle/readiness.ts'
 
 const PROBE_INTERVAL_MS = 3_000
 /** Of all lanes together. A fetch can decompress to many times its size. */
@@ -117,7 +118,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     telemetry,
     monitor,
   })
-  const checks = [
+  const checks: ReadinessCheck[] = [
     () => (context.stop.aborted ? ['stopping'] : []),
     () => consumer.notReadyReasons(),
     () => groupWatch.notReadyReasons(),

@@ -50,13 +50,15 @@ export function followStandstills(
   }
 }
 
+type UnreadText = `unread: partition ${string}`
+
 /** One line for each reason and owner. */
-export function describeUnread(unread: readonly UnreadCandidate[]): string[] {
+export function describeUnread(unread: readonly UnreadCandidate[]): UnreadText[] {
   const alike = Map.groupBy(unread, ({ owner, reason }) => `${reason} ${owner ?? ''}`)
-  return [...alike.values()].map((partitions) => {
+  return [...alike.values()].map((partitions): UnreadText => {
     const numbers = partitions.map(({ partition }) => partition).toSorted((a, b) => a - b)
     const records = partitions.reduce((sum, one) => sum + one.records, 0)
-    const which = `unread: partition ${numbers.join(', ')} (${records} ${records === 1 ? 'record' : 'records'})`
+    const which: UnreadText = `unread: partition ${numbers.join(', ')} (${records} ${records === 1 ? 'record' : 'records'})`
     const [{ owner = 'another member', reason } = { reason: 'no_owner' as const }] = partitions
     switch (reason) {
       case 'no_owner':

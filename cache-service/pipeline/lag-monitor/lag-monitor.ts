@@ -4,6 +4,7 @@ import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import type { Service } from '../../lifecycle/service.ts'
 import type { LagTelemetry } from '../../telemetry/lag-telemetry.ts'
 import type { GroupLagMeter } from './group-lag-meter.ts'
+import type { NotReadyReason } from '../../lifecycle/readiness.ts'
 
 export type LagMonitorDependencies = {
   readonly meters: readonly GroupLagMeter[]
@@ -25,10 +26,10 @@ export class LagMonitor {
     this.#dependencies = dependencies
   }
 
-  notReadyReasons(): string[] {
+  notReadyReasons(): NotReadyReason[] {
     if (!this.#hasMeasured) return ['lag: not measured yet']
     return [...this.#failures].map(
-      ([group, failure]) => `lag: that of ${group} could not be measured: ${failure}`,
+      ([group, failure]): NotReadyReason => `lag: that of ${group} could not be measured: ${failure}`,
     )
   }
 

@@ -17,6 +17,7 @@ import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import type { Service } from '../../lifecycle/service.ts'
 import type { ProgressStore } from '../../redis/workers/progress-store.ts'
 import type { WorkerTelemetry } from '../../telemetry/worker-telemetry.ts'
+import type { NotReadyReason } from '../../lifecycle/readiness.ts'
 
 const WATCH_INTERVAL_MS = 5_000
 /** Nothing is known of the time between two checks that are further apart. */
@@ -61,8 +62,8 @@ export class GroupWatch {
     return this.#unread
   }
 
-  notReadyReasons(): string[] {
-    const reasons = describeUnread(this.#unread)
+  notReadyReasons(): NotReadyReason[] {
+    const reasons: NotReadyReason[] = describeUnread(this.#unread)
     if (this.#foreign.length > 0) {
       reasons.unshift(
         `shared group: ${this.#dependencies.groupId} is also used by ${describeMembers(this.#foreign)}, so some partitions are not read; set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use`,

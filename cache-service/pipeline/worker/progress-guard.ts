@@ -17,6 +17,7 @@ import {
 } from '../../core/workers/progress-cursor.ts'
 import type { GroupPosition, PartitionOffsets } from '../../kafka/partition-offsets.ts'
 import type { ProgressStep, ProgressStore } from '../../redis/workers/progress-store.ts'
+import type { NotReadyReason } from '../../lifecycle/readiness.ts'
 
 export type GuardTelemetry = {
   cacheLost(partition: number, stored: number | undefined, position: number, rewindTo: number): void
@@ -92,8 +93,8 @@ export class ProgressGuard {
     return this.#some(({ kind }) => kind === 'rebuilding' || kind === 'rewinding')
   }
 
-  notReadyReasons(): string[] {
-    const reasons: string[] = []
+  notReadyReasons(): NotReadyReason[] {
+    const reasons: NotReadyReason[] = []
     if (this.#some(({ kind }) => kind === 'unknown'))
       reasons.push('comparing: checking whether Redis still holds the records that were applied before')
     if (this.isRebuilding) reasons.push('rebuilding: rereading records that Redis does not hold')

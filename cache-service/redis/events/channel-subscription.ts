@@ -3,6 +3,7 @@ import { clearerFailure, redisError, type ServiceError } from '../../../shared/e
 import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../../lifecycle/service.ts'
 import { failureText, operatorHint } from '../../core/operator-hint.ts'
+import type { NotReadyReason } from '../../lifecycle/readiness.ts'
 
 export type SubscriptionTelemetry = {
   /** @param gapMs time since the previous subscription was lost; undefined: this is the first one. */
@@ -53,7 +54,7 @@ export class ChannelSubscription {
     return this.#isSubscribed
   }
 
-  notReadyReasons(): string[] {
+  notReadyReasons(): NotReadyReason[] {
     if (this.#isSubscribed) return []
     const { channel } = this.#dependencies
     const reason = this.#lastError === undefined ? 'no attempt yet' : failureText(this.#lastError)

@@ -15,6 +15,7 @@ import {
   type EventStreams,
 } from './event-streams.ts'
 import type { RedisClient } from '../redis-client.ts'
+import type { NotReadyReason } from '../../lifecycle/readiness.ts'
 
 export type FollowerDependencies = {
   /** A dedicated connection: it is blocked most of the time. */
@@ -67,7 +68,7 @@ export class EventFollower implements Service {
     return () => void this.#listeners.delete(listener)
   }
 
-  notReadyReasons(): string[] {
+  notReadyReasons(): NotReadyReason[] {
     if (this.#position !== undefined && this.#lastError === undefined) return []
     const reason = this.#lastError === undefined ? 'no attempt yet' : failureText(this.#lastError)
     return [`not following the event streams: ${reason}`]

@@ -339,9 +339,9 @@ describe('settledWithin', () => {
 describe('readiness', () => {
   test('is true exactly if no check returns a reason', () => {
     expect(readiness([() => [], () => []])).toEqual({ ready: true, reasons: [] })
-    expect(readiness([() => ['a', 'b'], () => [], () => ['c']])).toEqual({
+    expect(readiness([() => ['starting', 'lag: a'], () => [], () => ['lag: b']])).toEqual({
       ready: false,
-      reasons: ['a', 'b', 'c'],
+      reasons: ['starting', 'lag: a', 'lag: b'],
     })
   })
 })

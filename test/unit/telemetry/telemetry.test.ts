@@ -1,3 +1,4 @@
+import type { NotReadyReason } from '../../../cache-service/lifecycle/readiness.ts'
 import { describe, expect, test } from 'vitest'
 import { REJECT_REASONS } from '../../../cache-service/core/records/parse-record.ts'
 import { RECORD_RESULTS } from '../../../cache-service/core/records/settle.ts'
@@ -496,19 +497,19 @@ describe('readiness', () => {
   test('is logged when it or the kind of its reasons changes, but not when only the details do', () => {
     const { log, lines } = createCollectedLog('debug')
     const telemetry = createProcessTelemetry(log)
-    let reasons: string[] = []
+    let reasons: NotReadyReason[] = []
     const checks = [() => reasons]
     telemetry.readiness(checks)
     telemetry.readiness(checks)
-    reasons = ['Redis has not accepted a write: no attempt yet']
+    reasons = ['Redis at h:1 has not accepted a write: no attempt yet']
     telemetry.readiness(checks)
-    reasons = ['Redis has not accepted a write: CONNECTION: Connection is closed.']
+    reasons = ['Redis at h:1 has not accepted a write: CONNECTION: Connection is closed.']
     telemetry.readiness(checks)
     reasons = ['stopping']
     telemetry.readiness(checks)
     expect(lines()).toMatchObject([
       { msg: 'ready', ready: true, reasons: [] },
-      { msg: 'not ready', ready: false, reasons: ['Redis has not accepted a write: no attempt yet'] },
+      { msg: 'not ready', ready: false, reasons: ['Redis at h:1 has not accepted a write: no attempt yet'] },
       { msg: 'not ready', ready: false, reasons: ['stopping'] },
     ])
   })
