@@ -3,7 +3,7 @@ NODE := env PATH="$(CURDIR)/node_modules/.bin:$$PATH" node_modules/.bin/node --d
 INSTALLED := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools test check demo up faults simulate crash model soak bench bench-quick clean
+.PHONY: help install tools test check demo up faults simulate crash model soak tracing bench bench-quick clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ model: install ## try random sequences of records, faults and commands, and shri
 soak: install ## run the service for 20 minutes with a fault every 30 seconds, and report (MINUTES=20, SEED=…)
 	@$(NODE) test/fetch-tools.ts
 	@MINUTES=$(MINUTES) SEED=$(SEED) $(NODE) test/soak/soak.ts
+
+tracing: install ## try OpenTelemetry as docs/tracing.md describes it (installs packages from the npm registry)
+	@$(NODE) test/run-all.ts --project tracing
 
 bench: install ## measure the worker, the API and the client on this machine (needs Linux and wrk)
 	@$(NODE) test/bench/worker-bench.ts

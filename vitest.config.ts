@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 import { InterleavedSequencer } from './test/support/interleaved-sequencer.ts'
 
-// Six suites; `make test` runs all but the faults. Unit tests and the simulation use no servers, and browser tests start their
+// Seven suites; `make test` runs all but the faults and tracing. Unit tests and the simulation use no servers, and browser tests start their
 // own Redis; the others use real servers, which test/support/servers/global-servers.ts starts once. No retries: a flaky test is a bug.
 const realServers = { globalSetup: ['test/support/servers/global-servers.ts'], retry: 0 }
 
@@ -39,6 +39,16 @@ export default defineConfig({
           include: ['test/faults/**/*.test.ts'],
           // A bound for what hangs: on a busy machine these tests take long.
           testTimeout: 600_000,
+          hookTimeout: 60_000,
+          ...realServers,
+        },
+      },
+      // Not part of `make test` either: `make tracing` installs packages that the service does not need.
+      {
+        test: {
+          name: 'tracing',
+          include: ['test/tracing/**/*.test.ts'],
+          testTimeout: 120_000,
           hookTimeout: 60_000,
           ...realServers,
         },

@@ -29,8 +29,8 @@ const CHECKS: Readonly<Record<string, string[]>> = {
 
 const FAULT_REPORTER = `--reporter=${join(repository, 'test/support/faults/fault-reporter.ts')}`
 
-/** The long tests have a command of their own: `make faults`. */
-const ALL_BUT_FAULTS = ['--project', '!faults']
+/** These have commands of their own: `make faults` and `make tracing`. */
+const BY_DEFAULT = ['--project', '!faults', '--project', '!tracing']
 
 async function runCheck(name: string, [command = '', ...args]: string[]): Promise<Counts> {
   const startedAt = performance.now()
@@ -109,7 +109,7 @@ async function main(): Promise<void> {
   process.on('SIGINT', () => undefined)
   const checks = await Promise.all(Object.entries(CHECKS).map(([name, command]) => runCheck(name, command)))
   const args = process.argv.slice(2)
-  const counts = [...checks, await runVitest(args.length === 0 ? ALL_BUT_FAULTS : args)]
+  const counts = [...checks, await runVitest(args.length === 0 ? BY_DEFAULT : args)]
   const sum = (of: keyof Counts) => counts.reduce((total, each) => total + each[of], 0)
   const skipped = sum('skipped') === 0 ? '' : `, ${sum('skipped')} skipped`
   console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped}`)
