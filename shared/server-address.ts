@@ -47,12 +47,18 @@ export function parseNatMap(text: string): { readonly natMap: NatMap } | { reado
     const [[from], [to]] = [announced, reachable]
     if (from === undefined || to === undefined) return { problem: NAT_MAP_PROBLEM }
     // As ioredis looks it up: the host without brackets.
-    natMap[`${from.host}:${from.port}`] = to
+    const announcedName = `${from.host}:${from.port}`
+    const isReachedByAnother = Object.values(natMap).some(
+      (one) => one.host === to.host && one.port === to.port,
+    )
+    if (announcedName in natMap || isReachedByAnother) return { problem: NAT_MAP_AMBIGUOUS }
+    natMap[announcedName] = to
   }
   return Object.keys(natMap).length > 0 ? { natMap } : { problem: NAT_MAP_PROBLEM }
 }
 
 const NAT_MAP_PROBLEM = 'must be announced-host:port=reachable-host:port, or a comma-separated list of them'
+const NAT_MAP_AMBIGUOUS = 'must name each announced address and each reachable address once'
 
 /** As in a URL or a list: an IPv6 address in [ ]. */
 export function serverAddressText({ host, port }: ServerAddress): string {

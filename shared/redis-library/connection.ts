@@ -4,12 +4,17 @@ import { countSilenceOnly } from '../redis-client/silence-timeout.ts'
 import { serverAddressText } from '../server-address.ts'
 import { createGreeting } from '../redis-greeting.ts'
 import { Redis, type Cluster, type RedisOptions } from 'ioredis'
+import { ClusterClient } from './cluster-client.ts'
+import { ClusterMasters } from './cluster-masters.ts'
 import { RedisConnectionError, redisFailure, type RedisServiceError } from './errors.ts'
-import type { RedisSettings } from './settings.ts'
+import type { RedisClusterSettings, RedisLogin, RedisSettings } from './settings.ts'
 import { resolveTarget, type RedisClientSettings, type RedisTarget } from './target.ts'
 
 /** Receives problems that happen in the background, such as lost connections and failing callbacks. */
 export type ProblemListener = (problem: RedisServiceError) => void
+
+/** What sends commands: the connection, or one node of its Cluster. */
+export type CommandConnection = Pick<RedisConnection, 'target' | 'db' | 'run'>
 
 const DEFAULT_TIMEOUT_MS = 5_000
 const FIRST_RECONNECT_MS = 50
@@ -21,13 +26,20 @@ const LONGEST_RECONNECT_MS = 2_000
  *
  * With a client of the caller, the commands use that client, which is neither opened again nor closed here, and fail after
  * the timeout. A dedicated connection is a duplicate of it with our own options.
+ *
+ * With a Redis Cluster, it is a connection to each master; a command is sent to the owner of its key.
  */
 export class RedisConnection {
   readonly target: RedisSettings | RedisClientSettings
   readonly #isDedicated: boolean
+  readonly #name: string
+  readonly #where: string
   readonly #problem: ProblemListener
   readonly #greet: ReturnType<typeof createGreeting>
   #redis: Redis | undefined
+  /** If the settings name the nodes of a Cluster. */
+  #clusterClient: ClusterClient | undefined
+  #masters: ClusterMasters | undefined
   #opening: Promise<Redis> | undefined
   /** The client that is being connected. */
   #connecting: Redis | undefined
@@ -38,19 +50,22 @@ export class RedisConnection {
     target: RedisTarget,
     name: string,
     problem: ProblemListener,
-    { isDedicated = false }: { readonly isDedicated?: boolean } = {},
+    { isDedicated = false, where }: { readonly isDedicated?: boolean; readonly where?: string } = {},
   ) {
     this.target = resolveTarget(target)
+    this.#name = name
+    this.#where = where ?? ('client' in this.target ? '' : ` at ${whereIs(this.target)}/${this.db}`)
     this.#isDedicated = isDedicated
     this.#greet = createGreeting(name)
     this.#problem = problem
   }
 
   get isCluster(): boolean {
-    return 'client' in this.target && this.target.client.isCluster
+    return 'client' in this.target ? this.target.client.isCluster : 'clusterNodes' in this.target
   }
 
   get db(): number {
+    if ('clusterNodes' in this.target) return 0
     if (!('client' in this.target)) return this.target.db ?? 0
     const { options } = this.target.client
     return 'db' in options && typeof options.db === 'number' ? options.db : 0
@@ -83,8 +98,10 @@ export class RedisConnection {
     await this.#opening?.catch(() => undefined)
     const redis = this.#redis
     this.#redis = undefined
+    this.#masters?.stop()
+    this.#masters = undefined
     if (redis === undefined || this.#borrowed !== undefined) return
-    if (redis.status === 'ready') await redis.quit().catch(() => undefined)
+    if (redis.status === 'ready') await this.#inTime(redis.quit()).catch(() => undefined)
     redis.disconnect()
   }
 
@@ -93,18 +110,47 @@ export class RedisConnection {
    * @throws RedisConnectionError, RedisOperationError
    */
   async run<T>(failure: string, command: (redis: Redis) => Promise<T>): Promise<T> {
-    if (this.#redis === undefined) throw new RedisConnectionError(`${failure}: not connected`)
+    const redis = this.#redis
+    if (redis === undefined) throw new RedisConnectionError(`${failure}: not connected`)
     try {
-      const reply = command(this.#redis)
-      return await (this.#borrowed === undefined ? reply : this.#inTime(reply))
+      // A Cluster without a connection would keep the command, and send it whenever there is one.
+      if (this.#clusterClient !== undefined && redis.status !== 'ready')
+        throw new Error('Connection is closed.')
+      const reply = command(redis)
+      const isBounded = this.#borrowed === undefined && this.#clusterClient === undefined
+      return await (isBounded ? reply : this.#inTime(reply))
     } catch (thrown) {
-      throw redisFailure(thrown, failure)
+      throw redisFailure(this.#clusterClient?.explain(thrown) ?? thrown, failure)
     }
   }
 
-  /** The masters of a Cluster, or the one server. */
+  /** The masters of a Cluster, as it reports them now, or the one server. */
   async masters(failure: string): Promise<Redis[]> {
-    return await this.run(failure, async (redis) => mastersOf(redis))
+    return await this.run(failure, async (redis) => {
+      if (!this.isCluster) return [redis]
+      const masters = this.clusterMasters(failure)
+      await masters.refresh()
+      return [...masters.names].map((name) => {
+        const master = masters.connectionTo(name)
+        if (master === undefined)
+          throw new RedisConnectionError(`${failure}: no connection to the master ${name}`)
+        return master
+      })
+    })
+  }
+
+  /** Of the Cluster. @throws RedisConnectionError if it is not open. */
+  clusterMasters(failure: string): ClusterMasters {
+    if (this.#redis === undefined) throw new RedisConnectionError(`${failure}: not connected`)
+    this.#masters ??= new ClusterMasters(this.#redis as unknown as Cluster)
+    return this.#masters
+  }
+
+  /** Rejects unless the server answers: in a Cluster, every master. */
+  async ping(): Promise<void> {
+    const failure = 'Cannot ping Redis'
+    const servers = await this.masters(failure)
+    await this.run(failure, async () => await Promise.all(servers.map((server) => server.ping())))
   }
 
   /** The client of the caller that this connection uses. */
@@ -113,8 +159,10 @@ export class RedisConnection {
   }
 
   /** The options of the caller's client may let a command wait for a connection indefinitely. */
-  async #inTime<T>(reply: Promise<T>): Promise<T> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS } = this.target
+  async #inTime<T>(
+    reply: Promise<T>,
+    timeoutMs: number = this.target.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+  ): Promise<T> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no reply within ${timeoutMs} ms: timed out`)), timeoutMs)
@@ -143,12 +191,44 @@ export class RedisConnection {
     }
   }
 
+  async #openCluster(settings: RedisClusterSettings): Promise<Redis> {
+    const { clusterNodes, timeoutMs = DEFAULT_TIMEOUT_MS } = settings
+    let failedAttempts = 0
+    const client = new ClusterClient({
+      settings,
+      name: this.#name,
+      timeoutMs,
+      node: { ...loginOptions(settings), ...connectionOptions(timeoutMs) },
+      retryDelayMs: () => retryDelayMs(++failedAttempts),
+      connected: () => (failedAttempts = 0),
+      problem: (problem) => {
+        if (this.#clusterClient === client) this.#problem(problem)
+      },
+    })
+    // Both kinds of clients have the methods that are used here.
+    const redis = client.cluster as unknown as Redis
+    this.#connecting = redis
+    const closes = this.#closes
+    try {
+      await this.#inTime(client.connect(), (clusterNodes.length + 1) * timeoutMs)
+      if (closes !== this.#closes) throw new Error('it was closed')
+      this.#clusterClient = client
+      return redis
+    } catch (thrown) {
+      redis.disconnect()
+      const reason = closes === this.#closes ? client.explain(thrown) : new Error('it was closed')
+      const { message } = redisFailure(reason, `Connection to ${whereIs(settings)} failed`)
+      throw new RedisConnectionError(message, { cause: thrown })
+    }
+  }
+
   async #open(prepare: (redis: Redis) => void, isFirstAttempt = true): Promise<Redis> {
     if (this.#borrowed !== undefined) return await this.#borrow(this.#borrowed)
-    const failure = `Connection to Redis${'client' in this.target ? '' : ` at ${whereIs(this.target)}/${this.db}`} failed`
+    if ('clusterNodes' in this.target) return await this.#openCluster(this.target)
+    const failure = `Connection to Redis${this.#where} failed`
     // ioredis counts from the last connection that was opened, even if the server closed it at once.
     let failedAttempts = 0
-    const redis = countSilenceOnly(createClient(this.target, () => ++failedAttempts))
+    const redis = countSilenceOnly(createClient(this.target, () => retryDelayMs(++failedAttempts)))
     this.#connecting = redis
     const closes = this.#closes
     let greeting: Promise<ServiceError | undefined> = Promise.resolve(undefined)
@@ -184,29 +264,35 @@ export class RedisConnection {
   }
 }
 
-function mastersOf(redis: Redis | Cluster): Redis[] {
-  return 'nodes' in redis ? redis.nodes('master') : [redis]
+type OneServerSettings = Exclude<RedisSettings, RedisClusterSettings>
+
+function createClient(target: OneServerSettings | RedisClientSettings, nextDelayMs: () => number): Redis {
+  const { timeoutMs = DEFAULT_TIMEOUT_MS } = target
+  const options = {
+    ...connectionOptions(timeoutMs),
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    retryStrategy: nextDelayMs,
+    // The primary has moved: reconnect to find it.
+    reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? (1 as const) : false),
+  } satisfies RedisOptions
+  if ('client' in target) return (target.client as unknown as Redis).duplicate(options)
+  const { db = 0 } = target
+  return new Redis({ ...locationOptions(target, timeoutMs), db, ...loginOptions(target), ...options })
 }
 
-function createClient(target: RedisSettings | RedisClientSettings, nextAttempt: () => number): Redis {
-  const { timeoutMs = DEFAULT_TIMEOUT_MS } = target
-  const options = connectionOptions(timeoutMs, nextAttempt)
-  if ('client' in target) return (target.client as unknown as Redis).duplicate(options)
-  const { db = 0, username, password, tls } = target
-  return new Redis({
-    ...locationOptions(target, timeoutMs),
-    db,
+function loginOptions({ password, tls, username }: Omit<RedisLogin, 'db'>) {
+  return {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(tls !== undefined && tls !== false && { tls: tlsOptions(tls) }),
     // All that we send works over RESP2, and proxies exist that refuse HELLO, which RESP3 begins with, or CLIENT SETINFO.
     protocol: 2,
     disableClientInfo: true,
-    ...options,
-  })
+  } satisfies RedisOptions
 }
 
-function locationOptions(target: RedisSettings, timeoutMs: number) {
+function locationOptions(target: OneServerSettings, timeoutMs: number) {
   if ('host' in target) return { host: target.host, port: target.port }
   const { name, sentinelPassword, sentinelTls, sentinelUsername, sentinels } = target
   const tls = sentinelTls === undefined || sentinelTls === false ? undefined : tlsOptions(sentinelTls)
@@ -218,26 +304,25 @@ function locationOptions(target: RedisSettings, timeoutMs: number) {
 
 function whereIs(target: RedisSettings): string {
   if ('host' in target) return `${target.host}:${target.port}`
+  if ('clusterNodes' in target) return ClusterClient.nameOf(target)
   return `${target.name} of the Sentinels ${target.sentinels.map(serverAddressText).join(', ')}`
 }
 
-function connectionOptions(timeoutMs: number, nextAttempt: () => number) {
+function connectionOptions(timeoutMs: number) {
   return {
-    lazyConnect: true,
     connectTimeout: timeoutMs,
     socketTimeout: timeoutMs,
     maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
     // LOADING is handled like any other error reply, and the check would need the permission for INFO.
     enableReadyCheck: false,
     // ioredis would subscribe again without reporting what was missed.
     autoResubscribe: false,
-    retryStrategy: () =>
-      Math.min(LONGEST_RECONNECT_MS, FIRST_RECONNECT_MS * 2 ** Math.min(nextAttempt(), 10)) *
-      (1 + Math.random()),
-    // The primary has moved: reconnect to find it.
-    reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 1 : false),
   } satisfies RedisOptions
+}
+
+function retryDelayMs(failedAttempts: number): number {
+  const delayMs = FIRST_RECONNECT_MS * 2 ** Math.min(failedAttempts, 10)
+  return Math.min(LONGEST_RECONNECT_MS, delayMs) * (1 + Math.random())
 }
 
 function tlsOptions(tls: Exclude<RedisSettings['tls'], boolean | undefined> | true) {

@@ -3,7 +3,14 @@ import { isIPv6 } from 'node:net'
 import { certificatesProblem, isKeyOf, privateKeyProblem } from '../pem.ts'
 import { RedisSettingsError } from './errors.ts'
 import { parseRedisUrl } from '../redis-url.ts'
-import { DEFAULT_SENTINEL_PORT, parseServerAddresses, type ServerAddress } from '../server-address.ts'
+import {
+  DEFAULT_REDIS_PORT,
+  DEFAULT_SENTINEL_PORT,
+  parseNatMap,
+  parseServerAddresses,
+  type NatMap,
+  type ServerAddress,
+} from '../server-address.ts'
 import type { RedisSettings } from './settings.ts'
 
 // The same variables with the same rules as in cache-service/config, which this must not import. A property test compares
@@ -24,6 +31,8 @@ type Parsed<T> = { readonly value: T } | { readonly problem: string }
  *   `REDIS_TLS_REJECT_UNAUTHORIZED` (true)
  * - `REDIS_SENTINELS`, `REDIS_SENTINEL_NAME` instead of `REDIS_HOST`, `REDIS_PORT` and `REDIS_URL`; `REDIS_SENTINEL_USERNAME`,
  *   `REDIS_SENTINEL_PASSWORD`, `REDIS_SENTINEL_TLS` (false)
+ * - `REDIS_CLUSTER_NODES` instead of `REDIS_HOST`, `REDIS_PORT`, `REDIS_DB`, `REDIS_URL` and `REDIS_SENTINELS`;
+ *   `REDIS_CLUSTER_NAT_MAP`: `announced-host:port=reachable-host:port`, comma-separated
  * - `REDIS_TIMEOUT_S` (5)
  * - `REDIS_PASSWORD_FILE`, `REDIS_URL_FILE`, `REDIS_SENTINEL_PASSWORD_FILE`: name a file that contains the secret
  *
@@ -45,11 +54,14 @@ export function redisSettingsFrom(environment: Environment): RedisSettings {
   const cert = variables.path('REDIS_TLS_CERT_FILE', valid(certificatesProblem))
   const key = variables.path('REDIS_TLS_KEY_FILE', valid(privateKeyProblem))
 
-  const sentinels = variables.plain('REDIS_SENTINELS', parseSentinels)
+  const sentinels = variables.plain('REDIS_SENTINELS', addresses(DEFAULT_SENTINEL_PORT))
   const primary = variables.plain('REDIS_SENTINEL_NAME', parseSentinelName)
   const sentinelUsername = variables.plain('REDIS_SENTINEL_USERNAME', parseText)
   const sentinelPassword = variables.secret('REDIS_SENTINEL_PASSWORD', parseText)
   const sentinelTls = variables.plain('REDIS_SENTINEL_TLS', parseFlag) ?? false
+
+  const clusterNodes = variables.plain('REDIS_CLUSTER_NODES', addresses(DEFAULT_REDIS_PORT))
+  const natMap = variables.plain('REDIS_CLUSTER_NAT_MAP', natMapOf)
 
   const isTls = tls === true || url?.tls === true
   const isSet = (name: string) => variables.isSet(name)
@@ -93,9 +105,21 @@ export function redisSettingsFrom(environment: Environment): RedisSettings {
     'is set, but REDIS_SENTINEL_PASSWORD is not',
   )
 
+  const NODES = 'REDIS_CLUSTER_NODES'
+  for (const part of ['REDIS_HOST', 'REDIS_PORT', 'REDIS_URL', SENTINELS])
+    variables.check([part, NODES], isSet(part) && isSet(NODES), `and ${NODES} are both set`)
+  variables.check(
+    ['REDIS_DB', NODES],
+    isSet(NODES) && db !== 0,
+    'is not 0, and a Redis Cluster has only database 0',
+  )
+  const NAT_MAP = 'REDIS_CLUSTER_NAT_MAP'
+  variables.check([NAT_MAP, NODES], isSet(NAT_MAP) && !isSet(NODES), `is set, but ${NODES} is not`)
+
   variables.throwProblems()
   const files = { ca, cert, key, rejectUnauthorized }
   const login = { tls: isTls ? files : undefined, timeoutMs }
+  if (clusterNodes !== undefined) return { clusterNodes, natMap, username, password, ...login }
   if (sentinels !== undefined && primary !== undefined) {
     const ofSentinels = { sentinelUsername, sentinelPassword, sentinelTls: sentinelTls ? files : undefined }
     return { sentinels, name: primary, ...ofSentinels, db, username, password, ...login }
@@ -188,9 +212,16 @@ function parseHost(text: string): Parsed<string> {
   return isHost ? { value: text } : { problem: 'must be a host name or an IP address, without a port' }
 }
 
-function parseSentinels(text: string): Parsed<readonly ServerAddress[]> {
-  const parsed = parseServerAddresses(text, DEFAULT_SENTINEL_PORT)
-  return 'problem' in parsed ? parsed : { value: parsed }
+function addresses(defaultPort: number): (text: string) => Parsed<readonly ServerAddress[]> {
+  return (text) => {
+    const parsed = parseServerAddresses(text, defaultPort)
+    return 'problem' in parsed ? parsed : { value: parsed }
+  }
+}
+
+function natMapOf(text: string): Parsed<NatMap> {
+  const parsed = parseNatMap(text)
+  return 'problem' in parsed ? parsed : { value: parsed.natMap }
 }
 
 function parseSentinelName(text: string): Parsed<string> {

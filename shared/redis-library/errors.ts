@@ -66,6 +66,7 @@ export class RedisSettingsError extends RedisServiceError {
 
 /** Error replies that concern the connection rather than the command. */
 const REFUSALS: ReadonlySet<string> = new Set<RedisErrorCode>([
+  'CLUSTERDOWN',
   'LOADING',
   'MAXCLIENTS',
   'NOAUTH',
@@ -79,11 +80,15 @@ const REFUSALS: ReadonlySet<string> = new Set<RedisErrorCode>([
  */
 export function redisFailure(thrown: unknown, failure: string): RedisServiceError {
   if (thrown instanceof RedisServiceError) return thrown
-  const { code, message } = redisError(thrown)
+  const { code, message: reason } = redisError(thrown)
   const isReply = thrown instanceof Error && thrown.name === 'ReplyError'
+  const message = isReply && (code === 'MOVED' || code === 'ASK') ? `${NODE_OF_CLUSTER} (${reason})` : reason
   const Kind = isReply && !REFUSALS.has(code) ? RedisOperationError : RedisConnectionError
   return new Kind(`${failure}: ${message}`, { cause: thrown })
 }
+
+const NODE_OF_CLUSTER =
+  'this server is a node of a Redis Cluster, and another node has the key: give clusterNodes (REDIS_CLUSTER_NODES) instead of one server'
 
 /** Whether Redis denied a command to this user, or does not have it (such as CONFIG on managed servers). */
 export function isForbidden(error: unknown): boolean {

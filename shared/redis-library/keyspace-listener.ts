@@ -5,7 +5,7 @@ import {
   keyspaceChannel,
   type NotificationsKnown,
 } from './keyspace-notifications.ts'
-import { RedisConnection, type ProblemListener } from './connection.ts'
+import { RedisConnection, type CommandConnection, type ProblemListener } from './connection.ts'
 import { RedisConnectionError, RedisNotificationsError, RedisServiceError } from './errors.ts'
 
 /** How the store learns of changes. The methods are described at KeyspaceListener. */
@@ -16,10 +16,13 @@ export type ChangeListener = Pick<
 
 export type KeyspaceListenerOptions = {
   /** Another connection to the same server: a subscribed connection accepts no other commands. */
-  readonly commands: RedisConnection
+  readonly commands: CommandConnection
   readonly name: string
+  /** Of the server, in error messages, such as ` at 10.0.0.1:6379`. Default: as for `commands`. */
+  readonly where?: string
   readonly enableNotifications: boolean
-  readonly probePrefix: string
+  /** The name of a key, if one must be written to find out whether the server reports changes. */
+  readonly probeKey: () => string
   /** Called when a key that is listened to has changed. */
   readonly changed: (key: string, event: string) => void
   /** Called when the listener receives changes again after a gap: earlier values of all keys may be out of date. */
@@ -49,6 +52,7 @@ export class KeyspaceListener {
   #epoch = 0
   #lastRequest = 0
   #isListening = false
+  #isSilent = false
   #known: NotificationsKnown = 'unknown'
   #resuming: Promise<void> | undefined
   #lastProblem: string | undefined
@@ -56,8 +60,11 @@ export class KeyspaceListener {
 
   constructor(options: KeyspaceListenerOptions) {
     this.#options = options
-    const { commands, name, problem } = options
-    this.#connection = new RedisConnection(commands.target, name, problem, { isDedicated: true })
+    const { commands, name, problem, where } = options
+    this.#connection = new RedisConnection(commands.target, name, problem, {
+      isDedicated: true,
+      ...(where !== undefined && { where }),
+    })
   }
 
   /** If true, no change to the keys is missed. */
@@ -67,6 +74,11 @@ export class KeyspaceListener {
 
   isListeningTo(key: string): boolean {
     return this.#isListening && this.#subscribed.has(key)
+  }
+
+  /** There is a connection, but the server does not report changes, or may not. */
+  get isSilent(): boolean {
+    return this.#isSilent
   }
 
   /** @throws RedisConnectionError, RedisOperationError, RedisNotificationsError */
@@ -105,8 +117,12 @@ export class KeyspaceListener {
     if (!this.isListeningTo(key)) throw new RedisConnectionError(`Cannot listen to ${key}: not listening yet`)
   }
 
-  /** Resolves when all earlier changes have been received. */
-  async settle(): Promise<void> {
+  /** Resolves when all earlier changes of the key have been received. */
+  async settle(_key: string): Promise<void> {
+    await this.#ping()
+  }
+
+  async #ping(): Promise<void> {
     await this.#connection.run('Cannot ping Redis', (redis) => redis.ping())
   }
 
@@ -132,6 +148,7 @@ export class KeyspaceListener {
   #lost(): void {
     this.#epoch += 1
     this.#isListening = false
+    this.#isSilent = false
     this.#subscribed.clear()
   }
 
@@ -150,29 +167,35 @@ export class KeyspaceListener {
 
   /** A change of the setting counts as a gap, like a lost connection. */
   async #checkStillNotified(): Promise<void> {
-    await this.settle()
+    await this.#ping()
     // Without the permission, every attempt to read the setting would add to the server's ACL LOG.
     if (this.#known !== 'by setting' || (await areNotificationsEnabled(this.#options.commands))) return
     this.#isListening = false
   }
 
   async #resume(): Promise<void> {
-    this.#resuming ??= this.#tryResume().finally(() => (this.#resuming = undefined))
+    this.#resuming ??= this.#tryResume()
+      .catch((error: unknown) => {
+        this.#isSilent = error instanceof RedisNotificationsError
+        throw error
+      })
+      .finally(() => (this.#resuming = undefined))
     await this.#resuming
   }
 
   async #tryResume(): Promise<void> {
     const epoch = this.#epoch
-    const { commands, enableNotifications: enable, probePrefix, resumed, problem } = this.#options
+    const { commands, enableNotifications: enable, probeKey, resumed, problem } = this.#options
     await this.#subscribe([...this.#requests.keys()])
     // Keys that are added in the meantime are subscribed to by their own `listen`.
     const found = await checkNotifications(commands, (key, onEvent) => this.#observe(key, onEvent), {
       enable,
-      probePrefix,
+      probeKey: probeKey(),
     })
     if (epoch !== this.#epoch)
       throw new RedisConnectionError('Cannot subscribe: the connection was lost again')
     this.#known = found
+    this.#isSilent = found === 'unknown'
     if (found === 'unknown') problem(new RedisNotificationsError(UNKNOWN))
     this.#isListening = true
     resumed()

@@ -1,6 +1,5 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RedisConnection } from './connection.ts'
+import type { CommandConnection } from './connection.ts'
 import { isForbidden, RedisNotificationsError } from './errors.ts'
 
 const SETTING = 'notify-keyspace-events'
@@ -35,16 +34,16 @@ export type ObserveKey = (key: string, onEvent: (event: string) => void) => Prom
  * result is `unknown`.
  *
  * @param enable adds the missing flags to the setting, if the user has the permission.
- * @param probePrefix begins the name of the key that is written.
+ * @param probeKey the name of the key that is written.
  * @throws RedisNotificationsError that names the missing flags; RedisConnectionError, RedisOperationError
  */
 export async function checkNotifications(
-  commands: RedisConnection,
+  commands: CommandConnection,
   observe: ObserveKey,
-  { enable, probePrefix }: { readonly enable: boolean; readonly probePrefix: string },
+  { enable, probeKey }: { readonly enable: boolean; readonly probeKey: string },
 ): Promise<NotificationsKnown> {
   let flags = await readFlags(commands)
-  if (flags === undefined) return await probe(commands, observe, probePrefix)
+  if (flags === undefined) return await probe(commands, observe, probeKey)
   if (enable && missingFlags(flags) !== '') {
     await addFlags(commands, flags)
     flags = (await readFlags(commands)) ?? flags
@@ -55,12 +54,12 @@ export async function checkNotifications(
 }
 
 /** Whether the setting still has the needed flags. @throws RedisConnectionError, RedisOperationError */
-export async function areNotificationsEnabled(commands: RedisConnection): Promise<boolean> {
+export async function areNotificationsEnabled(commands: CommandConnection): Promise<boolean> {
   return missingFlags((await readFlags(commands)) ?? '') === ''
 }
 
 /** Resolves with undefined if this user may not read the setting. */
-async function readFlags(commands: RedisConnection): Promise<string | undefined> {
+async function readFlags(commands: CommandConnection): Promise<string | undefined> {
   try {
     const reply = await commands.run(`Cannot read ${SETTING}`, (redis) => redis.config('GET', SETTING))
     return Array.isArray(reply) ? String(reply[1] ?? '') : ''
@@ -70,7 +69,7 @@ async function readFlags(commands: RedisConnection): Promise<string | undefined>
   }
 }
 
-async function addFlags(commands: RedisConnection, flags: string): Promise<void> {
+async function addFlags(commands: CommandConnection, flags: string): Promise<void> {
   const missing = missingFlags(flags)
   const merged = flags + missing
   try {
@@ -86,11 +85,10 @@ const PROBED = { set: '$', rpush: 'l', del: 'g', expired: 'x' } as const
 const PROBE_WAIT_MS = 1_000
 
 async function probe(
-  commands: RedisConnection,
+  commands: CommandConnection,
   observe: ObserveKey,
-  prefix: string,
+  key: string,
 ): Promise<NotificationsKnown> {
-  const key = `${prefix}notifications-probe:${randomUUID()}`
   const missingEvents = new Set<string>(Object.keys(PROBED))
   let resolve = () => {}
   const allReceived = new Promise<void>((done) => (resolve = done))

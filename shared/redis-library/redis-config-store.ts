@@ -7,7 +7,8 @@ import {
   type ConfigSnapshot,
   type ConfigVersion,
 } from './config-history.ts'
-import { ClusterPoller } from './cluster-poller.ts'
+import { randomUUID } from 'node:crypto'
+import { ClusterListener } from './cluster-listener.ts'
 import { KeyspaceListener, type ChangeListener } from './keyspace-listener.ts'
 import { RedisConnection, type ProblemListener } from './connection.ts'
 import { RedisConnectionError, RedisVersionConflictError } from './errors.ts'
@@ -85,22 +86,23 @@ export class RedisConfigStore {
     this.#maxVersions = maxVersions
     this.#problem = options.onProblem ?? (() => undefined)
     this.#commands = new RedisConnection(target, name, this.#problem)
-    const compareWatched = () => {
-      for (const config of this.#configs.values()) if (config.isWatched) config.changed('changed')
-    }
-    if (this.#commands.isCluster) {
-      this.#listener = new ClusterPoller(compareWatched)
-      return
-    }
-    this.#listener = new KeyspaceListener({
+    const listening = {
       commands: this.#commands,
       name: `${name}-listener`,
       enableNotifications,
-      probePrefix: prefix,
-      changed: (redisKey, event) => this.#configs.get(redisKey)?.changed(event),
+      changed: (redisKey: string, event: string) => this.#configs.get(redisKey)?.changed(event),
       resumed: () => this.#configs.forEach((config) => config.changed('resumed')),
       problem: this.#problem,
-    })
+    }
+    const compare = () => {
+      for (const config of this.#configs.values()) if (config.isWatched) config.changed('changed')
+    }
+    this.#listener = this.#commands.isCluster
+      ? new ClusterListener({ ...listening, probePrefix: prefix, compare })
+      : new KeyspaceListener({
+          ...listening,
+          probeKey: () => `${prefix}notifications-probe:${randomUUID()}`,
+        })
   }
 
   /**
@@ -143,7 +145,7 @@ export class RedisConfigStore {
   async isReady(): Promise<boolean> {
     if (!this.#listener.isListening) return false
     try {
-      await this.#commands.run('Cannot ping Redis', (redis) => redis.ping())
+      await this.#commands.ping()
       return true
     } catch {
       return false
@@ -237,8 +239,11 @@ export class RedisConfigStore {
    * Calls back once for everything that any client does to the key, with the value that the key then holds. `event` is
    * `set`, `rpush`, `del`, `expired`, `rename_from`, `rename_to`, or another name that Redis uses. After an outage
    * (`resumed`), and when entries of the list are replaced or removed (`lset`, `ltrim`), it calls back only if the newest
-   * value or the version has changed. With a Redis Cluster, it compares every second instead, and `event` is `changed`. By the time of the call, `fetch` returns the new value. Errors
-   * of the callback are passed to `onProblem`.
+   * value or the version has changed. By the time of the call, `fetch` returns the new value. Errors of the callback are passed to
+   * `onProblem`.
+   *
+   * With a Redis Cluster, the same holds for `del` and `restore`, which also happen when a slot moves to another node. As long as
+   * a node does not report changes, it compares every second, and `event` is `changed`.
    *
    * Resolves when all later changes will be reported; earlier ones are not.
    */
@@ -252,7 +257,7 @@ export class RedisConfigStore {
     await this.#using(config, async () => {
       try {
         await this.#listener.listen(config.redisKey)
-        await this.#listener.settle()
+        await this.#listener.settle(config.redisKey)
         await config.refresh()
         listener.start()
       } catch (error) {
@@ -324,7 +329,8 @@ export class RedisConfigStore {
       read: () => this.#read(redisKey, key),
       isObserved: () => this.#listener.isListeningTo(redisKey),
       problem: this.#problem,
-      caughtUp: () => this.#listener.settle(),
+      caughtUp: () => this.#listener.settle(redisKey),
+      isCompared: (event) => COMPARED.has(event) || (this.#commands.isCluster && MOVES.has(event)),
       settled: () => void this.#forgetIfUnused(config),
     })
     this.#configs.set(redisKey, config)
@@ -349,5 +355,13 @@ async function readOrRemember(config: WatchedConfig): Promise<ConfigSnapshot> {
     return config.snapshot
   }
 }
+
+/**
+ * Events that are reported only if the config has changed: after an outage, or a comparison of the store, it may not have,
+ * and the other two happen when old versions are removed.
+ */
+const COMPARED: ReadonlySet<string> = new Set(['resumed', 'changed', 'ltrim', 'lset'])
+/** In a Cluster, they also happen when a slot moves to another node. */
+const MOVES: ReadonlySet<string> = new Set(['del', 'restore'])
 
 const ABSENT: ConfigSnapshot = { text: null, version: 0 }

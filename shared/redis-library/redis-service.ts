@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import { redisError } from '../errors.ts'
 import { RedisConnection, type ProblemListener } from './connection.ts'
 import { RedisDeserializationError } from './errors.ts'
+import { scanKeys } from './scan-keys.ts'
 import { assertWellFormed, deserialize, serialize } from './serialization.ts'
 import type { RedisTarget } from './target.ts'
 
@@ -71,7 +72,7 @@ export class RedisService {
   /** Whether Redis answers at this moment. */
   async isAlive(): Promise<boolean> {
     try {
-      await this.#connection.run('Cannot ping Redis', (redis) => redis.ping())
+      await this.#connection.ping()
       return true
     } catch {
       return false
@@ -155,19 +156,7 @@ export class RedisService {
    * @param pattern glob as for KEYS: `*`, `?`, `[a-z]`, and `\` to escape one of these characters.
    */
   async listKeys(pattern: string): Promise<string[]> {
-    const keys = new Set<string>()
-    const masters = await this.#connection.masters(`Cannot list ${pattern}`)
-    for (const master of masters) {
-      let cursor = '0'
-      do {
-        const [next, found] = await this.#connection.run(`Cannot list ${pattern}`, () =>
-          master.scan(cursor, 'MATCH', pattern, 'COUNT', 1_000),
-        )
-        for (const key of found) keys.add(key)
-        cursor = next
-      } while (cursor !== '0')
-    }
-    return [...keys]
+    return [...(await scanKeys(this.#connection, pattern, `Cannot list ${pattern}`))]
   }
 
   /** Deletes a key. Resolves with whether it existed. */

@@ -1,5 +1,5 @@
 /** Where Redis is, credentials and TLS. */
-export type RedisSettings = RedisServerSettings | RedisSentinelSettings
+export type RedisSettings = RedisServerSettings | RedisSentinelSettings | RedisClusterSettings
 
 /** One server. */
 export type RedisServerSettings = RedisLogin & {
@@ -17,6 +17,14 @@ export type RedisSentinelSettings = RedisLogin & {
   readonly sentinelPassword?: string | undefined
   /** Of the connections to the Sentinels. Default: no TLS. */
   readonly sentinelTls?: boolean | RedisTls | undefined
+}
+
+/** All masters of a Redis Cluster, also after failovers and after slots have moved. The login is the same for all nodes. */
+export type RedisClusterSettings = Omit<RedisLogin, 'db'> & {
+  /** Some of the nodes; the others are discovered from them. */
+  readonly clusterNodes: readonly { readonly host: string; readonly port: number }[]
+  /** Where the nodes can be reached, by the address that they announce, `host:port`. Default: there. */
+  readonly natMap?: Readonly<Record<string, { readonly host: string; readonly port: number }>> | undefined
 }
 
 export type RedisLogin = {

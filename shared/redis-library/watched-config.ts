@@ -6,7 +6,10 @@ import { RedisConnectionError, redisFailure, RedisServiceError } from './errors.
 
 export type ConfigChange = {
   readonly key: string
-  /** The name that Redis gives to the change, such as `rpush`; or `resumed`, after an outage; or `changed`, in a Cluster. */
+  /**
+   * The name that Redis gives to the change, such as `rpush`; or `resumed`, after an outage; or `changed`, in a Cluster that does
+   * not report changes.
+   */
   readonly event: string
   /** 0: the config no longer exists. */
   readonly version: number
@@ -26,17 +29,14 @@ export type WatchedConfigDependencies = {
   readonly problem: ProblemListener
   /** Resolves when all events that Redis has sent so far have been received. */
   readonly caughtUp: () => Promise<void>
+  /** Events of this name are reported only if the config has changed. */
+  readonly isCompared: (event: string) => boolean
   /** Called when the listeners have been notified of all changes so far. */
   readonly settled: () => void
 }
 
 type NumberedEvent = { readonly event: string; readonly number: number }
 
-/**
- * Events that are reported only if the config has changed: after an outage, or a comparison of the store, it may not have,
- * and the other two happen when old versions are removed.
- */
-const COMPARED: ReadonlySet<string> = new Set(['resumed', 'changed', 'ltrim', 'lset'])
 const RETRY_MS = 1_000
 const MAX_PENDING_EVENTS = 1_000
 
@@ -143,7 +143,10 @@ export class WatchedConfig {
       try {
         const snapshot = await this.refresh()
         // What a compared event finds changed may have an event of its own, which is on the way.
-        if (events.every(({ event }) => COMPARED.has(event)) && this.#isNews(this.#snapshot ?? snapshot))
+        if (
+          events.every(({ event }) => this.#dependencies.isCompared(event)) &&
+          this.#isNews(this.#snapshot ?? snapshot)
+        )
           await this.#dependencies.caughtUp().catch(() => undefined)
         for (const event of events) this.#report(event, this.#snapshot ?? snapshot)
       } catch (error) {
@@ -159,8 +162,9 @@ export class WatchedConfig {
   }
 
   #report({ event, number }: NumberedEvent, snapshot: ConfigSnapshot): void {
-    if (COMPARED.has(event)) {
-      const isReportedByAnother = this.#pendingEvents.some((other) => !COMPARED.has(other.event))
+    const { isCompared } = this.#dependencies
+    if (isCompared(event)) {
+      const isReportedByAnother = this.#pendingEvents.some((other) => !isCompared(other.event))
       if (isReportedByAnother || !this.#isNews(snapshot)) return
     }
     this.#lastReported = snapshot

@@ -80,8 +80,14 @@ export async function beginMove(move: Move, slot: number, maxKeys = Infinity): P
 export async function endMove(move: Move, slot: number, others: readonly Mover[]): Promise<void> {
   await moveKeys(move, slot, Infinity)
   // The new owner first: otherwise a slot without an owner could be left.
-  for (const { admin } of [move.to, move.from, ...others])
-    await admin.cluster('SETSLOT', slot, 'NODE', move.to.id)
+  for (const { admin } of [move.to, move.from, ...others]) {
+    try {
+      await admin.cluster('SETSLOT', slot, 'NODE', move.to.id)
+    } catch (error) {
+      // A master that has given away its last slot becomes a replica of the new owner.
+      if (admin !== move.from.admin || !String(error).includes('only with masters')) throw error
+    }
+  }
 }
 
 async function moveKeys({ from, password, to }: Move, slot: number, maxKeys: number): Promise<void> {

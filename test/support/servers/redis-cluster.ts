@@ -19,6 +19,8 @@ export type RedisClusterOptions = {
   readonly password?: string
   readonly aclUsers?: NonNullable<OwnRedisOptions['aclUsers']>
   readonly tls?: NonNullable<OwnRedisOptions['tls']>
+  /** The nodes announce ports at which they can't be reached, as behind a NAT. */
+  readonly announcesOtherPorts?: boolean
   /** Further arguments of every node, such as `'--appendonly', 'yes'`. */
   readonly args?: readonly string[]
 }
@@ -27,6 +29,7 @@ export type ClusterNode = OwnRedis & {
   /** By which the nodes know each other. */
   readonly id: string
   readonly busPort: number
+  readonly announcedPort: number
   /** A connection of the tests, as the default user. */
   readonly admin: Redis
 }
@@ -63,6 +66,7 @@ export type RedisCluster = {
 }
 
 const SLOTS = 16_384
+const MOVES_AT_A_TIME = 16
 
 export async function startRedisCluster(options: RedisClusterOptions = {}): Promise<RedisCluster> {
   const cluster = new StartedCluster(options)
@@ -149,10 +153,14 @@ class StartedCluster implements RedisCluster {
       (node) => node !== from && node !== to && nodes.get(node.id)?.isMaster === true,
     )
     const move = { from, to, password: this.#options.password }
-    for (const slot of moved) {
-      await beginMove(move, slot)
-      await endMove(move, slot, others)
-    }
+    // Several at a time: most of it is waiting for replies.
+    for (let first = 0; first < moved.length; first += MOVES_AT_A_TIME)
+      await Promise.all(
+        moved.slice(first, first + MOVES_AT_A_TIME).map(async (slot) => {
+          await beginMove(move, slot)
+          await endMove(move, slot, others)
+        }),
+      )
     await this.settled()
   }
 
@@ -221,9 +229,13 @@ class StartedCluster implements RedisCluster {
   async #startNode(): Promise<ClusterNode> {
     const bus = await reservePort()
     this.#releases.push(bus.release)
-    const server = await startOwnRedis(nodeOptions(this.#options, bus.port, this.tls))
+    const other = this.#options.announcesOtherPorts === true ? await reservePort() : undefined
+    if (other !== undefined) this.#releases.push(other.release)
+    const args = other === undefined ? [] : ['--cluster-announce-port', String(other.port)]
+    const server = await startOwnRedis(nodeOptions(this.#options, bus.port, this.tls, args))
     const admin = connectAdmin(server)
-    const node = Object.assign(server, { id: '', busPort: bus.port, admin })
+    const announcedPort = other?.port ?? server.port
+    const node = Object.assign(server, { id: '', busPort: bus.port, announcedPort, admin })
     // It is stopped with the others, whatever happens next.
     this.nodes.push(node)
     await admin.call('CLUSTER', 'SET-CONFIG-EPOCH', this.nodes.length)
@@ -286,6 +298,7 @@ function nodeOptions(
   { aclUsers = {}, args = [], nodeTimeoutMs = 2_000, password, tls = false }: RedisClusterOptions,
   busPort: number,
   tlsFiles: TlsFiles | undefined,
+  announceArgs: readonly string[],
 ): OwnRedisOptions {
   return {
     ...(password !== undefined && { password }),
@@ -299,6 +312,7 @@ function nodeOptions(
       ...['--repl-diskless-sync-delay', '0'],
       ...(tls === false ? [] : ['--tls-cluster', 'yes', '--tls-replication', 'yes']),
       ...(password === undefined ? [] : ['--masterauth', password]),
+      ...announceArgs,
       ...args,
     ],
   }

@@ -58,7 +58,10 @@ function inService(environment: Environment): unknown {
   const { db, location, password, timeoutMs, tls, username } = parsed.config.redis
   const login = { db, password, timeoutMs, tls, username }
   if (location.kind === 'address') return { host: location.host, port: location.port, ...login }
-  if (location.kind === 'cluster') return { nodes: location.nodes, natMap: location.natMap, ...login }
+  if (location.kind === 'cluster') {
+    const { db: _, ...clusterLogin } = login
+    return { clusterNodes: location.nodes, natMap: location.natMap, ...clusterLogin }
+  }
   const { name, sentinels } = location
   const ofSentinels = {
     sentinelUsername: location.username,
@@ -106,6 +109,11 @@ const PLAIN: Readonly<Record<string, readonly string[]>> = {
   REDIS_SENTINEL_USERNAME: ['me', 'a\0b'],
   REDIS_SENTINEL_PASSWORD: ['secret', ' secret ', 'a\0b'],
   REDIS_SENTINEL_TLS: ['true', 'false', 'on'],
+  REDIS_CLUSTER_NODES: ['a', ' a:1 , [::1]:7001,', 'a:0', 'a:b', ',', '"a"'],
+  REDIS_CLUSTER_NAT_MAP: [
+    ...['10.0.0.1:6379=localhost:7001', ' a:1=b:2 , [::1]:3=[::2]:4,', 'a:1=b:2,a:1=c:3', 'a:1=b:2,c:3=b:2'],
+    ...['a=b', 'a:1', 'a:1=b', 'a:1=b:2=c:3', 'a:1=b:0', 'a:1,b:2', '=', ',', '"a:1=b:2"', 'a:1 = b:2'],
+  ],
   REDIS_TIMEOUT_S: ['0.1', ' 1.5 ', '60', '60.1', '0', '1e1', '.5', '0.0999', '2.0005', '5s'],
 }
 /** What each of these variables needs to be valid. */
@@ -120,6 +128,7 @@ const COMPLETED: Readonly<Record<string, Environment>> = {
   },
   REDIS_SENTINEL_PASSWORD: { REDIS_SENTINELS: 'a', REDIS_SENTINEL_NAME: 'mymaster' },
   REDIS_SENTINEL_TLS: { REDIS_SENTINELS: 'a', REDIS_SENTINEL_NAME: 'mymaster' },
+  REDIS_CLUSTER_NAT_MAP: { REDIS_CLUSTER_NODES: 'a' },
 }
 const FILES = [
   ...['REDIS_PASSWORD_FILE', 'REDIS_URL_FILE', 'REDIS_SENTINEL_PASSWORD_FILE'],
