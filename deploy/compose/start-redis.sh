@@ -12,5 +12,10 @@ if [ ! -e "$config" ]; then
 fi
 kept=$(grep -vE '^(requirepass|masterauth) ' "$config" || true)
 printf '%s\nrequirepass "%s"\nmasterauth "%s"\n' "$kept" "$password" "$password" > "$config"
+# CLUSTER_HOSTNAME: the name by which clients reach this node of a Redis Cluster. It may not contain an underscore.
+if [ -n "${CLUSTER_HOSTNAME:-}" ]; then
+  set -- --cluster-enabled yes --cluster-node-timeout 5000 \
+    --cluster-announce-hostname "$CLUSTER_HOSTNAME" --cluster-preferred-endpoint-type hostname "$@"
+fi
 # Changes the owner of the files in this folder, and continues as the user redis.
 exec docker-entrypoint.sh redis-server "$config" "$@"

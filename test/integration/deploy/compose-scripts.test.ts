@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { Redis } from 'ioredis'
+import { promisify } from 'node:util'
+import { Cluster, Redis } from 'ioredis'
 import { expect, onTestFinished, test } from 'vitest'
 import { patiently } from '../../support/eventually.ts'
 import { repository } from '../../support/repository.ts'
@@ -95,6 +96,52 @@ test('start-sentinel.sh watches the primary, with the password of Redis', async 
     expect(String(state)).toContain('role-reported,master')
     expect(String(state)).toMatch(/,flags,master,/) // neither s_down nor disconnected
   })
+})
+
+test('create-cluster.sh makes a Redis Cluster of the nodes, and changes nothing when it runs again', async () => {
+  const nodes = await Promise.all(
+    Array.from({ length: 6 }, async () => {
+      const { port: busPort, release } = await reservePort()
+      onTestFinished(release)
+      const args = ['--cluster-port', String(busPort)]
+      const env = { CLUSTER_HOSTNAME: 'localhost' }
+      const folder = folderOfTest()
+      return { ...(await startScript('start-redis.sh', folder, { args, env })), busPort, folder }
+    }),
+  )
+  const [first] = nodes
+  if (first === undefined) throw new Error('there is no node')
+  const addresses = nodes.map(({ busPort, port }) => `127.0.0.1:${port}@${busPort}`)
+  const create = async () => {
+    const env = { PATH: process.env['PATH'], PASSWORD_FILE: join(first.folder, 'password') }
+    const script = join(repository, 'deploy/compose/create-cluster.sh')
+    return await promisify(execFile)(script, addresses, { env })
+  }
+  expect((await create()).stdout).toContain('The Redis Cluster is complete.')
+  const roles = async () => {
+    const text = String(await first.connect().cluster('NODES'))
+    return text
+      .trim()
+      .split('\n')
+      .map((line) => line.replace(/^(\S+) .*?(master|slave) (\S+) .*? connected ?/, '$1 $2 $3 '))
+      .sort()
+  }
+  const created = await roles()
+  expect(created.filter((line) => line.includes(' master '))).toHaveLength(3)
+  expect(created.filter((line) => line.includes(' slave '))).toHaveLength(3)
+
+  // The nodes are called by the name that they announce.
+  const cluster = new Cluster([{ host: '127.0.0.1', port: first.port }], {
+    redisOptions: { password: PASSWORD },
+    dnsLookup: (host, resolved) => resolved(null, host),
+  })
+  onTestFinished(() => cluster.disconnect())
+  for (let i = 0; i < 20; i++) await cluster.set(`key:${i}`, 'value')
+  expect(cluster.nodes('master').map(({ options }) => options.host)).toEqual(Array(3).fill('localhost'))
+
+  expect((await create()).stdout).toContain('The Redis Cluster is complete.')
+  expect(await roles()).toEqual(created)
+  expect(await cluster.get('key:0')).toBe('value')
 })
 
 function listOf(reply: unknown): unknown[] {

@@ -89,7 +89,7 @@ describe.each(Object.entries(files))('%s', (path, { secrets = {}, services, volu
   })
 
   it('checks the health of every server', () => {
-    const servers = own.filter(([name]) => !['topics', 'normalizer'].includes(name))
+    const servers = own.filter(([name]) => !['topics', 'normalizer', 'redis_cluster'].includes(name))
     for (const [name, { healthcheck }] of servers)
       expect(healthcheck, name).toMatchObject({
         test: expect.any(Array),
@@ -155,6 +155,16 @@ describe('the monitoring profile', () => {
   })
 })
 
+/** What the service makes of its variables, beside the .env that docker-compose.yml needs. */
+function parsedWithDotEnv(environment: Readonly<Record<string, unknown>>) {
+  const texts = Object.entries(environment).map(([name, value]) => [
+    name,
+    String(value).replace(/^\$\{\w+:-(.*)\}$/, '$1'),
+  ])
+  const dotEnv = { REDIS_HOST: 'redis', REDIS_PORT: '6379', REDIS_DB: '0' }
+  return parseConfig({ ...dotEnv, ...Object.fromEntries(texts) }, () => 'secret')
+}
+
 describe('docker-compose.sentinel.yml', () => {
   const sentinel = files['docker-compose.sentinel.yml']?.services ?? {}
   const mergedOf = (name: string) => ({ ...stack[name]?.environment, ...sentinel[name]?.environment })
@@ -163,13 +173,7 @@ describe('docker-compose.sentinel.yml', () => {
   it.each(['cache_service', 'lag_monitor'])(
     'gives %s valid settings, beside the .env that docker-compose.yml needs',
     (service) => {
-      const texts = Object.entries(mergedOf(service)).map(([name, value]) => [
-        name,
-        String(value).replace(/^\$\{\w+:-(.*)\}$/, '$1'),
-      ])
-      const dotEnv = { REDIS_HOST: 'redis', REDIS_PORT: '6379', REDIS_DB: '0' }
-      const parsed = parseConfig({ ...dotEnv, ...Object.fromEntries(texts) }, () => 'secret')
-      expect(parsed).toMatchObject({ kind: 'ok', warnings: [] })
+      expect(parsedWithDotEnv(mergedOf(service))).toMatchObject({ kind: 'ok', warnings: [] })
     },
   )
 
@@ -189,5 +193,34 @@ describe('docker-compose.sentinel.yml', () => {
   it('lets the primary differ from docker-compose.yml only by the name that it announces', () => {
     const announced = ['--replica-announce-ip', 'redis']
     expect(sentinel['redis']?.command).toEqual([...(stack['redis']?.command ?? []), ...announced])
+  })
+})
+
+describe('docker-compose.cluster.yml', () => {
+  const cluster = files['docker-compose.cluster.yml']?.services ?? {}
+  const merged = { ...stack['cache_service']?.environment, ...cluster['cache_service']?.environment }
+  const nodes = Object.entries(cluster).filter(([, { environment }]) => environment?.['CLUSTER_HOSTNAME'])
+
+  it('gives the service valid settings, beside the .env that docker-compose.yml needs', () => {
+    expect(parsedWithDotEnv(merged)).toMatchObject({ kind: 'ok', warnings: [] })
+  })
+
+  it('creates a cluster of all its nodes, which the service is given', () => {
+    const addresses = nodes.map(([name]) => `${name}:6379`)
+    expect(addresses).toHaveLength(6)
+    expect(cluster['redis_cluster']?.command).toEqual(addresses)
+    expect(merged['REDIS_CLUSTER_NODES']).toBe(addresses.join(','))
+    expect(Object.keys(cluster['redis_cluster']?.depends_on ?? {})).toEqual(nodes.map(([name]) => name))
+  })
+
+  it('lets each node announce its own name, without an underscore, and keep its own data', () => {
+    for (const [name, { environment }] of nodes) expect(environment).toEqual({ CLUSTER_HOSTNAME: name })
+    for (const [name] of nodes) expect(name).toMatch(/^[a-z0-9-]+$/)
+    const data = nodes.flatMap(([, { volumes = [] }]) => volumes.filter((text) => text.endsWith(':/data')))
+    expect(new Set(data).size).toBe(6)
+  })
+
+  it('starts the further nodes as docker-compose.yml starts Redis', () => {
+    for (const [name, { command }] of nodes.slice(1)) expect(command, name).toEqual(stack['redis']?.command)
   })
 })
