@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis'
+import { Cluster, type Redis } from 'ioredis'
 import type { Admin, Kafka } from 'kafkajs'
 import packageFile from '../../../package.json' with { type: 'json' }
 import { deadLetterDifferences } from './dead-letter-check.ts'
@@ -18,7 +18,7 @@ const MAX_REPORTED = 40
 export type OracleOptions = {
   readonly kafka: Kafka
   readonly admin: Admin
-  readonly redis: Redis
+  readonly redis: Redis | Cluster
   readonly topic: string
   readonly errorTopic: string
   readonly group: string
@@ -278,25 +278,31 @@ export class Oracle {
   async #readHashes(deviceIds: readonly string[]): Promise<Map<string, DeviceHash>> {
     const { redis } = this.#options
     const found = new Map<string, DeviceHash>()
-    const pipeline = redis.pipeline()
-    for (const deviceId of deviceIds) pipeline.hgetall(keyOf(deviceId)).pexpiretime(keyOf(deviceId))
-    const replies = (await pipeline.exec()) ?? []
-    for (const [at, deviceId] of deviceIds.entries()) {
-      const fields = replies[2 * at]?.[1]
-      if (!isFields(fields) || Object.keys(fields).length === 0) continue
-      found.set(deviceId, { fields, expiresAtMs: Number(replies[2 * at + 1]?.[1]) })
-    }
+    // Not a pipeline: in a Cluster, the keys are of many slots.
+    const reads = deviceIds.map(async (deviceId) => {
+      const key = keyOf(deviceId)
+      const [fields, expiresAtMs] = await Promise.all([
+        redis.hgetall(key).catch(() => undefined),
+        redis.pexpiretime(key),
+      ])
+      if (!isFields(fields) || Object.keys(fields).length === 0) return
+      found.set(deviceId, { fields, expiresAtMs })
+    })
+    await Promise.all(reads)
     return found
   }
 
   async #allKeys(): Promise<string[]> {
     const keys = new Set<string>()
-    let cursor = '0'
-    do {
-      const [next, page] = await this.#options.redis.scan(cursor, 'COUNT', 1000)
-      for (const key of page) keys.add(key)
-      cursor = next
-    } while (cursor !== '0')
+    const { redis } = this.#options
+    for (const server of redis instanceof Cluster ? redis.nodes('master') : [redis]) {
+      let cursor = '0'
+      do {
+        const [next, page] = await server.scan(cursor, 'COUNT', 1000)
+        for (const key of page) keys.add(key)
+        cursor = next
+      } while (cursor !== '0')
+    }
     return [...keys]
   }
 }

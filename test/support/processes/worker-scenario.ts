@@ -1,4 +1,4 @@
-import { Redis, type RedisOptions } from 'ioredis'
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import kafkajs, { type Admin, type Kafka } from 'kafkajs'
 import { inject } from 'vitest'
 import { createDeviceFleet, type FleetOptions } from '../../simulator/device-fleet.ts'
@@ -6,6 +6,7 @@ import { createAcknowledgedProducer } from '../records/acknowledged-producer.ts'
 import { patiently } from '../eventually.ts'
 import { Oracle } from '../oracle/oracle.ts'
 import { startLoad, type Load, type LoadOptions } from '../records/record-load.ts'
+import type { RedisCluster } from '../servers/redis-cluster.ts'
 import { startOwnRedis, type OwnRedis, type OwnRedisOptions } from '../servers/servers.ts'
 import { fromFleet, type TaggedRecord } from '../records/tagged-records.ts'
 import { createTopic, uniqueName, useRedisDatabase, type TopicOptions } from '../test-scope.ts'
@@ -34,6 +35,8 @@ export type ScenarioOptions = {
     RedisOptions,
     'username' | 'password' | 'tls' | 'sentinels' | 'name' | 'sentinelPassword'
   >
+  /** Instead of one server. */
+  readonly redisCluster?: RedisCluster
   /** For every worker; overrides the scenario's settings. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -140,7 +143,9 @@ export async function openWorkerScenario(
     KAFKA_CONSUMER_POLL_TIMEOUT_S: '0.2',
     KAFKA_SESSION_TIMEOUT_S: '6',
     LAG_POLL_INTERVAL_S: '0.5',
-    REDIS_URL: redisUrl,
+    ...(options.redisCluster === undefined
+      ? { REDIS_URL: redisUrl }
+      : { REDIS_CLUSTER_NODES: options.redisCluster.seeds }),
     REDIS_TIMEOUT_S: '2',
     REDIS_METADATA_TTL: String(METADATA_TTL_S),
     MAX_FUTURE_SKEW_S: String(MAX_FUTURE_SKEW_S),
@@ -209,7 +214,14 @@ export async function openWorkerScenario(
 }
 
 async function openRedis(options: ScenarioOptions, releases: (() => Promise<unknown>)[]) {
-  const { ownRedis, redisClient = {} } = options
+  const { ownRedis, redisClient = {}, redisCluster } = options
+  if (redisCluster !== undefined) {
+    const cluster = new Cluster(redisCluster.nodes.map(({ host, port }) => ({ host, port })))
+    cluster.on('error', () => undefined)
+    releases.push(async () => cluster.disconnect())
+    // The commands are the same.
+    return { redis: cluster as unknown as Redis, redisUrl: '', redisServer: undefined }
+  }
   if (ownRedis === undefined) {
     const database = await useRedisDatabase(inject('redisUrl'))
     releases.push(() => database.release())
