@@ -3,10 +3,10 @@ NODE := env PATH="$(CURDIR)/node_modules/.bin:$$PATH" node_modules/.bin/node --d
 INSTALLED := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools test check demo up faults simulate crash model soak tracing bench bench-quick clean
+.PHONY: help install tools test check demo up faults valkey redis8 simulate crash model soak tracing bench bench-quick clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 install: tools $(INSTALLED) ## install the npm packages and what is missing of redis-server, Java, Maven, openssl, Chromium, Prometheus, Python
 
@@ -36,6 +36,14 @@ faults: install ## run the long tests of faults and of the tests' own servers: a
 	@$(NODE) test/fetch-tools.ts
 	@$(NODE) test/run-all.ts --project faults
 	@$(NODE) test/publish-faults.ts
+
+valkey: install ## run the integration tests on Valkey 9 instead of redis-server: about 8 minutes (ARGS='--project …')
+	@$(NODE) test/fetch-tools.ts
+	@$(NODE) test/other-redis.ts valkey $(ARGS)
+
+redis8: install ## the same on Redis 8
+	@$(NODE) test/fetch-tools.ts
+	@$(NODE) test/other-redis.ts redis8 $(ARGS)
 
 simulate: $(INSTALLED) ## try random faults on a simulated Kafka and Redis for a minute (SECONDS=60)
 	@$(NODE) --max-semi-space-size=64 test/simulation/simulate.ts --seconds $(or $(SECONDS),60)

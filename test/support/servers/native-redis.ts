@@ -33,7 +33,10 @@ export type OwnRedis = RedisServer & OwnServer
 
 const run = promisify(execFile)
 
-/** The program that is started as a Redis server: another one in its place by TEST_REDIS_SERVER (`make valkey`). */
+/**
+ * The program that is started as a Redis server: another one in its place by TEST_REDIS_SERVER (`make valkey`, `make redis8`). Those
+ * are built without TLS, so a server with TLS is always `redis-server`.
+ */
 export const REDIS_PROGRAM = process.env['TEST_REDIS_SERVER'] ?? 'redis-server'
 
 /** Explains what is missing for a native Redis; undefined if it can be started. */
@@ -75,7 +78,7 @@ export async function reserveOwnRedis(options: OwnRedisOptions = {}): Promise<Ow
   }
   const server = new ServerProcess({
     name: `redis-server on port ${port}`,
-    command: REDIS_PROGRAM,
+    command: tls === undefined ? REDIS_PROGRAM : 'redis-server',
     args: redisArgs(options, port, folder.path, tls),
     folder: folder.path,
     readyTimeoutMs: 20_000,
