@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { messageOf } from '../../shared/errors.ts'
 import { SWEEPER_LEASE_KEY } from '../../shared/contract/keys.ts'
@@ -15,6 +16,7 @@ import { CRASH_POINTS } from './crash-points.ts'
 const GHOST = 'ghost-without-a-hash'
 const SWEEPER_LEASE_MS = 30_000
 const MOST_VISITS = 6
+const REBALANCE_EVERY_MS = 10_000
 /** Seconds at most on a machine that does nothing else. */
 const LONGEST_STEP_MS = 180_000
 
@@ -97,7 +99,9 @@ async function crashAndRecover(
     CRASH_VISIT: String(plan.visit),
   })
   const other = await pull(trigger, scenario, victim, reader)
-  await reachesThePoint(plan, victim)
+  const reaching = reachesThePoint(plan, victim)
+  if (trigger === 'rebalance') await rebalanceUntil(reaching, scenario)
+  await reaching
   await load.stop()
 
   const survivor = partner ?? other
@@ -137,6 +141,22 @@ async function pull(
   if (trigger === 'loss') await reader.duringLoss(() => scenario.redis.flushall())
   else victim.kill('SIGTERM')
   return undefined
+}
+
+/**
+ * A rebalance is noticed by whichever heartbeat comes next: that of a handler, or that of KafkaJS between two fetches. So
+ * workers come and go until it happens where the point is.
+ */
+async function rebalanceUntil(reached: Promise<void>, { startWorker }: WorkerScenario): Promise<void> {
+  let isOver = false
+  const over = reached.finally(() => (isOver = true)).catch(() => undefined)
+  for (;;) {
+    await Promise.race([over, sleep(REBALANCE_EVERY_MS)])
+    if (isOver) return
+    const guest = await startWorker()
+    await guest.ready(LONGEST_STEP_MS)
+    await guest.stop()
+  }
 }
 
 async function reachesThePoint({ point }: CrashPlan, victim: WorkerProcess): Promise<void> {
