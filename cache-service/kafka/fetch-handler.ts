@@ -33,6 +33,8 @@ export type FetchHandlerDependencies = {
   readonly commit: () => Promise<void>
   /** Reports a fetch of which not even the offsets can be read. */
   readonly unreadable: (fetched: FetchedPartition) => void
+  /** Reports a fetch that brought a damaged batch, and is repeated. */
+  readonly damaged: (fetched: FetchedPartition) => void
   /** Reports a fetch at an offset that Kafka does not have. */
   readonly outOfRange: (fetched: FetchedPartition) => void
   /** Tells the watchdog that the handler is alive. */
@@ -58,6 +60,8 @@ const CAUGHT_UP_AFTER_MS = 200
 const ROOM_CHECK_MS = 100
 /** So that a partition that cannot be read is not fetched in a tight loop. */
 const UNREADABLE_RETRY_MS = 1_000
+/** A batch that was damaged on its way arrives intact the next time; one that is damaged on a disk does not. */
+const MAX_DAMAGED_FETCHES = 3
 
 /**
  * Hands over what KafkaJS fetched and returns immediately, so that KafkaJS fetches while Redis is being written. It obeys
@@ -75,6 +79,7 @@ const UNREADABLE_RETRY_MS = 1_000
 export function createFetchHandler({
   alive,
   commit,
+  damaged,
   intake,
   monotonicNow,
   outOfRange,
@@ -85,6 +90,19 @@ export function createFetchHandler({
 }: FetchHandlerDependencies) {
   let lingering: Promise<void> | undefined
   let lastBehindMs = -Infinity
+  /** Partition → the last fetch that brought a damaged batch, and how many in a row did at that position. */
+  const lastDamaged = new Map<number, { readonly position: number; readonly fetches: number }>()
+
+  function isWorthRepeating({ isDamaged, partition, position }: FetchedPartition): boolean {
+    const last = lastDamaged.get(partition)
+    lastDamaged.delete(partition)
+    if (!isDamaged) return false
+    const fetches = last?.position === position ? last.fetches + 1 : 1
+    if (fetches === MAX_DAMAGED_FETCHES) return false
+    lastDamaged.set(partition, { position, fetches })
+    return true
+  }
+
   return async function handleFetch(payload: EachBatchPayload): Promise<void> {
     const { isRunning, isStale, resolveOffset } = payload
     const fetched = fetchedPartition(payload)
@@ -104,6 +122,7 @@ export function createFetchHandler({
       alive()
       await heartbeat(payload)
     }
+    if (isWorthRepeating(fetched)) return damaged(fetched)
     if (!intake.offer(fetched)) return
     if (fetched.deleted > 0 || fetched.isRestart) outOfRange(fetched)
     resolveOffset(fetched.lastOffset())

@@ -35,6 +35,8 @@ export class FetchedPartition {
   readonly isRestart: boolean
   /** Why nothing at `position` can be read: the partition cannot continue by itself. */
   readonly unreadable: string | undefined
+  /** The only batch is damaged. */
+  readonly isDamaged: boolean
   /** In order, without control batches, aborted transactions, and batches that end before `position`. */
   readonly batches: readonly RecordBatch[]
 
@@ -59,7 +61,10 @@ export class FetchedPartition {
     this.position = this.isRestart ? earliest : Number(fetchedOffset)
     this.bytes = data.messages.length
     const { batches, unreadable } = readRecordBatches(data.messages)
-    this.next = Math.max(this.position, earliest, batches.at(-1)?.nextOffset ?? 0)
+    this.isDamaged = batches[0]?.isDamaged === true
+    // Beyond the end there is nothing that a damaged batch could cover.
+    const limit = this.isDamaged ? Number(data.highWatermark) : Infinity
+    this.next = Math.max(this.position, earliest, Math.min(limit, batches.at(-1)?.nextOffset ?? 0))
     this.deleted = data.earliest === undefined ? 0 : this.next - this.position
     this.unreadable = this.next === this.position ? unreadable : undefined
     this.batches = withoutAborted(batches, data.abortedTransactions ?? []).filter(

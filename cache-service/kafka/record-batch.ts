@@ -1,6 +1,7 @@
 import { messageOf } from '../../shared/errors.ts'
 import type { RecordHeaders, SourceRecord } from '../core/records/source-record.ts'
 import { decompress, type CodecName } from './codecs.ts'
+import { crc32c } from './crc32c.ts'
 
 /**
  * Kafka's record batches (format version 2), read from the bytes of a fetch response.
@@ -18,6 +19,8 @@ export type RecordBatch = {
   readonly codec: CodecName | 'none' | 'unknown'
   /** According to the header of the batch. */
   readonly recordCount: number
+  /** Its checksum is wrong: nothing of it can be trusted but its first offset and its length, which the checksum does not cover. */
+  readonly isDamaged: boolean
   readonly isTransactional: boolean
   /** It marks the end of a transaction and holds no producer's records. */
   readonly isControl: boolean
@@ -47,6 +50,9 @@ const CODECS: readonly RecordBatch['codec'][] = ['none', 'gzip', 'snappy', 'lz4'
 const PREFIX_BYTES = 12
 const HEADER_BYTES = 61
 const MAGIC_AT = 16
+const CHECKSUM_AT = 17
+/** From here on, the checksum covers the batch. */
+const CHECKED_AT = 21
 const ABORT_MARKER = 0
 
 export type ReadBatches = {
@@ -57,7 +63,7 @@ export type ReadBatches = {
 
 /**
  * The batches of one partition in a fetch response. Kafka cuts responses by bytes, so the last batch may be incomplete:
- * it is omitted, and the next fetch begins with it.
+ * it is omitted, and the next fetch begins with it. A damaged batch is either the first and only one, or treated likewise.
  */
 export function readRecordBatches(bytes: Buffer): ReadBatches {
   const batches: RecordBatch[] = []
@@ -73,13 +79,26 @@ export function readRecordBatches(bytes: Buffer): ReadBatches {
     const batch = readHeader(bytes.subarray(at, at + length))
     if (batch.nextOffset <= batch.baseOffset)
       return { batches, unreadable: 'a record batch covers no offset' }
-    batches.push(batch)
     at += length
+    if (!batch.isDamaged) {
+      batches.push(batch)
+      continue
+    }
+    if (batches.length === 0) batches.push(endingBefore(batch, bytes.subarray(at)))
+    break
   }
   return { batches, unreadable: undefined }
 }
 
+/** Its last offset may be wrong, but the first of the batch behind it is not. */
+function endingBefore(damaged: RecordBatch, following: Buffer): RecordBatch {
+  if (following.length < PREFIX_BYTES) return damaged
+  const nextOffset = Math.min(damaged.nextOffset, Number(following.readBigInt64BE(0)))
+  return nextOffset > damaged.baseOffset ? { ...damaged, nextOffset } : damaged
+}
+
 function readHeader(bytes: Buffer): RecordBatch {
+  const isDamaged = bytes.readUInt32BE(CHECKSUM_AT) !== crc32c(bytes.subarray(CHECKED_AT))
   const attributes = bytes.readInt16BE(21)
   const baseOffset = Number(bytes.readBigInt64BE(0))
   const maxTimestampMs = Number(bytes.readBigInt64BE(35))
@@ -87,12 +106,14 @@ function readHeader(bytes: Buffer): RecordBatch {
     baseOffset,
     nextOffset: baseOffset + bytes.readInt32BE(23) + 1,
     codec: CODECS[attributes & CODEC_MASK] ?? 'unknown',
-    isTransactional: (attributes & TRANSACTIONAL_FLAG) !== 0,
-    isControl: (attributes & CONTROL_FLAG) !== 0,
+    isDamaged,
+    isTransactional: !isDamaged && (attributes & TRANSACTIONAL_FLAG) !== 0,
+    isControl: !isDamaged && (attributes & CONTROL_FLAG) !== 0,
     appendTimeMs: (attributes & APPEND_TIME_FLAG) === 0 ? undefined : maxTimestampMs,
     baseTimestampMs: Number(bytes.readBigInt64BE(27)),
     producerId: bytes.readBigInt64BE(43),
-    recordCount: bytes.readInt32BE(57),
+    // -1: it is not known, and none would mean that nothing is lost.
+    recordCount: isDamaged ? bytes.readInt32BE(57) || -1 : bytes.readInt32BE(57),
     bytes,
   }
 }
@@ -106,6 +127,7 @@ function readHeader(bytes: Buffer): RecordBatch {
 export async function decodeRecords(batch: RecordBatch): Promise<DecodedRecords> {
   const compressed = batch.bytes.subarray(HEADER_BYTES)
   try {
+    if (batch.isDamaged) throw new Error('its checksum is wrong')
     if (batch.codec === 'unknown') throw new Error('unknown compression type')
     const bytes = batch.codec === 'none' ? compressed : await decompress(batch.codec, compressed)
     return { records: readRecords(bytes, batch), bytes: bytes.length }

@@ -243,6 +243,8 @@ export class WorkerConsumer implements Service {
         commit: () => committer.commit(),
         unreadable: ({ partition, position, unreadable: detail = '' }) =>
           this.#dependencies.telemetry.fetchUnreadable({ partition, offset: position, detail }),
+        damaged: ({ partition, position }) =>
+          this.#dependencies.telemetry.fetchDamaged({ partition, offset: position }),
         outOfRange: (fetched) => this.#reportOutOfRange(fetched),
         alive: () => this.#recordActivity(),
         partitions: () => this.#partitions.length,

@@ -63,7 +63,15 @@ export function createWorkerMetrics({ registry }: ProcessMetrics, topic: string)
       ['kind'],
     ),
     deadLetters: counter('dead_letters_total', 'Records sent to the error topic.', ['reason']),
-    decodeErrors: counter('decode_errors_total', 'Batches that could not be decompressed.', ['codec']),
+    checksumFailures: counter(
+      'checksum_failures_total',
+      'Record batches that arrived with a wrong checksum and were fetched again.',
+    ),
+    decodeErrors: counter(
+      'decode_errors_total',
+      'Batches that could not be decompressed, or whose checksum stayed wrong.',
+      ['codec'],
+    ),
     offsetOutOfRange: counter(
       'offset_out_of_range_total',
       'Fetches at offsets whose records Kafka had already deleted.',

@@ -71,6 +71,7 @@ export function createWorkerTelemetry(
   const failureLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const shortenedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const outOfRangeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
+  const damageLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const summary = createSummary(log, monotonicNow)
   const timeLines = createSuspiciousTimeLines(log)
   const lines = createPartitionLines(log, monotonicNow)
@@ -264,6 +265,11 @@ export function createWorkerTelemetry(
       const heldBack = failureLines.pass()
       if (heldBack !== undefined)
         log.error(place, 'the header of a record batch cannot be read: the partition waits, see the runbook')
+    },
+    fetchDamaged(place: { readonly partition: number; readonly offset: number }) {
+      metrics.checksumFailures.inc()
+      if (damageLines.pass() !== undefined)
+        log.warn(place, 'a record batch arrived with a wrong checksum: it is fetched again')
     },
     batchUndecodable(batch: UndecodableBatchFacts) {
       metrics.decodeErrors.inc({ codec: batch.codec })

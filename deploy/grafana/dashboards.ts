@@ -160,6 +160,7 @@ const worker: DashboardParts = {
         query(`sum(increase(cache_service_cache_loss_total{${I}}[5m]))`, 'cache loss'),
         query(`sum(increase(cache_service_offset_out_of_range_total{${I}}[5m]))`, 'deleted by Kafka'),
         query(`sum(increase(cache_service_decode_errors_total{${I}}[5m]))`, 'undecodable'),
+        query(`sum(increase(cache_service_checksum_failures_total{${I}}[5m]))`, 'damaged, fetched again'),
       ],
     ),
     chart('CPU, of one processor', '', 'percentunit', [

@@ -11,6 +11,7 @@ import {
   type ScenarioContext,
   type WorkerScenario,
 } from '../support/processes/worker-scenario.ts'
+import { update } from '../support/records/tagged-records.ts'
 import { startKafkaBehind } from '../support/servers/kafka-behind-proxy.ts'
 import { startNetworkProxy, type NetworkProxy } from '../support/servers/network-proxy.ts'
 import { startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
@@ -113,6 +114,42 @@ describe('a worker whose connections to Kafka', { timeout: 360_000 }, () => {
     expect(await valueOf(worker, 'consumer_restarts_total', { reason: 'stalled' })).toBe(0)
     report.saw(`half-open: consumes again after ${Math.round(performance.now() - silentAt)} ms, by itself`)
     await assertRecovers(loaded, report)
+  })
+})
+
+describe('a worker that receives a damaged record batch', { timeout: 360_000 }, () => {
+  test.for([
+    ['twice fetches it again', 2, true],
+    ['whenever it fetches it sends dead letters', Infinity, false],
+  ] as const)('%s, and applies only what was produced', async ([what, times, isApplied], context) => {
+    const report = reportFault(context, 'K19')
+    toKafka.become('open')
+    const scenario = await openWorkerScenario(context, {
+      kafka: { brokers: kafka.internalBrokers },
+      env: { KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${toKafka.port}` },
+    })
+    const { redis } = scenario
+    const worker = await scenario.startWorker()
+    await worker.ready()
+    let left: number = times
+    toKafka.corrupt = (bytes) => {
+      const at = bytes.indexOf('true-name')
+      if (at < 0 || left === 0) return
+      left--
+      bytes.write('f', at)
+    }
+    context.onTestFinished(() => void (toKafka.corrupt = () => undefined))
+    const send = (deviceId: string, name: string) =>
+      scenario.send([{ ...update({ deviceId, metadata: { datatype_name: name } }), partition: 0 }], 'none')
+    await send('damaged', 'true-name')
+    await send('behind', 'other-name')
+    await patiently(async () =>
+      expect(await redis.hget('device:behind:metadata', 'datatype_name')).toBe('other-name'),
+    )
+    expect(await redis.hget('device:damaged:metadata', 'datatype_name')).toBe(isApplied ? 'true-name' : null)
+    expect(await valueOf(worker, 'checksum_failures_total')).toBe(2)
+    expect(await valueOf(worker, 'dead_letters_total', { reason: 'undecodable' })).toBe(isApplied ? 0 : 1)
+    report.saw(`${what}: ${isApplied ? 'applied as it was produced' : 'one dead letter, nothing applied'}`)
   })
 })
 

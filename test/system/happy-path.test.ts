@@ -29,6 +29,7 @@ const METRICS = {
   cache_service_clock_skew_total: 'counter',
   cache_service_suspicious_times_total: 'counter',
   cache_service_dead_letters_total: 'counter',
+  cache_service_checksum_failures_total: 'counter',
   cache_service_decode_errors_total: 'counter',
   cache_service_offset_out_of_range_total: 'counter',
   cache_service_rebalances_total: 'counter',

@@ -92,6 +92,11 @@ export const FAULTS = {
     done: 'A closed port, a host name that does not exist, the port of the controller',
     expected: 'Alive, not ready, the error names the setting and the address',
   },
+  K19: {
+    fault: 'A record batch is damaged on its way, or on the disk of the broker',
+    done: 'A proxy changes a byte of a value, a few times or always; bytes of the log are overwritten',
+    expected: 'Noticed by the checksum; fetched again; dead letters if it stays damaged; never applied',
+  },
   R1: {
     fault: 'Redis restarts',
     done: 'SIGTERM with and without an append-only file, under load',

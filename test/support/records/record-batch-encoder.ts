@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { compressFrameSync } from 'lz4-napi'
 import { compressSync } from 'snappy'
+import { crc32c } from '../../../cache-service/kafka/crc32c.ts'
 
 export type RecordToEncode = {
   readonly key: Buffer | null
@@ -46,7 +47,7 @@ type Encoder = {
 const require = createRequire(import.meta.url)
 const EncoderClass = require('kafkajs/src/protocol/encoder') as new () => Encoder
 
-/** A record batch as a broker stores it (except for its checksum, which is not verified), with KafkaJS's encoding of numbers. */
+/** A record batch as a broker stores it, with KafkaJS's encoding of numbers. */
 export function encodeBatch(batch: BatchToEncode): Buffer {
   const { appendTimeMs, baseMs = 0, baseOffset = 0, codec = 'none', records } = batch
   const { compress, type } = COMPRESSORS[codec]
@@ -70,7 +71,13 @@ export function encodeBatch(batch: BatchToEncode): Buffer {
   header.writeInt16BE(-1, 51)
   header.writeInt32BE(-1, 53)
   header.writeInt32BE(records.length, 57)
-  return Buffer.concat([header, body])
+  return withChecksum(Buffer.concat([header, body]))
+}
+
+/** Changes the checksum of a batch to that of its bytes: they were sent like this. */
+export function withChecksum(batch: Buffer): Buffer {
+  batch.writeUInt32BE(crc32c(batch.subarray(21)), 17)
+  return batch
 }
 
 function encodeRecord(

@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 export type TcpAddress = { readonly host: string; readonly port: number }
 
+type LinkObserver = { cut(): void; corrupt(bytes: Buffer): void }
+
 /** What the network between a client and a server does with their bytes. */
 export type NetworkState =
   | 'open'
@@ -26,6 +28,8 @@ export type NetworkProxy = TcpAddress & {
   target: TcpAddress
   /** Decides about each new connection how many of its bytes arrive. */
   limit: () => PassedBytes
+  /** May change bytes on their way to a client. */
+  corrupt: (bytes: Buffer) => void
   /** The connections that were closed because of their limit. */
   readonly cuts: number
   /** Changes the network from now on. What was held back while it was silent is delivered when it opens. */
@@ -43,7 +47,10 @@ export async function startNetworkProxy(target: TcpAddress, port = 0): Promise<N
   const server = createServer({ allowHalfOpen: true }, (client) => {
     if (state === 'reset') return void client.resetAndDestroy()
     const upstream = connect({ ...proxy.target, allowHalfOpen: true })
-    const link = new Link(client, upstream, proxy.limit(), () => cuts++)
+    const link = new Link(client, upstream, proxy.limit(), {
+      cut: () => cuts++,
+      corrupt: (bytes) => proxy.corrupt(bytes),
+    })
     links.add(link)
     link.become(state === 'half_open' ? 'open' : state)
     link.closed.then(() => links.delete(link)).catch(() => undefined)
@@ -57,6 +64,7 @@ export async function startNetworkProxy(target: TcpAddress, port = 0): Promise<N
     port: address.port,
     target,
     limit: () => ({}),
+    corrupt: () => undefined,
     get cuts() {
       return cuts
     },
@@ -80,13 +88,13 @@ export async function startNetworkProxy(target: TcpAddress, port = 0): Promise<N
 class Link {
   readonly closed: Promise<unknown>
   readonly #sockets: readonly [Socket, Socket]
-  readonly #cut: () => void
+  readonly #observer: LinkObserver
   #state: NetworkState = 'open'
   #changed = Promise.withResolvers<void>()
 
-  constructor(client: Socket, server: Socket, { toClient, toServer }: PassedBytes, cut: () => void) {
+  constructor(client: Socket, server: Socket, { toClient, toServer }: PassedBytes, observer: LinkObserver) {
     this.#sockets = [client, server]
-    this.#cut = cut
+    this.#observer = observer
     for (const socket of this.#sockets) socket.on('error', () => undefined)
     this.closed = Promise.all([
       this.#forward(client, server, toServer),
@@ -113,6 +121,7 @@ class Link {
       for await (const bytes of from) {
         const passed: Buffer = bytes.subarray(0, left)
         left -= passed.length
+        if (from === this.#sockets[1]) this.#observer.corrupt(passed)
         const isCut = left === 0
         // Bytes that are delayed wait at the same time, but overtake none.
         last = Promise.all([this.#delay(passed), last]).then(() => this.#deliver(passed, to, isCut))
@@ -136,7 +145,7 @@ class Link {
   async #deliver(bytes: Buffer, to: Socket, isCut: boolean): Promise<void> {
     if (to.destroyed) return
     if (isCut) {
-      this.#cut()
+      this.#observer.cut()
       // The bytes before the cut must arrive, so the connection ends after them.
       await new Promise((resolve) => to.write(bytes, resolve))
       this.destroy()

@@ -67,6 +67,13 @@ describe('a fetched partition', () => {
     expect([behind.next, behind.unreadable]).toEqual([12, undefined])
   })
 
+  test('whose last batch is damaged covers nothing beyond the end of the partition', () => {
+    const damaged = encodeBatch(numberedBatch(999_990, 3))
+    damaged.writeInt32BE(5_000, 23)
+    const fetched = fetchedPartition({ position: 999_990, batches: [damaged] })
+    expect([fetched.isDamaged, fetched.next, offsetsOf(fetched)]).toEqual([true, 1_000_000, [999_990]])
+  })
+
   test('at offsets that Kafka has deleted covers them all, without records', () => {
     const fetched = fetchedPartition({ position: 12, batches: [], earliest: 40 })
     expect([fetched.position, fetched.next, fetched.deleted]).toEqual([12, 40, 28])

@@ -7,7 +7,7 @@ import {
   UndecodableBatchError,
 } from '../../../cache-service/kafka/record-batch.ts'
 import type { SourceRecord } from '../../../cache-service/core/records/source-record.ts'
-import { encodeBatch, type BatchToEncode } from '../../support/records/record-batch-encoder.ts'
+import { encodeBatch, withChecksum, type BatchToEncode } from '../../support/records/record-batch-encoder.ts'
 
 // Batches are encoded by KafkaJS's own encoder, which Kafka understands; test/integration/kafka/kafkajs.test.ts reads
 // what other producers wrote.
@@ -133,6 +133,38 @@ describe('the batches of a fetch', () => {
   })
 })
 
+describe('a batch whose checksum is wrong', () => {
+  const three = ['a', 'b', 'c'].map((text, i) =>
+    encodeBatch({ baseOffset: 5 + i, records: [{ key: null, value: Buffer.from(text) }] }),
+  )
+  const damagedAt = (i: number, at: number) =>
+    Buffer.concat(
+      three.map((bytes, j) => (i === j ? Buffer.from(bytes).fill(~(bytes[at] ?? 0), at, at + 1) : bytes)),
+    )
+  /** Of the header from the checksum on, but not its last offset, and of the record. */
+  const places = [17, 21, 22, 30, 40, 50, 60, 61, three[0]?.length ?? 0].map((at) => Math.min(at, 68))
+
+  test.each(places)(
+    'at byte %i is read alone: after the batches ahead of it, it is left to the next fetch',
+    async (at) => {
+      expect(readRecordBatches(damagedAt(1, at)).batches.map(({ baseOffset }) => baseOffset)).toEqual([5])
+      const { batches } = readRecordBatches(damagedAt(1, at).subarray(three[0]?.length))
+      expect(batches).toMatchObject([{ baseOffset: 6, nextOffset: 7, isDamaged: true, isControl: false }])
+      const [damaged] = batches
+      if (damaged === undefined) throw new Error('no batch was read')
+      await expect(decodeRecords(damaged)).rejects.toThrow('its checksum is wrong')
+    },
+  )
+
+  test('in its last offset covers no offset of the batch behind it', () => {
+    const bytes = damagedAt(0, 25)
+    expect(bytes.readInt32BE(23)).toBeGreaterThan(60_000)
+    expect(readRecordBatches(bytes).batches).toMatchObject([
+      { baseOffset: 5, nextOffset: 6, isDamaged: true },
+    ])
+  })
+})
+
 describe('a batch whose records can’t be decoded', () => {
   const records = [{ key: Buffer.from('k'), value: Buffer.alloc(500, 'v') }]
 
@@ -141,7 +173,7 @@ describe('a batch whose records can’t be decoded', () => {
     async (codec) => {
       const corrupt = encodeBatch({ baseOffset: 40, records, codec })
       corrupt.fill(0xff, 70, corrupt.length)
-      const [batch] = readRecordBatches(corrupt).batches
+      const [batch] = readRecordBatches(withChecksum(corrupt)).batches
       if (batch === undefined) throw new Error('no batch was read')
       expect([batch.baseOffset, batch.nextOffset, batch.recordCount]).toEqual([40, 41, 1])
       const error: unknown = await decodeRecords(batch).catch((thrown: unknown) => thrown)
@@ -155,7 +187,7 @@ describe('a batch whose records can’t be decoded', () => {
       fc.asyncProperty(fc.nat(), fc.integer({ min: 0, max: 255 }), async (at, byte) => {
         const corrupt = encodeBatch({ records: [...records, ...records] })
         corrupt[57 + (at % (corrupt.length - 57))] = byte
-        const [batch] = readRecordBatches(corrupt).batches
+        const [batch] = readRecordBatches(withChecksum(corrupt)).batches
         if (batch === undefined) return
         const failure: unknown = await decodeRecords(batch).then(
           () => undefined,
@@ -176,7 +208,7 @@ describe('a batch whose records can’t be decoded', () => {
   ])('%s is not decoded, because positions follow offsets', async (_, damage, why) => {
     const damaged = encodeBatch({ records: [...records, ...records] })
     damage(damaged)
-    const [batch] = readRecordBatches(damaged).batches
+    const [batch] = readRecordBatches(withChecksum(damaged)).batches
     if (batch === undefined) throw new Error('no batch was read')
     await expect(decodeRecords(batch)).rejects.toThrow(why)
   })
@@ -184,7 +216,7 @@ describe('a batch whose records can’t be decoded', () => {
   test('of an unknown compression type causes an error that says so', async () => {
     const unknown = encodeBatch({ records })
     unknown.writeInt16BE(7, 21)
-    const [batch] = readRecordBatches(unknown).batches
+    const [batch] = readRecordBatches(withChecksum(unknown)).batches
     if (batch === undefined) throw new Error('no batch was read')
     await expect(decodeRecords(batch)).rejects.toThrow('unknown compression type')
   })

@@ -95,6 +95,7 @@ describe('before the first event', () => {
 
   test.each([
     'clock_skew_total',
+    'checksum_failures_total',
     'offset_out_of_range_total',
     'rebalances_total',
     'cache_loss_total',
@@ -387,6 +388,9 @@ describe('the consumer', () => {
     const { telemetry, lines, value, byLabel } = setUp()
     const deleted = { partition: 1, firstOffset: 20, lastOffset: 39 }
     telemetry.offsetOutOfRange(deleted)
+    const damaged = { partition: 2, offset: 7 }
+    for (let i = 0; i < 5; i++) telemetry.fetchDamaged(damaged)
+    telemetry.logRestarted(0, 3)
     const batch = {
       topic: TOPIC,
       partition: 1,
@@ -397,9 +401,12 @@ describe('the consumer', () => {
     }
     for (let i = 0; i < 5; i++) telemetry.batchUndecodable(batch)
     expect(await value('offset_out_of_range_total')).toBe(1)
+    expect(await value('checksum_failures_total')).toBe(5)
     expect((await byLabel('decode_errors_total', 'codec'))['snappy']).toBe(5)
     expect(lines()).toMatchObject([
       { level: 'warn', ...deleted },
+      { level: 'warn', ...damaged },
+      { level: 'warn', partition: 0, offset: 3 },
       { level: 'error', ...batch },
     ])
   })

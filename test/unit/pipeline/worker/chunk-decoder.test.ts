@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { decodeChunks, type DecodedChunk } from '../../../../cache-service/pipeline/worker/chunk-decoder.ts'
 import { DecodedBytes } from '../../../../cache-service/pipeline/worker/decoded-bytes.ts'
 import { fetchedPartition, numberedBatch } from '../../../support/records/fetched-partition.ts'
-import { encodeBatch } from '../../../support/records/record-batch-encoder.ts'
+import { encodeBatch, withChecksum } from '../../../support/records/record-batch-encoder.ts'
 
 const ROOMY = { maxRecords: 1_000, maxBytes: 1_000_000 }
 
@@ -46,7 +46,7 @@ describe('the chunks of a fetch', () => {
     expect(spans(await chunksOf(fetched))).toEqual([[4, 10, 0]])
   })
 
-  test('are a single one without offsets if the log begins anew', async () => {
+  test('are a single one without offsets if the log begins again', async () => {
     const fetched = fetchedPartition({ position: 40, batches: [], earliest: 5 })
     expect(spans(await chunksOf(fetched))).toEqual([[5, 5, 0]])
   })
@@ -59,7 +59,7 @@ describe('the chunks of a fetch', () => {
 
   test('list a batch that cannot be decoded, beside the records of its neighbours', async () => {
     const corrupt = encodeBatch(numberedBatch(2, 3, { codec: 'snappy' }))
-    corrupt.fill(0xff, 61)
+    withChecksum(corrupt.fill(0xff, 61))
     const fetched = fetchedPartition({ batches: [numberedBatch(0, 2), corrupt, numberedBatch(5, 1)] })
     const [chunk, ...others] = await chunksOf(fetched)
     expect([others, chunk?.position, chunk?.next]).toEqual([[], 0, 6])
@@ -169,6 +169,7 @@ describe('decoded bytes', () => {
         const damaged = encodeBatch(numberedBatch(3, 20, { codec }))
         // After the fields that the broker itself reads: offsets and the number of records stay.
         for (const [at, byte] of bytes) damaged[61 + (at % (damaged.length - 61))] = byte
+        withChecksum(damaged)
         const fetched = fetchedPartition({ batches: [numberedBatch(0, 3), damaged, numberedBatch(23, 2)] })
         const chunks = await chunksOf(fetched, { ...ROOMY, maxRecords: 4 })
         expect(chunks.map(({ position }) => position)).toEqual([
