@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { patiently } from '../support/eventually.ts'
 import type { PollingReader } from '../support/oracle/polling-reader.ts'
 import { runCliHere } from '../support/processes/run-cli-here.ts'
 import type { WorkerProcess } from '../support/processes/worker-process.ts'
@@ -25,7 +26,15 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     await sleep(FROZEN_MS)
     await redisServer.kill('SIGCONT')
   },
-  'Redis is emptied': ({ redis }, reader) => reader.duringLoss(() => redis.flushall()),
+  'Redis is emptied': async ({ redis, steady }, reader) => {
+    const losses = () => sumOf(steady, 'cache_loss_total')
+    const before = await losses()
+    await reader.duringLoss(() => redis.flushall())
+    // Until the loss is noticed, nothing tells it from a recovery.
+    await patiently(async () => {
+      if ((await losses()) === before) throw new Error('the loss has not been noticed yet')
+    })
+  },
   'Redis forgets its scripts': async ({ redis }) => void (await redis.script('FLUSH')),
   'the network to Redis is cut': async ({ proxy }) => {
     proxy.become('reset')
@@ -65,6 +74,10 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     })
     if (code !== 0) throw new Error(`cache-cli rebuild exited with ${code}: ${errors}`)
   },
+}
+
+async function sumOf(worker: WorkerProcess, metric: string): Promise<number> {
+  return (await worker.metric(metric)).reduce((sum, { value }) => sum + value, 0)
 }
 
 function lastOf({ others }: SoakPlatform): WorkerProcess | undefined {

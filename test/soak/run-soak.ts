@@ -17,7 +17,10 @@ const PEAK_MS = 10_000
 const MOST_PEAK_WINDOWS = 12
 const SAMPLE_INTERVAL_MS = 3_000
 const FAULT_INTERVAL_MS = 30_000
-/** A fault from which the service has not recovered by then is a problem. */
+/**
+ * A fault from which the service has not recovered by then is a problem, unless records have to be read again: all of them at
+ * most, which takes longer the longer the load has lasted.
+ */
 const RECOVERS_WITHIN_MS = 180_000
 /** Lag that is normal at the given rate. */
 const CALM_LAG_SECONDS = 3
@@ -50,7 +53,12 @@ async function soak(platform: SoakPlatform, { minutes, note, seed, stop }: SoakO
   const startedAt = new Date().toISOString()
   const peakPerSecond = await measurePeak(platform, traffic, stop)
   const perSecond = Math.max(100, peakPerSecond / 2)
-  await Promise.race([aborted(stop), within(() => assertRecovered(platform, CALM_LAG_SECONDS * perSecond))])
+  await Promise.race([
+    aborted(stop),
+    within(() => assertRecovered(platform, CALM_LAG_SECONDS * perSecond), RECOVERS_WITHIN_MS),
+  ])
+  // At the peak rate, half of which is left.
+  const rereadMs = () => (traffic.acknowledged / perSecond) * 1_000
   note(`peak ${Math.round(peakPerSecond)} records/s; now ${Math.round(perSecond)} for ${minutes} minutes`)
 
   const reader = startPollingReader(redis, () => traffic.deviceIds.slice(0, READ_DEVICES))
@@ -96,7 +104,12 @@ async function soak(platform: SoakPlatform, { minutes, note, seed, stop }: SoakO
       // Each kind once before any comes twice.
       if (order.length === 0) order.push(...shuffled(Object.keys(FAULTS), () => random.fraction()))
       fault = order.pop() ?? ''
-      const report = await causeFault(platform, reader, fault, seconds, CALM_LAG_SECONDS * perSecond, ended)
+      const report = await causeFault(platform, reader, fault, {
+        calmLag: CALM_LAG_SECONDS * perSecond,
+        ended,
+        longestRecoveryMs: RECOVERS_WITHIN_MS + rereadMs(),
+        seconds,
+      })
       faults.push(report)
       if (report.recovery === 'never') problems.push(`no recovery after: ${report.name}`)
       fault = undefined
@@ -113,7 +126,7 @@ async function soak(platform: SoakPlatform, { minutes, note, seed, stop }: SoakO
   over.abort()
   await Promise.allSettled(parts)
   note('at rest: comparing everything')
-  problems.push(...(await problemsAtRest(platform, traffic, reader, stop)))
+  problems.push(...(await problemsAtRest(platform, traffic, reader, stop, RECOVERS_WITHIN_MS + rereadMs())))
   await clients.stop()
 
   const flatness = new Map<SeriesName, Flatness>()
@@ -185,14 +198,22 @@ async function causeFault(
   platform: SoakPlatform,
   reader: PollingReader,
   name: string,
-  seconds: () => number,
-  calmLag: number,
-  ended: AbortSignal,
+  {
+    calmLag,
+    ended,
+    longestRecoveryMs,
+    seconds,
+  }: {
+    readonly calmLag: number
+    readonly ended: AbortSignal
+    readonly longestRecoveryMs: number
+    readonly seconds: () => number
+  },
 ): Promise<FaultReport> {
   const fromSeconds = seconds()
   await FAULTS[name]?.(platform, reader)
   const endSeconds = seconds()
-  const recovering = within(() => assertRecovered(platform, calmLag)).then(
+  const recovering = within(() => assertRecovered(platform, calmLag), longestRecoveryMs).then(
     () => seconds() - endSeconds,
     () => 'never' as const,
   )
@@ -216,6 +237,7 @@ async function problemsAtRest(
   traffic: Traffic,
   reader: PollingReader,
   stop: AbortSignal,
+  timeoutMs: number,
 ): Promise<string[]> {
   const { admin, api, kafkaClient, others, proxy, redis, steady } = platform
   const problems: string[] = []
@@ -230,7 +252,7 @@ async function problemsAtRest(
         const lag = await lagOf(platform)
         if (lag > 0) throw new Error(`the lag is ${lag}`)
       },
-      { timeoutMs: RECOVERS_WITHIN_MS, everyMs: 500, describe: 'the workers catch up' },
+      { timeoutMs, everyMs: 500, describe: 'the workers catch up' },
     )
     const differences = await traffic.differences(redis, {
       kafka: kafkaClient,
@@ -252,8 +274,8 @@ async function problemsAtRest(
   return problems
 }
 
-function within(check: () => Promise<void>): Promise<void> {
-  return eventually(check, { timeoutMs: RECOVERS_WITHIN_MS, everyMs: 250 })
+function within(check: () => Promise<void>, timeoutMs: number): Promise<void> {
+  return eventually(check, { timeoutMs, everyMs: 250 })
 }
 
 function shuffled<T>(items: readonly T[], random: () => number): T[] {
