@@ -61,9 +61,8 @@ describe.concurrent('a worker that is stopped', () => {
     worker.kill('SIGTERM')
     await patiently(() => expect(worker.output).toContain('stopping: finishing the work in progress'))
     worker.kill('SIGINT')
-    const killedAt = performance.now()
+    // At the deadline it would exit with 1 as well, but with another last line.
     expect(await worker.exit).toBe(1)
-    expect(performance.now() - killedAt).toBeLessThan(3_000)
     expect(worker.logLines().at(-1)).toMatchObject({
       level: 'warn',
       msg: 'second signal received: exiting immediately',
@@ -87,7 +86,7 @@ describe.concurrent('a worker that is stopped', () => {
     assertNone(await scenario.oracle.differencesBelowCommit())
   })
 
-  test('while it holds a chunk exits quickly, without committing the chunk', async (context) => {
+  test('while it holds a chunk exits without trying it again, and without committing it', async (context) => {
     const scenario = await openWorkerScenario(context, { ownRedis: { args: ['--appendonly', 'yes'] } })
     const { oracle, redisServer } = scenario
     await scenario.sendFleet(2_000, BACKLOG)
@@ -97,9 +96,10 @@ describe.concurrent('a worker that is stopped', () => {
     await redisServer.kill('SIGKILL')
     await scenario.sendFleet(2_000, { ...BACKLOG, seed: 2 })
     await patiently(() => expect(worker.output).toContain('holding: the chunk will be tried again'))
-    const stoppedAt = performance.now()
     expect(await worker.stop()).toBe(0)
-    expect(performance.now() - stoppedAt).toBeLessThan(8_000)
+    const messages = worker.logLines().map(({ msg }) => String(msg))
+    const afterSignal = messages.slice(messages.findIndex((msg) => msg.startsWith('stopping:')))
+    expect(afterSignal.filter((msg) => msg.startsWith('holding'))).toEqual([])
     expect(await oracle.committed()).toEqual(before)
 
     await redisServer.start()
