@@ -11,6 +11,7 @@ import { startOwnRedis, type OwnRedis, type OwnRedisOptions } from '../servers/s
 import { fromFleet, type TaggedRecord } from '../records/tagged-records.ts'
 import { createTopic, uniqueName, useRedisDatabase, type TopicOptions } from '../test-scope.ts'
 import type { WireCodec } from '../records/wire-codecs.ts'
+import type { ServiceProgram } from './service-process.ts'
 import { startWorker, type WorkerProcess } from './worker-process.ts'
 
 /** What a scenario needs from the context of its test, `test('…', async (context) => …)`, or of its file. */
@@ -65,7 +66,8 @@ export type WorkerScenario = {
   send(records: readonly TaggedRecord[], codec?: WireCodec): Promise<void>
   sendFleet(count: number, options: FleetOptions, codec?: WireCodec): Promise<void>
   startLoad(options: LoadOptions): Load
-  startWorker(env?: Readonly<Record<string, string>>): Promise<WorkerProcess>
+  /** @param program another release. */
+  startWorker(env?: Readonly<Record<string, string>>, program?: ServiceProgram): Promise<WorkerProcess>
   /** Number of records consumed by the workers that are still running. */
   consumed(): Promise<number>
 }
@@ -154,8 +156,11 @@ export async function openWorkerScenario(
     ...options.env,
   }
 
-  async function startScenarioWorker(further: Readonly<Record<string, string>> = {}): Promise<WorkerProcess> {
-    const worker = await startWorker(withoutEmpty({ ...env, ...further }))
+  async function startScenarioWorker(
+    further: Readonly<Record<string, string>> = {},
+    program?: ServiceProgram,
+  ): Promise<WorkerProcess> {
+    const worker = await startWorker(withoutEmpty({ ...env, ...further }), program)
     workers.push(worker)
     let hasEnded = false
     void worker.exit.then(() => (hasEnded = true))
