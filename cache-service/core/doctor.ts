@@ -52,8 +52,11 @@ export type RedisFacts = {
   readonly isReplica: boolean
   readonly isCluster: boolean
   readonly maxMemoryBytes: number | undefined
+  readonly usedMemoryBytes: number | undefined
   readonly evictionPolicy: string | undefined
   readonly hasAppendOnlyFile: boolean
+  /** The last snapshot, or the last write to the append-only file, has failed. */
+  readonly hasFailedToSave: boolean
   /** The `save` setting; empty: no snapshots. */
   readonly save: string | undefined
   /** The clock of Redis minus the local clock. */
@@ -68,6 +71,8 @@ export function judgeRedis(facts: RedisFacts, role: DoctorRole): Finding[] {
     judgeVersion(facts),
     judgeMode(facts),
     judgeEviction(facts),
+    judgeMemory(facts),
+    ...judgeSaving(facts),
     judgePersistence(facts, role),
     judgeClock(facts),
   ]
@@ -120,6 +125,37 @@ function judgeEviction({ evictionPolicy, maxMemoryBytes }: RedisFacts): Finding 
     `${evictionPolicy}: ${isLimited ? '' : 'if maxmemory is set, '}Redis may evict devices before they expire`,
     'Run redis-cli CONFIG SET maxmemory-policy noeviction, and change the configuration file of Redis likewise.',
   )
+}
+
+const NEARLY_FULL = 0.9
+
+/** The doctor writes nothing, so it cannot see that a write is refused. */
+function judgeMemory({ evictionPolicy, maxMemoryBytes, usedMemoryBytes }: RedisFacts): Finding {
+  const check = 'memory'
+  if (maxMemoryBytes === undefined || usedMemoryBytes === undefined)
+    return redisFinding('skipped', check, 'unknown: INFO does not report it')
+  if (maxMemoryBytes === 0) return redisFinding('ok', check, `${usedMemoryBytes} bytes, without a limit`)
+  const detail = `${usedMemoryBytes} bytes of maxmemory ${maxMemoryBytes}`
+  const share = usedMemoryBytes / maxMemoryBytes
+  // With any other policy Redis evicts keys instead, which is a finding of its own.
+  if (share < NEARLY_FULL || evictionPolicy !== 'noeviction') return redisFinding('ok', check, detail)
+  return share < 1
+    ? redisFinding('warning', check, `${detail}: once it is full, Redis refuses writes`, MEMORY_FIX)
+    : redisFinding('failed', check, `${detail}: Redis refuses writes`, MEMORY_FIX)
+}
+
+const MEMORY_FIX = 'Raise maxmemory of the server, or delete what else it holds.'
+
+function judgeSaving({ hasFailedToSave }: RedisFacts): Finding[] {
+  if (!hasFailedToSave) return []
+  return [
+    redisFinding(
+      'warning',
+      'saving',
+      'Redis could not save its data, and may therefore refuse writes',
+      'Read the log of Redis, and free its disk.',
+    ),
+  ]
 }
 
 function judgePersistence({ hasAppendOnlyFile, save }: RedisFacts, role: DoctorRole): Finding {

@@ -12,16 +12,21 @@ export async function readRedisFacts(redis: Redis, now: () => number): Promise<R
   const askedMs = now()
   const time = await redis.time().catch(() => undefined)
   const tookMs = now() - askedMs
-  const maxMemory = text('maxmemory')
+  const bytes = (name: string) => {
+    const value = text(name)
+    return value === undefined ? undefined : Number(value)
+  }
   const { product, version } = serverProduct(info)
   return {
     version,
     isValkey: product === 'valkey',
     isReplica: text('role') === 'slave',
     isCluster: text('cluster_enabled') === '1',
-    maxMemoryBytes: maxMemory === undefined ? undefined : Number(maxMemory),
+    maxMemoryBytes: bytes('maxmemory'),
+    usedMemoryBytes: bytes('used_memory'),
     evictionPolicy: text('maxmemory_policy'),
     hasAppendOnlyFile: text('aof_enabled') === '1',
+    hasFailedToSave: ['rdb_last_bgsave_status', 'aof_last_write_status'].some((name) => text(name) === 'err'),
     save,
     clockAheadMs: time === undefined ? undefined : redisTimeMs(time) - (askedMs + tookMs / 2),
   }

@@ -1,4 +1,5 @@
 import { kafkaError } from '../../../shared/errors.ts'
+import { failureText } from '../../core/operator-hint.ts'
 import type { LagReport } from '../../core/workers/lag-report.ts'
 import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import type { Service } from '../../lifecycle/service.ts'
@@ -57,7 +58,7 @@ export class LagMonitor {
       } catch (error) {
         if (stop.aborted) return
         const failure = kafkaError(error)
-        failures.set(meter.groupId, failure.message)
+        failures.set(meter.groupId, failureText(failure))
         telemetry.unmeasured(meter.groupId, failure)
         report = meter.unmeasured(failure.message)
       }

@@ -19,6 +19,8 @@ const GOOD: RedisFacts = {
   isReplica: false,
   isCluster: false,
   maxMemoryBytes: 0,
+  usedMemoryBytes: 95,
+  hasFailedToSave: false,
   evictionPolicy: 'noeviction',
   hasAppendOnlyFile: true,
   save: '',
@@ -34,7 +36,9 @@ function verdicts(facts: Partial<RedisFacts>, role: DoctorRole = 'worker') {
 }
 
 describe('the doctor on Redis', () => {
-  const ALL_OK = { version: 'ok', mode: 'ok', eviction: 'ok', persistence: 'ok', clock: 'ok' }
+  const ALL_OK = {
+    ...{ version: 'ok', mode: 'ok', eviction: 'ok', memory: 'ok', persistence: 'ok', clock: 'ok' },
+  }
 
   test('reports only ok for a healthy server', () => {
     expect(verdicts({})).toEqual(ALL_OK)
@@ -52,6 +56,15 @@ describe('the doctor on Redis', () => {
       { evictionPolicy: undefined, clockAheadMs: undefined },
       { eviction: 'skipped', clock: 'skipped' },
     ],
+    ['a server that has room', { maxMemoryBytes: 200 }, {}],
+    ['a server that is nearly full', { maxMemoryBytes: 100 }, { memory: 'warning' }],
+    ['a full server', { maxMemoryBytes: 95 }, { memory: 'failed' }],
+    [
+      'a full server that evicts',
+      { maxMemoryBytes: 95, evictionPolicy: 'allkeys-lru' },
+      { eviction: 'warning' },
+    ],
+    ['an unknown use of memory', { usedMemoryBytes: undefined }, { memory: 'skipped' }],
     ['no persistence', { hasAppendOnlyFile: false }, {}],
     ['an unknown version', { version: 'unknown' }, { version: 'skipped' }],
     ['a slow clock', { clockAheadMs: -31_000 }, { clock: 'warning' }],
@@ -67,6 +80,10 @@ describe('the doctor on Redis', () => {
     const wrongType = Object.assign(new Error('WRONGTYPE'), { command: { name: 'sadd', args: ['devices'] } })
     const [fix] = hintFor(redisError(wrongType))?.fix.split(';') ?? []
     expect(key?.fix?.toLowerCase()).toBe(`${fix}.`)
+  })
+
+  test('warns of a server that could not save, since it may refuse writes', () => {
+    expect(verdicts({ hasFailedToSave: true })).toEqual({ ...ALL_OK, saving: 'warning' })
   })
 
   test('accepts missing persistence for a worker only', () => {

@@ -80,6 +80,13 @@ async function openRedis(options: Parameters<typeof startOwnRedis>[0] = {}): Pro
   return redis
 }
 
+test('the doctor reports a Redis that is full, although it writes nothing', async () => {
+  const redis = await openRedis({ args: ['--maxmemory', '500kb', '--maxmemory-policy', 'noeviction'] })
+  const { code, find } = await asUpdater({ REDIS_URL: redis.url })
+  expect(code).toBe(1)
+  expect(find('memory')).toMatchObject({ verdict: 'failed', fix: expect.stringContaining('maxmemory') })
+})
+
 test('the doctor reports no problem in a working setup, and writes nothing', async (context) => {
   const ownRedis = { args: ['--appendonly', 'yes'] }
   const scenario = await openWorkerScenario(context, { ownRedis })
