@@ -50,14 +50,17 @@ export function createRedis(
 }
 
 /**
- * The same for what needs one connection even to a Cluster, such as subscribing: to one of the configured nodes, the next one at
- * each attempt. What is published on one node reaches all of them.
+ * The same for what needs one connection even to a Cluster, such as subscribing: to one of the nodes, the next one at each
+ * attempt. What is published on one node reaches all of them.
+ *
+ * @param knownNodes of the Cluster, besides those of the settings.
  */
 export function createConnection(
   config: RedisConfig,
   name: string | undefined,
   telemetry: RedisClientTelemetry,
   random: () => number,
+  knownNodes: () => readonly ServerAddress[] = () => [],
 ): Redis {
   const attempts = createAttempts(random)
   const redis: Redis = countSilenceOnly(
@@ -68,7 +71,7 @@ export function createConnection(
       enableOfflineQueue: false,
       retryStrategy() {
         if (config.location.kind === 'cluster')
-          Object.assign(redis.options, nextNode(config.location, redis.options))
+          Object.assign(redis.options, nextNode([...config.location.nodes, ...knownNodes()], redis.options))
         return attempts.nextDelayMs()
       },
       // The primary has moved: reconnect to find it.
@@ -118,17 +121,18 @@ function connectionOptions({ password, timeoutMs, tls, username }: RedisConfig):
 }
 
 function locationOptions(location: RedisLocation, timeoutMs: number) {
-  if (location.kind === 'cluster') return nextNode(location, {})
+  if (location.kind === 'cluster') return { ...location.nodes[0] }
   if (location.kind === 'address') return { host: location.host, port: location.port }
   return sentinelOptions({ ...location, tls: location.tls && tlsOptions(location.tls) }, timeoutMs)
 }
 
 function nextNode(
-  { nodes }: Extract<RedisLocation, { kind: 'cluster' }>,
+  nodes: readonly ServerAddress[],
   { host, port }: { readonly host?: string | undefined; readonly port?: number | undefined },
 ): Partial<ServerAddress> {
-  const current = nodes.findIndex((node) => node.host === host && node.port === port)
-  return { ...nodes[(current + 1) % nodes.length] }
+  const distinct = [...new Map(nodes.map((node) => [serverAddressText(node), node])).values()]
+  const current = distinct.findIndex((node) => node.host === host && node.port === port)
+  return { ...distinct[(current + 1) % distinct.length] }
 }
 
 /** ioredis counts from the last connection that was opened, even if the server closed it at once. */

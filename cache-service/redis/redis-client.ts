@@ -11,4 +11,8 @@ export function isCluster(redis: RedisClient): redis is Cluster {
 export type RedisClientTelemetry = {
   redisConnected(where: string): void
   redisFailed(error: ServiceError): void
+  /** A node of a Cluster does not answer; once, until `nodeRecovered`. The others go on. */
+  nodeFailed?(node: string, error: ServiceError): void
+  /** @param how it answers again, or owns no slots any more, such as after a failover. */
+  nodeRecovered?(node: string, how: 'answers' | 'replaced'): void
 }

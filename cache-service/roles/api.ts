@@ -73,6 +73,9 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     const redisTelemetry = {
       redisConnected: (where: string) => telemetry.redisConnected(connection, where),
       redisFailed: (error: ServiceError) => telemetry.redisFailed(connection, error),
+      nodeFailed: (node: string, error: ServiceError) => telemetry.nodeFailed(connection, node, error),
+      nodeRecovered: (node: string, how: 'answers' | 'replaced') =>
+        telemetry.nodeRecovered(connection, node, how),
     }
     const redis = create(config.redis, `${context.processId}-${connection}`, redisTelemetry, random)
     releases.push(`Redis for ${connection}`, () => redis.disconnect())

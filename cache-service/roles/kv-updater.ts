@@ -1,5 +1,5 @@
 import type { ServiceError } from '../../shared/errors.ts'
-import { UPDATER_LEASE_KEY } from '../../shared/contract/keys.ts'
+import { echoChannel, UPDATER_LEASE_KEY } from '../../shared/contract/keys.ts'
 import { fixedKeys } from '../core/fixed-keys.ts'
 import { isProtectedKey } from '../core/protected-keys.ts'
 import { UpdateApplier, UPDATER_LEASE_MS } from '../pipeline/update-applier.ts'
@@ -11,6 +11,9 @@ import {
   startConnecting,
   type CreateClient,
 } from '../redis/client.ts'
+import { Echoes } from '../redis/cluster/echoes.ts'
+import { knownNodes } from '../redis/cluster/slots.ts'
+import { isCluster } from '../redis/redis-client.ts'
 import { ServerCheck } from '../redis/server-check.ts'
 import { createLease } from '../redis/lease.ts'
 import { createStateWriter } from '../redis/events/state-writer.ts'
@@ -27,10 +30,13 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
   const telemetry = createUpdaterTelemetry(log, metrics, monotonicNow)
   releases.push('kv-updater', () => telemetry.stopped())
 
-  const connect = <Client>(create: CreateClient<Client>, connection: string) => {
+  const connect = <Client>(create: CreateClient<Client>, connection: string): Client => {
     const redisTelemetry = {
       redisConnected: (where: string) => telemetry.redisConnected(connection, where),
       redisFailed: (error: ServiceError) => telemetry.redisFailed(connection, error),
+      nodeFailed: (node: string, error: ServiceError) => telemetry.nodeFailed(connection, node, error),
+      nodeRecovered: (node: string, how: 'answers' | 'replaced') =>
+        telemetry.nodeRecovered(connection, node, how),
     }
     return create(config.redis, `${processId}-${connection}`, redisTelemetry, random)
   }
@@ -53,11 +59,17 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
   })
   releases.push('pending updates', () => applier.close())
 
-  const subscriber = connect(createConnection, 'subscriber')
+  const subscriber = connect(
+    (...settings) => createConnection(...settings, () => knownNodes(redis)),
+    'subscriber',
+  )
   releases.push('subscriber of the kv-updater', () => subscriber.disconnect())
   const subscription = new ChannelSubscription({
     redis: subscriber,
     channel,
+    echoes: isCluster(redis)
+      ? new Echoes({ cluster: redis, subscriber, channel: echoChannel(processId), monotonicNow })
+      : undefined,
     received: (message) => applier.received(message),
     telemetry: {
       subscribed(name, gapMs) {
@@ -68,6 +80,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
         telemetry.subscriptionLost(name)
         applier.subscriptionLost()
       },
+      cutOff: telemetry.cutOff,
       subscribeFailed: telemetry.subscribeFailed,
     },
     monitor,

@@ -133,6 +133,10 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
     keyMistyped: redis.keyMistyped,
     keyTypeRestored: redis.keyTypeRestored,
     redisConnected: (connection: string, where: string) => redis.connected(where, connection),
+    nodeFailed: (connection: string, node: string, error: ServiceError) =>
+      redis.nodeFailed(node, error, connection),
+    nodeRecovered: (connection: string, node: string, how: 'answers' | 'replaced') =>
+      redis.nodeRecovered(node, how, connection),
     redisWorks: redis.works,
     redisFailed: (connection: string, error: ServiceError) => redis.failed(error, connection),
   }

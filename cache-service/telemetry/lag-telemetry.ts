@@ -101,6 +101,8 @@ export function createLagTelemetry(
     keyMistyped: redis.keyMistyped,
     keyTypeRestored: redis.keyTypeRestored,
     redisConnected: (where: string) => redis.connected(where),
+    nodeFailed: (node: string, error: ServiceError) => redis.nodeFailed(node, error),
+    nodeRecovered: (node: string, how: 'answers' | 'replaced') => redis.nodeRecovered(node, how),
     redisWorks: redis.works,
     redisFailed: (error: ServiceError) => redis.failed(error),
     /** The worker warns about it. */

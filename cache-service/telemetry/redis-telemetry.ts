@@ -20,6 +20,8 @@ export function createRedisTelemetry(
 ) {
   const lines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const connectionsMade = new Map<string, number>()
+  /** Node → the connections that report it. */
+  const failingNodes = new Map<string, Set<string>>()
   const setUp = metrics.claimRedisUp()
   let isUp: boolean | undefined
 
@@ -47,6 +49,26 @@ export function createRedisTelemetry(
         `a key that the service needs has the wrong type: ${mistypedText(key)}; ${MISTYPED_FIX}`,
       ),
     keyTypeRestored: (key: string) => log.info({ key }, 'the key no longer has the wrong type'),
+    /** Logs only the first of the connections that report it. */
+    nodeFailed(node: string, error: ServiceError, connection = '') {
+      metrics.redisErrors.inc({ code: error.code })
+      const noticed = failingNodes.get(node) ?? new Set()
+      failingNodes.set(node, noticed)
+      if (noticed.size === 0)
+        log.warn({ node, ...failureFields(error) }, 'a node of the Redis Cluster does not answer')
+      noticed.add(connection)
+    },
+    /** Logs the last of them. */
+    nodeRecovered(node: string, how: 'answers' | 'replaced', connection = '') {
+      const noticed = failingNodes.get(node)
+      if (noticed?.delete(connection) !== true || noticed.size > 0) return
+      log.info(
+        { node },
+        how === 'answers'
+          ? 'the node of the Redis Cluster answers again'
+          : 'the node of the Redis Cluster that does not answer owns no slots any more',
+      )
+    },
     works() {
       if (isUp === false) log.info(words.works)
       isUp = true

@@ -86,6 +86,11 @@ export function createUpdaterTelemetry(
       metrics.pubsubGaps.inc()
       log.warn({ channel }, 'subscription lost')
     },
+    cutOff: (where: string) =>
+      log.warn(
+        { redis: where },
+        'messages published on other nodes of the Cluster do not arrive: using another node',
+      ),
     subscribeFailed(channel: string, error: ServiceError) {
       const heldBack = subscribeLines.pass()
       if (heldBack === undefined) return
@@ -100,6 +105,10 @@ export function createUpdaterTelemetry(
     keyTypeRestored: redis.keyTypeRestored,
     /** @param connection names one of the role's connections. */
     redisConnected: (connection: string, where: string) => redis.connected(where, connection),
+    nodeFailed: (connection: string, node: string, error: ServiceError) =>
+      redis.nodeFailed(node, error, connection),
+    nodeRecovered: (connection: string, node: string, how: 'answers' | 'replaced') =>
+      redis.nodeRecovered(node, how, connection),
     redisFailed: (connection: string, error: ServiceError) => redis.failed(error, connection),
 
     // ---- the event stream

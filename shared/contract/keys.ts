@@ -70,6 +70,11 @@ export const UPDATER_LEASE_KEY = `${EVENTS_PREFIX}lease`
 /** Number of gaps that holders of the lease have appended (core/events/append-duty.ts). */
 export const UPDATER_GAPS_KEY = `${EVENTS_PREFIX}gaps`
 
+/** Channel of a kv-updater (redis/cluster/echoes.ts). */
+export function echoChannel(processId: string): string {
+  return `${OWN_KEY_PREFIX}echo:${processId}`
+}
+
 /** Exists while a client follows device events. */
 export const LISTENING_KEY = `${OWN_KEY_PREFIX}listening`
 

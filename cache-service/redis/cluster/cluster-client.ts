@@ -55,21 +55,29 @@ export function createClusterClient(dependencies: ClusterClientDependencies): Cl
     }),
   )
   // It sees every table from the first.
-  SlotTable.of(cluster)
+  const table = SlotTable.of(cluster)
   const failing = new Set<string>()
+  const recovered = (node: string, how: 'answers' | 'replaced') => {
+    if (failing.delete(node)) telemetry.nodeRecovered?.(node, how)
+  }
   cluster.on('+node', (node) => {
     countSilenceOnly(node)
     const greet = name === undefined ? undefined : createGreeting(name)
     node.on('ready', async () => {
       const failure = await greet?.(node)
-      if (failure === undefined) failing.delete(nodeName(node))
+      if (failure === undefined) recovered(nodeName(node), 'answers')
       else telemetry.redisFailed(failure)
     })
   })
   cluster.on('node error', (error: Error, node: string) => {
-    if (failing.has(node)) return
+    // If no node answers, 'error' says so.
+    if (failing.has(node) || cluster.status !== 'ready') return
     failing.add(node)
-    telemetry.redisFailed(redisError(error))
+    telemetry.nodeFailed?.(node, redisError(error))
+  })
+  cluster.on('refresh', () => {
+    const owners = table.owners.knownSlotsByMaster
+    for (const node of failing) if (!owners.has(node)) recovered(node, 'replaced')
   })
   cluster.on('error', (error) => telemetry.redisFailed(redisError(error)))
   cluster.on('ready', () => {

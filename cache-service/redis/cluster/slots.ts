@@ -2,6 +2,7 @@ import calculateSlot from 'cluster-key-slot'
 import type { Cluster, Redis } from 'ioredis'
 import { taggedKey } from '../../../shared/contract/keys.ts'
 import { redisError } from '../../../shared/errors.ts'
+import { serverAddressText, type ServerAddress } from '../../../shared/server-address.ts'
 import { isCluster, type RedisClient } from '../redis-client.ts'
 
 /** Of a Redis Cluster. Each key belongs to one. */
@@ -28,6 +29,13 @@ export class SlotOwners {
 
   /** The slots of each master, ascending. Throws a ServiceError if a slot has no owner. */
   get slotsByMaster(): ReadonlyMap<string, readonly number[]> {
+    const slot = this.#owners.indexOf(undefined)
+    if (slot >= 0) throw unowned(slot)
+    return this.knownSlotsByMaster
+  }
+
+  /** The same, even if other slots have no owner. Empty: nothing is known yet. */
+  get knownSlotsByMaster(): ReadonlyMap<string, readonly number[]> {
     this.#slotsByMaster ??= this.#group()
     return this.#slotsByMaster
   }
@@ -38,8 +46,8 @@ export class SlotOwners {
 
   #group(): Map<string, number[]> {
     const grouped = new Map<string, number[]>()
-    for (let slot = 0; slot < SLOT_COUNT; slot++) {
-      const owner = this.ownerOf(slot)
+    for (const [slot, owner] of this.#owners.entries()) {
+      if (owner === undefined) continue
       const slots = grouped.get(owner)
       if (slots === undefined) grouped.set(owner, [slot])
       else slots.push(slot)
@@ -96,6 +104,15 @@ function ownersOf({ slots }: Cluster): SlotOwners {
 
 export function nodeName({ options }: Redis): string {
   return `${options.host}:${options.port}`
+}
+
+/** Where all nodes of a Cluster can be reached, replicas included, as far as this client knows them. */
+export function knownNodes(redis: RedisClient): ServerAddress[] {
+  if (!isCluster(redis)) return []
+  const addresses = redis
+    .nodes('all')
+    .map(({ options }) => ({ host: String(options.host), port: Number(options.port) }))
+  return addresses.sort((a, b) => (serverAddressText(a) < serverAddressText(b) ? -1 : 1))
 }
 
 /** The masters' connections, or the one server's. Throws a ServiceError if one of them is unknown. */

@@ -4,12 +4,16 @@ import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../../lifecycle/service.ts'
 import { failureText, operatorHint } from '../../core/operator-hint.ts'
 import type { NotReadyReason } from '../../lifecycle/readiness.ts'
+import { serverName } from '../client.ts'
+import type { Echoes } from '../cluster/echoes.ts'
 
 export type SubscriptionTelemetry = {
   /** @param gapMs time since the previous subscription was lost; undefined: this is the first one. */
   subscribed(channel: string, gapMs: number | undefined): void
   /** Messages that are published from now on are missed. */
   subscriptionLost(channel: string): void
+  /** The subscription is given up, because messages that are published elsewhere in the Cluster do not arrive. */
+  cutOff(where: string): void
   subscribeFailed(channel: string, error: ServiceError): void
 }
 
@@ -17,6 +21,8 @@ export type SubscriptionDependencies = {
   /** A dedicated connection: a subscribed connection accepts no other commands. */
   readonly redis: Redis
   readonly channel: string
+  /** Of a node of a Cluster: proves that it still receives what is published on the others. */
+  readonly echoes?: Echoes | undefined
   readonly received: (message: Uint8Array) => void
   readonly telemetry: SubscriptionTelemetry
   readonly monitor: LoopMonitor
@@ -40,10 +46,13 @@ export class ChannelSubscription {
 
   constructor(dependencies: SubscriptionDependencies) {
     this.#dependencies = dependencies
-    const { redis, received } = dependencies
+    const { echoes, redis, received } = dependencies
     // ioredis would subscribe again without reporting the gap.
     redis.options.autoResubscribe = false
-    redis.on('messageBuffer', (_channel: Buffer, message: Buffer) => received(message))
+    redis.on('messageBuffer', (channel: Buffer, message: Buffer) => {
+      if (echoes !== undefined && channel.toString() === echoes.channel) echoes.received(message.toString())
+      else received(message)
+    })
     redis.on('close', () => this.#lost())
     // Already logged by the client; kept as the reason for not being ready.
     redis.on('error', (error) => (this.#lastError = clearerFailure(this.#lastError, redisError(error))))
@@ -69,7 +78,7 @@ export class ChannelSubscription {
       everyMs: CHECK_INTERVAL_MS,
       monitor,
       turn: async () => {
-        if (this.#isSubscribed) await redis.ping()
+        if (this.#isSubscribed) await this.#check()
         else if (redis.status === 'ready') await this.#subscribe()
         else this.#assertMayRetry()
       },
@@ -88,12 +97,21 @@ export class ChannelSubscription {
 
   /** After this, no message is received. */
   async close(): Promise<void> {
-    const { channel, redis } = this.#dependencies
+    const { redis } = this.#dependencies
     redis.removeAllListeners('messageBuffer')
     const wasSubscribed = this.#isSubscribed
     this.#isSubscribed = false
     // Without a connection there is no subscription either.
-    if (wasSubscribed) await redis.unsubscribe(channel).catch(() => undefined)
+    if (wasSubscribed) await redis.unsubscribe().catch(() => undefined)
+  }
+
+  async #check(): Promise<void> {
+    const { echoes, redis, telemetry } = this.#dependencies
+    await redis.ping()
+    if (echoes === undefined || echoes.next()) return
+    telemetry.cutOff(serverName(redis))
+    // It reconnects, to the next node.
+    redis.disconnect(true)
   }
 
   async #subscribe(): Promise<void> {
@@ -102,8 +120,9 @@ export class ChannelSubscription {
   }
 
   async #trySubscribe(): Promise<void> {
-    const { channel, telemetry, monotonicNow, redis } = this.#dependencies
-    await redis.subscribe(channel)
+    const { channel, echoes, telemetry, monotonicNow, redis } = this.#dependencies
+    echoes?.reset()
+    await redis.subscribe(channel, ...(echoes === undefined ? [] : [echoes.channel]))
     if (this.#isSubscribed) return
     this.#isSubscribed = true
     this.#hasEverSubscribed = true
