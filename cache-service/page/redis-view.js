@@ -42,7 +42,16 @@ export function redisView({ redis, recentHitRate, nowMs }) {
   `
 }
 
-function serverRows({ connected_replicas: replicas, mode, product, role, uptime_s: uptime, version }) {
+function serverRows({
+  connected_replicas: replicas,
+  masters,
+  mode,
+  product,
+  role,
+  uptime_s: uptime,
+  version,
+}) {
+  const silent = (masters ?? []).filter(({ answers }) => !answers)
   return [
     ['Version', `${product === 'valkey' ? 'Valkey' : 'Redis'} ${version}`],
     ['Mode', known(mode)],
@@ -51,6 +60,17 @@ function serverRows({ connected_replicas: replicas, mode, product, role, uptime_
       role === 'slave' ? 'replica' : known(role),
       role === 'slave' ? 'The workers cannot write to a replica.' : undefined,
     ],
+    ...(masters
+      ? [
+          [
+            'Masters',
+            number(masters.length),
+            silent.length === 0
+              ? undefined
+              : `Without an answer: ${silent.map(({ address }) => address).join(', ')}. The figures leave them out.`,
+          ],
+        ]
+      : []),
     ['Replicas', known(replicas, number)],
     ['Running for', known(uptime, span)],
   ]

@@ -1,36 +1,35 @@
-import { parseServerDetails } from '../core/server-details.ts'
-import type { ServerStatsReader } from '../core/server-stats.ts'
-import { infoField } from '../core/info-field.ts'
+import { parseServerDetails, sumServerDetails } from '../core/server-details.ts'
+import { parseServerStats, sumServerStats, type ServerStatsReader } from '../core/server-stats.ts'
+import { ServiceError } from '../../shared/errors.ts'
+import { answersOf, askMasters } from './cluster/each-master.ts'
 import { redisReply } from './reply.ts'
 import type { RedisClient } from './redis-client.ts'
 
-/** The server's own statistics, from INFO and DBSIZE. Rejects with a ServiceError. */
+/** The server's own statistics, from INFO and DBSIZE; of a Cluster, those of its masters. Rejects with a ServiceError. */
 export function createServerStatsReader(redis: RedisClient): ServerStatsReader {
   return {
     async ping() {
       await redisReply(redis.ping())
     },
     async read() {
-      const [info, keys] = await redisReply(Promise.all([redis.info(), redis.dbsize()]))
-      const text = (name: string) => infoField(info, name) ?? ''
-      const number = (name: string) => Number(text(name)) || 0
-      const hits = number('keyspace_hits')
-      const misses = number('keyspace_misses')
-      return {
-        redis_version: text('redis_version'),
-        uptime_in_seconds: number('uptime_in_seconds'),
-        connected_clients: number('connected_clients'),
-        used_memory: number('used_memory'),
-        used_memory_human: text('used_memory_human'),
-        total_commands_processed: number('total_commands_processed'),
-        keyspace_hits: hits,
-        keyspace_misses: misses,
-        hit_rate: hits + misses === 0 ? 0 : Math.round((hits / (hits + misses)) * 10_000) / 100,
-        total_keys: keys,
-      }
+      const asked = await askMasters(redis, async (server) =>
+        parseServerStats(...(await Promise.all([server.info(), server.dbsize()]))),
+      )
+      return sumServerStats(answersOf(asked))
     },
     async readDetails() {
-      return parseServerDetails(await redisReply(redis.info()))
+      const asked = await askMasters(redis, async (server) => parseServerDetails(await server.info()))
+      const found = answersOf(asked)
+      const [only] = found
+      if (only !== undefined && asked[0]?.slots === undefined) return only
+      return sumServerDetails(
+        found,
+        asked.map(({ answer, name, slots }) => ({
+          address: name,
+          slots: slots ?? 0,
+          details: answer instanceof ServiceError ? undefined : answer,
+        })),
+      )
     },
   }
 }

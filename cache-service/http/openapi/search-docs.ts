@@ -54,7 +54,8 @@ export const SEARCH_DOCS: Readonly<Record<string, OperationDocs>> = {
     },
   },
   getRedis: {
-    description: 'From `INFO`. A value is null if the server does not report it.',
+    description:
+      'From `INFO`. A value is null if the server does not report it. Of a Redis Cluster: the sums of the masters that answer, or the worst of their values; `masters` names them.',
     replies: {
       200: {
         description: 'The state of the Redis server.',
@@ -76,6 +77,7 @@ export const SEARCH_DOCS: Readonly<Record<string, OperationDocs>> = {
           keys: { total: 51_240, expired_total: 300, evicted_total: 0 },
           lookups: { hits_total: 9_500, misses_total: 500, hit_rate: 0.95 },
           commands_per_second: 820,
+          masters: null,
           persistence: {
             loading: false,
             append_only_file: true,

@@ -1,8 +1,10 @@
+import type { Redis } from 'ioredis'
 import { redisError } from '../../../shared/errors.ts'
 import type { CacheValues } from '../../core/cache-queue/cache-values.ts'
 import { LISTED_MAX } from '../../core/cache-queue/glob.ts'
+import { mastersOf } from '../cluster/slots.ts'
 import { pipelineReplies, redisReply } from '../reply.ts'
-import type { RedisClient } from '../redis-client.ts'
+import { isCluster, type RedisClient } from '../redis-client.ts'
 
 /** Keys examined by one SCAN: enough to save round trips, few enough not to block other clients for long. */
 const SCAN_COUNT = 1_000
@@ -16,9 +18,13 @@ const NO_SUCH_KEY = -2
 export function createCacheValues(redis: RedisClient, isProtected: (key: string) => boolean): CacheValues {
   /** Pages of unprotected keys, as bytes because a key need not be UTF-8. A key may occur twice. */
   async function* unprotectedKeys(glob: string): AsyncGenerator<Buffer[]> {
+    for (const server of mastersOf(redis)) yield* unprotectedKeysOf(server, glob)
+  }
+
+  async function* unprotectedKeysOf(server: Redis, glob: string): AsyncGenerator<Buffer[]> {
     let cursor = '0'
     do {
-      const [next, keys] = await redisReply(redis.scanBuffer(cursor, 'MATCH', glob, 'COUNT', SCAN_COUNT))
+      const [next, keys] = await redisReply(server.scanBuffer(cursor, 'MATCH', glob, 'COUNT', SCAN_COUNT))
       cursor = next.toString()
       const unprotected = keys.filter((key) => !isProtected(key.toString()))
       if (unprotected.length > 0) yield unprotected
@@ -63,8 +69,15 @@ export function createCacheValues(redis: RedisClient, isProtected: (key: string)
 
     async deleteMatching(glob) {
       let deleted = 0
-      for await (const page of unprotectedKeys(glob)) deleted += await redisReply(redis.unlink(...page))
+      for await (const page of unprotectedKeys(glob)) deleted += await redisReply(unlink(redis, page))
       return deleted
     },
   }
+}
+
+/** In a Cluster, UNLINK takes only keys of one slot. */
+async function unlink(redis: RedisClient, keys: readonly Buffer[]): Promise<number> {
+  if (!isCluster(redis)) return await redis.unlink(...keys)
+  const deleted = await Promise.all(keys.map((key) => redis.unlink(key)))
+  return deleted.reduce((sum, count) => sum + count, 0)
 }

@@ -3,7 +3,7 @@ import { parseJsonKeepingDigits } from '../../../shared/exact-json.ts'
 import { formatPosition } from '../../core/events/event-position.ts'
 import { redisReply } from '../reply.ts'
 import { createEventStreams } from './event-streams.ts'
-import type { RedisClient } from '../redis-client.ts'
+import { isCluster, type RedisClient } from '../redis-client.ts'
 
 export type StoredState = {
   /** By type. A value that is not JSON is returned as the text itself. */
@@ -12,7 +12,10 @@ export type StoredState = {
   readonly lastEventId: string
 }
 
-/** The key-values that the kv-updater keeps. Rejects with a ServiceError. */
+/**
+ * The key-values that the kv-updater keeps. Rejects with a ServiceError, also if only one of the values can't be read: without it, the
+ * state would look as if it had been deleted.
+ */
 export type StateStore = { read(type: string | undefined): Promise<StoredState> }
 
 const KEYS_PER_CALL = 500
@@ -39,7 +42,7 @@ export function createStateStore(redis: RedisClient, furtherTypes: readonly stri
       const values = new Map<string, unknown>()
       for (let from = 0; from < types.length; from += KEYS_PER_CALL) {
         const page = types.slice(from, from + KEYS_PER_CALL)
-        const texts = await redisReply(redis.mget(page))
+        const texts = await redisReply(valuesOf(redis, page))
         for (const [i, name] of page.entries()) {
           const text = texts[i]
           if (text !== null && text !== undefined) values.set(name, parseValue(text))
@@ -48,6 +51,11 @@ export function createStateStore(redis: RedisClient, furtherTypes: readonly stri
       return { values, lastEventId }
     },
   }
+}
+
+/** In a Cluster, MGET takes only keys of one slot. */
+function valuesOf(redis: RedisClient, keys: string[]): Promise<(string | null)[]> {
+  return isCluster(redis) ? Promise.all(keys.map((key) => redis.get(key))) : redis.mget(keys)
 }
 
 function parseValue(text: string): unknown {

@@ -53,6 +53,8 @@ export async function connectToCluster(
   const events = {
     redisConnected: (where: string) => void said.push(`connected ${where}`),
     redisFailed: ({ code }: { code: string }) => void said.push(`failed ${code}`),
+    nodeFailed: (node: string) => void said.push(`failed ${node}`),
+    nodeRecovered: (node: string, how: string) => void said.push(`${how} ${node}`),
   }
   const addresses = parseServerAddresses(seeds, 6379)
   const location = {

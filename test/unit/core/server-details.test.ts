@@ -63,6 +63,7 @@ describe('the details of the Redis server', () => {
       keys: { total: 42, expired_total: 5, evicted_total: 0 },
       lookups: { hits_total: 3, misses_total: 1, hit_rate: 0.75 },
       commands_per_second: 12,
+      masters: null,
       persistence: {
         loading: false,
         append_only_file: true,
