@@ -162,7 +162,7 @@ function readableMessage(message: string): string {
   if (message.startsWith('DENIED')) return message.replace(/\. .*/s, '')
   const quoted = message.search(/,? with args beginning with/)
   if (quoted >= 0) return message.slice(0, quoted)
-  if (/^Stream isn't writeable|^Connection is closed/.test(message)) return NOT_CONNECTED
+  if (/^Stream isn't writeable|^Connection is closed|^Cluster isn't ready/.test(message)) return NOT_CONNECTED
   return /^Reached the max retries per request|^Command aborted due to connection close/.test(message)
     ? LOST
     : message
@@ -226,13 +226,13 @@ const REDIS_TEXTS: readonly (readonly [pattern: RegExp, code: RedisErrorCode])[]
   [/not allowed in cluster mode/i, 'CLUSTER_MODE'],
   [/cluster support disabled/i, 'NO_CLUSTER'],
   // Of a slot that moves, or of the nodes' different views while they agree on a new master.
-  [/too many cluster redirections|while the cluster is down|cluster isn't ready/i, 'CLUSTERDOWN'],
+  [/too many cluster redirections|while the cluster is down/i, 'CLUSTERDOWN'],
   [/DB index/i, 'DATABASE'],
   [/string exceeds maximum allowed size|too big|value is too large/i, 'VALUE_REFUSED'],
   ...TLS_TEXTS,
   [/timed? ?out/i, 'TIMEOUT'],
   [
-    /ECONN|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|connection (is closed|close$)|stream isn't writeable|max ?retries|socket/i,
+    /ECONN|ENOTFOUND|EAI_AGAIN|EPIPE|EHOSTUNREACH|ENETUNREACH|connection (is closed|close$)|cluster isn't ready|stream isn't writeable|max ?retries|socket/i,
     'CONNECTION',
   ],
 ]

@@ -1,11 +1,14 @@
-import { DEVICE_INDEX_KEY } from '../../shared/contract/keys.ts'
-import { clearerFailure, redisError, type ServiceError } from '../../shared/errors.ts'
+import type { Cluster } from 'ioredis'
+import { DEVICE_INDEX_KEY, OWN_KEY_PREFIX } from '../../shared/contract/keys.ts'
+import { clearerFailure, redisError, ServiceError } from '../../shared/errors.ts'
 import { failureText, operatorHint } from '../core/operator-hint.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { serverName } from './client.ts'
+import { askMasters, keyOn } from './cluster/each-master.ts'
+import { SlotTable } from './cluster/slots.ts'
 import { redisReply } from './reply.ts'
-import type { RedisClient } from './redis-client.ts'
+import { isCluster, type RedisClient } from './redis-client.ts'
 import type { NotReadyReason } from '../lifecycle/readiness.ts'
 
 export type ProbeTelemetry = {
@@ -26,7 +29,10 @@ type ProbeOperation = {
   readonly recovered?: () => void
 }
 
-/** Reads, because PING also succeeds while Redis is loading and for a user who may not read. */
+/**
+ * Reads, because PING also succeeds while Redis is loading and for a user who may not read. In a Cluster, one master that answers
+ * suffices: the devices of the others can't be read, which each request says for itself.
+ */
 export function createReadProbe(
   redis: RedisClient,
   telemetry: ProbeTelemetry,
@@ -36,15 +42,26 @@ export function createReadProbe(
     name: 'read probe',
     validMs: 5_000,
     expected: 'answered a read',
-    run: async () => void (await redisReply(redis.exists(DEVICE_INDEX_KEY))),
+    async run() {
+      if (!isCluster(redis)) return void (await redisReply(redis.exists(DEVICE_INDEX_KEY)))
+      const masters = SlotTable.of(redis).knownMasters
+      const reads = masters.map((one) => redis.exists(keyOn(one, READ_KEY)))
+      if (masters.length === 0) await redisReply(redis.exists(DEVICE_INDEX_KEY))
+      else await redisReply(Promise.any(reads).catch(firstReason))
+    },
   })
 }
 
+function firstReason(error: unknown): never {
+  throw error instanceof AggregateError ? error.errors[0] : error
+}
+
+const READ_KEY = `${OWN_KEY_PREFIX}check`
 const PROBE_KEY_TTL_MS = 60_000
 
 /**
  * Writes, because PING also succeeds on a replica and on a server that is out of memory. The first success also checks
- * the eviction policy.
+ * the eviction policy. In a Cluster, every master must accept a write.
  *
  * @param recovered called at the first success after a failure.
  */
@@ -58,16 +75,18 @@ export function createWriteProbe(
   let isEvictionChecked = false
 
   async function write(): Promise<void> {
-    await redisReply(redis.set(key, '1', 'PX', PROBE_KEY_TTL_MS))
+    if (isCluster(redis)) await writeToMasters(redis, key)
+    else await redisReply(redis.set(key, '1', 'PX', PROBE_KEY_TTL_MS))
     if (!isEvictionChecked) await warnOfEviction()
     isEvictionChecked = true
   }
 
   async function warnOfEviction(): Promise<void> {
     // A user without the permission for INFO gets no warning, but works.
-    const info = await redis.info('memory').catch(() => '')
-    const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1]
-    if (policy !== undefined && policy !== 'noeviction') telemetry.unsafeEviction(policy)
+    const asked = await askMasters(redis, (server) => server.info('memory'))
+    const policies = asked.map(({ answer }) => /^maxmemory_policy:(\S+)/m.exec(String(answer))?.[1])
+    const unsafe = policies.find((policy) => policy !== undefined && policy !== 'noeviction')
+    if (unsafe !== undefined) telemetry.unsafeEviction(unsafe)
   }
 
   return new RedisProbe(redis, telemetry, monotonicNow, {
@@ -77,6 +96,23 @@ export function createWriteProbe(
     run: write,
     recovered,
   })
+}
+
+/** Rejects with a ServiceError that names the first master that did not accept a write. */
+async function writeToMasters(cluster: Cluster, key: string): Promise<void> {
+  const writes = SlotTable.of(cluster).masters.map(async (master) => {
+    try {
+      // Not on the connection to this master: it may just be replaced by another, which the redirection leads to.
+      await cluster.set(keyOn(master, key), '1', 'PX', PROBE_KEY_TTL_MS)
+    } catch (error) {
+      throw onMaster(master.name, redisError(error))
+    }
+  })
+  await Promise.all(writes)
+}
+
+function onMaster(name: string, { code, failureClass, message, side, cause }: ServiceError): ServiceError {
+  return new ServiceError(side, code, failureClass, `the master ${name}: ${message}`, cause)
 }
 
 /** Tries one operation on Redis again and again, for telemetry and readiness. */

@@ -1,5 +1,5 @@
 import { OWN_KEY_PREFIX } from '../../shared/contract/keys.ts'
-import { redisError, type ServiceError } from '../../shared/errors.ts'
+import { redisError, ServiceError } from '../../shared/errors.ts'
 import {
   MISTYPED_FIX,
   mistypedKeys,
@@ -11,8 +11,9 @@ import { failureText, operatorHint } from '../core/operator-hint.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { serverName } from './client.ts'
-import { pipelineReplies } from './reply.ts'
-import type { RedisClient } from './redis-client.ts'
+import { askMasters } from './cluster/each-master.ts'
+import { redisReply } from './reply.ts'
+import { isCluster, type RedisClient } from './redis-client.ts'
 import type { NotReadyReason } from '../lifecycle/readiness.ts'
 
 export type ServerCheckTelemetry = {
@@ -29,19 +30,17 @@ const ABSENT_SCRIPT = '0'.repeat(40)
 
 /**
  * Calls a script that does not exist, with keys of two slots. Only a server that could not run our scripts either
- * replies with anything but NOSCRIPT: one in cluster mode, or one that denies scripts.
+ * replies with anything but NOSCRIPT: one in cluster mode, or one that denies scripts. The masters of a Cluster are asked without keys.
  *
- * @returns that reply.
+ * @returns that reply; of several masters, rather one that only an operator can change.
  */
 export async function findScriptRefusal(redis: RedisClient): Promise<ServiceError | undefined> {
-  const keys = [`${OWN_KEY_PREFIX}check:1`, `${OWN_KEY_PREFIX}check:2`]
-  try {
-    await redis.evalsha(ABSENT_SCRIPT, keys.length, ...keys)
-    return undefined
-  } catch (error) {
-    const failure = redisError(error)
-    return failure.code === 'NOSCRIPT' ? undefined : failure
-  }
+  const keys = isCluster(redis) ? [] : [`${OWN_KEY_PREFIX}check:1`, `${OWN_KEY_PREFIX}check:2`]
+  const asked = await askMasters(redis, (server) => server.evalsha(ABSENT_SCRIPT, keys.length, ...keys))
+  const refusals = asked.flatMap(({ answer }) =>
+    answer instanceof ServiceError && answer.code !== 'NOSCRIPT' ? [answer] : [],
+  )
+  return refusals.find(({ failureClass }) => failureClass === 'operator') ?? refusals[0]
 }
 
 /** Rejects with a ServiceError. */
@@ -49,9 +48,8 @@ export async function findMistypedKeys(
   redis: RedisClient,
   keys: readonly FixedKey[],
 ): Promise<MistypedKey[]> {
-  const pipeline = redis.pipeline()
-  for (const { key } of keys) pipeline.type(key)
-  return mistypedKeys(keys, (await pipelineReplies(pipeline)).map(String))
+  const types = await redisReply(Promise.all(keys.map(({ key }) => redis.type(key))))
+  return mistypedKeys(keys, types)
 }
 
 /**
@@ -64,6 +62,7 @@ export class ServerCheck {
   readonly #telemetry: ServerCheckTelemetry
   #hasPassed = false
   #refusal: ServiceError | undefined
+  #connectionError: ServiceError | undefined
   #mistyped: readonly MistypedKey[] = []
   /** False: the user lacks the permission for TYPE, and each attempt would add to the server's ACL LOG. */
   #mayAskTypes = true
@@ -72,6 +71,9 @@ export class ServerCheck {
     this.#redis = redis
     this.#keys = keys
     this.#telemetry = telemetry
+    // Already logged by the client.
+    redis.on('error', (error) => (this.#connectionError = redisError(error)))
+    redis.on('ready', () => (this.#connectionError = undefined))
   }
 
   notReadyReasons(): NotReadyReason[] {
@@ -86,7 +88,7 @@ export class ServerCheck {
     return reasons
   }
 
-  /** Rejects with an OperatorError if Redis refuses our scripts before it has ever accepted them. */
+  /** Rejects with an OperatorError if Redis refuses us, or our scripts, before it has ever accepted them. */
   service(monitor: LoopMonitor): Service {
     return createLoop({
       name: 'server check',
@@ -95,6 +97,8 @@ export class ServerCheck {
       turn: async () => {
         // Without a connection, the probes report why.
         if (this.#redis.status === 'ready') await this.#check()
+        else if (this.#connectionError?.failureClass === 'operator' && !this.#hasPassed)
+          throw new OperatorError(operatorHint(this.#connectionError))
       },
       failed: (error) => {
         if (error instanceof OperatorError) throw error
