@@ -78,6 +78,9 @@ export function createClusterClient(dependencies: ClusterClientDependencies): Cl
   cluster.on('refresh', () => {
     const owners = table.owners.knownSlotsByMaster
     for (const node of failing) if (!owners.has(node)) recovered(node, 'replaced')
+    // ioredis connects only when it has a command to send.
+    for (const node of cluster.nodes('master'))
+      if (failing.has(nodeName(node)) && node.status === 'wait') node.connect().catch(() => undefined)
   })
   cluster.on('error', (error) => telemetry.redisFailed(redisError(error)))
   cluster.on('ready', () => {

@@ -1,0 +1,303 @@
+import { Redis } from 'ioredis'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { openKvUpdater } from '../../cache-service/roles/kv-updater.ts'
+import { createWriteProbe } from '../../cache-service/redis/probe.ts'
+import { UPDATE_STREAM_KEY, UPDATER_LEASE_KEY } from '../../shared/contract/keys.ts'
+import { patiently } from '../support/eventually.ts'
+import { becomesReady, startRoleProcess, type RoleProcess } from '../support/processes/role-process.ts'
+import { startRole, type RoleRun } from '../support/processes/role-run.ts'
+import { openSse } from '../support/processes/sse-client.ts'
+import { startApi, type RunningApi } from '../support/processes/start-api.ts'
+import {
+  startRedisCluster,
+  type ClusterNode,
+  type RedisCluster,
+  type RedisClusterOptions,
+} from '../support/servers/redis-cluster.ts'
+import { clusterConfigOf, connectToCluster } from '../support/servers/redis-connection.ts'
+import { startOwnRedis } from '../support/servers/servers.ts'
+
+const CHANNEL = 'update'
+
+describe('updates', () => {
+  test('reach a client that reads again at every reset, while masters are killed and frozen', async () => {
+    const cluster = await ownCluster({ replicasPerMaster: 1, nodeTimeoutMs: 1_000 })
+    const env = { REDIS_CLUSTER_NODES: cluster.seeds, REDIS_TIMEOUT_S: '1' }
+    const updaters = [await startRoleProcess('kv-updater', env), await startRoleProcess('kv-updater', env)]
+    const api = await startRoleProcess('api', env)
+    for (const role of [...updaters, api]) {
+      onTestFinished(async () => void (await role.stop()))
+      await becomesReady(role)
+    }
+    const client = await followState(api.apiUrl)
+    const publisher = publishContinuously(cluster)
+    await publisher.reached(20)
+
+    const holder = await cluster.ownerOf(UPDATE_STREAM_KEY)
+    await cluster.kill(holder)
+    await cluster.failedOver(holder)
+    await publisher.reached(publisher.published + 20)
+    await cluster.restart(holder)
+    await cluster.settled()
+
+    // The subscribers are on the first node of the settings, or on the next one since it was lost.
+    const [frozen] = (await cluster.masters()).filter((node) => node !== holder)
+    if (frozen === undefined) throw new Error('there is no other master')
+    await cluster.freeze(frozen)
+    await cluster.failedOver(frozen)
+    await publisher.reached(publisher.published + 20)
+    await cluster.thaw(frozen)
+    await cluster.settled()
+
+    await publisher.reached(publisher.published + 20)
+    await publisher.stop()
+    // Updates published while no updater was subscribed are missed, as documented: each type is published again at the end.
+    await publisher.publishAll()
+    await patiently(() => expect(client.values()).toEqual(publisher.values()))
+    for (const role of [...updaters, api]) {
+      await patiently(async () => expect(await role.isReady()).toBe(true))
+      expect(linesOf(role, 'a node of the Redis Cluster does not answer').length).toBeLessThanOrEqual(4)
+    }
+  })
+
+  test('are received from another node when the node of the subscription was removed from the Cluster', async () => {
+    const cluster = await ownCluster()
+    const removed = await cluster.addNode()
+    const updater = await startUpdater({
+      REDIS_CLUSTER_NODES: `${removed.host}:${removed.port},${cluster.seeds}`,
+    })
+    const subscribed = async () => Number((await removed.admin.pubsub('NUMSUB', CHANNEL))[1])
+    expect(await subscribed()).toBe(1)
+    // It answers PING, and nothing that is published arrives.
+    for (const node of cluster.nodes) if (node !== removed) await node.admin.cluster('FORGET', removed.id)
+    await removed.admin.call('CLUSTER', 'RESET')
+    await patiently(async () => expect(await subscribed()).toBe(0))
+    expect(updater.lines().filter(({ msg }) => msg.includes('do not arrive'))).toHaveLength(1)
+    await patiently(async () => expect(await updater.isReady()).toBe(true))
+    const [publisher] = cluster.nodes
+    await publisher?.admin.publish(CHANNEL, JSON.stringify({ type: 'after', values: [1] }))
+    await patiently(async () =>
+      expect(await (await cluster.ownerOf('after')).admin.get('after')).toContain('[1]'),
+    )
+    await patiently(async () => expect(await gaps(cluster)).toContain('subscription_lost'))
+  })
+
+  test('are appended once each while the slot of the streams moves to another master', async () => {
+    const cluster = await ownCluster()
+    const updater = await startUpdater({ REDIS_CLUSTER_NODES: cluster.seeds })
+    const api = await ownApi({ REDIS_CLUSTER_NODES: cluster.seeds })
+    const stream = await openSse(`${api.url}/api/events?events=update`)
+    onTestFinished(() => stream.close())
+    const publisher = publishContinuously(cluster)
+    const from = await cluster.ownerOf(UPDATE_STREAM_KEY)
+    const slot = Number(await from.admin.cluster('KEYSLOT', UPDATE_STREAM_KEY))
+    const to = cluster.nodes.find((node) => node !== from)
+    if (to === undefined) throw new Error('there is one master only')
+    await publisher.reached(20)
+    await cluster.moveSlots(from, to, [{ from: slot, to: slot }])
+    await publisher.reached(publisher.published + 20)
+    await publisher.stop()
+    await patiently(() => {
+      const updates = stream.news().filter(({ event }) => event === 'update')
+      const resets = stream.news().filter(({ event }) => event === 'reset')
+      if (resets.length === 0) expect(updates).toHaveLength(publisher.published)
+      expect(new Set(updates.map(({ data }) => JSON.stringify(data))).size).toBe(updates.length)
+    })
+    expect(await updater.metric('updates_total', { result: 'failed' })).toBe(0)
+  })
+})
+
+describe('a master without a replica that is away', () => {
+  test('is an error of its keys alone, and logged once', async () => {
+    const cluster = await ownCluster({
+      args: ['--cluster-require-full-coverage', 'no'],
+      nodeTimeoutMs: 1_000,
+    })
+    const env = { REDIS_CLUSTER_NODES: cluster.seeds, REDIS_TIMEOUT_S: '1', STATE_TYPES: 'a,b,c,d,e,f,g,h' }
+    const api = await ownApi(env)
+    const typesOf = async (node: ClusterNode) => {
+      const owners = await Promise.all(
+        TYPES.map(async (type) => ({ type, owner: await cluster.ownerOf(type) })),
+      )
+      return owners.filter(({ owner }) => owner === node).map(({ type }) => type)
+    }
+    const TYPES = env.STATE_TYPES.split(',')
+    for (const type of TYPES) await (await cluster.ownerOf(type)).admin.set(type, '{"values":[1]}')
+    const streams = await cluster.ownerOf(UPDATE_STREAM_KEY)
+    const dead = (await cluster.masters()).find((node) => node !== streams)
+    if (dead === undefined) throw new Error('there is one master only')
+    const [lost] = await typesOf(dead)
+    const others = TYPES.filter((type) => type !== lost)
+    const alive = (
+      await Promise.all(others.map(async (type) => ((await cluster.ownerOf(type)) === dead ? [] : [type])))
+    ).flat()
+    await cluster.kill(dead)
+    await patiently(async () => expect((await fetch(`${api.url}/api/state/${lost}`)).status).toBe(503))
+    for (const type of alive) expect((await fetch(`${api.url}/api/state/${type}`)).status).toBe(200)
+    expect((await fetch(`${api.url}/api/state`)).status).toBe(503)
+    expect((await fetch(`${api.health}/readyz`)).status).toBe(200)
+    const { masters } = JSON.parse(await (await fetch(`${api.url}/api/redis`)).text())
+    expect(masters.filter(({ answers }: { answers: boolean }) => !answers)).toHaveLength(1)
+    const about = (text: string) => api.lines().filter(({ msg }) => msg.includes(text))
+    expect(about('does not answer')).toHaveLength(1)
+    await cluster.restart(dead)
+    await patiently(() => expect(about('answers again')).toHaveLength(1))
+    await patiently(async () => expect((await fetch(`${api.url}/api/state`)).status).toBe(200))
+    expect(about('does not answer')).toHaveLength(1)
+  })
+
+  test('is named by the write probe', async () => {
+    const cluster = await ownCluster({
+      args: ['--cluster-require-full-coverage', 'no'],
+      nodeTimeoutMs: 1_000,
+    })
+    const { redis } = await connectToCluster(clusterConfigOf(cluster, { timeoutMs: 500 }))
+    const probe = createWriteProbe(
+      redis,
+      'cache_service:probe:a',
+      { redisWorks: () => undefined, redisFailed: () => undefined, unsafeEviction: () => undefined },
+      () => performance.now(),
+      () => undefined,
+    )
+    await probe.attempt()
+    for (const { admin } of cluster.nodes) expect(await admin.keys('cache_service:probe:a*')).toHaveLength(1)
+    const [, dead] = cluster.nodes
+    if (dead === undefined) throw new Error('there is one master only')
+    await cluster.freeze(dead)
+    onTestFinished(() => cluster.thaw(dead))
+    await expect(probe.attempt()).rejects.toThrow(`the master 127.0.0.1:${dead.port}`)
+    await cluster.thaw(dead)
+    await patiently(() => probe.attempt())
+  })
+})
+
+describe('the wrong kind of settings', () => {
+  test.each(['api', 'kv-updater'] as const)(
+    'ends the %s: REDIS_CLUSTER_NODES for a single server',
+    async (role) => {
+      const server = await startOwnRedis()
+      onTestFinished(() => server.stop())
+      const started = await startRoleProcess(role, { REDIS_CLUSTER_NODES: `${server.host}:${server.port}` })
+      expect(await started.exit).toBe(2)
+      expect(started.output).toContain('is not in cluster mode')
+      expect(started.output).toContain('instead of REDIS_CLUSTER_NODES')
+    },
+  )
+
+  test('ends the roles: REDIS_HOST for a node of a Cluster', async () => {
+    const cluster = await ownCluster()
+    const [node] = cluster.nodes
+    for (const role of ['api', 'kv-updater'] as const) {
+      const started = await startRoleProcess(role, {
+        REDIS_HOST: '127.0.0.1',
+        REDIS_PORT: String(node?.port),
+      })
+      expect(await started.exit).toBe(2)
+      expect(started.output).toContain('set REDIS_CLUSTER_NODES to some nodes of the Cluster')
+    }
+  })
+})
+
+async function ownCluster(options: RedisClusterOptions = {}): Promise<RedisCluster> {
+  const cluster = await startRedisCluster(options)
+  onTestFinished(() => cluster.stop())
+  return cluster
+}
+
+async function ownApi(env: Readonly<Record<string, string>>): Promise<RunningApi> {
+  const api = await startApi(env)
+  onTestFinished(() => api.stop())
+  return api
+}
+
+async function startUpdater(env: Readonly<Record<string, string>>): Promise<RoleRun> {
+  const updater = await startRole(openKvUpdater, env)
+  onTestFinished(() => updater.stop())
+  await patiently(async () => expect(await updater.isReady()).toBe(true))
+  await patiently(() => expect(updater.lines().some(({ msg }) => msg.includes('lease taken'))).toBe(true))
+  return updater
+}
+
+function linesOf(role: RoleProcess, text: string): string[] {
+  return role.output.split('\n').filter((line) => line.includes(text))
+}
+
+async function gaps(cluster: RedisCluster): Promise<string[]> {
+  const { admin } = await cluster.ownerOf(UPDATER_LEASE_KEY)
+  const entries = await admin.xrange(UPDATE_STREAM_KEY, '-', '+')
+  return entries.flatMap(([, fields]) => (fields[1] === 'gap' ? [String(fields[3])] : []))
+}
+
+/** Publishes on a random running node, ten types in turn, each with a number that grows. */
+function publishContinuously(cluster: RedisCluster) {
+  const values = new Map<string, number>()
+  const stopped = new AbortController()
+  let n = 0
+  let tries = 0
+  async function publish(type: string): Promise<void> {
+    const running = cluster.nodes.filter(({ isRunning }) => isRunning)
+    const node = running[tries++ % running.length]
+    const sending = new Redis(node?.url ?? '', {
+      lazyConnect: true,
+      retryStrategy: () => null,
+      connectTimeout: 500,
+      commandTimeout: 500,
+    })
+    sending.on('error', () => undefined)
+    try {
+      await sending.publish(CHANNEL, JSON.stringify({ type, values: [n + 1] }))
+      values.set(type, ++n)
+    } finally {
+      sending.disconnect()
+    }
+  }
+  const running = (async () => {
+    while (!stopped.signal.aborted) await publish(`type-${n % 10}`).catch(() => undefined)
+  })()
+  onTestFinished(() => stopped.abort())
+  return {
+    get published() {
+      return n
+    },
+    values: () => Object.fromEntries(values),
+    reached: (count: number) => patiently(() => expect(n).toBeGreaterThanOrEqual(count)),
+    async stop() {
+      stopped.abort()
+      await running
+    },
+    async publishAll() {
+      for (const type of values.keys()) await patiently(() => publish(type))
+    },
+  }
+}
+
+/** As a client does: it reads the state, follows the events from there, and reads again at every reset. */
+async function followState(apiUrl: string) {
+  const known = new Map<string, number>()
+  const numberOf = (value: unknown) => {
+    const values = typeof value === 'object' && value !== null && 'values' in value ? value.values : undefined
+    return Array.isArray(values) ? Number(values[0]) : NaN
+  }
+  let handled = 0
+  const stream = await openSse(`${apiUrl}/api/events?events=update`)
+  onTestFinished(() => stream.close())
+  const read = async () => {
+    await patiently(async () => {
+      const response = await fetch(`${apiUrl}/api/state`)
+      if (!response.ok) throw new Error(await response.text())
+      const { state }: { state: Record<string, unknown> } = JSON.parse(await response.text())
+      for (const [type, value] of Object.entries(state)) known.set(type, numberOf(value))
+    })
+  }
+  await read()
+  const timer = setInterval(() => {
+    for (const { data, event } of stream.news().slice(handled)) {
+      handled++
+      if (event === 'reset') void read()
+      if (event === 'update' && typeof data === 'object' && data !== null && 'type' in data)
+        known.set(String(data.type), numberOf(data))
+    }
+  }, 50)
+  onTestFinished(() => clearInterval(timer))
+  return { values: () => Object.fromEntries([...known].filter(([type]) => type.startsWith('type-'))) }
+}
