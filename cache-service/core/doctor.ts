@@ -66,10 +66,11 @@ export type RedisFacts = {
 const OLDEST_MAJOR = 7
 const MAX_CLOCK_DIFFERENCE_MS = 30_000
 
-export function judgeRedis(facts: RedisFacts, role: DoctorRole): Finding[] {
+/** @param expectsCluster the settings are those of a Cluster. */
+export function judgeRedis(facts: RedisFacts, role: DoctorRole, expectsCluster = false): Finding[] {
   return [
     judgeVersion(facts),
-    judgeMode(facts),
+    judgeMode(facts, expectsCluster),
     judgeEviction(facts),
     judgeMemory(facts),
     ...judgeSaving(facts),
@@ -88,15 +89,15 @@ function judgeVersion({ isValkey, version }: RedisFacts): Finding {
     : redisFinding('failed', check, detail, `Run Redis ${OLDEST_MAJOR} or newer, or Valkey.`)
 }
 
-function judgeMode({ isCluster, isReplica }: RedisFacts): Finding {
+function judgeMode({ isCluster, isReplica }: RedisFacts, expectsCluster: boolean): Finding {
   const check = 'mode'
-  if (isCluster)
-    return redisFinding('failed', check, 'in cluster mode, which is not supported', asSentence(CLUSTER_FIX))
+  if (isCluster && !expectsCluster)
+    return redisFinding('failed', check, 'a node of a Cluster', asSentence(CLUSTER_FIX))
   if (isReplica) {
     const fix = 'Point REDIS_HOST at the primary; after a failover, check which server that is now.'
     return redisFinding('failed', check, 'a replica, which rejects writes', fix)
   }
-  return redisFinding('ok', check, 'a primary')
+  return redisFinding('ok', check, isCluster ? 'a master of a Cluster' : 'a primary')
 }
 
 /** @param mistyped undefined: the types of the keys are unknown. */

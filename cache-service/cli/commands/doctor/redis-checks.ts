@@ -20,6 +20,8 @@ import {
 import { includesLagMonitor } from '../../../core/workers/lag-groups.ts'
 import { fixedKeys, type FixedKey } from '../../../core/fixed-keys.ts'
 import { createRedis, onNewConnection, serverName } from '../../../redis/client.ts'
+import { askMasters } from '../../../redis/cluster/each-master.ts'
+import { isCluster, type RedisClient } from '../../../redis/redis-client.ts'
 import {
   askPermissions,
   neededCommands,
@@ -66,14 +68,29 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     `at ${serverName(redis)} as ${config.redis.username ?? 'default'}, database ${config.redis.db}`,
   )
   const findings = [...probe.findings, login]
-  const facts = await onNewConnection(redis, (one) => readRedisFacts(one, context.now))
-  if (facts instanceof ServiceError)
-    findings.push(redisFinding('skipped', 'server', `INFO is not answered: ${facts.message}`))
-  else findings.push(...judgeRedis(facts, role))
-  const scripts = await onNewConnection(redis, async (one) => await findScriptRefusal(one))
+  for (const { answer, name, slots } of await askMasters(redis, (server) => factsOf(server, context.now))) {
+    const found =
+      answer instanceof ServiceError
+        ? [
+            redisFinding(
+              slots === undefined ? 'skipped' : 'failed',
+              'server',
+              `INFO is not answered: ${answer.message}`,
+            ),
+          ]
+        : judgeRedis(answer, role, slots !== undefined)
+    findings.push(
+      ...(slots === undefined ? found : found.map((one) => ({ ...one, check: `${one.check} of ${name}` }))),
+    )
+  }
+  const scripts = isCluster(redis)
+    ? await findScriptRefusal(redis)
+    : await onNewConnection(redis, async (one) => await findScriptRefusal(one))
   if (scripts instanceof ServiceError && scripts.code !== 'NOPERM')
     findings.push(redisFinding('failed', 'scripts', scripts.message, loginFix(scripts, PROTOCOL_FIX)))
-  const keys = await onNewConnection(redis, (one) => findMistypedKeys(one, allFixedKeys(config)))
+  const keys = isCluster(redis)
+    ? await findMistypedKeys(redis, allFixedKeys(config)).catch(redisError)
+    : await onNewConnection(redis, (one) => findMistypedKeys(one, allFixedKeys(config)))
   findings.push(...judgeFixedKeys(keys instanceof ServiceError ? undefined : keys))
   for (const one of rolesOf(role, config)) {
     const needed = neededCommands(one, context.processId, {
@@ -89,6 +106,13 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     )
   }
   return findings
+}
+
+/** On a connection of its own: a proxy may close one at a command that it does not know. */
+async function factsOf(server: RedisClient, now: () => number) {
+  const facts = await onNewConnection(server, (one) => readRedisFacts(one, now))
+  if (facts instanceof ServiceError) throw facts
+  return facts
 }
 
 /** Of several Sentinels or nodes of a Cluster, one that can be reached suffices; the addresses that they name are tried by the login. */
