@@ -25,6 +25,9 @@ type Memory = {
   readonly copies: Map<string, KnownCopy>
 }
 
+/** The owners are those of one moment: the table may change while Redis is asked. */
+type Look = CopyView & { readonly owners: SlotOwners }
+
 const NO_COPY: ProgressCopy = {
   next: undefined,
   claim: undefined,
@@ -42,7 +45,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
   const keyAt = (slot: number) => progressCopyKey(tagOf(slot), group, topic)
   const memories = new Map<number, Memory>()
 
-  async function look(partitions: readonly number[]): Promise<Map<number, CopyView>> {
+  async function look(partitions: readonly number[]): Promise<Map<number, Look>> {
     const { owners } = table
     const holders = holdersOf(owners)
     const knownOf = (partition: number) => memories.get(partition)?.copies
@@ -52,7 +55,8 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       found.set(slot, await readCopies(cluster, keyAt(slot), partitions)),
     )
     await redisReply(Promise.all(reads))
-    const viewOf = (partition: number): CopyView => ({
+    const viewOf = (partition: number): Look => ({
+      owners,
       holders,
       ownerOf: (slot) => owners.ownerOf(slot),
       copyAt: (slot) => found.get(slot)?.get(partition) ?? NO_COPY,
@@ -70,8 +74,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
    * Makes every master's copy claim all of its slots, and at least `next`. Resolves with false if another worker has written one
    * meanwhile.
    */
-  async function write(partition: number, view: CopyView, next: number): Promise<boolean> {
-    const { owners } = table
+  async function write(partition: number, view: Look, next: number): Promise<boolean> {
     const written = new Map<string, KnownCopy>()
     const writes = view.holders.map(async (holder) => {
       const before = view.copyAt(holder.slot)
@@ -82,7 +85,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     })
     await Promise.all(writes)
     if (written.size < view.holders.length) return false
-    memories.set(partition, { owners, copies: written })
+    memories.set(partition, { owners: view.owners, copies: written })
     await removeStrays(partition, view)
     return true
   }
@@ -169,7 +172,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
   }
 
   /** At the beginning, what is found is what later copies are compared with. Later, a change of the owners is followed. */
-  async function remember(partition: number, view: CopyView, { next }: StoredProgress): Promise<void> {
+  async function remember(partition: number, view: Look, { next }: StoredProgress): Promise<void> {
     if (next === undefined) return
     const memory = memories.get(partition)
     if (memory === undefined) {
@@ -179,8 +182,8 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
           ? []
           : [[master, { slot, claim: copy.claim, next: copy.next }] as const],
       )
-      memories.set(partition, { owners: table.owners, copies: new Map(copies) })
-    } else if (memory.owners !== table.owners && next >= (lowest(memory) ?? Infinity)) {
+      memories.set(partition, { owners: view.owners, copies: new Map(copies) })
+    } else if (memory.owners !== view.owners && next >= (lowest(memory) ?? Infinity)) {
       await write(partition, view, next)
     }
   }

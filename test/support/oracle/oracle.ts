@@ -23,6 +23,8 @@ export type OracleOptions = {
   readonly errorTopic: string
   readonly group: string
   readonly settings: ModelSettings
+  /** How much later a hash may expire: MIGRATE hands over the time that is left, in milliseconds, not when it ends. Default: 0. */
+  readonly expirySlackMs?: number
 }
 
 export type Comparison = {
@@ -169,7 +171,9 @@ export class Oracle {
     const differences: string[] = []
     for (const [deviceId, hash] of expected) {
       if (foreign.has(keyOf(deviceId))) continue
-      differences.push(...hashDifferences(deviceId, hash, found.get(deviceId)))
+      differences.push(
+        ...hashDifferences(deviceId, hash, found.get(deviceId), this.#options.expirySlackMs ?? 0),
+      )
       if (!index.delete(deviceId)) differences.push(`${deviceId} is not in the index`)
     }
     for (const deviceId of index) differences.push(`${deviceId} is in the index, but has no metadata`)
@@ -319,7 +323,12 @@ export function assertNone(differences: readonly string[]): void {
   )
 }
 
-function hashDifferences(deviceId: string, expected: DeviceHash, found: DeviceHash | undefined): string[] {
+function hashDifferences(
+  deviceId: string,
+  expected: DeviceHash,
+  found: DeviceHash | undefined,
+  expirySlackMs: number,
+): string[] {
   if (found === undefined) return [`${deviceId} has no metadata, not ${show(expected.fields)}`]
   const differences: string[] = []
   const names = new Set([...Object.keys(expected.fields), ...Object.keys(found.fields)])
@@ -329,10 +338,9 @@ function hashDifferences(deviceId: string, expected: DeviceHash, found: DeviceHa
     differences.push(`${deviceId} ${name}: ${JSON.stringify(actual)}, not ${JSON.stringify(wanted)}`)
   }
   if (found.expiresAtMs < 0) differences.push(`${deviceId} never expires`)
-  else if (found.expiresAtMs !== expected.expiresAtMs) {
-    differences.push(
-      `${deviceId} expires ${found.expiresAtMs - expected.expiresAtMs} ms later than its records say`,
-    )
+  const laterMs = found.expiresAtMs - expected.expiresAtMs
+  if (found.expiresAtMs >= 0 && (laterMs < 0 || laterMs > expirySlackMs)) {
+    differences.push(`${deviceId} expires ${laterMs} ms later than its records say`)
   }
   return differences
 }

@@ -75,6 +75,8 @@ export type WorkerScenario = {
 const METADATA_TTL_S = 86_400
 const MAX_FUTURE_SKEW_S = 300
 const SHOWN_LOG_LINES = 60
+/** Of hashes that move with their slots, perhaps several times. */
+const MIGRATED_SLACK_MS = 1_000
 
 /**
  * Each test opens its own scenario. When the test is over, all running workers are stopped, and must exit with code 0.
@@ -117,6 +119,7 @@ export async function openWorkerScenario(
     topic,
     errorTopic,
     group,
+    expirySlackMs: options.redisCluster === undefined ? 0 : MIGRATED_SLACK_MS,
     settings: {
       extraFields: 'all',
       metadataTtlMs: METADATA_TTL_S * 1000,
