@@ -15,6 +15,7 @@ import { createProgressCheck } from '../pipeline/worker/progress-check.ts'
 import { ProgressGuard } from '../pipeline/worker/progress-guard.ts'
 import type { WorkerFigures } from '../pipeline/worker/worker-figures.ts'
 import type { createRedis } from '../redis/client.ts'
+import { connectionsOf } from '../redis/connections-of.ts'
 import { createDeviceWriter } from '../redis/devices/device-writer.ts'
 import { createWriteProbe } from '../redis/probe.ts'
 import { createReplicaWait } from '../redis/replicas.ts'
@@ -68,6 +69,7 @@ export function createWorkerCore(dependencies: WorkerCoreDependencies) {
       serviceVersion: dependencies.serviceVersion,
       writer,
       deadLetters: dependencies.deadLetters,
+      connections: () => connectionsOf(redis),
       guard,
       lag,
       hints,

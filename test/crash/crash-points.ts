@@ -36,7 +36,7 @@ const SEND = 'await sendDeadLetters(chunk, settled.rejections)'
 const WRITE_UPDATES = 'const { hasAdvanced, statuses } = await updateDevices(plan, step)'
 const CALL_UPDATES =
   'const replies = (await callEach(applyUpdates, target, calls, [trustedUpTo], step)) as UpdateReply[]'
-const AFTER_CHUNK = 'const after = await guard.afterChunk(chunk, outcome.hasAdvanced)'
+const AFTER_CHUNK = 'const after = await guard.afterChunk(chunk, outcome.hasAdvanced, isUnbroken)'
 const STOP = 'Promise.all([started, intake.stop()])'
 const DRAIN = `${STOP}.then(() => committer.commit())`
 

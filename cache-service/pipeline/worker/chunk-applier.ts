@@ -20,6 +20,8 @@ export type ChunkApplierDependencies = Clocks & {
   readonly serviceVersion: string
   readonly writer: DeviceWriter
   readonly deadLetters: DeadLetterProducer
+  /** Stand for the connections to Redis: others than before if one was replaced. */
+  readonly connections: () => readonly unknown[]
   readonly guard: ProgressGuard
   readonly lag: LagMeter
   readonly hints: Pick<DeviceHints, 'note'>
@@ -52,7 +54,7 @@ const DEAD_LETTERS_PER_SEND = 500
  * takes one round trip: its progress is advanced by the script that writes its devices.
  */
 export function createChunkApplier(dependencies: ChunkApplierDependencies): ChunkSteps<PreparedChunk> {
-  const { deadLetters, figures, guard, hints, lag, monotonicNow, now, settings } = dependencies
+  const { connections, deadLetters, figures, guard, hints, lag, monotonicNow, now, settings } = dependencies
   const { telemetry, topic, writer } = dependencies
   let internalErrors = 0
 
@@ -79,6 +81,8 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
       const writeStartedMs = monotonicNow()
       const needsDeadLetters = plan.rejections.length > 0 || chunk.undecodable !== undefined
       const step = needsDeadLetters ? undefined : guard.stepOf(chunk)
+      const used = connections()
+      const isUnbroken = () => isSameList(used, connections())
       const outcome = await writer.write(plan, step)
       const writeMs = monotonicNow() - writeStartedMs
       const settled = settle(plan, outcome)
@@ -90,7 +94,7 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
         await sendDeadLetters(chunk, settled.rejections)
         prepared.deadLetters = 'sent'
       }
-      const after = await guard.afterChunk(chunk, outcome.hasAdvanced)
+      const after = await guard.afterChunk(chunk, outcome.hasAdvanced, isUnbroken)
       if (after.kind !== 'in_step') return after
 
       const undecodable = (chunk.undecodable ?? []).reduce((sum, { records }) => sum + records, 0)
@@ -152,6 +156,10 @@ export function createChunkApplier(dependencies: ChunkApplierDependencies): Chun
       }
     }
   }
+}
+
+function isSameList(some: readonly unknown[], others: readonly unknown[]): boolean {
+  return some.length === others.length && some.every((one, i) => one === others[i])
 }
 
 function* groupsOf<T>(items: Iterable<T>, size: number): Generator<T[]> {

@@ -127,15 +127,23 @@ export class ProgressGuard {
   /**
    * After a chunk's data and dead letters are safe: advances the progress if Redis holds what was stored last.
    * @param hasAdvanced the writer has taken the step of `stepOf`.
+   * @param isUnbroken whether Redis is still reached by the connections by which the chunk was written. Another one may lead to a
+   *   replica that lacks the chunk's data, but whose progress is that of the chunk before: the chunk is then written again.
    */
-  async afterChunk(chunk: Chunk, hasAdvanced = false): Promise<GuardVerdict> {
+  async afterChunk(
+    chunk: Chunk,
+    hasAdvanced = false,
+    isUnbroken: () => boolean = () => true,
+  ): Promise<GuardVerdict> {
     const { next, partition } = chunk
     const guarded = this.#partitions.get(partition)
     if (guarded?.admitted !== chunk) return ABANDONED
     return await this.#inTurn(partition, guarded, async () => {
       const progress = progressOf(guarded.cursor)
       if (progress === undefined) return ABANDONED
+      if (!hasAdvanced && !isUnbroken()) return ABANDONED
       const instead = hasAdvanced ? undefined : await this.#store.advance(partition, progress, next)
+      if (!hasAdvanced && !isUnbroken()) return ABANDONED
       if (instead === undefined) return await this.#take(partition, guarded, { kind: 'advanced', next })
       const { next: storedProgress } = instead
       if (storedProgress !== undefined && storedProgress > progress) {

@@ -10,6 +10,7 @@ const SCRIPT_FILES: Readonly<Record<ScriptName, string>> = {
   'apply-updates': 'devices/apply-updates.lua',
   'delete-devices': 'devices/delete-devices.lua',
   'advance-progress': 'workers/advance-progress.lua',
+  'set-progress': 'workers/set-progress.lua',
   'request-rebuild': 'workers/request-rebuild.lua',
 }
 const scriptOfSource = new Map<string, ScriptName>()
@@ -68,6 +69,8 @@ export class SimulatedRedisClient {
   #resumesMs = 0
   #cuts = 0
   status: 'ready' | 'reconnecting' = 'ready'
+  /** One for each connection. */
+  stream = createStream()
   readonly options = { host: 'simulated-redis', port: 6379 }
 
   constructor(serverOf: ServerOf, scheduler: Scheduler, random: SeededRandom) {
@@ -185,6 +188,7 @@ export class SimulatedRedisClient {
       this.#scheduler.after(0, () => reject(new Error('Connection is closed.')), owner)
     }
     this.status = 'reconnecting'
+    this.stream = createStream()
     const reconnect = () => {
       if (cut !== this.#cuts) return
       if (this.#scheduler.nowMs < now + forMs) this.#scheduler.after(RECONNECT_MS, reconnect)
@@ -241,6 +245,10 @@ export class SimulatedRedisClient {
     }
     this.#scheduler.after(this.#answeredMs - now, answer, command.owner)
   }
+}
+
+function createStream() {
+  return { cork: () => undefined, uncork: () => undefined }
 }
 
 /** @returns tells the client. */

@@ -11,7 +11,8 @@ const SHAPE = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00$/
 const WRONG_TYPE = 'WRONGTYPE Operation against a key holding the wrong kind of value'
 
 /** The scripts, by the name of their files. */
-export type ScriptName = 'apply-updates' | 'delete-devices' | 'advance-progress' | 'request-rebuild'
+export type ScriptName =
+  'apply-updates' | 'delete-devices' | 'advance-progress' | 'set-progress' | 'request-rebuild'
 
 export class SimulatedRedis {
   #values = new Map<string, Value>()
@@ -96,6 +97,8 @@ export class SimulatedRedis {
         return this.#deleteDevices(keys, args)
       case 'advance-progress':
         return this.#advanceProgress(keys[0] ?? '', args)
+      case 'set-progress':
+        return this.#setProgress(keys[0] ?? '', args)
       case 'request-rebuild':
         return this.#requestRebuild(keys[0] ?? '', args)
     }
@@ -190,6 +193,19 @@ export class SimulatedRedis {
     if (stored === '' || Number(next) > Number(stored)) {
       this.#refuseWrites()
       this.#hset(key, [field, next])
+    }
+    return null
+  }
+
+  #setProgress(key: string, namesAndValues: readonly string[]): RedisReply {
+    for (let i = 0; i < namesAndValues.length; i += 2) {
+      const [name = '', value = ''] = namesAndValues.slice(i, i + 2)
+      if (value === '') {
+        this.#hdel(key, [name])
+      } else {
+        this.#refuseWrites()
+        this.#hset(key, [name, value])
+      }
     }
     return null
   }

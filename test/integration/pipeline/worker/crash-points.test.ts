@@ -147,6 +147,7 @@ async function live(records: readonly SourceRecord[], { from, lengths, steps }: 
     topic: TOPIC,
     settings: ALL_FIELDS,
     serviceVersion: '1.2.3',
+    connections: () => [],
     writer: mortalWriter(createDeviceWriter(redis, { maxKeys: 2, maxBytes: 2_000 }), fuse),
     deadLetters: mortalDeadLetters(sent, fuse),
     guard,

@@ -131,6 +131,19 @@ describe('a worker in step with Redis', () => {
     expect(world.kafkaReads).toBe(1)
   })
 
+  test('does not advance the progress of a server that it reached by another connection than the chunk (G2)', async () => {
+    await redis.hset(KEY, '0', '50')
+    const { chunk, guard } = setUp({ 0: { committed: 50, end: 100 } })
+    const written = chunk(0, 50, 60)
+    expect(await guard.beforeChunk(written)).toEqual(IN_STEP)
+    // The server may be a replica that lacks the chunk, although its progress is that of the chunk before.
+    expect(await guard.afterChunk(written, false, () => false)).toEqual(ABANDONED)
+    expect(await stored()).toEqual({ '0': '50' })
+    expect(await guard.beforeChunk(written)).toEqual(IN_STEP)
+    expect(await guard.afterChunk(written, false, () => true)).toEqual(IN_STEP)
+    expect(await stored()).toEqual({ '0': '60' })
+  })
+
   test('repeats records if its commit lags behind, without taking progress back (G5)', async () => {
     await redis.hset(KEY, '0', '80')
     const { apply, said } = setUp({ 0: { committed: 50, end: 100 } })
