@@ -54,8 +54,8 @@ export const MUTATIONS: Readonly<Record<string, SourceEdit | readonly SourceEdit
   },
   'the position moves by the records of a fetch, not by what it covered': {
     file: 'cache-service/kafka/fetched-partition.ts',
-    replace: 'this.next = Math.max(this.position, earliest, batches.at(-1)?.nextOffset ?? 0)',
-    by: 'this.next = Math.max(this.position, earliest, (batches.at(-1)?.baseOffset ?? 0) + (batches.at(-1)?.recordCount ?? 0))',
+    replace: 'Math.min(limit, batches.at(-1)?.nextOffset ?? 0)',
+    by: '(batches.at(-1)?.baseOffset ?? 0) + (batches.at(-1)?.recordCount ?? 0)',
   },
   'aborted records are applied': {
     file: 'cache-service/kafka/fetched-partition.ts',

@@ -68,13 +68,11 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       .tuple(fc.constantFrom('0', '1'), offset, fc.constantFrom('2', '9', '10', '11'))
       .map((args): Command => ({ script: 'advance-progress', keys: [PROGRESS], args })),
   },
-  fc
-    .tuple(fc.constantFrom('0', '1:until'), fc.constantFrom('', '4', '12'))
-    .map((args): Command => ({
-      script: 'set-progress',
-      keys: [PROGRESS],
-      args: [...args, '0:requested', ''],
-    })),
+  fc.tuple(fc.constantFrom('0', '1:until'), fc.constantFrom('', '4', '12')).map((args): Command => ({
+    script: 'set-progress',
+    keys: [PROGRESS],
+    args: [...args, '0:requested', ''],
+  })),
   fc.constant<Command>({ script: 'request-rebuild', keys: [PROGRESS], args: ['0:requested', '1:requested'] }),
   fc.tuple(id, content).map(([device, fields]): Command => ({
     command: 'HSET',
