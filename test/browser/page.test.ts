@@ -17,7 +17,7 @@ describe('the overview', () => {
     await tile(page, 'Lag').getByText('17 records').waitFor()
     await tile(page, 'Dead letters').getByText('15', { exact: true }).waitFor()
     await tile(page, 'Live changes').getByText('Following').waitFor()
-    expect(await banner(page).count()).toBe(0)
+    await banner(page).waitFor({ state: 'detached' })
     await tile(page, 'Lag').getByRole('link').click()
     await page.getByRole('heading', { name: 'Lag by partition' }).waitFor()
   })

@@ -29,10 +29,9 @@ describe.concurrent('a worker', () => {
 
   test('reads partitions that are added to its topic, and counts their lag', async (context) => {
     const scenario = await openWorkerScenario(context, { partitions: 1 })
-    const { admin, topic } = scenario
     const worker = await scenario.startWorker()
     await worker.ready()
-    await admin.createPartitions({ topicPartitions: [{ topic, count: 4 }] })
+    await scenario.addPartitions(4)
     await scenario.send(records([1, 2, 3]))
     await patiently(async () => expect(await scenario.redis.scard('devices')).toBe(3))
     await patiently(async () => expect(await worker.metric('consumer_lag')).toHaveLength(4))

@@ -202,6 +202,12 @@ export async function openWorkerScenario(
     },
     async addPartitions(count) {
       await admin.createPartitions({ topicPartitions: [{ topic, count }] })
+      // Until every partition has a leader, a producer does not know it.
+      await patiently(async () => {
+        const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+        const led = (topics[0]?.partitions ?? []).filter(({ leader }) => leader >= 0)
+        if (led.length < count) throw new Error(`${led.length} of ${count} partitions have a leader`)
+      })
       producer.forgetTopic()
     },
     send: (records, codec) => producer.send(records, codec),
