@@ -85,6 +85,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     })
     await Promise.all(writes)
     if (written.size < view.holders.length) return false
+    await carryMark(partition, view)
     memories.set(partition, { owners: view.owners, copies: written })
     await removeStrays(partition, view)
     return true
@@ -100,6 +101,15 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     const args = [progressFields.next(partition), ...expected, offsetText(next), claim]
     const [reply] = await advanceCopy([{ keys: [keyAt(slot)], args }])
     return reply === 1
+  }
+
+  /** The mark of a rebuild that lasts goes to the copies that are new. */
+  async function carryMark(partition: number, view: Look): Promise<void> {
+    const { rebuildUntil } = combinedProgress(view)
+    if (rebuildUntil === undefined) return
+    const unmarked = view.holders.filter(({ slot }) => view.copyAt(slot).rebuildUntil !== rebuildUntil)
+    const args = [progressFields.rebuildUntil(partition), offsetText(rebuildUntil)]
+    await setProgress(unmarked.map(({ slot }) => ({ keys: [keyAt(slot)], args })))
   }
 
   /** Copies where none belongs any more would one day be found, and be taken for a loss. */

@@ -72,7 +72,8 @@ describe('a Redis that is unavailable', () => {
     })
     await server.start()
     await eventually(() => redis.set('key', 'value'))
-    expect(said.filter((line) => line.startsWith('connected'))).toHaveLength(2)
+    // On a busy machine, a further connection may be lost before the write.
+    expect(said.filter((line) => line.startsWith('connected')).length).toBeGreaterThan(1)
   })
 })
 

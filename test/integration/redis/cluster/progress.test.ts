@@ -119,6 +119,7 @@ describe('the copies of the progress', () => {
 describe('when slots move', () => {
   test('the copies follow, also when the slot of a copy moves away and back', async () => {
     await store.overwrite(0, 5)
+    await store.markRebuild(0, 20)
     const [one, other] = await twoMasters()
     const [key = ''] = progressKeys(cluster, 'g', 't')
     const slot = slotOf(key)
@@ -130,6 +131,8 @@ describe('when slots move', () => {
     await move(to, from, [{ from: slot, to: slot }])
     expect(await store.advance(0, 9, 12)).toBeUndefined()
     expect(await stored(fresh())).toMatchObject({ next: 12, isWhole: true })
+    const marks = progressKeys(cluster, 'g', 't').map((one) => cluster.hget(one, '0:until'))
+    expect(await Promise.all(marks)).toEqual(['20', '20', '20'])
   })
 
   test('while no record comes, a look is enough', async () => {
