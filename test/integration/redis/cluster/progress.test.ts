@@ -131,7 +131,7 @@ describe('when slots move', () => {
     await move(to, from, [{ from: slot, to: slot }])
     expect(await store.advance(0, 9, 12)).toBeUndefined()
     expect(await stored(fresh())).toMatchObject({ next: 12, isWhole: true })
-    const marks = progressKeys(cluster, 'g', 't').map((one) => cluster.hget(one, '0:until'))
+    const marks = progressKeys(cluster, 'g', 't').map((copy) => cluster.hget(copy, '0:until'))
     expect(await Promise.all(marks)).toEqual(['20', '20', '20'])
   })
 
