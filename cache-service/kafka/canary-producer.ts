@@ -1,6 +1,6 @@
-import type { Kafka, Producer } from 'kafkajs'
+import type { Kafka } from 'kafkajs'
 import { kafkaError } from '../../shared/errors.ts'
-import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
+import { createLazyProducer } from './lazy-producer.ts'
 
 /** Connects when it first sends, and again after a failure. */
 export type CanaryProducer = {
@@ -14,42 +14,26 @@ export type CanaryProducer = {
 }
 
 export function createCanaryProducer(kafka: Kafka, topic: string): CanaryProducer {
-  let connected: Promise<Producer> | undefined
   let turn = 0
-
-  async function connect(): Promise<Producer> {
-    const producer = kafka.producer({
-      allowAutoTopicCreation: false,
-      retry: RETRY,
-      metadataMaxAge: METADATA_MAX_AGE_MS,
-      createPartitioner:
-        () =>
-        ({ partitionMetadata }) =>
-          partitionMetadata[turn % partitionMetadata.length]?.partitionId ?? 0,
-    })
-    await producer.connect()
-    return producer
-  }
-
-  async function disconnect(): Promise<void> {
-    const producer = await connected?.catch(() => undefined)
-    connected = undefined
-    await producer?.disconnect()
-  }
+  const lazy = createLazyProducer(kafka, {
+    createPartitioner:
+      () =>
+      ({ partitionMetadata }) =>
+        partitionMetadata[turn % partitionMetadata.length]?.partitionId ?? 0,
+  })
 
   return {
     async send(key, value) {
       turn++
       try {
-        connected ??= connect()
-        const producer = await connected
+        const producer = await lazy.connected()
         const [written] = await producer.send({ topic, messages: [{ key, value }], acks: -1 })
         return written?.partition ?? 0
       } catch (error) {
-        await disconnect().catch(() => undefined)
+        await lazy.disconnect().catch(() => undefined)
         throw kafkaError(error, topic)
       }
     },
-    disconnect,
+    disconnect: () => lazy.disconnect(),
   }
 }

@@ -1,8 +1,8 @@
-import type { Kafka, Message, Producer } from 'kafkajs'
+import type { Kafka, Message } from 'kafkajs'
 import { kafkaError } from '../../shared/errors.ts'
 import { withoutOriginal, type DeadLetter, type Origin } from '../core/dead-letters/dead-letter.ts'
-import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
 import { kafkajs } from './kafkajs.ts'
+import { createLazyProducer } from './lazy-producer.ts'
 
 /** The broker's default limit per request is 1 MiB, shared by all dead letters of the request. */
 const MAX_REQUEST_BYTES = 512 * 1024
@@ -21,28 +21,11 @@ export function createDeadLetterProducer(
   topic: string,
   telemetry: DeadLetterTelemetry,
 ): DeadLetterProducer {
-  let connected: Promise<Producer> | undefined
-
-  async function connect(): Promise<Producer> {
-    const producer = kafka.producer({
-      allowAutoTopicCreation: false,
-      retry: RETRY,
-      metadataMaxAge: METADATA_MAX_AGE_MS,
-    })
-    await producer.connect()
-    return producer
-  }
-
-  async function disconnect(): Promise<void> {
-    const producer = await connected?.catch(() => undefined)
-    connected = undefined
-    await producer?.disconnect()
-  }
+  const lazy = createLazyProducer(kafka)
 
   async function sendRequest(deadLetters: readonly DeadLetter[]): Promise<void> {
     try {
-      connected ??= connect()
-      const producer = await connected
+      const producer = await lazy.connected()
       const messages = deadLetters.map(({ key, value, headers }): Message => ({
         key,
         value,
@@ -51,7 +34,7 @@ export function createDeadLetterProducer(
       await producer.send({ topic, messages, acks: -1, compression: kafkajs.CompressionTypes.GZIP })
     } catch (error) {
       const failure = kafkaError(error, topic)
-      if (failure.code !== 'MESSAGE_TOO_LARGE') await disconnect().catch(() => undefined)
+      if (failure.code !== 'MESSAGE_TOO_LARGE') await lazy.disconnect().catch(() => undefined)
       throw failure
     }
   }
@@ -78,7 +61,7 @@ export function createDeadLetterProducer(
     async send(deadLetters, origin) {
       for (const request of withinBytes(deadLetters)) await sendOrSplit(request, origin)
     },
-    disconnect,
+    disconnect: () => lazy.disconnect(),
   }
 }
 

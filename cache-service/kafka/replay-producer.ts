@@ -1,7 +1,8 @@
 import type { Kafka, Message, Producer } from 'kafkajs'
 import { causesOf, kafkaError, type ServiceError } from '../../shared/errors.ts'
 import type { SourceRecord } from '../core/records/source-record.ts'
-import { METADATA_MAX_AGE_MS, RETRY } from './client.ts'
+import { RETRY } from './client.ts'
+import { createLazyProducer } from './lazy-producer.ts'
 
 export type ProduceOutcome =
   | { readonly kind: 'acknowledged'; readonly offset: number }
@@ -17,26 +18,15 @@ export type ReplayProducer = {
 }
 
 export function createReplayProducer(kafka: Kafka, topic: string): ReplayProducer {
-  let connected: Promise<Producer> | undefined
-
-  async function connect(): Promise<Producer> {
-    const producer = kafka.producer({
-      allowAutoTopicCreation: false,
-      retry: { ...RETRY, retries: 0 },
-      metadataMaxAge: METADATA_MAX_AGE_MS,
-    })
-    await producer.connect()
-    return producer
-  }
+  const lazy = createLazyProducer(kafka, { retry: { ...RETRY, retries: 0 } })
 
   return {
     async produce({ key, value, timestampMs, headers }, partition) {
       let producer: Producer
       try {
-        connected ??= connect()
-        producer = await connected
+        producer = await lazy.connected()
       } catch (error) {
-        connected = undefined
+        await lazy.disconnect()
         return { kind: 'refused', error: kafkaError(error) }
       }
       try {
@@ -54,11 +44,7 @@ export function createReplayProducer(kafka: Kafka, topic: string): ReplayProduce
         return { kind: isRefusal(thrown) ? 'refused' : 'unknown', error: kafkaError(thrown, topic) }
       }
     },
-    async disconnect() {
-      const producer = await connected?.catch(() => undefined)
-      connected = undefined
-      await producer?.disconnect()
-    },
+    disconnect: () => lazy.disconnect(),
   }
 }
 
