@@ -2,7 +2,6 @@ import { DeviceCache } from '../core/devices/device-cache.ts'
 import type { DeviceReader } from '../core/devices/device-view.ts'
 import { LISTENING_TTL_MS } from '../core/events/listening.ts'
 import type { ApiConfig } from '../config/config.ts'
-import type { ServiceError } from '../../shared/errors.ts'
 import { fixedKeys } from '../core/fixed-keys.ts'
 import { isProtectedKey } from '../core/protected-keys.ts'
 import { createAccess } from '../http/hooks/access.ts'
@@ -48,6 +47,7 @@ import { createLagReports } from '../redis/workers/lag-reports.ts'
 import { createRebuildWatch } from '../redis/workers/rebuild-watch.ts'
 import { createWorkerReports } from '../redis/workers/worker-reports.ts'
 import { createApiTelemetry, type ApiTelemetry } from '../telemetry/api-telemetry.ts'
+import { telemetryOfConnection } from './connection-telemetry.ts'
 import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
@@ -70,13 +70,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
   const tokens = auth === 'token' ? await openTokenFile(tokensFile, telemetry) : undefined
 
   const connect = <Client extends RedisClient>(create: CreateClient<Client>, connection: string) => {
-    const redisTelemetry = {
-      redisConnected: (where: string) => telemetry.redisConnected(connection, where),
-      redisFailed: (error: ServiceError) => telemetry.redisFailed(connection, error),
-      nodeFailed: (node: string, error: ServiceError) => telemetry.nodeFailed(connection, node, error),
-      nodeRecovered: (node: string, how: 'answers' | 'replaced') =>
-        telemetry.nodeRecovered(connection, node, how),
-    }
+    const redisTelemetry = telemetryOfConnection(telemetry, connection)
     const redis = create(config.redis, `${context.processId}-${connection}`, redisTelemetry, random)
     releases.push(`Redis for ${connection}`, () => redis.disconnect())
     return redis

@@ -1,4 +1,3 @@
-import type { ServiceError } from '../../shared/errors.ts'
 import { echoChannel, UPDATER_LEASE_KEY } from '../../shared/contract/keys.ts'
 import { fixedKeys } from '../core/fixed-keys.ts'
 import { isProtectedKey } from '../core/protected-keys.ts'
@@ -18,6 +17,7 @@ import { ServerCheck } from '../redis/server-check.ts'
 import { createLease } from '../redis/lease.ts'
 import { createStateWriter } from '../redis/events/state-writer.ts'
 import { createUpdaterTelemetry } from '../telemetry/updater-telemetry.ts'
+import { telemetryOfConnection } from './connection-telemetry.ts'
 import { awaitFirstConnection } from './first-connection.ts'
 import type { OpenedRole, ProcessParts } from './process-parts.ts'
 import type { RoleContext } from './role-context.ts'
@@ -31,13 +31,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
   releases.push('kv-updater', () => telemetry.stopped())
 
   const connect = <Client>(create: CreateClient<Client>, connection: string): Client => {
-    const redisTelemetry = {
-      redisConnected: (where: string) => telemetry.redisConnected(connection, where),
-      redisFailed: (error: ServiceError) => telemetry.redisFailed(connection, error),
-      nodeFailed: (node: string, error: ServiceError) => telemetry.nodeFailed(connection, node, error),
-      nodeRecovered: (node: string, how: 'answers' | 'replaced') =>
-        telemetry.nodeRecovered(connection, node, how),
-    }
+    const redisTelemetry = telemetryOfConnection(telemetry, connection)
     return create(config.redis, `${processId}-${connection}`, redisTelemetry, random)
   }
   const redis = connect(createRedis, 'updates')
