@@ -1,12 +1,12 @@
 import type { Cluster } from 'ioredis'
-import { DEVICE_INDEX_KEY, OWN_KEY_PREFIX, taggedKey } from '../../shared/contract/keys.ts'
+import { DEVICE_INDEX_KEY, OWN_KEY_PREFIX } from '../../shared/contract/keys.ts'
 import { clearerFailure, redisError, ServiceError } from '../../shared/errors.ts'
 import { failureText, operatorHint } from '../core/operator-hint.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { serverName } from './client.ts'
 import { askMasters } from './cluster/each-master.ts'
-import { SlotTable, tagOf } from './cluster/slots.ts'
+import { keyOnEach, SlotTable } from './cluster/slots.ts'
 import { redisReply } from './reply.ts'
 import { isCluster, type RedisClient } from './redis-client.ts'
 import type { NotReadyReason } from '../lifecycle/readiness.ts'
@@ -44,9 +44,8 @@ export function createReadProbe(
     expected: 'answered a read',
     async run() {
       if (!isCluster(redis)) return void (await redisReply(redis.exists(DEVICE_INDEX_KEY)))
-      const reads = [...SlotTable.of(redis).owners.knownSlotsByMaster.values()].map(([slot = 0]) =>
-        redis.exists(taggedKey(tagOf(slot), READ_KEY)),
-      )
+      const { knownSlotsByMaster } = SlotTable.of(redis).owners
+      const reads = keyOnEach(knownSlotsByMaster, READ_KEY).map(({ key }) => redis.exists(key))
       if (reads.length === 0) await redisReply(redis.exists(DEVICE_INDEX_KEY))
       else await redisReply(Promise.any(reads).catch(firstReason))
     },
@@ -100,11 +99,12 @@ export function createWriteProbe(
 }
 
 /** Rejects with a ServiceError that names the first master that did not accept a write. */
-async function writeToMasters(cluster: Cluster, key: string): Promise<void> {
-  const writes = [...SlotTable.of(cluster).owners.slotsByMaster].map(async ([master, [slot = 0]]) => {
+async function writeToMasters(cluster: Cluster, ownKey: string): Promise<void> {
+  const keys = keyOnEach(SlotTable.of(cluster).owners.slotsByMaster, ownKey)
+  const writes = keys.map(async ({ key, master }) => {
     try {
       // Not on the connection to this master: it may just be replaced by another, which the redirection leads to.
-      await cluster.set(taggedKey(tagOf(slot), key), '1', 'PX', PROBE_KEY_TTL_MS)
+      await cluster.set(key, '1', 'PX', PROBE_KEY_TTL_MS)
     } catch (error) {
       throw onMaster(master, redisError(error))
     }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { ServiceError } from '../../shared/errors.ts'
-import { onEachMaster } from './cluster/slots.ts'
-import type { RedisClient } from './redis-client.ts'
+import { keyOnEach, SlotTable } from './cluster/slots.ts'
+import { isCluster, type RedisClient } from './redis-client.ts'
 import { pipelineReplies } from './reply.ts'
 
 export type ReplicaWaitOptions = {
@@ -34,5 +34,10 @@ export function createReplicaWait(
     throw new ServiceError('redis', 'NOREPLICAS', 'transient', message, undefined)
   }
 
-  return async () => void (await Promise.all(onEachMaster(redis, key, waitFor)))
+  return async () => {
+    if (!isCluster(redis)) return await waitFor(redis, key)
+    const table = SlotTable.of(redis)
+    const keys = keyOnEach(table.owners.slotsByMaster, key)
+    await Promise.all(keys.map((one) => waitFor(table.connectionTo(one.master), one.key)))
+  }
 }

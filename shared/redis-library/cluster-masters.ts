@@ -1,10 +1,9 @@
 import type { Cluster, Redis } from 'ioredis'
-import { keySlot, SLOT_COUNT } from '../redis-client/key-slot.ts'
+import { connectionToMaster, ownersOfSlots } from '../redis-client/cluster-nodes.ts'
+import { keySlot } from '../redis-client/key-slot.ts'
 
 /** The part of ioredis's Cluster, versions 5 and 6, that is used here; some of it is private, but only for the compiler. */
 type Internals = {
-  /** Slot → addresses: of the master, then of its replicas. Redirections of a single slot change whole ranges. */
-  readonly slots: readonly (readonly string[] | undefined)[]
   refreshSlotsCache(done: (error?: Error | null) => void): void
 }
 
@@ -36,7 +35,7 @@ export class ClusterMasters {
 
   /** The connection of the Cluster to a master; undefined: there is none at the moment. */
   connectionTo(name: string): Redis | undefined {
-    return this.#cluster.nodes('master').find((node) => nodeName(node) === name)
+    return connectionToMaster(this.#cluster, name)
   }
 
   /** Rejects if no node answers. */
@@ -52,15 +51,11 @@ export class ClusterMasters {
   }
 
   #update(): void {
-    const { slots } = this.#cluster as unknown as Internals
-    const owners = Array.from({ length: SLOT_COUNT }, (_, slot) => slots[slot]?.[0])
+    // Redirections of a single slot change whole ranges of the table.
+    const owners = ownersOfSlots(this.#cluster)
     if (owners.every((owner, slot) => owner === this.#owners[slot])) return
     this.#owners = owners
     this.#names = new Set(owners.filter((owner) => owner !== undefined))
     this.onChange?.()
   }
-}
-
-export function nodeName({ options }: Redis): string {
-  return `${options.host}:${options.port}`
 }

@@ -5,7 +5,8 @@ import { countSilenceOnly } from '../../../shared/redis-client/silence-timeout.t
 import { createGreeting } from '../../../shared/redis-greeting.ts'
 import type { RedisLocation } from '../../config/config.ts'
 import type { RedisClientTelemetry } from '../redis-client.ts'
-import { nodeName, SlotTable } from './slots.ts'
+import { nodeName } from '../../../shared/redis-client/cluster-nodes.ts'
+import { SlotTable } from './slots.ts'
 
 /** What is the same wherever the server is. */
 export type NodeOptions = Pick<

@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
-import { nodeName } from './slots.ts'
+import { nodeName } from '../../../shared/redis-client/cluster-nodes.ts'
 
 /** An echo arrives within milliseconds. */
 const LATE_AFTER_MS = 3_000

@@ -1,7 +1,8 @@
 import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import { isCluster, type RedisClient } from '../redis-client.ts'
 import { scriptTarget, type ScriptTarget } from '../script.ts'
-import { slotOf, SlotTable, type SlotOwners } from './slots.ts'
+import { SlotTable, type SlotOwners } from './slots.ts'
+import { keySlot } from '../../../shared/redis-client/key-slot.ts'
 
 /** What a script returns for a key that the server does not own, or not any more: the error that Redis gives to the script. */
 export function isElsewhere(status: unknown): boolean {
@@ -69,7 +70,7 @@ export async function scatter<Item, Result>(
 function groupByMaster(keys: readonly string[], owners: SlotOwners): Map<string, number[]> {
   const groups = new Map<string, number[]>()
   for (const [i, key] of keys.entries()) {
-    const master = owners.ownerOf(slotOf(key))
+    const master = owners.ownerOf(keySlot(key))
     const group = groups.get(master)
     if (group === undefined) groups.set(master, [i])
     else group.push(i)

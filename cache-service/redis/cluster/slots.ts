@@ -1,15 +1,10 @@
-import calculateSlot from 'cluster-key-slot'
 import type { Cluster, Redis } from 'ioredis'
 import { taggedKey } from '../../../shared/contract/keys.ts'
 import { redisError } from '../../../shared/errors.ts'
+import { connectionToMaster, ownersOfSlots } from '../../../shared/redis-client/cluster-nodes.ts'
+import { keySlot, SLOT_COUNT } from '../../../shared/redis-client/key-slot.ts'
 import { serverAddressText, type ServerAddress } from '../../../shared/server-address.ts'
 import { isCluster, type RedisClient } from '../redis-client.ts'
-
-/** Of a Redis Cluster. Each key belongs to one. */
-const SLOT_COUNT = 16_384
-
-/** The slot of a key: of what is in its first { }, if anything is, or else of the whole key. */
-export const slotOf: (key: string) => number = calculateSlot
 
 /** Which master owns which slot. A master is named `host:port`, where it can be reached from here; a promoted replica is another one. */
 export class SlotOwners {
@@ -71,9 +66,9 @@ export class SlotTable {
 
   private constructor(cluster: Cluster) {
     this.#cluster = cluster
-    this.#owners = ownersOf(cluster)
+    this.#owners = new SlotOwners(ownersOfSlots(cluster))
     cluster.on('refresh', () => {
-      const owners = ownersOf(cluster)
+      const owners = new SlotOwners(ownersOfSlots(cluster))
       if (!owners.isSame(this.#owners)) this.#owners = owners
     })
   }
@@ -92,18 +87,10 @@ export class SlotTable {
 
   /** The connection to a master. Throws a ServiceError if there is none. */
   connectionTo(master: string): Redis {
-    const found = this.#cluster.nodes('master').find((node) => nodeName(node) === master)
+    const found = connectionToMaster(this.#cluster, master)
     if (found !== undefined) return found
     throw redisError(new Error(`ECONNREFUSED: the master ${master} can't be reached`))
   }
-}
-
-function ownersOf({ slots }: Cluster): SlotOwners {
-  return new SlotOwners(Array.from({ length: SLOT_COUNT }, (_, slot) => slots[slot]?.[0]))
-}
-
-export function nodeName({ options }: Redis): string {
-  return `${options.host}:${options.port}`
 }
 
 /** Where all nodes of a Cluster can be reached, replicas included, as far as this client knows them. */
@@ -122,22 +109,12 @@ export function mastersOf(redis: RedisClient): Redis[] {
   return [...table.owners.slotsByMaster.keys()].map((master) => table.connectionTo(master))
 }
 
-/**
- * Does something with a key of our own on each master of a Cluster, or on the one server.
- *
- * @param key begins with OWN_KEY_PREFIX. In a Cluster it becomes one of the same name in a slot of the master.
- * @returns the results, one for each master. Throws a ServiceError if a master is unknown.
- */
-export function onEachMaster<Result>(
-  redis: RedisClient,
+/** A key of our own for each of these masters, in a slot of it. @param key begins with OWN_KEY_PREFIX. */
+export function keyOnEach(
+  slotsByMaster: ReadonlyMap<string, readonly number[]>,
   key: string,
-  use: (master: Redis, key: string) => Result,
-): Result[] {
-  if (!isCluster(redis)) return [use(redis, key)]
-  const table = SlotTable.of(redis)
-  return [...table.owners.slotsByMaster].map(([master, [slot = 0]]) =>
-    use(table.connectionTo(master), taggedKey(tagOf(slot), key)),
-  )
+): { readonly master: string; readonly key: string }[] {
+  return [...slotsByMaster].map(([master, [slot = 0]]) => ({ master, key: taggedKey(tagOf(slot), key) }))
 }
 
 let tags: readonly string[] | undefined
@@ -152,7 +129,7 @@ function findTags(): string[] {
   const found: string[] = Array.from({ length: SLOT_COUNT })
   for (let n = 0, left = SLOT_COUNT; left > 0; n++) {
     const tag = n.toString(36)
-    const slot = slotOf(tag)
+    const slot = keySlot(tag)
     if (found[slot] !== undefined) continue
     found[slot] = tag
     left--

@@ -1,7 +1,6 @@
 import * as fc from 'fast-check'
 import type { Cluster, Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
-import { slotOf } from '../../../../cache-service/redis/cluster/slots.ts'
 import { createDeviceIndex } from '../../../../cache-service/redis/devices/device-index.ts'
 import { createDeviceReader } from '../../../../cache-service/redis/devices/device-reader.ts'
 import { createDeviceScan } from '../../../../cache-service/redis/devices/device-scan.ts'
@@ -19,6 +18,7 @@ import {
 import { connectToCluster } from '../../../support/servers/redis-connection.ts'
 import { startRedisCluster, type RedisCluster } from '../../../support/servers/redis-cluster.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { keySlot } from '../../../../shared/redis-client/key-slot.ts'
 
 const LIMITS = { maxKeys: 100, maxBytes: 1_000_000 }
 const NOW_MS = Date.now()
@@ -144,11 +144,11 @@ test('a chunk is one script call for each master', async () => {
 })
 
 test('a slot that is half moved is written and read at both masters', async () => {
-  const slot = slotOf(deviceKey(deviceId('d0')))
+  const slot = keySlot(deviceKey(deviceId('d0')))
   const inSlot: string[] = []
   for (let n = 0; inSlot.length < 6; n++) {
     const id = `d0-${n}`
-    if (slotOf(deviceKey(deviceId(id))) === slot) inSlot.push(id)
+    if (keySlot(deviceKey(deviceId(id))) === slot) inSlot.push(id)
   }
   const ids = [...inSlot, ...IDS]
   const writer = createDeviceWriter(cluster, LIMITS)

@@ -6,7 +6,7 @@ import {
   requestRebuild,
 } from '../../../../cache-service/redis/workers/group-progress.ts'
 import type { ProgressStore } from '../../../../cache-service/redis/workers/progress-store.ts'
-import { slotOf, SlotTable } from '../../../../cache-service/redis/cluster/slots.ts'
+import { SlotTable } from '../../../../cache-service/redis/cluster/slots.ts'
 import { patiently } from '../../../support/eventually.ts'
 import { connectToCluster } from '../../../support/servers/redis-connection.ts'
 import {
@@ -14,6 +14,7 @@ import {
   type ClusterNode,
   type RedisCluster,
 } from '../../../support/servers/redis-cluster.ts'
+import { keySlot } from '../../../../shared/redis-client/key-slot.ts'
 
 let servers: RedisCluster
 let cluster: Cluster
@@ -122,7 +123,7 @@ describe('when slots move', () => {
     await store.markRebuild(0, 20)
     const [one, other] = await twoMasters()
     const [key = ''] = progressKeys(cluster, 'g', 't')
-    const slot = slotOf(key)
+    const slot = keySlot(key)
     const from = (await servers.ownerOf(key)) === one ? one : other
     const to = from === one ? other : one
     await move(from, to, [{ from: slot, to: slot }])

@@ -295,6 +295,18 @@ test('nodes that announce other addresses are reached by REDIS_CLUSTER_NAT_MAP',
 
 test('the slot of a key is the one that Redis calculates', async () => {
   const [node] = cluster.nodes
-  for (const key of ['', 'key', '{tag}:1', 'a{tag}b{c}', '{}x', 'x{', 'x}{y', '{{a}}', 'é☃𝄞', 'a{é}'])
+  for (const key of [
+    '',
+    'key',
+    '{tag}:1',
+    'a{tag}b{c}',
+    '{}x',
+    '{}x{a}',
+    'x{',
+    'x}{y',
+    '{{a}}',
+    'é☃𝄞',
+    'a{é}',
+  ])
     expect([key, keySlot(key)]).toEqual([key, await node?.admin.cluster('KEYSLOT', key)])
 })

@@ -1,6 +1,6 @@
-import calculateSlot from 'cluster-key-slot'
 import { expect, test } from 'vitest'
 import * as keys from '../../../../shared/contract/keys.ts'
+import { keySlot } from '../../../../shared/redis-client/key-slot.ts'
 
 test.each([
   [
@@ -16,5 +16,5 @@ test.each([
   ['of worker reports', [keys.WORKERS_KEY, keys.workerReportKey('a'), keys.workerReportKey('{b}')]],
   ['of lag reports', [keys.LAG_GROUPS_KEY, keys.lagReportKey('a'), keys.lagReportKey('{b}')]],
 ])('the keys %s, which one command or script uses together, share a slot', (_, some) => {
-  expect(new Set(some.map(calculateSlot)).size).toBe(1)
+  expect(new Set(some.map(keySlot)).size).toBe(1)
 })
