@@ -42,6 +42,9 @@ field() { ask "$1" cluster info | tr -d '\r' | sed -n "s/^$2://p"; }
 own_line() { ask "$1" cluster nodes | grep myself; }
 has_slots() { [ "$(own_line "$1" | awk '{ print NF }')" -gt 8 ]; }
 is_master() { own_line "$1" | grep -q 'myself,master'; }
+# Who is master, and who is whose replica, as this node has heard of it. Of itself it knows at once.
+roles() { ask "$1" cluster nodes | awk '{ print $1, ($3 ~ /master/ ? "master" : "replica"), $4 }' | sort; }
+agrees() { [ "$(roles "$1")" = "$(roles "$first")" ]; }
 
 for node in "$@"; do wait_for "$node does not answer" answers "$node"; done
 
@@ -78,4 +81,5 @@ for node in "$@"; do
   i=$((i + 1))
 done
 for node in "$@"; do wait_for "$node does not serve all slots" is_ok "$node"; done
+for node in "$@"; do wait_for "$node does not know the roles of all nodes" agrees "$node"; done
 echo 'The Redis Cluster is complete.'
