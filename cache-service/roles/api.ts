@@ -88,7 +88,10 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
 
   const probe = createReadProbe(
     reading,
-    { redisWorks: telemetry.redisWorks, redisFailed: (error) => telemetry.redisFailed('api', error) },
+    {
+      redisWorks: () => telemetry.redisWorks('api'),
+      redisFailed: (error) => telemetry.redisFailed('api', error),
+    },
     monotonicNow,
   )
   const serverCheck = new ServerCheck(reading, fixedKeys.api(), {

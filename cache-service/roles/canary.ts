@@ -23,7 +23,7 @@ export function openCanary(
   const { canary } = config.lagMonitor
   if (canary === undefined) return []
   const { api, deviceId, everyMs } = canary
-  const telemetry = createCanaryTelemetry(log, metrics, now)
+  const telemetry = createCanaryTelemetry(log, metrics, { monotonicNow, now })
   const producer = createCanaryProducer(kafka, config.kafka.validatedDataTopic)
   releases.push('canary producer', () => producer.disconnect())
   const client = api && new DeviceCacheClient({ baseUrl: api.url, token: api.token, retries: 0 })

@@ -28,7 +28,7 @@ export async function runRoles(
   const monitor = new LoopMonitor(clocks.monotonicNow)
   const releases = new ReleaseStack()
   const metrics = createProcessMetrics(version, context.nodeVersion, name)
-  const telemetry = createProcessTelemetry(log)
+  const telemetry = createProcessTelemetry(log, clocks.monotonicNow)
   releases.push('process', () => telemetry.stopped())
   try {
     const opened: OpenedRole[] = []

@@ -46,7 +46,7 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'api started'),
     stopped: () => log.info('api stopped'),
-    loopFailed: createLoopFailed(log),
+    loopFailed: createLoopFailed(log, monotonicNow),
 
     // ---- requests
 
@@ -137,7 +137,7 @@ export function createApiTelemetry(log: Logger, processMetrics: ProcessMetrics, 
       redis.nodeFailed(node, error, connection),
     nodeRecovered: (connection: string, node: string, how: 'answers' | 'replaced') =>
       redis.nodeRecovered(node, how, connection),
-    redisWorks: redis.works,
+    redisWorks: (connection: string) => redis.works(connection),
     redisFailed: (connection: string, error: ServiceError) => redis.failed(error, connection),
   }
 }

@@ -1,6 +1,7 @@
 import { messageOf, ServiceError } from '../../shared/errors.ts'
 import { failureFields } from '../core/operator-hint.ts'
 import { createCanaryMetrics, type CanaryStage } from './canary-metrics.ts'
+import type { Clocks } from '../lifecycle/clocks.ts'
 import type { Logger } from './logger.ts'
 import { createLoopFailed } from './loop-failed.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
@@ -9,14 +10,18 @@ export type { CanaryStage }
 export type CanaryTelemetry = ReturnType<typeof createCanaryTelemetry>
 
 /** One function per thing that happens; it logs and counts it. What lasts is logged when it begins, changes and ends. */
-export function createCanaryTelemetry(log: Logger, processMetrics: ProcessMetrics, now: () => number) {
+export function createCanaryTelemetry(
+  log: Logger,
+  processMetrics: ProcessMetrics,
+  { monotonicNow, now }: Clocks,
+) {
   const metrics = createCanaryMetrics(processMetrics)
   /** By partition (undefined: the record is in none): what was logged last. */
   const failing = new Map<number | undefined, string>()
 
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'canary started'),
-    loopFailed: createLoopFailed(log),
+    loopFailed: createLoopFailed(log, monotonicNow),
     reached: (stage: CanaryStage, seconds: number) => metrics.latency.observe({ stage }, seconds),
     arrived(partition: number) {
       metrics.countRecord('arrived')

@@ -68,7 +68,7 @@ export function createLagTelemetry(
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'lag monitor started'),
     stopped: () => log.info('lag monitor stopped'),
-    loopFailed: createLoopFailed(log),
+    loopFailed: createLoopFailed(log, monotonicNow),
 
     /** @param reports of the groups that could be measured: the series of all others are removed. */
     measured(reports: readonly LagReport[]) {
@@ -103,7 +103,7 @@ export function createLagTelemetry(
     redisConnected: (where: string) => redis.connected(where),
     nodeFailed: (node: string, error: ServiceError) => redis.nodeFailed(node, error),
     nodeRecovered: (node: string, how: 'answers' | 'replaced') => redis.nodeRecovered(node, how),
-    redisWorks: redis.works,
+    redisWorks: () => redis.works(),
     redisFailed: (error: ServiceError) => redis.failed(error),
     /** The worker warns about it. */
     unsafeEviction: (_policy: string) => undefined,

@@ -3,7 +3,7 @@ import { readiness, type ReadinessCheck } from '../lifecycle/readiness.ts'
 import type { Logger } from './logger.ts'
 
 /** Telemetry of the process as a whole, whatever its roles. */
-export function createProcessTelemetry(log: Logger) {
+export function createProcessTelemetry(log: Logger, monotonicNow: () => number) {
   let lastKinds: string | undefined
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'started'),
@@ -16,6 +16,6 @@ export function createProcessTelemetry(log: Logger) {
       lastKinds = kinds
       log.info({ ready, reasons }, ready ? 'ready' : 'not ready')
     },
-    loopFailed: createLoopFailed(log),
+    loopFailed: createLoopFailed(log, monotonicNow),
   }
 }

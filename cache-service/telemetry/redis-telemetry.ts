@@ -3,9 +3,7 @@ import { MISTYPED_FIX, mistypedText, type MistypedKey } from '../core/fixed-keys
 import { failureFields, operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
-import { createRateLimit } from './rate-limit.ts'
-
-const TROUBLE_LINES_PER_SECOND = 1
+import { createRepeatLimit } from './repeat-limit.ts'
 
 /**
  * Logs and counts what happens to a role's connections to Redis.
@@ -18,12 +16,20 @@ export function createRedisTelemetry(
   monotonicNow: () => number,
   words: { readonly fails: string; readonly works: string },
 ) {
-  const lines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
+  const linesByConnection = new Map<string, ReturnType<typeof createRepeatLimit>>()
   const connectionsMade = new Map<string, number>()
   /** Node → the connections that report it. */
   const failingNodes = new Map<string, Set<string>>()
   const setUp = metrics.claimRedisUp()
-  let isUp: boolean | undefined
+  const failing = new Set<string>()
+
+  function linesOf(connection: string): ReturnType<typeof createRepeatLimit> {
+    const known = linesByConnection.get(connection)
+    if (known !== undefined) return known
+    const created = createRepeatLimit(monotonicNow)
+    linesByConnection.set(connection, created)
+    return created
+  }
 
   /** Counts an error that is logged elsewhere. */
   function count({ code }: ServiceError): void {
@@ -38,6 +44,7 @@ export function createRedisTelemetry(
       const made = (connectionsMade.get(connection ?? '') ?? 0) + 1
       connectionsMade.set(connection ?? '', made)
       if (made > 1) metrics.redisReconnects.inc()
+      linesOf(connection ?? '').reset()
       log.info(
         { ...(connection !== undefined && { connection }), redis: where },
         made > 1 ? 'reconnected to Redis' : 'connected to Redis',
@@ -69,17 +76,23 @@ export function createRedisTelemetry(
           : 'the node of the Redis Cluster that does not answer owns no slots any more',
       )
     },
-    works() {
-      if (isUp === false) log.info(words.works)
-      isUp = true
+    works(connection?: string) {
       setUp(true)
+      if (!failing.delete(connection ?? '')) return
+      linesOf(connection ?? '').reset()
+      log.info({ ...(connection !== undefined && { connection }) }, words.works)
     },
+    /** Logs the first failure of a kind after the connection worked, and one a minute. */
     failed(error: ServiceError, connection?: string) {
       count(error)
-      const heldBack = lines.pass()
-      if (heldBack === undefined && isUp !== true) return
-      isUp = false
-      const fields = { ...(connection !== undefined && { connection }), ...failureFields(error) }
+      failing.add(connection ?? '')
+      const linesHeldBack = linesOf(connection ?? '').pass(error.code)
+      if (linesHeldBack === undefined) return
+      const fields = {
+        ...(connection !== undefined && { connection }),
+        ...failureFields(error),
+        ...(linesHeldBack > 0 && { linesHeldBack }),
+      }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, words.fails)
     },

@@ -5,6 +5,7 @@ import { failureFields, operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
+import { createRepeatLimit } from './repeat-limit.ts'
 import { createRedisTelemetry } from './redis-telemetry.ts'
 import { createUpdaterMetrics, type UpdateLabel } from './updater-metrics.ts'
 
@@ -17,7 +18,7 @@ export function createUpdaterTelemetry(
   monotonicNow: () => number,
 ) {
   const droppedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
-  const subscribeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
+  const subscribeLines = createRepeatLimit(monotonicNow)
   const refusedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const metrics = createUpdaterMetrics(processMetrics)
   const redis = createRedisTelemetry(log, processMetrics, monotonicNow, {
@@ -29,13 +30,13 @@ export function createUpdaterTelemetry(
   return {
     started: (facts: Record<string, unknown>) => log.info(facts, 'kv-updater started'),
     stopped: () => log.info('kv-updater stopped'),
-    loopFailed: createLoopFailed(log),
+    loopFailed: createLoopFailed(log, monotonicNow),
 
     // ---- messages
 
     updateApplied(type: string, isAppended: boolean) {
       count('applied')
-      redis.works()
+      redis.works('updates')
       log.debug({ type, isAppended }, 'update applied')
     },
     updateValidated: (type: string) => log.info({ type }, 'validated: Redis holds the published value'),
@@ -74,7 +75,8 @@ export function createUpdaterTelemetry(
     // ---- the subscription
 
     subscribed(channel: string, gapMs: number | undefined) {
-      redis.works()
+      redis.works('subscriber')
+      subscribeLines.reset()
       if (gapMs === undefined) log.info({ channel }, 'subscribed')
       else
         log.warn(
@@ -92,9 +94,9 @@ export function createUpdaterTelemetry(
         'messages published on other nodes of the Cluster do not arrive: using another node',
       ),
     subscribeFailed(channel: string, error: ServiceError) {
-      const heldBack = subscribeLines.pass()
-      if (heldBack === undefined) return
-      const fields = { channel, ...failureFields(error) }
+      const linesHeldBack = subscribeLines.pass(error.code)
+      if (linesHeldBack === undefined) return
+      const fields = { channel, ...failureFields(error), ...(linesHeldBack > 0 && { linesHeldBack }) }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, 'could not subscribe: retrying')
     },

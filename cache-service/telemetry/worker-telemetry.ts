@@ -16,6 +16,7 @@ import {
 import { createPartitionLines } from './partition-lines.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRateLimit } from './rate-limit.ts'
+import { createRepeatLimit } from './repeat-limit.ts'
 import { createRedisTelemetry } from './redis-telemetry.ts'
 import { createSuspiciousTimeLines } from './suspicious-time-lines.ts'
 import { createSummary, type SummaryFacts } from './summary.ts'
@@ -72,6 +73,7 @@ export function createWorkerTelemetry(
   const shortenedLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const outOfRangeLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
   const damageLines = createRateLimit(TROUBLE_LINES_PER_SECOND, monotonicNow)
+  const consumerLines = createRepeatLimit(monotonicNow)
   const summary = createSummary(log, monotonicNow)
   const timeLines = createSuspiciousTimeLines(log)
   const lines = createPartitionLines(log, monotonicNow)
@@ -108,7 +110,7 @@ export function createWorkerTelemetry(
       timeLines.flush()
       log.info('worker stopped')
     },
-    loopFailed: createLoopFailed(log),
+    loopFailed: createLoopFailed(log, monotonicNow),
 
     // ---- records
 
@@ -195,6 +197,8 @@ export function createWorkerTelemetry(
     consumerState(from: ConsumerState, to: ConsumerState, reason?: string) {
       if (from === to) return
       for (const state of CONSUMER_STATES) metrics.consumerState.set({ state }, state === to ? 1 : 0)
+      if (to === 'consuming') consumerLines.reset()
+      else if (consumerLines.pass(`${from} ${to} ${reason}`) === undefined) return
       log.info({ from, to, reason }, `consumer ${to}`)
     },
     joined(partitions: readonly number[], memberId: string) {
@@ -205,7 +209,14 @@ export function createWorkerTelemetry(
     leftGroup: () => metrics.assignedPartitions.set(0),
     consumerRestart(reason: RestartReason, error: ServiceError, delayMs: number) {
       metrics.consumerRestarts.inc({ reason })
-      const fields = { reason, ...failureFields(error), delayMs: Math.round(delayMs) }
+      const linesHeldBack = consumerLines.pass(`${reason}: ${error.message}`)
+      if (linesHeldBack === undefined) return
+      const fields = {
+        reason,
+        ...failureFields(error),
+        delayMs: Math.round(delayMs),
+        ...(linesHeldBack > 0 && { linesHeldBack }),
+      }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, 'consumer ended: a new one will be created')
     },
@@ -218,7 +229,7 @@ export function createWorkerTelemetry(
       else
         log.error(
           { group, members },
-          'the consumer group is shared with members that are not workers of this topic, so some partitions are not read: set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use',
+          'the consumer group is shared with members that are not workers of this topic, and partitions that are assigned to them are not read: set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use',
         )
     },
     /** Logs nothing: they may be the same when they are known again. */
@@ -296,7 +307,7 @@ export function createWorkerTelemetry(
     redisConnected: (where: string) => redis.connected(where),
     nodeFailed: (node: string, error: ServiceError) => redis.nodeFailed(node, error),
     nodeRecovered: (node: string, how: 'answers' | 'replaced') => redis.nodeRecovered(node, how),
-    redisWorks: redis.works,
+    redisWorks: () => redis.works(),
     redisFailed: (error: ServiceError) => redis.failed(error),
     unsafeEviction: (policy: string) =>
       log.warn(

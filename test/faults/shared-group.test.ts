@@ -39,7 +39,7 @@ async function isNamedUntilItStops(
 ): Promise<void> {
   await notReady(
     worker,
-    new RegExp(`shared group: .* java-app at \\S+, another program, which reads ${scenario.topic},`),
+    new RegExp(`shared group: .* java-app at \\S+, another program, which reads ${scenario.topic};`),
   )
   expect((await doctor(scenario)).group).toMatchObject([
     { verdict: 'failed', detail: expect.stringContaining('java-app at 127.0.0.1, another program') },
@@ -76,12 +76,12 @@ describe.concurrent('a worker is not ready, and names the member, while its grou
     await notReady(
       a,
       new RegExp(
-        `shared group: ${scenario.group} is also used by site-b at \\S+, which reads ${other},.*KAFKA_CONSUMER_GROUP_ID`,
+        `shared group: ${scenario.group} is also used by site-b at \\S+, which reads ${other};.*KAFKA_CONSUMER_GROUP_ID`,
       ),
     )
     await notReady(
       b,
-      new RegExp(`shared group: .* site-a at \\S+, which reads ${scenario.topic},.*KAFKA_CONSUMER_GROUP_ID`),
+      new RegExp(`shared group: .* site-a at \\S+, which reads ${scenario.topic};.*KAFKA_CONSUMER_GROUP_ID`),
     )
     expect((await a.metric('foreign_group_members'))[0]?.value).toBe(1)
     for (const worker of [a, b]) expect(sharedLines(worker)).toMatchObject([{ group: scenario.group }])
@@ -116,7 +116,7 @@ describe.concurrent('a worker is not ready, and names the member, while its grou
     const consumer = await otherProgram(scenario, context, [scenario.topic, further])
     await notReady(
       worker,
-      new RegExp(`shared group: .* test at \\S+, which reads ${scenario.topic}, ${further},`),
+      new RegExp(`shared group: .* test at \\S+, which reads ${scenario.topic}, ${further};`),
     )
     await consumer.disconnect()
     await worker.ready(60_000)

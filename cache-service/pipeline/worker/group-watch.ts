@@ -66,7 +66,7 @@ export class GroupWatch {
     const reasons: NotReadyReason[] = describeUnread(this.#unread)
     if (this.#foreign.length > 0) {
       reasons.unshift(
-        `shared group: ${this.#dependencies.groupId} is also used by ${describeMembers(this.#foreign)}, so some partitions are not read; set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use`,
+        `shared group: ${this.#dependencies.groupId} is also used by ${describeMembers(this.#foreign)}; partitions that are assigned to them are not read: set a KAFKA_CONSUMER_GROUP_ID that only the workers of this topic use`,
       )
     }
     return reasons

@@ -8,7 +8,7 @@ import { parseMetrics } from '../../support/processes/parse-metrics.ts'
 function setUp() {
   const { log, take } = createCollectedLog()
   const metrics = createProcessMetrics('1', '1', 'lag-monitor')
-  const telemetry = createCanaryTelemetry(log, metrics, () => 1_000_000)
+  const telemetry = createCanaryTelemetry(log, metrics, { now: () => 1_000_000, monotonicNow: () => 0 })
   const samples = async (name: string) =>
     parseMetrics(await metrics.registry.metrics())
       .filter((sample) => sample.name === `cache_service_canary_${name}`)

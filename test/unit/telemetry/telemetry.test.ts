@@ -10,7 +10,10 @@ import {
 import { CONSUMER_STATES, RESTART_REASONS } from '../../../cache-service/telemetry/worker-metrics.ts'
 import { createProcessTelemetry } from '../../../cache-service/telemetry/process-telemetry.ts'
 import { createProcessMetrics } from '../../../cache-service/telemetry/process-metrics.ts'
+import { createApiTelemetry } from '../../../cache-service/telemetry/api-telemetry.ts'
+import { createLoopFailed } from '../../../cache-service/telemetry/loop-failed.ts'
 import { createRateLimit } from '../../../cache-service/telemetry/rate-limit.ts'
+import { createRepeatLimit } from '../../../cache-service/telemetry/repeat-limit.ts'
 import { createSummary } from '../../../cache-service/telemetry/summary.ts'
 import { internalErrorsInARow, kafkaError, redisError, REDIS_ERROR_CODES } from '../../../shared/errors.ts'
 import { createCollectedLog } from '../../support/collected-log.ts'
@@ -267,15 +270,51 @@ describe('holding', () => {
 })
 
 describe('Redis', () => {
-  test('failing repeatedly is logged once a second, and counted each time', async () => {
+  test('failing repeatedly is logged once a minute for each kind of failure, and counted each time', async () => {
     const { telemetry, take, world, byLabel, value } = setUp()
-    for (let i = 0; i < 5; i++) telemetry.redisFailed(oom)
-    expect(take()).toMatchObject([{ level: 'warn', code: 'OOM' }])
+    for (let i = 0; i < 59; i++) {
+      telemetry.redisFailed(oom)
+      telemetry.redisFailed(noPermission)
+      world.monotonicMs += 1_000
+    }
+    expect(take()).toMatchObject([
+      { level: 'warn', code: 'OOM' },
+      { level: 'error', code: 'NOPERM' },
+    ])
     world.monotonicMs += 1_000
     telemetry.redisFailed(oom)
-    expect(take()).toHaveLength(1)
-    expect((await byLabel('redis_errors_total', 'code'))['OOM']).toBe(6)
+    expect(take()).toMatchObject([{ level: 'warn', code: 'OOM', linesHeldBack: 58 }])
+    expect((await byLabel('redis_errors_total', 'code'))['OOM']).toBe(60)
     expect(await value('redis_up')).toBe(0)
+  })
+
+  test('failing again after a new connection is logged', () => {
+    const { telemetry, take } = setUp()
+    telemetry.redisFailed(oom)
+    telemetry.redisConnected('redis:6379/0')
+    telemetry.redisFailed(oom)
+    expect(take().map(({ msg }) => msg)).toEqual([
+      'Redis does not accept writes',
+      'connected to Redis',
+      'Redis does not accept writes',
+    ])
+  })
+
+  test('failing on one connection is not news each time another one works', () => {
+    const { log, lines } = createCollectedLog()
+    const metrics = createProcessMetrics('1.0.0', 'v24.0.0', 'api')
+    const telemetry = createApiTelemetry(log, metrics, () => 0)
+    for (let i = 0; i < 5; i++) {
+      telemetry.redisFailed('events', noPermission)
+      telemetry.redisWorks('api')
+    }
+    telemetry.redisFailed('api', oom)
+    telemetry.redisWorks('api')
+    expect(lines()).toMatchObject([
+      { level: 'error', connection: 'events' },
+      { level: 'warn', connection: 'api', msg: 'Redis is unavailable' },
+      { level: 'info', connection: 'api', msg: 'Redis is available again' },
+    ])
   })
 
   test('failing after it worked, and working again, are always logged', async () => {
@@ -357,6 +396,25 @@ describe('the consumer', () => {
       { msg: 'consumer joining', from: 'waiting', to: 'joining' },
       { msg: 'consumer waiting', from: 'joining', to: 'waiting', reason: 'no broker' },
     ])
+  })
+
+  test('that cannot connect is logged once a minute, and when it consumes again', () => {
+    const { telemetry, take, world } = setUp()
+    const attempt = () => {
+      telemetry.consumerState('waiting', 'joining')
+      telemetry.consumerState('joining', 'waiting', 'no broker')
+      telemetry.consumerRestart('connect_failed', kafkaError(new Error('no broker')), 1)
+      world.monotonicMs += 1_000
+    }
+    for (let i = 0; i < 60; i++) attempt()
+    const three = ['consumer joining', 'consumer waiting', 'consumer ended: a new one will be created']
+    expect(take().map(({ msg }) => msg)).toEqual(three)
+    attempt()
+    expect(take().map(({ msg }) => msg)).toEqual(three)
+    telemetry.consumerState('waiting', 'joining')
+    telemetry.consumerState('joining', 'consuming')
+    attempt()
+    expect(take().map(({ msg }) => msg)).toEqual(['consumer consuming', ...three])
   })
 
   test('has assigned partitions after it has joined, and none after it has left', async () => {
@@ -503,7 +561,7 @@ describe('the consumer group', () => {
 describe('readiness', () => {
   test('is logged when it or the kind of its reasons changes, but not when only the details do', () => {
     const { log, lines } = createCollectedLog('debug')
-    const telemetry = createProcessTelemetry(log)
+    const telemetry = createProcessTelemetry(log, () => 0)
     let reasons: NotReadyReason[] = []
     const checks = [() => reasons]
     telemetry.readiness(checks)
@@ -579,14 +637,14 @@ test('every metric has a help text', async () => {
 describe('a wall clock that is set back', () => {
   test('holds back no line, and leaves the rate of the summary correct', () => {
     const { telemetry, take, world } = setUp()
-    telemetry.chunkApplied(chunk({ records: 30 }))
+    telemetry.chunkApplied(chunk({ records: 180 }))
     telemetry.redisFailed(oom)
     take()
     world.nowMs -= 3_600_000
-    world.monotonicMs += 10_000
+    world.monotonicMs += 60_000
     telemetry.redisFailed(oom)
     telemetry.summary({ lag: 0, devices: 0, state: 'consuming' })
-    expect(take()).toMatchObject([{ code: 'OOM' }, { msg: 'summary', records: 30, perSecond: 3 }])
+    expect(take()).toMatchObject([{ code: 'OOM' }, { msg: 'summary', records: 180, perSecond: 3 }])
   })
 })
 
@@ -655,6 +713,37 @@ describe('a rate limit', () => {
     expect([pass(), pass(), pass()]).toEqual([3, 0, undefined])
     nowMs = 60_000
     expect(pass()).toBe(1)
+  })
+})
+
+describe('a repeat limit', () => {
+  test('passes each line once a minute, and returns how many it held back', () => {
+    let nowMs = 0
+    const { pass, reset } = createRepeatLimit(() => nowMs)
+    expect([pass('a'), pass('a'), pass('b'), pass('a')]).toEqual([0, undefined, 0, undefined])
+    nowMs = 60_000
+    expect([pass('a'), pass('a')]).toEqual([2, undefined])
+    reset()
+    expect(pass('a')).toBe(0)
+    nowMs = 300_000
+    expect(pass('a')).toBe(0)
+  })
+})
+
+describe('a loop that fails', () => {
+  test('is logged once a minute for each error', () => {
+    const { log, lines } = createCollectedLog()
+    const loopFailed = createLoopFailed(log, () => 0)
+    for (let i = 0; i < 3; i++) {
+      loopFailed('lag', new Error('no broker'))
+      loopFailed('group', new Error('no broker'))
+      loopFailed('lag', new Error('timed out'))
+    }
+    expect(lines()).toMatchObject([
+      { loop: 'lag', error: 'no broker' },
+      { loop: 'group', error: 'no broker' },
+      { loop: 'lag', error: 'timed out' },
+    ])
   })
 })
 
