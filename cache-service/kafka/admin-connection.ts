@@ -1,6 +1,19 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Admin, Kafka } from 'kafkajs'
 import { kafkaError } from '../../shared/errors.ts'
 import { RETRY } from './client.ts'
+
+/**
+ * KafkaJS asks the coordinator of a group only once. One that was chosen just now, as by the first use of a group on a new broker,
+ * answers one of these until it has loaded the group.
+ */
+const COORDINATOR_NOT_READY = new Set([
+  'GROUP_LOAD_IN_PROGRESS',
+  'GROUP_COORDINATOR_NOT_AVAILABLE',
+  'NOT_COORDINATOR_FOR_GROUP',
+])
+const COORDINATOR_TRIES = 20
+const COORDINATOR_RETRY_MS = 250
 
 /** An admin client that connects on first use, and reconnects after a failure. */
 export type AdminConnection = {
@@ -34,12 +47,28 @@ export function createAdminConnection(
       try {
         connected ??= connect()
         const admin = await connected
-        return await send(admin)
+        return await whenCoordinatorIsReady(() => send(admin))
       } catch (error) {
         await disconnect().catch(() => undefined)
         throw kafkaError(error, topic)
       }
     },
     disconnect,
+  }
+}
+
+async function whenCoordinatorIsReady<T>(send: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await send()
+    } catch (error) {
+      const isReady = !(
+        error instanceof Error &&
+        'type' in error &&
+        COORDINATOR_NOT_READY.has(String(error.type))
+      )
+      if (isReady || tries === COORDINATOR_TRIES) throw error
+      await delay(COORDINATOR_RETRY_MS)
+    }
   }
 }

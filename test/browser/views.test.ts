@@ -1,9 +1,9 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { banner, following, holdAnswer } from '../support/browser/open-page.ts'
 import { usePlatform } from '../support/browser/use-platform.ts'
-import { createLagReporter } from '../../cache-service/redis/workers/lag-reports.ts'
 import { eventually } from '../support/eventually.ts'
 import { lagReport, partitionLag } from '../support/records/lag-report.ts'
+import { lastingLagReporter } from '../support/records/lasting-reporter.ts'
 
 const { platform, openPage } = await usePlatform()
 
@@ -30,7 +30,7 @@ describe('the view', () => {
   })
 
   test('of the workers shows the consumer groups that a lag monitor measures, and fits a phone', async () => {
-    const reporter = createLagReporter(platform.client, 60_000, () => Date.now())
+    const reporter = lastingLagReporter(platform.client)
     const unread = { records: 4_711, seconds: 93.2, owner: null, seconds_until_deleted: 7_200 }
     const partitions = [partitionLag(), partitionLag({ partition: 1, state: 'no_consumer', ...unread })]
     const missing = { topic: 'old', problem: 'the topic old does not exist', partitions: [] }

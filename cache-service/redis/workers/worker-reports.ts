@@ -20,13 +20,15 @@ export type WorkerReporter = {
   remove(): Promise<void>
 }
 
+/** @param ttlMs how long a report is shown. */
 export function createWorkerReporter(
   redis: RedisClient,
   workerId: string,
   now: () => number,
+  ttlMs = REPORT_TTL_MS,
 ): WorkerReporter {
   return {
-    write: (report) => writeReport(redis, OF_WORKERS, workerId, report, REPORT_TTL_MS, now()),
+    write: (report) => writeReport(redis, OF_WORKERS, workerId, report, ttlMs, now()),
     async remove() {
       await redisReply(Promise.all([redis.del(workerReportKey(workerId)), redis.zrem(WORKERS_KEY, workerId)]))
     },

@@ -3,8 +3,6 @@ import { join } from 'node:path'
 import kafkajs from 'kafkajs'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import type { LagReport } from '../../../cache-service/core/workers/lag-report.ts'
-import { createLagReporter } from '../../../cache-service/redis/workers/lag-reports.ts'
-import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { storeDevice } from '../../support/records/cli-fixtures.ts'
 import { appendUpdate, hint } from '../../support/processes/client-world.ts'
@@ -23,6 +21,7 @@ import { createTopic, uniqueName, useRedisDatabase, type RedisDatabase } from '.
 import { lagReport, partitionLag } from '../../support/records/lag-report.ts'
 import { workerReport } from '../../support/records/worker-report.ts'
 import { repository } from '../../support/repository.ts'
+import { lastingLagReporter, lastingWorkerReporter } from '../../support/records/lasting-reporter.ts'
 
 const examplesOf = (name: string) => readExamples(readFileSync(join(repository, 'docs', name), 'utf8'))
 
@@ -90,8 +89,8 @@ describe('the examples of docs/cli.md', () => {
       { partition: 1, records: 0, seconds: 0 },
     ]
     const report = workerReport({ id: 'worker-1', group, topic, lag, lag_records: 1, devices: 3 })
-    await createWorkerReporter(database.client, 'worker-1', () => Date.now()).write(report)
-    const lagReporter = createLagReporter(database.client, 60_000, () => Date.now())
+    await lastingWorkerReporter(database.client, 'worker-1').write(report)
+    const lagReporter = lastingLagReporter(database.client)
     for (const monitored of lagReports()) await lagReporter.write(monitored)
   })
 

@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { runCliHere } from '../../support/processes/run-cli-here.ts'
 import { startApi, type RunningApi } from '../../support/processes/start-api.ts'
 import { storeDevice } from '../../support/records/cli-fixtures.ts'
 import { workerReport } from '../../support/records/worker-report.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../support/test-scope.ts'
+import { lastingWorkerReporter } from '../../support/records/lasting-reporter.ts'
 
 let database: RedisDatabase
 let api: RunningApi
@@ -25,7 +25,7 @@ beforeAll(async () => {
   ] as const) {
     const lag = [{ partition: seconds > 5 ? 0 : 1, records: seconds > 5 ? 3 : 20, seconds }]
     const report = workerReport({ id, lag, lag_records: lag[0]?.records ?? 0, topic: 't', group: 'g' })
-    await createWorkerReporter(database.client, id, () => Date.now()).write(report)
+    await lastingWorkerReporter(database.client, id).write(report)
   }
   api = await startApi({ REDIS_URL: database.url })
   folder = mkdtempSync(join(tmpdir(), 'test-cli-rows-'))

@@ -1,7 +1,5 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { createLagReporter } from '../../../cache-service/redis/workers/lag-reports.ts'
-import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { openKvUpdater } from '../../../cache-service/roles/kv-updater.ts'
 import { UPDATER_LEASE_KEY } from '../../../shared/contract/keys.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -16,6 +14,7 @@ import {
   type RedisCluster,
 } from '../../support/servers/redis-cluster.ts'
 import { connectToCluster } from '../../support/servers/redis-connection.ts'
+import { lastingLagReporter, lastingWorkerReporter } from '../../support/records/lasting-reporter.ts'
 
 let cluster: RedisCluster
 let api: RunningApi
@@ -116,8 +115,8 @@ test('statistics are those of all masters together, and of each', async () => {
 test('reports of workers and lag monitors are read together', async () => {
   const { redis } = await connectToCluster(cluster)
   const ids = ['worker-1', 'worker-2', 'worker-{3}']
-  for (const id of ids) await createWorkerReporter(redis, id, Date.now).write(workerReport({ id }))
-  for (const group of ['a', 'b']) await createLagReporter(redis, 60_000, Date.now).write(lagReport({ group }))
+  for (const id of ids) await lastingWorkerReporter(redis, id).write(workerReport({ id }))
+  for (const group of ['a', 'b']) await lastingLagReporter(redis).write(lagReport({ group }))
   expect((await ask('/api/workers')).workers.map(({ id }: { id: string }) => id)).toEqual(ids)
   expect((await ask('/api/lag')).groups.map(({ group }: { group: string }) => group)).toEqual(['a', 'b'])
 })

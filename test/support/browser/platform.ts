@@ -2,7 +2,6 @@ import type { Redis } from 'ioredis'
 import { Redis as RedisClient } from 'ioredis'
 import type { WorkerReport } from '../../../cache-service/core/workers/worker-report.ts'
 import { createHintAppender, type HintAppender } from '../../../cache-service/redis/events/event-streams.ts'
-import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { openApi } from '../../../cache-service/roles/api.ts'
 import { openKvUpdater } from '../../../cache-service/roles/kv-updater.ts'
 import { parseDeviceId } from '../../../shared/contract/device-id.ts'
@@ -11,6 +10,7 @@ import { eventually } from '../eventually.ts'
 import { reservePort } from '../servers/free-port.ts'
 import { startRole } from '../processes/role-run.ts'
 import { startOwnRedis, type OwnRedis } from '../servers/servers.ts'
+import { lastingWorkerReporter } from '../records/lasting-reporter.ts'
 
 /** A Redis with devices, dead letters and state, as the worker and the kv-updater write them. */
 export type Platform = {
@@ -70,7 +70,7 @@ export async function startPlatform(): Promise<Platform> {
   const redis = await startOwnRedis()
   const client = new RedisClient(redis.url, { retryStrategy: () => 50 })
   client.on('error', () => undefined)
-  const reporter = createWorkerReporter(client, REPORT.id, () => Date.now())
+  const reporter = lastingWorkerReporter(client, REPORT.id)
 
   async function storeDevice(id: string, fields: Readonly<Record<string, string>>, ttlS = 86_400) {
     const deviceId = parseDeviceId(id)

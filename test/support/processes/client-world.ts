@@ -1,6 +1,5 @@
 import { onTestFinished } from 'vitest'
 import { gapFields, hintFields } from '../../../cache-service/core/events/stream-entry.ts'
-import { createWorkerReporter } from '../../../cache-service/redis/workers/worker-reports.ts'
 import { DeviceCacheClient } from '../../../shared/client/client.ts'
 import type { DeviceCacheClientOptions } from '../../../shared/client/types.ts'
 import {
@@ -12,6 +11,7 @@ import {
 import { startApiProxy, type ApiProxy } from '../servers/api-proxy.ts'
 import { deviceId } from '../records/record-builder.ts'
 import type { RedisDatabase } from '../test-scope.ts'
+import { lastingWorkerReporter } from '../records/lasting-reporter.ts'
 
 export const NEWEST = '2025-06-08T18:27:17.476623+00:00'
 
@@ -54,7 +54,7 @@ export async function appendUpdate(redis: Connection, type: string, value: numbe
 
 /** Writes the report of a worker that is rebuilding the cache, or not. */
 export async function reportRebuilding(redis: Connection, rebuilding: boolean): Promise<void> {
-  await createWorkerReporter(redis, 'w1', () => Date.now()).write({
+  await lastingWorkerReporter(redis, 'w1').write({
     ...{ id: 'w1', version: '1', started_at: NEWEST, reported_at: NEWEST, state: 'consuming', ready: true },
     ...{ reasons: [], rates: { records: 0, applied: 0, dead_letters: 0 }, totals: {}, dead_letters_total: 0 },
     ...{ lag: null, lag_records: null, devices: null, dead_letters: [], rebuilding },

@@ -2,7 +2,6 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { parse as parseYaml } from 'yaml'
-import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
 import { LAST_UPDATED, parseCsvText, storeDevice } from '../../../support/records/cli-fixtures.ts'
 import { runCliHere, type CliSurroundings } from '../../../support/processes/run-cli-here.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
@@ -10,6 +9,7 @@ import { folderOfFile } from '../../../support/temporary-folder.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 import { workerReport } from '../../../support/records/worker-report.ts'
 import { markFilled } from '../../../support/records/filled-cache.ts'
+import { lastingWorkerReporter } from '../../../support/records/lasting-reporter.ts'
 
 const ODD_IDS = ['gw:7', 'Küche 1', '漢字/?&=', '-7', '=cmd()', '@x', `a'b"c`]
 
@@ -167,7 +167,7 @@ describe.each([
     })
 
     test('does not call a device missing while the cache is being filled', async () => {
-      const reporter = createWorkerReporter(database.client, 'w', () => Date.now())
+      const reporter = lastingWorkerReporter(database.client, 'w')
       await reporter.write(workerReport({ id: 'w', rebuilding: true }))
       // The API caches for one second whether a worker is rebuilding.
       const other = await startApi({ REDIS_URL: database.url })
@@ -295,7 +295,7 @@ describe('info', () => {
     await storeMany(['a', 'b'])
     const without = await cli(['info', '-f', 'json'])
     expect(JSON.parse(without.output)).toMatchObject({ devices: 2, consumer_state: null, lag_records: null })
-    const reporter = createWorkerReporter(database.client, 'w', () => Date.now())
+    const reporter = lastingWorkerReporter(database.client, 'w')
     const lag = [
       { partition: 0, records: 5, seconds: 1.5 },
       { partition: 1, records: 2, seconds: null },

@@ -1,6 +1,4 @@
 import { expect, inject, test } from 'vitest'
-import { createLagReporter } from '../../../../cache-service/redis/workers/lag-reports.ts'
-import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
 import { patiently } from '../../../support/eventually.ts'
 import { runCliHere, startCliHere } from '../../../support/processes/run-cli-here.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
@@ -9,6 +7,7 @@ import { uniqueName } from '../../../support/test-scope.ts'
 import { lagReport, partitionLag } from '../../../support/records/lag-report.ts'
 import { workerReport } from '../../../support/records/worker-report.ts'
 import { openWorkerScenario, type WorkerScenario } from '../../../support/processes/worker-scenario.ts'
+import { lastingLagReporter, lastingWorkerReporter } from '../../../support/records/lasting-reporter.ts'
 
 const send = ({ send: sendRecords }: WorkerScenario, ids: readonly string[]) =>
   sendRecords(ids.map((deviceId) => update({ deviceId })))
@@ -17,8 +16,8 @@ test('lag and info follow a worker from before its start until it has caught up'
   const scenario = await openWorkerScenario(context, { partitions: 1 })
   const { env } = scenario
   const lag = async (...args: string[]) => {
-    const { code, output } = await runCliHere(['lag', '-f', 'json', ...args], env)
-    expect(code).toBe(0)
+    const { code, errors, output } = await runCliHere(['lag', '-f', 'json', ...args], env)
+    expect(code, errors).toBe(0)
     const rows: unknown = JSON.parse(output)
     return rows
   }
@@ -64,7 +63,7 @@ test('lag and info follow a worker from before its start until it has caught up'
 test('lag shows the age that the worker reports, also with --api', async (context) => {
   const scenario = await openWorkerScenario(context, { partitions: 2 })
   await send(scenario, ['a', 'b', 'c', 'd'])
-  const reporter = createWorkerReporter(scenario.redis, 'w', () => Date.now())
+  const reporter = lastingWorkerReporter(scenario.redis, 'w')
   const lag = [
     { partition: 0, records: 2, seconds: 12.5 },
     // Reported before the latest records arrived.
@@ -98,11 +97,11 @@ test('lag takes ages and workers only from workers of its topic and group', asyn
     ['b', { group: 'other', topic }],
     ['c', {}], // of an older release
   ] as const)
-    await createWorkerReporter(redis, id, () => Date.now()).write(workerReport({ id, lag, ...other }))
+    await lastingWorkerReporter(redis, id).write(workerReport({ id, lag, ...other }))
   const read = async () => JSON.parse((await runCliHere(['lag', '-f', 'json'], env)).output)
   expect(await read()).toMatchObject([{ partition: 0, seconds: null, worker: null }])
   const own = workerReport({ id: 'd', lag: [{ partition: 0, records: 1, seconds: 5 }], group, topic })
-  await createWorkerReporter(redis, 'd', () => Date.now()).write(own)
+  await lastingWorkerReporter(redis, 'd').write(own)
   expect(await read()).toMatchObject([{ partition: 0, seconds: 5, worker: 'd' }])
 })
 
@@ -129,7 +128,7 @@ test('lag --api exits with 3 and says why if no worker reports, or if none knows
   }
   expect(await runCliHere(['lag', '--watch', '--api', api.url])).toMatchObject({ code: 3, output: '' })
 
-  const reporter = createWorkerReporter(redis, 'w', () => Date.now())
+  const reporter = lastingWorkerReporter(redis, 'w')
   await reporter.write(workerReport({ id: 'w', group, topic, state: 'joining', lag: null }))
   const unknown = await runCliHere(['lag', '--api', api.url])
   expect(unknown).toMatchObject({
@@ -178,7 +177,7 @@ test('lag --all shows what a lag monitor reports, from Redis and through an API,
   const none = await runCliHere(['lag', '--all'], env)
   expect(none).toMatchObject({ code: 3, errors: expect.stringContaining('cache-service lag-monitor') })
 
-  const reporter = createLagReporter(redis, 60_000, () => Date.now())
+  const reporter = lastingLagReporter(redis)
   const leaderless = { records: null, seconds: null, seconds_until_deleted: null, owner: null }
   const partitions = [
     partitionLag({ state: 'standing' }),

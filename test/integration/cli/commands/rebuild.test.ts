@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest'
-import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
 import { startCliProcess } from '../../../support/processes/cli-process.ts'
 import { eventually, patiently } from '../../../support/eventually.ts'
 import { runCliHere } from '../../../support/processes/run-cli-here.ts'
@@ -7,6 +6,7 @@ import { update } from '../../../support/records/tagged-records.ts'
 import { openWorkerScenario, type ScenarioContext } from '../../../support/processes/worker-scenario.ts'
 import { workerReport } from '../../../support/records/worker-report.ts'
 import { progressKey } from '../../../../shared/contract/keys.ts'
+import { lastingWorkerReporter } from '../../../support/records/lasting-reporter.ts'
 
 const DEVICES = 40
 
@@ -91,7 +91,7 @@ describe.concurrent('cache-cli rebuild', { timeout: 120_000 }, () => {
       ['a', { group, topic: 'other' }],
       ['b', { group: 'other', topic }],
     ] as const)
-      await createWorkerReporter(redis, id, () => Date.now()).write(workerReport({ id, ...other }))
+      await lastingWorkerReporter(redis, id).write(workerReport({ id, ...other }))
     const plan: unknown = JSON.parse((await runCliHere(['rebuild', '--dry-run', '-f', 'json'], env)).output)
     expect(plan).toMatchObject({ workers: 0 })
     expect(await run('--yes')).toMatchObject({

@@ -2,7 +2,6 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { proxyTo } from '../../../support/processes/client-world.ts'
-import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
 import { workerReport } from '../../../support/records/worker-report.ts'
 import { storeDevice } from '../../../support/records/cli-fixtures.ts'
 import { reservePort } from '../../../support/servers/free-port.ts'
@@ -12,6 +11,7 @@ import { startApi } from '../../../support/processes/start-api.ts'
 import { folderOfFile } from '../../../support/temporary-folder.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 import { markFilled } from '../../../support/records/filled-cache.ts'
+import { lastingWorkerReporter } from '../../../support/records/lasting-reporter.ts'
 
 let database: RedisDatabase
 const folder = folderOfFile()
@@ -128,7 +128,7 @@ describe('when the API', () => {
     proxy.treat = () => ({ status: 502, body: '<html>' })
     expect(await runCliHere(['lag', '--api', proxy.url])).toMatchObject({ code: 4 })
     expect(await runCliHere(['lag', '--watch', '--api', proxy.url])).toMatchObject({ code: 4 })
-    await createWorkerReporter(database.client, 'w', () => Date.now()).write(
+    await lastingWorkerReporter(database.client, 'w').write(
       workerReport({ id: 'w', lag: [{ partition: 0, records: 1, seconds: 1 }] }),
     )
     proxy.treat = () => 'pass'

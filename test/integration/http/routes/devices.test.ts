@@ -3,7 +3,6 @@ import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { renderDevice } from '../../../../cache-service/core/devices/device-view.ts'
 import { createDeviceReader } from '../../../../cache-service/redis/devices/device-reader.ts'
-import { createWorkerReporter } from '../../../../cache-service/redis/workers/worker-reports.ts'
 import { parseDeviceId, type DeviceId } from '../../../../shared/contract/device-id.ts'
 import { progressKey, deviceKey } from '../../../../shared/contract/keys.ts'
 import { describedApi, postJson, type DescribedApi } from '../../../support/docs/described-api.ts'
@@ -13,6 +12,7 @@ import { startOwnRedis } from '../../../support/servers/servers.ts'
 import { startApi, type RunningApi } from '../../../support/processes/start-api.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 import { markFilled } from '../../../support/records/filled-cache.ts'
+import { lastingWorkerReporter } from '../../../support/records/lasting-reporter.ts'
 
 let database: RedisDatabase
 let running: RunningApi
@@ -451,7 +451,7 @@ describe('DELETE /api/devices/{id}', () => {
 
 describe('while a worker reports a rebuild', () => {
   test('a present device is found, and a missing one is answered with 503 cache_rebuilding', async () => {
-    const reporter = createWorkerReporter(database.client, 'w1', () => Date.now())
+    const reporter = lastingWorkerReporter(database.client, 'w1')
     const report = {
       ...{ id: 'w1', version: '1', started_at: NEWEST, reported_at: NEWEST, state: 'consuming', ready: true },
       ...{

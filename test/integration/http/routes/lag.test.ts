@@ -1,9 +1,9 @@
 import { expect, inject, onTestFinished, test } from 'vitest'
-import { createLagReporter } from '../../../../cache-service/redis/workers/lag-reports.ts'
 import { describedApi } from '../../../support/docs/described-api.ts'
 import { startApi } from '../../../support/processes/start-api.ts'
 import { lagReport, partitionLag } from '../../../support/records/lag-report.ts'
 import { useRedisDatabase } from '../../../support/test-scope.ts'
+import { lastingLagReporter } from '../../../support/records/lasting-reporter.ts'
 
 test('the lag of all groups is what the lag monitors report, and empty if there is none', async () => {
   const { client, release, url } = await useRedisDatabase(inject('redisUrl'))
@@ -13,7 +13,7 @@ test('the lag of all groups is what the lag monitors report, and empty if there 
   const { ask } = await describedApi(api.url)
   expect(await ask('/api/lag')).toMatchObject({ status: 200, json: { groups: [] } })
 
-  const reporter = createLagReporter(client, 30_000, () => Date.now())
+  const reporter = lastingLagReporter(client)
   const unknown = { records: null, seconds: null, seconds_until_deleted: null, owner: null }
   const partitions = [partitionLag(), partitionLag({ partition: 1, state: 'no_leader', ...unknown })]
   const reports = [

@@ -5,13 +5,11 @@ import {
   createProgressStore,
   requestRebuild,
 } from '../../../../cache-service/redis/workers/group-progress.ts'
-import {
-  createWorkerReporter,
-  createWorkerReports,
-} from '../../../../cache-service/redis/workers/worker-reports.ts'
+import { createWorkerReports } from '../../../../cache-service/redis/workers/worker-reports.ts'
 import { progressKey } from '../../../../shared/contract/keys.ts'
 import { workerReport } from '../../../support/records/worker-report.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
+import { lastingWorkerReporter } from '../../../support/records/lasting-reporter.ts'
 
 const SOURCE = { group: 'g', topic: 't' }
 const KEY = progressKey(SOURCE.group, SOURCE.topic)
@@ -95,5 +93,5 @@ async function isRebuilding(): Promise<boolean> {
 }
 
 async function report(id: string, facts: Partial<WorkerReport>): Promise<void> {
-  await createWorkerReporter(database.client, id, () => Date.now()).write(workerReport({ ...facts, id }))
+  await lastingWorkerReporter(database.client, id).write(workerReport({ ...facts, id }))
 }
