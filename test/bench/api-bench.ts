@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process'
+import { execFile, spawn, type StdioOptions } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,8 +13,8 @@ import { repository } from '../support/repository.ts'
 import { cpuUs } from './worker/figures.ts'
 
 /**
- * Measures how many lookups one api process answers, and in the same run its ceiling: the same server, with all its
- * hooks, on a route that answers from memory. wrk, the API and Redis share the processors. The CPU time per request is
+ * Measures how many lookups one api process answers, and in the same run its ceilings: the same server, with all its
+ * hooks, on a route that answers from memory, and the framework and Node.js alone. wrk, the API and Redis share the processors. The CPU time per request is
  * the figure that other load on the machine does not change.
  */
 const DEVICES = 20_000
@@ -32,7 +32,14 @@ const options = new Command('api-bench')
 
 const NODE_FLAGS = packageFile.scripts.start.split(' ').filter((word) => word.startsWith('--'))
 
-type Kind = { name: string; path: string; connections: number; script?: string }
+type Kind = {
+  name: string
+  path: string
+  connections: number
+  script?: string
+  /** Measured on a server that does nothing else. */
+  bare?: 'http' | 'fastify'
+}
 type Api = { readonly name: string; readonly url: string; readonly pid: number; stop(): Promise<void> }
 type Run = { rate: number; p99Ms: number; apiUs: number; redisUs: number }
 
@@ -54,17 +61,20 @@ try {
   const rates = new Map<string, number>()
   const all = await kinds()
   for (const kind of all) {
-    const runs = new Map<Api, Run[]>(apis.map((api) => [api, []]))
+    const servers = kind.bare === undefined ? apis : [await startBare(kind.bare)]
+    const runs = new Map<Api, Run[]>(servers.map((api) => [api, []]))
     for (let i = 0; i <= Number(options.runs); i++) {
-      for (const api of apis) {
+      for (const api of servers) {
         const measured = await measure(api, kind)
         if (i > 0) runs.get(api)?.push(measured) // the first one warms up
       }
     }
+    if (kind.bare !== undefined) for (const server of servers) await server.stop()
     for (const [api, measured] of runs) {
       const rate = series(measured.map((one) => one.rate))
-      rates.set(nameOf(kind.name, api), rate.median)
-      results[nameOf(kind.name, api)] = {
+      const name = kind.bare === undefined ? nameOf(kind.name, api) : kind.name
+      rates.set(name, rate.median)
+      results[name] = {
         'requests/s': text(rate),
         'p99, ms': text(series(measured.map(({ p99Ms }) => p99Ms))),
         'api, CPU µs per request': text(series(measured.map(({ apiUs }) => apiUs))),
@@ -94,23 +104,48 @@ try {
 }
 
 async function startApi(name: string, checkout: string): Promise<Api> {
-  const { port, release } = await reservePort()
   const metricsPort = await reservePort()
-  const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [...NODE_FLAGS, 'cache-service/main.ts', 'api'], {
-    cwd: checkout,
+  const api = await startServer(name, checkout, '/readyz', (port) => ({
+    args: ['cache-service/main.ts', 'api'],
     env: {
       PORT: String(port),
       METRICS_PORT: String(metricsPort.port),
       REDIS_URL: redisServer.url,
       LOG_LEVEL: 'WARN',
     },
-    // Standard output is for the results.
-    stdio: ['ignore', 2, 'inherit'],
-  })
+  }))
+  return {
+    ...api,
+    async stop() {
+      await api.stop()
+      await metricsPort.release()
+    },
+  }
+}
+
+function startBare(kind: 'http' | 'fastify'): Promise<Api> {
+  return startServer(kind, repository, '/api/devices/x', (port) => ({
+    args: [join(import.meta.dirname, 'bare-server.ts'), kind, String(port)],
+    env: {},
+  }))
+}
+
+/** @param path answers with 200 when the server is ready. */
+async function startServer(
+  name: string,
+  checkout: string,
+  path: string,
+  command: (port: number) => { args: string[]; env: Record<string, string> },
+): Promise<Api> {
+  const { port, release } = await reservePort()
+  const url = `http://127.0.0.1:${port}`
+  const { args, env } = command(port)
+  // Standard output is for the results.
+  const stdio = ['ignore', 2, 'inherit'] satisfies StdioOptions
+  const child = spawn(process.execPath, [...NODE_FLAGS, ...args], { cwd: checkout, env, stdio })
   process.once('exit', () => child.kill('SIGKILL'))
   await eventually(async () => {
-    if (!(await fetch(`${url}/readyz`)).ok) throw new Error('not ready')
+    if (!(await fetch(`${url}${path}`)).ok) throw new Error('not ready')
   })
   return {
     name,
@@ -119,7 +154,6 @@ async function startApi(name: string, checkout: string): Promise<Api> {
     async stop() {
       child.kill('SIGTERM')
       await release()
-      await metricsPort.release()
     },
   }
 }
@@ -171,6 +205,8 @@ end`,
   )
   const connections = Number(options.connections)
   return [
+    { name: 'ceiling: Node.js alone', path: '/api/devices/x', connections, bare: 'http' },
+    { name: 'ceiling: Fastify alone', path: '/api/devices/x', connections, bare: 'fastify' },
     { name: 'ceiling: no Redis', path: '/page/theme.js', connections },
     { name: 'one device', path: '/', connections, script: single },
     { name: `${LOOKUP_IDS} devices`, path: '/', connections: 16, script: many },
