@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { patiently } from '../support/eventually.ts'
 import { becomesReady, startRoleProcess } from '../support/processes/role-process.ts'
 import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
+import { startOwnKafka } from '../support/servers/servers.ts'
 
 /** A record is given up after 30 seconds. */
 const LONG = { timeoutMs: 120_000 }
@@ -41,4 +42,25 @@ test('the canary fails while no worker runs or the API is down, arrives again af
   await patiently(async () => expect(await records('not_served')).toBeGreaterThan(0), LONG)
   expect(await records('not_acknowledged')).toBe(0)
   expect(await monitor.isReady()).toBe(true)
+})
+
+test('the canary fails while the broker hangs, neither it nor its process is stuck, and it arrives again afterwards', async (context) => {
+  const kafka = await startOwnKafka()
+  context.onTestFinished(() => kafka.stop())
+  const { env, startWorker } = await openWorkerScenario(context, { kafka, partitions: 1 })
+  await (await startWorker()).ready()
+  const monitor = await startRoleProcess('lag-monitor', { ...env, CANARY_INTERVAL_S: '0.5' })
+  const records = (result: string) => monitor.metric('cache_service_canary_records_total', { result })
+  await patiently(async () => expect(await records('arrived')).toBeGreaterThan(1), LONG)
+
+  await kafka.kill('SIGSTOP')
+  await patiently(async () => expect(await records('not_acknowledged')).toBeGreaterThan(1), LONG)
+  expect(monitor.output).toContain('"stage":"acknowledged"')
+  expect((await fetch(`${monitor.healthUrl}/livez`)).status).toBe(200)
+
+  await kafka.kill('SIGCONT')
+  const before = (await records('arrived')) ?? 0
+  await patiently(async () => expect(await records('arrived')).toBeGreaterThan(before + 1), LONG)
+  expect(await records('not_stored')).toBe(0)
+  expect(await monitor.stop()).toBe(0)
 })
