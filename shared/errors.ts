@@ -30,6 +30,8 @@ const REDIS_CODES = {
   MAXCLIENTS: 'transient',
   OTHER: 'transient',
   NO_SENTINEL: 'transient',
+  // None of a Cluster.
+  NO_NODE: 'transient',
   SENTINEL_NAME: 'operator',
   SENTINEL_LOGIN: 'operator',
   // Only a server in cluster mode replies with these four, to a client that does not expect it: one of a Cluster follows redirections.

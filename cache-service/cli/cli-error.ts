@@ -61,6 +61,7 @@ const EXIT_CODES: Partial<Record<ServiceError['code'], ExitCode>> = {
   MASTERDOWN: EXIT.unreachable,
   CLUSTERDOWN: EXIT.unreachable,
   NO_SENTINEL: EXIT.unreachable,
+  NO_NODE: EXIT.unreachable,
   TOPIC_MISSING: EXIT.notFound,
   NOAUTH: EXIT.refused,
   WRONGPASS: EXIT.refused,

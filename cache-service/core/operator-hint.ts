@@ -21,7 +21,7 @@ type Hints<Code extends string, OperatorCode extends Code> = Readonly<
 
 const REDIS_UNREACHABLE: OperatorHint = {
   problem: "can't be reached",
-  fix: 'check REDIS_HOST, REDIS_PORT and REDIS_TLS, or REDIS_URL',
+  fix: 'check REDIS_TLS, and REDIS_HOST and REDIS_PORT, or the setting that replaces them: REDIS_URL, REDIS_SENTINELS or REDIS_CLUSTER_NODES',
 }
 const REDIS_NOT_READY: OperatorHint = { problem: 'is not ready', fix: 'try again' }
 export const CLUSTER_FIX =
@@ -69,7 +69,7 @@ const REDIS_HINTS: Hints<RedisErrorCode, RedisOperatorCode> = {
   },
   CERTIFICATE: {
     problem: "has a certificate that can't be verified",
-    fix: 'set REDIS_TLS_CA_FILE to the CA that signed it, REDIS_HOST to a name in it, or renew it if it has expired',
+    fix: 'set REDIS_TLS_CA_FILE to the CA that signed it, and REDIS_HOST (REDIS_SENTINELS, REDIS_CLUSTER_NODES) to a name in it, or renew it if it has expired',
   },
   TLS: {
     problem: 'does not complete the TLS handshake',
@@ -82,6 +82,10 @@ const REDIS_HINTS: Hints<RedisErrorCode, RedisOperatorCode> = {
   NO_SENTINEL: {
     problem: "can't be found, because no Sentinel answers",
     fix: 'check REDIS_SENTINELS and REDIS_SENTINEL_TLS, and that the Sentinels are running',
+  },
+  NO_NODE: {
+    problem: "can't be reached, because no node of the Cluster answers",
+    fix: 'check REDIS_CLUSTER_NODES and REDIS_TLS, that the nodes are running, and REDIS_CLUSTER_NAT_MAP if they announce addresses of another network',
   },
   SENTINEL_NAME: {
     problem: "can't be found, because the Sentinels do not know its name",
@@ -189,6 +193,15 @@ export function operatorHint(error: ServiceError): string {
 export function failureText(error: ServiceError): string {
   const hint = hintFor(error)
   return hint === undefined ? error.message : `${error.message.trim()}; ${hint.fix}`
+}
+
+const NODE_UNREACHABLE_FIX =
+  'restart it, or let a replica take its place; if other clients reach it, check REDIS_TLS, and REDIS_CLUSTER_NAT_MAP for its address'
+
+/** The fields of a log line about a node of a Cluster, whose address the Cluster has told. */
+export function nodeFailureFields(error: ServiceError) {
+  const isUnreachable = error.code === 'CONNECTION' || error.code === 'TIMEOUT'
+  return { ...failureFields(error), ...(isUnreachable && { fix: NODE_UNREACHABLE_FIX }) }
 }
 
 /** The fields of a log line about a failure. */

@@ -94,7 +94,7 @@ export function createConnection(
     const failure = await greet?.(redis)
     if (failure === undefined) {
       attempts.reset()
-      telemetry.redisConnected(`${serverName(redis)}/${config.db}`)
+      telemetry.redisConnected(withDatabase(serverName(redis), config))
     } else if (failure.code !== 'CONNECTION' && failure.code !== 'TIMEOUT') {
       // The others are not reported by ioredis itself.
       redis.emit('error', failure)
@@ -164,6 +164,15 @@ export function locationName(location: RedisLocation): string {
   if (location.kind === 'address') return serverAddressText(location)
   if (location.kind === 'cluster') return `the Cluster of ${location.nodes.map(serverAddressText).join(', ')}`
   return `${location.name} of the Sentinels ${location.sentinels.map(serverAddressText).join(', ')}`
+}
+
+/** The same with the number of the database, such as `redis:6379/0`. A Cluster has only one, without a number. */
+export function databaseName(config: RedisConfig): string {
+  return withDatabase(locationName(config.location), config)
+}
+
+function withDatabase(server: string, { db, location }: RedisConfig): string {
+  return location.kind === 'cluster' ? server : `${server}/${db}`
 }
 
 /** The server of this connection, for people: `redis:6379`, or `mymaster (10.0.0.3:6379)` where Sentinels named it, or the masters

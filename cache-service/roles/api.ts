@@ -28,7 +28,7 @@ import { ReadTracking } from '../redis/devices/read-tracking.ts'
 import {
   createConnection,
   createRedis,
-  locationName,
+  databaseName,
   startConnecting,
   type CreateClient,
 } from '../redis/client.ts'
@@ -151,7 +151,7 @@ export async function openApi(context: RoleContext, parts: ProcessParts): Promis
     version: context.version,
     url: await listen(server, 'API_HOST:PORT', config.api),
     auth: auth ?? 'off',
-    redis: `${locationName(config.redis.location)}/${config.redis.db}`,
+    redis: databaseName(config.redis),
   })
   const services: Service[] = [
     probe.service(PROBE_INTERVAL_MS, monitor),

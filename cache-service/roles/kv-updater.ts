@@ -6,7 +6,7 @@ import { ChannelSubscription } from '../redis/events/channel-subscription.ts'
 import {
   createConnection,
   createRedis,
-  locationName,
+  databaseName,
   startConnecting,
   type CreateClient,
 } from '../redis/client.ts'
@@ -86,7 +86,7 @@ export async function openKvUpdater(context: RoleContext, parts: ProcessParts): 
     version: context.version,
     channel,
     validate,
-    redis: `${locationName(config.redis.location)}/${config.redis.db}`,
+    redis: databaseName(config.redis),
   })
   await awaitFirstConnection(Promise.all([startConnecting(redis), startConnecting(subscriber)]))
   return {

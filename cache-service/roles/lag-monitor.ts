@@ -5,7 +5,7 @@ import { createKafka } from '../kafka/client.ts'
 import { createGroupLagReader } from '../kafka/group-lag-reader.ts'
 import { GroupLagMeter } from '../pipeline/lag-monitor/group-lag-meter.ts'
 import { LagMonitor } from '../pipeline/lag-monitor/lag-monitor.ts'
-import { createRedis, locationName, startConnecting } from '../redis/client.ts'
+import { createRedis, databaseName, startConnecting } from '../redis/client.ts'
 import { createWriteProbe } from '../redis/probe.ts'
 import { ServerCheck } from '../redis/server-check.ts'
 import { createLagReporter } from '../redis/workers/lag-reports.ts'
@@ -69,7 +69,7 @@ export async function openLagMonitor(context: RoleContext, parts: ProcessParts):
   telemetry.started({
     kafka: config.kafka.brokers,
     groups,
-    redis: `${locationName(config.redis.location)}/${config.redis.db}`,
+    redis: databaseName(config.redis),
   })
   const canary = openCanary(context, parts, { kafka, redis })
   await awaitFirstConnection(connecting)

@@ -10,7 +10,7 @@ import { createMeasurements } from '../pipeline/worker/measurements.ts'
 import { ReportSchedule } from '../pipeline/worker/report-schedule.ts'
 import { WorkerFigures } from '../pipeline/worker/worker-figures.ts'
 import { createReportBuilder } from '../pipeline/worker/report-builder.ts'
-import { createRedis, locationName, startConnecting } from '../redis/client.ts'
+import { createRedis, databaseName, startConnecting } from '../redis/client.ts'
 import { createDeviceIndex } from '../redis/devices/device-index.ts'
 import { createHintAppender } from '../redis/events/event-streams.ts'
 import { createLease } from '../redis/lease.ts'
@@ -144,7 +144,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
     topic,
     errorTopic: config.kafka.errorTopic,
     group: config.kafka.groupId,
-    redis: `${locationName(config.redis.location)}/${config.redis.db}`,
+    redis: databaseName(config.redis),
   })
 
   const services = [

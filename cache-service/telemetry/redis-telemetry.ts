@@ -1,6 +1,6 @@
 import type { ServiceError } from '../../shared/errors.ts'
 import { MISTYPED_FIX, mistypedText, type MistypedKey } from '../core/fixed-keys.ts'
-import { failureFields, operatorHint } from '../core/operator-hint.ts'
+import { failureFields, nodeFailureFields, operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
 import { createRepeatLimit } from './repeat-limit.ts'
@@ -62,7 +62,7 @@ export function createRedisTelemetry(
       const noticed = failingNodes.get(node) ?? new Set()
       failingNodes.set(node, noticed)
       if (noticed.size === 0)
-        log.warn({ node, ...failureFields(error) }, 'a node of the Redis Cluster does not answer')
+        log.warn({ node, ...nodeFailureFields(error) }, 'a node of the Redis Cluster does not answer')
       noticed.add(connection)
     },
     /** Logs the last of them. */

@@ -1,4 +1,4 @@
-import { redisError, type ServiceError } from '../../../shared/errors.ts'
+import { clearerFailure, redisError, type ServiceError } from '../../../shared/errors.ts'
 import { backoffMs } from '../../core/backoff.ts'
 import { failureText } from '../../core/operator-hint.ts'
 import { STREAM_NAMES, type EventPosition, type StreamName } from '../../core/events/event-position.ts'
@@ -51,10 +51,16 @@ export class EventFollower implements Service {
   readonly #listeners = new Set<FollowListener>()
   #position: EventPosition | undefined
   #lastError: ServiceError | undefined
+  #connectionError: ServiceError | undefined
 
   constructor(dependencies: FollowerDependencies) {
     this.#dependencies = dependencies
     this.#streams = createEventStreams(dependencies.redis)
+    // Already logged by the client; kept as the reason for not being ready.
+    dependencies.redis.on(
+      'error',
+      (error) => (this.#connectionError = clearerFailure(this.#connectionError, redisError(error))),
+    )
   }
 
   /** undefined until the end of the streams has been read. */
@@ -88,10 +94,11 @@ export class EventFollower implements Service {
         await this.#read()
         failures = 0
         this.#lastError = undefined
+        this.#connectionError = undefined
       } catch (error) {
         if (stop.aborted) break
         isPositionChecked = false
-        this.#lastError = redisError(error)
+        this.#lastError = clearerFailure(this.#connectionError, redisError(error))
         failed(this.#lastError)
         failures = Math.min(failures + 1, SLOWEST_RETRY_ATTEMPT)
         await sleep(backoffMs(failures, random()), stop)

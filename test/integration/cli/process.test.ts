@@ -128,7 +128,7 @@ describe('the program', () => {
   test('names the setting when Redis is unreachable, with a stack trace only if --verbose', async () => {
     const away = { REDIS_HOST: '127.0.0.1', REDIS_PORT: '1' }
     const message =
-      "cache-cli: Redis at 127.0.0.1:1 can't be reached (connect ECONNREFUSED 127.0.0.1:1): check REDIS_HOST, REDIS_PORT and REDIS_TLS, or REDIS_URL\n"
+      "cache-cli: Redis at 127.0.0.1:1 can't be reached (connect ECONNREFUSED 127.0.0.1:1): check REDIS_TLS, and REDIS_HOST and REDIS_PORT, or the setting that replaces them: REDIS_URL, REDIS_SENTINELS or REDIS_CLUSTER_NODES\n"
     expect(await runCliProcess(['list', '-q'], away)).toEqual({ code: 4, output: '', errors: message })
     const verbose = await runCliProcess(['list', '-v'], away)
     expect(verbose).toMatchObject({ code: 4, errors: expect.stringContaining(`${message}ServiceError: `) })

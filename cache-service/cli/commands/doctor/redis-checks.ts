@@ -21,6 +21,7 @@ import { includesLagMonitor } from '../../../core/workers/lag-groups.ts'
 import { fixedKeys, type FixedKey } from '../../../core/fixed-keys.ts'
 import { createRedis, onNewConnection, serverName } from '../../../redis/client.ts'
 import { askMasters } from '../../../redis/cluster/each-master.ts'
+import { SlotTable } from '../../../redis/cluster/slots.ts'
 import { isCluster, type RedisClient } from '../../../redis/redis-client.ts'
 import {
   askPermissions,
@@ -62,12 +63,20 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   if (refusal !== undefined && refusal.code !== 'NOPERM') {
     return [...probe.findings, await loginRefused(refusal, config), ...skipped('not logged in')]
   }
-  const login = redisFinding(
-    'ok',
-    'login',
-    `at ${serverName(redis)} as ${config.redis.username ?? 'default'}, database ${config.redis.db}`,
-  )
-  const findings = [...probe.findings, login]
+  const user = config.redis.username ?? 'default'
+  if (refusal !== undefined && isCluster(redis) && SlotTable.of(redis).owners.knownSlotsByMaster.size === 0) {
+    const fix = `On every node: redis-cli ACL SETUSER ${user} +cluster|slots`
+    return [
+      ...probe.findings,
+      redisFinding('failed', 'login', refusal.message, fix),
+      ...skipped('no node is known'),
+    ]
+  }
+  const database = isCluster(redis) ? '' : `, database ${config.redis.db}`
+  const findings = [
+    ...probe.findings,
+    redisFinding('ok', 'login', `at ${serverName(redis)} as ${user}${database}`),
+  ]
   for (const { answer, name, slots } of await askMasters(redis, (server) => factsOf(server, context.now))) {
     const found =
       answer instanceof ServiceError
