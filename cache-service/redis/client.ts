@@ -1,6 +1,6 @@
 import type { ConnectionOptions } from 'node:tls'
 import { Redis } from 'ioredis'
-import { isRefusedDatabase, redisError, type ServiceError } from '../../shared/errors.ts'
+import { clearerFailure, isRefusedDatabase, redisError, type ServiceError } from '../../shared/errors.ts'
 import { createGreeting } from '../../shared/redis-greeting.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { sentinelOptions } from '../../shared/redis-client/primary-connector.ts'
@@ -13,7 +13,6 @@ import {
   type ConnectionAttempts,
   type NodeOptions,
 } from './cluster/cluster-client.ts'
-import { mastersOf } from './cluster/slots.ts'
 import { isCluster, type RedisClient, type RedisClientTelemetry } from './redis-client.ts'
 
 /** createRedis or createConnection. */
@@ -198,28 +197,22 @@ export async function startConnecting(redis: RedisClient): Promise<void> {
 }
 
 /**
- * Uses a further connection with the same settings, to one of the masters of a Cluster, and closes it: a proxy may close one at a
- * command that it does not know.
+ * Uses a further connection to the same server, and closes it: a proxy may close one at a command that it does not know.
  */
 export async function onNewConnection<Result>(
-  redis: RedisClient,
+  server: Redis,
   use: (connection: Redis) => Promise<Result>,
 ): Promise<Result | ServiceError> {
   let connection: Redis | undefined
+  let reason: ServiceError | undefined
   try {
-    connection = oneServer(redis).duplicate({ lazyConnect: true })
-    connection.on('error', () => undefined)
+    connection = server.duplicate({ lazyConnect: true })
+    connection.on('error', (error) => (reason = clearerFailure(reason, redisError(error))))
     await connection.connect()
     return await use(connection)
   } catch (error) {
-    return redisError(error)
+    return clearerFailure(reason, redisError(error))
   } finally {
     connection?.disconnect()
   }
-}
-
-function oneServer(redis: RedisClient): Redis {
-  const [server] = mastersOf(redis)
-  if (server === undefined) throw redisError(new Error('CLUSTERDOWN no master is known'))
-  return server
 }

@@ -13,6 +13,7 @@ import {
   UPDATER_LEASE_KEY,
   WORKERS_KEY,
   deviceKey,
+  echoChannel,
 } from '../../shared/contract/keys.ts'
 import { redisReply } from './reply.ts'
 
@@ -49,20 +50,26 @@ export type CommandSettings = {
   readonly waitReplicas: number
   /** undefined: no canary. */
   readonly canaryDeviceId: DeviceId | undefined
+  readonly isCluster: boolean
 }
 
 /** @param id unique to this run of the doctor, so that the keys named after it do not exist. */
-export function neededCommands(
-  role: CommandRole,
-  id: string,
-  { canaryDeviceId, updateChannel, waitReplicas }: CommandSettings,
-): NeededCommand[] {
+export function neededCommands(role: CommandRole, id: string, settings: CommandSettings): NeededCommand[] {
+  const { canaryDeviceId, updateChannel, waitReplicas } = settings
   const own = `${OWN_KEY_PREFIX}doctor:${id}`
   const device = `${DEVICE_KEY_PREFIX}cache_service_doctor_${id}:metadata`
   const harmless = (...call: NeededCommand['call']) => needed(call, true)
   const dryRunOnly = (...call: NeededCommand['call']) => needed(call, false)
   const optional = (...call: NeededCommand['call']) => ({ ...needed(call, true), isOptional: true })
-  const scripts = [dryRunOnly('SCRIPT', 'LOAD', 'return 1'), harmless('EVALSHA', '0'.repeat(40), '1', own)]
+  const ofCluster = (...calls: NeededCommand[]) => (settings.isCluster ? calls : [])
+  // Of any client. It tells a replica that it reads there, and a promoted one that it does not.
+  const nodes = ofCluster(harmless('CLUSTER', 'SLOTS'), harmless('READONLY'), harmless('READWRITE'))
+  const scripts = [
+    ...nodes,
+    dryRunOnly('SCRIPT', 'LOAD', 'return 1'),
+    harmless('EVALSHA', '0'.repeat(40), '1', own),
+    ...ofCluster(harmless('EVAL', 'return 1', '1', own)),
+  ]
   switch (role) {
     case 'worker':
       return [
@@ -138,10 +145,12 @@ export function neededCommands(
         dryRunOnly('XADD', UPDATE_STREAM_KEY, '*', 'a', 'b'),
         optional('TYPE', UPDATE_TYPES_KEY),
         harmless('SUBSCRIBE', updateChannel),
+        ...ofCluster(harmless('SUBSCRIBE', echoChannel(id)), optional('PUBLISH', echoChannel(id), '')),
         harmless('PING'),
       ]
     case 'lag-monitor':
       return [
+        ...nodes,
         harmless('EVALSHA', '0'.repeat(40), '1', own),
         harmless('SET', own, '1', 'PX', '1000'),
         dryRunOnly('ZADD', LAG_GROUPS_KEY, '0', own),
@@ -157,7 +166,7 @@ export function neededCommands(
 
 function needed(call: NeededCommand['call'], isHarmless: boolean): NeededCommand {
   const [command, subcommand] = call
-  const isContainer = ['SCRIPT', 'PUBSUB', 'XINFO', 'CLIENT'].includes(command)
+  const isContainer = ['SCRIPT', 'PUBSUB', 'XINFO', 'CLIENT', 'CLUSTER'].includes(command)
   const name = (isContainer ? `${command}|${subcommand ?? ''}` : command).toLowerCase()
   return { name, call, isHarmless, isOptional: false }
 }

@@ -3,6 +3,8 @@ import type { ServiceError } from '../../shared/errors.ts'
 
 /** A connection to one server, or connections to all masters of a Cluster. */
 export type RedisClient = Redis | Cluster
+/** A connection to one server, which may be a node of a Cluster. */
+export type SingleServer = Redis
 
 export function isCluster(redis: RedisClient): redis is Cluster {
   return redis instanceof Cluster

@@ -1,47 +1,94 @@
-import { readFileSync } from 'node:fs'
-import { expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { kafkajs } from '../../../cache-service/kafka/kafkajs.ts'
 import { openKvUpdater } from '../../../cache-service/roles/kv-updater.ts'
+import { openLagMonitor } from '../../../cache-service/roles/lag-monitor.ts'
+import { openWorker } from '../../../cache-service/roles/worker.ts'
 import { patiently } from '../../support/eventually.ts'
-import { startRole } from '../../support/processes/role-run.ts'
+import { redisAclOf } from '../../support/docs/redis-acl.ts'
+import { startRole, type RoleRun } from '../../support/processes/role-run.ts'
 import { startApi } from '../../support/processes/start-api.ts'
-import { startRedisCluster } from '../../support/servers/redis-cluster.ts'
+import { startRedisCluster, type RedisCluster } from '../../support/servers/redis-cluster.ts'
+import { createTopic, uniqueName } from '../../support/test-scope.ts'
 
-/** The rules of docs/configuration.md, with what a Cluster needs in addition. */
-function rulesOf(user: string): string {
-  const docs = readFileSync('docs/configuration.md', 'utf8')
-  const rules = new RegExp(`ACL SETUSER ${user} (on [^]*?)\\n(?:\\n|\`\`\`)`).exec(docs)?.[1]
-  const further = user === 'kv_updater' ? ' +publish &cache_service:*' : ''
-  return `${rules?.replaceAll(/\s+/g, ' ')} +cluster|slots +readonly +eval${further}`
+const USERS = ['worker', 'api', 'kv_updater', 'lag_monitor'] as const
+
+let cluster: RedisCluster
+beforeAll(async () => {
+  const aclUsers = USERS.map((user) => [user, `on >password ${redisAclOf(user, 'cluster')}`])
+  cluster = await startRedisCluster({ replicasPerMaster: 1, aclUsers: Object.fromEntries(aclUsers) })
+})
+afterAll(() => cluster?.stop())
+
+describe('in a Cluster, the permissions of docs/configuration.md suffice', () => {
+  test('for all roles, also after a failover, and each additional one is used', async () => {
+    const brokers = inject('kafkaBrokers')
+    const topic = uniqueName('topic')
+    await createTopic(brokers, topic, { partitions: 2 })
+    const env = (user: (typeof USERS)[number]) => ({
+      KAFKA_BOOTSTRAP_SERVERS: brokers.join(),
+      KAFKA_VALIDATED_DATA_TOPIC: topic,
+      KAFKA_CONSUMER_GROUP_ID: topic,
+      LAG_POLL_INTERVAL_S: '0.5',
+      REDIS_CLUSTER_NODES: cluster.seeds,
+      REDIS_USERNAME: user,
+      REDIS_PASSWORD: 'password',
+    })
+    const roles: readonly RoleRun[] = [
+      await startRole(openWorker, env('worker')),
+      await startRole(openKvUpdater, { ...env('kv_updater'), REDIS_UPDATE_CHANNEL: 'update' }),
+      await startRole(openLagMonitor, env('lag_monitor')),
+    ]
+    for (const role of roles) onTestFinished(() => role.stop())
+    const producer = new kafkajs.Kafka({
+      brokers: [...brokers],
+      logLevel: kafkajs.logLevel.NOTHING,
+    }).producer()
+    await producer.connect()
+    onTestFinished(() => producer.disconnect())
+    const send = async (ids: readonly string[]) =>
+      await producer.send({ topic, messages: ids.map((id) => ({ key: id, value: recordOf(id) })) })
+    const api = await startApi(env('api'))
+    onTestFinished(() => api.stop())
+    for (const role of roles) await patiently(async () => expect(await role.isReady()).toBe(true))
+    const ask = async (path: string, init?: RequestInit) => (await fetch(api.url + path, init)).status
+
+    const work = async (round: string) => {
+      const ids = Array.from({ length: 20 }, (_, n) => `${round}-${n}`)
+      await send(ids)
+      for (const id of ids) await patiently(async () => expect(await ask(`/api/devices/${id}`)).toBe(200))
+      expect(await ask(`/api/devices/${ids[0]}`, { method: 'DELETE' })).toBe(204)
+      // Deletes a device.
+      await producer.send({ topic, messages: [{ key: ids[1] ?? '', value: null }] })
+      await patiently(async () => expect(await ask(`/api/devices/${ids[1]}`)).toBe(404))
+      const [node] = await cluster.masters()
+      await node?.admin.publish('update', JSON.stringify({ type: round, values: [1] }))
+      await patiently(async () => expect(await ask(`/api/state/${round}`)).toBe(200))
+      for (const path of ['/api/redis', '/stats', '/api/cache/keys?pattern=x*', '/api/queue/channels'])
+        expect([path, await ask(path)]).toEqual([path, 200])
+      for (const path of ['/api/workers', '/api/lag', '/api/state', '/api/devices'])
+        expect([path, await ask(path)]).toEqual([path, 200])
+      for (const role of roles) await patiently(async () => expect(await role.isReady()).toBe(true))
+    }
+    await work('before')
+    const [master] = await cluster.masters()
+    const [replica] = master === undefined ? [] : await cluster.replicasOf(master)
+    if (replica === undefined) throw new Error('the first master has no replica')
+    await cluster.failover(replica)
+    await work('after')
+
+    for (const { admin } of cluster.nodes) expect(await admin.acl('LOG')).toEqual([])
+    for (const { lines } of [...roles, api])
+      expect(lines().filter((line) => JSON.stringify(line).includes('NOPERM'))).toEqual([])
+    const used = new Set((await Promise.all(cluster.nodes.map(({ admin }) => commandsOf(admin)))).flat())
+    expect(['cluster|slots', 'readonly', 'readwrite', 'eval'].filter((one) => !used.has(one))).toEqual([])
+  })
+})
+
+function recordOf(id: string): string {
+  const timestamp = new Date().toISOString()
+  return JSON.stringify({ request_id: 'r', timestamp, device_id: id, metadata: { datatype_name: 't' } })
 }
 
-test('the documented permissions suffice for the api and the kv-updater in a Cluster', async () => {
-  const cluster = await startRedisCluster({
-    aclUsers: { api: rulesOf('api'), kv_updater: rulesOf('kv_updater') },
-  })
-  onTestFinished(() => cluster.stop())
-  const env = (user: string) => ({
-    REDIS_CLUSTER_NODES: cluster.seeds,
-    REDIS_USERNAME: user,
-    REDIS_PASSWORD: 'password',
-  })
-  const api = await startApi(env('api'))
-  onTestFinished(() => api.stop())
-  const updater = await startRole(openKvUpdater, { ...env('kv_updater'), REDIS_UPDATE_CHANNEL: 'update' })
-  onTestFinished(() => updater.stop())
-  await patiently(async () => expect(await updater.isReady()).toBe(true))
-  await patiently(() => expect(updater.lines().some(({ msg }) => msg.includes('lease taken'))).toBe(true))
-  await cluster.nodes[0]?.admin.publish('update', JSON.stringify({ type: 'allowed', values: [1] }))
-  await patiently(async () => expect((await fetch(`${api.url}/api/state/allowed`)).status).toBe(200))
-  for (const path of [
-    '/api/redis',
-    '/stats',
-    '/api/cache/keys?pattern=x*',
-    '/api/queue/channels',
-    '/api/workers',
-  ])
-    expect(`${path} ${(await fetch(api.url + path)).status}`).toBe(`${path} 200`)
-  for (const { admin } of cluster.nodes) {
-    const denied = await admin.acl('LOG')
-    expect(denied).toEqual([])
-  }
-})
+async function commandsOf(admin: RedisCluster['nodes'][number]['admin']): Promise<string[]> {
+  return [...(await admin.info('commandstats')).matchAll(/^cmdstat_([\w|]+):/gm)].map(([, name = '']) => name)
+}

@@ -1,12 +1,7 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { redisError, ServiceError } from '../../../../shared/errors.ts'
-import {
-  DEVICE_INDEX_KEY,
-  DEVICE_KEY_PREFIX,
-  OWN_KEY_PREFIX,
-  progressKey,
-} from '../../../../shared/contract/keys.ts'
+import { progressKey } from '../../../../shared/contract/keys.ts'
 import type { Config } from '../../../config/config.ts'
 import {
   asUnreachable,
@@ -17,23 +12,19 @@ import {
   type DoctorRole,
   type Finding,
 } from '../../../core/doctor.ts'
-import { includesLagMonitor } from '../../../core/workers/lag-groups.ts'
+import { judgeVersions } from '../../../core/cluster-health.ts'
 import { fixedKeys, type FixedKey } from '../../../core/fixed-keys.ts'
 import { createRedis, onNewConnection, serverName } from '../../../redis/client.ts'
 import { askMasters } from '../../../redis/cluster/each-master.ts'
 import { SlotTable } from '../../../redis/cluster/slots.ts'
-import { isCluster, type RedisClient } from '../../../redis/redis-client.ts'
-import {
-  askPermissions,
-  neededCommands,
-  type CommandRole,
-  type Permission,
-  type PermissionReport,
-} from '../../../redis/needed-commands.ts'
+import { isCluster, type SingleServer } from '../../../redis/redis-client.ts'
 import { readRedisFacts } from '../../../redis/server-facts.ts'
 import { findMistypedKeys, findScriptRefusal } from '../../../redis/server-check.ts'
 import { createServerStatsReader } from '../../../redis/server-stats.ts'
 import type { Session } from '../../session.ts'
+import { checkCluster } from './cluster-checks.ts'
+import { mergeNodes } from './merge-nodes.ts'
+import { checkPermissions } from './permission-checks.ts'
 import { probeAddress, speaksTls, type AddressProbe } from './probe-address.ts'
 
 const SENTINEL_SETTINGS = { address: 'REDIS_SENTINELS', tls: 'REDIS_SENTINEL_TLS' }
@@ -77,21 +68,19 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     ...probe.findings,
     redisFinding('ok', 'login', `at ${serverName(redis)} as ${user}${database}`),
   ]
-  for (const { answer, name, slots } of await askMasters(redis, (server) => factsOf(server, context.now))) {
-    const found =
+  if (isCluster(redis)) findings.push(...(await checkCluster(redis)))
+  const asked = await askMasters(redis, (server) => factsOf(server, context.now))
+  findings.push(
+    ...judgeVersions(asked.flatMap(({ answer }) => ('version' in answer ? [answer.version] : []))),
+  )
+  const judged = asked.map(({ answer, name }) => ({
+    node: name,
+    findings:
       answer instanceof ServiceError
-        ? [
-            redisFinding(
-              slots === undefined ? 'skipped' : 'failed',
-              'server',
-              `INFO is not answered: ${answer.message}`,
-            ),
-          ]
-        : judgeRedis(answer, role, slots !== undefined)
-    findings.push(
-      ...(slots === undefined ? found : found.map((one) => ({ ...one, check: `${one.check} of ${name}` }))),
-    )
-  }
+        ? [unknownServer(answer, isCluster(redis))]
+        : judgeRedis(answer, role, isCluster(redis)),
+  }))
+  findings.push(...(isCluster(redis) ? mergeNodes(judged, 'masters') : judged.flatMap((one) => one.findings)))
   const scripts = isCluster(redis)
     ? await findScriptRefusal(redis)
     : await onNewConnection(redis, async (one) => await findScriptRefusal(one))
@@ -100,25 +89,15 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
   const keys = isCluster(redis)
     ? await findMistypedKeys(redis, allFixedKeys(config)).catch(redisError)
     : await onNewConnection(redis, (one) => findMistypedKeys(one, allFixedKeys(config)))
-  findings.push(...judgeFixedKeys(keys instanceof ServiceError ? undefined : keys))
-  for (const one of rolesOf(role, config)) {
-    const needed = neededCommands(one, context.processId, {
-      updateChannel: config.updater.channel,
-      waitReplicas: config.redis.waitReplicas,
-      canaryDeviceId: config.lagMonitor.canary?.deviceId,
-    })
-    const report = await onNewConnection(redis, (connection) => askPermissions(connection, needed))
-    findings.push(
-      report instanceof ServiceError
-        ? redisFinding('skipped', `commands of the ${one}`, `they can't be checked: ${report.message}`)
-        : judgePermissions(one, report),
-    )
-  }
+  if (keys instanceof ServiceError && keys.code !== 'NOPERM')
+    findings.push(redisFinding('skipped', 'keys', `their types are unknown: ${keys.message}`))
+  else findings.push(...judgeFixedKeys(keys instanceof ServiceError ? undefined : keys))
+  findings.push(...(await checkPermissions(redis, config, role, context.processId)))
   return findings
 }
 
 /** On a connection of its own: a proxy may close one at a command that it does not know. */
-async function factsOf(server: RedisClient, now: () => number) {
+async function factsOf(server: SingleServer, now: () => number) {
   const facts = await onNewConnection(server, (one) => readRedisFacts(one, now))
   if (facts instanceof ServiceError) throw facts
   return facts
@@ -161,11 +140,15 @@ function allFixedKeys({ kafka }: Config): FixedKey[] {
   return [...new Set(keys)]
 }
 
-function rolesOf(role: DoctorRole, { lagMonitor }: Config): readonly CommandRole[] {
-  if (role !== 'all') return [role]
-  const roles: CommandRole[] = ['worker', 'api', 'kv-updater']
-  return includesLagMonitor(role, lagMonitor) ? [...roles, 'lag-monitor'] : roles
+function unknownServer({ code, message }: ServiceError, isMaster: boolean): Finding {
+  const detail = `INFO is not answered: ${message}`
+  return isMaster && code !== 'NOPERM'
+    ? redisFinding('failed', 'server', detail, MASTER_FIX)
+    : redisFinding('skipped', 'server', detail)
 }
+
+const MASTER_FIX =
+  'restart it, or let a replica take its place; if other clients reach it, check REDIS_TLS, and REDIS_CLUSTER_NAT_MAP for its address.'
 
 const PROTOCOL_FIX =
   'Check that a Redis server listens on REDIS_PORT, check REDIS_DB and REDIS_TLS, and read the log of the server.'
@@ -193,45 +176,6 @@ async function answersPlainly(socket: Socket): Promise<boolean> {
 }
 
 const ANSWER_TIMEOUT_MS = 2_000
-
-function judgePermissions(role: CommandRole, { permissions, user, method }: PermissionReport): Finding {
-  const check = `commands of the ${role}`
-  const denied = permissions.filter(({ isAllowed }) => isAllowed === false)
-  const unknown = permissions.filter(({ isAllowed }) => isAllowed === undefined)
-  const checked = `${permissions.length - unknown.length} checked by ${method}, as ${user}`
-  if (denied.length === 0) {
-    const unchecked = unknown.length === 0 ? '' : `; ${namesOf(unknown)} can't be checked without writing`
-    return redisFinding('ok', check, `all allowed (${checked}${unchecked})`)
-  }
-  const isOptional = denied.every(({ command }) => command.isOptional)
-  const consequence = isOptional ? ': the role works without, but it reports or checks less' : ''
-  return redisFinding(
-    isOptional ? 'warning' : 'failed',
-    check,
-    `${user} lacks permission for ${denied.map(refusalText).join(', ')}${consequence}`,
-    `redis-cli ACL SETUSER ${user} ${[...new Set(denied.map(ruleFor))].join(' ')}`,
-  )
-}
-
-/** The ACL rule that is missing: for a command, a key prefix, or a channel. */
-function ruleFor({ command, refusal }: Permission): string {
-  const [, ...args] = command.call
-  if (/channel/i.test(refusal)) return `&${args[0] ?? '*'}`
-  if (!/\bkeys?\b/i.test(refusal)) return `+${command.name}`
-  const prefix = KEY_PREFIXES.find((one) => args.some((arg) => arg.startsWith(one)))
-  return prefix === undefined ? `~${DEVICE_INDEX_KEY}` : `~${prefix}*`
-}
-
-const KEY_PREFIXES = [DEVICE_KEY_PREFIX, OWN_KEY_PREFIX]
-
-function refusalText(denied: Permission): string {
-  const rule = ruleFor(denied)
-  return rule.startsWith('+') ? denied.command.name : `${denied.command.name} on ${rule.slice(1)}`
-}
-
-function namesOf(permissions: readonly Permission[]): string {
-  return [...new Set(permissions.map(({ command }) => command.name))].join(', ')
-}
 
 function skipped(reason: string): Finding[] {
   return ['server', 'commands'].map((check) => redisFinding('skipped', check, reason))

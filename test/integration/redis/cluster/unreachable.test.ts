@@ -43,7 +43,7 @@ const FAILURES: readonly Failure[] = [
   },
   {
     name: 'the password is wrong',
-    env: () => ({ REDIS_CLUSTER_NODES: cluster.seeds, REDIS_PASSWORD: 'wrong', REDIS_USERNAME: 'nobody' }),
+    env: () => ({ REDIS_CLUSTER_NODES: cluster.seeds, REDIS_PASSWORD: 'wrong', REDIS_USERNAME: 'stranger' }),
     reason: /127\.0\.0\.1:\d+.*: WRONGPASS/,
     setting: /REDIS_USERNAME and REDIS_PASSWORD/,
     exitCode: 5,
@@ -67,7 +67,7 @@ const FAILURES: readonly Failure[] = [
     exitCode: 4,
   },
   {
-    name: 'the server is none of a Cluster',
+    name: 'the server is not in cluster mode',
     env: () => ({ REDIS_CLUSTER_NODES: `${single.host}:${single.port}` }),
     reason: /cluster support disabled/,
     setting: /REDIS_HOST and REDIS_PORT, or REDIS_URL, instead of REDIS_CLUSTER_NODES/,
@@ -105,7 +105,7 @@ test('a role that can reach no node names the configured ones in /readyz, and lo
 })
 
 test('a role that is refused by all nodes ends with the reason', async () => {
-  const env = { REDIS_CLUSTER_NODES: cluster.seeds, REDIS_USERNAME: 'nobody', REDIS_PASSWORD: 'wrong' }
+  const env = { REDIS_CLUSTER_NODES: cluster.seeds, REDIS_USERNAME: 'stranger', REDIS_PASSWORD: 'wrong' }
   await expect(startApi(env)).rejects.toThrow(/rejects the credentials \(127\.0\.0\.1:\d+.*: WRONGPASS/)
 })
 
