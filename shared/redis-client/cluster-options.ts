@@ -23,7 +23,11 @@ export function clusterOptions<Node extends object>(options: ClusterClientOption
   const { natMap, node, retryDelayMs, timeoutMs } = options
   return {
     ...(natMap !== undefined && { natMap: { ...natMap } }),
-    redisOptions: { ...node, commandTimeout: 2 * timeoutMs },
+    redisOptions: {
+      ...node,
+      commandTimeout: 2 * timeoutMs,
+      ...(natMap !== undefined && { reconnectOnError: translateRedirections(natMap) }),
+    },
     lazyConnect: true,
     enableOfflineQueue: false,
     // It would need the permission for CLUSTER INFO, and only one node would be asked.
@@ -35,4 +39,21 @@ export function clusterOptions<Node extends object>(options: ClusterClientOption
     // Names are resolved at each connection, and stay what a certificate is compared with.
     dnsLookup: (host, resolved) => resolved(null, host),
   } satisfies ClusterOptions
+}
+
+/**
+ * ioredis looks for the announced address of a redirection among its connections, which are known by reachable addresses. It
+ * finds none, and sends the command, and all others for the slots of the same range, to random nodes until it has read the table
+ * again. This is called with each error reply before ioredis acts on it.
+ */
+function translateRedirections(natMap: NatMap): (error: Error) => false {
+  return (error) => {
+    const [kind, slot, announced = ''] = error.message.split(' ')
+    const reachable = natMap[announced]
+    // What is announced by another node as well, ioredis would translate again.
+    if ((kind !== 'MOVED' && kind !== 'ASK') || reachable === undefined) return false
+    const name = `${reachable.host}:${reachable.port}`
+    if (!(name in natMap)) error.message = `${kind} ${slot} ${name}`
+    return false
+  }
 }

@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest'
 import type { RedisConfig } from '../../../cache-service/config/config.ts'
 import { createConnection, createRedis, startConnecting } from '../../../cache-service/redis/client.ts'
 import { isCluster } from '../../../cache-service/redis/redis-client.ts'
-import { parseServerAddresses } from '../../../shared/server-address.ts'
+import { parseServerAddresses, type NatMap } from '../../../shared/server-address.ts'
 import type { RedisCluster } from './redis-cluster.ts'
 import type { OwnRedis, RedisServer } from './servers.ts'
 
@@ -48,6 +48,7 @@ export function connectAsService(config: RedisConfig): {
 export async function connectToCluster(
   { seeds }: Pick<RedisCluster, 'seeds'>,
   overrides: Partial<RedisConfig> = {},
+  natMap?: NatMap,
 ): Promise<{ redis: Cluster; said: Said }> {
   const said: Said = []
   const events = {
@@ -60,7 +61,7 @@ export async function connectToCluster(
   const location = {
     kind: 'cluster',
     nodes: 'problem' in addresses ? [] : addresses,
-    natMap: undefined,
+    natMap,
   } as const
   const config = redisConfigOf({ host: '', port: 0, password: undefined }, { location, ...overrides })
   const redis = createRedis(config, 'a-test', events, () => 0.5)
