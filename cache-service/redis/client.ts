@@ -13,6 +13,7 @@ import {
   type ConnectionAttempts,
   type NodeOptions,
 } from './cluster/cluster-client.ts'
+import { loginAccepted } from './refused-settings.ts'
 import { isCluster, type RedisClient, type RedisClientTelemetry } from './redis-client.ts'
 
 /** createRedis or createConnection. */
@@ -92,6 +93,7 @@ export function createConnection(
     if (isDatabaseRefused) return
     const failure = await greet?.(redis)
     if (failure === undefined) {
+      if (greet !== undefined) loginAccepted(redis)
       attempts.reset()
       telemetry.redisConnected(withDatabase(serverName(redis), config))
     } else if (failure.code !== 'CONNECTION' && failure.code !== 'TIMEOUT') {

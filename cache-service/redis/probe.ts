@@ -8,6 +8,7 @@ import { serverName } from './client.ts'
 import { askMasters } from './cluster/each-master.ts'
 import { keyOnEach, SlotTable } from './cluster/slots.ts'
 import { redisReply } from './reply.ts'
+import { haveNeverWorked } from './refused-settings.ts'
 import { isCluster, type RedisClient } from './redis-client.ts'
 import type { NotReadyReason } from '../lifecycle/readiness.ts'
 
@@ -179,9 +180,8 @@ export class RedisProbe {
       turn: () => this.attempt(),
       failed: (error) => {
         const failure = redisError(error)
-        if (failure.failureClass === 'operator' && this.#lastSuccessMs === undefined) {
+        if (haveNeverWorked(this.#redis, failure, this.#lastSuccessMs !== undefined))
           throw new OperatorError(operatorHint(failure))
-        }
       },
     })
   }

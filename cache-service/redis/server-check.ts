@@ -12,6 +12,7 @@ import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { serverName } from './client.ts'
 import { askMasters } from './cluster/each-master.ts'
+import { haveNeverWorked } from './refused-settings.ts'
 import { redisReply } from './reply.ts'
 import { isCluster, type RedisClient } from './redis-client.ts'
 import type { NotReadyReason } from '../lifecycle/readiness.ts'
@@ -97,8 +98,7 @@ export class ServerCheck {
       turn: async () => {
         // Without a connection, the probes report why.
         if (this.#redis.status === 'ready') await this.#check()
-        else if (this.#connectionError?.failureClass === 'operator' && !this.#hasPassed)
-          throw new OperatorError(operatorHint(this.#connectionError))
+        else if (this.#connectionError !== undefined) this.#assertMayRetry(this.#connectionError)
       },
       failed: (error) => {
         if (error instanceof OperatorError) throw error
@@ -113,7 +113,7 @@ export class ServerCheck {
   async #check(): Promise<void> {
     const refusal = await findScriptRefusal(this.#redis)
     if (refusal?.failureClass === 'operator') {
-      if (!this.#hasPassed) throw new OperatorError(operatorHint(refusal))
+      this.#assertMayRetry(refusal)
       this.#telemetry.redisFailed(refusal)
     }
     this.#refusal = refusal?.failureClass === 'operator' ? refusal : undefined
@@ -121,6 +121,10 @@ export class ServerCheck {
     if (refusal !== undefined) return
     this.#hasPassed = true
     if (this.#mayAskTypes) this.#found(await findMistypedKeys(this.#redis, this.#keys))
+  }
+
+  #assertMayRetry(failure: ServiceError): void {
+    if (haveNeverWorked(this.#redis, failure, this.#hasPassed)) throw new OperatorError(operatorHint(failure))
   }
 
   #found(mistyped: readonly MistypedKey[]): void {

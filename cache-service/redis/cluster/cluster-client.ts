@@ -9,6 +9,7 @@ import type { RedisLocation } from '../../config/config.ts'
 import type { RedisClientTelemetry } from '../redis-client.ts'
 import { nodeName } from '../../../shared/redis-client/cluster-nodes.ts'
 import { NodeFailures } from './node-failures.ts'
+import { loginAccepted } from '../refused-settings.ts'
 import { SlotTable } from './slots.ts'
 
 /** What is the same wherever the server is. */
@@ -73,8 +74,9 @@ export function createClusterClient(dependencies: ClusterClientDependencies): Cl
     const greet = name === undefined ? undefined : createGreeting(name)
     node.on('ready', async () => {
       const failure = await greet?.(node)
-      if (failure === undefined) recovered(nodeName(node), 'answers')
-      else telemetry.redisFailed(failure)
+      if (failure !== undefined) return telemetry.redisFailed(failure)
+      if (greet !== undefined) loginAccepted(cluster)
+      recovered(nodeName(node), 'answers')
     })
   })
   cluster.on('node error', (error: Error, node: string) => {

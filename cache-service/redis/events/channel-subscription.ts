@@ -5,6 +5,7 @@ import { OperatorError, type Service } from '../../lifecycle/service.ts'
 import { failureText, operatorHint } from '../../core/operator-hint.ts'
 import type { NotReadyReason } from '../../lifecycle/readiness.ts'
 import { serverName } from '../client.ts'
+import { haveNeverWorked } from '../refused-settings.ts'
 import type { Echoes } from '../cluster/echoes.ts'
 
 export type SubscriptionTelemetry = {
@@ -147,7 +148,7 @@ export class ChannelSubscription {
 
   #assertMayRetry(): void {
     const error = this.#lastError
-    if (error?.failureClass === 'operator' && !this.#hasEverSubscribed)
+    if (error !== undefined && haveNeverWorked(this.#dependencies.redis, error, this.#hasEverSubscribed))
       throw new OperatorError(operatorHint(error))
   }
 }

@@ -1,6 +1,8 @@
+import type { Redis } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { LoopMonitor } from '../../../cache-service/lifecycle/loops.ts'
 import { createReadProbe, createWriteProbe } from '../../../cache-service/redis/probe.ts'
+import { ServerCheck } from '../../../cache-service/redis/server-check.ts'
 import { probeKey } from '../../../shared/contract/keys.ts'
 import { eventually } from '../../support/eventually.ts'
 import { connectAsService, connectPlainly, redisConfigOf } from '../../support/servers/redis-connection.ts'
@@ -12,6 +14,11 @@ import {
 } from '../../support/servers/servers.ts'
 
 const KEY = probeKey('worker-1')
+
+/** Whether the server has answered the first command of the service's connection. */
+async function greeted(other: Redis): Promise<boolean> {
+  return String(await other.client('LIST')).includes('name=a-test')
+}
 
 async function ownRedis(options: OwnRedisOptions = {}): Promise<OwnRedis> {
   const server = await startOwnRedis(options)
@@ -186,6 +193,31 @@ describe('the service of a probe', () => {
       .run(AbortSignal.timeout(20_000))
       .catch((error: unknown) => error)
     expect(failure).toMatchObject({ name: 'OperatorError', message: expect.stringMatching(named) })
+  })
+
+  test('continues when a password is required before its first attempt, but after the login was accepted', async () => {
+    const server = await ownRedis()
+    const { connecting, probe, redis, said } = writeProbeOf(server)
+    const connectedBefore = connectPlainly(server)
+    await connectedBefore.ping()
+    await connecting
+    await eventually(() => expect(greeted(connectedBefore)).resolves.toBe(true))
+    await connectedBefore.config('SET', 'requirepass', 'secret')
+    await connectedBefore.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    const check = new ServerCheck(redis, [], {
+      keyMistyped: () => undefined,
+      keyTypeRestored: () => undefined,
+      redisFailed: ({ code }) => void said.push(`check failed ${code}`),
+    })
+    const stop = new AbortController()
+    const running = [probe.service(20, monitor), check.service(monitor)].map((one) => one.run(stop.signal))
+    await eventually(() => expect(said).toContain('failed NOAUTH'))
+    await eventually(() => expect(said).toContain('check failed NOAUTH'))
+    await connectedBefore.config('SET', 'requirepass', '')
+    await connectedBefore.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    await eventually(() => expect(said).toContain('works'))
+    stop.abort()
+    await Promise.all(running)
   })
 
   test('continues during an outage, and when access is denied after it has worked', async () => {
