@@ -1,6 +1,6 @@
 import type { DeviceId } from '../../../shared/contract/device-id.ts'
 import type { ChunkPlan } from '../../core/records/plan.ts'
-import type { WriteOutcome } from '../../core/records/write-outcome.ts'
+import type { DeleteStatus, WriteOutcome, WriteStatus } from '../../core/records/write-outcome.ts'
 import { createLoop, type LoopMonitor } from '../../lifecycle/loops.ts'
 import type { Service } from '../../lifecycle/service.ts'
 import type { HintAppender } from '../../redis/events/event-streams.ts'
@@ -37,18 +37,21 @@ export class DeviceHints {
     this.#isRebuilding = isRebuilding
   }
 
-  /** Call when a chunk has become durable. */
+  /**
+   * Call when a chunk has become durable. What it found unchanged counts as well: usually, this chunk or another worker has written it
+   * in an attempt that failed later, and that was not hinted at. Records that really change nothing are rare.
+   */
   note(plan: ChunkPlan, outcome: WriteOutcome): void {
     if (!this.#hasListeners) this.#gapOwed ??= 'missed'
     // The gap covers this chunk, too.
     if (this.#gapOwed !== undefined) return
     for (let i = 0; i < plan.deletes.length; i++) {
       const deviceId = plan.deletes[i]?.deviceId
-      if (deviceId !== undefined && outcome.deletes[i] === 'deleted') this.#add('deleted', deviceId)
+      if (deviceId !== undefined && isDeleted(outcome.deletes[i])) this.#add('deleted', deviceId)
     }
     for (let i = 0; i < plan.updates.length; i++) {
       const deviceId = plan.updates[i]?.deviceId
-      if (deviceId !== undefined && outcome.updates[i] === 'changed') this.#add('changed', deviceId)
+      if (deviceId !== undefined && isChanged(outcome.updates[i])) this.#add('changed', deviceId)
     }
   }
 
@@ -102,6 +105,14 @@ export class DeviceHints {
     pending.ids.add(deviceId)
     pending.characters += deviceId.length
   }
+}
+
+function isChanged(status: WriteStatus | undefined): boolean {
+  return status === 'changed' || status === 'unchanged'
+}
+
+function isDeleted(status: DeleteStatus | undefined): boolean {
+  return status === 'deleted' || status === 'absent'
 }
 
 type PendingIds = { readonly ids: Set<DeviceId>; characters: number; more: number }

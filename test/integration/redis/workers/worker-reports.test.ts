@@ -253,6 +253,19 @@ describe('hints about devices', () => {
     })
   })
 
+  test('name what an earlier attempt of the chunk may have written or deleted, after which nothing changes', async () => {
+    await database.client.set(LISTENING_KEY, '1')
+    const hints = startHints()
+    await heard(hints)
+    hints.note(...chunk(['written-before'], ['deleted-before'], () => 'unchanged', 'absent'))
+    await eventually(async () => {
+      expect((await hinted()).slice(1)).toMatchObject([
+        { kind: 'changed', deviceIds: ['written-before'] },
+        { kind: 'deleted', deviceIds: ['deleted-before'] },
+      ])
+    })
+  })
+
   test('are not appended while no API listens, and leave a gap for those that listen later', async () => {
     const hints = startHints()
     hints.note(...chunk(['a'], []))
@@ -314,7 +327,8 @@ function deviceIdOf(text: string): DeviceId {
 function chunk(
   updated: readonly string[],
   deleted: readonly string[],
-  status: (id: string) => 'changed' | 'stale' = () => 'changed',
+  status: (id: string) => 'changed' | 'unchanged' | 'stale' = () => 'changed',
+  deletes: 'deleted' | 'absent' = 'deleted',
 ): [ChunkPlan, WriteOutcome] {
   const empty = planChunk([], {
     nowMs: 0,
@@ -332,7 +346,7 @@ function chunk(
     })),
     deletes: deleted.map((name, index) => ({ index, deviceId: deviceIdOf(name), deletesUpTo: '' })),
   }
-  return [plan, { updates: updated.map(status), deletes: deleted.map(() => 'deleted' as const) }]
+  return [plan, { updates: updated.map(status), deletes: deleted.map(() => deletes) }]
 }
 
 async function getJson(url: string): Promise<unknown> {
