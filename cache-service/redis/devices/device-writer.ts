@@ -64,8 +64,8 @@ export function createDeviceWriter(
         )
       },
     )
-    // All of them, because the index may have lost what the hashes have not.
-    if (hasIndexElsewhere) await index.add(idsWith(updates, statuses, ['unchanged', 'changed']))
+    // All that have a hash, because the index may have lost what the hashes have not.
+    if (hasIndexElsewhere) await index.add(idsWith(updates, statuses, ['stale', 'unchanged', 'changed']))
     return { statuses, hasAdvanced }
   }
 

@@ -91,6 +91,19 @@ describe('on a Cluster as on one server', () => {
     )
   })
 
+  test('a record that is older than what a hash holds restores the id that the index has lost', async () => {
+    await Promise.all(
+      [cluster, database.client].map(async (redis) => {
+        const writer = createDeviceWriter(redis, LIMITS)
+        await writer.write(writePlan([planned('d1', 2)]))
+        await redis.del('devices')
+        const { updates } = await writer.write(writePlan([planned('d1', 1)]))
+        expect(updates).toEqual(['stale'])
+        expect(await redis.smembers('devices')).toEqual(['d1'])
+      }),
+    )
+  })
+
   test('devices are looked up, listed, scanned, counted and removed', async () => {
     await createDeviceWriter(cluster, LIMITS).write(writePlan(IDS.map((id) => planned(id))))
     const reader = createDeviceReader(cluster)
