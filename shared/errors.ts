@@ -98,6 +98,8 @@ export class ServiceError extends Error {
   readonly side: 'redis' | 'kafka' | 'own'
   readonly code: RedisErrorCode | KafkaErrorCode | keyof typeof OWN_CODES
   readonly failureClass: FailureClass
+  /** `host:port` of the master of a Redis Cluster that failed, if others did not. */
+  readonly master: string | undefined
 
   constructor(
     side: ServiceError['side'],
@@ -105,8 +107,10 @@ export class ServiceError extends Error {
     failureClass: FailureClass,
     message: string,
     cause: unknown,
+    master?: string,
   ) {
     super(message, { cause })
+    this.master = master
     this.side = side
     this.code = code
     this.failureClass = failureClass
@@ -152,7 +156,9 @@ export function clearerFailure(before: ServiceError | undefined, failure: Servic
   // A command without a connection does not know why there is none. And a server that refuses a client closes the
   // connection, often before its reply has been read. But no reply explains why it can't even be reached any more.
   const isReply = before.code !== 'CONNECTION' && before.code !== 'TIMEOUT'
-  return isReply || failure.message === NOT_CONNECTED || failure.message === LOST ? before : failure
+  // Of a master of a Cluster, its name comes first.
+  const isUnexplained = [NOT_CONNECTED, LOST].some((text) => failure.message.endsWith(text))
+  return isReply || isUnexplained ? before : failure
 }
 
 const FAILED_CONNECT = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH/

@@ -62,8 +62,14 @@ export function neededCommands(role: CommandRole, id: string, settings: CommandS
   const dryRunOnly = (...call: NeededCommand['call']) => needed(call, false)
   const optional = (...call: NeededCommand['call']) => ({ ...needed(call, true), isOptional: true })
   const ofCluster = (...calls: NeededCommand[]) => (settings.isCluster ? calls : [])
-  // Of any client. It tells a replica that it reads there, and a promoted one that it does not.
-  const nodes = ofCluster(harmless('CLUSTER', 'SLOTS'), harmless('READONLY'), harmless('READWRITE'))
+  // Of any client. It tells a replica that it reads there, and a promoted one that it does not; ASKING precedes a request for a slot
+  // that is just moving.
+  const nodes = ofCluster(
+    harmless('CLUSTER', 'SLOTS'),
+    harmless('READONLY'),
+    harmless('READWRITE'),
+    harmless('ASKING'),
+  )
   const scripts = [
     ...nodes,
     dryRunOnly('SCRIPT', 'LOAD', 'return 1'),

@@ -1,12 +1,12 @@
 import type { Cluster } from 'ioredis'
 import { DEVICE_INDEX_KEY, OWN_KEY_PREFIX } from '../../shared/contract/keys.ts'
-import { clearerFailure, redisError, ServiceError } from '../../shared/errors.ts'
+import { clearerFailure, redisError, type ServiceError } from '../../shared/errors.ts'
 import { failureText, operatorHint } from '../core/operator-hint.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { serverName } from './client.ts'
 import { askMasters } from './cluster/each-master.ts'
-import { keyOnEach, SlotTable } from './cluster/slots.ts'
+import { keyOnEach, onMaster, SlotTable } from './cluster/slots.ts'
 import { redisReply } from './reply.ts'
 import { haveNeverWorked } from './refused-settings.ts'
 import { isCluster, type RedisClient } from './redis-client.ts'
@@ -62,8 +62,9 @@ const PROBE_KEY_TTL_MS = 60_000
 
 /**
  * Writes, because PING also succeeds on a replica and on a server that is out of memory. The first success also checks
- * the eviction policy. In a Cluster, every master must accept a write.
+ * the eviction policy.
  *
+ * @param scope in a Cluster, whether every master must accept a write, or only the one that owns the key.
  * @param recovered called at the first success after a failure.
  */
 export function createWriteProbe(
@@ -72,11 +73,12 @@ export function createWriteProbe(
   telemetry: ProbeTelemetry & { unsafeEviction(policy: string): void },
   monotonicNow: () => number,
   recovered: () => void,
+  scope: 'all masters' | 'owner of the key',
 ): RedisProbe {
   let isEvictionChecked = false
 
   async function write(): Promise<void> {
-    if (isCluster(redis)) await writeToMasters(redis, key)
+    if (isCluster(redis) && scope === 'all masters') await writeToMasters(redis, key)
     else await redisReply(redis.set(key, '1', 'PX', PROBE_KEY_TTL_MS))
     if (!isEvictionChecked) await warnOfEviction()
     isEvictionChecked = true
@@ -111,10 +113,6 @@ async function writeToMasters(cluster: Cluster, ownKey: string): Promise<void> {
     }
   })
   await Promise.all(writes)
-}
-
-function onMaster(name: string, { code, failureClass, message, side, cause }: ServiceError): ServiceError {
-  return new ServiceError(side, code, failureClass, `the master ${name}: ${message}`, cause)
 }
 
 /** Tries one operation on Redis again and again, for telemetry and readiness. */

@@ -1,4 +1,4 @@
-import { probeKey } from '../../shared/contract/keys.ts'
+import { lagProbeKey } from '../../shared/contract/keys.ts'
 import { fixedKeys } from '../core/fixed-keys.ts'
 import { lagGroupsOf } from '../core/workers/lag-groups.ts'
 import { createKafka } from '../kafka/client.ts'
@@ -38,10 +38,12 @@ export async function openLagMonitor(context: RoleContext, parts: ProcessParts):
 
   const probe = createWriteProbe(
     redis,
-    probeKey(`${processId}-lag`),
+    lagProbeKey(processId),
     telemetry,
     monotonicNow,
     () => undefined,
+    // It writes nothing but its reports.
+    'owner of the key',
   )
   const serverCheck = new ServerCheck(redis, fixedKeys['lag-monitor'](), telemetry)
   const maxGapMs = Math.max(MIN_GAP_MS, MISSED_MEASUREMENTS * everyMs)

@@ -58,7 +58,14 @@ export function createWorkerCore(dependencies: WorkerCoreDependencies) {
   })
   const limits = { maxKeys: scriptMaxKeys, maxBytes: scriptMaxBytes }
   const writer = createDeviceWriter(redis, limits, replicated)
-  const probe = createWriteProbe(redis, probeRedisKey, telemetry, monotonicNow, () => lanes.redisRecovered())
+  const probe = createWriteProbe(
+    redis,
+    probeRedisKey,
+    telemetry,
+    monotonicNow,
+    () => lanes.redisRecovered(),
+    'all masters',
+  )
   const progress = createProgressStore(redis, config.kafka.groupId, topic)
   const guard = new ProgressGuard(progress, offsets, telemetry, dependencies.rebuildingChanged)
   const lag = new LagMeter({ now, monotonicNow })

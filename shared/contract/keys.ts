@@ -100,6 +100,11 @@ export function lagReportKey(consumerGroup: string): string {
   return `${LAG_PREFIX}report:${consumerGroup}`
 }
 
+/** Beside the reports: if it can be written, they can. */
+export function lagProbeKey(processId: string): string {
+  return `${LAG_PREFIX}probe:${processId}`
+}
+
 // ---- replayed dead letters
 
 /** Bitmap of a run of dead letters of one partition (replay-ledger.ts). */

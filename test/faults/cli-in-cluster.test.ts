@@ -24,7 +24,7 @@ const RECORDS: readonly TaggedRecord[] = [
 ]
 
 let cluster: RedisCluster
-let releases: (() => Promise<void> | void)[] = []
+const releases: (() => Promise<void> | void)[] = []
 let worlds: readonly WorkerScenario[]
 
 beforeAll(async () => {

@@ -2,10 +2,19 @@ import { Redis } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { openKvUpdater } from '../../cache-service/roles/kv-updater.ts'
 import { createWriteProbe } from '../../cache-service/redis/probe.ts'
-import { UPDATE_STREAM_KEY, UPDATER_LEASE_KEY } from '../../shared/contract/keys.ts'
+import {
+  DEVICE_INDEX_KEY,
+  deviceKey,
+  LAG_GROUPS_KEY,
+  lagProbeKey,
+  UPDATE_STREAM_KEY,
+  UPDATER_LEASE_KEY,
+  WORKERS_KEY,
+} from '../../shared/contract/keys.ts'
 import { patiently } from '../support/eventually.ts'
 import { becomesReady, startRoleProcess, type RoleProcess } from '../support/processes/role-process.ts'
 import { startRole, type RoleRun } from '../support/processes/role-run.ts'
+import { deviceId } from '../support/records/record-builder.ts'
 import { openSse } from '../support/processes/sse-client.ts'
 import { startApi, type RunningApi } from '../support/processes/start-api.ts'
 import {
@@ -18,6 +27,7 @@ import { connectToCluster } from '../support/servers/redis-connection.ts'
 import { startOwnRedis } from '../support/servers/servers.ts'
 
 const CHANNEL = 'update'
+const ignore = () => undefined
 
 describe('updates', () => {
   test('reach a client that reads again at every reset, while masters are killed and frozen', async () => {
@@ -146,6 +156,87 @@ describe('a master without a replica that is away', () => {
     expect(about('does not answer')).toHaveLength(1)
   })
 
+  test('is named where a request needs all masters, and the others still do their part', async () => {
+    const cluster = await ownCluster({
+      args: ['--cluster-require-full-coverage', 'no'],
+      nodeTimeoutMs: 1_000,
+    })
+    const api = await ownApi({ REDIS_CLUSTER_NODES: cluster.seeds, REDIS_TIMEOUT_S: '1' })
+    const index = await cluster.ownerOf(DEVICE_INDEX_KEY)
+    // Whether the cache is being filled is known from the reports of the workers.
+    const reports = await cluster.ownerOf(WORKERS_KEY)
+    const dead = (await cluster.masters()).find((node) => node !== index && node !== reports)
+    if (dead === undefined) throw new Error('each master is needed')
+    const keys = Array.from({ length: 30 }, (_, n) => `user:${n}`)
+    const alive: string[] = []
+    let aliveDevices = 0
+    for (const key of keys) {
+      const owner = await cluster.ownerOf(key)
+      await owner.admin.set(key, '1')
+      if (owner !== dead) alive.push(key)
+      const device = deviceKey(deviceId(key))
+      const ownerOfDevice = await cluster.ownerOf(device)
+      await ownerOfDevice.admin.hset(device, 'persist', 'true')
+      if (ownerOfDevice !== dead) aliveDevices++
+      await index.admin.sadd(DEVICE_INDEX_KEY, key)
+    }
+    const ask = async (method: string, path: string, body?: unknown) => {
+      const response = await fetch(api.url + path, {
+        method,
+        ...(body !== undefined && {
+          body: JSON.stringify(body),
+          headers: { 'content-type': 'application/json' },
+        }),
+      })
+      return { status: response.status, body: JSON.parse(await response.text()) }
+    }
+    expect((await ask('GET', '/api/cache/keys?pattern=user:*')).body).toMatchObject({ count: 30 })
+    await cluster.kill(dead)
+    const name = `127.0.0.1:${dead.port}`
+    await patiently(async () => {
+      const { body, status } = await ask('GET', '/api/cache/keys?pattern=user:*')
+      expect({ status, keys: body.keys?.sort(), truncated: body.truncated }).toEqual({
+        status: 200,
+        keys: alive.toSorted(),
+        truncated: true,
+      })
+    })
+    expect(await ask('GET', '/api/search/devices?limit=5')).toMatchObject({
+      status: 503,
+      body: { detail: expect.stringContaining(`The master ${name} of the Redis Cluster failed`) },
+    })
+    const listed = await ask('GET', '/api/devices?limit=100')
+    expect([listed.status, listed.body.devices.length]).toEqual([200, aliveDevices])
+    expect(await ask('POST', '/api/cache/flush', { confirm: true })).toEqual({
+      status: 503,
+      body: { error: `Redis no disponible en ${name}` },
+    })
+    expect((await ask('GET', '/api/cache/keys?pattern=user:*')).body).toMatchObject({
+      count: 0,
+      truncated: true,
+    })
+    expect((await ask('GET', '/stats')).status).toBe(200)
+  })
+
+  test('does not concern a lag monitor whose reports are on another master', async () => {
+    const cluster = await ownCluster({
+      args: ['--cluster-require-full-coverage', 'no'],
+      nodeTimeoutMs: 1_000,
+    })
+    const { redis } = await connectToCluster(cluster, { timeoutMs: 500 })
+    const telemetry = { redisWorks: ignore, redisFailed: ignore, unsafeEviction: ignore }
+    const key = lagProbeKey('a')
+    const probe = createWriteProbe(redis, key, telemetry, () => performance.now(), ignore, 'owner of the key')
+    const owner = await cluster.ownerOf(key)
+    expect(owner).toBe(await cluster.ownerOf(LAG_GROUPS_KEY))
+    const [other] = (await cluster.masters()).filter((node) => node !== owner)
+    if (other === undefined) throw new Error('there is one master only')
+    await cluster.kill(other)
+    await probe.attempt()
+    await cluster.kill(owner)
+    await patiently(async () => await expect(probe.attempt()).rejects.toThrow())
+  })
+
   test('is named by the write probe', async () => {
     const cluster = await ownCluster({
       args: ['--cluster-require-full-coverage', 'no'],
@@ -158,6 +249,7 @@ describe('a master without a replica that is away', () => {
       { redisWorks: () => undefined, redisFailed: () => undefined, unsafeEviction: () => undefined },
       () => performance.now(),
       () => undefined,
+      'all masters',
     )
     await probe.attempt()
     for (const { admin } of cluster.nodes) expect(await admin.keys('cache_service:*probe:a*')).toHaveLength(1)

@@ -22,7 +22,12 @@ export function registerCacheKeysRoutes(scope: ApiServer, { cache }: CacheQueueP
               pattern: z.string(),
               count: z.int(),
               keys: z.array(z.string()),
-              truncated: z.literal(true).optional().describe('Present if more keys match than are listed.'),
+              truncated: z
+                .literal(true)
+                .optional()
+                .describe(
+                  'Present if more keys match than are listed, or if a master of a Redis Cluster does not answer.',
+                ),
             }),
             ...errorReplies,
           },

@@ -94,11 +94,14 @@ function toCacheQueueError(error: unknown): CacheQueueError {
   return new CacheQueueError(status, FRAMEWORK_MESSAGES[status] ?? 'Petición no válida')
 }
 
-function fromRedis({ code }: ServiceError): CacheQueueError {
+function fromRedis({ code, master }: ServiceError): CacheQueueError {
   if (code === 'WRONGTYPE') return new CacheQueueError(409, OTHER_TYPE)
   if (code === 'VALUE_REFUSED') return new CacheQueueError(400, 'Redis no acepta el valor')
   if (code === 'OOM') return new CacheQueueError(503, 'Redis no tiene memoria libre')
-  return new CacheQueueError(503, 'Redis no disponible')
+  return new CacheQueueError(
+    503,
+    master === undefined ? 'Redis no disponible' : `Redis no disponible en ${master}`,
+  )
 }
 
 export const OTHER_TYPE = 'La clave contiene un valor de otro tipo'

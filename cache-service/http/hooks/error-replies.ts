@@ -111,6 +111,7 @@ function codeOf(thrown: unknown): string {
   return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
 }
 
-export function redisUnavailableDetail({ code }: ServiceError): string {
-  return `Redis failed with ${code}. Try again.`
+export function redisUnavailableDetail({ code, master }: ServiceError): string {
+  const where = master === undefined ? 'Redis' : `The master ${master} of the Redis Cluster`
+  return `${where} failed with ${code}. Try again.`
 }

@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis'
-import { redisError } from '../../../shared/errors.ts'
+import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import type { CacheValues } from '../../core/cache-queue/cache-values.ts'
 import { LISTED_MAX } from '../../core/cache-queue/glob.ts'
-import { mastersOf } from '../cluster/slots.ts'
+import { onMaster, SlotTable } from '../cluster/slots.ts'
 import { pipelineReplies, redisReply } from '../reply.ts'
 import { isCluster, type RedisClient } from '../redis-client.ts'
 
@@ -17,11 +17,7 @@ const NO_SUCH_KEY = -2
  */
 export function createCacheValues(redis: RedisClient, isProtected: (key: string) => boolean): CacheValues {
   /** Pages of unprotected keys, as bytes because a key need not be UTF-8. A key may occur twice. */
-  async function* unprotectedKeys(glob: string): AsyncGenerator<Buffer[]> {
-    for (const server of mastersOf(redis)) yield* unprotectedKeysOf(server, glob)
-  }
-
-  async function* unprotectedKeysOf(server: Redis, glob: string): AsyncGenerator<Buffer[]> {
+  async function* unprotectedKeys(server: Redis, glob: string): AsyncGenerator<Buffer[]> {
     let cursor = '0'
     do {
       const [next, keys] = await redisReply(server.scanBuffer(cursor, 'MATCH', glob, 'COUNT', SCAN_COUNT))
@@ -58,21 +54,53 @@ export function createCacheValues(redis: RedisClient, isProtected: (key: string)
 
     async list(glob) {
       const keys = new Set<string>()
-      for await (const page of unprotectedKeys(glob)) {
-        for (const key of page) {
-          keys.add(key.toString())
-          if (keys.size > LISTED_MAX) return { keys: [...keys].slice(0, LISTED_MAX), truncated: true }
+      const failures = await onEachMaster(redis, async (server) => {
+        for await (const page of unprotectedKeys(server, glob)) {
+          for (const key of page) keys.add(key.toString())
+          if (keys.size > LISTED_MAX) return
         }
-      }
-      return { keys: [...keys], truncated: false }
+      })
+      const isComplete = failures.length === 0 && keys.size <= LISTED_MAX
+      return { keys: [...keys].slice(0, LISTED_MAX), truncated: !isComplete }
     },
 
     async deleteMatching(glob) {
       let deleted = 0
-      for await (const page of unprotectedKeys(glob)) deleted += await redisReply(unlink(redis, page))
+      const [failure] = await onEachMaster(redis, async (server) => {
+        for await (const page of unprotectedKeys(server, glob))
+          deleted += await redisReply(unlink(redis, page))
+      })
+      if (failure !== undefined) throw failure
       return deleted
     },
   }
+}
+
+/**
+ * Asks one master of a Cluster after another, or the one server.
+ *
+ * @returns why some of them could not be asked. Rejects with a ServiceError if none could.
+ */
+async function onEachMaster(
+  redis: RedisClient,
+  ask: (server: Redis) => Promise<void>,
+): Promise<ServiceError[]> {
+  if (!isCluster(redis)) {
+    await ask(redis)
+    return []
+  }
+  const table = SlotTable.of(redis)
+  const masters = [...table.owners.knownSlotsByMaster.keys()]
+  const failures: ServiceError[] = []
+  for (const name of masters) {
+    try {
+      await ask(table.connectionTo(name))
+    } catch (error) {
+      failures.push(onMaster(name, redisError(error)))
+    }
+  }
+  if (failures.length < masters.length) return failures
+  throw failures[0] ?? redisError(new Error('CLUSTERDOWN no master is known'))
 }
 
 /** In a Cluster, UNLINK takes only keys of one slot. */

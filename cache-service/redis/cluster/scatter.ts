@@ -1,7 +1,7 @@
 import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import { isCluster, type RedisClient } from '../redis-client.ts'
 import { scriptTarget, type ScriptTarget } from '../script.ts'
-import { SlotTable, type SlotOwners } from './slots.ts'
+import { onMaster, SlotTable, type SlotOwners } from './slots.ts'
 import { keySlot } from '../../../shared/redis-client/key-slot.ts'
 
 /** What a script returns for a key that the server does not own, or not any more: the error that Redis gives to the script. */
@@ -36,8 +36,12 @@ export async function scatter<Item, Result>(
   const failures: ServiceError[] = []
   let attempts = 0
 
-  /** Of some of the items, by their indexes. */
-  async function runPart(target: () => ScriptTarget, indexes: readonly number[]): Promise<void> {
+  /** Of some of the items, by their indexes. @param master undefined: the one that owns each key. */
+  async function runPart(
+    target: () => ScriptTarget,
+    indexes: readonly number[],
+    master?: string,
+  ): Promise<void> {
     attempts++
     try {
       const found = await run(
@@ -46,7 +50,7 @@ export async function scatter<Item, Result>(
       )
       for (const [n, i] of indexes.entries()) results[i] = found[n] as Result | typeof ELSEWHERE
     } catch (error) {
-      const failure = redisError(error)
+      const failure = master === undefined ? redisError(error) : onMaster(master, redisError(error))
       failures.push(failure)
       if (failed === undefined) throw failure
       for (const i of indexes) results[i] = failed(failure)
@@ -56,7 +60,7 @@ export async function scatter<Item, Result>(
   const groups = groupByMaster(items.map(keyOf), table.owners)
   await Promise.all(
     [...groups].map(([master, indexes]) =>
-      runPart(() => ({ kind: 'master', redis: table.connectionTo(master) }), indexes),
+      runPart(() => ({ kind: 'master', redis: table.connectionTo(master) }), indexes, master),
     ),
   )
   const left = [...results.keys()].filter((i) => results[i] === ELSEWHERE)

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { taggedKey } from '../../../shared/contract/keys.ts'
-import { redisError } from '../../../shared/errors.ts'
+import { redisError, ServiceError } from '../../../shared/errors.ts'
 import { connectionToMaster, ownersOfSlots } from '../../../shared/redis-client/cluster-nodes.ts'
 import { keySlot, SLOT_COUNT } from '../../../shared/redis-client/key-slot.ts'
 import { serverAddressText, type ServerAddress } from '../../../shared/server-address.ts'
@@ -18,14 +18,14 @@ export class SlotOwners {
   /** Throws a ServiceError if the slot has no owner. */
   ownerOf(slot: number): string {
     const owner = this.#owners[slot]
-    if (owner === undefined) throw unowned(slot)
+    if (owner === undefined) throw this.#unowned(slot)
     return owner
   }
 
   /** The slots of each master, ascending. Throws a ServiceError if a slot has no owner. */
   get slotsByMaster(): ReadonlyMap<string, readonly number[]> {
     const slot = this.#owners.indexOf(undefined)
-    if (slot >= 0) throw unowned(slot)
+    if (slot >= 0) throw this.#unowned(slot)
     return this.knownSlotsByMaster
   }
 
@@ -37,6 +37,14 @@ export class SlotOwners {
 
   isSame(other: SlotOwners): boolean {
     return this.#owners.every((owner, slot) => owner === other.#owners[slot])
+  }
+
+  #unowned(slot: number): ServiceError {
+    const message =
+      this.knownSlotsByMaster.size === 0
+        ? "Cluster isn't ready"
+        : `CLUSTERDOWN no master of slot ${slot} is known`
+    return redisError(new Error(message))
   }
 
   #group(): Map<string, number[]> {
@@ -51,8 +59,11 @@ export class SlotOwners {
   }
 }
 
-function unowned(slot: number) {
-  return redisError(new Error(`CLUSTERDOWN no master of slot ${slot} is known`))
+/** The failure of one master, which it names. */
+export function onMaster(name: string, failure: ServiceError): ServiceError {
+  if (failure.master !== undefined) return failure
+  const { cause, code, failureClass, message, side } = failure
+  return new ServiceError(side, code, failureClass, `the master ${name}: ${message}`, cause, name)
 }
 
 /**
@@ -89,7 +100,7 @@ export class SlotTable {
   connectionTo(master: string): Redis {
     const found = connectionToMaster(this.#cluster, master)
     if (found !== undefined) return found
-    throw redisError(new Error(`ECONNREFUSED: the master ${master} can't be reached`))
+    throw onMaster(master, redisError(new Error('Connection is closed.')))
   }
 }
 
@@ -100,13 +111,6 @@ export function knownNodes(redis: RedisClient): ServerAddress[] {
     .nodes('all')
     .map(({ options }) => ({ host: String(options.host), port: Number(options.port) }))
   return addresses.sort((a, b) => (serverAddressText(a) < serverAddressText(b) ? -1 : 1))
-}
-
-/** The masters' connections, or the one server's. Throws a ServiceError if one of them is unknown. */
-export function mastersOf(redis: RedisClient): Redis[] {
-  if (!isCluster(redis)) return [redis]
-  const table = SlotTable.of(redis)
-  return [...table.owners.slotsByMaster.keys()].map((master) => table.connectionTo(master))
 }
 
 /** A key of our own for each of these masters, in a slot of it. @param key begins with OWN_KEY_PREFIX. */

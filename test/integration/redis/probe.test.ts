@@ -38,7 +38,7 @@ function writeProbeOf(server: OwnRedis, credentials: Credentials = {}) {
     unsafeEviction: (policy: string) => void said.push(`evicts: ${policy}`),
   }
   const recovered = () => void world.recoveries++
-  const probe = createWriteProbe(redis, KEY, telemetry, () => world.nowMs, recovered)
+  const probe = createWriteProbe(redis, KEY, telemetry, () => world.nowMs, recovered, 'all masters')
   return { probe, redis, connecting, said, world }
 }
 

@@ -75,12 +75,21 @@ describe('in a Cluster, the permissions of docs/configuration.md suffice', () =>
     if (replica === undefined) throw new Error('the first master has no replica')
     await cluster.failover(replica)
     await work('after')
+    // The new owner is asked for a key that may have moved.
+    const owner = await cluster.ownerOf('moving')
+    const slot = Number(await owner.admin.cluster('KEYSLOT', 'moving'))
+    const target = (await cluster.masters()).find((one) => one !== owner)
+    if (target === undefined) throw new Error('there is one master only')
+    await cluster.beginMove(owner, target, slot)
+    expect(await ask('/api/cache/moving')).toBe(404)
 
     for (const { admin } of cluster.nodes) expect(await admin.acl('LOG')).toEqual([])
     for (const { lines } of [...roles, api])
       expect(lines().filter((line) => JSON.stringify(line).includes('NOPERM'))).toEqual([])
     const used = new Set((await Promise.all(cluster.nodes.map(({ admin }) => commandsOf(admin)))).flat())
-    expect(['cluster|slots', 'readonly', 'readwrite', 'eval'].filter((one) => !used.has(one))).toEqual([])
+    expect(
+      ['cluster|slots', 'readonly', 'readwrite', 'asking', 'eval'].filter((one) => !used.has(one)),
+    ).toEqual([])
   })
 })
 

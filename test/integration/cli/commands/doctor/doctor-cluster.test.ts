@@ -77,7 +77,7 @@ describe('in a Cluster, the doctor', () => {
     expect(find('connection 127.0.0.1:1')).toMatchObject({ verdict: 'warning' })
   })
 
-  test.each(['+readwrite', '+readonly', '+eval', '&cache_service:echo:*', '+publish'])(
+  test.each(['+readwrite', '+readonly', '+asking', '+eval', '&cache_service:echo:*', '+publish'])(
     'names %s if it is missing on one node, also on a replica',
     async (rule) => {
       const node = cluster.nodes.at(-1)
