@@ -17,6 +17,9 @@ import type { StoredProgress } from './progress.ts'
  *                                    time before it got the others: lost.
  *   nothing yet: it has just begun   Only the copies count.
  *
+ * A master that owns no slots any more has given its copy away with them. If that copy is gone, or has fallen back, the others did
+ * not get what it should have held.
+ *
  * A copy that does not claim all slots of its master is evidence only as long as it is not behind: reading from its offset
  * would not bring back what the other slots have lost. Then everything is read again.
  */
@@ -85,9 +88,20 @@ function evidenceOfGivers({ master }: CopyHolder, view: CopyView): Evidence {
   return next === Infinity ? undefined : { next, isWhole: false }
 }
 
+/** Of the masters that this process has seen, and that own no slots any more. */
+function evidenceOfFormer({ copyAt, holders, known }: CopyView): Evidence[] {
+  // Another worker has followed the slots, and has removed what they left behind.
+  if (holders.every(({ claim, slot }) => copyAt(slot).claim === claim)) return []
+  const former = [...(known ?? [])].filter(([name]) => holders.every(({ master }) => master !== name))
+  return former.map(([, { slot }]) => {
+    const { next } = copyAt(slot)
+    return next === undefined ? undefined : { next, isWhole: false }
+  })
+}
+
 /** All masters together: the lowest counts. */
 export function combinedProgress(view: CopyView): StoredProgress {
-  const found = view.holders.map((holder) => evidenceOf(holder, view))
+  const found = [...view.holders.map((holder) => evidenceOf(holder, view)), ...evidenceOfFormer(view)]
   const nexts = found.flatMap((one) => (one === undefined ? [] : [one.next]))
   const copies = [...slotsOfCopies(view.holders, view.known)].map(view.copyAt)
   const untils = copies.flatMap(({ rebuildUntil }) => rebuildUntil ?? [])

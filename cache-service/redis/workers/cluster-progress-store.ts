@@ -14,7 +14,7 @@ import {
 } from '../../core/workers/progress-copies.ts'
 import { SlotTable, tagOf, type SlotOwners } from '../cluster/slots.ts'
 import { redisReply } from '../reply.ts'
-import { createScriptRunner } from '../script.ts'
+import { createScript, createScriptRunner, scriptTarget } from '../script.ts'
 import { offsetText, parseOffset, progressFields } from './progress-fields.ts'
 import type { ProgressStore } from './progress-store.ts'
 
@@ -40,7 +40,7 @@ const MAX_LOOKS = 3
 /** The progress as copies on all masters of a Cluster (core/workers/progress-copies.ts). */
 export function createClusterProgressStore(cluster: Cluster, group: string, topic: string): ProgressStore {
   const table = SlotTable.of(cluster)
-  const advanceCopy = createScriptRunner(cluster, new URL('./advance-copy.lua', import.meta.url))
+  const advanceCopy = createScript(new URL('./advance-copy.lua', import.meta.url))
   const setProgress = createScriptRunner(cluster, new URL('./set-progress.lua', import.meta.url))
   const keyAt = (slot: number) => progressCopyKey(tagOf(slot), group, topic)
   const memories = new Map<number, Memory>()
@@ -71,8 +71,8 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
   }
 
   /**
-   * Makes every master's copy claim all of its slots, and at least `next`. Resolves with false if another worker has written one
-   * meanwhile.
+   * Makes every master's copy claim all of its slots, and at least `next`. Resolves with false if another worker has written one, or
+   * its slot has moved, meanwhile.
    */
   async function write(partition: number, view: Look, next: number): Promise<boolean> {
     const written = new Map<string, KnownCopy>()
@@ -83,24 +83,44 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
         written.set(holder.master, { slot: holder.slot, claim: holder.claim, next: after })
       }
     })
-    await Promise.all(writes)
-    if (written.size < view.holders.length) return false
+    const failed = (await Promise.allSettled(writes)).find((one) => one.status === 'rejected')
+    if (written.size < view.holders.length) {
+      // Those that were written are not of an earlier time, whatever the next look finds.
+      const memory = memories.get(partition)
+      if (memory !== undefined) for (const [master, copy] of written) memory.copies.set(master, copy)
+      if (failed !== undefined) throw failed.reason
+      return false
+    }
     await carryMark(partition, view)
     memories.set(partition, { owners: view.owners, copies: written })
     await removeStrays(partition, view)
     return true
   }
 
+  /**
+   * On the connection by which the master gets its data. A redirection could lead to a replica that has taken its place, and lacks
+   * what the master still acknowledges.
+   */
   async function writeCopy(
     partition: number,
-    { claim, slot }: CopyHolder,
+    { claim, master, slot }: CopyHolder,
     before: Pick<ProgressCopy, 'next' | 'claim'>,
     next: number,
   ): Promise<boolean> {
     const expected = [offsetText(before.next), before.claim ?? '']
     const args = [progressFields.next(partition), ...expected, offsetText(next), claim]
-    const [reply] = await advanceCopy([{ keys: [keyAt(slot)], args }])
-    return reply === 1
+    const invocations = [{ keys: [keyAt(slot)], args }]
+    try {
+      const [reply] = await advanceCopy({ kind: 'server', redis: table.connectionTo(master) }, invocations)
+      return reply === 1
+    } catch (error) {
+      const { code } = redisError(error)
+      if (code === 'MOVED') return false
+      if (code !== 'ASK') throw error
+      // The copy is already where its slot is moving to.
+      const [reply] = await advanceCopy(scriptTarget(cluster), invocations)
+      return reply === 1
+    }
   }
 
   /** The mark of a rebuild that lasts goes to the copies that are new. */
@@ -126,7 +146,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       if (known === undefined) return false
       const after = Math.max(known.next, next)
       const isWritten = await writeCopy(partition, holder, known, after)
-      if (isWritten) memory.copies.set(holder.master, { ...known, next: after })
+      if (isWritten) memory.copies.set(holder.master, { slot: holder.slot, claim: holder.claim, next: after })
       return isWritten
     })
     return (await Promise.all(writes)).every(Boolean)
@@ -164,7 +184,9 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
         if (progress.next !== expected) return { next: progress.next }
         if (await write(partition, view, next)) return undefined
       }
-      throw redisError(new Error('TRYAGAIN another worker is writing the progress of the partition'))
+      throw redisError(
+        new Error('TRYAGAIN another worker is writing the copies of the progress, or their slots are moving'),
+      )
     },
     step: () => undefined,
     async overwrite(partition, next) {

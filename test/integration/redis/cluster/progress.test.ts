@@ -34,6 +34,8 @@ async function stored(of: ProgressStore = store) {
   return (await of.load([0])).get(0)
 }
 
+const nameOf = ({ host, port }: ClusterNode) => `${host}:${port}`
+
 /** Another process. */
 const fresh = () => createProgressStore(cluster, 'g', 't')
 
@@ -144,6 +146,20 @@ describe('when slots move', () => {
     expect(await stored(fresh())).toMatchObject({ next: 5, isWhole: true })
   })
 
+  test('a process that has begun after a reshard takes the next one for no loss', async () => {
+    await store.overwrite(0, 5)
+    const [one, other] = await twoMasters()
+    const slots = SlotTable.of(cluster).owners.slotsByMaster.get(nameOf(one)) ?? []
+    const copies = new Set(progressKeys(cluster, 'g', 't').map(keySlot))
+    const [first = 0, next = 0] = slots.filter((slot) => !copies.has(slot))
+    await move(one, other, [{ from: first, to: first }])
+    const second = fresh()
+    expect(await stored(second)).toMatchObject({ next: 5, isWhole: false })
+    expect(await second.advance(0, 5, 9)).toBeUndefined()
+    await move(one, other, [{ from: next, to: next }])
+    expect(await stored(second)).toMatchObject({ next: 9 })
+  })
+
   test('a master that got slots and then falls behind has lost what was in them: everything is read again', async () => {
     await store.overwrite(0, 5)
     const [one, other] = await twoMasters()
@@ -171,5 +187,24 @@ describe('when slots move', () => {
     expect(await stored(fresh())).toMatchObject({ next: 9, isWhole: true })
     await added.admin.flushall()
     expect(await store.advance(0, 9, 12)).toEqual({ next: undefined })
+  })
+
+  test('a master that gives all of its slots away after it has lost them has lost everything', async () => {
+    const { slotsByMaster } = SlotTable.of(cluster).owners
+    const one = (await servers.masters()).find(
+      (master) => (slotsByMaster.get(nameOf(master)) ?? []).length > 100,
+    )
+    if (one === undefined) throw new Error('no master has many slots')
+    const added = await servers.addNode()
+    await move(one, added, 10)
+    await store.overwrite(0, 5)
+    await added.admin.flushall()
+    // Without slots it would become a replica.
+    await added.admin.config('SET', 'cluster-allow-replica-migration', 'no')
+    await servers.moveSlots(added, one, 10)
+    await patiently(() =>
+      Promise.resolve(expect(SlotTable.of(cluster).owners.slotsByMaster.has(nameOf(added))).toBe(false)),
+    )
+    expect(await stored()).toMatchObject({ next: undefined })
   })
 })

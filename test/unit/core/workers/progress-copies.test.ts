@@ -215,6 +215,28 @@ describe('all masters together', () => {
     expect(combinedProgress(viewOf({ ...both, copies }))).toMatchObject({ next: 40, isWhole: false })
   })
 
+  test('a master that gave all of its slots away, without what they should have held, has lost everything', () => {
+    const view = {
+      holders: [{ ...a, claim: '1,2,5' }],
+      owners: { 1: 'a', 2: 'a', 5: 'a' },
+      copies: { 1: copy(50, '1,2') },
+      known: { a: knownOfA, b: knownOfB },
+    }
+    expect(combinedProgress(viewOf(view)).next).toBeUndefined()
+    expect(combinedProgress(viewOf({ ...view, copies: { ...view.copies, 5: copy(50, '5') } })).next).toBe(50)
+    expect(combinedProgress(viewOf({ ...view, copies: { ...view.copies, 5: copy(30, '5') } })).next).toBe(30)
+  })
+
+  test('what a master left behind is of no interest once another worker has claimed all slots', () => {
+    const view = {
+      holders: [{ ...a, claim: '1,2,5' }],
+      owners: { 1: 'a', 2: 'a', 5: 'a' },
+      copies: { 1: copy(60, '1,2,5') },
+      known: { a: knownOfA, b: knownOfB },
+    }
+    expect(combinedProgress(viewOf(view))).toMatchObject({ next: 60, isWhole: true })
+  })
+
   test('the mark of a rebuild, or a request for one, counts on whichever master it is', () => {
     const copies = {
       1: { ...copy(50, '1,2'), rebuildUntil: 70 },
