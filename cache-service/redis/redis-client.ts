@@ -1,4 +1,4 @@
-import { Cluster, type Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import type { ServiceError } from '../../shared/errors.ts'
 
 /** A connection to one server, or connections to all masters of a Cluster. */
@@ -7,7 +7,7 @@ export type RedisClient = Redis | Cluster
 export type SingleServer = Redis
 
 export function isCluster(redis: RedisClient): redis is Cluster {
-  return redis instanceof Cluster
+  return redis.isCluster
 }
 
 export type RedisClientTelemetry = {

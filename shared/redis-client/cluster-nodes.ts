@@ -15,5 +15,7 @@ export function connectionToMaster(cluster: Cluster, name: string): Redis | unde
 export function ownersOfSlots({ slots }: Cluster): (string | undefined)[] {
   // The first address is that of the master. Versions 5 and 6 declare the list alike, but it may lack slots.
   const addresses: readonly (readonly string[] | undefined)[] = slots
-  return Array.from({ length: SLOT_COUNT }, (_, slot) => addresses[slot]?.[0])
+  const owners: (string | undefined)[] = []
+  for (let slot = 0; slot < SLOT_COUNT; slot++) owners.push(addresses[slot]?.[0])
+  return owners
 }

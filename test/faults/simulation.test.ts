@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { MUTATIONS } from '../simulation/mutations.ts'
+import { CLUSTER_MUTATIONS, MUTATIONS } from '../simulation/mutations.ts'
 import { runSimulation, simulateWithoutFailure } from '../support/processes/run-simulation.ts'
 
 test('the simulation finds no failure with a minute of fresh seeds', () =>
@@ -7,7 +7,8 @@ test('the simulation finds no failure with a minute of fresh seeds', () =>
 
 describe('the simulation finds that', () => {
   test.each(Object.keys(MUTATIONS))('%s', async (mutation) => {
-    expect(await runSimulation(['--from', '1', '--seconds', '60'], mutation)).toMatchObject({
+    const seeds = mutation in CLUSTER_MUTATIONS ? ['--from', '2', '--step', '3'] : ['--from', '1']
+    expect(await runSimulation([...seeds, '--seconds', '60'], mutation)).toMatchObject({
       outcome: 'failed',
     })
   })

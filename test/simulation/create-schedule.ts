@@ -1,10 +1,9 @@
 import { createSeededRandom, type SeededRandom } from '../simulator/seeded-random.ts'
 import type { Schedule, Step, StepRecord } from './schedule.ts'
+import { MOST_PARTITIONS, PARTITIONS } from './settings.ts'
+import { withSeveralMasters } from './several-masters.ts'
 
 const DEVICES_PER_PARTITION = 3
-const PARTITIONS = 2
-/** One may be added. */
-const MOST_PARTITIONS = PARTITIONS + 1
 const LENGTH_MS = 5_000
 
 type StepKind = Step['kind']
@@ -128,11 +127,15 @@ export function createSchedule(seed: number): Schedule {
       case 'compact':
       case 'add_partition':
       case 'produce':
+      case 'move_slots':
+      case 'add_master':
         break
     }
   }
   const all = withMore(steps, seed, hasTombstones)
-  return { seed, partitions: PARTITIONS, steps: all.toSorted((a, b) => a.atMs - b.atMs) }
+  const { masters, more, steps: planned } = withSeveralMasters(all, seed, LENGTH_MS)
+  const ordered = [...planned, ...more.filter(({ kind }) => !hasTombstones || !isUnfitForTombstones(kind))]
+  return { seed, partitions: PARTITIONS, masters, steps: ordered.toSorted((a, b) => a.atMs - b.atMs) }
 }
 
 /** To most schedules, adds faults, and lets several things happen within one reply of a server. */

@@ -1,7 +1,6 @@
 import type { SourceEdit } from '../support/source-edits.ts'
 
-/** Faults that are put into the code on purpose, to show that the simulation finds them. */
-export const MUTATIONS: Readonly<Record<string, SourceEdit | readonly SourceEdit[]>> = {
+const ON_ANY_REDIS: Readonly<Record<string, SourceEdit | readonly SourceEdit[]>> = {
   'a chunk counts as durable before it is written': {
     file: 'cache-service/pipeline/worker/lane.ts',
     replace: 'const outcome = await steps.write(prepared)',
@@ -83,3 +82,55 @@ export const MUTATIONS: Readonly<Record<string, SourceEdit | readonly SourceEdit
     by: 'if (partitions.length > 0 && this.#lanes.size > 0) return\n    this.#committed.clear()',
   },
 }
+
+/** Of what is different with a Redis Cluster. */
+export const CLUSTER_MUTATIONS: Readonly<Record<string, SourceEdit>> = {
+  'one master of a Cluster carries the progress': {
+    file: 'cache-service/redis/workers/cluster-progress-store.ts',
+    replace: 'holders.set(owners, found)',
+    by: 'found.splice(1); holders.set(owners, found)',
+  },
+  'a master without a copy of the progress is believed': {
+    file: 'cache-service/core/workers/progress-copies.ts',
+    replace: 'nexts.length < found.length',
+    by: 'nexts.length === 0',
+  },
+  'the furthest copy counts, not the lowest': {
+    file: 'cache-service/core/workers/progress-copies.ts',
+    replace: 'undefined : Math.min(...nexts)',
+    by: 'undefined : Math.max(...nexts)',
+  },
+  'a copy that came along with a slot counts for its new master': {
+    file: 'cache-service/core/workers/progress-copies.ts',
+    replace: 'if (known === undefined) return',
+    by: 'return',
+  },
+  'a master that has given all its slots away is forgotten': {
+    file: 'cache-service/core/workers/progress-copies.ts',
+    replace: ', ...evidenceOfFormer(view)]',
+    by: ']',
+  },
+  'a copy of the progress follows a redirection that the data did not': {
+    file: 'cache-service/redis/workers/cluster-progress-store.ts',
+    replace: "{ kind: 'server', redis: table.connectionTo(master) }",
+    by: 'scriptTarget(cluster)',
+  },
+  'a chunk counts although the connections to masters have changed': {
+    file: 'cache-service/redis/connections-of.ts',
+    replace: "redis.nodes('master')",
+    by: '[]',
+  },
+  'a device that a master does not own counts as written': {
+    file: 'cache-service/redis/devices/device-writer.ts',
+    replace: 'if (isElsewhere(status)) return ELSEWHERE',
+    by: 'if (isElsewhere(status)) return names[0] as Name',
+  },
+  'a stale record does not restore what the index has lost': {
+    file: 'cache-service/redis/devices/device-writer.ts',
+    replace: "['stale', 'unchanged', 'changed']",
+    by: "['unchanged', 'changed']",
+  },
+}
+
+/** Faults that are put into the code on purpose, to show that the simulation finds them. */
+export const MUTATIONS = { ...ON_ANY_REDIS, ...CLUSTER_MUTATIONS }

@@ -10,8 +10,8 @@ import {
   type ProducedRecord,
 } from '../support/oracle/device-model.ts'
 import type { SimulatedKafka } from './servers/simulated-kafka.ts'
-import type { SimulatedRedis } from './servers/simulated-redis.ts'
-import { CACHE, PROGRESS_KEY } from './worker.ts'
+import type { RedisServers } from './servers/redis-servers.ts'
+import { CACHE } from './worker.ts'
 
 const SETTINGS: ModelSettings = {
   extraFields: 'all',
@@ -28,7 +28,7 @@ type Known = ProducedRecord & {
 
 /** Knows every record that was produced, and what has to hold: always, at each commit, and at rest. */
 export class Oracle {
-  readonly #redis: () => SimulatedRedis
+  readonly #redis: RedisServers
   readonly #kafka: SimulatedKafka
   #records: Known[] = []
   #byPartition = new Map<number, Known[]>()
@@ -39,10 +39,12 @@ export class Oracle {
   readonly #found = new Map<number, number>()
   /** Redis may lack, or hold older, data than a worker has written. */
   #hasLostData = false
+  /** A worker may take what Redis holds for lost. */
+  #mayDoubt = false
   #model: ReadonlyMap<string, DeviceHash> | undefined
   #life = 0
 
-  constructor(kafka: SimulatedKafka, redis: () => SimulatedRedis) {
+  constructor(kafka: SimulatedKafka, redis: RedisServers) {
     this.#kafka = kafka
     this.#redis = redis
   }
@@ -74,6 +76,11 @@ export class Oracle {
     for (const partition of this.#byPartition.keys()) this.deleted(partition)
   }
 
+  /** To a process that has not seen it before, a master whose copy of the progress has left with its slot is without one. */
+  copiesMoved(): void {
+    this.#mayDoubt = true
+  }
+
   /** Kafka has deleted the beginning of a partition. What was committed is in Redis, unless Redis has lost data. */
   deleted(partition: number): void {
     const earliest = this.#kafka.partitions[partition]?.earliest ?? 0
@@ -90,7 +97,7 @@ export class Oracle {
 
   /** What a reader sees of a device never goes back. */
   brokenByWrite(key: string, before: ReadonlyMap<string, string> | undefined): string | undefined {
-    const after = this.#redis().hash(key)
+    const after = this.#redis.hash(key)
     if (before === undefined || after === undefined) return undefined
     if (compareHashes(Object.fromEntries(before), Object.fromEntries(after)) < 0) return undefined
     return `${key} went back from ${before.get('last_updated')} to ${after.get('last_updated')}`
@@ -110,6 +117,13 @@ export class Oracle {
     return undefined
   }
 
+  /** A worker reports no loss if there was none: while it reads again for nothing, it is not ready. */
+  brokenByReport(): string | undefined {
+    return this.#hasLostData || this.#mayDoubt
+      ? undefined
+      : 'a loss of data was reported, but nothing was lost'
+  }
+
   /** What is not as it should be at rest. */
   differenceAtRest(nowMs: number): string | undefined {
     return this.#positionDifference() ?? this.#deviceDifference(nowMs) ?? this.#deadLetterDifference()
@@ -121,28 +135,31 @@ export class Oracle {
       return this.#deadLetters.has(`${partition}/${offset}`) ? undefined : `${offset} is no dead letter`
     if (expectation.outcome !== 'update' || hash === undefined || this.#deleted.has(expectation.deviceId))
       return undefined
-    const stored = this.#redis().hash(deviceKey(expectation.deviceId as DeviceId))
+    const stored = this.#redis.hash(deviceKey(expectation.deviceId as DeviceId))
     if (stored !== undefined && compareHashes(Object.fromEntries(stored), hash.fields) >= 0) return undefined
     return `record ${offset} of ${expectation.deviceId} is not in Redis`
   }
 
   #positionDifference(): string | undefined {
-    const progress = this.#redis().hash(PROGRESS_KEY)
-    const mark = [...(progress?.keys() ?? [])].find((field) => field.includes(':'))
+    const copies = this.#redis.progress()
+    const fields = copies.flatMap((copy) => [...(copy?.keys() ?? [])])
+    const mark = fields.find((field) => field.includes(':') && !field.endsWith(':slots'))
     if (mark !== undefined) return `the mark ${mark} is left, so that the cache seems incomplete`
     for (const [partition, { earliest, end }] of this.#kafka.partitions.entries()) {
       const committed = this.#kafka.committed.get(partition)
       // Nothing is read of a partition without records, so nothing of it is committed.
       if (earliest === end && committed === undefined) continue
       if (committed !== end) return `partition ${partition} is committed up to ${committed} of ${end}`
-      const reached = progress?.get(String(partition))
-      if (reached !== String(end)) return `the progress of partition ${partition} is ${reached} of ${end}`
+      for (const copy of copies) {
+        const reached = copy?.get(String(partition))
+        if (reached !== String(end)) return `the progress of partition ${partition} is ${reached} of ${end}`
+      }
     }
     return undefined
   }
 
   #deviceDifference(nowMs: number): string | undefined {
-    const redis = this.#redis()
+    const redis = this.#redis
     const expected = (this.#model ??= modelDevices(
       this.#records.filter(({ isOptional }) => !isOptional),
       SETTINGS,

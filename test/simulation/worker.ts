@@ -5,18 +5,13 @@ import type { DeadLetter } from '../../cache-service/core/dead-letters/dead-lett
 import { LoopMonitor } from '../../cache-service/lifecycle/loops.ts'
 import { createWorkerCore } from '../../cache-service/roles/worker-core.ts'
 import type { WorkerTelemetry } from '../../cache-service/telemetry/worker-telemetry.ts'
-import { progressKey } from '../../shared/contract/keys.ts'
 import { kafkaError } from '../../shared/errors.ts'
 import type { SeededRandom } from '../simulator/seeded-random.ts'
 import type { Scheduler } from './scheduler.ts'
-import { SimulatedRedisClient } from './servers/redis-client.ts'
 import { SimulatedConsumer } from './servers/simulated-consumer.ts'
 import type { SimulatedKafka } from './servers/simulated-kafka.ts'
-import type { SimulatedRedis } from './servers/simulated-redis.ts'
-
-const TOPIC = 'validated-data'
-const GROUP = 'cache'
-export const PROGRESS_KEY = progressKey(GROUP, TOPIC)
+import type { RedisServers, WorkerRedis } from './servers/redis-servers.ts'
+import { GROUP, TOPIC } from './settings.ts'
 
 /** Small, so that a few records make several chunks and calls. */
 export const CACHE: CacheConfig = {
@@ -56,17 +51,19 @@ const CONFIG = {
 export type WorkerSurroundings = {
   readonly scheduler: Scheduler
   readonly kafka: SimulatedKafka
-  readonly redis: SimulatedRedis
+  readonly redis: RedisServers
   readonly random: SeededRandom
   readonly note: (describe: () => string) => void
   readonly deadLettersSent: (deadLetters: readonly DeadLetter[]) => void
+  /** A worker has reported that Redis lost data. */
+  readonly lossReported: () => void
   /** The process would have exited: a bug. */
   readonly failed: (error: unknown) => void
 }
 
 export type SimulatedWorker = {
   readonly name: string
-  readonly redisClient: SimulatedRedisClient
+  readonly redisClient: WorkerRedis
   stop(): void
   /** Ends what it waits for, without letting it finish: Node.js keeps signals that something waits for for as long as it lives. */
   abandon(): void
@@ -81,10 +78,8 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
   const { failed, kafka, note, random, redis, scheduler } = surroundings
   const now = () => Math.floor(scheduler.nowMs)
   const monotonicNow = () => scheduler.nowMs
-  const telemetry = notingTelemetry((line) => note(() => `${name} ${line()}`))
-  // One server owns every key; several masters would divide them by the slots of the keys.
-  const redisClient = new SimulatedRedisClient(() => redis, scheduler, random)
-  const client = redisClient.asRedis()
+  const telemetry = notingTelemetry((line) => note(() => `${name} ${line()}`), surroundings.lossReported)
+  const redisClient = redis.open(name)
   const monitor = new LoopMonitor(monotonicNow)
   const stop = new AbortController()
 
@@ -94,7 +89,7 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
     serviceVersion: 'simulated',
     maxDecodedBytes: 2048,
     kafka: { consumer: () => simulatedConsumer().asConsumer() },
-    redis: client,
+    redis: redisClient.asRedis(),
     offsets: { read: () => readPositions(kafka), disconnect: async () => undefined },
     deadLetters: {
       send: async (deadLetters) => {
@@ -165,7 +160,7 @@ function committedOrNone(committed: number | undefined): number | undefined {
 const SILENT = new Set(['consumerState', 'redisWorks', 'rebuilding', 'deadLettersSent', 'chunkApplied'])
 
 /** Every function of the telemetry, as a line of the trace. */
-function notingTelemetry(note: (describe: () => string) => void): WorkerTelemetry {
+function notingTelemetry(note: (describe: () => string) => void, lossReported: () => void): WorkerTelemetry {
   const functions = new Map<string, (...facts: unknown[]) => void>()
   return new Proxy({} as WorkerTelemetry, {
     get: (_target, name) => {
@@ -174,7 +169,10 @@ function notingTelemetry(note: (describe: () => string) => void): WorkerTelemetr
       if (known !== undefined) return known
       const noteCall = SILENT.has(text)
         ? () => undefined
-        : (...facts: unknown[]) => note(() => `${text} ${facts.map(describe).join(' ')}`)
+        : (...facts: unknown[]) => {
+            note(() => `${text} ${facts.map(describe).join(' ')}`)
+            if (text === 'cacheLost') lossReported()
+          }
       functions.set(text, noteCall)
       return noteCall
     },

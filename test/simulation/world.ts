@@ -4,8 +4,10 @@ import { Oracle } from './oracle.ts'
 import { Scheduler } from './scheduler.ts'
 import type { Schedule, Step, StepRecord } from './schedule.ts'
 import { PartitionLog, SimulatedKafka, type RecordToAppend } from './servers/simulated-kafka.ts'
-import { SimulatedRedis, type RedisSnapshot } from './servers/simulated-redis.ts'
-import { PROGRESS_KEY, SESSION_MS, startWorker, type SimulatedWorker } from './worker.ts'
+import type { RedisServers } from './servers/redis-servers.ts'
+import { SimulatedCluster } from './servers/simulated-cluster.ts'
+import { SingleRedis } from './servers/single-redis.ts'
+import { SESSION_MS, startWorker, type SimulatedWorker } from './worker.ts'
 
 /** 2026-01-01T00:00:00Z. */
 const START_MS = Date.UTC(2026, 0, 1)
@@ -16,24 +18,22 @@ export class World {
   readonly #notes: { readonly elapsedMs: number; readonly describe: () => string }[] = []
   readonly scheduler: Scheduler
   readonly #random
-  #redis: SimulatedRedis
+  readonly #redis: RedisServers
   readonly #kafka: SimulatedKafka
   readonly #oracle: Oracle
   /** Those that can be given orders. */
   readonly #workers = new Map<string, SimulatedWorker>()
-  /** Those whose connections are open: also those that are stopping. */
-  readonly #processes = new Set<SimulatedWorker>()
   readonly #started: SimulatedWorker[] = []
-  #saved: RedisSnapshot = new Map()
   #sequence = 0
   violation: string | undefined
 
-  constructor({ partitions, seed }: Schedule) {
+  constructor(schedule: Schedule) {
+    const { partitions, seed } = schedule
     this.#random = createSeededRandom(seed ^ 0x5bd1e995)
     this.scheduler = new Scheduler(this.#random, START_MS)
-    this.#redis = this.#createRedis()
     this.#kafka = new SimulatedKafka(partitions, SESSION_MS, this.scheduler, this.#random)
-    this.#oracle = new Oracle(this.#kafka, () => this.#redis)
+    this.#redis = this.#createRedis(schedule)
+    this.#oracle = new Oracle(this.#kafka, this.#redis)
     this.#kafka.violated = (invariant) => this.#violated(invariant)
     this.#kafka.committing = ({ offset, partition }) =>
       this.#violatedIf(this.#oracle.brokenByCommit(partition, offset))
@@ -50,10 +50,7 @@ export class World {
     this.#kafka.downUntilMs = 0
     this.#kafka.commitsRefusedUntilMs = 0
     this.#kafka.coordinatorMovesUntilMs = 0
-    for (const { redisClient } of this.#processes) redisClient.moveTo(() => this.#redis)
-    this.#redis.refusal = undefined
-    this.#redis.isLoading = false
-    this.#redis.hungUntilMs = 0
+    this.#redis.endFaults()
     if (this.#workers.size === 0) this.#startWorker('last')
   }
 
@@ -111,10 +108,7 @@ export class World {
       case 'freeze_worker':
         return this.#freezeWorker(step.worker, step.forMs)
       case 'cut_redis':
-        return this.#workers.get(step.worker)?.redisClient.cut(step.forMs)
-      case 'cut_redis_for_all':
-        for (const { redisClient } of this.#processes) redisClient.cut(step.forMs)
-        return
+        return this.#workers.get(step.worker)?.redisClient.cut(step.forMs, step.master)
       case 'kafka_down':
         this.#kafka.downUntilMs = this.scheduler.nowMs + step.forMs
         return
@@ -124,78 +118,26 @@ export class World {
       case 'move_coordinator':
         this.#kafka.coordinatorMovesUntilMs = this.scheduler.nowMs + step.forMs
         return
-      case 'fail_over_redis':
-        return this.#failOver(step.forMs)
-      case 'redis_full':
-        return this.#refuseWrites("OOM command not allowed when used memory > 'maxmemory'.", step.forMs)
-      case 'redis_readonly':
-        return this.#refuseWrites("READONLY You can't write against a read only replica.", step.forMs)
-      case 'hang_redis':
-        this.#redis.hungUntilMs = this.scheduler.nowMs + step.forMs
-        return
-      case 'load_redis':
-        this.#restartRedis(this.#saved)
-        return this.#refuseAll(step.forMs)
-      case 'save_redis':
-        this.#saved = this.#redis.snapshot()
-        return
-      case 'wipe_redis':
-        return this.#restartRedis(new Map())
-      case 'restore_redis':
-        return this.#restartRedis(this.#saved)
-      case 'forget_scripts':
-        this.#redis.scripts.clear()
-        return
-      case 'request_rebuild':
-        return this.#requestRebuild()
+      default:
+        return this.#redis.take(step)
     }
   }
 
-  #requestRebuild(): void {
-    // `cache-cli rebuild` reports that Redis refuses.
-    if (this.#redis.refusal !== undefined || this.#redis.isLoading) return
-    this.#oracle.lostData()
-    this.#redis.scripts.add('request-rebuild')
-    const partitions = [...this.#kafka.partitions.keys()]
-    this.#redis.evaluate(
-      'request-rebuild',
-      [PROGRESS_KEY],
-      partitions.map((partition) => `${partition}:requested`),
-    )
-  }
-
-  #refuseWrites(refusal: string, forMs: number): void {
-    this.#redis.refusal = refusal
-    this.scheduler.after(forMs, () => (this.#redis.refusal = undefined), null)
-  }
-
-  #refuseAll(forMs: number): void {
-    const redis = this.#redis
-    redis.isLoading = true
-    this.scheduler.after(forMs, () => (redis.isLoading = false), null)
-  }
-
-  /** Connections break when a server restarts, and what it had received is gone. */
-  #restartRedis(saved: RedisSnapshot): void {
-    this.#oracle.lostData()
-    for (const { redisClient } of this.#processes) redisClient.serverEnded()
-    this.#redis.restart(saved)
-  }
-
-  /** The old master serves each worker until that worker notices; what it acknowledges then is lost. */
-  #failOver(forMs: number): void {
-    this.#oracle.lostData()
-    this.#redis.wrote = () => undefined
-    this.#redis = this.#createRedis()
-    this.#redis.restart(this.#saved)
-    for (const { redisClient } of this.#processes)
-      this.scheduler.after(this.#random.fraction() * forMs, () => redisClient.moveTo(() => this.#redis), null)
-  }
-
-  #createRedis(): SimulatedRedis {
-    const redis = new SimulatedRedis(() => this.scheduler.nowMs)
-    redis.wrote = (key, before) => this.#violatedIf(this.#oracle.brokenByWrite(key, before))
-    return redis
+  #createRedis({ masters, steps }: Schedule): RedisServers {
+    const { scheduler } = this
+    const isOneProcess = steps.filter(({ kind }) => /^(start|stop|kill)_worker$/.test(kind)).length === 1
+    const surroundings = {
+      scheduler,
+      random: this.#random,
+      wrote: (key: string, before: ReadonlyMap<string, string> | undefined) =>
+        this.#violatedIf(this.#oracle.brokenByWrite(key, before)),
+      losesData: () => this.#oracle.lostData(),
+      copiesMoved: () => this.#oracle.copiesMoved(),
+      committed: this.#kafka.committed,
+      partitionCount: () => this.#kafka.partitions.length,
+      isOneProcess,
+    }
+    return masters === 1 ? new SingleRedis(surroundings) : new SimulatedCluster(masters, surroundings)
   }
 
   #startWorker(worker: string): void {
@@ -209,11 +151,11 @@ export class World {
       note: (describe) => this.#note(describe),
       failed: (error) => this.#violated(`${name} ended with ${String(error)}`),
       deadLettersSent: (deadLetters) => this.#oracle.deadLettersSent(deadLetters),
+      lossReported: () => this.#violatedIf(this.#oracle.brokenByReport()),
     })
     this.#started.push(started)
     this.#workers.set(worker, started)
-    this.#processes.add(started)
-    void started.ended.then(() => this.#processes.delete(started))
+    void started.ended.then(() => this.#ended(started))
   }
 
   /** It keeps its connections until it has ended. */
@@ -226,8 +168,12 @@ export class World {
     const killed = this.#workers.get(worker)
     if (killed === undefined) return
     this.#workers.delete(worker)
-    this.#processes.delete(killed)
+    this.#ended(killed)
     this.scheduler.kill(killed.name)
+  }
+
+  #ended(worker: SimulatedWorker): void {
+    this.#redis.close(worker.redisClient)
   }
 
   #freezeWorker(worker: string, forMs: number): void {

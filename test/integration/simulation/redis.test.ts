@@ -2,13 +2,16 @@ import type { Redis } from 'ioredis'
 import * as fc from 'fast-check'
 import { expect, inject, test } from 'vitest'
 import { DEVICE_INDEX_KEY, progressKey } from '../../../shared/contract/keys.ts'
-import { SCRIPT_NAMES, scriptSource } from '../../simulation/servers/redis-client.ts'
+import { SCRIPT_NAMES, scriptSource } from '../../simulation/servers/scripts.ts'
 import { useRedisDatabase } from '../../support/test-scope.ts'
 import { SimulatedRedis, type RedisReply, type ScriptName } from '../../simulation/servers/simulated-redis.ts'
 
 type Command =
   | { readonly script: ScriptName; readonly keys: readonly string[]; readonly args: readonly string[] }
-  | { readonly command: 'HSET' | 'HDEL' | 'HMGET' | 'DEL' | 'SREM' | 'SET'; readonly args: readonly string[] }
+  | {
+      readonly command: 'HSET' | 'HDEL' | 'HMGET' | 'DEL' | 'SADD' | 'SREM' | 'SET'
+      readonly args: readonly string[]
+    }
 
 const INDEX = DEVICE_INDEX_KEY
 const PROGRESS = progressKey('g', 't')
@@ -34,6 +37,7 @@ const content = fc.constantFrom(
 )
 const expiry = fc.constantFrom(0, Date.now() + DAY_MS, Date.now() + 2 * DAY_MS, Date.now() - DAY_MS)
 const offset = fc.constantFrom('', '1', '2', '9', '10')
+const claim = fc.constantFrom('', 'c1', 'c2')
 
 const update = fc.record({ id, time, content, expiry })
 const updates = fc.uniqueArray(update, { selector: (one) => one.id, minLength: 1, maxLength: 4 })
@@ -51,6 +55,28 @@ const command: fc.Arbitrary<Command> = fc.oneof(
         ...(advance ?? []),
       ],
     })),
+  },
+  // As on a master of a Cluster: the index and the progress are elsewhere.
+  updates.map((writes): Command => ({
+    script: 'apply-updates',
+    keys: writes.map((one) => keyOf(one.id)),
+    args: [JSON.stringify(writes.map((one) => [one.expiry, one.time, ...one.content])), TRUSTED_UP_TO],
+  })),
+  fc.tuple(id, time).map(([device, upTo]): Command => ({
+    script: 'delete-devices',
+    keys: [keyOf(device)],
+    args: [JSON.stringify([upTo]), TRUSTED_UP_TO],
+  })),
+  fc.uniqueArray(id, { minLength: 1 }).map((ids): Command => ({
+    script: 'find-absent',
+    keys: ids.map(keyOf),
+    args: [],
+  })),
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(fc.constantFrom('0', '1'), offset, claim, offset, claim)
+      .map((args): Command => ({ script: 'advance-copy', keys: [PROGRESS], args })),
   },
   {
     weight: 2,
@@ -81,6 +107,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   id.map((device): Command => ({ command: 'HDEL', args: [keyOf(device), 'persist', 'last_updated'] })),
   id.map((device): Command => ({ command: 'DEL', args: [keyOf(device)] })),
   id.map((device): Command => ({ command: 'SREM', args: [INDEX, device] })),
+  id.map((device): Command => ({ command: 'SADD', args: [INDEX, device] })),
   id.map((device): Command => ({ command: 'SET', args: [keyOf(device), 'text'] })),
   fc.constant<Command>({ command: 'HMGET', args: [PROGRESS, '0', '0:requested', '1'] }),
 )

@@ -1,37 +1,8 @@
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import type { Redis } from 'ioredis'
 import type { SeededRandom } from '../../simulator/seeded-random.ts'
 import type { Owner, Scheduler } from '../scheduler.ts'
-import type { RedisReply, ScriptName, SimulatedRedis } from './simulated-redis.ts'
-
-const FOLDER = new URL('../../../cache-service/redis/', import.meta.url)
-const SCRIPT_FILES: Readonly<Record<ScriptName, string>> = {
-  'apply-updates': 'devices/apply-updates.lua',
-  'delete-devices': 'devices/delete-devices.lua',
-  'advance-progress': 'workers/advance-progress.lua',
-  'set-progress': 'workers/set-progress.lua',
-  'request-rebuild': 'workers/request-rebuild.lua',
-}
-const scriptOfSource = new Map<string, ScriptName>()
-const shaOf = new Map<ScriptName, string>()
-const scriptOfSha = new Map<string, ScriptName>()
-export const SCRIPT_NAMES = Object.keys(SCRIPT_FILES) as ScriptName[]
-
-export function scriptSource(script: ScriptName): string {
-  return readFileSync(new URL(SCRIPT_FILES[script], FOLDER), 'utf8')
-}
-
-for (const name of SCRIPT_NAMES) {
-  const source = scriptSource(name)
-  const sha = createHash('sha1').update(source).digest('hex')
-  scriptOfSource.set(source, name)
-  shaOf.set(name, sha)
-  scriptOfSha.set(sha, name)
-}
-
-/** Which server owns a key. */
-export type ServerOf = (key: string) => SimulatedRedis
+import { evaluateSha, isPromptScript, knownScript } from './scripts.ts'
+import type { RedisReply, SimulatedRedis } from './simulated-redis.ts'
 
 type Command = {
   readonly owner: Owner
@@ -39,7 +10,6 @@ type Command = {
   readonly run: (server: SimulatedRedis) => RedisReply
   readonly resolve: (reply: RedisReply) => void
   readonly reject: (error: Error) => void
-  /** Executed at the latest when its connection is cut. */
   readonly isPrompt: boolean
   isExecuted: boolean
   isSettled: boolean
@@ -60,7 +30,7 @@ const LONGEST_AFTER_CUT_MS = 3_000
  * answered may have been executed, may be executed later, or may never be.
  */
 export class SimulatedRedisClient {
-  #serverOf: ServerOf
+  #server: SimulatedRedis
   readonly #scheduler: Scheduler
   readonly #random: SeededRandom
   readonly #inFlight: Command[] = []
@@ -71,10 +41,11 @@ export class SimulatedRedisClient {
   status: 'ready' | 'reconnecting' = 'ready'
   /** One for each connection. */
   stream = createStream()
-  readonly options = { host: 'simulated-redis', port: 6379 }
+  readonly options
 
-  constructor(serverOf: ServerOf, scheduler: Scheduler, random: SeededRandom) {
-    this.#serverOf = serverOf
+  constructor(server: SimulatedRedis, scheduler: Scheduler, random: SeededRandom, host = 'simulated-redis') {
+    this.#server = server
+    this.options = { host, port: 6379 }
     this.#scheduler = scheduler
     this.#random = random
   }
@@ -89,20 +60,19 @@ export class SimulatedRedisClient {
   }
 
   script(_load: 'LOAD', source: string): Promise<RedisReply> {
-    const name = scriptOfSource.get(source)
-    if (name === undefined) throw new Error('the simulated Redis does not know this script')
-    return this.#send('', (server) => {
+    const { name, sha } = knownScript(source)
+    return this.send((server) => {
       server.loadScript(name)
-      return shaOf.get(name) ?? ''
+      return sha
     })
   }
 
   hmget(key: string, ...fields: readonly string[]): Promise<RedisReply> {
-    return this.#send(key, (server) => server.execute('HMGET', key, ...fields))
+    return this.send((server) => server.execute('HMGET', key, ...fields))
   }
 
   set(key: string, text: string): Promise<RedisReply> {
-    return this.#send(key, (server) => server.execute('SET', key, text))
+    return this.send((server) => server.execute('SET', key, text))
   }
 
   async info(): Promise<string> {
@@ -110,39 +80,22 @@ export class SimulatedRedisClient {
   }
 
   pipeline() {
-    const executions: {
-      readonly key: string
-      readonly run: (server: SimulatedRedis) => RedisReply
-      readonly isPrompt?: boolean
-    }[] = []
+    const executions: { readonly run: (server: SimulatedRedis) => RedisReply; readonly isPrompt: boolean }[] =
+      []
     const pipeline = {
       get length() {
         return executions.length
       },
-      evalsha: (sha: string, keys: number, ...rest: readonly (string | number)[]) => {
+      evalsha: (sha: string, keyCount: number, ...rest: readonly (string | number)[]) => {
         const texts = rest.map(String)
-        const run = (server: SimulatedRedis) => {
-          const script = scriptOfSha.get(sha)
-          if (script === undefined) throw new Error('NOSCRIPT')
-          return server.evaluate(script, texts.slice(0, keys), texts.slice(keys))
-        }
-        // A late delete also removes what was written after it, until the next record: docs/reliability.md says so.
-        const isPrompt = scriptOfSha.get(sha) === 'delete-devices'
-        executions.push({ key: texts[0] ?? '', run, isPrompt })
-        return pipeline
-      },
-      hset: (...args: readonly string[]) => {
-        executions.push({ key: args[0] ?? '', run: (server) => server.execute('HSET', ...args) })
-        return pipeline
-      },
-      hdel: (...args: readonly string[]) => {
-        executions.push({ key: args[0] ?? '', run: (server) => server.execute('HDEL', ...args) })
+        const run = (server: SimulatedRedis) => evaluateSha(server, sha, keyCount, texts)
+        executions.push({ run, isPrompt: isPromptScript(sha) })
         return pipeline
       },
       exec: () =>
         Promise.all(
-          executions.map(({ key, run, isPrompt }) =>
-            this.#send(key, run, isPrompt).then(
+          executions.map(({ run, isPrompt }) =>
+            this.send(run, isPrompt).then(
               (reply) => [null, reply] as const,
               (error: unknown) => [error, undefined] as const,
             ),
@@ -152,10 +105,10 @@ export class SimulatedRedisClient {
     return pipeline
   }
 
-  /** After a failover: the next connection leads to other servers. A connection that leads there stays. */
-  moveTo(serverOf: ServerOf): void {
-    const hasMoved = serverOf('') !== this.#serverOf('')
-    this.#serverOf = serverOf
+  /** After a failover: the next connection leads to another server. A connection that leads there stays. */
+  moveTo(server: SimulatedRedis): void {
+    const hasMoved = server !== this.#server
+    this.#server = server
     if (hasMoved) this.cut(0)
   }
 
@@ -197,7 +150,8 @@ export class SimulatedRedisClient {
     reconnect()
   }
 
-  #send(key: string, run: (server: SimulatedRedis) => RedisReply, isPrompt = false): Promise<RedisReply> {
+  /** @param isPrompt whether it is executed at the latest when its connection is cut. */
+  send(run: (server: SimulatedRedis) => RedisReply, isPrompt = false): Promise<RedisReply> {
     const { promise, resolve, reject } = Promise.withResolvers<RedisReply>()
     if (this.status !== 'ready') {
       reject(new Error("Stream isn't writeable and enableOfflineQueue options is false"))
@@ -206,7 +160,7 @@ export class SimulatedRedisClient {
     const { owner } = this.#scheduler
     const command: Command = {
       owner,
-      server: this.#serverOf(key),
+      server: this.#server,
       run,
       resolve,
       reject,

@@ -2,17 +2,24 @@
 // test/integration/simulation/redis.test.ts compares it with a real one.
 
 type Hash = { readonly fields: Map<string, string>; expiresAtMs: number | undefined }
-type Value = Hash | Set<string> | { readonly text: string }
+export type Value = Hash | Set<string> | { readonly text: string }
 export type RedisSnapshot = ReadonlyMap<string, Value>
 
 export type RedisReply = string | number | null | readonly RedisReply[]
 
 const SHAPE = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00$/
 const WRONG_TYPE = 'WRONGTYPE Operation against a key holding the wrong kind of value'
+const NON_LOCAL = 'ERR Script attempted to access a non local key in a cluster node'
 
 /** The scripts, by the name of their files. */
 export type ScriptName =
-  'apply-updates' | 'delete-devices' | 'advance-progress' | 'set-progress' | 'request-rebuild'
+  | 'apply-updates'
+  | 'delete-devices'
+  | 'find-absent'
+  | 'advance-progress'
+  | 'advance-copy'
+  | 'set-progress'
+  | 'request-rebuild'
 
 export class SimulatedRedis {
   #values = new Map<string, Value>()
@@ -27,6 +34,10 @@ export class SimulatedRedis {
   hungUntilMs = 0
   /** Called after each write to a device hash. */
   wrote: (key: string, before: ReadonlyMap<string, string> | undefined) => void = () => undefined
+  /** Called after each write of a copy of the progress. */
+  wroteCopy: (key: string, partition: number) => void = () => undefined
+  /** The reply to a command with a key that is on another master of the Cluster. */
+  redirection: (key: string) => string | undefined = () => undefined
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs
@@ -44,6 +55,21 @@ export class SimulatedRedis {
 
   keys(): string[] {
     return [...this.#values.keys()].filter((key) => this.#value(key) !== undefined)
+  }
+
+  has(key: string): boolean {
+    return this.#value(key) !== undefined
+  }
+
+  /** Removes a key, for another server to get it. */
+  take(key: string): Value | undefined {
+    const value = this.#value(key)
+    this.#values.delete(key)
+    return value
+  }
+
+  put(key: string, value: Value): void {
+    this.#values.set(key, value)
   }
 
   hash(key: string): ReadonlyMap<string, string> | undefined {
@@ -79,6 +105,8 @@ export class SimulatedRedis {
         return 'OK'
       case 'DEL':
         return this.#del(key)
+      case 'SADD':
+        return this.#sadd(key, args.slice(1))
       case 'SREM':
         return this.#srem(key, args.slice(1))
       default:
@@ -95,8 +123,12 @@ export class SimulatedRedis {
         return this.#applyUpdates(keys, args)
       case 'delete-devices':
         return this.#deleteDevices(keys, args)
+      case 'find-absent':
+        return keys.map((one) => (this.#isElsewhere(one) ? NON_LOCAL : this.has(one) ? 0 : 1))
       case 'advance-progress':
         return this.#advanceProgress(keys[0] ?? '', args)
+      case 'advance-copy':
+        return this.#advanceCopy(keys[0] ?? '', args)
       case 'set-progress':
         return this.#setProgress(keys[0] ?? '', args)
       case 'request-rebuild':
@@ -106,7 +138,7 @@ export class SimulatedRedis {
 
   #applyUpdates(keys: readonly string[], [packed = '', trustedUpTo = '', ...step]: readonly string[]) {
     const updates = JSON.parse(packed) as [expiry: number, lastUpdated: string, ...fields: string[]][]
-    const index = keys[updates.length] ?? ''
+    const index = keys[updates.length]
     const progress = keys[updates.length + 1]
     let isRefused = false
     const newIds: string[] = []
@@ -115,9 +147,10 @@ export class SimulatedRedis {
     for (const [i, [expiry, lastUpdated, ...fields]] of updates.entries()) {
       const key = keys[i] ?? ''
       const value = this.#value(key)
-      if (value !== undefined && !isHash(value)) {
+      const isElsewhere = this.#isElsewhere(key)
+      if (isElsewhere || (value !== undefined && !isHash(value))) {
         isRefused = true
-        statuses.push(WRONG_TYPE)
+        statuses.push(isElsewhere ? NON_LOCAL : WRONG_TYPE)
         continue
       }
       let status: number | undefined
@@ -144,6 +177,7 @@ export class SimulatedRedis {
       else (time === undefined ? newIds : knownIds).push(key.slice(7, -9))
       statuses.push(status)
     }
+    if (index === undefined) return [statuses, 0]
     this.#sadd(index, newIds)
     const sample = [knownIds[0], knownIds[Math.ceil(knownIds.length / 2) - 1], knownIds.at(-1)]
     const sampled = sample.filter((id) => id !== undefined)
@@ -177,13 +211,15 @@ export class SimulatedRedis {
     const statuses = deletesUpTo.map((upTo, i): number | string => {
       const key = keys[i] ?? ''
       const value = this.#value(key)
+      if (this.#isElsewhere(key)) return NON_LOCAL
       if (value !== undefined && !isHash(value)) return WRONG_TYPE
       const time = value?.fields.get('last_updated')
       if (time !== undefined && isTrusted(time, trustedUpTo) && time > upTo) return 0
       ids.push(key.slice(7, -9))
       return this.#del(key) === 1 ? 2 : 1
     })
-    this.#srem(keys.at(-1) ?? '', ids)
+    const index = keys[deletesUpTo.length]
+    if (index !== undefined) this.#srem(index, ids)
     return statuses
   }
 
@@ -197,6 +233,17 @@ export class SimulatedRedis {
     return null
   }
 
+  #advanceCopy(key: string, [field = '', ...args]: readonly string[]): RedisReply {
+    const [expected = '', expectedClaim = '', next = '', claim = ''] = args
+    const stored = this.#hash(key)?.fields
+    const slots = `${field}:slots`
+    if ((stored?.get(field) ?? '') !== expected || (stored?.get(slots) ?? '') !== expectedClaim) return 0
+    this.#refuseWrites()
+    this.#hset(key, [field, next, slots, claim])
+    this.wroteCopy(key, Number(field))
+    return 1
+  }
+
   #setProgress(key: string, namesAndValues: readonly string[]): RedisReply {
     for (let i = 0; i < namesAndValues.length; i += 2) {
       const [name = '', value = ''] = namesAndValues.slice(i, i + 2)
@@ -205,6 +252,7 @@ export class SimulatedRedis {
       } else {
         this.#refuseWrites()
         this.#hset(key, [name, value])
+        if (name.endsWith(':slots')) this.wroteCopy(key, Number.parseInt(name, 10))
       }
     }
     return null
@@ -221,6 +269,10 @@ export class SimulatedRedis {
   loadScript(script: ScriptName): void {
     this.#refuseWhileLoading()
     this.scripts.add(script)
+  }
+
+  #isElsewhere(key: string): boolean {
+    return this.redirection(key) !== undefined
   }
 
   #refuseWhileLoading(): void {
