@@ -1,9 +1,9 @@
 import type { Consumer, EachBatchHandler } from 'kafkajs'
 import { METADATA_MAX_AGE_MS } from '../../../cache-service/kafka/client.ts'
-import { FetchedPartition } from '../../../cache-service/kafka/fetched-partition.ts'
+import { FetchedPartition, type PartitionData } from '../../../cache-service/kafka/fetched-partition.ts'
 import type { SeededRandom } from '../../simulator/seeded-random.ts'
 import type { Scheduler } from '../scheduler.ts'
-import { protocolError, type Assignment, type SimulatedKafka } from './simulated-kafka.ts'
+import { protocolError, type Assignment, type FetchReply, type SimulatedKafka } from './simulated-kafka.ts'
 
 export type ConsumerSettings = {
   readonly topic: string
@@ -124,7 +124,22 @@ export class SimulatedConsumer {
     this.#assignment = undefined
   }
 
+  /** Until the retries are used up; an error that is not about the group ends it at once. */
   async #join(): Promise<void> {
+    for (let failures = 0; ;) {
+      try {
+        return await this.#joinOnce()
+      } catch (error) {
+        const type = typeOf(error)
+        if (type === 'UNKNOWN_MEMBER_ID') this.#memberId = undefined
+        else if (!REBALANCING_TYPES.has(type)) throw error
+        if (++failures > this.#settings.retries) throw error
+        await this.#backOff(failures)
+      }
+    }
+  }
+
+  async #joinOnce(): Promise<void> {
     const assignment = await this.#kafka.request(() => this.#kafka.join(this.#memberId))
     this.#memberId = assignment.memberId
     this.#positions.clear()
@@ -144,7 +159,7 @@ export class SimulatedConsumer {
         await this.#fetchOnce(eachBatch)
         failures = 0
       } catch (error) {
-        const type = (error as { type?: string }).type ?? ''
+        const type = typeOf(error)
         try {
           if (REBALANCING_TYPES.has(type)) {
             this.#emit(EVENTS.REBALANCING, {})
@@ -160,9 +175,13 @@ export class SimulatedConsumer {
           if (++failures > this.#settings.retries) return this.#crash(refusal)
         }
         if (++failures > this.#settings.retries) return this.#crash(error)
-        await this.#sleep(100 * 2 ** failures * (0.8 + 0.4 * this.#random.fraction()))
+        await this.#backOff(failures)
       }
     }
+  }
+
+  #backOff(failures: number): Promise<void> {
+    return this.#sleep(100 * 2 ** failures * (0.8 + 0.4 * this.#random.fraction()))
   }
 
   #crash(error: unknown): void {
@@ -212,13 +231,8 @@ export class SimulatedConsumer {
     const batches = replies.flatMap(({ partition, reply }) => {
       if (this.#seeks.has(partition) || this.#paused.has(partition)) return []
       const found = earliest.get(partition)
-      const fetched = new FetchedPartition(this.#settings.topic, String(requested.get(partition)), {
-        partition,
-        highWatermark: reply.kind === 'data' ? String(reply.highWatermark) : '-1',
-        abortedTransactions: reply.kind === 'data' ? reply.abortedTransactions : [],
-        messages: reply.kind === 'data' ? reply.messages : Buffer.alloc(0),
-        ...(found !== undefined && { earliest: found }),
-      })
+      const data = partitionData(partition, reply, found ?? 0)
+      const fetched = new FetchedPartition(this.#settings.topic, String(requested.get(partition)), data)
       return fetched.isEmpty() ? [] : [fetched]
     })
     if (batches.length === 0) return await this.#heartbeat()
@@ -273,4 +287,21 @@ export class SimulatedConsumer {
   #emit(event: string, payload: unknown): void {
     for (const listener of this.#listeners.get(event) ?? []) listener({ payload })
   }
+}
+
+function typeOf(error: unknown): string {
+  return (error as { readonly type?: string }).type ?? ''
+}
+
+/** What the service's copy of KafkaJS makes of a reply. @param earliest asked for if the requested offset is out of range. */
+export function partitionData(partition: number, reply: FetchReply, earliest: number): PartitionData {
+  if (reply.kind === 'data')
+    return {
+      partition,
+      highWatermark: String(reply.highWatermark),
+      abortedTransactions: reply.abortedTransactions,
+      messages: reply.messages,
+    }
+  const messages = Buffer.alloc(0)
+  return { partition, highWatermark: '-1', abortedTransactions: [], messages, earliest }
 }

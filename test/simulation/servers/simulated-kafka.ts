@@ -3,7 +3,7 @@ import type { SeededRandom } from '../../simulator/seeded-random.ts'
 import type { Owner, Scheduler } from '../scheduler.ts'
 
 // One topic and one consumer group, as far as a consumer of KafkaJS sees them.
-// It follows the sources of KafkaJS and Kafka, and is not compared with a broker yet.
+// test/integration/simulation/kafka.test.ts compares it with a broker, except compaction, and all that takes time: sessions, waits, faults.
 
 type Batch = {
   readonly baseOffset: number
@@ -36,16 +36,16 @@ export class PartitionLog {
   #aborted: { readonly producerId: number; readonly firstOffset: number; readonly marker: number }[] = []
   earliest = 0
   end = 0
-  #producers = 0
+  #transactions = 0
 
   /** Appends one batch. @returns the offset of its first record. */
   append(records: readonly RecordToAppend[]): number {
     return this.#append(records, 'plain', -1)
   }
 
-  /** Appends a batch of a transaction that is aborted, or committed, at once. */
+  /** Appends a batch of a transaction that is aborted, or committed, at once. Two producers take turns. */
   appendTransaction(records: readonly RecordToAppend[], isCommitted: boolean): number {
-    const producerId = ++this.#producers
+    const producerId = 1 + (this.#transactions++ % 2)
     const first = this.#append(records, 'transactional', producerId)
     const marker = this.end
     const key = Buffer.from([0, 0, 0, isCommitted ? 1 : 0])
@@ -57,9 +57,9 @@ export class PartitionLog {
   /** Keeps only the last record of each key in all batches but the last, as the log cleaner does. */
   compact(): void {
     const last = new Map<string, number>()
-    const aborted = new Set(this.#aborted.map(({ producerId }) => producerId))
-    for (const { producerId, records } of this.#batches.filter((batch) => batch.kind !== 'marker'))
-      for (const { key, offset } of aborted.has(producerId) ? [] : records)
+    const aborted = new Set(this.#aborted.map(({ firstOffset }) => firstOffset))
+    for (const { baseOffset, records } of this.#batches.filter((batch) => batch.kind !== 'marker'))
+      for (const { key, offset } of aborted.has(baseOffset) ? [] : records)
         if (key !== null) last.set(key.toString('latin1'), offset)
     this.#batches = this.#batches.flatMap((batch, i) => {
       if (batch.kind !== 'plain' || i === this.#batches.length - 1) return [batch]
@@ -182,7 +182,7 @@ export class SimulatedKafka {
   readonly #sessionMs: number
   readonly #members = new Map<string, Member>()
   #generation = 0
-  #assignments = new Map<string, readonly number[]>()
+  readonly #assignments = new Map<string, Assignment>()
   #state: 'stable' | 'preparing' = 'stable'
   #memberIds = 0
   #cancelRebalance: () => void = () => undefined
@@ -248,11 +248,22 @@ export class SimulatedKafka {
 
   // ---- the group's coordinator
 
+  get members(): number {
+    return this.#members.size
+  }
+
+  get isRebalancing(): boolean {
+    return this.#state === 'preparing'
+  }
+
   async join(memberId: string | undefined): Promise<Assignment> {
     this.#assertCoordinator()
     this.#expireMembers()
-    const id =
-      memberId !== undefined && this.#members.has(memberId) ? memberId : `member-${++this.#memberIds}`
+    if (memberId !== undefined && !this.#members.has(memberId)) throw protocolError('UNKNOWN_MEMBER_ID')
+    const present = this.#assignments.get(memberId ?? '')
+    // Only the leader, which assigns, starts a rebalance by joining again.
+    if (this.#state === 'stable' && present !== undefined && !present.isLeader) return present
+    const id = memberId ?? `member-${++this.#memberIds}`
     const { promise, resolve } = Promise.withResolvers<Assignment | Error>()
     this.#members.set(id, { lastSeenMs: this.#scheduler.nowMs, joining: resolve })
     this.#prepare()
@@ -263,7 +274,7 @@ export class SimulatedKafka {
   }
 
   leave(memberId: string): void {
-    if (!this.#members.delete(memberId)) return
+    if (!this.#members.delete(memberId)) throw protocolError('UNKNOWN_MEMBER_ID')
     this.#prepare()
     this.#completeIfAllJoined()
   }
@@ -274,8 +285,8 @@ export class SimulatedKafka {
     const member = this.#members.get(memberId)
     if (member === undefined) throw protocolError('UNKNOWN_MEMBER_ID')
     member.lastSeenMs = this.#scheduler.nowMs
-    if (this.#state === 'preparing') throw protocolError('REBALANCE_IN_PROGRESS')
     if (generation !== this.#generation) throw protocolError('ILLEGAL_GENERATION')
+    if (this.#state === 'preparing') throw protocolError('REBALANCE_IN_PROGRESS')
   }
 
   commit(memberId: string, generation: number, commits: readonly Commit[]): void {
@@ -285,7 +296,7 @@ export class SimulatedKafka {
       throw protocolError('COORDINATOR_LOAD_IN_PROGRESS')
     if (!this.#members.has(memberId)) throw protocolError('UNKNOWN_MEMBER_ID')
     if (generation !== this.#generation) throw protocolError('ILLEGAL_GENERATION')
-    const owned = this.#assignments.get(memberId) ?? []
+    const owned = this.#assignments.get(memberId)?.partitions ?? []
     for (const commit of commits) {
       if (!owned.includes(commit.partition))
         this.violated(`partition ${commit.partition} was committed by a worker that does not own it`)
@@ -317,20 +328,17 @@ export class SimulatedKafka {
     this.#cancelRebalance()
     this.#state = 'stable'
     this.#generation++
-    this.#assignments = new Map(members.map(([id]) => [id, []]))
-    for (const partition of this.partitions.keys()) {
-      const [owner] = members[partition % members.length] ?? []
-      if (owner !== undefined)
-        this.#assignments.set(owner, [...(this.#assignments.get(owner) ?? []), partition])
-    }
+    this.#assignments.clear()
     for (const [i, [memberId, member]] of members.entries()) {
-      member.joining?.({
+      const assignment: Assignment = {
         memberId,
         generation: this.#generation,
-        partitions: this.#assignments.get(memberId) ?? [],
+        partitions: [...this.partitions.keys()].filter((partition) => partition % members.length === i),
         isLeader: i === 0,
         knownPartitions: this.partitions.length,
-      })
+      }
+      this.#assignments.set(memberId, assignment)
+      member.joining?.(assignment)
       member.joining = undefined
       member.lastSeenMs = this.#scheduler.nowMs
     }
