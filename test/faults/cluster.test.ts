@@ -1,46 +1,26 @@
-import { describe, expect, test } from 'vitest'
-import { patiently } from '../support/eventually.ts'
-import { reportFault } from '../support/faults/fault-test.ts'
-import { openWorkerScenario, type ScenarioContext } from '../support/processes/worker-scenario.ts'
-import type { WorkerProcess } from '../support/processes/worker-process.ts'
+import { describe, expect, test, type TestContext } from 'vitest'
+import type { FaultId } from '../support/faults/catalogue.ts'
 import {
-  startRedisCluster,
-  type ClusterNode,
-  type RedisCluster,
-  type RedisClusterOptions,
-} from '../support/servers/redis-cluster.ts'
+  consumesMore,
+  sumOf,
+  survivesWithClients,
+  type RunningScenario,
+} from '../support/faults/scenario-with-clients.ts'
+import { openWorkerScenario } from '../support/processes/worker-scenario.ts'
+import { startRedisCluster, type ClusterNode, type RedisCluster } from '../support/servers/redis-cluster.ts'
 
-const LOAD = { devices: 300, perSecond: 400, awkwardPercent: 5, tombstonePercent: 1, seed: 51 }
-
-async function openCluster(
-  context: ScenarioContext,
-  options: RedisClusterOptions = { replicasPerMaster: 1 },
-) {
-  const cluster = await startRedisCluster(options)
-  context.onTestFinished(() => cluster.stop())
-  return { cluster, scenario: await openWorkerScenario(context, { redisCluster: cluster }) }
-}
-
-async function firstMasters(cluster: RedisCluster): Promise<[ClusterNode, ClusterNode]> {
-  const [one, other] = await cluster.masters()
-  if (one === undefined || other === undefined) throw new Error('no masters')
-  return [one, other]
-}
-
-async function losses(worker: WorkerProcess): Promise<number> {
-  const found = await worker.metric('cache_loss_total')
-  return found.reduce((sum, { value }) => sum + value, 0)
-}
+const LOAD = { devices: 300, perSecond: 300, awkwardPercent: 5, tombstonePercent: 1, seed: 51 }
 
 type Disturbance = {
-  readonly disturb: (cluster: RedisCluster) => Promise<void>
+  readonly id: FaultId
   /** Whether Redis loses something that has to be read again: certainly, certainly not, or perhaps. */
   readonly loses: boolean | undefined
-  readonly options?: RedisClusterOptions
+  readonly disturb: (cluster: RedisCluster, running: RunningScenario) => Promise<void>
 }
 
 const DISTURBANCES: Readonly<Record<string, Disturbance>> = {
   'a thousand slots move to another master': {
+    id: 'R17',
     loses: false,
     async disturb(cluster) {
       const [from, to] = await firstMasters(cluster)
@@ -48,6 +28,7 @@ const DISTURBANCES: Readonly<Record<string, Disturbance>> = {
     },
   },
   'a master is added and gets slots of all others': {
+    id: 'R17',
     loses: false,
     async disturb(cluster) {
       const masters = await cluster.masters()
@@ -56,6 +37,7 @@ const DISTURBANCES: Readonly<Record<string, Disturbance>> = {
     },
   },
   'a master is killed, and its replica takes its place': {
+    id: 'R18',
     loses: undefined,
     async disturb(cluster) {
       const [master] = await firstMasters(cluster)
@@ -64,23 +46,8 @@ const DISTURBANCES: Readonly<Record<string, Disturbance>> = {
       await cluster.restart(master, { waitUntilReady: false })
     },
   },
-  'a master is wiped': {
-    loses: true,
-    async disturb(cluster) {
-      const [master] = await firstMasters(cluster)
-      await master.admin.flushall()
-    },
-  },
-  'a master is wiped while slots move to it': {
-    loses: true,
-    async disturb(cluster) {
-      const [from, to] = await firstMasters(cluster)
-      const moving = cluster.moveSlots(from, to, 200)
-      await to.admin.flushall()
-      await moving
-    },
-  },
-  'a node freezes, and thaws as a replica': {
+  'a master freezes, and thaws as a replica': {
+    id: 'R18',
     loses: undefined,
     async disturb(cluster) {
       const [master] = await firstMasters(cluster)
@@ -89,57 +56,77 @@ const DISTURBANCES: Readonly<Record<string, Disturbance>> = {
       await cluster.thaw(master)
     },
   },
+  'a master is wiped': {
+    id: 'R19',
+    loses: true,
+    async disturb(cluster) {
+      const [master] = await firstMasters(cluster)
+      await master.admin.flushall()
+    },
+  },
+  'a master is wiped while slots move to it': {
+    id: 'R19',
+    loses: true,
+    async disturb(cluster) {
+      const [from, to] = await firstMasters(cluster)
+      const moving = cluster.moveSlots(from, to, 200)
+      await to.admin.flushall()
+      await moving
+    },
+  },
+  'a replica that lacks a thousand acknowledged records takes the place of its master': {
+    id: 'R20',
+    loses: true,
+    async disturb(cluster, { scenario }) {
+      const [master] = await firstMasters(cluster)
+      const [replica] = await cluster.replicasOf(master)
+      if (replica === undefined) throw new Error('no replica')
+      await cluster.freeze(replica)
+      // What is in its socket would be read after the thaw.
+      await master.admin.call('CLIENT', 'KILL', 'TYPE', 'replica')
+      await consumesMore(scenario, 1_000)
+      await cluster.kill(master)
+      await cluster.thaw(replica)
+      await cluster.failover(replica, true)
+    },
+  },
 }
 
-describe('a worker on a Redis Cluster loses nothing', () => {
-  test.for(Object.entries(DISTURBANCES))('when %s', async ([name, { disturb, loses }], context) => {
-    const report = reportFault(context, 'R4')
-    const { cluster, scenario } = await openCluster(context)
-    const load = scenario.startLoad(LOAD)
-    const worker = await scenario.startWorker()
-    await worker.ready()
-    await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(500))
-
-    const recovered = report.startRecovery()
-    await disturb(cluster)
-    await cluster.settled()
-    const before = await worker.consumed()
-    await patiently(async () => expect(await worker.consumed()).toBeGreaterThan(before + 200))
-    await worker.ready(60_000)
-    recovered()
-    report.saw(`a Redis Cluster: ${name}`)
-
-    await load.stop()
-    await scenario.oracle.assertHeals({ consumed: scenario.consumed, redelivered: true })
-    if (loses === true) expect(await losses(worker)).toBeGreaterThan(0)
-    if (loses === false) expect(await losses(worker)).toBe(0)
-    expect(await worker.stop()).toBe(0)
+describe('on a Redis Cluster of three masters and three replicas, workers and the clients of an API lose nothing', () => {
+  test.for(Object.entries(DISTURBANCES))('when %s', async ([name, { disturb, id, loses }], context) => {
+    const cluster = await ownCluster(context)
+    const { scenario } = await survivesWithClients(context, {
+      id,
+      name: `Redis Cluster: ${name}`,
+      scenario: await openWorkerScenario(context, { redisCluster: cluster }),
+      load: LOAD,
+      publishTo: { isCluster: true, server: async () => firstRunning(cluster) },
+      mayGoBack: loses !== false,
+      async disturb(running) {
+        await disturb(cluster, running)
+        await cluster.settled()
+      },
+    })
+    const losses = await sumOf(scenario, 'cache_loss_total')
+    if (loses === true) expect(losses).toBeGreaterThan(0)
+    if (loses === false) expect(losses).toBe(0)
   })
 })
 
-test('what a lagging replica lacks when it takes the place of its master is noticed, and read again', async (context) => {
-  const report = reportFault(context, 'R4')
-  const { cluster, scenario } = await openCluster(context)
-  const worker = await scenario.startWorker()
-  await worker.ready()
-  await scenario.sendFleet(1_000, { seed: 52, devices: 100 })
-  await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed })
+async function ownCluster(context: TestContext): Promise<RedisCluster> {
+  const cluster = await startRedisCluster({ replicasPerMaster: 1 })
+  context.onTestFinished(() => cluster.stop())
+  return cluster
+}
 
-  const [master] = await firstMasters(cluster)
-  const [replica] = await cluster.replicasOf(master)
-  if (replica === undefined) throw new Error('no replica')
-  await cluster.freeze(replica)
-  // What is in its socket would be read after the thaw.
-  await master.admin.call('CLIENT', 'KILL', 'TYPE', 'replica')
-  await scenario.sendFleet(1_000, { seed: 53, devices: 100 })
-  await scenario.oracle.assertCaughtUp({ consumed: scenario.consumed })
-  await cluster.kill(master)
-  await cluster.thaw(replica)
-  const recovered = report.startRecovery()
-  await cluster.failover(replica, true)
-  await scenario.oracle.assertHeals({ consumed: scenario.consumed, redelivered: true })
-  recovered()
-  expect(await losses(worker)).toBeGreaterThan(0)
-  report.saw('a replica that lacked acknowledged records took the place of its master; they were read again')
-  expect(await worker.stop()).toBe(0)
-})
+async function firstMasters(cluster: RedisCluster): Promise<[ClusterNode, ClusterNode]> {
+  const [one, other] = await cluster.masters()
+  if (one === undefined || other === undefined) throw new Error('no masters')
+  return [one, other]
+}
+
+function firstRunning(cluster: RedisCluster): ClusterNode {
+  const [node] = cluster.running()
+  if (node === undefined) throw new Error('no node is running')
+  return node
+}

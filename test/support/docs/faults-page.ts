@@ -3,6 +3,7 @@ import { format, resolveConfig } from 'prettier'
 import { FAULT_IDS, FAULTS, type FaultId } from '../faults/catalogue.ts'
 import { publishedResultsPath, readResults, type FaultResult } from '../faults/fault-results.ts'
 import { repository } from '../repository.ts'
+import { scenarioText } from './scenario-table.ts'
 
 export const faultsPagePath = join(repository, 'docs/faults.md')
 
@@ -47,12 +48,18 @@ function row(id: FaultId, all: readonly FaultResult[]): string {
   const { fault, done, expected } = FAULTS[id]
   const results = all.filter((result) => result.id === id)
   const seen = results
-    .map((result) => (result.passed ? result.seen : `FAILED: ${result.test}`))
+    .map((result) => (result.passed ? seenText(result) : `FAILED: ${result.test}`))
     .filter(Boolean)
   const times = results.flatMap(({ recoveryMs }) => recoveryMs ?? [])
   const dates = results.map(({ date }) => date).toSorted()
   const cells = [id, fault, done, expected, seen.join('; '), shownTimes(times), dates[0] ?? 'not yet tested']
   return `| ${cells.join(' | ')} |`
+}
+
+function seenText({ scenario, seen }: FaultResult): string {
+  return [...(scenario === undefined ? [] : [scenarioText(scenario)]), ...(seen === '' ? [] : [seen])].join(
+    '; ',
+  )
 }
 
 function shownTimes(times: readonly number[]): string {

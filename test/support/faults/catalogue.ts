@@ -114,7 +114,7 @@ export const FAULTS = {
   },
   R4: {
     fault: 'Failover: the primary becomes a replica (READONLY)',
-    done: '`REPLICAOF` turns the roles of two servers around, under load; the address leads to the new primary seconds later. Three Sentinels promote a replica',
+    done: '`REPLICAOF` turns the roles of two servers around, under load; the address leads to the new primary seconds later. Three Sentinels promote a replica, also one that lags, with clients attached',
     expected:
       'Holds; writes to the new primary once the address leads there; what only the old one had is read again',
   },
@@ -177,6 +177,26 @@ export const FAULTS = {
     fault: 'The connection to Redis is cut within a pipeline',
     done: 'A proxy closes each connection after a random number of bytes sent or received, 40 times',
     expected: 'The whole chunk is applied again; no reader sees a device go back',
+  },
+  R17: {
+    fault: 'Slots of a Redis Cluster move',
+    done: 'Three masters and three replicas, under load and with clients attached: 1,000 slots are resharded; a master is added',
+    expected: 'Goes on; nothing is read again, and no client sees a device go back',
+  },
+  R18: {
+    fault: 'A master of a Redis Cluster is killed, or hangs',
+    done: 'SIGKILL, SIGSTOP; its replica takes its place; it comes back as a replica',
+    expected: 'Holds, and goes on with the new master; what that lacks is read again',
+  },
+  R19: {
+    fault: 'A master of a Redis Cluster loses its data',
+    done: 'FLUSHALL on one master, also while slots move to it',
+    expected: 'Noticed by its copy of the progress, and read again',
+  },
+  R20: {
+    fault: 'A lagging replica becomes a master of a Redis Cluster',
+    done: 'The replica is frozen for 1,000 records; then its master is killed, and it takes over',
+    expected: 'What it lacks is noticed and read again',
   },
   N1: {
     fault: 'Cut from Kafka only',

@@ -3,6 +3,24 @@ import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { repository } from '../repository.ts'
 
+const scenarioSchema = z.object({
+  name: z.string(),
+  /** From the end of the fault until all were ready and had caught up with what Kafka had at its end. */
+  recoveryMs: z.number(),
+  /** Records that were consumed more than once. */
+  readAgain: z.number(),
+  lookups: z.number(),
+  failedLookups: z.number(),
+  /** Devices that a client saw go back or vanish, and the longest time until they were as new as before again. */
+  outdatedDevices: z.number(),
+  outdatedMs: z.number(),
+  /** Events with which the client of the event stream was asked to read everything again. */
+  resets: z.number(),
+})
+
+/** What a scenario with clients attached measured. */
+export type ScenarioFigures = z.infer<typeof scenarioSchema>
+
 const resultsSchema = z.record(
   z.string(),
   z.object({
@@ -12,6 +30,7 @@ const resultsSchema = z.record(
     passed: z.boolean(),
     seen: z.string(),
     recoveryMs: z.number().optional(),
+    scenario: scenarioSchema.optional(),
     /** UTC date, 2026-11-26. */
     date: z.string(),
   }),

@@ -1,5 +1,6 @@
 import type { TestContext } from 'vitest'
 import type { FaultId } from './catalogue.ts'
+import type { ScenarioFigures } from './fault-results.ts'
 
 /** What one test saw of a fault; the reporter keeps it for docs/faults.md if the test passes. */
 export type FaultSighting = {
@@ -8,6 +9,8 @@ export type FaultSighting = {
   seen: string
   /** From the end of the fault until everything was right again; undefined: nothing to recover from. */
   recoveryMs?: number
+  /** Of a scenario with clients attached. */
+  scenario?: ScenarioFigures
 }
 
 declare module 'vitest' {
@@ -19,8 +22,10 @@ declare module 'vitest' {
 export type FaultReport = {
   /** Adds to what the table shows as seen. Measured values belong here: '503 after 0.4 s', '3 warnings'. */
   saw(text: string): void
-  /** Call it when the fault ends, and what it returns when everything is right again. */
-  startRecovery(): () => void
+  /** Call it when the fault ends, and what it returns when everything is right again: that returns the milliseconds. */
+  startRecovery(): () => number
+  /** For the table of docs/reliability.md. */
+  measured(scenario: ScenarioFigures): void
 }
 
 /**
@@ -47,7 +52,11 @@ export function reportFault({ task }: Pick<TestContext, 'task'>, id: FaultId): F
       return () => {
         const tookMs = Math.round(performance.now() - startedAt)
         sighting.recoveryMs = Math.max(sighting.recoveryMs ?? 0, tookMs)
+        return tookMs
       }
+    },
+    measured(scenario) {
+      sighting.scenario = scenario
     },
   }
 }

@@ -96,7 +96,7 @@ export async function openLoadedWorker(
 }
 
 /** The devices of all records so far. Each record is looked at once: readers ask many times a second. */
-function devicesOf({ oracle }: WorkerScenario): () => Iterable<string> {
+export function devicesOf({ oracle }: WorkerScenario): () => ReadonlySet<string> {
   const known = new Set<string>()
   let seen = 0
   return () => {

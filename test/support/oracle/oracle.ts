@@ -83,6 +83,17 @@ export class Oracle {
     )
   }
 
+  /** What Redis must hold at rest, by device. */
+  expectedDevices(): Map<string, DeviceHash> {
+    return modelDevices(this.#records, this.#options.settings, Date.now())
+  }
+
+  hasTombstone(deviceId: string): boolean {
+    return this.#records.some(
+      ({ expectation }) => expectation.outcome === 'tombstone' && expectation.deviceId === deviceId,
+    )
+  }
+
   /** The offset after the last acknowledged record, by partition. */
   ends(): Map<number, number> {
     const ends = new Map<number, number>()

@@ -17,13 +17,15 @@ export type WorkerProcess = ServiceProcess & {
   consumed(): Promise<number>
 }
 
+/** @param role `all`: a worker that is an API and a kv-updater as well. */
 export async function startWorker(
   env: Readonly<Record<string, string>>,
   program?: ServiceProgram,
+  role: 'worker' | 'all' = 'worker',
 ): Promise<WorkerProcess> {
   const { port, release } = await reservePort()
   const url = `http://127.0.0.1:${port}`
-  const service = startServiceProcess('worker', { METRICS_PORT: String(port), ...env }, release, program)
+  const service = startServiceProcess(role, { METRICS_PORT: String(port), ...env }, release, program)
 
   async function get(path: string) {
     const response = await fetch(url + path, { signal: AbortSignal.timeout(5_000) })

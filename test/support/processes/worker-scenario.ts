@@ -66,8 +66,8 @@ export type WorkerScenario = {
   send(records: readonly TaggedRecord[], codec?: WireCodec): Promise<void>
   sendFleet(count: number, options: FleetOptions, codec?: WireCodec): Promise<void>
   startLoad(options: LoadOptions): Load
-  /** @param program another release. */
-  startWorker(env?: Readonly<Record<string, string>>, program?: ServiceProgram): Promise<WorkerProcess>
+  /** @param how another release, or a worker that has the other roles as well. */
+  startWorker(env?: Readonly<Record<string, string>>, how?: ServiceProgram | 'all'): Promise<WorkerProcess>
   /** Number of records consumed by the workers that are still running. */
   consumed(): Promise<number>
 }
@@ -161,9 +161,11 @@ export async function openWorkerScenario(
 
   async function startScenarioWorker(
     further: Readonly<Record<string, string>> = {},
-    program?: ServiceProgram,
+    how?: ServiceProgram | 'all',
   ): Promise<WorkerProcess> {
-    const worker = await startWorker(withoutEmpty({ ...env, ...further }), program)
+    const settings = withoutEmpty({ ...env, ...further })
+    const worker =
+      how === 'all' ? await startWorker(settings, undefined, how) : await startWorker(settings, how)
     workers.push(worker)
     let hasEnded = false
     void worker.exit.then(() => (hasEnded = true))

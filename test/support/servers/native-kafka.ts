@@ -16,7 +16,7 @@ import {
 } from './kafka-properties.ts'
 import { assertKafkaReady } from './kafka-ready.ts'
 import { openServerFolder, ServerProcess, type OwnServer } from './server-process.ts'
-import { createTlsFiles } from './tls-certificates.ts'
+import { createTlsFiles, type TlsFiles } from './tls-certificates.ts'
 
 const run = promisify(execFile)
 
@@ -90,8 +90,17 @@ export async function reserveOwnKafkaCluster(
     Array.from({ length: size }, (_, index) => reserveAddress(index + 1, options)),
   )
   const addresses = reserved.map(({ address }) => address)
+  const tlsFolder = usesTls(options.security ?? 'plaintext') ? openServerFolder('test-kafka-tls') : undefined
+  const tls = tlsFolder && (await createTlsFiles(tlsFolder.path))
+  let left = size
   return await Promise.all(
-    reserved.map(({ address, release }) => createBroker(address, addresses, release, options)),
+    reserved.map(({ address, release }) => {
+      const releaseShared = async () => {
+        await release()
+        if (--left === 0) await tlsFolder?.remove()
+      }
+      return createBroker(address, addresses, releaseShared, options, tls)
+    }),
   )
 }
 
@@ -117,14 +126,14 @@ async function reserveAddress(nodeId: number, options: OwnKafkaOptions): Promise
 async function createBroker(
   address: BrokerAddress,
   cluster: readonly BrokerAddress[],
-  releasePorts: () => Promise<void>,
+  release: () => Promise<void>,
   options: OwnKafkaOptions,
+  tls?: TlsFiles,
 ): Promise<OwnKafka> {
   const { controllers = cluster.length, security = 'plaintext', jvmArgs = [], properties = {} } = options
   const users = options.users ?? (security.startsWith('sasl_') ? { alice: 'alice-secret' } : {})
   const folder = openServerFolder('test-kafka')
   const path = (name: string) => join(folder.path, name)
-  const tls = usesTls(security) ? await createTlsFiles(folder.path) : undefined
   const keystorePath = path('keystore.pem')
   if (tls !== undefined) {
     const [key, certificate] = [tls.serverKeyPath, tls.serverCertificatePath].map((file) =>
@@ -190,7 +199,7 @@ async function createBroker(
     stop: async () => {
       await server.kill('SIGKILL')
       await folder.remove()
-      await releasePorts()
+      await release()
     },
   }
 }

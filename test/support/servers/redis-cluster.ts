@@ -41,6 +41,8 @@ export type RedisCluster = {
   /** The nodes at the start, as REDIS_CLUSTER_NODES takes them. */
   readonly seeds: string
   readonly tls: TlsFiles | undefined
+  /** Neither killed nor frozen. */
+  running(): readonly ClusterNode[]
   /** The nodes that own slots, in the order of their first slots. */
   masters(): Promise<ClusterNode[]>
   replicasOf(master: ClusterNode): Promise<ClusterNode[]>
@@ -149,7 +151,7 @@ class StartedCluster implements RedisCluster {
     const { nodes } = await this.#view()
     const owned = slotsOf(nodes.get(from.id)?.ranges ?? [])
     const moved = typeof slots === 'number' ? owned.slice(0, slots) : slotsOf(slots)
-    const others = this.#running().filter(
+    const others = this.running().filter(
       (node) => node !== from && node !== to && nodes.get(node.id)?.isMaster === true,
     )
     const move = { from, to, password: this.#options.password }
@@ -217,7 +219,7 @@ class StartedCluster implements RedisCluster {
     await patiently(async () => {
       const views = await this.#views()
       const infos = await Promise.all(
-        this.#running().map(async ({ admin }) => String(await admin.cluster('INFO'))),
+        this.running().map(async ({ admin }) => String(await admin.cluster('INFO'))),
       )
       if (infos.some((info) => !info.includes('cluster_state:ok')))
         throw new Error(`a node does not serve all slots:\n${infos.join('\n')}`)
@@ -246,21 +248,21 @@ class StartedCluster implements RedisCluster {
   /** Between all pairs: gossip alone takes longer. */
   async #meet(joining: readonly ClusterNode[]): Promise<void> {
     for (const { admin, id } of joining)
-      for (const other of this.#running())
+      for (const other of this.running())
         if (other.id !== id) await admin.call('CLUSTER', 'MEET', other.host, other.port, other.busPort)
     await patiently(async () => {
-      const ids = this.#running().map(({ id }) => id)
+      const ids = this.running().map(({ id }) => id)
       for (const { nodes } of await this.#views())
         if (ids.some((id) => nodes.get(id)?.isConnected !== true)) throw new Error('not all have met')
     })
   }
 
-  #running(): ClusterNode[] {
+  running(): ClusterNode[] {
     return this.nodes.filter((node) => node.isRunning && !this.#frozen.has(node))
   }
 
   #anyAdmin(): Redis {
-    const [node] = this.#running()
+    const [node] = this.running()
     if (node === undefined) throw new Error('no node of the cluster is running')
     return node.admin
   }
@@ -270,7 +272,7 @@ class StartedCluster implements RedisCluster {
   }
 
   async #views(): Promise<ClusterView[]> {
-    return await Promise.all(this.#running().map(async ({ admin }) => await readView(admin)))
+    return await Promise.all(this.running().map(async ({ admin }) => await readView(admin)))
   }
 
   #nodeOf(id: string): ClusterNode {
@@ -287,7 +289,7 @@ class StartedCluster implements RedisCluster {
   }
 
   async #rememberSlot(node: ClusterNode): Promise<void> {
-    if (!this.#running().includes(node)) return
+    if (!this.running().includes(node)) return
     const { nodes } = await this.#view()
     const [range] = nodes.get(node.id)?.ranges ?? []
     if (range !== undefined) this.#lastSlots.set(node, range.from)
