@@ -19,6 +19,9 @@ type ConnectToSentinel = (endpoint: Partial<SentinelAddress>, options?: object) 
  *
  * - no Sentinel's answer is an ordinary failure to connect, which ends one attempt. With ioredis the attempt either never
  *   ends, or the client does;
+ * - an attempt that is interrupted ends like one that failed, and is followed by another one unless the client is being closed.
+ *   With ioredis it ends the client, and the attempt to reconnect after a primary was lost is interrupted when the Sentinels
+ *   announce the new one;
  * - the error says what the Sentinels answered: that they do not know the name, or refuse the login;
  * - a Sentinel that cannot be reached while it is watched for a failover is not printed on stderr.
  */
@@ -48,9 +51,10 @@ export class PrimaryConnector extends SentinelConnector {
         if (type === 'sentinelError') answers.push(error.message)
         else emit(type, error)
       })
-    } catch (thrown) {
-      if (!this.connecting) throw thrown
-      this.firstError = this.#failure(answers)
+    } catch {
+      // An attempt that was interrupted has no error of its own.
+      if (this.connecting) this.firstError = this.#failure(answers)
+      else delete this.firstError
       const socket = new Socket()
       socket.destroy()
       return socket
