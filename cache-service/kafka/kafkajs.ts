@@ -6,6 +6,7 @@ import {
   withReasonForNoCoordinator,
   withTimeoutOfFirstRequest,
 } from './kafkajs-connections.ts'
+import { withCurrentCoordinator } from './kafkajs-commits.ts'
 import { createWorkerQueue, readBytes } from './kafkajs-consumer.ts'
 import { loadKafkaJs } from './kafkajs-copy.ts'
 import { metadataResponse, withLeaderlessPartitions } from './kafkajs-leaders.ts'
@@ -26,6 +27,7 @@ export const kafkajs = loadKafkaJs({
   'src/protocol/requests/fetch/v4/decodeMessages.js': () => readBytes,
   'src/protocol/requests/fetch/v0/response.js': fetchResponse,
   'src/consumer/batch.js': () => FetchedPartition,
+  'src/consumer/offsetManager/index.js': withCurrentCoordinator,
   'src/consumer/workerQueue.js': () => createWorkerQueue,
   'src/cluster/connectionPoolBuilder.js': withBootstrapAddresses,
   'src/broker/index.js': (original, internal) =>
