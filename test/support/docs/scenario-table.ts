@@ -42,7 +42,9 @@ export function scenarioText(figures: ScenarioFigures): string {
 }
 
 function outdatedText({ outdatedDevices, outdatedMs }: ScenarioFigures): string {
-  return outdatedDevices === 0 ? 'none' : `${outdatedDevices} devices, for ${seconds(outdatedMs)} at most`
+  if (outdatedDevices === 0) return 'none'
+  const devices = outdatedDevices === 1 ? '1 device' : `${outdatedDevices} devices`
+  return `${devices}, for ${seconds(outdatedMs)} at most`
 }
 
 function seconds(ms: number): string {
