@@ -18,7 +18,8 @@ import { adminClient, metadataRequest, recordEncoder } from './kafkajs-requests.
  * use it.
  *
  * KafkaJS 2.2.4 is the last release, so we correct its bugs ourselves. Those that no setting avoids are corrected in a
- * private copy; test/integration/kafka/kafkajs.test.ts tests each correction on a real broker.
+ * private copy; test/integration/kafka/kafkajs.test.ts tests each correction on a real broker, and test/faults/rolling-restart.test.ts
+ * those that need several.
  */
 export const kafkajs = loadKafkaJs({
   // KafkaJS decodes a whole fetch at once, merges headers in quadratic time, overflows the stack above 125,000 records,
