@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { patiently } from '../../../../support/eventually.ts'
-import { redisAclOf } from '../../../../support/docs/redis-acl.ts'
-import { runCliHere } from '../../../../support/processes/run-cli-here.ts'
-import { startRedisCluster, type RedisCluster } from '../../../../support/servers/redis-cluster.ts'
+import { patiently } from '../support/eventually.ts'
+import { redisAclOf } from '../support/docs/redis-acl.ts'
+import { runCliHere } from '../support/processes/run-cli-here.ts'
+import { startRedisCluster, type RedisCluster } from '../support/servers/redis-cluster.ts'
 
 type Finding = { verdict: string; check: string; detail: string; fix: string | null }
 
