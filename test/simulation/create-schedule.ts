@@ -30,8 +30,21 @@ const FAULTS: readonly (readonly [StepKind, weight: number])[] = [
 ]
 /** A further stream of random numbers: with this number, those that failed once keep their schedules. */
 const MORE = 454
+/** Likewise, for the recreated topic. */
+const RECREATED = 1_771
 const LONGEST_BETWEEN_MS = 60
 const MORE_FAULTS = ['hang_redis', 'load_redis', 'add_partition', 'delete_records'] as const
+/**
+ * Not together with a topic that is created again: progress of the old topic that comes back, and is within the new one, is taken
+ * for that of the new one; and a loss that is found by a chunk of the old topic is a rebuild up to the position in that topic.
+ */
+const LOSES_DATA = new Set<StepKind>([
+  'wipe_redis',
+  'restore_redis',
+  'load_redis',
+  'fail_over_redis',
+  'request_rebuild',
+])
 const CAUSES_LATE_WRITES = new Set<StepKind>([
   'freeze_worker',
   'kill_worker',
@@ -126,16 +139,49 @@ export function createSchedule(seed: number): Schedule {
         break
       case 'compact':
       case 'add_partition':
+      case 'recreate_topic':
       case 'produce':
       case 'move_slots':
       case 'add_master':
         break
     }
   }
-  const all = withMore(steps, seed, hasTombstones)
-  const { masters, more, steps: planned } = withSeveralMasters(all, seed, LENGTH_MS)
+  const all = withRecreation(withMore(steps, seed, hasTombstones), seed, { hasTombstones, isCompacted })
+  const {
+    masters,
+    more,
+    steps: planned,
+  } = all.some(({ kind }) => kind === 'recreate_topic')
+    ? { masters: 1, more: [], steps: all }
+    : withSeveralMasters(all, seed, LENGTH_MS)
   const ordered = [...planned, ...more.filter(({ kind }) => !hasTombstones || !isUnfitForTombstones(kind))]
   return { seed, partitions: PARTITIONS, masters, steps: ordered.toSorted((a, b) => a.atMs - b.atMs) }
+}
+
+/** To a few schedules, adds a topic that is deleted, created again, and filled again. */
+function withRecreation(
+  steps: readonly Step[],
+  seed: number,
+  records: { readonly hasTombstones: boolean; readonly isCompacted: boolean },
+): readonly Step[] {
+  const random = createSeededRandom(seed ^ RECREATED)
+  // A tombstone that was deleted before it was read leaves its device as it was.
+  if (records.hasTombstones || !random.percent(8)) return steps
+  const atMs = random.below(LENGTH_MS)
+  const produces = Array.from({ length: random.below(5) }, (): Step => {
+    const partition = random.below(PARTITIONS)
+    return {
+      kind: 'produce',
+      atMs: atMs + random.below(LENGTH_MS - atMs),
+      partition,
+      records: recordsFor(random, partition, records),
+    }
+  })
+  return [
+    ...steps.filter(({ kind }) => !LOSES_DATA.has(kind)),
+    { kind: 'recreate_topic', atMs, forMs: random.pick([0, 5, 300, 4_000]) },
+    ...produces,
+  ]
 }
 
 /** To most schedules, adds faults, and lets several things happen within one reply of a server. */

@@ -65,20 +65,49 @@ export class Oracle {
   compacted(partition: number): void {
     const log = this.#kafka.partitions[partition]
     this.#forget(
-      ({ expectation, offset, partition: of }) =>
-        of === partition && expectation.outcome === 'rejected' && log?.holds(offset) === false,
+      ({ expectation, life, offset, partition: of }) =>
+        of === partition &&
+        life === this.#life &&
+        expectation.outcome === 'rejected' &&
+        log?.holds(offset) === false,
     )
   }
 
   /** Redis may lack, or hold older, data than a worker has written; Kafka may no longer have the records. */
   lostData(): void {
     this.#hasLostData = true
+    for (const record of this.#records) if (record.life < this.#life) record.isOptional = true
     for (const partition of this.#byPartition.keys()) this.deleted(partition)
   }
 
   /** To a process that has not seen it before, a master whose copy of the progress has left with its slot is without one. */
   copiesMoved(): void {
     this.#mayDoubt = true
+  }
+
+  /** What was committed of it is in Redis, unless Redis has lost data. Offsets begin again. */
+  topicDeleted(): void {
+    for (const [partition, records] of this.#byPartition) {
+      const applied = this.#hasLostData ? 0 : (this.#kafka.committed.get(partition) ?? 0)
+      for (const record of records) if (record.offset >= applied) record.isOptional = true
+    }
+    // Those of the new topic have the same coordinates.
+    this.#records = this.#records.filter(({ expectation }) => expectation.outcome !== 'rejected')
+    this.#deadLetters.clear()
+    this.#byPartition.clear()
+    this.#found.clear()
+    this.#life++
+    this.#model = undefined
+  }
+
+  /**
+   * A worker goes on at an offset of the old topic that the new one has as well, because nothing told it of the new topic
+   * (docs/reliability.md): it does not read what is before it.
+   */
+  misread(partition: number, offset: number): void {
+    for (const record of this.#byPartition.get(partition) ?? [])
+      if (record.offset < offset) record.isOptional = true
+    this.#model = undefined
   }
 
   /** Kafka has deleted the beginning of a partition. What was committed is in Redis, unless Redis has lost data. */
@@ -212,7 +241,10 @@ export class Oracle {
 
   #forget(isForgotten: (record: Known) => boolean): void {
     this.#records = this.#records.filter((record) => !isForgotten(record))
-    this.#byPartition = Map.groupBy(this.#records, ({ partition }) => partition)
+    this.#byPartition = Map.groupBy(
+      this.#records.filter(({ life }) => life === this.#life),
+      ({ partition }) => partition,
+    )
     this.#model = undefined
   }
 }

@@ -11,6 +11,8 @@ export type Step = { readonly atMs: number } & (
   /** `percent` of the offsets that the partition holds then. */
   | { readonly kind: 'delete_records'; readonly partition: number; readonly percent: number }
   | { readonly kind: 'add_partition' }
+  /** It is deleted, and created again after this time. */
+  | { readonly kind: 'recreate_topic'; readonly forMs: number }
   | { readonly kind: 'start_worker'; readonly worker: string }
   | { readonly kind: 'stop_worker' | 'kill_worker'; readonly worker: string }
   | { readonly kind: 'freeze_worker'; readonly worker: string; readonly forMs: number }

@@ -138,15 +138,15 @@ export function startWorker(name: string, surroundings: WorkerSurroundings): Sim
 async function readPositions(kafka: SimulatedKafka): Promise<ReadonlyMap<number, GroupPosition>> {
   try {
     const committed = await kafka.request(() => new Map(kafka.committed))
-    return await kafka.request(
-      () =>
-        new Map(
-          kafka.partitions.map(({ earliest, end }, partition) => [
-            partition,
-            { committed: committedOrNone(committed.get(partition)), earliest, end },
-          ]),
-        ),
-    )
+    return await kafka.request(() => {
+      kafka.assertTopic()
+      return new Map(
+        kafka.partitions.map(({ earliest, end }, partition) => [
+          partition,
+          { committed: committedOrNone(committed.get(partition)), earliest, end },
+        ]),
+      )
+    })
   } catch (error) {
     throw kafkaError(error)
   }

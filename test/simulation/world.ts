@@ -25,18 +25,22 @@ export class World {
   readonly #workers = new Map<string, SimulatedWorker>()
   readonly #started: SimulatedWorker[] = []
   #sequence = 0
+  #partitions: number
   violation: string | undefined
 
   constructor(schedule: Schedule) {
     const { partitions, seed } = schedule
+    this.#partitions = partitions
     this.#random = createSeededRandom(seed ^ 0x5bd1e995)
     this.scheduler = new Scheduler(this.#random, START_MS)
     this.#kafka = new SimulatedKafka(partitions, SESSION_MS, this.scheduler, this.#random)
     this.#redis = this.#createRedis(schedule)
     this.#oracle = new Oracle(this.#kafka, this.#redis)
     this.#kafka.violated = (invariant) => this.#violated(invariant)
-    this.#kafka.committing = ({ offset, partition }) =>
-      this.#violatedIf(this.#oracle.brokenByCommit(partition, offset))
+    this.#kafka.misread = (partition, offset) => this.#oracle.misread(partition, offset)
+    this.#kafka.committing = ({ life, offset, partition }) => {
+      if (life === this.#kafka.life) this.#violatedIf(this.#oracle.brokenByCommit(partition, offset))
+    }
   }
 
   /** Since the beginning. */
@@ -51,6 +55,7 @@ export class World {
     this.#kafka.commitsRefusedUntilMs = 0
     this.#kafka.coordinatorMovesUntilMs = 0
     this.#redis.endFaults()
+    this.#createTopic()
     if (this.#workers.size === 0) this.#startWorker('last')
   }
 
@@ -97,7 +102,13 @@ export class World {
       case 'delete_records':
         return this.#deleteRecords(step.partition, step.percent)
       case 'add_partition':
-        this.#kafka.partitions.push(new PartitionLog())
+        if (this.#kafka.partitions.length > 0) this.#kafka.partitions.push(new PartitionLog())
+        return
+      case 'recreate_topic':
+        this.#partitions = Math.max(this.#partitions, this.#kafka.partitions.length)
+        this.#oracle.topicDeleted()
+        this.#kafka.deleteTopic()
+        this.scheduler.after(step.forMs, () => this.#createTopic(), null)
         return
       case 'start_worker':
         return this.#startWorker(step.worker)
@@ -121,6 +132,10 @@ export class World {
       default:
         return this.#redis.take(step)
     }
+  }
+
+  #createTopic(): void {
+    if (this.#kafka.partitions.length === 0) this.#kafka.createTopic(this.#partitions)
   }
 
   #createRedis({ masters, steps }: Schedule): RedisServers {

@@ -51,7 +51,7 @@ export class Lane<Prepared> {
   #state: LaneState = RUNNING
   #queuedBytes = 0
   #durable: number | undefined
-  /** The number of rewinds: what was fetched before a rewind is not written after it. */
+  /** The number of rewinds and restarts: what was fetched before one is not written after it. */
   #epoch = 0
   #wake: () => void = () => undefined
   #isWaiting = false
@@ -91,6 +91,11 @@ export class Lane<Prepared> {
       this.#dependencies.seek(this.partition, this.#state.to)
       return false
     }
+    if (isRestart) {
+      // What was read of the other log ends here: committed, its offsets would stand for records of this one.
+      this.#forget()
+      this.#recovery.abort()
+    }
     this.#queue.push(fetched)
     this.#addQueuedBytes(fetched.bytes)
     this.#wake()
@@ -99,9 +104,7 @@ export class Lane<Prepared> {
 
   /** Redis lost data that Kafka still has. */
   rewind(to: number): void {
-    this.#epoch++
-    this.#clearQueue()
-    this.#durable = undefined
+    this.#forget()
     this.#step({ kind: 'rewind', to })
     this.#dependencies.seek(this.partition, to)
   }
@@ -155,6 +158,13 @@ export class Lane<Prepared> {
   #addQueuedBytes(bytes: number): void {
     this.#queuedBytes += bytes
     this.#dependencies.queued.bytes += bytes
+  }
+
+  /** What was fetched is not written any more, and nothing counts as durable. */
+  #forget(): void {
+    this.#epoch++
+    this.#clearQueue()
+    this.#durable = undefined
   }
 
   #clearQueue(): void {

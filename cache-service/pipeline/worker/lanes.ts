@@ -65,6 +65,8 @@ export class Lanes<Prepared> implements FetchIntake {
   }
 
   offer(fetched: FetchedPartition): boolean {
+    // Kafka forgets the commits of a topic that is deleted.
+    if (fetched.isRestart) this.#committed.delete(fetched.partition)
     return this.#lanes.get(fetched.partition)?.offer(fetched) ?? false
   }
 

@@ -54,7 +54,7 @@ export function simulatedServer(): Server {
     leave: async (memberId) => kafka.leave(memberId),
     heartbeat: async (memberId, generation) => kafka.heartbeat(memberId, generation),
     commit: async (memberId, generation, of, offset) =>
-      kafka.commit(memberId, generation, [{ partition: of, offset }]),
+      kafka.commit(memberId, generation, [{ partition: of, offset, life: 0 }]),
     committed: async () => new Map([...kafka.committed].filter(([, offset]) => offset >= 0)),
     group: async () => ({ members: kafka.members, isRebalancing: kafka.isRebalancing }),
   }

@@ -42,6 +42,8 @@ export class SimulatedConsumer {
   readonly #settings: ConsumerSettings
   readonly #listeners = new Map<string, Set<Listener>>()
   readonly #positions = new Map<number, number>()
+  /** Partition → the life of the topic from which the position is. */
+  readonly #lives = new Map<number, number>()
   readonly #seeks = new Map<number, number>()
   readonly #paused = new Set<number>()
   #assignment: Assignment | undefined
@@ -75,7 +77,7 @@ export class SimulatedConsumer {
   }
 
   async subscribe(): Promise<void> {
-    await this.#kafka.request(() => undefined)
+    await this.#kafka.request(() => this.#kafka.assertTopic())
   }
 
   async run({ eachBatch }: { readonly eachBatch: EachBatchHandler }): Promise<void> {
@@ -110,7 +112,11 @@ export class SimulatedConsumer {
       this.#kafka.commit(
         memberId,
         generation,
-        commits.map(({ offset, partition }) => ({ partition, offset: Number(offset) })),
+        commits.map(({ offset, partition }) => ({
+          partition,
+          offset: Number(offset),
+          life: this.#lives.get(partition) ?? this.#kafka.life,
+        })),
       ),
     )
   }
@@ -140,7 +146,10 @@ export class SimulatedConsumer {
   }
 
   async #joinOnce(): Promise<void> {
-    const assignment = await this.#kafka.request(() => this.#kafka.join(this.#memberId))
+    const assignment = await this.#kafka.request(() => {
+      this.#kafka.assertTopic()
+      return this.#kafka.join(this.#memberId)
+    })
     this.#memberId = assignment.memberId
     this.#positions.clear()
     this.#metadataMs = this.#scheduler.nowMs
@@ -171,6 +180,10 @@ export class SimulatedConsumer {
             await this.#join()
             continue
           }
+          if (type === 'UNKNOWN_TOPIC_OR_PARTITION') {
+            await this.#join()
+            continue
+          }
         } catch (refusal) {
           if (++failures > this.#settings.retries) return this.#crash(refusal)
         }
@@ -195,7 +208,8 @@ export class SimulatedConsumer {
     const owned = this.#assignment?.partitions ?? []
     for (const partition of owned) {
       const offset = this.#seeks.get(partition)
-      if (offset !== undefined) this.#positions.set(partition, offset)
+      // It may be progress of an earlier topic.
+      if (offset !== undefined) this.#setPosition(partition, offset, 0)
       this.#seeks.delete(partition)
     }
     await this.#initializePositions(owned)
@@ -212,10 +226,16 @@ export class SimulatedConsumer {
         const found = wanted.map((partition) => {
           const log = this.#kafka.partitions[partition]
           if (log === undefined) throw protocolError('UNKNOWN_TOPIC_OR_PARTITION')
-          return { partition, reply: log.fetch(requested.get(partition) ?? 0, maxBytes) }
+          const offset = requested.get(partition) ?? 0
+          return { partition, offset, reply: log.fetch(offset, maxBytes), life: this.#kafka.life }
         })
         const hasData = found.some(({ reply }) => reply.kind === 'out_of_range' || reply.messages.length > 0)
-        if (hasData || this.#scheduler.nowMs >= untilMs) return found
+        if (hasData || this.#scheduler.nowMs >= untilMs) {
+          for (const { life, offset, partition, reply } of found)
+            if (reply.kind === 'data' && this.#lives.get(partition) !== life)
+              this.#kafka.misread(partition, offset)
+          return found
+        }
         await this.#kafka.nextAppend(untilMs - this.#scheduler.nowMs)
         if (this.#kafka.isDown) return []
       }
@@ -228,23 +248,25 @@ export class SimulatedConsumer {
         for (const { partition } of outOfRange)
           earliest.set(partition, this.#kafka.partitions[partition]?.earliest ?? 0)
       })
-    const batches = replies.flatMap(({ partition, reply }) => {
+    const batches = replies.flatMap(({ life, partition, reply }) => {
       if (this.#seeks.has(partition) || this.#paused.has(partition)) return []
       const found = earliest.get(partition)
       const data = partitionData(partition, reply, found ?? 0)
       const fetched = new FetchedPartition(this.#settings.topic, String(requested.get(partition)), data)
-      return fetched.isEmpty() ? [] : [fetched]
+      return fetched.isEmpty() ? [] : [{ fetched, life }]
     })
     if (batches.length === 0) return await this.#heartbeat()
-    const handled = await Promise.allSettled(batches.map((batch) => this.#handle(batch, eachBatch)))
+    const handled = await Promise.allSettled(
+      batches.map(({ fetched, life }) => this.#handle(fetched, life, eachBatch)),
+    )
     for (const outcome of handled) if (outcome.status === 'rejected') throw outcome.reason
   }
 
-  async #handle(batch: FetchedPartition, eachBatch: EachBatchHandler): Promise<void> {
+  async #handle(batch: FetchedPartition, life: number, eachBatch: EachBatchHandler): Promise<void> {
     const { partition } = batch
     const payload = {
       batch,
-      resolveOffset: (offset: string) => this.#positions.set(partition, Number(offset) + 1),
+      resolveOffset: (offset: string) => this.#setPosition(partition, Number(offset) + 1, life),
       heartbeat: () => this.#heartbeat(),
       isRunning: () => this.#isRunning,
       isStale: () => this.#seeks.has(partition),
@@ -265,11 +287,20 @@ export class SimulatedConsumer {
     const starts = await this.#kafka.request(() =>
       owned.map((partition) => {
         const earliest = this.#kafka.partitions[partition]?.earliest ?? 0
-        return [partition, this.#kafka.committed.get(partition) ?? earliest] as const
+        return [
+          partition,
+          this.#kafka.committed.get(partition) ?? earliest,
+          this.#kafka.lifeOfCommit(partition),
+        ] as const
       }),
     )
-    for (const [partition, offset] of starts)
-      if (!this.#positions.has(partition)) this.#positions.set(partition, offset)
+    for (const [partition, offset, life] of starts)
+      if (!this.#positions.has(partition)) this.#setPosition(partition, offset, life)
+  }
+
+  #setPosition(partition: number, offset: number, life: number): void {
+    this.#positions.set(partition, offset)
+    this.#lives.set(partition, life)
   }
 
   async #heartbeat(): Promise<void> {

@@ -172,11 +172,16 @@ export type Assignment = {
 const LONGEST_REBALANCE_MS = 3_000
 const SLOWEST_REQUEST_MS = 6
 
-type Commit = { readonly partition: number; readonly offset: number }
+/** `life`: of the topic from which the offset is. */
+type Commit = { readonly partition: number; readonly offset: number; readonly life: number }
 
 export class SimulatedKafka {
+  /** None: the topic does not exist. */
   readonly partitions: PartitionLog[]
   readonly committed = new Map<number, number>()
+  readonly #livesOfCommits = new Map<number, number>()
+  /** How often the topic was created again. */
+  life = 0
   readonly #scheduler: Scheduler
   readonly #random: SeededRandom
   readonly #sessionMs: number
@@ -193,6 +198,8 @@ export class SimulatedKafka {
   commitsRefusedUntilMs = 0
   /** Another broker is becoming the group's coordinator until then. */
   coordinatorMovesUntilMs = 0
+  /** Called when a consumer reads from an offset of an earlier topic, which it takes for one of this topic. */
+  misread: (partition: number, offset: number) => void = () => undefined
   violated: (invariant: string) => void = () => undefined
   /** Called with each commit that is accepted. */
   committing: (commit: Commit) => void = () => undefined
@@ -225,6 +232,27 @@ export class SimulatedKafka {
     return new Promise((resolve) =>
       this.#scheduler.after(this.#random.fraction() * SLOWEST_REQUEST_MS, resolve, owner),
     )
+  }
+
+  /** What the group has committed goes with it. */
+  deleteTopic(): void {
+    this.partitions.length = 0
+    this.committed.clear()
+    this.#livesOfCommits.clear()
+    this.life++
+    this.appended()
+  }
+
+  createTopic(partitions: number): void {
+    for (let i = 0; i < partitions; i++) this.partitions.push(new PartitionLog())
+  }
+
+  assertTopic(): void {
+    if (this.partitions.length === 0) throw protocolError('UNKNOWN_TOPIC_OR_PARTITION')
+  }
+
+  lifeOfCommit(partition: number): number {
+    return this.#livesOfCommits.get(partition) ?? this.life
   }
 
   /** Ends the wait of fetches for more. */
@@ -292,6 +320,8 @@ export class SimulatedKafka {
   commit(memberId: string, generation: number, commits: readonly Commit[]): void {
     this.#assertCoordinator()
     this.#expireMembers()
+    if (commits.some(({ partition }) => this.partitions[partition] === undefined))
+      throw protocolError('UNKNOWN_TOPIC_OR_PARTITION')
     if (this.#scheduler.nowMs < this.commitsRefusedUntilMs)
       throw protocolError('COORDINATOR_LOAD_IN_PROGRESS')
     if (!this.#members.has(memberId)) throw protocolError('UNKNOWN_MEMBER_ID')
@@ -302,6 +332,7 @@ export class SimulatedKafka {
         this.violated(`partition ${commit.partition} was committed by a worker that does not own it`)
       this.committing(commit)
       this.committed.set(commit.partition, commit.offset)
+      this.#livesOfCommits.set(commit.partition, commit.life)
     }
   }
 

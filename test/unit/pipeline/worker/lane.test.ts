@@ -159,6 +159,21 @@ describe('a lane', () => {
     expect(lane.durable).toBeUndefined()
   })
 
+  test('whose topic is created again counts nothing that was read of the old one, and tries no chunk of it again', async () => {
+    const { lane, log, seen, write } = openLane()
+    lane.offer(fetchedFrom(0))
+    lane.offer(fetchedFrom(10))
+    ;(await write(0)).resolve(DURABLE)
+    await seen('write 10-20')
+    expect(lane.durable).toBe(10)
+    lane.offer(fetchedPartition({ partition: 3, position: 20, batches: [], earliest: 0 }))
+    expect(lane.durable).toBeUndefined()
+    ;(await write(1)).reject(oom)
+    ;(await write(2)).resolve(DURABLE)
+    await eventually(() => expect(lane.durable).toBe(0))
+    expect(log.filter((line) => line.startsWith('write'))).toEqual(['write 0-10', 'write 10-20', 'write 0-0'])
+  })
+
   test('retries an abandoned chunk', async () => {
     const { lane, write } = openLane()
     lane.offer(fetchedFrom(0))
