@@ -110,16 +110,6 @@ export const CLUSTER_MUTATIONS: Readonly<Record<string, SourceEdit>> = {
     replace: ', ...evidenceOfFormer(view)]',
     by: ']',
   },
-  'a copy of the progress follows a redirection that the data did not': {
-    file: 'cache-service/redis/workers/cluster-progress-store.ts',
-    replace: "{ kind: 'server', redis: table.connectionTo(master) }",
-    by: 'scriptTarget(cluster)',
-  },
-  'a chunk counts although the connections to masters have changed': {
-    file: 'cache-service/redis/connections-of.ts',
-    replace: "redis.nodes('master')",
-    by: '[]',
-  },
   'a device that a master does not own counts as written': {
     file: 'cache-service/redis/devices/device-writer.ts',
     replace: 'if (isElsewhere(status)) return ELSEWHERE',
