@@ -198,7 +198,7 @@ export class SimulatedKafka {
   commitsRefusedUntilMs = 0
   /** Another broker is becoming the group's coordinator until then. */
   coordinatorMovesUntilMs = 0
-  /** Called when a consumer reads from an offset of an earlier topic, which it takes for one of this topic. */
+  /** Called when a consumer reads from an offset of an earlier topic, which it mistakes for one of this topic. */
   misread: (partition: number, offset: number) => void = () => undefined
   violated: (invariant: string) => void = () => undefined
   /** Called with each commit that is accepted. */
