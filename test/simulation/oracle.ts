@@ -39,6 +39,8 @@ export class Oracle {
   readonly #found = new Map<number, number>()
   /** Redis may lack, or hold older, data than a worker has written. */
   #hasLostData = false
+  /** By partition: the offset at which a worker took the new topic for the old one. */
+  readonly #misread = new Map<number, number>()
   /** A worker may take what Redis holds for lost. */
   #mayDoubt = false
   #model: ReadonlyMap<string, DeviceHash> | undefined
@@ -52,9 +54,10 @@ export class Oracle {
   produced(records: readonly Omit<ProducedRecord, 'life'>[]): void {
     for (const record of records) {
       const produced = { ...record, life: this.#life }
-      const known = { ...produced, hash: hashOf(produced, SETTINGS), isOptional: false }
+      const { expectation, offset, partition } = record
+      const isOptional = offset < (this.#misread.get(partition) ?? 0)
+      const known = { ...produced, hash: hashOf(produced, SETTINGS), isOptional }
       this.#records.push(known)
-      const { expectation, partition } = record
       this.#byPartition.set(partition, [...(this.#byPartition.get(partition) ?? []), known])
       if (expectation.outcome === 'tombstone') this.#deleted.add(expectation.deviceId)
     }
@@ -80,6 +83,11 @@ export class Oracle {
     for (const partition of this.#byPartition.keys()) this.deleted(partition)
   }
 
+  /** What a process has sent before it was killed may arrive after the commands of its successor, and set the progress back. */
+  commandsDelayed(): void {
+    this.#mayDoubt = true
+  }
+
   /** To a process that has not seen it before, a master whose copy of the progress has left with its slot is without one. */
   copiesMoved(): void {
     this.#mayDoubt = true
@@ -96,8 +104,11 @@ export class Oracle {
     this.#deadLetters.clear()
     this.#byPartition.clear()
     this.#found.clear()
+    this.#misread.clear()
     this.#life++
     this.#model = undefined
+    // A commit that was on its way stands for records of the new topic; the progress in Redis shows that they are not there yet.
+    this.#mayDoubt = true
   }
 
   /**
@@ -105,6 +116,7 @@ export class Oracle {
    * (docs/reliability.md): it does not read what is before it.
    */
   misread(partition: number, offset: number): void {
+    this.#misread.set(partition, Math.max(offset, this.#misread.get(partition) ?? 0))
     for (const record of this.#byPartition.get(partition) ?? [])
       if (record.offset < offset) record.isOptional = true
     this.#model = undefined
@@ -178,6 +190,8 @@ export class Oracle {
       const committed = this.#kafka.committed.get(partition)
       // Nothing is read of a partition without records, so nothing of it is committed.
       if (earliest === end && committed === undefined) continue
+      // The worker has committed this offset of the old topic, and does not commit it again.
+      if (committed === undefined && this.#misread.get(partition) === end) continue
       if (committed !== end) return `partition ${partition} is committed up to ${committed} of ${end}`
       for (const copy of copies) {
         const reached = copy?.get(String(partition))

@@ -40,6 +40,7 @@ export class World {
     this.#kafka.misread = (partition, offset) => this.#oracle.misread(partition, offset)
     this.#kafka.committing = ({ life, offset, partition }) => {
       if (life === this.#kafka.life) this.#violatedIf(this.#oracle.brokenByCommit(partition, offset))
+      else this.#oracle.misread(partition, offset)
     }
   }
 
@@ -129,6 +130,9 @@ export class World {
       case 'move_coordinator':
         this.#kafka.coordinatorMovesUntilMs = this.scheduler.nowMs + step.forMs
         return
+      case 'hang_redis':
+        this.#oracle.commandsDelayed()
+        return this.#redis.take(step)
       default:
         return this.#redis.take(step)
     }

@@ -222,7 +222,7 @@ export class ProgressGuard {
     if (cursor.kind === 'rewinding' && position === undefined) return undefined
     // Read after the group's commit, which progress is never behind.
     const stored = (await this.#store.load([partition])).get(partition)
-    const claimed = position ?? kafka.committed
+    const claimed = position ?? committedOf(kafka)
     if (claimed === undefined) return compareNothing(kafka, stored)
     const input = compareProgress(claimed, kafka, stored)
     if (!isOfEarlierTopic(cursor, input)) return input
@@ -276,4 +276,9 @@ export class ProgressGuard {
     this.#wasRebuilding = isRebuilding
     this.#rebuildingChanged(isRebuilding)
   }
+}
+
+/** A commit beyond the end was made for a topic that has been created again since, or for an end that Kafka has lost. */
+function committedOf({ committed, end }: GroupPosition): number | undefined {
+  return committed === undefined ? undefined : Math.min(committed, end)
 }
