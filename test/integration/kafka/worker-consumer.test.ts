@@ -9,6 +9,7 @@ import { createProcessMetrics } from '../../../cache-service/telemetry/process-m
 import { createWorkerTelemetry } from '../../../cache-service/telemetry/worker-telemetry.ts'
 import { createCollectedLog } from '../../support/collected-log.ts'
 import { patiently } from '../../support/eventually.ts'
+import { parseMetrics } from '../../support/processes/parse-metrics.ts'
 import { uniqueName } from '../../support/test-scope.ts'
 
 const clocks = { now: () => Date.now(), monotonicNow: () => performance.now() }
@@ -36,7 +37,7 @@ test('a consumer that is replaced leaves nothing behind', async () => {
   )
   if (parsed.kind === 'invalid') throw new Error('the settings of this test are invalid')
   const config = parsed.config.kafka
-  const { log, lines } = createCollectedLog('info')
+  const { log } = createCollectedLog('info')
   const metrics = createProcessMetrics('0', '0', 'worker')
   const telemetry = createWorkerTelemetry(log, metrics, topic, config.groupId, clocks)
   const consumer = new WorkerConsumer({
@@ -54,8 +55,12 @@ test('a consumer that is replaced leaves nothing behind', async () => {
   const running = consumer.run(stop.signal)
   // The number of listeners on the signal that outlives all consumers.
   const listenersAfter = async (lives: number) => {
-    await patiently(() => {
-      expect(lines().filter(({ reason }) => reason === 'connect_failed').length).toBeGreaterThanOrEqual(lives)
+    await patiently(async () => {
+      const restarts = parseMetrics(await metrics.registry.metrics()).find(
+        ({ labels, name }) =>
+          name === 'cache_service_consumer_restarts_total' && labels['reason'] === 'connect_failed',
+      )
+      expect(restarts?.value).toBeGreaterThanOrEqual(lives)
     })
     return getEventListeners(stop.signal, 'abort').length
   }
