@@ -120,7 +120,7 @@ describe('a server in cluster mode', () => {
       const role = await startRole(open, { REDIS_URL: url + database, PORT: '0' })
       await expect(role.ended).rejects.toMatchObject({
         name: 'OperatorError',
-        message: expect.stringMatching(/cluster mode, which is not supported .*REDIS_HOST/),
+        message: expect.stringMatching(/is a node of a Cluster.*REDIS_CLUSTER_NODES/),
       })
     }
   })
@@ -131,7 +131,10 @@ describe('a server in cluster mode', () => {
     const worker = await scenario.startWorker()
     expect(await worker.exit).toBe(2)
     expect(worker.logLines()).toContainEqual(
-      expect.objectContaining({ level: 'fatal', msg: expect.stringMatching(/cluster mode.*REDIS_HOST/) }),
+      expect.objectContaining({
+        level: 'fatal',
+        msg: expect.stringMatching(/is a node of a Cluster.*REDIS_CLUSTER_NODES/),
+      }),
     )
   })
 })
