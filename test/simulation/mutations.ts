@@ -38,8 +38,8 @@ const ON_ANY_REDIS: Readonly<Record<string, SourceEdit | readonly SourceEdit[]>>
   },
   'a script is not loaded again': {
     file: 'cache-service/redis/script.ts',
-    replace: "if (redisError(error).code !== 'NOSCRIPT') throw error",
-    by: 'throw error',
+    replace: "if (redisError(error).code !== 'NOSCRIPT') throw error\n      return await attempt",
+    by: 'throw error\n      return await attempt',
   },
   'an equal event time wins, whatever its content': {
     file: 'test/simulation/servers/simulated-redis.ts',
