@@ -163,7 +163,7 @@ describe('two kv-updaters', () => {
         expect(await updater.metric('updates_total', { result: 'applied' })).toBe(400)
       }
     })
-    const entries = await streamed()
+    const entries = await streamedInTime()
     expect(entries.filter(({ kind }) => kind === 'gap')).toHaveLength(1)
     expect(entries.slice(1).map(valueOf)).toEqual(Array.from({ length: 400 }, (_, n) => n))
   })
@@ -173,16 +173,16 @@ describe('two kv-updaters', () => {
     const second = await startUpdater()
     await publish({ type: 'inventory', values: [1] })
     await eventually(async () =>
-      expect((await streamed()).map(({ kind }) => kind)).toEqual(['gap', 'update']),
+      expect((await streamedInTime()).map(({ kind }) => kind)).toEqual(['gap', 'update']),
     )
     await first.stop()
     await eventually(async () => {
       expect(await database.client.get(UPDATER_LEASE_KEY)).toBe(second.processId)
-      expect((await streamed()).map(({ kind }) => kind)).toEqual(['gap', 'update', 'gap'])
+      expect((await streamedInTime()).map(({ kind }) => kind)).toEqual(['gap', 'update', 'gap'])
     })
     await publish({ type: 'inventory', values: [2] })
     await eventually(async () =>
-      expect((await streamed()).map(valueOf)).toEqual([undefined, 1, undefined, 2]),
+      expect((await streamedInTime()).map(valueOf)).toEqual([undefined, 1, undefined, 2]),
     )
   })
 
@@ -290,6 +290,14 @@ async function publish(message: unknown): Promise<void> {
 async function streamed() {
   const page = await createEventStreams(database.client).read('update', BEFORE_ALL, '+', 5_000)
   return page?.entries ?? []
+}
+
+/**
+ * Without the gaps of a value that was set late: a second kv-updater that has just begun appends one if it sets a value before it knows
+ * of the gap of the first.
+ */
+async function streamedInTime() {
+  return (await streamed()).filter((entry) => entry.kind !== 'gap' || entry.reason !== 'set_late')
 }
 
 function valueOf(entry: Awaited<ReturnType<typeof streamed>>[number] | undefined): number | undefined {
