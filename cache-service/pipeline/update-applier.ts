@@ -65,6 +65,8 @@ export class UpdateApplier {
   #isDropQueued = false
   #hasDroppedSince = false
   #isCatchingUp = false
+  /** Resolves when the lease has been extended. undefined: it is not due. */
+  #leaseDue: PromiseWithResolvers<void> | undefined
   #isClosing = false
   /** Redis failed while this was closing: the remaining messages are dropped rather than waited for. */
   #hasGivenUp = false
@@ -84,6 +86,8 @@ export class UpdateApplier {
     this.#pendingBytes += message.length
     void this.#enqueue(async () => {
       try {
+        // A lease that is due does not wait for the end of the queue: it would expire behind a burst.
+        await this.#keepDueLease()
         if (this.#hasGivenUp) telemetry.updateDropped(this.#pending)
         else await this.#apply(message)
       } finally {
@@ -113,7 +117,12 @@ export class UpdateApplier {
       name: 'updater lease',
       everyMs: RENEW_INTERVAL_MS,
       monitor: this.#dependencies.monitor,
-      turn: () => this.#enqueue(() => this.#keepLease()),
+      turn: () => {
+        this.#leaseDue ??= Promise.withResolvers()
+        const { promise } = this.#leaseDue
+        void this.#enqueue(() => this.#keepDueLease())
+        return promise
+      },
       failed: (error) => this.#dependencies.telemetry.loopFailed('updater lease', error),
     })
   }
@@ -202,6 +211,19 @@ export class UpdateApplier {
       if (this.#duty.kind !== 'standby') this.#dependencies.telemetry.leaseLost()
       this.#input({ kind: 'set_without_event', gaps })
       this.#catchUp(gaps)
+    }
+  }
+
+  async #keepDueLease(): Promise<void> {
+    const due = this.#leaseDue
+    if (due === undefined) return
+    this.#leaseDue = undefined
+    try {
+      await this.#keepLease()
+    } catch (error) {
+      this.#dependencies.telemetry.loopFailed('updater lease', error)
+    } finally {
+      due.resolve()
     }
   }
 

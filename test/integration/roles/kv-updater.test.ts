@@ -65,9 +65,7 @@ describe('one kv-updater', () => {
     await eventually(async () => expect(await database.client.exists('last')).toBe(1))
     expect(await database.client.exists('empty', '', '7')).toBe(0)
     expect(await updater.metric('updates_total', { result: 'invalid' })).toBe(invalid.length)
-    expect(
-      updater.lines().filter(({ level, msg }) => level === 'warn' && msg === 'update ignored'),
-    ).toHaveLength(invalid.length)
+    expect(updater.lines().filter(({ level }) => level === 'warn')).toHaveLength(invalid.length)
   })
 
   test('logs an error for a message that is not JSON without quoting it, and continues', async () => {
@@ -77,9 +75,7 @@ describe('one kv-updater', () => {
     await publish({ type: 'last', values: 'x' })
     await eventually(async () => expect(await updater.metric('updates_total', { result: 'applied' })).toBe(1))
     expect(await updater.metric('updates_total', { result: 'not_json' })).toBe(2)
-    expect(
-      updater.lines().filter(({ level, msg }) => level === 'error' && msg.includes('is not JSON')),
-    ).toHaveLength(2)
+    expect(updater.lines().filter(({ level }) => level === 'error')).toHaveLength(2)
     expect(JSON.stringify(updater.lines())).not.toContain('secret-token')
   })
 
@@ -92,9 +88,7 @@ describe('one kv-updater', () => {
     expect(await database.client.exists('devices', 'device:a:metadata', 'session:1')).toBe(0)
     expect(await database.client.get(UPDATER_LEASE_KEY)).toBe(updater.processId)
     expect(await updater.metric('updates_total', { result: 'protected' })).toBe(types.length)
-    expect(
-      updater.lines().filter(({ level, msg }) => level === 'warn' && msg.includes('key of the platform')),
-    ).toHaveLength(types.length)
+    expect(updater.lines().filter(({ level }) => level === 'warn')).toHaveLength(types.length)
   })
 
   test('replaces a key of another Redis type', async () => {
@@ -111,10 +105,10 @@ describe('one kv-updater', () => {
       pipeline.publish(channel, JSON.stringify({ type: `type-${n % 3}`, values: [n] }))
     }
     await pipeline.exec()
-    const updates = async () => (await streamed()).filter(({ kind }) => kind === 'update')
-    await patiently(async () => expect((await updates()).length).toBe(1_500))
-    expect((await streamed())[0]).toMatchObject({ kind: 'gap', reason: 'takeover' })
-    expect((await updates()).map(valueOf)).toEqual(Array.from({ length: 1_500 }, (_, n) => n))
+    await patiently(async () => expect(await streamed()).toHaveLength(1_501))
+    const [first, ...updates] = await streamed()
+    expect(first).toMatchObject({ kind: 'gap', reason: 'takeover' })
+    expect(updates.map(valueOf)).toEqual(Array.from({ length: 1_500 }, (_, n) => n))
     expect(await database.client.get('type-2')).toContain('[1499]')
   })
 
@@ -169,12 +163,9 @@ describe('two kv-updaters', () => {
         expect(await updater.metric('updates_total', { result: 'applied' })).toBe(400)
       }
     })
-    const entries = await streamed()
-    expect(entries[0]).toMatchObject({ kind: 'gap', reason: 'takeover' })
-    // On a busy machine, there may be further gaps: they cost a client that it reads the values again.
-    expect(entries.filter(({ kind }) => kind === 'update').map(valueOf)).toEqual(
-      Array.from({ length: 400 }, (_, n) => n),
-    )
+    const entries = await streamedInTime()
+    expect(entries.filter(({ kind }) => kind === 'gap')).toHaveLength(1)
+    expect(entries.slice(1).map(valueOf)).toEqual(Array.from({ length: 400 }, (_, n) => n))
   })
 
   test('hand over when the one that appends stops: the other appends a gap and continues', async () => {
@@ -302,12 +293,11 @@ async function streamed() {
 }
 
 /**
- * Without the gaps of a value that was set late, which a second kv-updater appends if it sets a value before it knows of the gap of the
- * first, and without a gap that follows another one.
+ * Without the gaps of a value that was set late: a second kv-updater that has just begun appends one if it sets a value before it knows
+ * of the gap of the first.
  */
 async function streamedInTime() {
-  const entries = (await streamed()).filter((entry) => entry.kind !== 'gap' || entry.reason !== 'set_late')
-  return entries.filter(({ kind }, i) => kind !== 'gap' || entries[i - 1]?.kind !== 'gap')
+  return (await streamed()).filter((entry) => entry.kind !== 'gap' || entry.reason !== 'set_late')
 }
 
 function valueOf(entry: Awaited<ReturnType<typeof streamed>>[number] | undefined): number | undefined {

@@ -72,6 +72,27 @@ describe('the update applier', () => {
     expect(happened.filter((what) => what.startsWith('gap'))).toEqual(['gap takeover', 'gap overflow'])
   })
 
+  test('extends a lease that is due before it writes the updates that wait', async () => {
+    const first = Promise.withResolvers<StateWritten>()
+    const order: string[] = []
+    const { applier } = openApplier(
+      async (update) => {
+        order.push('write')
+        return order.length === 1 ? await first.promise : { ...APPENDED, readBack: update.value }
+      },
+      () => order.push('lease'),
+    )
+    for (let n = 0; n < 3; n++) applier.received(message(n))
+    await eventually(() => expect(order).toEqual(['write']))
+    const stop = new AbortController()
+    const running = applier.service().run(stop.signal)
+    first.resolve({ ...APPENDED, readBack: undefined })
+    await eventually(() => expect(order).toEqual(['write', 'lease', 'write', 'write']))
+    stop.abort()
+    await running
+    await applier.close()
+  })
+
   test('drops updates beyond the maximum number that may wait', async () => {
     const { promise, resolve } = Promise.withResolvers<StateWritten>()
     const { applier, happened } = openApplier(() => promise)
@@ -88,7 +109,10 @@ function message(n: number): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ type: 'x', values: [n] }))
 }
 
-function openApplier(write: (update: KvUpdate, gap: GapReason | undefined) => Promise<StateWritten>) {
+function openApplier(
+  write: (update: KvUpdate, gap: GapReason | undefined) => Promise<StateWritten>,
+  leaseExtended: () => void = () => undefined,
+) {
   const happened: string[] = []
   const applier = new UpdateApplier({
     writer: {
@@ -97,7 +121,13 @@ function openApplier(write: (update: KvUpdate, gap: GapReason | undefined) => Pr
       appendLateGap: async () => undefined,
       standing: async () => ({ isHolder: true, gaps: 0 }),
     },
-    lease: { acquire: async () => true, release: async () => undefined },
+    lease: {
+      acquire: async () => {
+        leaseExtended()
+        return true
+      },
+      release: async () => undefined,
+    },
     isSubscribed: () => true,
     receivedAll: async () => undefined,
     isProtected: () => false,
