@@ -1,5 +1,6 @@
 import { redisFinding, type Finding } from './doctor.ts'
 
+/** As in shared/redis-client/key-slot.ts, which core may not import. */
 const SLOT_COUNT = 16_384
 
 /** A node, as another one describes it. */

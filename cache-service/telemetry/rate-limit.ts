@@ -22,3 +22,8 @@ export function createRateLimit(perSecond: number, monotonicNow: () => number) {
     },
   }
 }
+
+/** The field of a log line that says how many like it were held back before; none if none were. */
+export function heldBackField(count: number): { readonly linesHeldBack?: number } {
+  return count > 0 ? { linesHeldBack: count } : {}
+}

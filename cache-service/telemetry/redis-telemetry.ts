@@ -3,7 +3,15 @@ import { MISTYPED_FIX, mistypedText, type MistypedKey } from '../core/fixed-keys
 import { failureFields, nodeFailureFields, operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
+import { heldBackField } from './rate-limit.ts'
 import { createRepeatLimit } from './repeat-limit.ts'
+
+type ConnectionState = {
+  /** How often it was made. */
+  made: number
+  isFailing: boolean
+  readonly failureLines: ReturnType<typeof createRepeatLimit>
+}
 
 /**
  * Logs and counts what happens to a role's connections to Redis.
@@ -16,18 +24,17 @@ export function createRedisTelemetry(
   monotonicNow: () => number,
   words: { readonly fails: string; readonly works: string },
 ) {
-  const linesByConnection = new Map<string, ReturnType<typeof createRepeatLimit>>()
-  const connectionsMade = new Map<string, number>()
+  /** By the name of the connection; '' if the role has only one. */
+  const connections = new Map<string, ConnectionState>()
   /** Node → the connections that report it. */
   const failingNodes = new Map<string, Set<string>>()
   const setUp = metrics.claimRedisUp()
-  const failing = new Set<string>()
 
-  function linesOf(connection: string): ReturnType<typeof createRepeatLimit> {
-    const known = linesByConnection.get(connection)
+  function stateOf(connection = ''): ConnectionState {
+    const known = connections.get(connection)
     if (known !== undefined) return known
-    const created = createRepeatLimit(monotonicNow)
-    linesByConnection.set(connection, created)
+    const created = { made: 0, isFailing: false, failureLines: createRepeatLimit(monotonicNow) }
+    connections.set(connection, created)
     return created
   }
 
@@ -41,13 +48,13 @@ export function createRedisTelemetry(
     count,
     /** @param connection names the connection if the role has several. */
     connected(where: string, connection?: string) {
-      const made = (connectionsMade.get(connection ?? '') ?? 0) + 1
-      connectionsMade.set(connection ?? '', made)
-      if (made > 1) metrics.redisReconnects.inc()
-      linesOf(connection ?? '').reset()
+      const state = stateOf(connection)
+      state.made++
+      if (state.made > 1) metrics.redisReconnects.inc()
+      state.failureLines.reset()
       log.info(
         { ...(connection !== undefined && { connection }), redis: where },
-        made > 1 ? 'reconnected to Redis' : 'connected to Redis',
+        state.made > 1 ? 'reconnected to Redis' : 'connected to Redis',
       )
     },
     keyMistyped: (key: MistypedKey) =>
@@ -78,20 +85,23 @@ export function createRedisTelemetry(
     },
     works(connection?: string) {
       setUp(true)
-      if (!failing.delete(connection ?? '')) return
-      linesOf(connection ?? '').reset()
+      const state = stateOf(connection)
+      if (!state.isFailing) return
+      state.isFailing = false
+      state.failureLines.reset()
       log.info({ ...(connection !== undefined && { connection }) }, words.works)
     },
     /** Logs the first failure of a kind after the connection worked, and one a minute. */
     failed(error: ServiceError, connection?: string) {
       count(error)
-      failing.add(connection ?? '')
-      const linesHeldBack = linesOf(connection ?? '').pass(error.code)
-      if (linesHeldBack === undefined) return
+      const state = stateOf(connection)
+      state.isFailing = true
+      const heldBack = state.failureLines.pass(error.code)
+      if (heldBack === undefined) return
       const fields = {
         ...(connection !== undefined && { connection }),
         ...failureFields(error),
-        ...(linesHeldBack > 0 && { linesHeldBack }),
+        ...heldBackField(heldBack),
       }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, words.fails)

@@ -4,7 +4,7 @@ import type { GapReason } from '../core/events/stream-entry.ts'
 import { failureFields, operatorHint } from '../core/operator-hint.ts'
 import type { Logger } from './logger.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
-import { createRateLimit } from './rate-limit.ts'
+import { createRateLimit, heldBackField } from './rate-limit.ts'
 import { createRepeatLimit } from './repeat-limit.ts'
 import { createRedisTelemetry } from './redis-telemetry.ts'
 import { createUpdaterMetrics, type UpdateLabel } from './updater-metrics.ts'
@@ -94,9 +94,9 @@ export function createUpdaterTelemetry(
         'messages published on other nodes of the Cluster do not arrive: using another node',
       ),
     subscribeFailed(channel: string, error: ServiceError) {
-      const linesHeldBack = subscribeLines.pass(error.code)
-      if (linesHeldBack === undefined) return
-      const fields = { channel, ...failureFields(error), ...(linesHeldBack > 0 && { linesHeldBack }) }
+      const heldBack = subscribeLines.pass(error.code)
+      if (heldBack === undefined) return
+      const fields = { channel, ...failureFields(error), ...heldBackField(heldBack) }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, 'could not subscribe: retrying')
     },

@@ -15,7 +15,7 @@ import {
 } from './worker-metrics.ts'
 import { createPartitionLines } from './partition-lines.ts'
 import type { ProcessMetrics } from './process-metrics.ts'
-import { createRateLimit } from './rate-limit.ts'
+import { createRateLimit, heldBackField } from './rate-limit.ts'
 import { createRepeatLimit } from './repeat-limit.ts'
 import { createRedisTelemetry } from './redis-telemetry.ts'
 import { createSuspiciousTimeLines } from './suspicious-time-lines.ts'
@@ -142,7 +142,7 @@ export function createWorkerTelemetry(
     deadLetter(deadLetter: DeadLettered) {
       const heldBack = deadLetter.reason === 'internal_error' ? 0 : deadLetterLines.pass()
       if (heldBack === undefined) return
-      const fields = { topic, ...deadLetter, ...(heldBack > 0 && { linesHeldBack: heldBack }) }
+      const fields = { topic, ...deadLetter, ...heldBackField(heldBack) }
       if (deadLetter.reason === 'internal_error')
         log.error(fields, 'dead letter: a bug in this release failed on this record')
       else log.warn(fields, 'dead letter')
@@ -154,7 +154,7 @@ export function createWorkerTelemetry(
       const heldBack = shortenedLines.pass()
       if (heldBack !== undefined)
         log.warn(
-          { offset, ...(heldBack > 0 && { linesHeldBack: heldBack }) },
+          { offset, ...heldBackField(heldBack) },
           'dead letter is too large for the error topic: sent without the original bytes',
         )
     },
@@ -209,13 +209,13 @@ export function createWorkerTelemetry(
     leftGroup: () => metrics.assignedPartitions.set(0),
     consumerRestart(reason: RestartReason, error: ServiceError, delayMs: number) {
       metrics.consumerRestarts.inc({ reason })
-      const linesHeldBack = consumerLines.pass(`${reason}: ${error.message}`)
-      if (linesHeldBack === undefined) return
+      const heldBack = consumerLines.pass(`${reason}: ${error.message}`)
+      if (heldBack === undefined) return
       const fields = {
         reason,
         ...failureFields(error),
         delayMs: Math.round(delayMs),
-        ...(linesHeldBack > 0 && { linesHeldBack }),
+        ...heldBackField(heldBack),
       }
       if (error.failureClass === 'operator') log.error(fields, operatorHint(error))
       else log.warn(fields, 'consumer ended: a new one will be created')

@@ -10,13 +10,13 @@ export function keySlot(key: string): number {
   return crc16(close > open + 1 ? key.slice(open + 1, close) : key) % SLOT_COUNT
 }
 
-/** CRC16-CCITT (XMODEM), as the specification of Redis Cluster defines it. */
 const CRC_OF_BYTE = Uint16Array.from({ length: 256 }, (_, byte) => {
   let crc = byte << 8
   for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : crc << 1
   return crc
 })
 
+/** CRC16-CCITT (XMODEM), as the specification of Redis Cluster defines it. */
 function crc16(text: string): number {
   let crc = 0
   for (const byte of utf8.encode(text)) crc = ((crc << 8) & 0xffff) ^ (CRC_OF_BYTE[(crc >> 8) ^ byte] ?? 0)

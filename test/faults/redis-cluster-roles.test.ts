@@ -25,6 +25,7 @@ import {
 } from '../support/servers/redis-cluster.ts'
 import { connectToCluster } from '../support/servers/redis-connection.ts'
 import { startOwnRedis } from '../support/servers/servers.ts'
+import { sendJson } from '../support/processes/send-json.ts'
 
 const CHANNEL = 'update'
 const ignore = () => undefined
@@ -180,16 +181,7 @@ describe('a master without a replica that is away', () => {
       if (ownerOfDevice !== dead) aliveDevices++
       await index.admin.sadd(DEVICE_INDEX_KEY, key)
     }
-    const ask = async (method: string, path: string, body?: unknown) => {
-      const response = await fetch(api.url + path, {
-        method,
-        ...(body !== undefined && {
-          body: JSON.stringify(body),
-          headers: { 'content-type': 'application/json' },
-        }),
-      })
-      return { status: response.status, body: JSON.parse(await response.text()) }
-    }
+    const ask = (method: string, path: string, body?: unknown) => sendJson(method, api.url + path, body)
     expect((await ask('GET', '/api/cache/keys?pattern=user:*')).body).toMatchObject({ count: 30 })
     await cluster.kill(dead)
     const name = `127.0.0.1:${dead.port}`

@@ -15,6 +15,7 @@ import {
 } from '../../support/servers/redis-cluster.ts'
 import { connectToCluster } from '../../support/servers/redis-connection.ts'
 import { lastingLagReporter, lastingWorkerReporter } from '../../support/records/lasting-reporter.ts'
+import { sendJson } from '../../support/processes/send-json.ts'
 
 let cluster: RedisCluster
 let api: RunningApi
@@ -134,16 +135,7 @@ async function ask(path: string) {
   return JSON.parse(text)
 }
 
-async function send(method: string, path: string, body?: unknown) {
-  const response = await fetch(api.url + path, {
-    method,
-    ...(body !== undefined && {
-      body: JSON.stringify(body),
-      headers: { 'content-type': 'application/json' },
-    }),
-  })
-  return { status: response.status, body: JSON.parse(await response.text()) }
-}
+const send = (method: string, path: string, body?: unknown) => sendJson(method, api.url + path, body)
 
 function typeOf(data: unknown): unknown {
   return typeof data === 'object' && data !== null && 'type' in data ? data.type : undefined

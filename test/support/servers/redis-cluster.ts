@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import { SLOT_COUNT } from '../../../shared/redis-client/key-slot.ts'
 import { patiently } from '../eventually.ts'
 import { beginMove, endMove, readView, slotsOf, type ClusterView, type SlotRange } from './cluster-slots.ts'
 import { reservePort } from './free-port.ts'
@@ -67,7 +68,6 @@ export type RedisCluster = {
   stop(): Promise<void>
 }
 
-const SLOTS = 16_384
 const MOVES_AT_A_TIME = 16
 
 export async function startRedisCluster(options: RedisClusterOptions = {}): Promise<RedisCluster> {
@@ -105,8 +105,8 @@ class StartedCluster implements RedisCluster {
     await Promise.all(Array.from({ length: masters * (1 + replicasPerMaster) }, () => this.#startNode()))
     this.seeds = this.nodes.map(({ host, port }) => `${host}:${port}`).join(',')
     for (const [i, { admin }] of this.nodes.slice(0, masters).entries()) {
-      const [from, end] = [i, i + 1].map((n) => Math.floor((n * SLOTS) / masters))
-      await admin.call('CLUSTER', 'ADDSLOTSRANGE', from ?? 0, (end ?? SLOTS) - 1)
+      const [from, end] = [i, i + 1].map((n) => Math.floor((n * SLOT_COUNT) / masters))
+      await admin.call('CLUSTER', 'ADDSLOTSRANGE', from ?? 0, (end ?? SLOT_COUNT) - 1)
     }
     await this.#meet(this.nodes)
     await Promise.all(
