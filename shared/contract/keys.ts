@@ -30,7 +30,10 @@ export function progressKey(consumerGroup: string, topic: string): string {
   return `${OWN_KEY_PREFIX}progress:${consumerGroup}:${topic}`
 }
 
-/** The copy of the same on one master of a Cluster; also `<partition>:slots` → a digest of the slots that it claims. @param tag of its slot. */
+/**
+ * The copy of the same on one master of a Cluster; also `<partition>:slots` → a digest of the slots that it claims, and the master.
+ * @param tag of its slot.
+ */
 export function progressCopyKey(tag: string, consumerGroup: string, topic: string): string {
   return taggedKey(tag, progressKey(consumerGroup, topic))
 }

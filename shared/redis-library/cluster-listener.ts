@@ -9,8 +9,11 @@ export type ClusterListenerOptions = {
   readonly name: string
   readonly enableNotifications: boolean
   readonly probePrefix: string
-  /** Called when a key that is listened to has changed, or may have, because another master owns it now (`resumed`). */
-  readonly changed: (key: string, event: string) => void
+  /**
+   * Called when a key that is listened to has changed, or may have, because another master owns it now (`resumed`).
+   * `mayBeKnown`: another node reported the last change of the key, perhaps this one.
+   */
+  readonly changed: (key: string, event: string, mayBeKnown?: boolean) => void
   /** Called when a master reports changes again after a gap: earlier values of all keys may be out of date. */
   readonly resumed: () => void
   /** Called every second while a master does not report changes: the keys that are watched must be compared. */
@@ -37,6 +40,8 @@ const CHECK_INTERVAL_MS = 1_000
  * - a master that is new, such as a promoted replica or an added node, begins as lost;
  * - a master without slots is forgotten, together with what it has not reported yet;
  * - therefore, each key that has another owner is compared once.
+ *
+ * A master that becomes a replica reports what it gets from its new master, until it is forgotten: then two nodes report each change.
  */
 export class ClusterListener implements ChangeListener {
   readonly #options: ClusterListenerOptions
@@ -44,6 +49,8 @@ export class ClusterListener implements ChangeListener {
   readonly #members = new Map<string, ClusterMember>()
   /** Each key to listen to → the master that owns it. */
   readonly #keys = new Map<string, string | undefined>()
+  /** Each key → the node that reported its last change. */
+  readonly #reporters = new Map<string, string>()
   #masters: ClusterMasters | undefined
   #timer: NodeJS.Timeout | undefined
 
@@ -91,6 +98,7 @@ export class ClusterListener implements ChangeListener {
     const members = [...this.#members.values()]
     this.#members.clear()
     this.#keys.clear()
+    this.#reporters.clear()
     await Promise.all(members.map((member) => member.close()))
   }
 
@@ -121,6 +129,7 @@ export class ClusterListener implements ChangeListener {
 
   async ignore(key: string): Promise<void> {
     this.#keys.delete(key)
+    this.#reporters.delete(key)
     await Promise.allSettled([...this.#members.values()].map((member) => member.ignore(key)))
   }
 
@@ -155,8 +164,15 @@ export class ClusterListener implements ChangeListener {
     }
   }
 
+  #changed(address: string, key: string, event: string): void {
+    const reporter = this.#reporters.get(key) ?? address
+    this.#reporters.set(key, address)
+    this.#options.changed(key, event, reporter !== address)
+  }
+
   #add(address: string, masters: ClusterMasters): void {
-    const { commands, name, enableNotifications, probePrefix, changed, resumed, problem } = this.#options
+    const { commands, name, enableNotifications, probePrefix, resumed, problem } = this.#options
+    const changed = (key: string, event: string) => this.#changed(address, key, event)
     try {
       const member = new ClusterMember({
         ...{ commands, masters, address, name, enableNotifications, probePrefix },

@@ -90,7 +90,8 @@ export class RedisConfigStore {
       commands: this.#commands,
       name: `${name}-listener`,
       enableNotifications,
-      changed: (redisKey: string, event: string) => this.#configs.get(redisKey)?.changed(event),
+      changed: (redisKey: string, event: string, mayBeKnown?: boolean) =>
+        this.#configs.get(redisKey)?.changed(event, mayBeKnown),
       resumed: () => this.#configs.forEach((config) => config.changed('resumed')),
       problem: this.#problem,
     }

@@ -35,7 +35,12 @@ export type WatchedConfigDependencies = {
   readonly settled: () => void
 }
 
-type NumberedEvent = { readonly event: string; readonly number: number }
+type NumberedEvent = {
+  readonly event: string
+  readonly number: number
+  /** Reported only if the config has changed. */
+  readonly isCompared: boolean
+}
 
 const RETRY_MS = 1_000
 const MAX_PENDING_EVENTS = 1_000
@@ -120,10 +125,11 @@ export class WatchedConfig {
     return outcome
   }
 
-  /** Called when the key has changed: reads it again and notifies the listeners. */
-  changed(event: string): void {
+  /** Called when the key has changed: reads it again and notifies the listeners. @param mayBeKnown it may be the last change again. */
+  changed(event: string, mayBeKnown = false): void {
     this.#staleUpToTicket = this.#lastTicket
-    this.#pendingEvents.push({ event, number: ++this.#lastEvent })
+    const isCompared = mayBeKnown || this.#dependencies.isCompared(event)
+    this.#pendingEvents.push({ event, number: ++this.#lastEvent, isCompared })
     if (this.#pendingEvents.length > MAX_PENDING_EVENTS) this.#pendingEvents.shift()
     if (!this.#isNotifying) void this.#notifyAll()
   }
@@ -143,10 +149,7 @@ export class WatchedConfig {
       try {
         const snapshot = await this.refresh()
         // What a compared event finds changed may have an event of its own, which is on the way.
-        if (
-          events.every(({ event }) => this.#dependencies.isCompared(event)) &&
-          this.#isNews(this.#snapshot ?? snapshot)
-        )
+        if (events.every(({ isCompared }) => isCompared) && this.#isNews(this.#snapshot ?? snapshot))
           await this.#dependencies.caughtUp().catch(() => undefined)
         for (const event of events) this.#report(event, this.#snapshot ?? snapshot)
       } catch (error) {
@@ -161,10 +164,9 @@ export class WatchedConfig {
     if (!this.#ended.signal.aborted) this.#dependencies.settled()
   }
 
-  #report({ event, number }: NumberedEvent, snapshot: ConfigSnapshot): void {
-    const { isCompared } = this.#dependencies
-    if (isCompared(event)) {
-      const isReportedByAnother = this.#pendingEvents.some((other) => !isCompared(other.event))
+  #report({ event, isCompared, number }: NumberedEvent, snapshot: ConfigSnapshot): void {
+    if (isCompared) {
+      const isReportedByAnother = this.#pendingEvents.some((other) => !other.isCompared)
       if (isReportedByAnother || !this.#isNews(snapshot)) return
     }
     this.#lastReported = snapshot

@@ -13,9 +13,9 @@ import { repository } from '../support/repository.ts'
 import { cpuUs } from './worker/figures.ts'
 
 /**
- * Measures how many lookups one api process answers, and in the same run its ceilings: the same server, with all its
- * hooks, on a route that answers from memory, and the framework and Node.js alone. wrk, the API and Redis share the processors. The CPU time per request is
- * the figure that other load on the machine does not change.
+ * Measures how many lookups one api process answers, and in the same run its ceilings, Node.js and the framework alone. A static file of
+ * the same server, with all its hooks, shows what a request costs without a lookup. wrk, the API and Redis share the processors. The
+ * CPU time per request is the figure that other load on the machine does not change.
  */
 const DEVICES = 20_000
 const LOOKUP_IDS = 100
@@ -207,7 +207,7 @@ end`,
   return [
     { name: 'ceiling: Node.js alone', path: '/api/devices/x', connections, bare: 'http' },
     { name: 'ceiling: Fastify alone', path: '/api/devices/x', connections, bare: 'fastify' },
-    { name: 'ceiling: no Redis', path: '/page/theme.js', connections },
+    { name: 'a static file, no Redis', path: '/page/theme.js', connections },
     { name: 'one device', path: '/', connections, script: single },
     { name: `${LOOKUP_IDS} devices`, path: '/', connections: 16, script: many },
   ]

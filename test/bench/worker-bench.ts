@@ -40,7 +40,7 @@ const options = new Command('worker-bench')
     '--latency-seconds <n>',
     `length of a latency run, more than the ${WARM_UP_MS / 1000} that do not count`,
     longEnough,
-    20,
+    40,
   )
   .option('--devices <list>', 'further backlogs, each of this number of devices', list, [])
   .option('--workers <n>', 'workers that read a backlog together', positive, 1)

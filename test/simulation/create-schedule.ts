@@ -153,7 +153,9 @@ export function createSchedule(seed: number): Schedule {
     steps: planned,
   } = all.some(({ kind }) => kind === 'recreate_topic')
     ? { masters: 1, more: [], steps: all }
-    : withSeveralMasters(all, seed, LENGTH_MS)
+    : withSeveralMasters(all, seed, LENGTH_MS, (one, partition) =>
+        recordsFor(one, partition, { hasTombstones, isCompacted }),
+      )
   const ordered = [...planned, ...more.filter(({ kind }) => !hasTombstones || !isUnfitForTombstones(kind))]
   return { seed, partitions: PARTITIONS, masters, steps: ordered.toSorted((a, b) => a.atMs - b.atMs) }
 }

@@ -105,6 +105,11 @@ export const CLUSTER_MUTATIONS: Readonly<Record<string, SourceEdit>> = {
     replace: 'if (known === undefined) return',
     by: 'return',
   },
+  'an import of slots that was followed by a failover is believed': {
+    file: 'cache-service/core/workers/progress-copies.ts',
+    replace: '{ next, isWhole: isClaimed(copy, holder, view) }',
+    by: '{ next, isWhole: true }',
+  },
   'a master that has given all its slots away is forgotten': {
     file: 'cache-service/core/workers/progress-copies.ts',
     replace: ', ...evidenceOfFormer(view)]',

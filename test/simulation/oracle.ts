@@ -88,7 +88,10 @@ export class Oracle {
     this.#mayDoubt = true
   }
 
-  /** To a process that has not seen it before, a master whose copy of the progress has left with its slot is without one. */
+  /**
+   * To a process that has not seen it before, a master whose copy of the progress has left with its slot is without one. And a master
+   * that owns no slots any more looks like one that was replaced by a master that got some of them.
+   */
   copiesMoved(): void {
     this.#mayDoubt = true
   }

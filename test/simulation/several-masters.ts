@@ -1,11 +1,14 @@
 import { createSeededRandom, type SeededRandom } from '../simulator/seeded-random.ts'
-import type { Step } from './schedule.ts'
+import type { Step, StepRecord } from './schedule.ts'
+import { PARTITIONS } from './settings.ts'
 
 /** One seed in three is of a Redis Cluster; the others keep their schedules. */
 const EVERY = 3
 const REST = 2
 /** A further stream of random numbers. */
 const MASTERS = 7_919
+/** Likewise: those that failed once keep their schedules. */
+const IMPORTS = 2_203
 
 const KINDS = [
   'move_slots',
@@ -34,7 +37,12 @@ type WithMasters = {
 }
 
 /** Of a Cluster, each step on Redis happens to one of its masters or to all, and slots move. */
-export function withSeveralMasters(steps: readonly Step[], seed: number, lengthMs: number): WithMasters {
+export function withSeveralMasters(
+  steps: readonly Step[],
+  seed: number,
+  lengthMs: number,
+  recordsFor: (random: SeededRandom, partition: number) => StepRecord[],
+): WithMasters {
   if (seed % EVERY !== REST) return { masters: 1, steps, more: [] }
   const random = createSeededRandom(seed ^ MASTERS)
   const masters = 2 + random.below(3)
@@ -49,6 +57,8 @@ export function withSeveralMasters(steps: readonly Step[], seed: number, lengthM
     atMs = random.percent(60) ? Math.min(lengthMs - 1, atMs + random.below(SOON_MS)) : random.below(lengthMs)
     more.push(stepOf(random, atMs))
   }
+  const imports = createSeededRandom(seed ^ IMPORTS)
+  if (imports.percent(40)) more.push(...importAndLoss(imports, lengthMs, recordsFor))
   return { masters, steps: onOne, more }
 }
 
@@ -75,6 +85,36 @@ function lossAndMove(random: SeededRandom, lengthMs: number): Step[] {
       parts,
       forMs: 20,
     },
+  ]
+}
+
+/**
+ * A master gets slots, and soon falls back to a time before that: its copy of the progress tells how far, but not that it also lacks
+ * what came with the slots.
+ */
+function importAndLoss(
+  random: SeededRandom,
+  lengthMs: number,
+  recordsFor: (random: SeededRandom, partition: number) => StepRecord[],
+): Step[] {
+  const from = random.below(4)
+  const master = from + 1
+  const movedMs = lengthMs / 2 + random.below(lengthMs / 2 - 200)
+  const lostMs = movedMs + 40 + random.below(150)
+  const savedMs = movedMs - 700 - random.below(1_000)
+  const produced = Array.from({ length: PARTITIONS }, (_, partition): Step => {
+    const atMs = savedMs + 50 + random.below(300)
+    // What is read again must not bring back what came with the slots.
+    return { kind: 'produce', atMs, partition, records: recordsFor(random, partition).slice(0, 1) }
+  })
+  return [
+    { kind: 'save_redis', atMs: savedMs, master },
+    ...produced,
+    // Not all, so that the copy of the progress is not among them: the loss of that would be noticed.
+    { kind: 'move_slots', atMs: movedMs, master: from, to: master, percent: 60, parts: 1, forMs: 20 },
+    random.percent(70)
+      ? { kind: 'restore_redis', atMs: lostMs, master }
+      : { kind: 'fail_over_redis', atMs: lostMs, master, forMs: 0 },
   ]
 }
 

@@ -6,25 +6,12 @@ import { simulateWithoutFailure } from '../support/processes/run-simulation.ts'
  * for other schedules when create-schedule.ts changes: then they are only seeds that are always tried.
  */
 const OLD_SEEDS = [
-  1_994, 2_679, 600_726, 115_774_795, 143_164_921, 900_018_847, 900_027_111, 910_004_940, 910_017_882,
-  930_016_927,
+  953, 1_994, 2_679, 600_726, 115_774_795, 143_164_921, 900_018_847, 900_027_111, 910_004_940, 910_017_882,
+  930_016_927, 1_183_320_545, 3_000_012_386, 3_100_011_962, 3_200_000_726, 3_300_022_133, 3_400_008_917,
 ]
 
 describe('with faults drawn from a seed, everything ends as the model says', () => {
-  // Of one server. Fresh ones of Clusters, every third from 2, still find combinations of losses and moves that go unnoticed.
-  test('for fresh seeds', () => {
-    const first = 3 * Math.floor(Math.random() * 3e8)
-    return simulateWithoutFailure([
-      '--from',
-      String(first),
-      '--step',
-      '3',
-      '--seconds',
-      '12',
-      '--schedules',
-      '2000',
-    ])
-  })
+  test('for a minute of fresh seeds', () => simulateWithoutFailure(['--seconds', '60']))
 
   // Always the same ones, so that one kind of schedule after the other is tried.
   test('for the first 450 seeds', () => simulateWithoutFailure(['--from', '1', '--schedules', '450']))

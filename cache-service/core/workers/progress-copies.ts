@@ -3,7 +3,7 @@ import type { StoredProgress } from './progress.ts'
 /**
  * In a Redis Cluster, each master carries a copy of the progress in a slot of its own, because what one master holds says
  * nothing about the others. A copy claims that the keys of certain slots hold everything before its offset: of those that its
- * master owned when the copy was written.
+ * master owned when the copy was written. It names the master, because it may come along with slots to another one.
  *
  * A slot that moves takes its keys along, also a copy that is in it. So a master can be without a copy, or own slots that its copy
  * does not claim, although nothing is lost; and a master that was wiped, or replaced by an empty or lagging replica, looks the
@@ -26,7 +26,7 @@ import type { StoredProgress } from './progress.ts'
 
 /** What a slot holds of a partition's progress. */
 export type ProgressCopy = Omit<StoredProgress, 'isWhole'> & {
-  /** Stands for the slots that the copy claims. undefined: there is no copy. */
+  /** See `claimOf`. undefined: there is no copy. */
   readonly claim: string | undefined
 }
 
@@ -35,8 +35,13 @@ export type CopyHolder = {
   readonly master: string
   /** Where its copy belongs: one of its slots. */
   readonly slot: number
-  /** Stands for all slots that it owns. */
-  readonly claim: string
+  /** A digest of all slots that it owns. */
+  readonly slots: string
+}
+
+/** What a copy of the master says that it claims. */
+export function claimOf({ master, slots }: Pick<CopyHolder, 'master' | 'slots'>): string {
+  return `${slots} ${master}`
 }
 
 /** A copy that this process has written, or found when it began. */
@@ -59,20 +64,27 @@ export type Evidence = { readonly next: number; readonly isWhole: boolean } | un
 export function evidenceOf(holder: CopyHolder, view: CopyView): Evidence {
   const { copyAt, known, ownerOf } = view
   const own = copyAt(holder.slot)
-  if (known === undefined) return evidence(own, holder)
+  if (known === undefined) return evidence(own, holder, view)
   const before = known.get(holder.master)
   if (before === undefined)
-    return own.claim === holder.claim ? evidence(own, holder) : evidenceOfGivers(holder, view)
+    return isClaimed(own, holder, view) ? evidence(own, holder, view) : evidenceOfGivers(holder, view)
   const copy = copyAt(before.slot)
   const hasStayed = ownerOf(before.slot) === holder.master
-  if (hasStayed && copy.next !== undefined && copy.claim === before.claim) return evidence(copy, holder)
+  if (hasStayed && copy.next !== undefined && copy.claim === before.claim) return evidence(copy, holder, view)
   // Another worker may have written it before us.
-  if (own.claim === holder.claim) return evidence(own, holder)
+  if (isClaimed(own, holder, view)) return evidence(own, holder, view)
   return hasStayed || copy.next === undefined ? undefined : { next: copy.next, isWhole: false }
 }
 
-function evidence({ claim, next }: ProgressCopy, holder: CopyHolder): Evidence {
-  return next === undefined ? undefined : { next, isWhole: claim === holder.claim }
+function evidence(copy: ProgressCopy, holder: CopyHolder, view: CopyView): Evidence {
+  const { next } = copy
+  return next === undefined ? undefined : { next, isWhole: isClaimed(copy, holder, view) }
+}
+
+/** Whether the copy is the master's, or that of a former master in whose place it has been promoted, and claims all of its slots. */
+function isClaimed({ claim = '' }: ProgressCopy, { master, slots }: CopyHolder, { holders }: CopyView) {
+  const [claimedSlots, claimant] = claim.split(' ')
+  return claimedSlots === slots && (claimant === master || holders.every((one) => one.master !== claimant))
 }
 
 /** Of a master that this process has not seen before. */
@@ -89,9 +101,10 @@ function evidenceOfGivers({ master }: CopyHolder, view: CopyView): Evidence {
 }
 
 /** Of the masters that this process has seen, and that own no slots any more. */
-function evidenceOfFormer({ copyAt, holders, known }: CopyView): Evidence[] {
+function evidenceOfFormer(view: CopyView): Evidence[] {
+  const { copyAt, holders, known } = view
   // Another worker has followed the slots, and has removed what they left behind.
-  if (holders.every(({ claim, slot }) => copyAt(slot).claim === claim)) return []
+  if (holders.every((holder) => isClaimed(copyAt(holder.slot), holder, view))) return []
   const former = [...(known ?? [])].filter(([name]) => holders.every(({ master }) => master !== name))
   return former.map(([, { slot }]) => {
     const { next } = copyAt(slot)

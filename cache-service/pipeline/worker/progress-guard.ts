@@ -33,8 +33,6 @@ type GuardedPartition = {
   cursor: ProgressCursor
   /** The chunk that was let through last. */
   admitted: Chunk | undefined
-  /** Settles when the steps that were begun have ended. */
-  steps: Promise<unknown>
 }
 
 /**
@@ -48,7 +46,8 @@ type GuardedPartition = {
  * check         compares       if marked      compares if it has to       –
  *
  * Three rules hold for every step (and docs/reliability.md lists the invariants that follow):
- * - The steps of a partition never overlap, because each is decided by where the cursor is. The cursor moves after the
+ * - The steps of a partition never overlap, because each is decided by where the cursor is; nor do those of two generations, because
+ *   what the earlier one writes would otherwise replace what the later one has written. The cursor moves after the
  *   effects of the step have succeeded. If one fails, the cursor stays, the caller gets the error, and its next attempt
  *   decides again.
  * - Only the chunk that was let through last may advance the progress, and only in the generation that let it through:
@@ -62,6 +61,8 @@ export class ProgressGuard {
   readonly #telemetry: GuardTelemetry
   readonly #rebuildingChanged: (isRebuilding: boolean) => void
   #partitions: ReadonlyMap<number, GuardedPartition> = new Map()
+  /** By partition: settles when the steps that were begun have ended. */
+  readonly #steps = new Map<number, Promise<unknown>>()
   #wasRebuilding = false
 
   /** @param rebuildingChanged called when `isRebuilding` has changed. */
@@ -80,10 +81,7 @@ export class ProgressGuard {
   /** A new generation of the group: every partition is unknown. */
   assigned(partitions: readonly number[]): void {
     this.#partitions = new Map(
-      partitions.map((partition) => [
-        partition,
-        { cursor: UNKNOWN, admitted: undefined, steps: Promise.resolve() },
-      ]),
+      partitions.map((partition) => [partition, { cursor: UNKNOWN, admitted: undefined }]),
     )
     this.#reportRebuilding()
   }
@@ -187,8 +185,12 @@ export class ProgressGuard {
     step: () => Promise<GuardVerdict>,
   ): Promise<GuardVerdict> {
     const isOver = () => this.#partitions.get(partition) !== guarded
-    const turn = guarded.steps.then(async () => (isOver() ? ABANDONED : await step()))
-    guarded.steps = turn.catch(() => undefined)
+    const former = this.#steps.get(partition) ?? Promise.resolve()
+    const turn = former.then(async () => (isOver() ? ABANDONED : await step()))
+    this.#steps.set(
+      partition,
+      turn.catch(() => undefined),
+    )
     const verdict = await turn
     return isOver() ? ABANDONED : verdict
   }

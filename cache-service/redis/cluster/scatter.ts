@@ -4,9 +4,12 @@ import { scriptTarget, type ScriptTarget } from '../script.ts'
 import { onMaster, SlotTable, type SlotOwners } from './slots.ts'
 import { keySlot } from '../../../shared/redis-client/key-slot.ts'
 
-/** What a script returns for a key that the server does not own, or not any more: the error that Redis gives to the script. */
+/**
+ * What a script returns for a key that the server does not own, or not any more: the error that the server gives to the script.
+ * Redis: `Script attempted to access a non local key …`; Valkey: `Attempted to access a non local key …`.
+ */
 export function isElsewhere(status: unknown): boolean {
-  return typeof status === 'string' && status.includes('attempted to access a non local key')
+  return typeof status === 'string' && status.includes('access a non local key')
 }
 
 /** Stands for the result of an item whose key the server did not own. */

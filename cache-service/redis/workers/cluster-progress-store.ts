@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { Cluster } from 'ioredis'
 import { progressCopyKey } from '../../../shared/contract/keys.ts'
-import { redisError } from '../../../shared/errors.ts'
+import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import type { StoredProgress } from '../../core/workers/progress.ts'
 import {
+  claimOf,
   combinedProgress,
   evidenceOf,
   slotsOfCopies,
@@ -34,7 +35,7 @@ const NO_COPY: ProgressCopy = {
   rebuildUntil: undefined,
   isRebuildRequested: false,
 }
-/** Writes of other workers that may come in between. */
+/** Writes that may come in between. */
 const MAX_LOOKS = 3
 
 /** The progress as copies on all masters of a Cluster (core/workers/progress-copies.ts). */
@@ -45,10 +46,12 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
   const keyAt = (slot: number) => progressCopyKey(tagOf(slot), group, topic)
   const memories = new Map<number, Memory>()
 
-  async function look(partitions: readonly number[]): Promise<Map<number, Look>> {
+  /** What is read while this process writes, when the owners have changed, would not fit what it knows: that is read again. */
+  async function look(partitions: readonly number[], looks = 1): Promise<Map<number, Look>> {
     const { owners } = table
     const holders = holdersOf(owners)
-    const knownOf = (partition: number) => memories.get(partition)?.copies
+    const before = new Map(memories)
+    const knownOf = (partition: number) => before.get(partition)?.copies
     const slots = new Set(partitions.flatMap((one) => [...slotsOfCopies(holders, knownOf(one))]))
     const found = new Map<number, Map<number, ProgressCopy>>()
     const reads = [...slots].map(async (slot) =>
@@ -62,32 +65,41 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       copyAt: (slot) => found.get(slot)?.get(partition) ?? NO_COPY,
       known: knownOf(partition),
       giversOf(master) {
-        const before = memories.get(partition)?.owners
+        const former = before.get(partition)?.owners
         const owned = owners.slotsByMaster.get(master) ?? []
-        return new Set(before === undefined ? [] : owned.map((slot) => before.ownerOf(slot)))
+        return new Set(former === undefined ? [] : owned.map((slot) => former.ownerOf(slot)))
       },
     })
-    return new Map(partitions.map((partition) => [partition, viewOf(partition)]))
+    const views = new Map(partitions.map((partition) => [partition, viewOf(partition)]))
+    const written = partitions.filter((partition) => memories.get(partition) !== before.get(partition))
+    if (written.length === 0) return views
+    if (looks === MAX_LOOKS) throw movingCopies()
+    return new Map([...views, ...(await look(written, looks + 1))])
   }
 
   /**
-   * Makes every master's copy claim all of its slots, and at least `next`. Resolves with false if another worker has written one, or
-   * its slot has moved, meanwhile.
+   * Makes every master's copy claim all of its slots. Resolves with false if another worker has written one, or its slot has moved,
+   * meanwhile. Never written without that condition: a command that is sent again may also be executed late.
    */
-  async function write(partition: number, view: Look, next: number): Promise<boolean> {
+  async function write(
+    partition: number,
+    view: Look,
+    nextOf: (holder: CopyHolder) => number,
+  ): Promise<boolean> {
     const written = new Map<string, KnownCopy>()
     const writes = view.holders.map(async (holder) => {
       const before = view.copyAt(holder.slot)
-      const after = Math.max(evidenceOf(holder, view)?.next ?? next, next)
+      const after = nextOf(holder)
       if (await writeCopy(partition, holder, before, after)) {
-        written.set(holder.master, { slot: holder.slot, claim: holder.claim, next: after })
+        written.set(holder.master, { slot: holder.slot, claim: claimOf(holder), next: after })
       }
     })
     const failed = (await Promise.allSettled(writes)).find((one) => one.status === 'rejected')
     if (written.size < view.holders.length) {
       // Those that were written are not of an earlier time, whatever the next look finds.
       const memory = memories.get(partition)
-      if (memory !== undefined) for (const [master, copy] of written) memory.copies.set(master, copy)
+      if (memory !== undefined)
+        memories.set(partition, { owners: memory.owners, copies: withCopies(memory.copies, written) })
       if (failed !== undefined) throw failed.reason
       return false
     }
@@ -103,15 +115,16 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
    */
   async function writeCopy(
     partition: number,
-    { claim, master, slot }: CopyHolder,
+    holder: CopyHolder,
     before: Pick<ProgressCopy, 'next' | 'claim'>,
     next: number,
   ): Promise<boolean> {
     const expected = [offsetText(before.next), before.claim ?? '']
-    const args = [progressFields.next(partition), ...expected, offsetText(next), claim]
-    const invocations = [{ keys: [keyAt(slot)], args }]
+    const args = [progressFields.next(partition), ...expected, offsetText(next), claimOf(holder)]
+    const invocations = [{ keys: [keyAt(holder.slot)], args }]
     try {
-      const [reply] = await advanceCopy({ kind: 'server', redis: table.connectionTo(master) }, invocations)
+      const redis = table.connectionTo(holder.master)
+      const [reply] = await advanceCopy({ kind: 'server', redis }, invocations)
       return reply === 1
     } catch (error) {
       const { code } = redisError(error)
@@ -146,19 +159,17 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       if (known === undefined) return false
       const after = Math.max(known.next, next)
       const isWritten = await writeCopy(partition, holder, known, after)
-      if (isWritten) memory.copies.set(holder.master, { slot: holder.slot, claim: holder.claim, next: after })
+      if (isWritten)
+        memory.copies.set(holder.master, { slot: holder.slot, claim: claimOf(holder), next: after })
       return isWritten
     })
     return (await Promise.all(writes)).every(Boolean)
   }
 
-  async function setAll(fields: (holder: CopyHolder) => readonly string[], partition: number): Promise<void> {
-    const requested = [progressFields.requested(partition), '']
-    const copies = holdersOf(table.owners).map((holder) => ({
-      keys: [keyAt(holder.slot)],
-      args: [...fields(holder), ...requested],
-    }))
-    await setProgress(copies)
+  /** In every copy. The request for a rebuild is removed. */
+  async function setFields(partition: number, fields: readonly string[]): Promise<void> {
+    const args = [...fields, progressFields.requested(partition), '']
+    await setProgress(holdersOf(table.owners).map(({ slot }) => ({ keys: [keyAt(slot)], args })))
   }
 
   return {
@@ -182,25 +193,21 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
         if (view === undefined) break
         const progress = combinedProgress(view)
         if (progress.next !== expected) return { next: progress.next }
-        if (await write(partition, view, next)) return undefined
+        if (await write(partition, view, atLeast(next, view))) return undefined
       }
-      throw redisError(
-        new Error('TRYAGAIN another worker is writing the copies of the progress, or their slots are moving'),
-      )
+      throw movingCopies()
     },
     step: () => undefined,
     async overwrite(partition, next) {
-      const { owners } = table
-      const field = progressFields.next(partition)
-      await setAll(({ claim }) => [field, String(next), progressFields.claim(partition), claim], partition)
-      const copies = holdersOf(owners).map(
-        ({ claim, master, slot }) => [master, { slot, claim, next }] as const,
-      )
-      memories.set(partition, { owners, copies: new Map(copies) })
+      for (let looks = 0; looks < MAX_LOOKS; looks++) {
+        const view = (await look([partition])).get(partition)
+        if (view === undefined || !(await write(partition, view, () => next))) continue
+        return await setFields(partition, [])
+      }
+      throw movingCopies()
     },
-    async markRebuild(partition, until) {
-      await setAll(() => [progressFields.rebuildUntil(partition), offsetText(until)], partition)
-    },
+    markRebuild: (partition, until) =>
+      setFields(partition, [progressFields.rebuildUntil(partition), offsetText(until)]),
   }
 
   /** At the beginning, what is found is what later copies are compared with. Later, a change of the owners is followed. */
@@ -216,13 +223,33 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       )
       memories.set(partition, { owners: view.owners, copies: new Map(copies) })
     } else if (memory.owners !== view.owners && next >= (lowest(memory) ?? Infinity)) {
-      await write(partition, view, next)
+      await write(partition, view, atLeast(next, view))
     }
   }
 }
 
+/** A copy that was in the same slot before is there no longer: the slot has moved, or a process has taken it for moved. */
+function withCopies(
+  copies: ReadonlyMap<string, KnownCopy>,
+  written: ReadonlyMap<string, KnownCopy>,
+): Map<string, KnownCopy> {
+  const bySlot = new Map([...written.values()].map((copy) => [copy.slot, copy]))
+  const left = [...copies].map(([master, copy]) => [master, bySlot.get(copy.slot) ?? copy] as const)
+  return new Map([...left, ...written])
+}
+
+function atLeast(next: number, view: Look): (holder: CopyHolder) => number {
+  return (holder) => Math.max(evidenceOf(holder, view)?.next ?? next, next)
+}
+
 function lowest({ copies }: Memory): number | undefined {
   return copies.size === 0 ? undefined : Math.min(...[...copies.values()].map(({ next }) => next))
+}
+
+function movingCopies(): ServiceError {
+  return redisError(
+    new Error('TRYAGAIN another worker is writing the copies of the progress, or their slots are moving'),
+  )
 }
 
 async function readCopies(
@@ -254,7 +281,7 @@ function holdersOf(owners: SlotOwners): CopyHolder[] {
   const found = [...owners.slotsByMaster].map(([master, slots]) => ({
     master,
     slot: slots.reduce((first, slot) => (rank(slot) < rank(first) ? slot : first)),
-    claim: createHash('sha1').update(slots.join()).digest('hex').slice(0, 12),
+    slots: createHash('sha1').update(slots.join()).digest('hex').slice(0, 12),
   }))
   holders.set(owners, found)
   return found

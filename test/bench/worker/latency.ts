@@ -8,8 +8,8 @@ import { startBenchWorkers, type BenchServers } from './servers.ts'
 import { record } from './workloads.ts'
 
 const DEVICES = 1_000
-/** A worker that has just started is slower, and so is a topic that has just been created. */
-export const WARM_UP_MS = 10_000
+/** A worker that has just started is slower, and so are a topic that has just been created and a broker: its code is compiled meanwhile. */
+export const WARM_UP_MS = 20_000
 const TICK_MS = 10
 /** Probes are few, and polled together, so that looking for them costs little. */
 const PROBE_INTERVAL_MS = 50

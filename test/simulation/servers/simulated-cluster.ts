@@ -2,7 +2,14 @@ import { progressCopyKeys } from '../../../cache-service/redis/workers/cluster-p
 import type { RedisStep } from '../schedule.ts'
 import { GROUP, TOPIC } from '../settings.ts'
 import { nameOf, SimulatedClusterClient } from './cluster-client.ts'
-import { cachedSlot, firstTopology, slotsOf, type Master, type Topology } from './cluster-topology.ts'
+import {
+  cachedSlot,
+  firstTopology,
+  slotHolders,
+  slotsOf,
+  type Master,
+  type Topology,
+} from './cluster-topology.ts'
 import { CopyPlaces } from './copy-places.ts'
 import { REFUSALS, type RedisServers, type RedisSurroundings, type WorkerRedis } from './redis-servers.ts'
 import { SimulatedRedis, type RedisReply, type RedisSnapshot } from './simulated-redis.ts'
@@ -39,7 +46,10 @@ export class SimulatedCluster implements RedisServers {
       scheduler,
       random,
       topology: () => this.topology,
-      changed: (owners) => this.#changed(owners),
+      changed: (owners) => {
+        if (slotHolders(this.topology).length > new Set(owners).size) surroundings.copiesMoved()
+        this.#changed(owners)
+      },
       // To a process that has not seen the masters before, a copy that comes along with a slot hides such a loss.
       isSettled: (shard) => surroundings.isOneProcess || !this.#copyPlaces.hasUnseenLoss(shard),
       imported: (shard, key) => this.#copyPlaces.imported(shard, key),
@@ -296,10 +306,11 @@ export class SimulatedCluster implements RedisServers {
     return this.#copyPlaces.isLossNoticeable(shard, redis, saved, isAt)
   }
 
-  /** A server deletes the keys of slots that it does not own. */
+  /** A server that starts deletes the keys of slots that it neither owns nor imports. */
   #ownKeys({ shard }: Master, saved: RedisSnapshot): RedisSnapshot {
     const { owners } = this.topology
-    return new Map([...saved].filter(([key]) => owners[cachedSlot(key)] === shard))
+    const isOwn = (slot: number) => owners[slot] === shard || this.#moves.targetOf(slot) === shard
+    return new Map([...saved].filter(([key]) => isOwn(cachedSlot(key))))
   }
 
   #copyKeys(): readonly string[] {

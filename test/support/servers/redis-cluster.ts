@@ -323,7 +323,9 @@ function nodeOptions(
 function connectAdmin({ tls, url }: OwnRedis): Redis {
   const admin = new Redis(url, {
     enableReadyCheck: false,
+    // A command for a node that is starting waits for it.
     commandTimeout: 5_000,
+    maxRetriesPerRequest: null,
     retryStrategy: () => 50,
     ...(tls !== undefined && { tls: { ca: tls.ca, cert: tls.clientCertificate, key: tls.clientKey } }),
   })

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import type { GroupPosition, PartitionOffsets } from '../../../../cache-service/kafka/partition-offsets.ts'
@@ -466,6 +467,27 @@ describe('a partition that is assigned to another worker', () => {
     expect(await last).toEqual(IN_STEP)
     expect(guard.isRebuilding).toBe(false)
     expect(await check()).toEqual([])
+    expect(await stored()).toEqual({ '0': '10' })
+  })
+
+  test('and back, does not replace what the new generation has written by what the earlier one writes late (G5)', async () => {
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    const waits = [released]
+    const { apply, guard } = setUp({ 0: { end: 10 } }, (store) => ({
+      ...store,
+      async overwrite(partition, next) {
+        await waits.pop()
+        await store.overwrite(partition, next)
+      },
+    }))
+    const earlier = apply(0, 0, 4)
+    await eventually(async () => expect(await stored()).toMatchObject({ '0:until': '10' }))
+    guard.assigned([0])
+    const last = apply(0, 0, 10)
+    await Promise.race([last, setTimeout(200)])
+    release()
+    expect(await earlier).toEqual(ABANDONED)
+    expect(await last).toEqual(IN_STEP)
     expect(await stored()).toEqual({ '0': '10' })
   })
 

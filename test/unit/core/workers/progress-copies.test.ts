@@ -39,33 +39,33 @@ const viewOf = ({ copies = {}, givers = {}, holders, known, owners }: World): Co
 })
 
 /** Master a owns slots 1 and 2, and carries its copy in slot 1. */
-const a: CopyHolder = { master: 'a', slot: 1, claim: '1,2' }
-const b: CopyHolder = { master: 'b', slot: 5, claim: '5' }
-const knownOfA: KnownCopy = { slot: 1, claim: '1,2', next: 50 }
-const knownOfB: KnownCopy = { slot: 5, claim: '5', next: 50 }
+const a: CopyHolder = { master: 'a', slot: 1, slots: '1,2' }
+const b: CopyHolder = { master: 'b', slot: 5, slots: '5' }
+const knownOfA: KnownCopy = { slot: 1, claim: '1,2 a', next: 50 }
+const knownOfB: KnownCopy = { slot: 5, claim: '5 b', next: 50 }
 const owners = { 1: 'a', 2: 'a', 5: 'b' }
 
 describe('what a copy proves about its master a', () => {
   test.each<[what: string, World, Evidence]>([
     [
       'at the start: the copy that claims all slots',
-      { holders: [a], owners, copies: { 1: copy(50, '1,2') } },
+      { holders: [a], owners, copies: { 1: copy(50, '1,2 a') } },
       { next: 50, isWhole: true },
     ],
     [
       'at the start: a copy that does not claim all slots proves that nothing before it is lacking only if it is not behind',
-      { holders: [a], owners, copies: { 1: copy(50, '1') } },
+      { holders: [a], owners, copies: { 1: copy(50, '1 a') } },
       { next: 50, isWhole: false },
     ],
     ['at the start: no copy', { holders: [a], owners }, undefined],
     [
       'the copy as it was written',
-      { holders: [a], owners, copies: { 1: copy(50, '1,2') }, known: { a: knownOfA } },
+      { holders: [a], owners, copies: { 1: copy(50, '1,2 a') }, known: { a: knownOfA } },
       { next: 50, isWhole: true },
     ],
     [
       'the copy of an earlier time',
-      { holders: [a], owners, copies: { 1: copy(30, '1,2') }, known: { a: knownOfA } },
+      { holders: [a], owners, copies: { 1: copy(30, '1,2 a') }, known: { a: knownOfA } },
       { next: 30, isWhole: true },
     ],
     [
@@ -75,25 +75,25 @@ describe('what a copy proves about its master a', () => {
     ],
     [
       'a copy that claims what was owned before slots were imported, although it was written since: it fell back',
-      { holders: [a], owners, copies: { 1: copy(50, '1') }, known: { a: knownOfA } },
+      { holders: [a], owners, copies: { 1: copy(50, '1 a') }, known: { a: knownOfA } },
       undefined,
     ],
     [
       'slot 2 was imported since the copy was written',
-      { holders: [a], owners, copies: { 1: copy(50, '1') }, known: { a: { ...knownOfA, claim: '1' } } },
+      { holders: [a], owners, copies: { 1: copy(50, '1 a') }, known: { a: { ...knownOfA, claim: '1 a' } } },
       { next: 50, isWhole: false },
     ],
     [
       'another worker has claimed the imported slot already',
-      { holders: [a], owners, copies: { 1: copy(50, '1,2') }, known: { a: { ...knownOfA, claim: '1' } } },
+      { holders: [a], owners, copies: { 1: copy(50, '1,2 a') }, known: { a: { ...knownOfA, claim: '1 a' } } },
       { next: 50, isWhole: true },
     ],
     [
       'the slot of the copy moved to b, and took the copy along',
       {
-        holders: [{ ...a, slot: 2, claim: '2' }, b],
+        holders: [{ ...a, slot: 2, slots: '2' }, b],
         owners: { 1: 'b', 2: 'a', 5: 'b' },
-        copies: { 1: copy(50, '1,2') },
+        copies: { 1: copy(50, '1,2 a') },
         known: { a: knownOfA, b: knownOfB },
       },
       { next: 50, isWhole: false },
@@ -101,7 +101,7 @@ describe('what a copy proves about its master a', () => {
     [
       'the slot of the copy moved to b, which has lost it',
       {
-        holders: [{ ...a, slot: 2, claim: '2' }, b],
+        holders: [{ ...a, slot: 2, slots: '2' }, b],
         owners: { 1: 'b', 2: 'a', 5: 'b' },
         known: { a: knownOfA, b: knownOfB },
       },
@@ -110,9 +110,9 @@ describe('what a copy proves about its master a', () => {
     [
       'a better slot was imported with an old copy in it: the one in the former slot counts',
       {
-        holders: [{ ...a, slot: 0, claim: '0,1,2' }],
+        holders: [{ ...a, slot: 0, slots: '0,1,2' }],
         owners: { ...owners, 0: 'a' },
-        copies: { 0: copy(10, '0'), 1: copy(50, '1,2') },
+        copies: { 0: copy(10, '0 b'), 1: copy(50, '1,2 a') },
         known: { a: knownOfA },
       },
       { next: 50, isWhole: false },
@@ -120,9 +120,9 @@ describe('what a copy proves about its master a', () => {
     [
       'another worker has moved the copy to a better slot',
       {
-        holders: [{ ...a, slot: 0, claim: '0,1,2' }],
+        holders: [{ ...a, slot: 0, slots: '0,1,2' }],
         owners: { ...owners, 0: 'a' },
-        copies: { 0: copy(60, '0,1,2') },
+        copies: { 0: copy(60, '0,1,2 a') },
         known: { a: knownOfA },
       },
       { next: 60, isWhole: true },
@@ -132,11 +132,24 @@ describe('what a copy proves about its master a', () => {
       {
         holders: [a, b],
         owners,
-        copies: { 1: copy(40, '1,2') },
-        known: { c: knownOfA, b: knownOfB },
+        copies: { 1: copy(40, '1,2 c') },
+        known: { c: { ...knownOfA, claim: '1,2 c' }, b: knownOfB },
         givers: { a: ['c'] },
       },
       { next: 40, isWhole: true },
+    ],
+    [
+      'a has lost its data, gave all of its slots to b, and got those of b with the copy of b',
+      {
+        holders: [
+          { ...a, slot: 5, slots: '5' },
+          { ...b, slot: 1, slots: '1,2' },
+        ],
+        owners: { 1: 'b', 2: 'b', 5: 'a' },
+        copies: { 5: copy(50, '5 b') },
+        known: { a: knownOfA, b: knownOfB },
+      },
+      undefined,
     ],
     [
       'a was promoted in the place of c, and is empty',
@@ -148,8 +161,8 @@ describe('what a copy proves about its master a', () => {
       {
         holders: [a, b],
         owners,
-        copies: { 1: copy(50, '1') },
-        known: { c: { ...knownOfA, claim: '1' }, b: knownOfB },
+        copies: { 1: copy(50, '1 c') },
+        known: { c: { ...knownOfA, claim: '1 c' }, b: knownOfB },
         givers: { a: ['c', 'b'] },
       },
       undefined,
@@ -159,8 +172,8 @@ describe('what a copy proves about its master a', () => {
       {
         holders: [a, b],
         owners,
-        copies: { 5: copy(50, '5') },
-        known: { b: { ...knownOfB, claim: '1,2,5' } },
+        copies: { 5: copy(50, '5 b') },
+        known: { b: { ...knownOfB, claim: '1,2,5 b' } },
         givers: { a: ['b'] },
       },
       { next: 50, isWhole: false },
@@ -170,8 +183,8 @@ describe('what a copy proves about its master a', () => {
       {
         holders: [a, b],
         owners,
-        copies: { 5: copy(50, '1,2,5') },
-        known: { b: { ...knownOfB, claim: '1,2,5' } },
+        copies: { 5: copy(50, '1,2,5 b') },
+        known: { b: { ...knownOfB, claim: '1,2,5 b' } },
         givers: { a: ['b'] },
       },
       { next: 50, isWhole: false },
@@ -181,8 +194,8 @@ describe('what a copy proves about its master a', () => {
       {
         holders: [a, b],
         owners,
-        copies: { 5: copy(20, '1,2,5') },
-        known: { b: { ...knownOfB, claim: '1,2,5' } },
+        copies: { 5: copy(20, '1,2,5 b') },
+        known: { b: { ...knownOfB, claim: '1,2,5 b' } },
         givers: { a: ['b'] },
       },
       { next: 20, isWhole: false },
@@ -197,7 +210,7 @@ describe('all masters together', () => {
   const both = { holders: [a, b], owners }
 
   test('the lowest counts', () => {
-    const copies = { 1: copy(50, '1,2'), 5: copy(40, '5') }
+    const copies = { 1: copy(50, '1,2 a'), 5: copy(40, '5 b') }
     expect(combinedProgress(viewOf({ ...both, copies }))).toEqual({
       next: 40,
       isWhole: true,
@@ -207,31 +220,35 @@ describe('all masters together', () => {
   })
 
   test('a master without a copy has lost everything', () => {
-    expect(combinedProgress(viewOf({ ...both, copies: { 1: copy(50, '1,2') } })).next).toBeUndefined()
+    expect(combinedProgress(viewOf({ ...both, copies: { 1: copy(50, '1,2 a') } })).next).toBeUndefined()
   })
 
   test('one copy that does not claim all slots makes all of them doubtful', () => {
-    const copies = { 1: copy(50, '1'), 5: copy(40, '5') }
+    const copies = { 1: copy(50, '1 a'), 5: copy(40, '5 b') }
     expect(combinedProgress(viewOf({ ...both, copies }))).toMatchObject({ next: 40, isWhole: false })
   })
 
   test('a master that gave all of its slots away, without what they should have held, has lost everything', () => {
     const view = {
-      holders: [{ ...a, claim: '1,2,5' }],
+      holders: [{ ...a, slots: '1,2,5' }],
       owners: { 1: 'a', 2: 'a', 5: 'a' },
-      copies: { 1: copy(50, '1,2') },
+      copies: { 1: copy(50, '1,2 a') },
       known: { a: knownOfA, b: knownOfB },
     }
     expect(combinedProgress(viewOf(view)).next).toBeUndefined()
-    expect(combinedProgress(viewOf({ ...view, copies: { ...view.copies, 5: copy(50, '5') } })).next).toBe(50)
-    expect(combinedProgress(viewOf({ ...view, copies: { ...view.copies, 5: copy(30, '5') } })).next).toBe(30)
+    expect(combinedProgress(viewOf({ ...view, copies: { ...view.copies, 5: copy(50, '5 b') } })).next).toBe(
+      50,
+    )
+    expect(combinedProgress(viewOf({ ...view, copies: { ...view.copies, 5: copy(30, '5 b') } })).next).toBe(
+      30,
+    )
   })
 
   test('what a master left behind is of no interest once another worker has claimed all slots', () => {
     const view = {
-      holders: [{ ...a, claim: '1,2,5' }],
+      holders: [{ ...a, slots: '1,2,5' }],
       owners: { 1: 'a', 2: 'a', 5: 'a' },
-      copies: { 1: copy(60, '1,2,5') },
+      copies: { 1: copy(60, '1,2,5 a') },
       known: { a: knownOfA, b: knownOfB },
     }
     expect(combinedProgress(viewOf(view))).toMatchObject({ next: 60, isWhole: true })
@@ -239,8 +256,8 @@ describe('all masters together', () => {
 
   test('the mark of a rebuild, or a request for one, counts on whichever master it is', () => {
     const copies = {
-      1: { ...copy(50, '1,2'), rebuildUntil: 70 },
-      5: { ...copy(40, '5'), rebuildUntil: 60, isRebuildRequested: true },
+      1: { ...copy(50, '1,2 a'), rebuildUntil: 70 },
+      5: { ...copy(40, '5 b'), rebuildUntil: 60, isRebuildRequested: true },
     }
     expect(combinedProgress(viewOf({ ...both, copies }))).toMatchObject({
       rebuildUntil: 70,
