@@ -87,7 +87,7 @@ async function writeAll(redis: RedisClient, maxKeys: number, round: number): Pro
   let next = 0
   const lane = async (partition: number) => {
     let position = round * devices
-    await progress.overwrite(partition, position)
+    await progress.overwrite(partition, undefined, position)
     while (next < devices) {
       const from = next
       next += chunk

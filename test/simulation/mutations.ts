@@ -24,7 +24,7 @@ const ON_ANY_REDIS: Readonly<Record<string, SourceEdit | readonly SourceEdit[]>>
   'progress is advanced whatever Redis holds': {
     file: 'cache-service/pipeline/worker/progress-guard.ts',
     replace: 'const { next: storedProgress } = instead',
-    by: "await this.#store.overwrite(partition, next); if (next > 0) return await this.#take(partition, guarded, { kind: 'advanced', next }); const { next: storedProgress } = instead",
+    by: "await this.#store.overwrite(partition, instead.next, next); if (next > 0) return await this.#take(partition, guarded, { kind: 'advanced', next }); const { next: storedProgress } = instead",
   },
   'progress is not compared while no chunk comes': {
     file: 'cache-service/pipeline/worker/progress-guard.ts',

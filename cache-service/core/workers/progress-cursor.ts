@@ -17,7 +17,8 @@ import { judgeProgress, type ProgressVerdict, type StoredProgress } from './prog
  * in_step     Redis holds everything before `progress`, the offset that this worker has stored or found there.
  *             Entered: by a comparison that finds nothing lost; from rebuilding, by the chunk that reaches `until`;
  *             from every mode, by a comparison that finds progress of an earlier topic of the same name, which is
- *             overwritten, as the mark of its rebuild is removed.
+ *             overwritten, as the mark of its rebuild is removed. If the worker itself has read that topic further than
+ *             the new one has records, it begins the new one at its earliest record.
  *             Left: by a comparison that finds a loss, or a cache that has yet to be filled.
  * rebuilding  As in_step, but the cache is complete again only at `until`: it is filled for the first time, or
  *             read again after a loss.
@@ -61,6 +62,8 @@ export type CursorInput =
   | { readonly kind: 'no_commit' }
   /** Compared with the progress in Redis. */
   | (ProgressVerdict & Comparison)
+  /** Compared: the position lies after the end, so what was read is of an earlier topic of the same name. */
+  | ({ readonly kind: 'earlier_topic'; readonly earliest: number } & Comparison)
   /** A chunk that ends at `next` is written, and the progress in Redis was the cursor's. */
   | { readonly kind: 'advanced'; readonly next: number }
   /**
@@ -71,7 +74,8 @@ export type CursorInput =
 
 /** What the guard has to do, in the order of the list, to take a step. */
 export type CursorEffect =
-  | { readonly kind: 'overwrite_progress'; readonly next: number }
+  /** Only if `stored` is still what Redis holds: a command may be executed late, after another one that was sent instead. */
+  | { readonly kind: 'overwrite_progress'; readonly stored: number | undefined; readonly next: number }
   | { readonly kind: 'mark_rebuild'; readonly until: number }
   | { readonly kind: 'unmark_rebuild' }
   | { readonly kind: 'report_first_fill'; readonly until: number }
@@ -149,6 +153,7 @@ export function compareProgress(
     isRequested: stored?.isRebuildRequested ?? false,
     end,
   }
+  if (claimed > end) return { kind: 'earlier_topic', earliest, ...comparison }
   return { ...judgeProgress(stored, position, earliest, end), ...comparison }
 }
 
@@ -173,12 +178,16 @@ export function stepCursor(cursor: ProgressCursor, input: CursorInput): CursorSt
       const { position, storedProgress } = input
       return {
         cursor: { kind: 'in_step', progress: position },
-        effects: [
-          { kind: 'overwrite_progress', next: position },
-          { kind: 'unmark_rebuild' },
-          { kind: 'report_overwritten', stored: storedProgress, position },
-        ],
+        effects: overwriteEarlier(storedProgress, position),
         verdict: IN_STEP,
+      }
+    }
+    case 'earlier_topic': {
+      const { earliest, storedProgress } = input
+      return {
+        cursor: { kind: 'in_step', progress: earliest },
+        effects: overwriteEarlier(storedProgress, earliest),
+        verdict: { kind: 'rewind', to: earliest },
       }
     }
     case 'lost': {
@@ -191,7 +200,7 @@ export function stepCursor(cursor: ProgressCursor, input: CursorInput): CursorSt
           { kind: 'mark_rebuild', until },
           // What is read again counts from there on, not from the progress that says too little.
           ...(storedProgress !== undefined && storedProgress > rewindTo
-            ? [{ kind: 'overwrite_progress', next: rewindTo } as const]
+            ? [{ kind: 'overwrite_progress', stored: storedProgress, next: rewindTo } as const]
             : []),
           isRequested
             ? { kind: 'report_requested', position, rewindTo }
@@ -208,12 +217,21 @@ export function stepCursor(cursor: ProgressCursor, input: CursorInput): CursorSt
 }
 
 /**
- * Whether the stored progress, or the end of the rebuild, lies after the end of the partition: they belong to an earlier topic
- * of the same name, unless the partition has grown since its end was read.
+ * Whether the position, the stored progress, or the end of the rebuild lies after the end of the partition: they belong to an earlier
+ * topic of the same name, unless the partition has grown since its end was read.
  */
 export function isOfEarlierTopic(cursor: ProgressCursor, input: CursorInput): boolean {
-  if (input.kind === 'foreign') return true
+  if (input.kind === 'foreign' || input.kind === 'earlier_topic') return true
   return 'end' in input && markedUntil(cursor, input) > Math.max(input.end, input.position)
+}
+
+/** The rebuild of an earlier topic is over as well. */
+function overwriteEarlier(stored: number | undefined, position: number): CursorEffect[] {
+  return [
+    { kind: 'overwrite_progress', stored, next: position },
+    { kind: 'unmark_rebuild' },
+    { kind: 'report_overwritten', stored, position },
+  ]
 }
 
 function markedUntil(cursor: ProgressCursor, { storedUntil = 0 }: Comparison): number {
@@ -245,7 +263,7 @@ function foundInStep(comparison: Comparison, until: number): CursorStep {
 
 function foundNothingToReread(comparison: Comparison, until: number): CursorStep {
   const { end, position, storedProgress, storedUntil } = comparison
-  const overwrite = { kind: 'overwrite_progress', next: position } as const
+  const overwrite = { kind: 'overwrite_progress', stored: storedProgress, next: position } as const
   // The mark comes first: another worker that found only the progress would take the cache for complete.
   if (until > position)
     return {

@@ -249,7 +249,7 @@ export class ProgressGuard {
   async #perform(partition: number, effect: CursorEffect): Promise<void> {
     switch (effect.kind) {
       case 'overwrite_progress':
-        return await this.#store.overwrite(partition, effect.next)
+        return await this.#store.overwrite(partition, effect.stored, effect.next)
       case 'mark_rebuild':
         return await this.#store.markRebuild(partition, effect.until)
       case 'unmark_rebuild':

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Cluster } from 'ioredis'
 import { progressCopyKey } from '../../../shared/contract/keys.ts'
-import { redisError, type ServiceError } from '../../../shared/errors.ts'
+import { redisError } from '../../../shared/errors.ts'
 import type { StoredProgress } from '../../core/workers/progress.ts'
 import {
   claimOf,
@@ -17,7 +17,7 @@ import { SlotTable, tagOf, type SlotOwners } from '../cluster/slots.ts'
 import { redisReply } from '../reply.ts'
 import { createScript, createScriptRunner, scriptTarget } from '../script.ts'
 import { offsetText, parseOffset, progressFields } from './progress-fields.ts'
-import type { ProgressStore } from './progress-store.ts'
+import { progressHasChanged, type ProgressStore } from './progress-store.ts'
 
 /** What this process knows of a partition's copies. */
 type Memory = {
@@ -73,7 +73,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     const views = new Map(partitions.map((partition) => [partition, viewOf(partition)]))
     const written = partitions.filter((partition) => memories.get(partition) !== before.get(partition))
     if (written.length === 0) return views
-    if (looks === MAX_LOOKS) throw movingCopies()
+    if (looks === MAX_LOOKS) throw progressHasChanged()
     return new Map([...views, ...(await look(written, looks + 1))])
   }
 
@@ -195,16 +195,16 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
         if (progress.next !== expected) return { next: progress.next }
         if (await write(partition, view, atLeast(next, view))) return undefined
       }
-      throw movingCopies()
+      throw progressHasChanged()
     },
     step: () => undefined,
-    async overwrite(partition, next) {
+    async overwrite(partition, expected, next) {
       for (let looks = 0; looks < MAX_LOOKS; looks++) {
         const view = (await look([partition])).get(partition)
-        if (view === undefined || !(await write(partition, view, () => next))) continue
-        return await setFields(partition, [])
+        if (view === undefined || combinedProgress(view).next !== expected) break
+        if (await write(partition, view, () => next)) return await setFields(partition, [])
       }
-      throw movingCopies()
+      throw progressHasChanged()
     },
     markRebuild: (partition, until) =>
       setFields(partition, [progressFields.rebuildUntil(partition), offsetText(until)]),
@@ -244,12 +244,6 @@ function atLeast(next: number, view: Look): (holder: CopyHolder) => number {
 
 function lowest({ copies }: Memory): number | undefined {
   return copies.size === 0 ? undefined : Math.min(...[...copies.values()].map(({ next }) => next))
-}
-
-function movingCopies(): ServiceError {
-  return redisError(
-    new Error('TRYAGAIN another worker is writing the copies of the progress, or their slots are moving'),
-  )
 }
 
 async function readCopies(

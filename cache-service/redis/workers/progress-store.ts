@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { StoredProgress } from '../../core/workers/progress.ts'
+import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import { redisReply } from '../reply.ts'
 import { createScriptRunner } from '../script.ts'
 import { offsetText, parseOffset, progressFields } from './progress-fields.ts'
@@ -31,22 +32,20 @@ export type ProgressStore = {
    * are on several servers.
    */
   step(partition: number, expected: number | undefined, next: number): ProgressStep | undefined
-  /** Stores the offset whatever is stored. A rebuild that was requested has begun, or is not needed. */
-  overwrite(partition: number, next: number): Promise<void>
-  /** Likewise. @param until undefined: removes the mark. */
+  /**
+   * Stores `next` if the stored offset equals `expected`, also if it is lower. A rebuild that was requested has begun, or is not
+   * needed. Rejects with a ServiceError TRYAGAIN if another offset is stored.
+   */
+  overwrite(partition: number, expected: number | undefined, next: number): Promise<void>
+  /** A rebuild that was requested has begun, or is not needed. @param until undefined: removes the mark. */
   markRebuild(partition: number, until: number | undefined): Promise<void>
 }
 
 /** The progress in one hash. */
 export function createServerProgressStore(redis: Redis, key: string): ProgressStore {
   const advanceProgress = createScriptRunner(redis, new URL('./advance-progress.lua', import.meta.url))
+  const replaceProgress = createScriptRunner(redis, new URL('./replace-progress.lua', import.meta.url))
   const setProgress = createScriptRunner(redis, new URL('./set-progress.lua', import.meta.url))
-
-  /** Together with the field, removes the request for a rebuild. */
-  async function setField(partition: number, field: string, value: number | undefined): Promise<void> {
-    const args = [field, offsetText(value), progressFields.requested(partition), '']
-    await setProgress([{ keys: [key], args }])
-  }
 
   return {
     async load(partitions) {
@@ -72,9 +71,26 @@ export function createServerProgressStore(redis: Redis, key: string): ProgressSt
       return { next: parseOffset(String(instead)) }
     },
     step: (partition, expected, next) => ({ key, args: stepArgs(partition, expected, next) }),
-    overwrite: (partition, next) => setField(partition, progressFields.next(partition), next),
-    markRebuild: (partition, until) => setField(partition, progressFields.rebuildUntil(partition), until),
+    async overwrite(partition, expected, next) {
+      const args = [...stepArgs(partition, expected, next), progressFields.requested(partition)]
+      const [isReplaced] = await replaceProgress([{ keys: [key], args }])
+      if (isReplaced !== 1) throw progressHasChanged()
+    },
+    async markRebuild(partition, until) {
+      const { rebuildUntil, requested } = progressFields
+      const args = [rebuildUntil(partition), offsetText(until), requested(partition), '']
+      await setProgress([{ keys: [key], args }])
+    },
   }
+}
+
+/** The worker compares again. */
+export function progressHasChanged(): ServiceError {
+  return redisError(
+    new Error(
+      'TRYAGAIN the progress has changed meanwhile: another worker has written it, or slots are moving',
+    ),
+  )
 }
 
 function stepArgs(partition: number, expected: number | undefined, next: number): ProgressStep['args'] {

@@ -92,7 +92,7 @@ describe('a Redis that is out of memory', () => {
   test('accepts neither new ids in the index nor progress', async () => {
     const { redis, plain, writer } = await setUp(noeviction)
     const store = createProgressStore(redis, 'group', 'topic')
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     await fillMemory(plain)
     await expect(writer.write(writePlan([update('a')]), store.step(0, 5, 9))).rejects.toMatchObject(
       outOfMemory,

@@ -94,6 +94,13 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       .tuple(fc.constantFrom('0', '1'), offset, fc.constantFrom('2', '9', '10', '11'))
       .map((args): Command => ({ script: 'advance-progress', keys: [PROGRESS], args })),
   },
+  fc
+    .tuple(fc.constantFrom('0', '1'), offset, fc.constantFrom('2', '9', '10', '11'))
+    .map(([field, expected, next]): Command => ({
+      script: 'replace-progress',
+      keys: [PROGRESS],
+      args: [field, expected, next, `${field}:requested`],
+    })),
   fc.tuple(fc.constantFrom('0', '1:until'), fc.constantFrom('', '4', '12')).map((args): Command => ({
     script: 'set-progress',
     keys: [PROGRESS],

@@ -9,6 +9,7 @@ const SCRIPT_FILES: Readonly<Record<ScriptName, string>> = {
   'find-absent': 'devices/find-absent.lua',
   'advance-progress': 'workers/advance-progress.lua',
   'advance-copy': 'workers/advance-copy.lua',
+  'replace-progress': 'workers/replace-progress.lua',
   'set-progress': 'workers/set-progress.lua',
   'request-rebuild': 'workers/request-rebuild.lua',
 }

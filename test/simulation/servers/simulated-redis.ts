@@ -18,6 +18,7 @@ export type ScriptName =
   | 'find-absent'
   | 'advance-progress'
   | 'advance-copy'
+  | 'replace-progress'
   | 'set-progress'
   | 'request-rebuild'
 
@@ -129,6 +130,8 @@ export class SimulatedRedis {
         return this.#advanceProgress(keys[0] ?? '', args)
       case 'advance-copy':
         return this.#advanceCopy(keys[0] ?? '', args)
+      case 'replace-progress':
+        return this.#replaceProgress(keys[0] ?? '', args)
       case 'set-progress':
         return this.#setProgress(keys[0] ?? '', args)
       case 'request-rebuild':
@@ -231,6 +234,14 @@ export class SimulatedRedis {
       this.#hset(key, [field, next])
     }
     return null
+  }
+
+  #replaceProgress(key: string, [field = '', expected = '', next = '', request = '']: readonly string[]) {
+    if ((this.#hash(key)?.fields.get(field) ?? '') !== expected) return 0
+    this.#refuseWrites()
+    this.#hset(key, [field, next])
+    this.#hdel(key, [request])
+    return 1
   }
 
   #advanceCopy(key: string, [field = '', ...args]: readonly string[]): RedisReply {

@@ -101,6 +101,20 @@ describe('a topic that was created again while the worker runs', () => {
     expect(said).toEqual(['0 overwritten: stored 60, at 0'])
   })
 
+  test('is read from its beginning, although a chunk of the earlier one is still to be written', async () => {
+    await redis.hset(KEY, '0', '50')
+    const { apply, guard, said, world } = setUp({ 0: { committed: 50, end: 60 } })
+    await apply(0, 50, 60)
+    await redis.flushdb()
+    world.kafka[0] = { end: 0 }
+    expect(await apply(0, 60, 70)).toEqual(rewind(0))
+    expect(guard.isRebuilding).toBe(false)
+    world.kafka[0] = { end: 3 }
+    expect(await apply(0, 0, 3)).toEqual(IN_STEP)
+    expect(await stored()).toEqual({ '0': '3' })
+    expect(said).toEqual(['0 overwritten: stored undefined, at 0'])
+  })
+
   test.each([4, 2])('ends a rebuild of the earlier one, which had got to %i', async (progress) => {
     const { apply, guard, world } = setUp({ 0: { end: 10 } })
     await apply(0, 0, progress)
@@ -247,9 +261,10 @@ describe('a Redis restored from an older snapshot', () => {
 
 describe('a Redis that loses data between two chunks', () => {
   test('rewinds the partition to its start if everything is lost, and the chunk does not count (G2)', async () => {
-    const { apply, guard, said } = setUp({ 0: { end: 100 } })
+    const { apply, guard, said, world } = setUp({ 0: { end: 100 } })
     await apply(0, 0, 100)
     await redis.flushdb()
+    world.kafka[0] = { end: 110 }
     expect(await apply(0, 100, 110)).toEqual(rewind(0))
     expect(await redis.hget(KEY, '0')).toBeNull()
     expect(guard.isRebuilding).toBe(true)
@@ -259,9 +274,10 @@ describe('a Redis that loses data between two chunks', () => {
   })
 
   test('rewinds the partition to the progress that is left', async () => {
-    const { apply } = setUp({ 0: { end: 100 } })
+    const { apply, world } = setUp({ 0: { end: 100 } })
     await apply(0, 0, 100)
     await redis.hset(KEY, '0', '60')
+    world.kafka[0] = { end: 110 }
     expect(await apply(0, 100, 110)).toEqual(rewind(60))
     expect(await apply(0, 60, 110)).toEqual(IN_STEP)
     expect(await stored()).toEqual({ '0': '110' })
@@ -475,9 +491,9 @@ describe('a partition that is assigned to another worker', () => {
     const waits = [released]
     const { apply, guard } = setUp({ 0: { end: 10 } }, (store) => ({
       ...store,
-      async overwrite(partition, next) {
+      async overwrite(partition, expected, next) {
         await waits.pop()
-        await store.overwrite(partition, next)
+        await store.overwrite(partition, expected, next)
       },
     }))
     const earlier = apply(0, 0, 4)
@@ -593,8 +609,8 @@ describe('a rebuild', () => {
     const slow = Promise.withResolvers<undefined>()
     const { apply } = setUp({ 0: { end: 10 } }, (store) => ({
       ...store,
-      overwrite: async (partition, next) => {
-        await store.overwrite(partition, next)
+      overwrite: async (partition, expected, next) => {
+        await store.overwrite(partition, expected, next)
         await slow.promise
       },
     }))
@@ -618,8 +634,9 @@ describe('a rebuild', () => {
   })
 
   test('that was requested is not reported as a loss, and a loss after it is', async () => {
-    const { apply, said } = setUp({ 0: { end: 100 } })
+    const { apply, said, world } = setUp({ 0: { end: 100 } })
     await apply(0, 0, 100)
+    world.kafka[0] = { end: 110 }
     await requestRebuild(redis, 'group', 'topic', [0, 1])
     expect(await apply(0, 100, 110)).toEqual(rewind(0))
     await apply(0, 0, 40)

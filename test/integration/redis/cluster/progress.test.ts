@@ -58,7 +58,7 @@ async function twoMasters(): Promise<[ClusterNode, ClusterNode]> {
 
 describe('the copies of the progress', () => {
   test('are on every master, and advance together', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     expect(await store.advance(0, 5, 9)).toBeUndefined()
     const keys = progressKeys(cluster, 'g', 't')
     const masters = await Promise.all(keys.map(async (key) => (await servers.ownerOf(key)).port))
@@ -68,18 +68,18 @@ describe('the copies of the progress', () => {
   })
 
   test('of a wiped master count as none, for the process that wrote them and for another', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     const [one] = await twoMasters()
     await one.admin.flushall()
     expect(await stored()).toMatchObject({ next: undefined })
     expect(await stored(fresh())).toMatchObject({ next: undefined })
     expect(await store.advance(0, 5, 9)).toEqual({ next: undefined })
-    await store.overwrite(0, 2)
+    await store.overwrite(0, undefined, 2)
     expect(await store.advance(0, 2, 4)).toBeUndefined()
   })
 
   test('that fall behind on one master are behind', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     await store.advance(0, 5, 9)
     const [key = ''] = progressKeys(cluster, 'g', 't')
     await cluster.hset(key, '0', '5')
@@ -88,7 +88,7 @@ describe('the copies of the progress', () => {
   })
 
   test('that a dead worker advanced on some masters only are caught up with', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     const [key = ''] = progressKeys(cluster, 'g', 't')
     await cluster.hset(key, '0', '9')
     const successor = fresh()
@@ -99,7 +99,7 @@ describe('the copies of the progress', () => {
   })
 
   test('are written by another worker meanwhile', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     const other = fresh()
     await stored(other)
     expect(await other.advance(0, 5, 8)).toBeUndefined()
@@ -107,21 +107,29 @@ describe('the copies of the progress', () => {
     expect(await store.advance(0, 8, 9)).toBeUndefined()
   })
 
+  test('are overwritten only if they are what was compared', async () => {
+    await store.overwrite(0, undefined, 5)
+    await expect(store.overwrite(0, undefined, 2)).rejects.toMatchObject({ code: 'TRYAGAIN' })
+    expect(await stored(fresh())).toMatchObject({ next: 5, isWhole: true })
+    await store.overwrite(0, 5, 2)
+    expect(await stored(fresh())).toMatchObject({ next: 2, isWhole: true })
+  })
+
   test('carry the mark of a rebuild, and a request for one', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     await store.markRebuild(0, 20)
     expect(await stored()).toMatchObject({ next: 5, rebuildUntil: 20, isRebuildRequested: false })
     await store.markRebuild(0, undefined)
     await requestRebuild(cluster, 'g', 't', [0, 1])
     expect(await stored()).toMatchObject({ next: undefined, isRebuildRequested: true })
-    await store.overwrite(0, 0)
+    await store.overwrite(0, undefined, 0)
     expect(await stored()).toMatchObject({ next: 0, rebuildUntil: undefined, isRebuildRequested: false })
   })
 })
 
 describe('when slots move', () => {
   test('the copies follow, also when the slot of a copy moves away and back', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     await store.markRebuild(0, 20)
     const [one, other] = await twoMasters()
     const [key = ''] = progressKeys(cluster, 'g', 't')
@@ -139,7 +147,7 @@ describe('when slots move', () => {
   })
 
   test('while no record comes, a look is enough', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     const [one, other] = await twoMasters()
     await move(one, other, 10)
     expect(await stored()).toMatchObject({ next: 5 })
@@ -147,7 +155,7 @@ describe('when slots move', () => {
   })
 
   test('a process that has begun after a reshard takes the next one for no loss', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     const [one, other] = await twoMasters()
     const slots = SlotTable.of(cluster).owners.slotsByMaster.get(nameOf(one)) ?? []
     const copies = new Set(progressKeys(cluster, 'g', 't').map(keySlot))
@@ -161,7 +169,7 @@ describe('when slots move', () => {
   })
 
   test('a master that got slots and then falls behind has lost what was in them: everything is read again', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     const [one, other] = await twoMasters()
     await move(one, other, 10)
     const before = await Promise.all(
@@ -178,7 +186,7 @@ describe('when slots move', () => {
   })
 
   test('a master that is added gets a copy', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     const [one] = await twoMasters()
     const added = await servers.addNode()
     await move(one, added, 10)
@@ -197,7 +205,7 @@ describe('when slots move', () => {
     if (one === undefined) throw new Error('no master has many slots')
     const added = await servers.addNode()
     await move(one, added, 10)
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     await added.admin.flushall()
     // Without slots it would become a replica.
     await added.admin.config('SET', 'cluster-allow-replica-migration', 'no')

@@ -379,7 +379,7 @@ describe('the progress that is advanced with the updates', () => {
   const two = () => writePlan([update(), update({ id: 'b' })], [], NOW_MS)
 
   test.for([undefined, 5])('moves on if it is the expected one (%s)', async (stored) => {
-    if (stored !== undefined) await store().overwrite(3, stored)
+    if (stored !== undefined) await store().overwrite(3, undefined, stored)
     expect(await advance(two(), stored)).toMatchObject({ updates: ['changed', 'changed'], hasAdvanced: true })
     expect(await redis.hgetall(PROGRESS)).toEqual({ 3: '9' })
   })
@@ -390,7 +390,7 @@ describe('the progress that is advanced with the updates', () => {
     [6, 5],
     [9, undefined],
   ] as const)('stays if it is %s instead of %s; the updates are written', async ([stored, expected]) => {
-    if (stored !== undefined) await store().overwrite(3, stored)
+    if (stored !== undefined) await store().overwrite(3, undefined, stored)
     expect(await advance(two(), expected)).toMatchObject({ hasAdvanced: false })
     expect((await store().load([3])).get(3)?.next).toBe(stored)
     expect(await redis.scard('devices')).toBe(2)
@@ -414,7 +414,7 @@ describe('the progress that is advanced with the updates', () => {
   })
 
   test('is never moved back', async () => {
-    await store().overwrite(3, 12)
+    await store().overwrite(3, undefined, 12)
     expect(await advance(two(), 12)).toMatchObject({ hasAdvanced: true })
     expect((await store().load([3])).get(3)?.next).toBe(12)
   })

@@ -42,10 +42,10 @@ describe('loading progress', () => {
   })
 
   test('returns what is stored for each requested partition', async () => {
-    await store.overwrite(0, 12)
-    await store.overwrite(1, 9_007_199_254_740_991)
+    await store.overwrite(0, undefined, 12)
+    await store.overwrite(1, undefined, 9_007_199_254_740_991)
     await store.markRebuild(1, 50)
-    await store.overwrite(11, 3)
+    await store.overwrite(11, undefined, 3)
     expect(await store.load([1, 0, 2])).toEqual(
       new Map<number, StoredProgress>([
         [1, { ...nothing, next: 9_007_199_254_740_991, rebuildUntil: 50 }],
@@ -74,13 +74,13 @@ describe('advancing progress', () => {
     ['to 0', undefined, undefined, 0, '0'],
     ['to an offset with more digits', 9, 9, 10, '10'],
   ])('%s stores the next offset', async (_, stored, expected, next, after) => {
-    if (stored !== undefined) await store.overwrite(0, stored)
+    if (stored !== undefined) await store.overwrite(0, undefined, stored)
     expect(await store.advance(0, expected, next)).toBeUndefined()
     expect(await redis.hget(KEY, '0')).toBe(after)
   })
 
   test('never moves the offset back', async () => {
-    await store.overwrite(0, 100)
+    await store.overwrite(0, undefined, 100)
     expect(await store.advance(0, 100, 99)).toBeUndefined()
     expect(await redis.hget(KEY, '0')).toBe('100')
   })
@@ -91,7 +91,7 @@ describe('advancing progress', () => {
     ['ahead', 8, 5],
     ['present although none was expected', 8, undefined],
   ])('returns the stored offset and changes nothing if it is %s', async (_, stored, expected) => {
-    if (stored !== undefined) await store.overwrite(0, stored)
+    if (stored !== undefined) await store.overwrite(0, undefined, stored)
     expect(await store.advance(0, expected, 9)).toEqual({ next: stored })
     expect(await redis.hget(KEY, '0')).toBe(stored === undefined ? null : String(stored))
   })
@@ -103,27 +103,41 @@ describe('advancing progress', () => {
   })
 
   test('affects neither other partitions nor the mark of a rebuild', async () => {
-    await store.overwrite(1, 7)
+    await store.overwrite(1, undefined, 7)
     await store.markRebuild(0, 50)
     await store.advance(0, undefined, 5)
     expect(await redis.hgetall(KEY)).toEqual({ '0': '5', '0:until': '50', '1': '7' })
   })
 
   test('succeeds for one of two concurrent workers', async () => {
-    await store.overwrite(0, 5)
+    await store.overwrite(0, undefined, 5)
     const outcomes = await Promise.all([store.advance(0, 5, 6), store.advance(0, 5, 7)])
     expect(outcomes).toEqual([undefined, { next: 6 }])
   })
 })
 
-test('overwriting progress may move the offset back', async () => {
-  await store.overwrite(0, 9)
-  await store.overwrite(0, 4)
-  expect(await redis.hget(KEY, '0')).toBe('4')
+describe('overwriting progress', () => {
+  test('may move the offset back, and removes the request for a rebuild', async () => {
+    await store.overwrite(0, undefined, 9)
+    await redis.hset(KEY, '0:requested', '1')
+    await store.overwrite(0, 9, 4)
+    expect(await redis.hgetall(KEY)).toEqual({ '0': '4' })
+  })
+
+  test.each([
+    ['another offset', '7'],
+    ['an offset', '9'],
+    ['none', undefined],
+  ])('is refused if Redis holds %s meanwhile', async (_, stored) => {
+    if (stored !== undefined) await redis.hset(KEY, '0', stored)
+    const expected = stored === '9' ? undefined : 5
+    await expect(store.overwrite(0, expected, 4)).rejects.toMatchObject({ code: 'TRYAGAIN' })
+    expect(await redis.hget(KEY, '0')).toBe(stored ?? null)
+  })
 })
 
 test('the mark of a rebuild is set, moved and removed', async () => {
-  await store.overwrite(0, 9)
+  await store.overwrite(0, undefined, 9)
   await store.markRebuild(0, 20)
   await store.markRebuild(0, 30)
   expect((await store.load([0])).get(0)).toEqual({ ...nothing, next: 9, rebuildUntil: 30 })
@@ -137,13 +151,13 @@ test('a request for a rebuild deletes the progress of all partitions, and is for
   await requestRebuild(redis, 'group', 'topic', [0, 1, 2])
   expect((await store.load([0])).get(0)).toEqual({ ...nothing, isWhole: true, isRebuildRequested: true })
   await store.markRebuild(0, 30)
-  await store.overwrite(1, 5)
+  await store.overwrite(1, undefined, 5)
   await store.markRebuild(2, undefined)
   expect(await redis.hgetall(KEY)).toEqual({ '0:until': '30', '1': '5' })
 })
 
 test('each consumer group has its own progress', async () => {
-  await createProgressStore(redis, 'other', 'topic').overwrite(0, 9)
+  await createProgressStore(redis, 'other', 'topic').overwrite(0, undefined, 9)
   expect((await store.load([0])).get(0)).toEqual(nothing)
 })
 
@@ -152,6 +166,6 @@ test('a progress key of another Redis type causes an error that names the key', 
   const wrongType = { side: 'redis', code: 'KEY_TYPE', failureClass: 'operator' }
   await expect(store.load([0])).rejects.toMatchObject(wrongType)
   await expect(store.advance(0, undefined, 1)).rejects.toMatchObject(wrongType)
-  await expect(store.overwrite(0, 1)).rejects.toMatchObject(wrongType)
+  await expect(store.overwrite(0, undefined, 1)).rejects.toMatchObject(wrongType)
   await expect(store.markRebuild(0, undefined)).rejects.toMatchObject(wrongType)
 })

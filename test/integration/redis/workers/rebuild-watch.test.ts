@@ -42,7 +42,7 @@ describe('without a live worker, a rebuild is pending', () => {
     await requestRebuild(database.client, SOURCE.group, SOURCE.topic, [0, 1])
     expect(await isRebuilding()).toBe(true)
     for (const partition of [0, 1]) {
-      await progress.overwrite(partition, 0)
+      await progress.overwrite(partition, undefined, 0)
       await progress.markRebuild(partition, 10)
       expect(await isRebuilding()).toBe(true)
     }

@@ -35,6 +35,7 @@ const inputs: { readonly [K in InputKind]: InputOf<K> } = {
   in_step: { kind: 'in_step', ...atFifty, storedProgress: 60 },
   nothing_to_reread: { kind: 'nothing_to_reread', ...atFifty, storedProgress: undefined },
   foreign: { kind: 'foreign', ...atFifty, storedProgress: 500 },
+  earlier_topic: { kind: 'earlier_topic', ...atFifty, storedProgress: 40, earliest: 5, end: 20 },
   lost: { kind: 'lost', ...atFifty, storedProgress: 30, rewindTo: 30 },
   advanced: { kind: 'advanced', next: 60 },
   overtaken: { kind: 'overtaken', next: 60, storedProgress: 70 },
@@ -49,7 +50,7 @@ const rebuildingAt = (progress: number, until: number): ProgressCursor => ({
 
 const stays = (cursor: ProgressCursor): CursorStep => ({ cursor, effects: [], verdict: IN_STEP })
 const abandons = (cursor: ProgressCursor): CursorStep => ({ cursor, effects: [], verdict: ABANDONED })
-const overwrite = (next: number) => ({ kind: 'overwrite_progress', next }) as const
+const overwrite = (next: number, stored?: number) => ({ kind: 'overwrite_progress', stored, next }) as const
 
 const found: CursorStep = { cursor: inStepAt(60), effects: [], verdict: IN_STEP }
 const marks = (until: number) => ({ kind: 'mark_rebuild', until }) as const
@@ -68,11 +69,20 @@ const keepsRebuilding: CursorStep = {
 const overwritten: CursorStep = {
   cursor: inStepAt(50),
   effects: [
-    overwrite(50),
+    overwrite(50, 500),
     { kind: 'unmark_rebuild' },
     { kind: 'report_overwritten', stored: 500, position: 50 },
   ],
   verdict: IN_STEP,
+}
+const restarts: CursorStep = {
+  cursor: inStepAt(5),
+  effects: [
+    overwrite(5, 40),
+    { kind: 'unmark_rebuild' },
+    { kind: 'report_overwritten', stored: 40, position: 5 },
+  ],
+  verdict: { kind: 'rewind', to: 5 },
 }
 const rewinds: CursorStep = {
   cursor: { kind: 'rewinding', to: 30, until: 100 },
@@ -87,6 +97,7 @@ const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
     in_step: found,
     nothing_to_reread: firstFill,
     foreign: overwritten,
+    earlier_topic: restarts,
     lost: rewinds,
     advanced: abandons(cursors.unknown),
     overtaken: abandons(cursors.unknown),
@@ -97,6 +108,7 @@ const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
     in_step: found,
     nothing_to_reread: firstFill,
     foreign: overwritten,
+    earlier_topic: restarts,
     lost: rewinds,
     advanced: abandons(cursors.empty),
     overtaken: abandons(cursors.empty),
@@ -107,6 +119,7 @@ const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
     in_step: found,
     nothing_to_reread: firstFill,
     foreign: overwritten,
+    earlier_topic: restarts,
     lost: rewinds,
     advanced: { cursor: inStepAt(60), effects: [], verdict: IN_STEP },
     overtaken: { cursor: inStepAt(70), effects: [], verdict: IN_STEP },
@@ -117,6 +130,7 @@ const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
     in_step: stillRebuilding,
     nothing_to_reread: keepsRebuilding,
     foreign: overwritten,
+    earlier_topic: restarts,
     lost: rewinds,
     advanced: { cursor: rebuildingAt(60, 80), effects: [], verdict: IN_STEP },
     overtaken: { cursor: rebuildingAt(70, 80), effects: [marks(80)], verdict: IN_STEP },
@@ -127,6 +141,7 @@ const truthTable: Record<Mode, Record<InputKind, CursorStep>> = {
     in_step: stillRebuilding,
     nothing_to_reread: keepsRebuilding,
     foreign: overwritten,
+    earlier_topic: restarts,
     lost: rewinds,
     advanced: abandons(cursors.rewinding),
     overtaken: abandons(cursors.rewinding),
@@ -317,6 +332,15 @@ describe('a comparison', () => {
     })
   })
 
+  test('of a position after the end concerns an earlier topic', () => {
+    const kafka = { earliest: 5, end: 20 }
+    const stored = { next: 40, rebuildUntil: undefined, isWhole: true, isRebuildRequested: false }
+    expect(compareProgress(20, kafka, stored).kind).toBe('foreign')
+    expect(compareProgress(21, kafka, stored)).toMatchObject({ kind: 'earlier_topic', earliest: 5 })
+    expect(isOfEarlierTopic(cursors.in_step, compareProgress(21, kafka, stored))).toBe(true)
+    expect(isOfEarlierTopic(cursors.in_step, compareProgress(20, { ...kafka, end: 50 }, stored))).toBe(false)
+  })
+
   test('carries what was compared', () => {
     const kafka = { earliest: 0, end: 100 }
     expect(
@@ -371,7 +395,7 @@ describe('in any mode, with any offsets', () => {
   test('only progress of an earlier topic is overwritten with a smaller offset (G5)', () => {
     fc.assert(
       fc.property(anyCursor, fc.oneof(anyComparison, anyChunk), (cursor, input) => {
-        if (input.kind === 'foreign' || !('storedProgress' in input)) return
+        if (input.kind === 'foreign' || input.kind === 'earlier_topic' || !('storedProgress' in input)) return
         for (const effect of stepCursor(cursor, input).effects) {
           if (effect.kind === 'overwrite_progress')
             expect(effect.next).toBeGreaterThanOrEqual(input.storedProgress ?? 0)
@@ -426,7 +450,7 @@ test('what is read again from before the stored progress counts from there', () 
   const input = compareProgress(50, { earliest: 10, end: 100 }, stored)
   expect(stepCursor(inStepAt(50), input)).toEqual({
     cursor: { kind: 'rewinding', to: 10, until: 100 },
-    effects: [marks(100), overwrite(10), { kind: 'report_loss', stored: 40, position: 50, rewindTo: 10 }],
+    effects: [marks(100), overwrite(10, 40), { kind: 'report_loss', stored: 40, position: 50, rewindTo: 10 }],
     verdict: { kind: 'rewind', to: 10 },
   })
 })
