@@ -20,6 +20,11 @@ export const deviceSchema = z
   })
   .meta({ id: 'Device' })
 
+export const selectedDeviceSchema = deviceSchema
+  .partial()
+  .required({ device_id: true })
+  .meta({ id: 'SelectedDevice', description: 'With `fields`: these only.' })
+
 export const problemSchema = z
   .looseObject({
     type: z.string().describe('Problem type, such as not_found. Programs should switch on it.'),

@@ -11,6 +11,7 @@ import {
 } from '../support/oracle/device-model.ts'
 import type { SimulatedKafka } from './servers/simulated-kafka.ts'
 import type { RedisServers } from './servers/redis-servers.ts'
+import type { HashFields } from './servers/simulated-redis.ts'
 import { CACHE } from './worker.ts'
 
 const SETTINGS: ModelSettings = {
@@ -140,9 +141,8 @@ export class Oracle {
   }
 
   /** What a reader sees of a device never goes back. */
-  brokenByWrite(key: string, before: ReadonlyMap<string, string> | undefined): string | undefined {
-    const after = this.#redis.hash(key)
-    if (before === undefined || after === undefined) return undefined
+  brokenByWrite(key: string, before: HashFields | undefined, after: HashFields): string | undefined {
+    if (before === undefined) return undefined
     if (compareHashes(Object.fromEntries(before), Object.fromEntries(after)) < 0) return undefined
     return `${key} went back from ${before.get('last_updated')} to ${after.get('last_updated')}`
   }

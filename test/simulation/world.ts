@@ -4,7 +4,7 @@ import { Oracle } from './oracle.ts'
 import { Scheduler } from './scheduler.ts'
 import type { Schedule, Step, StepRecord } from './schedule.ts'
 import { PartitionLog, SimulatedKafka, type RecordToAppend } from './servers/simulated-kafka.ts'
-import type { RedisServers } from './servers/redis-servers.ts'
+import type { RedisServers, RedisSurroundings } from './servers/redis-servers.ts'
 import { SimulatedCluster } from './servers/simulated-cluster.ts'
 import { SingleRedis } from './servers/single-redis.ts'
 import { SESSION_MS, startWorker, type SimulatedWorker } from './worker.ts'
@@ -145,11 +145,10 @@ export class World {
   #createRedis({ masters, steps }: Schedule): RedisServers {
     const { scheduler } = this
     const isOneProcess = steps.filter(({ kind }) => /^(start|stop|kill)_worker$/.test(kind)).length === 1
-    const surroundings = {
+    const surroundings: RedisSurroundings = {
       scheduler,
       random: this.#random,
-      wrote: (key: string, before: ReadonlyMap<string, string> | undefined) =>
-        this.#violatedIf(this.#oracle.brokenByWrite(key, before)),
+      wrote: (key, before, after) => this.#violatedIf(this.#oracle.brokenByWrite(key, before, after)),
       losesData: () => this.#oracle.lostData(),
       copiesMoved: () => this.#oracle.copiesMoved(),
       committed: this.#kafka.committed,

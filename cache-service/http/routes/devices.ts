@@ -1,7 +1,12 @@
 import type { FastifyReply } from 'fastify'
 import { hash } from 'node:crypto'
 import { z } from 'zod'
-import { deviceSchema, lookupSchema, pageSchema } from '../../../shared/contract/api-schemas.ts'
+import {
+  deviceSchema,
+  lookupSchema,
+  pageSchema,
+  selectedDeviceSchema,
+} from '../../../shared/contract/api-schemas.ts'
 import { isDeviceId, type DeviceId } from '../../../shared/contract/device-id.ts'
 import { ServiceError } from '../../../shared/errors.ts'
 import { hashTextOf, type DeviceReader, type DeviceReading } from '../../core/devices/device-view.ts'
@@ -91,7 +96,7 @@ function registerSingle(server: ApiServer, { devices, isRebuilding, telemetry }:
         params: deviceIdParams,
         querystring: fieldsQuery,
         response: {
-          200: deviceSchema,
+          200: z.union([deviceSchema, selectedDeviceSchema]),
           304: z.null().describe('Not modified.'),
           ...problemReplies('invalid_request', 'not_found', 'corrupt_device', 'cache_rebuilding'),
         },

@@ -62,7 +62,8 @@ export class CopyPlaces {
       partitionsOf(key).every((partition) => {
         const place = this.#places.get(`${shard}/${partition}`)
         if (place === undefined) return this.#isUnwritten(partition)
-        if (!isAt(place.key)) return false
+        // Removed meanwhile: the master owned no slots, and has got some again.
+        if (!isAt(place.key) || redis.hash(place.key)?.get(String(partition)) === undefined) return false
         const stored = storedProgress(saved, place)
         return (
           stored === undefined || !imported.includes(key) || stored < (this.#committed.get(partition) ?? 0)

@@ -2,6 +2,7 @@ import type { RedisClient } from '../../../cache-service/redis/redis-client.ts'
 import type { SeededRandom } from '../../simulator/seeded-random.ts'
 import type { RedisStep } from '../schedule.ts'
 import type { Scheduler } from '../scheduler.ts'
+import type { HashFields } from './simulated-redis.ts'
 
 /** What a worker has of Redis. */
 export type WorkerRedis = {
@@ -13,7 +14,7 @@ export type WorkerRedis = {
 
 /** One server, or the masters of a Cluster: what the world does to them, and what a reader sees of them. */
 export type RedisServers = {
-  hash(key: string): ReadonlyMap<string, string> | undefined
+  hash(key: string): HashFields | undefined
   expiryOf(key: string): number | undefined
   set(key: string): ReadonlySet<string>
   keys(): string[]
@@ -32,7 +33,7 @@ export type RedisSurroundings = {
   readonly scheduler: Scheduler
   readonly random: SeededRandom
   /** Called after each write to a device hash that readers see. */
-  readonly wrote: (key: string, before: ReadonlyMap<string, string> | undefined) => void
+  readonly wrote: (key: string, before: HashFields | undefined, after: HashFields) => void
   /** Called before Redis gets data that may be older than what a worker has written. */
   readonly losesData: () => void
   /** Called when slots move that a new process has not seen where they were. */

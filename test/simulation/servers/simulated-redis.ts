@@ -3,6 +3,7 @@
 
 type Hash = { readonly fields: Map<string, string>; expiresAtMs: number | undefined }
 export type Value = Hash | Set<string> | { readonly text: string }
+export type HashFields = ReadonlyMap<string, string>
 export type RedisSnapshot = ReadonlyMap<string, Value>
 
 export type RedisReply = string | number | null | readonly RedisReply[]
@@ -34,7 +35,7 @@ export class SimulatedRedis {
   /** It executes nothing until then. */
   hungUntilMs = 0
   /** Called after each write to a device hash. */
-  wrote: (key: string, before: ReadonlyMap<string, string> | undefined) => void = () => undefined
+  wrote: (key: string, before: HashFields | undefined, after: HashFields) => void = () => undefined
   /** Called after each write of a copy of the progress. */
   wroteCopy: (key: string, partition: number) => void = () => undefined
   /** The reply to a command with a key that is on another master of the Cluster. */
@@ -173,7 +174,7 @@ export class SimulatedRedis {
         // Redis keeps the places of the fields that stay; only the set of pairs matters here.
         for (let at = 0; at < pairs.length; at += 2) written.set(pairs[at] ?? '', pairs[at + 1] ?? '')
         this.#values.set(key, { fields: written, expiresAtMs })
-        this.wrote(key, before)
+        this.wrote(key, before, written)
         status = 2
       }
       if (!this.#extendExpiry(key, expiry, value === undefined)) status = 3

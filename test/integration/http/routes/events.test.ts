@@ -54,12 +54,12 @@ describe('GET /api/events', () => {
     await appendHint('deleted', ['a'], 2)
     await appendUpdate('y', 3)
     await one.waitForNews(5)
-    expect(devices.news().map(({ event }) => event)).toEqual(['device', 'device', 'device'])
+    expect((await devices.waitForNews(3)).map(({ event }) => event)).toEqual(['device', 'device', 'device'])
     expect(one.news().filter(({ event }) => event === 'device')).toEqual([
       expect.objectContaining({ data: { change: 'changed', device_ids: ['b'], more: 3 } }),
       expect.objectContaining({ data: { change: 'deleted', device_ids: [], more: 2 } }),
     ])
-    expect(types.news().map(valueOf)).toEqual([1, 3])
+    expect((await types.waitForNews(2)).map(valueOf)).toEqual([1, 3])
   })
 
   test('sends a reset for a gap, to the followers of that stream only', async () => {
