@@ -187,7 +187,9 @@ test('slots that move to a node that was added are followed, and no change is mi
   // And back, until the node owns nothing.
   await cluster.moveSlots(added, from, slots)
   // It becomes a replica of the new owner, and reports what it gets from that: each change is reported once nevertheless.
-  await patiently(async () => expect(await added.admin.info('replication')).toContain('master_link_status:up'))
+  await patiently(async () =>
+    expect(await added.admin.info('replication')).toContain('master_link_status:up'),
+  )
   await updateAll(world, version + 2)
 })
 
