@@ -38,7 +38,7 @@ export function loginFix(error: ServiceError, otherwise: string): string {
   return fix === undefined ? otherwise : asSentence(fix)
 }
 
-function asSentence(fix: string): string {
+export function asSentence(fix: string): string {
   return `${fix.charAt(0).toUpperCase()}${fix.slice(1)}.`
 }
 

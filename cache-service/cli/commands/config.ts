@@ -6,6 +6,7 @@ import {
   type ParsedConfig,
   type Setting,
 } from '../../config/config.ts'
+import { ACCESS_FIX, accessProblem } from '../../http/hooks/access.ts'
 import { parseTokens } from '../../http/tokens.ts'
 import { addRowOptions } from '../row-options.ts'
 import type { RowChoice } from '../terminal/rows.ts'
@@ -94,6 +95,8 @@ async function validate(session: Session): Promise<ExitCode> {
   const isTable = session.output.format === 'table'
   if (parsed.kind === 'ok') {
     for (const warning of parsed.warnings) session.warn(warning)
+    const problem = accessProblem(parsed.config.api)
+    if (problem !== undefined) session.warn(`${problem}, so the API would not start: ${ACCESS_FIX}`)
     if (!isTable) await session.output.rows(PROBLEM_COLUMNS, [])
     else if (session.options.quiet !== true) await session.output.text('The configuration is valid.\n')
     return EXIT.ok

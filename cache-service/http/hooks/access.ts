@@ -14,13 +14,19 @@ export type Access =
 /** @throws OperatorError if others can reach the API without a token and API_AUTH does not allow that explicitly. */
 export function createAccess(api: ApiConfig, tokenFile: TokenFile | undefined, now: () => number): Access {
   if (tokenFile !== undefined) return { kind: 'tokens', tokens: () => tokenFile.tokens, now }
-  if (api.auth === undefined && !isLoopbackName(api.host)) {
-    throw new OperatorError(
-      `API_AUTH is not set, and other machines can reach API_HOST ${api.host}: set API_AUTH=token and API_TOKENS_FILE, or API_AUTH=off if everyone who can reach the API may use it`,
-    )
-  }
+  const problem = accessProblem(api)
+  if (problem !== undefined) throw new OperatorError(`${problem}: ${ACCESS_FIX}`)
   return { kind: 'hosts', allowed: [api.host, ...api.allowedHosts] }
 }
+
+/** Why the API would not start: others can reach it, and API_AUTH does not say whether they may. undefined: it would. */
+export function accessProblem({ auth, host }: Pick<ApiConfig, 'auth' | 'host'>): string | undefined {
+  if (auth !== undefined || isLoopbackName(host)) return undefined
+  return `API_AUTH is not set, and other machines can reach API_HOST ${host}`
+}
+
+export const ACCESS_FIX =
+  'set API_AUTH=token and API_TOKENS_FILE, or API_AUTH=off if everyone who can reach the API may use it'
 
 declare module 'fastify' {
   interface FastifyRequest {

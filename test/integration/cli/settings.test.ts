@@ -70,6 +70,14 @@ describe('config validate', () => {
     expect(JSON.parse(json.output)).toMatchObject([{ variable: 'REDIS_PORT' }, { variable: 'LOG_LEVEL' }])
   })
 
+  test('warns of an API that others could reach without API_AUTH: it would not start', async () => {
+    const { code, errors } = await runCliHere(['config', 'validate'], { API_HOST: '0.0.0.0' })
+    expect(code).toBe(0)
+    expect(errors).toMatch(/API_AUTH is not set.*the API would not start: set API_AUTH=token/)
+    const decided = await runCliHere(['config', 'validate'], { API_HOST: '0.0.0.0', API_AUTH: 'off' })
+    expect(decided.errors).not.toContain('API_AUTH is not set')
+  })
+
   test('warns of a variable whose name is similar to that of an option', async () => {
     const { code, errors } = await runCliHere(['config', 'validate'], { REDIS_HOTS: 'here' })
     expect(code).toBe(0)

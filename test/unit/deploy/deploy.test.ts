@@ -314,7 +314,8 @@ describe('the Dockerfile', () => {
 
   it('starts the service with the command of `npm start`', () => {
     const entrypoint = execForm(service, 'ENTRYPOINT')
-    expect(entrypoint.join(' ')).toBe(npmPackage.scripts['start'])
+    // npm starts a shell, which must not stay between it and the service: the shell would not pass SIGTERM on.
+    expect(`exec ${entrypoint.join(' ')}`).toBe(npmPackage.scripts['start'])
     expect(existsSync(join(repository, entrypoint.at(-1) ?? ''))).toBe(true)
     expect(execForm(service, 'CMD')).toEqual(['worker'])
   })

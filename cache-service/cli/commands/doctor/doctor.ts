@@ -4,7 +4,7 @@ import { DOCTOR_ROLES, type DoctorRole, type Finding } from '../../../core/docto
 import { includesLagMonitor } from '../../../core/workers/lag-groups.ts'
 import { examples, type Cli } from '../../command.ts'
 import { checkCanaryApi } from './canary-checks.ts'
-import { checkPorts, checkSettings } from './machine-checks.ts'
+import { checkAccess, checkPorts, checkSettings } from './machine-checks.ts'
 import { EXIT, type ExitCode } from '../../exit-codes.ts'
 import { addRowOptions, choosesRows } from '../../row-options.ts'
 import type { RowChoice } from '../../terminal/rows.ts'
@@ -59,6 +59,7 @@ async function checkServers(session: Session, config: Config, role: DoctorRole):
     needsKafka ? checkKafka(session, config, role) : [],
     checkRedis(session, config, role),
     hasCanary ? checkCanaryApi(canary) : [],
+    checkAccess(config, role),
     checkPorts(config, role),
   ])
   return groups.flat()

@@ -1,5 +1,6 @@
 import type { Config, ParsedConfig } from '../../../config/config.ts'
-import type { DoctorRole, Finding } from '../../../core/doctor.ts'
+import { asSentence, type DoctorRole, type Finding } from '../../../core/doctor.ts'
+import { ACCESS_FIX, accessProblem } from '../../../http/hooks/access.ts'
 import { findListenError } from './probe-address.ts'
 
 /** Reports every invalid setting, and every setting that should be a deliberate choice. */
@@ -24,6 +25,14 @@ export function checkSettings(parsed: ParsedConfig): Finding[] {
     { area: 'settings', check: 'environment', verdict: 'ok', detail: 'all settings are valid' },
     ...warnings,
   ]
+}
+
+/** Checks that the role would start with these settings, which are valid for other roles. */
+export function checkAccess({ api }: Config, role: DoctorRole): Finding[] {
+  const problem = role === 'api' || role === 'all' ? accessProblem(api) : undefined
+  if (problem === undefined) return []
+  const detail = `${problem}, so the API would not start`
+  return [{ area: 'settings', check: 'API_AUTH', verdict: 'failed', detail, fix: asSentence(ACCESS_FIX) }]
 }
 
 /** Checks that the role can listen on its configured addresses. */

@@ -55,6 +55,20 @@ test('the doctor checks for the lag monitor whether each group can be measured',
   expect(find('commands of the lag-monitor')).toMatchObject({ verdict: 'ok' })
 })
 
+test('the doctor fails for an API that others could reach without API_AUTH, and for no other role', async () => {
+  const redis = await startOwnRedis()
+  onTestFinished(() => redis.stop())
+  const env = { REDIS_URL: redis.url, API_HOST: '0.0.0.0', PORT: '0' }
+  const { code, find } = await runDoctor(env, '--role', 'api')
+  expect(code).toBe(1)
+  expect(find('API_AUTH')).toMatchObject({
+    verdict: 'failed',
+    detail: 'API_AUTH is not set, and other machines can reach API_HOST 0.0.0.0, so the API would not start',
+    fix: expect.stringMatching(/^Set API_AUTH=token.*\.$/),
+  })
+  expect((await asUpdater(env)).code).toBe(0)
+})
+
 test('the doctor checks for the canary whether it may write, and whether the API answers', async (context) => {
   const { env, startWorker, topic } = await openWorkerScenario(context)
   await (await startWorker()).ready()
