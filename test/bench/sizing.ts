@@ -1,10 +1,17 @@
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { sizeFor, type Load } from './worker/sizing.ts'
 
 /** Estimates what a load needs, from costs that worker-bench has measured. An estimate: the network and other programs add to it. */
-const number = (text: string) => Number(text.replaceAll('_', ''))
+function number(text: string): number {
+  const value = Number(text.replaceAll('_', ''))
+  if (!(value > 0)) throw new InvalidArgumentError('it must be a number greater than 0.')
+  return value
+}
+const round = (value: number) => Number(value.toPrecision(3))
 const options = new Command('sizing')
-  .description('Estimates partitions, workers, Redis and network for a load, from measured costs.')
+  .description(
+    'Estimates workers, Redis masters and network for a load, from the costs in docs/performance.md.',
+  )
   .option('--records <n>', 'records per second', number, 1_000_000)
   .option('--devices <n>', 'devices that report', number, 1_000_000)
   .option('--bytes <n>', 'size of a record', number, 380)
@@ -16,4 +23,4 @@ const options = new Command('sizing')
   .opts<Load & { json?: true }>()
 const size = sizeFor(options)
 if (options.json) process.stdout.write(`${JSON.stringify(size, undefined, 2)}\n`)
-else console.table(size)
+else console.table(Object.fromEntries(Object.entries(size).map(([name, value]) => [name, round(value)])))

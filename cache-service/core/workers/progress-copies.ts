@@ -70,7 +70,11 @@ export function evidenceOf(holder: CopyHolder, view: CopyView): Evidence {
     return isClaimed(own, holder, view) ? evidence(own, holder, view) : evidenceOfGivers(holder, view)
   const copy = copyAt(before.slot)
   const hasStayed = ownerOf(before.slot) === holder.master
-  if (hasStayed && copy.next !== undefined && copy.claim === before.claim) return evidence(copy, holder, view)
+  if (hasStayed && copy.next !== undefined && copy.claim === before.claim) {
+    const found = evidence(copy, holder, view)
+    // It has fallen back, even if the other copies are no further than it is now.
+    return copy.next < before.next && found?.isWhole === false ? undefined : found
+  }
   // Another worker may have written it before us.
   if (isClaimed(own, holder, view)) return evidence(own, holder, view)
   return hasStayed || copy.next === undefined ? undefined : { next: copy.next, isWhole: false }

@@ -84,6 +84,11 @@ describe('what a copy proves about its master a', () => {
       { next: 50, isWhole: false },
     ],
     [
+      'slot 2 was imported since the copy was written, and the copy has fallen back: so has slot 2',
+      { holders: [a], owners, copies: { 1: copy(40, '1 a') }, known: { a: { ...knownOfA, claim: '1 a' } } },
+      undefined,
+    ],
+    [
       'another worker has claimed the imported slot already',
       { holders: [a], owners, copies: { 1: copy(50, '1,2 a') }, known: { a: { ...knownOfA, claim: '1 a' } } },
       { next: 50, isWhole: true },
