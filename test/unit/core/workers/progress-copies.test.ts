@@ -203,7 +203,7 @@ describe('what a copy proves about its master a', () => {
         known: { b: { ...knownOfB, claim: '1,2,5 b' } },
         givers: { a: ['b'] },
       },
-      { next: 20, isWhole: false },
+      undefined,
     ],
   ])('%s', (_, world, expected) => {
     const [first] = world.holders
