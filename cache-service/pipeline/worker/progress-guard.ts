@@ -31,8 +31,10 @@ export type GuardTelemetry = {
 /** A partition in one generation of the group. */
 type GuardedPartition = {
   cursor: ProgressCursor
-  /** The chunk that was let through last. */
+  /** The chunk that was let through last; undefined after a rewind. */
   admitted: Chunk | undefined
+  /** How often it was to be read again. */
+  rewinds: number
 }
 
 /**
@@ -52,8 +54,8 @@ type GuardedPartition = {
  *   decides again.
  * - Only the chunk that was let through last may advance the progress, and only in the generation that let it through:
  *   a lane that has ended may still be writing a chunk while its successor writes the same records.
- * - The caller that made a comparison acts on its verdict and handles its error. A chunk that finds after its turn has
- *   come that a check has found a loss is abandoned: the check rewinds the partition.
+ * - The caller that made a comparison acts on its verdict and handles its error. A chunk whose turn comes after a check has
+ *   decided to rewind the partition, or that is being written then, is abandoned: the check rewinds the partition.
  */
 export class ProgressGuard {
   readonly #store: ProgressStore
@@ -81,7 +83,7 @@ export class ProgressGuard {
   /** A new generation of the group: every partition is unknown. */
   assigned(partitions: readonly number[]): void {
     this.#partitions = new Map(
-      partitions.map((partition) => [partition, { cursor: UNKNOWN, admitted: undefined }]),
+      partitions.map((partition) => [partition, { cursor: UNKNOWN, admitted: undefined, rewinds: 0 }]),
     )
     this.#reportRebuilding()
   }
@@ -104,9 +106,9 @@ export class ProgressGuard {
     const { next, partition, position } = chunk
     const guarded = this.#partitions.get(partition)
     if (guarded === undefined) return ABANDONED
-    const { cursor } = guarded
+    const { rewinds } = guarded
     const verdict = await this.#inTurn(partition, guarded, async () => {
-      if (guarded.cursor !== cursor && guarded.cursor.kind === 'rewinding') return ABANDONED
+      if (guarded.rewinds !== rewinds) return ABANDONED
       const isRestart = position === next
       if (progressOf(guarded.cursor) !== undefined && !isRestart) return IN_STEP
       return await this.#compare(partition, guarded, position)
@@ -138,7 +140,7 @@ export class ProgressGuard {
     if (guarded?.admitted !== chunk) return ABANDONED
     return await this.#inTurn(partition, guarded, async () => {
       const progress = progressOf(guarded.cursor)
-      if (progress === undefined) return ABANDONED
+      if (progress === undefined || guarded.admitted !== chunk) return ABANDONED
       if (!hasAdvanced && !isUnbroken()) return ABANDONED
       const instead = hasAdvanced ? undefined : await this.#store.advance(partition, progress, next)
       if (!hasAdvanced && !isUnbroken()) return ABANDONED
@@ -242,6 +244,10 @@ export class ProgressGuard {
     const { cursor, effects, verdict } = stepCursor(before, input)
     for (const effect of effects) await this.#perform(partition, effect)
     guarded.cursor = cursor
+    if (verdict.kind === 'rewind') {
+      guarded.admitted = undefined
+      guarded.rewinds++
+    }
     if (cursor.kind !== before.kind) this.#reportRebuilding()
     return verdict
   }

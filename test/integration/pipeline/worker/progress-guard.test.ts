@@ -34,10 +34,17 @@ type Kafka = Record<number, Partial<GroupPosition>>
 function setUp(kafka: Kafka, decorate: (store: ProgressStore) => ProgressStore = (store) => store) {
   const said: string[] = []
   const rebuildingChanges: boolean[] = []
-  const world = { kafka, kafkaReads: 0, isKafkaDown: false, saidRebuilding: undefined as boolean | undefined }
+  const world = {
+    kafka,
+    kafkaReads: 0,
+    isKafkaDown: false,
+    saidRebuilding: undefined as boolean | undefined,
+    readingKafka: (): unknown => undefined,
+  }
   const offsets: PartitionOffsets = {
     async read() {
       world.kafkaReads++
+      world.readingKafka()
       if (world.isKafkaDown) throw kafkaError(new Error('Connection error: connect ECONNREFUSED'))
       const positions = Object.entries(world.kafka).map(([partition, position]): [number, GroupPosition] => [
         Number(partition),
@@ -113,6 +120,37 @@ describe('a topic that was created again while the worker runs', () => {
     expect(await apply(0, 0, 3)).toEqual(IN_STEP)
     expect(await stored()).toEqual({ '0': '3' })
     expect(said).toEqual(['0 overwritten: stored undefined, at 0'])
+  })
+
+  test('found by a check, lets the chunk of the earlier one that is being written advance nothing (G3)', async () => {
+    await redis.hset(KEY, '0', '50')
+    const { apply, check, chunk, guard, world } = setUp({ 0: { committed: 50, end: 70 } })
+    await apply(0, 50, 60)
+    const written = chunk(0, 60, 70)
+    expect(await guard.beforeChunk(written)).toEqual(IN_STEP)
+    await redis.flushdb()
+    world.kafka[0] = { end: 3 }
+    expect(await check()).toEqual([[0, 0]])
+    expect(await guard.afterChunk(written)).toEqual(ABANDONED)
+    expect(await apply(0, 0, 3)).toEqual(IN_STEP)
+    expect(await stored()).toEqual({ '0': '3' })
+  })
+
+  test('found by a check, lets no chunk of the earlier one through that waits for its turn (G3)', async () => {
+    await redis.hset(KEY, '0', '50')
+    const { apply, check, chunk, guard, world } = setUp({ 0: { committed: 50, end: 70 } })
+    await apply(0, 50, 60)
+    await redis.flushdb()
+    world.kafka[0] = { end: 3 }
+    const { promise: hasBegun, resolve: begin } = Promise.withResolvers<void>()
+    // The check reads the end once more when its turn has come.
+    const reads = world.kafkaReads
+    world.readingKafka = () => world.kafkaReads === reads + 2 && begin()
+    const checked = check()
+    await hasBegun
+    const waiting = guard.beforeChunk(chunk(0, 60, 70))
+    expect(await checked).toEqual([[0, 0]])
+    expect(await waiting).toEqual(ABANDONED)
   })
 
   test.each([4, 2])('ends a rebuild of the earlier one, which had got to %i', async (progress) => {
