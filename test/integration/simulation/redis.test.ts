@@ -111,6 +111,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     command: 'HSET',
     args: [keyOf(device), 'foreign', 'field', ...fields],
   })),
+  fc
+    .tuple(fc.constantFrom('0', '1'), fc.constantFrom('', 'x', '-1', '9.0', '12345678901234567'))
+    .map((damaged): Command => ({ command: 'HSET', args: [PROGRESS, ...damaged] })),
   id.map((device): Command => ({ command: 'HDEL', args: [keyOf(device), 'persist', 'last_updated'] })),
   id.map((device): Command => ({ command: 'DEL', args: [keyOf(device)] })),
   id.map((device): Command => ({ command: 'SREM', args: [INDEX, device] })),

@@ -1,6 +1,8 @@
 // A Redis in memory with what the worker uses: a few commands, and its scripts, as the Lua files describe them.
 // test/integration/simulation/redis.test.ts compares it with a real one.
 
+import { parseOffset } from '../../../cache-service/redis/workers/progress-fields.ts'
+
 type Hash = { readonly fields: Map<string, string>; expiresAtMs: number | undefined }
 export type Value = Hash | Set<string> | { readonly text: string }
 export type HashFields = ReadonlyMap<string, string>
@@ -238,7 +240,7 @@ export class SimulatedRedis {
   }
 
   #replaceProgress(key: string, [field = '', expected = '', next = '', request = '']: readonly string[]) {
-    if ((this.#hash(key)?.fields.get(field) ?? '') !== expected) return 0
+    if (parseOffset(this.#hash(key)?.fields.get(field)) !== parseOffset(expected)) return 0
     this.#refuseWrites()
     this.#hset(key, [field, next])
     this.#hdel(key, [request])
@@ -249,7 +251,8 @@ export class SimulatedRedis {
     const [expected = '', expectedClaim = '', next = '', claim = ''] = args
     const stored = this.#hash(key)?.fields
     const slots = `${field}:slots`
-    if ((stored?.get(field) ?? '') !== expected || (stored?.get(slots) ?? '') !== expectedClaim) return 0
+    if (parseOffset(stored?.get(field)) !== parseOffset(expected)) return 0
+    if ((stored?.get(slots) ?? '') !== expectedClaim) return 0
     this.#refuseWrites()
     this.#hset(key, [field, next, slots, claim])
     this.wroteCopy(key, Number(field))

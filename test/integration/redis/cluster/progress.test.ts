@@ -115,6 +115,15 @@ describe('the copies of the progress', () => {
     expect(await stored(fresh())).toMatchObject({ next: 2, isWhole: true })
   })
 
+  test('are replaced although one of them is damaged', async () => {
+    await store.overwrite(0, undefined, 5)
+    const [key = ''] = progressKeys(cluster, 'g', 't')
+    await cluster.hset(key, '0', 'x')
+    expect(await stored()).toMatchObject({ next: undefined })
+    await store.overwrite(0, undefined, 4)
+    expect(await stored(fresh())).toMatchObject({ next: 4, isWhole: true })
+  })
+
   test('carry the mark of a rebuild, and a request for one', async () => {
     await store.overwrite(0, undefined, 5)
     await store.markRebuild(0, 20)

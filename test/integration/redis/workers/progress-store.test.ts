@@ -124,6 +124,16 @@ describe('overwriting progress', () => {
     expect(await redis.hgetall(KEY)).toEqual({ '0': '4' })
   })
 
+  test.each(['', 'x', '-1', '5.0', '12345678901234567'])(
+    'replaces %j, which is no offset',
+    async (damaged) => {
+      await redis.hset(KEY, '0', damaged)
+      expect((await store.load([0])).get(0)?.next).toBeUndefined()
+      await store.overwrite(0, undefined, 4)
+      expect(await redis.hget(KEY, '0')).toBe('4')
+    },
+  )
+
   test.each([
     ['another offset', '7'],
     ['an offset', '9'],
