@@ -8,7 +8,7 @@
 local slots = ARGV[1] .. ':slots'
 local stored = redis.call('HMGET', KEYS[1], ARGV[1], slots)
 local offset = stored[1] or ''
--- What the worker does not take for an offset counts as none. Otherwise nothing would ever replace it.
+-- What the worker does not accept as an offset counts as none. Otherwise nothing would ever replace it.
 if #offset > 16 or offset:find('%D') then offset = '' end
 if tonumber(offset) ~= tonumber(ARGV[2]) or (stored[2] or '') ~= ARGV[3] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[4], slots, ARGV[5])

@@ -6,7 +6,7 @@
 -- Returns 1 if it was replaced, else 0.
 
 local stored = redis.call('HGET', KEYS[1], ARGV[1]) or ''
--- What the worker does not take for an offset counts as none. Otherwise nothing would ever replace it.
+-- What the worker does not accept as an offset counts as none. Otherwise nothing would ever replace it.
 if #stored > 16 or stored:find('%D') then stored = '' end
 if tonumber(stored) ~= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
