@@ -75,6 +75,11 @@ export class Oracle {
         expectation.outcome === 'rejected' &&
         log?.holds(offset) === false,
     )
+    // The one that replaces an update may lie behind the next commit.
+    const applied = this.#hasLostData ? 0 : (this.#kafka.committed.get(partition) ?? 0)
+    for (const record of this.#byPartition.get(partition) ?? [])
+      if (record.offset >= applied && log?.holds(record.offset) === false) record.isOptional = true
+    this.#model = undefined
   }
 
   /** Redis may lack, or hold older, data than a worker has written; Kafka may no longer have the records. */
