@@ -52,7 +52,7 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
     { stop },
   )
   const store = createProgressStore(redis, group, topic)
-  const stored = await store.load(bounds.map(({ partition }) => partition))
+  const stored = await store.peek(bounds.map(({ partition }) => partition))
   const oldestMs = firstTimesMs.size === 0 ? undefined : Math.min(...firstTimesMs.values())
   const oldestRecord = oldestMs === undefined ? undefined : eventTimeFromMs(Math.max(0, oldestMs)).text
   const settings = await topics.bounds.settings(topic).catch(() => new Map<string, string>())

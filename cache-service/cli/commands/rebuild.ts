@@ -96,7 +96,7 @@ async function waitUntilComplete(
   let isWithoutWorker = false
   try {
     while (!stop.aborted) {
-      const stored = await store.load(numbers)
+      const stored = await store.peek(numbers)
       progress = rebuildProgress(
         partitions,
         new Map([...stored].map(([partition, { next }]) => [partition, next])),

@@ -28,7 +28,7 @@ export type GroupWatchDependencies = {
   readonly groupId: string
   readonly readGroup: () => Promise<ConsumerGroup>
   readonly readPositions: () => Promise<GroupPositions>
-  readonly progress: Pick<ProgressStore, 'load'>
+  readonly progress: Pick<ProgressStore, 'peek'>
   readonly isRedisReady: () => boolean
   readonly consumer: Pick<WorkerConsumer, 'isJoined' | 'partitions'>
   /** Partition → what is durable (undefined: nothing yet), of the lanes that have nothing to do. */
@@ -115,7 +115,7 @@ export class GroupWatch {
     const positions = await readPositions()
     const idle = idleLanes()
     const owned = new Set(consumer.partitions)
-    const stored = await progress.load([...positions.keys()].filter((partition) => !owned.has(partition)))
+    const stored = await progress.peek([...positions.keys()].filter((partition) => !owned.has(partition)))
     const owners = new Map(
       group.members.flatMap((member) =>
         (member.partitions.get(topic) ?? []).map((partition) => [partition, member] as const),

@@ -183,6 +183,11 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       }
       return stored
     },
+    async peek(partitions) {
+      if (partitions.length === 0) return new Map()
+      const views = [...(await look(partitions))]
+      return new Map(views.map(([one, view]) => [one, combinedProgress({ ...view, known: undefined })]))
+    },
     async advance(partition, expected, next) {
       const memory = memories.get(partition)
       const isUnchanged = memory?.owners === table.owners
@@ -210,11 +215,17 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       setFields(partition, [progressFields.rebuildUntil(partition), offsetText(until)]),
   }
 
-  /** At the beginning, what is found is what later copies are compared with. Later, a change of the owners is followed. */
-  async function remember(partition: number, view: Look, { next }: StoredProgress): Promise<void> {
+  /**
+   * At the beginning, and when another worker has advanced the progress since, what is found is what later copies are compared with.
+   * A change of the owners is followed only if the progress is what this process has left: otherwise it does not know whether a
+   * copy that is not whole has fallen back, and its claim would hide that.
+   */
+  async function remember(partition: number, view: Look, { isWhole, next }: StoredProgress): Promise<void> {
     if (next === undefined) return
     const memory = memories.get(partition)
-    if (memory === undefined) {
+    const isFollowed = memory?.owners === view.owners
+    const left = memory && lowest(memory)
+    if (memory === undefined || ((isFollowed || isWhole) && left !== undefined && next > left)) {
       const found = view.holders.map(({ master, slot }) => [master, slot, view.copyAt(slot)] as const)
       const copies = found.flatMap(([master, slot, copy]) =>
         copy.next === undefined || copy.claim === undefined
@@ -222,7 +233,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
           : [[master, { slot, claim: copy.claim, next: copy.next }] as const],
       )
       memories.set(partition, { owners: view.owners, copies: new Map(copies) })
-    } else if (memory.owners !== view.owners && next >= (lowest(memory) ?? Infinity)) {
+    } else if (!isFollowed && next === left) {
       await write(partition, view, atLeast(next, view))
     }
   }

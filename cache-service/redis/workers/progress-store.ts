@@ -18,6 +18,8 @@ export type ProgressStep = {
  */
 export type ProgressStore = {
   load(partitions: readonly number[]): Promise<Map<number, StoredProgress>>
+  /** The same, of partitions that another process may own: it leaves no trace, neither here nor in Redis. */
+  peek(partitions: readonly number[]): Promise<Map<number, StoredProgress>>
   /**
    * Stores `next` if the stored offset equals `expected`; it is never moved back.
    * @returns undefined if it equalled `expected`, else the offset that is stored instead.
@@ -47,24 +49,27 @@ export function createServerProgressStore(redis: Redis, key: string): ProgressSt
   const replaceProgress = createScriptRunner(redis, new URL('./replace-progress.lua', import.meta.url))
   const setProgress = createScriptRunner(redis, new URL('./set-progress.lua', import.meta.url))
 
+  async function load(partitions: readonly number[]): Promise<Map<number, StoredProgress>> {
+    if (partitions.length === 0) return new Map()
+    const { next, rebuildUntil, requested } = progressFields
+    const fields = partitions.flatMap((one) => [next(one), rebuildUntil(one), requested(one)])
+    const values = await redisReply(redis.hmget(key, ...fields))
+    return new Map(
+      partitions.map((partition, i) => [
+        partition,
+        {
+          next: parseOffset(values[3 * i]),
+          isWhole: true,
+          rebuildUntil: parseOffset(values[3 * i + 1]),
+          isRebuildRequested: typeof values[3 * i + 2] === 'string',
+        },
+      ]),
+    )
+  }
+
   return {
-    async load(partitions) {
-      if (partitions.length === 0) return new Map()
-      const { next, rebuildUntil, requested } = progressFields
-      const fields = partitions.flatMap((one) => [next(one), rebuildUntil(one), requested(one)])
-      const values = await redisReply(redis.hmget(key, ...fields))
-      return new Map(
-        partitions.map((partition, i) => [
-          partition,
-          {
-            next: parseOffset(values[3 * i]),
-            isWhole: true,
-            rebuildUntil: parseOffset(values[3 * i + 1]),
-            isRebuildRequested: typeof values[3 * i + 2] === 'string',
-          },
-        ]),
-      )
-    },
+    load,
+    peek: load,
     async advance(partition, expected, next) {
       const [instead] = await advanceProgress([{ keys: [key], args: stepArgs(partition, expected, next) }])
       if (instead === null || instead === undefined) return undefined

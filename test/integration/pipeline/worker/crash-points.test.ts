@@ -97,6 +97,7 @@ function mortalWriter(writer: DeviceWriter, fuse: Fuse): DeviceWriter {
 function mortalStore(store: ProgressStore, fuse: Fuse): ProgressStore {
   return {
     load: (partitions) => store.load(partitions),
+    peek: (partitions) => store.peek(partitions),
     step: (...args) => store.step(...args),
     async advance(...args) {
       fuse.burn()

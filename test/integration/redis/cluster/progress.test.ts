@@ -56,6 +56,15 @@ async function twoMasters(): Promise<[ClusterNode, ClusterNode]> {
   return [one, other]
 }
 
+/** A slot of the master that holds no copy. */
+function slotWithoutCopy(master: ClusterNode): { from: number; to: number } {
+  const slots = SlotTable.of(cluster).owners.slotsByMaster.get(nameOf(master)) ?? []
+  const copies = new Set(progressKeys(cluster, 'g', 't').map(keySlot))
+  const found = slots.find((slot) => !copies.has(slot))
+  if (found === undefined) throw new Error('every slot holds a copy')
+  return { from: found, to: found }
+}
+
 describe('the copies of the progress', () => {
   test('are on every master, and advance together', async () => {
     await store.overwrite(0, undefined, 5)
@@ -136,6 +145,24 @@ describe('the copies of the progress', () => {
   })
 })
 
+describe('who only looks at the copies of another process', () => {
+  test('writes none when slots move, and so does not make it lose its own', async () => {
+    await store.overwrite(0, undefined, 5)
+    const other = await connectToCluster(servers)
+    const watcher = createProgressStore(other.redis, 'g', 't')
+    expect((await watcher.peek([0])).get(0)).toMatchObject({ next: 5, isWhole: true })
+    await store.advance(0, 5, 7)
+    // The watcher learns of the move before the worker does.
+    cluster.removeAllListeners('refresh')
+    const before = SlotTable.of(other.redis).owners
+    const [one, another] = await twoMasters()
+    await servers.moveSlots(one, another, [slotWithoutCopy(one)])
+    await patiently(() => Promise.resolve(expect(SlotTable.of(other.redis).owners).not.toBe(before)))
+    expect((await watcher.peek([0])).get(0)).toMatchObject({ next: 7 })
+    expect(await store.advance(0, 7, 9)).toBeUndefined()
+  })
+})
+
 describe('when slots move', () => {
   test('the copies follow, also when the slot of a copy moves away and back', async () => {
     await store.overwrite(0, undefined, 5)
@@ -192,6 +219,25 @@ describe('when slots move', () => {
     await cluster.hset(key, fields)
     expect(await stored()).toMatchObject({ next: undefined })
     expect(await stored(fresh())).toMatchObject({ next: 5, isWhole: false })
+  })
+
+  test('a process that had the partition long before does not hide that', async () => {
+    const earlier = fresh()
+    await store.overwrite(0, undefined, 5)
+    expect(await stored(earlier)).toMatchObject({ next: 5 })
+    expect(await store.advance(0, 5, 9)).toBeUndefined()
+    const [one, other] = await twoMasters()
+    const keys = progressKeys(cluster, 'g', 't')
+    const copies = await Promise.all(keys.map(async (key) => [key, await cluster.hgetall(key)] as const))
+    expect(await store.advance(0, 9, 12)).toBeUndefined()
+    await move(one, other, [slotWithoutCopy(one)])
+    const mine = await Promise.all(keys.map(async (key) => (await servers.ownerOf(key)) === other))
+    const [key, fields] = copies[mine.indexOf(true)] ?? ['', {}]
+    await cluster.del(key)
+    await cluster.hset(key, fields)
+    expect(await stored(earlier)).toMatchObject({ next: 9, isWhole: false })
+    expect(await stored(earlier)).toMatchObject({ next: 9, isWhole: false })
+    expect(await stored(fresh())).toMatchObject({ next: 9, isWhole: false })
   })
 
   test('a master that is added gets a copy', async () => {

@@ -59,7 +59,7 @@ beforeEach(() => {
       return world.group
     },
     readPositions: async () => new Map([[0, { committed: undefined, earliest: 0, end: 5 }]]),
-    progress: { load: async () => new Map() },
+    progress: { peek: async () => new Map() },
     isRedisReady: () => world.isRedisReady,
     consumer: {
       get isJoined() {
