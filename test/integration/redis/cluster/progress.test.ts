@@ -182,6 +182,46 @@ describe('when slots move', () => {
     expect(await Promise.all(marks)).toEqual(['20', '20', '20'])
   })
 
+  test('a look is repeated if the copies are written meanwhile, for other owners', async () => {
+    await store.overwrite(0, undefined, 5)
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    const hmget = cluster.hmget.bind(cluster)
+    cluster.hmget = (async (key: string, ...fields: string[]) => {
+      await released
+      return await hmget(key, ...fields)
+    }) as typeof cluster.hmget
+    const looking = stored()
+    cluster.hmget = hmget
+    const [one, other] = await twoMasters()
+    await move(one, other, [slotWithoutCopy(one)])
+    expect(await store.advance(0, 5, 9)).toBeUndefined()
+    release()
+    expect(await looking).toMatchObject({ next: 9 })
+  })
+
+  test('a copy that is further than the others is not set back', async () => {
+    await store.overwrite(0, undefined, 5)
+    const [key = ''] = progressKeys(cluster, 'g', 't')
+    await cluster.hset(key, '0', '9')
+    const [one, other] = await twoMasters()
+    await move(one, other, [slotWithoutCopy(one)])
+    expect(await store.advance(0, 5, 7)).toBeUndefined()
+    expect(await cluster.hget(key, '0')).toBe('9')
+  })
+
+  test('a copy is written by the master that is known to own its slot, or not at all', async () => {
+    await store.overwrite(0, undefined, 5)
+    const [key = ''] = progressKeys(cluster, 'g', 't')
+    const from = await servers.ownerOf(key)
+    const to = (await servers.masters()).find((master) => master !== from)
+    if (to === undefined) throw new Error('no other master')
+    // The table of slots is not read again.
+    cluster.removeAllListeners('refresh')
+    await servers.moveSlots(from, to, [{ from: keySlot(key), to: keySlot(key) }])
+    await expect(store.advance(0, 5, 9)).rejects.toMatchObject({ code: 'TRYAGAIN' })
+    expect(await cluster.hget(key, '0')).toBe('5')
+  })
+
   test('while no record comes, a look is enough', async () => {
     await store.overwrite(0, undefined, 5)
     const [one, other] = await twoMasters()
