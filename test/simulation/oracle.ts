@@ -203,6 +203,8 @@ export class Oracle {
       if (committed !== end) return `partition ${partition} is committed up to ${committed} of ${end}`
       for (const copy of copies) {
         const reached = copy?.get(String(partition))
+        // After slots have moved, a worker that gets a partition back writes the copies with the next record.
+        if (reached === undefined && this.#mayDoubt) continue
         if (reached !== String(end)) return `the progress of partition ${partition} is ${reached} of ${end}`
       }
     }

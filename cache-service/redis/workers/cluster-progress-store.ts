@@ -46,7 +46,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
   const keyAt = (slot: number) => progressCopyKey(tagOf(slot), group, topic)
   const memories = new Map<number, Memory>()
 
-  /** What is read while this process writes, when the owners have changed, would not fit what it knows: that is read again. */
+  /** If this process writes the copies meanwhile because the owners have changed, what was read does not fit what it knows: again. */
   async function look(partitions: readonly number[], looks = 1): Promise<Map<number, Look>> {
     const { owners } = table
     const holders = holdersOf(owners)
