@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { CLUSTER_MUTATIONS, MUTATIONS } from '../simulation/mutations.ts'
-import { runSimulation } from '../support/processes/run-simulation.ts'
+import { freshSeed, runSimulation, simulateWithoutFailure } from '../support/processes/run-simulation.ts'
+
+test('the simulation finds no failure with a minute of fresh seeds of Clusters', () =>
+  simulateWithoutFailure(['--from', String(freshSeed(2)), '--step', '3', '--seconds', '60']))
 
 describe('the simulation finds that', () => {
   test.each(Object.keys(MUTATIONS))('%s', async (mutation) => {
