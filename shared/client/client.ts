@@ -1,7 +1,13 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { MAX_PAGE_SIZE } from '../contract/api-types.ts'
 import { ApiTransport, type ApiCall } from './transport.ts'
-import { CacheRebuildingError, ClientClosedError, DeviceCacheError, InvalidRequestError } from './errors.ts'
+import {
+  CacheRebuildingError,
+  CacheUnavailableError,
+  ClientClosedError,
+  DeviceCacheError,
+  InvalidRequestError,
+} from './errors.ts'
 import { readClientOptions, type ClientSettings } from './options.ts'
 import type {
   CallOptions,
@@ -112,8 +118,10 @@ export class DeviceCacheClient {
       const id = unique[i] ?? ''
       if (outcome.kind === 'found') found.set(id, outcome.device)
       else if (outcome.kind !== 'failed') missing.push(id)
-      else if (outcome.isOwn && outcome.error instanceof DeviceCacheError) errors.set(id, outcome.error)
-      else throw outcome.error
+      else if (outcome.isOwn && outcome.error instanceof DeviceCacheError) {
+        errors.set(id, outcome.error)
+        if (outcome.error instanceof CacheUnavailableError) complete = false
+      } else throw outcome.error
       if (outcome.kind === 'rebuilding') complete = false
     }
     return { found, missing, errors, complete }

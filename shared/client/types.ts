@@ -49,9 +49,9 @@ export type LookupResult = {
   readonly found: ReadonlyMap<string, Device>
   /** The ids without a device. */
   readonly missing: readonly string[]
-  /** By id: invalid ids, and devices whose data another program has corrupted. */
+  /** By id: invalid ids, devices whose data another program has corrupted, and those that the API can't read now. */
   readonly errors: ReadonlyMap<string, DeviceCacheError>
-  /** False while the cache is being rebuilt: a missing device may still exist. */
+  /** False while the cache is being rebuilt, when a missing device may still exist, or if some devices can't be read now. */
   readonly complete: boolean
 }
 

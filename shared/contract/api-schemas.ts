@@ -36,7 +36,9 @@ export const problemSchema = z
 
 const problemsById = z
   .record(z.string(), problemSchema)
-  .describe('By id: the problems of invalid ids (lookup only) and of corrupt devices.')
+  .describe(
+    'By id: the problems of invalid ids (lookup only), of corrupt devices, and of devices that a failed master of a Redis Cluster hides.',
+  )
 
 export const pageSchema = z.object({
   devices: z.array(deviceSchema),
@@ -83,7 +85,11 @@ export const lookupSchema = z.object({
   found: z.record(z.string(), deviceSchema).describe('By id.'),
   missing: z.array(z.string()).describe('The ids without a device.'),
   errors: problemsById,
-  complete: z.boolean().describe('false: a rebuild is in progress, so missing devices may still appear.'),
+  complete: z
+    .boolean()
+    .describe(
+      'false: a rebuild is in progress, so missing devices may still appear; or ids are under `errors` as `redis_unavailable`.',
+    ),
 })
 
 export const stateSchema = z.object({

@@ -210,6 +210,56 @@ describe('a master without a replica that is away', () => {
     expect((await ask('GET', '/stats')).status).toBe(200)
   })
 
+  test('leaves open whether unknown devices exist, and a lookup still finds the devices of the others', async () => {
+    const cluster = await ownCluster({
+      args: ['--cluster-require-full-coverage', 'no'],
+      nodeTimeoutMs: 1_000,
+    })
+    const env = { REDIS_CLUSTER_NODES: cluster.seeds, REDIS_TIMEOUT_S: '1' }
+    const api = await ownApi(env)
+    const index = await cluster.ownerOf(DEVICE_INDEX_KEY)
+    const reports = await cluster.ownerOf(WORKERS_KEY)
+    const dead = (await cluster.masters()).find((node) => node !== index && node !== reports)
+    if (dead === undefined) throw new Error('each master is needed')
+    const ids = { alive: [] as string[], dead: [] as string[] }
+    for (let n = 0; n < 30; n++) {
+      const owner = await cluster.ownerOf(deviceKey(deviceId(`d${n}`)))
+      ids[owner === dead ? 'dead' : 'alive'].push(`d${n}`)
+    }
+    const [found = '', unknown = ''] = ids.alive
+    const [hidden = ''] = ids.dead
+    for (const id of [found, hidden]) {
+      const key = deviceKey(deviceId(id))
+      await (await cluster.ownerOf(key)).admin.hset(key, 'persist', 'true')
+      await index.admin.sadd(DEVICE_INDEX_KEY, id)
+    }
+    const lookUp = (asked: readonly string[]) =>
+      sendJson('POST', `${api.url}/api/devices/lookup`, { ids: asked })
+    expect((await lookUp([found, unknown])).body).toMatchObject({ missing: [unknown], complete: true })
+    await cluster.kill(dead)
+    const problem = {
+      type: 'redis_unavailable',
+      detail: expect.stringContaining(`The master 127.0.0.1:${dead.port} of the Redis Cluster failed`),
+    }
+    await patiently(async () =>
+      expect(await lookUp([found, unknown, hidden])).toMatchObject({
+        status: 200,
+        body: {
+          found: { [found]: { device_id: found } },
+          missing: [],
+          errors: { [unknown]: problem, [hidden]: problem },
+          complete: false,
+        },
+      }),
+    )
+    expect(await lookUp([found])).toMatchObject({ status: 200, body: { errors: {}, complete: true } })
+    for (const path of [unknown, `${unknown}/hash`, hidden, `${hidden}/hash`])
+      expect(await sendJson('GET', `${api.url}/api/devices/${path}`), path).toMatchObject({
+        status: 503,
+        body: problem,
+      })
+  })
+
   test('does not concern a lag monitor whose reports are on another master', async () => {
     const cluster = await ownCluster({
       args: ['--cluster-require-full-coverage', 'no'],

@@ -169,8 +169,15 @@ function registerLookup(server: ApiServer, { devices, isRebuilding, queue, telem
       }
       telemetry.lookedUp('invalid', errors.length)
       const readings = await queue(ids.length, () => devices.readMany(ids))
-      const { found, missing } = sortReadings(ids, readings, errors, telemetry)
-      const isComplete = missing.length === 0 || !(await isRebuilding())
+      const { found, missing, unavailable } = sortReadings(ids, readings, errors, telemetry)
+      const doubt = missing.length === 0 ? undefined : await doubtOfMissing(isRebuilding)
+      const isUnknown = doubt instanceof ServiceError
+      telemetry.lookedUp(isUnknown ? 'unavailable' : 'missing', missing.length)
+      if (isUnknown) {
+        const problem = problemOfReading({ kind: 'unavailable', error: doubt })
+        for (const id of missing.splice(0)) errors.push([id, problem])
+      }
+      const isComplete = doubt === undefined && unavailable === 0
       const errorsText = errors.length === 0 ? '{}' : JSON.stringify(Object.fromEntries(errors))
       return await reply
         .type(JSON_TYPE)
@@ -226,9 +233,20 @@ function sortReadings(
   }
   telemetry.lookedUp('corrupt', counts.corrupt)
   telemetry.lookedUp('unavailable', counts.unavailable)
-  telemetry.lookedUp('missing', missing.length)
   telemetry.lookedUp('found', ids.length - missing.length - counts.corrupt - counts.unavailable)
-  return { found, missing }
+  return { found, missing, unavailable: counts.unavailable }
+}
+
+/** Why devices that Redis does not hold may still exist, if they may: a rebuild, or a failure that hides whether there is one. */
+async function doubtOfMissing(
+  isRebuilding: () => Promise<boolean>,
+): Promise<'rebuilding' | ServiceError | undefined> {
+  try {
+    return (await isRebuilding()) ? 'rebuilding' : undefined
+  } catch (error) {
+    if (error instanceof ServiceError) return error
+    throw error
+  }
 }
 
 async function missingProblem(isRebuilding: () => Promise<boolean>): Promise<ProblemError> {

@@ -22,6 +22,10 @@ export class SlotOwners {
     return owner
   }
 
+  knownOwnerOf(slot: number): string | undefined {
+    return this.#owners[slot]
+  }
+
   /** The slots of each master, ascending. Throws a ServiceError if a slot has no owner. */
   get slotsByMaster(): ReadonlyMap<string, readonly number[]> {
     const slot = this.#owners.indexOf(undefined)
@@ -65,6 +69,25 @@ export function onMaster(name: string, failure: ServiceError): ServiceError {
   const { cause, code, failureClass, message, side } = failure
   return new ServiceError(side, code, failureClass, `the master ${name}: ${message}`, cause, name)
 }
+
+/**
+ * The reply to a command about one key. Rejects with a ServiceError, which names the master that owns the key, unless the Cluster as
+ * a whole refuses commands.
+ */
+export async function replyOfOwner<T>(redis: RedisClient, key: string, reply: Promise<T>): Promise<T> {
+  try {
+    return await reply
+  } catch (error) {
+    const failure = redisError(error)
+    const owner = isCluster(redis) ? SlotTable.of(redis).owners.knownOwnerOf(keySlot(key)) : undefined
+    throw owner === undefined || failure.message.includes(CLUSTER_IS_DOWN)
+      ? failure
+      : onMaster(owner, failure)
+  }
+}
+
+/** What each master replies while slots are not served, with `cluster-require-full-coverage yes`. */
+const CLUSTER_IS_DOWN = 'The cluster is down'
 
 /**
  * The owners of the slots as the Cluster last told. What single redirections tell is left out: ioredis keeps one entry for a

@@ -9,6 +9,7 @@ import {
   type PagePosition,
 } from '../../core/devices/device-view.ts'
 import { ELSEWHERE, isElsewhere, scatter } from '../cluster/scatter.ts'
+import { replyOfOwner } from '../cluster/slots.ts'
 import { redisReply } from '../reply.ts'
 import { createScript, createScriptRunner, type ScriptTarget } from '../script.ts'
 import { createDeviceIndex } from './device-index.ts'
@@ -87,7 +88,8 @@ export function createDeviceReader(redis: RedisClient): DeviceReader {
     readMany,
     read: readTogether(readMany),
     async readHash(deviceId) {
-      const fields = Object.entries(await redisReply(redis.hgetall(deviceKey(deviceId))))
+      const key = deviceKey(deviceId)
+      const fields = Object.entries(await replyOfOwner(redis, key, redis.hgetall(key)))
       if (fields.length === 0) return undefined
       return Object.fromEntries(fields.toSorted(([a], [b]) => (a < b ? -1 : 1)))
     },

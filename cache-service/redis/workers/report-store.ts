@@ -1,3 +1,4 @@
+import { replyOfOwner } from '../cluster/slots.ts'
 import { redisReply } from '../reply.ts'
 import type { RedisClient } from '../redis-client.ts'
 
@@ -37,9 +38,10 @@ export async function readReports<Report>(
   redis: RedisClient,
   { idOf, indexKey, keyOf, parse }: ReportKind<Report>,
 ): Promise<Report[]> {
-  const ids = await redisReply(redis.zrevrange(indexKey, 0, MAX_REPORTS - 1))
+  const ids = await replyOfOwner(redis, indexKey, redis.zrevrange(indexKey, 0, MAX_REPORTS - 1))
   if (ids.length === 0) return []
-  const texts = await redisReply(redis.mget(ids.map(keyOf)))
+  // Their keys are in the slot of the index.
+  const texts = await replyOfOwner(redis, indexKey, redis.mget(ids.map(keyOf)))
   const reports = texts.flatMap((text) => (text === null ? [] : (parse(text) ?? [])))
   return reports.toSorted((a, b) => (idOf(a) < idOf(b) ? -1 : 1))
 }
