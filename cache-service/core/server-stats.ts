@@ -24,6 +24,8 @@ export type ServerStats = z.infer<typeof serverStatsSchema>
 export type ServerStatsReader = {
   /** Resolves if Redis answers. */
   ping(): Promise<void>
+  /** Resolves if Redis answers a read of a key; of a Cluster, if one master does. */
+  readAnyKey(): Promise<void>
   read(): Promise<ServerStats>
   readDetails(): Promise<ServerDetails>
 }

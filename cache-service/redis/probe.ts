@@ -1,5 +1,4 @@
 import type { Cluster } from 'ioredis'
-import { DEVICE_INDEX_KEY, OWN_KEY_PREFIX } from '../../shared/contract/keys.ts'
 import { clearerFailure, redisError, type ServiceError } from '../../shared/errors.ts'
 import { failureText, operatorHint } from '../core/operator-hint.ts'
 import { createLoop, type LoopMonitor } from '../lifecycle/loops.ts'
@@ -7,6 +6,7 @@ import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { serverName } from './client.ts'
 import { askMasters } from './cluster/each-master.ts'
 import { keyOnEach, onMaster, SlotTable } from './cluster/slots.ts'
+import { readAnyKey } from './read-any-key.ts'
 import { redisReply } from './reply.ts'
 import { haveNeverWorked } from './refused-settings.ts'
 import { isCluster, type RedisClient } from './redis-client.ts'
@@ -30,10 +30,6 @@ type ProbeOperation = {
   readonly recovered?: () => void
 }
 
-/**
- * Reads, because PING also succeeds while Redis is loading and for a user who may not read. In a Cluster, one master that answers
- * suffices: the devices of the others can't be read, which each request says for itself.
- */
 export function createReadProbe(
   redis: RedisClient,
   telemetry: ProbeTelemetry,
@@ -43,21 +39,10 @@ export function createReadProbe(
     name: 'read probe',
     validMs: 5_000,
     expected: 'answered a read',
-    async run() {
-      if (!isCluster(redis)) return void (await redisReply(redis.exists(DEVICE_INDEX_KEY)))
-      const { knownSlotsByMaster } = SlotTable.of(redis).owners
-      const reads = keyOnEach(knownSlotsByMaster, READ_KEY).map(({ key }) => redis.exists(key))
-      if (reads.length === 0) await redisReply(redis.exists(DEVICE_INDEX_KEY))
-      else await redisReply(Promise.any(reads).catch(firstReason))
-    },
+    run: () => readAnyKey(redis),
   })
 }
 
-function firstReason(error: unknown): never {
-  throw error instanceof AggregateError ? error.errors[0] : error
-}
-
-const READ_KEY = `${OWN_KEY_PREFIX}check`
 const PROBE_KEY_TTL_MS = 60_000
 
 /**

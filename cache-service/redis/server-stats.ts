@@ -2,6 +2,7 @@ import { parseServerDetails, sumServerDetails } from '../core/server-details.ts'
 import { parseServerStats, sumServerStats, type ServerStatsReader } from '../core/server-stats.ts'
 import { ServiceError } from '../../shared/errors.ts'
 import { answersOf, askMasters } from './cluster/each-master.ts'
+import { readAnyKey } from './read-any-key.ts'
 import { redisReply } from './reply.ts'
 import type { RedisClient } from './redis-client.ts'
 
@@ -11,6 +12,7 @@ export function createServerStatsReader(redis: RedisClient): ServerStatsReader {
     async ping() {
       await redisReply(redis.ping())
     },
+    readAnyKey: () => readAnyKey(redis),
     async read() {
       const asked = await askMasters(redis, async (server) =>
         parseServerStats(...(await Promise.all([server.info(), server.dbsize()]))),

@@ -258,6 +258,25 @@ describe('a master without a replica that is away', () => {
         status: 503,
         body: problem,
       })
+    expect((await fetch(`${api.url}/health`)).status).toBe(200)
+  })
+
+  test('makes the whole Cluster refuse commands if it requires all slots, and /health says so', async () => {
+    const cluster = await ownCluster({ nodeTimeoutMs: 1_000 })
+    const api = await ownApi({ REDIS_CLUSTER_NODES: cluster.seeds, REDIS_TIMEOUT_S: '1' })
+    const health = () => sendJson('GET', `${api.url}/health`)
+    expect(await health()).toMatchObject({ status: 200, body: { status: 'healthy', redis: 'connected' } })
+    const [dead] = await cluster.masters()
+    if (dead === undefined) throw new Error('there is no master')
+    await cluster.kill(dead)
+    await patiently(async () =>
+      expect(await health()).toMatchObject({
+        status: 503,
+        body: { status: 'unhealthy', redis: 'disconnected' },
+      }),
+    )
+    await cluster.restart(dead)
+    await patiently(async () => expect((await health()).status).toBe(200))
   })
 
   test('does not concern a lag monitor whose reports are on another master', async () => {

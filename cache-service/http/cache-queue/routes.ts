@@ -44,7 +44,7 @@ export function registerCacheQueueRoutes(server: ApiServer, ports: CacheQueuePor
 
 function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueuePorts): void {
   const answers = shared(() =>
-    stats.ping().then(
+    stats.readAnyKey().then(
       () => true,
       () => false,
     ),
@@ -57,7 +57,7 @@ function registerServerRoutes(scope: ApiServer, { stats, settings }: CacheQueueP
         schema: {
           tags: [CACHE_QUEUE_TAG],
           operationId: 'getCacheQueueHealth',
-          summary: 'Check whether Redis answers',
+          summary: 'Check whether Redis answers a read',
           hide: end !== '',
           response: { 200: healthSchema, 503: healthSchema },
         },
