@@ -12,6 +12,7 @@ import {
   WORKERS_KEY,
 } from '../../shared/contract/keys.ts'
 import { patiently } from '../support/eventually.ts'
+import { runCliHere } from '../support/processes/run-cli-here.ts'
 import { becomesReady, startRoleProcess, type RoleProcess } from '../support/processes/role-process.ts'
 import { startRole, type RoleRun } from '../support/processes/role-run.ts'
 import { deviceId } from '../support/records/record-builder.ts'
@@ -259,6 +260,29 @@ describe('a master without a replica that is away', () => {
         body: problem,
       })
     expect((await fetch(`${api.url}/health`)).status).toBe(200)
+
+    const args = [found, unknown, hidden]
+    const got = await runCliHere(['get', ...args, '-f', 'jsonl'], env)
+    expect([got.code, JSON.parse(got.output).device_id]).toEqual([4, found])
+    for (const id of [unknown, hidden])
+      expect(got.errors).toMatch(new RegExp(`"${id}" can't be read: .*127\\.0\\.0\\.1:${dead.port}`))
+    const byApi = await runCliHere(['get', ...args, '-f', 'jsonl', '--api', api.url])
+    expect([byApi.code, byApi.output]).toEqual([4, got.output])
+    expect(byApi.errors).toContain(`"${hidden}" can't be read: The master 127.0.0.1:${dead.port}`)
+    for (const source of [[], ['--api', api.url]]) {
+      const listed = await runCliHere(['list', '--limit', '3', '-f', 'jsonl', ...source], env)
+      expect([listed.code, listed.output]).toEqual([4, got.output])
+      expect(listed.errors).toContain("1 device can't be read: ")
+      const batch = await runCliHere(
+        ['batch', '--file', '-', '-f', 'csv', '--columns', 'device_id,status', ...source],
+        env,
+        { stdin: args.join('\n') },
+      )
+      expect([batch.code, batch.output]).toEqual([
+        4,
+        `device_id,status\n${found},found\n${unknown},unavailable\n${hidden},unavailable\n`,
+      ])
+    }
   })
 
   test('makes the whole Cluster refuse commands if it requires all slots, and /health says so', async () => {

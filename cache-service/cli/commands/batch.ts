@@ -13,17 +13,19 @@ import { findInputFile, readInput, type InputFile } from '../sources/input-file.
 import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import type { Column, Tone } from '../terminal/table.ts'
+import { unavailableText } from './unavailable-devices.ts'
 
 type BatchOptions = RowChoice<Row> & { readonly file: string; readonly input?: IdFormat }
 
-/** `unknown`: missing, but the cache is still being filled. */
-type Status = 'found' | 'missing' | 'unknown' | 'corrupt' | 'invalid'
+/** `unknown`: missing, but the cache is still being filled. `unavailable`: a master of a Redis Cluster fails. */
+type Status = 'found' | 'missing' | 'unknown' | 'unavailable' | 'corrupt' | 'invalid'
 type Row = { readonly device_id: string; readonly status: Status } & Partial<Device>
 
 const TONES: Readonly<Record<Status, Tone>> = {
   found: 'good',
   missing: 'warn',
   unknown: 'warn',
+  unavailable: 'bad',
   corrupt: 'bad',
   invalid: 'bad',
 }
@@ -53,8 +55,8 @@ export function registerBatchCommand({ program, perform }: Cli): void {
     .addHelpText(
       'after',
       `
-Status: found, missing, unknown (missing while the cache is being filled), corrupt (the stored hash is invalid),
-invalid (not a valid device id).
+Status: found, missing, unknown (missing while the cache is being filled), unavailable (a master of the Redis Cluster
+fails), corrupt (the stored hash is invalid), invalid (not a valid device id).
 ${examples(
   ['cache-cli batch --file ids.txt', 'print a table'],
   ['cache-cli batch --file ids.csv --format csv --output devices.csv', 'read and write CSV'],
@@ -75,15 +77,19 @@ async function batch(session: Session, options: BatchOptions): Promise<ExitCode>
   const first = idFile.isRegular ? await batches.next() : undefined
   const source = await openDeviceSource(session)
   const progress = session.progress('ids looked up', total)
-  const counts = { total: 0, found: 0 }
+  const counts = { total: 0, found: 0, unavailable: 0 }
+
+  const reasons = new Set<string>()
 
   async function* rowsOf(ids: readonly string[]): AsyncGenerator<Row> {
     session.stop.throwIfAborted()
     const lookup = await source.lookup(ids)
+    for (const reason of lookup.unavailable.values()) reasons.add(reason)
     for (const id of ids) {
       const row = rowOf(id, lookup)
       counts.total++
       if (row.status === 'found') counts.found++
+      if (row.status === 'unavailable') counts.unavailable++
       yield row
     }
     progress.advance(ids.length)
@@ -95,16 +101,21 @@ async function batch(session: Session, options: BatchOptions): Promise<ExitCode>
   await session.output.rows(COLUMNS, rows(), options)
   progress.end()
   session.info(`${counts.found} of ${counts.total} found`)
+  if (counts.unavailable > 0) {
+    session.error(unavailableText(counts.unavailable, reasons))
+    return EXIT.unreachable
+  }
   return counts.found === counts.total ? EXIT.ok : EXIT.notFound
 }
 
-function rowOf(id: string, { corrupt, found, isComplete }: Lookup): Row {
+function rowOf(id: string, { corrupt, found, isComplete, unavailable }: Lookup): Row {
   const device = found.get(id)
   if (device !== undefined) {
     const { device_id, ...fields } = device
     return { device_id, status: 'found', ...fields }
   }
   if (!isDeviceId(id)) return { device_id: id, status: 'invalid' }
+  if (unavailable.has(id)) return { device_id: id, status: 'unavailable' }
   if (corrupt.has(id)) return { device_id: id, status: 'corrupt' }
   return { device_id: id, status: isComplete ? 'missing' : 'unknown' }
 }

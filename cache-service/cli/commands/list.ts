@@ -7,9 +7,11 @@ import { parseFilters, type DeviceFilter } from './device-filter.ts'
 import { addSearchOptions, deviceQuery, type SearchOptions } from './search-options.ts'
 import type { FoundPage, SourcePage } from '../sources/device-source.ts'
 import { collect, wholeNumber } from '../global-options.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { openDeviceSource } from '../sources/open-device-source.ts'
 import type { Session } from '../session.ts'
 import type { Column } from '../terminal/table.ts'
+import { unavailableText } from './unavailable-devices.ts'
 
 type ListOptions = SearchOptions & {
   readonly columns?: readonly Column<Device>[]
@@ -57,19 +59,20 @@ function parseLimit(text: string): number {
   }
 }
 
-async function list(session: Session, options: ListOptions): Promise<void> {
+async function list(session: Session, options: ListOptions): Promise<ExitCode> {
   const { columns, filter, limit, match = '', page } = options
   const isWanted = parseFilters(filter ?? [])
   const query = deviceQuery(match, options, session.context.now())
   const source = await openDeviceSource(session)
   const skipped = page === 1 ? 0 : (page - 1) * limit
+  const unavailable = new Map<string, string>()
   let seen = 0
   let hasMore = false
   async function* onPage(): AsyncGenerator<Device> {
     const size = Math.min(MAX_PAGE_SIZE, limit + 1)
     const pages =
       query === undefined ? source.pages(match, size) : withProgress(session, source.search(query, size))
-    for await (const device of wantedDevices(session, pages, isWanted)) {
+    for await (const device of wantedDevices(session, pages, isWanted, unavailable)) {
       seen++
       hasMore = seen > skipped + limit
       if (hasMore) return
@@ -79,6 +82,9 @@ async function list(session: Session, options: ListOptions): Promise<void> {
   await session.output.rows(DEVICE_COLUMNS, onPage(), columns === undefined ? {} : { columns })
   if (hasMore) session.info(`There are more devices: use --page ${page + 1} or --limit all.`)
   else if (seen <= skipped) session.info(page === 1 ? 'No devices.' : `No devices on page ${page}.`)
+  if (unavailable.size === 0) return EXIT.ok
+  session.error(unavailableText(unavailable.size, new Set(unavailable.values())))
+  return EXIT.unreachable
 }
 
 /** All devices are read before the first page. */
@@ -101,14 +107,18 @@ async function* withProgress(session: Session, pages: AsyncIterable<FoundPage>):
   }
 }
 
+/** @param unavailable receives the devices that can't be read, with the reason. */
 async function* wantedDevices(
   session: Session,
   pages: AsyncIterable<SourcePage>,
   isWanted: DeviceFilter,
+  unavailable: Map<string, string>,
 ): AsyncGenerator<Device> {
   const seen = new Set<string>()
-  for await (const { corrupt, devices } of pages) {
+  for await (const page of pages) {
+    const { corrupt, devices } = page
     session.stop.throwIfAborted()
+    for (const [id, reason] of page.unavailable) unavailable.set(id, reason)
     for (const device of devices) {
       if (seen.has(device.device_id) || !isWanted(device)) continue
       seen.add(device.device_id)

@@ -24,7 +24,7 @@ import { lagReportSchema } from '../../core/workers/lag-report.ts'
 import { workerReportSchema } from '../../core/workers/worker-report.ts'
 import { serverStatsSchema } from '../../core/server-stats.ts'
 import { CliError } from '../cli-error.ts'
-import type { DeviceSource, WatchFilter } from './device-source.ts'
+import type { DeviceSource, SourcePage, WatchFilter } from './device-source.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { ApiAddress } from '../global-options.ts'
 import { createOutage } from './outage.ts'
@@ -83,23 +83,27 @@ export function openApiSource(session: Session, { from, url }: ApiAddress): Devi
   return {
     async *pages(match, pageSize) {
       for await (const page of explainEach(client.pages({ match, pageSize, signal: stop })))
-        yield { devices: page.devices, corrupt: reasonsOf(page) }
+        yield { devices: page.devices, ...reasonsOf(page) }
     },
 
     async *search(query, pageSize) {
       const pages = client.searchPages({ ...searchOptionsOf(query), pageSize, signal: stop })
       for await (const page of explainEach(pages)) {
         const { devices, total, truncated: isTruncated } = page
-        yield { devices, corrupt: reasonsOf(page), total, isTruncated }
+        yield { devices, ...reasonsOf(page), total, isTruncated }
       }
     },
 
     async lookup(ids) {
       const { complete, errors, found } = await explainErrors(client.lookup(ids, { signal: stop }))
-      const corrupt = [...errors].flatMap(([id, error]) =>
-        error instanceof CorruptDeviceError ? [[id, reasonOf(error.problem) ?? error.message] as const] : [],
-      )
-      return { found, corrupt: new Map(corrupt), isComplete: complete }
+      const corrupt = new Map<string, string>()
+      const unavailable = new Map<string, string>()
+      for (const [id, error] of errors) {
+        const reason = reasonOf(error.problem) ?? error.message
+        if (error instanceof CorruptDeviceError) corrupt.set(id, reason)
+        if (error instanceof CacheUnavailableError) unavailable.set(id, reason)
+      }
+      return { found, corrupt, unavailable, isComplete: complete }
     },
 
     remove: (id) => explainErrors(client.remove(id, { signal: stop })),
@@ -188,8 +192,12 @@ function searchOptionsOf(query: DeviceQuery): SearchOptions {
   }
 }
 
-function reasonsOf({ errors }: DevicePage): ReadonlyMap<string, string> {
-  return new Map([...errors].map(([id, problem]) => [id, reasonOf(problem)]))
+function reasonsOf({ errors }: DevicePage): Pick<SourcePage, 'corrupt' | 'unavailable'> {
+  const corrupt = new Map<string, string>()
+  const unavailable = new Map<string, string>()
+  for (const [id, problem] of errors)
+    (problem.type === 'redis_unavailable' ? unavailable : corrupt).set(id, reasonOf(problem))
+  return { corrupt, unavailable }
 }
 
 function reasonOf(problem: ApiProblem): string

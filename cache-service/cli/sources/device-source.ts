@@ -9,6 +9,8 @@ export type SourcePage = {
   readonly devices: readonly Device[]
   /** Ids of devices whose hash is corrupt, with the reason. */
   readonly corrupt: ReadonlyMap<string, string>
+  /** Ids of devices on a master of a Redis Cluster that fails, with the reason. */
+  readonly unavailable: ReadonlyMap<string, string>
 }
 
 export type FoundPage = SourcePage & {
@@ -21,6 +23,8 @@ export type FoundPage = SourcePage & {
 export type Lookup = {
   readonly found: ReadonlyMap<string, Device>
   readonly corrupt: ReadonlyMap<string, string>
+  /** Ids of which it can't be known whether they exist, because a master of a Redis Cluster fails, with the reason. */
+  readonly unavailable: ReadonlyMap<string, string>
   /** False: the cache is still being filled, so missing devices may appear later. */
   readonly isComplete: boolean
 }

@@ -1,7 +1,7 @@
 import { ANNOUNCE_INTERVAL_MS, LISTENING_TTL_MS } from '../../core/events/listening.ts'
 import type { Device } from '../../../shared/contract/api-schemas.ts'
 import { isDeviceId } from '../../../shared/contract/device-id.ts'
-import { redisError, type ServiceError } from '../../../shared/errors.ts'
+import { redisError, ServiceError } from '../../../shared/errors.ts'
 import type { WatchEvent } from '../../../shared/client/types.ts'
 import { clientEventOf, type ClientEvent } from '../../core/events/client-event.ts'
 import { createEventFilter } from '../../core/events/event-filter.ts'
@@ -62,14 +62,22 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
       const readings = await reader.readMany(valid)
       const found = new Map<string, Device>()
       const corrupt = new Map<string, string>()
+      const unavailable = new Map<string, string>()
       for (const [i, id] of valid.entries()) {
         const reading = readings[i]
         if (reading?.kind === 'found') found.set(id, deviceOf(reading.json))
         if (reading?.kind === 'corrupt') corrupt.set(id, reading.reason)
-        if (reading?.kind === 'unavailable') throw reading.error
+        if (reading?.kind === 'unavailable') unavailable.set(id, reading.error.message)
       }
-      const isMissingSome = found.size + corrupt.size < valid.length
-      return { found, corrupt, isComplete: !isMissingSome || !(await rebuilds.isRebuilding()) }
+      const missing = valid.filter((id) => !found.has(id) && !corrupt.has(id) && !unavailable.has(id))
+      if (missing.length === 0) return { found, corrupt, unavailable, isComplete: true }
+      try {
+        return { found, corrupt, unavailable, isComplete: !(await rebuilds.isRebuilding()) }
+      } catch (error) {
+        if (!(error instanceof ServiceError) || error.master === undefined) throw error
+        for (const id of missing) unavailable.set(id, error.message)
+        return { found, corrupt, unavailable, isComplete: false }
+      }
     },
 
     remove: async (id) => isDeviceId(id) && (await reader.remove(id)),
@@ -87,12 +95,13 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
 function pageOf(readings: DeviceReadingPage['devices']): SourcePage {
   const devices: Device[] = []
   const corrupt = new Map<string, string>()
+  const unavailable = new Map<string, string>()
   for (const { deviceId, reading } of readings) {
     if (reading.kind === 'found') devices.push(deviceOf(reading.json))
     if (reading.kind === 'corrupt') corrupt.set(deviceId, reading.reason)
-    if (reading.kind === 'unavailable') throw reading.error
+    if (reading.kind === 'unavailable') unavailable.set(deviceId, reading.error.message)
   }
-  return { devices, corrupt }
+  return { devices, corrupt, unavailable }
 }
 
 /** Searches as the API does, with the same maximum of devices. */
