@@ -75,7 +75,7 @@ export function renderExplanation(explained: ExplainedRecord, colors: Colors): s
     }
   }
   if (verdict.kind === 'update') {
-    const fields = change?.fields ?? hashAsFields(plannedHash(verdict.write))
+    const fields = change === undefined ? hashAsFields(plannedHash(verdict.write)) : fieldsAfter(change)
     lines.push(...fields.map((field) => `    ${fieldText(field, change !== undefined, colors)}`))
   }
   return `${lines.join('\n')}\n`
@@ -121,7 +121,7 @@ function normalisedText({ plan, verdict }: Explanation): string {
 const OUTCOMES: Readonly<Record<Outcome, string>> = {
   changed: 'it would be stored',
   unchanged: 'Redis already holds the same: only the expiry may be extended',
-  stale: 'it would be ignored: Redis holds a newer record, or a greater one of the same time',
+  stale: 'Redis holds a newer record, or a greater one of the same time: only the expiry may be extended',
   deleted: 'it would delete the device',
   absent: 'nothing to delete: the device is not in Redis',
   kept: 'it would be ignored: Redis holds a later record',
@@ -136,6 +136,12 @@ function outcomeText(outcome: Outcome, stored: StoredHash | undefined, colors: C
   const shown = outcome === 'changed' || outcome === 'deleted' ? colors.green(text) : text
   if (stored?.kind === 'other_type') return `${colors.red(text)}, because its key holds a ${stored.type}`
   return outcome === 'changed' && stored?.kind === 'absent' ? `${shown}, as a new device` : shown
+}
+
+/** A stale record leaves what is stored as it is. */
+function fieldsAfter({ fields, outcome }: ChangeExplanation): readonly FieldDifference[] {
+  if (outcome !== 'stale') return fields
+  return fields.flatMap((one) => (one.stored === undefined ? [] : [{ ...one, planned: one.stored }]))
 }
 
 function fieldText({ field, planned, stored }: FieldDifference, isCompared: boolean, colors: Colors): string {
