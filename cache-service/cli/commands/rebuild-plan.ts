@@ -41,10 +41,10 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
   const { config, context, stop } = session
   const { groupId: group, validatedDataTopic: topic } = config.kafka
   const topics = await openTopics(session)
-  const bounds = await topics.bounds.read(topic)
+  const firstBounds = await topics.bounds.read(topic)
   const firstTimesMs = new Map<number, number>()
   await topics.reader(topic, 'first-records').read(
-    bounds.map(({ partition, earliest, end }) => ({ partition, from: earliest, to: end })),
+    firstBounds.map(({ partition, earliest, end }) => ({ partition, from: earliest, to: end })),
     async ({ timestampMs }, partition) => {
       firstTimesMs.set(partition, timestampMs)
       return false
@@ -52,7 +52,9 @@ export async function planRebuild(session: Session, redis: RedisClient): Promise
     { stop },
   )
   const store = createProgressStore(redis, group, topic)
-  const stored = await store.peek(bounds.map(({ partition }) => partition))
+  const stored = await store.peek(firstBounds.map(({ partition }) => partition))
+  // After the progress, which would otherwise be beyond the end while records arrive.
+  const bounds = await topics.bounds.read(topic)
   const oldestMs = firstTimesMs.size === 0 ? undefined : Math.min(...firstTimesMs.values())
   const oldestRecord = oldestMs === undefined ? undefined : eventTimeFromMs(Math.max(0, oldestMs)).text
   const settings = await topics.bounds.settings(topic).catch(() => new Map<string, string>())

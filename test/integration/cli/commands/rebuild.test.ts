@@ -13,14 +13,14 @@ const DEVICES = 40
 /** A worker that has caught up, and reports. */
 async function openFilled(context: ScenarioContext) {
   const scenario = await openWorkerScenario(context, { partitions: 3 })
-  const { admin, env, group, redis, startWorker, topic } = scenario
+  const { admin, env, group, redis, send, startWorker, topic } = scenario
   await scenario.send(Array.from({ length: DEVICES }, (_, i) => update({ deviceId: `d-${i}` })))
   const worker = await scenario.startWorker()
   await patiently(async () => expect(await redis.scard('devices')).toBe(DEVICES))
   await worker.ready()
   await patiently(async () => expect(await redis.keys('cache_service:{workers}:report:*')).toHaveLength(1))
   const run = (...args: string[]) => runCliHere(['rebuild', ...args], env)
-  return { admin, env, group, redis, run, startWorker, topic, worker }
+  return { admin, env, group, redis, run, send, startWorker, topic, worker }
 }
 
 // Each test starts a worker, all at once.
@@ -56,6 +56,25 @@ describe.concurrent('cache-cli rebuild', { timeout: 120_000 }, () => {
         }))
         .toSorted((a, b) => a.partition - b.partition),
     })
+  })
+
+  test('never shows progress beyond the end while records arrive', async (context) => {
+    const { run, send } = await openFilled(context)
+    const stopped = new AbortController()
+    const sending = (async () => {
+      while (!stopped.signal.aborted)
+        await send(Array.from({ length: 9 }, (_, i) => update({ deviceId: `d-${i}` })))
+    })()
+    try {
+      const { code, output } = await run('--dry-run', '-f', 'json')
+      expect(code).toBe(0)
+      const { partitions }: { partitions: { progress: number; end: number }[] } = JSON.parse(output)
+      expect(partitions).toHaveLength(3)
+      for (const { end, progress } of partitions) expect(progress).toBeLessThanOrEqual(end)
+    } finally {
+      stopped.abort()
+      await sending
+    }
   })
 
   test('does nothing unless it is confirmed', async (context) => {
