@@ -14,7 +14,8 @@ kept=$(grep -vE '^(requirepass|masterauth) ' "$config" || true)
 printf '%s\nrequirepass "%s"\nmasterauth "%s"\n' "$kept" "$password" "$password" > "$config"
 # CLUSTER_HOSTNAME: the name by which clients reach this node of a Redis Cluster. It may not contain an underscore.
 if [ -n "${CLUSTER_HOSTNAME:-}" ]; then
-  set -- --cluster-enabled yes --cluster-node-timeout 5000 \
+  # If a master is lost, the others go on.
+  set -- --cluster-enabled yes --cluster-node-timeout 5000 --cluster-require-full-coverage no \
     --cluster-announce-hostname "$CLUSTER_HOSTNAME" --cluster-preferred-endpoint-type hostname "$@"
 fi
 # Changes the owner of the files in this folder, and continues as the user redis.

@@ -299,8 +299,40 @@ describe('a master without a replica that is away', () => {
         body: { status: 'unhealthy', redis: 'disconnected' },
       }),
     )
+    await patiently(async () => expect((await fetch(`${api.health}/readyz`)).status).toBe(503))
+    for (let n = 0; n < 10; n++)
+      expect((await sendJson('GET', `${api.url}/api/devices/d${n}`)).status).toBe(503)
     await cluster.restart(dead)
     await patiently(async () => expect((await health()).status).toBe(200))
+  })
+
+  test('leaves clients of its event streams connected, and they receive events when it is back', async () => {
+    const cluster = await ownCluster({
+      args: ['--cluster-require-full-coverage', 'no'],
+      nodeTimeoutMs: 1_000,
+    })
+    const env = { REDIS_CLUSTER_NODES: cluster.seeds, REDIS_TIMEOUT_S: '1' }
+    await startUpdater(env)
+    const api = await ownApi(env)
+    const owner = await cluster.ownerOf(UPDATE_STREAM_KEY)
+    const before = await openSse(`${api.url}/api/events?events=update`)
+    onTestFinished(() => before.close())
+    await cluster.kill(owner)
+    await patiently(async () => {
+      const ready = await fetch(`${api.health}/readyz`)
+      expect([ready.status, await ready.text()]).toEqual([
+        503,
+        expect.stringContaining('not following the event streams'),
+      ])
+    })
+    const during = await openSse(`${api.url}/api/events?events=update`)
+    onTestFinished(() => during.close())
+    await cluster.restart(owner)
+    const publisher = publishContinuously(cluster)
+    for (const stream of [before, during])
+      await patiently(() => expect(stream.news().some(({ event }) => event === 'update')).toBe(true))
+    await publisher.stop()
+    await patiently(async () => expect((await fetch(`${api.health}/readyz`)).status).toBe(200))
   })
 
   test('does not concern a lag monitor whose reports are on another master', async () => {

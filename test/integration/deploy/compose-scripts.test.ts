@@ -132,6 +132,11 @@ test('create-cluster.sh makes a Redis Cluster of the nodes, and changes nothing 
     ...Array(3).fill('slave'),
   ])
 
+  for (const node of nodes) {
+    const [, fullCoverage] = listOf(await node.connect().config('GET', 'cluster-require-full-coverage'))
+    expect(fullCoverage).toBe('no')
+  }
+
   // The nodes are called by the name that they announce.
   const cluster = new Cluster([{ host: '127.0.0.1', port: first.port }], {
     redisOptions: { password: PASSWORD },
