@@ -6,11 +6,11 @@ const patternErrors = ['empty_pattern', 'long_pattern', 'many_stars']
 
 export const CACHE_QUEUE_DOCS: Readonly<Record<string, OperationDocs>> = {
   getCacheQueueHealth: {
-    description: 'Sends a PING to Redis.',
+    description: 'Reads a key of Redis; of a Redis Cluster, one of each master, until one of them answers.',
     replies: {
       200: { description: 'Redis answers.', example: health },
       503: {
-        description: 'Redis does not answer.',
+        description: 'Redis does not answer, or refuses to read.',
         example: { ...health, status: 'unhealthy', redis: 'disconnected' },
       },
     },
