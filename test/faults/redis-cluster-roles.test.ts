@@ -2,6 +2,8 @@ import { Redis } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { openKvUpdater } from '../../cache-service/roles/kv-updater.ts'
 import { createWriteProbe } from '../../cache-service/redis/probe.ts'
+import { progressKeys } from '../../cache-service/redis/workers/group-progress.ts'
+import { DeviceCacheClient } from '../../shared/client/client.ts'
 import {
   DEVICE_INDEX_KEY,
   deviceKey,
@@ -211,79 +213,108 @@ describe('a master without a replica that is away', () => {
     expect((await ask('GET', '/stats')).status).toBe(200)
   })
 
-  test('leaves open whether unknown devices exist, and a lookup still finds the devices of the others', async () => {
-    const cluster = await ownCluster({
-      args: ['--cluster-require-full-coverage', 'no'],
-      nodeTimeoutMs: 1_000,
-    })
-    const env = { REDIS_CLUSTER_NODES: cluster.seeds, REDIS_TIMEOUT_S: '1' }
-    const api = await ownApi(env)
-    const index = await cluster.ownerOf(DEVICE_INDEX_KEY)
-    const reports = await cluster.ownerOf(WORKERS_KEY)
-    const dead = (await cluster.masters()).find((node) => node !== index && node !== reports)
-    if (dead === undefined) throw new Error('each master is needed')
-    const ids = { alive: [] as string[], dead: [] as string[] }
-    for (let n = 0; n < 30; n++) {
-      const owner = await cluster.ownerOf(deviceKey(deviceId(`d${n}`)))
-      ids[owner === dead ? 'dead' : 'alive'].push(`d${n}`)
-    }
-    const [found = '', unknown = ''] = ids.alive
-    const [hidden = ''] = ids.dead
-    for (const id of [found, hidden]) {
-      const key = deviceKey(deviceId(id))
-      await (await cluster.ownerOf(key)).admin.hset(key, 'persist', 'true')
-      await index.admin.sadd(DEVICE_INDEX_KEY, id)
-    }
-    const lookUp = (asked: readonly string[]) =>
-      sendJson('POST', `${api.url}/api/devices/lookup`, { ids: asked })
-    expect((await lookUp([found, unknown])).body).toMatchObject({ missing: [unknown], complete: true })
-    await cluster.kill(dead)
-    const problem = {
-      type: 'redis_unavailable',
-      detail: expect.stringContaining(`The master 127.0.0.1:${dead.port} of the Redis Cluster failed`),
-    }
-    await patiently(async () =>
-      expect(await lookUp([found, unknown, hidden])).toMatchObject({
-        status: 200,
-        body: {
-          found: { [found]: { device_id: found } },
-          missing: [],
-          errors: { [unknown]: problem, [hidden]: problem },
-          complete: false,
-        },
-      }),
-    )
-    expect(await lookUp([found])).toMatchObject({ status: 200, body: { errors: {}, complete: true } })
-    for (const path of [unknown, `${unknown}/hash`, hidden, `${hidden}/hash`])
-      expect(await sendJson('GET', `${api.url}/api/devices/${path}`), path).toMatchObject({
-        status: 503,
-        body: problem,
+  test.each([
+    { name: 'one that owns no fixed key', ownsReports: false },
+    { name: 'the one with the reports of the workers', ownsReports: true },
+  ])(
+    'leaves open whether unknown devices exist, and devices of the others are found: $name',
+    async ({ ownsReports }) => {
+      const cluster = await ownCluster({
+        args: ['--cluster-require-full-coverage', 'no'],
+        nodeTimeoutMs: 1_000,
       })
-    expect((await fetch(`${api.url}/health`)).status).toBe(200)
-
-    const args = [found, unknown, hidden]
-    const got = await runCliHere(['get', ...args, '-f', 'jsonl'], env)
-    expect([got.code, JSON.parse(got.output).device_id]).toEqual([4, found])
-    for (const id of [unknown, hidden])
-      expect(got.errors).toMatch(new RegExp(`"${id}" can't be read: .*127\\.0\\.0\\.1:${dead.port}`))
-    const byApi = await runCliHere(['get', ...args, '-f', 'jsonl', '--api', api.url])
-    expect([byApi.code, byApi.output]).toEqual([4, got.output])
-    expect(byApi.errors).toContain(`"${hidden}" can't be read: The master 127.0.0.1:${dead.port}`)
-    for (const source of [[], ['--api', api.url]]) {
-      const listed = await runCliHere(['list', '--limit', '3', '-f', 'jsonl', ...source], env)
-      expect([listed.code, listed.output]).toEqual([4, got.output])
-      expect(listed.errors).toContain("1 device can't be read: ")
-      const batch = await runCliHere(
-        ['batch', '--file', '-', '-f', 'csv', '--columns', 'device_id,status', ...source],
-        env,
-        { stdin: args.join('\n') },
+      const filledFrom = { group: 'g', topic: 't' }
+      const env = {
+        REDIS_CLUSTER_NODES: cluster.seeds,
+        REDIS_TIMEOUT_S: '1',
+        KAFKA_CONSUMER_GROUP_ID: filledFrom.group,
+        KAFKA_VALIDATED_DATA_TOPIC: filledFrom.topic,
+      }
+      const api = await ownApi(env)
+      const index = await cluster.ownerOf(DEVICE_INDEX_KEY)
+      const reports = await cluster.ownerOf(WORKERS_KEY)
+      const others = (await cluster.masters()).filter((node) => node !== index)
+      const dead = others.find((node) => (node === reports) === ownsReports)
+      if (dead === undefined) throw new Error('each master is needed')
+      const ids = { alive: [] as string[], dead: [] as string[] }
+      for (let n = 0; n < 30; n++) {
+        const owner = await cluster.ownerOf(deviceKey(deviceId(`d${n}`)))
+        ids[owner === dead ? 'dead' : 'alive'].push(`d${n}`)
+      }
+      const [found = '', unknown = ''] = ids.alive
+      const [hidden = ''] = ids.dead
+      for (const id of [found, hidden]) {
+        const key = deviceKey(deviceId(id))
+        await (await cluster.ownerOf(key)).admin.hset(key, 'persist', 'true')
+        await index.admin.sadd(DEVICE_INDEX_KEY, id)
+      }
+      const lookUp = (asked: readonly string[]) =>
+        sendJson('POST', `${api.url}/api/devices/lookup`, { ids: asked })
+      expect((await lookUp([found, unknown])).body).toMatchObject({ missing: [unknown], complete: true })
+      await cluster.kill(dead)
+      const problem = {
+        type: 'redis_unavailable',
+        detail: expect.stringContaining(`The master 127.0.0.1:${dead.port} of the Redis Cluster failed`),
+      }
+      await patiently(async () =>
+        expect(await lookUp([found, unknown, hidden])).toMatchObject({
+          status: 200,
+          body: {
+            found: { [found]: { device_id: found } },
+            missing: [],
+            errors: { [unknown]: problem, [hidden]: problem },
+            complete: false,
+          },
+        }),
       )
-      expect([batch.code, batch.output]).toEqual([
-        4,
-        `device_id,status\n${found},found\n${unknown},unavailable\n${hidden},unavailable\n`,
-      ])
-    }
-  })
+      expect(await lookUp([found])).toMatchObject({ status: 200, body: { errors: {}, complete: true } })
+      for (const path of [unknown, `${unknown}/hash`, hidden, `${hidden}/hash`])
+        expect(await sendJson('GET', `${api.url}/api/devices/${path}`), path).toMatchObject({
+          status: 503,
+          body: problem,
+        })
+      expect((await fetch(`${api.url}/health`)).status).toBe(200)
+      const client = new DeviceCacheClient({ baseUrl: api.url })
+      onTestFinished(() => client.close())
+      const { complete, errors } = await client.lookup([found, unknown, hidden])
+      expect([complete, [...errors.keys()].sort()]).toEqual([false, [hidden, unknown].sort()])
+
+      const args = [found, unknown, hidden]
+      const got = await runCliHere(['get', ...args, '-f', 'jsonl'], env)
+      expect([got.code, JSON.parse(got.output).device_id]).toEqual([4, found])
+      for (const id of [unknown, hidden])
+        expect(got.errors).toMatch(new RegExp(`"${id}" can't be read: .*127\\.0\\.0\\.1:${dead.port}`))
+      const byApi = await runCliHere(['get', ...args, '-f', 'jsonl', '--api', api.url])
+      expect([byApi.code, byApi.output]).toEqual([4, got.output])
+      expect(byApi.errors).toContain(`"${hidden}" can't be read: The master 127.0.0.1:${dead.port}`)
+      for (const source of [[], ['--api', api.url]]) {
+        const listed = await runCliHere(['list', '--limit', '3', '-f', 'jsonl', ...source], env)
+        expect([listed.code, listed.output]).toEqual([4, got.output])
+        expect(listed.errors).toContain("1 device can't be read: ")
+        const batch = await runCliHere(
+          ['batch', '--file', '-', '-f', 'csv', '--columns', 'device_id,status', ...source],
+          env,
+          { stdin: args.join('\n') },
+        )
+        expect([batch.code, batch.output]).toEqual([
+          4,
+          `device_id,status\n${found},found\n${unknown},unavailable\n${hidden},unavailable\n`,
+        ])
+      }
+
+      if (ownsReports) return
+      // What a master that answers knows of a rebuild is certain.
+      const { redis } = await connectToCluster(cluster)
+      for (const key of progressKeys(redis, filledFrom.group, filledFrom.topic)) {
+        const owner = await cluster.ownerOf(key)
+        if (owner !== dead) await owner.admin.hset(key, '0:requested', '1')
+      }
+      expect(await lookUp([found, unknown])).toMatchObject({
+        status: 200,
+        body: { missing: [unknown], errors: {}, complete: false },
+      })
+    },
+  )
 
   test('makes the whole Cluster refuse commands if it requires all slots, and /health says so', async () => {
     const cluster = await ownCluster({ nodeTimeoutMs: 1_000 })
