@@ -58,7 +58,7 @@ export function withSeveralMasters(
     more.push(stepOf(random, atMs))
   }
   const imports = createSeededRandom(seed ^ IMPORTS)
-  if (imports.percent(40)) more.push(...importAndLoss(imports, lengthMs, recordsFor))
+  if (imports.percent(40)) more.push(...importAndLoss(imports, recordsFor))
   return { masters, steps: onOne, more }
 }
 
@@ -94,14 +94,14 @@ function lossAndMove(random: SeededRandom, lengthMs: number): Step[] {
  */
 function importAndLoss(
   random: SeededRandom,
-  lengthMs: number,
   recordsFor: (random: SeededRandom, partition: number) => StepRecord[],
 ): Step[] {
   const from = random.below(4)
   const master = from + 1
-  const movedMs = lengthMs / 2 + random.below(lengthMs / 2 - 200)
-  const lostMs = movedMs + 40 + random.below(150)
-  const savedMs = movedMs - 700 - random.below(1_000)
+  const movedMs = 1_500 + random.below(1_000)
+  // When the worker knows of the new owners, and before it has written their copies.
+  const lostMs = movedMs + 1_550 + random.below(900)
+  const savedMs = movedMs - 700 - random.below(700)
   const produced = Array.from({ length: PARTITIONS }, (_, partition): Step => {
     const atMs = savedMs + 50 + random.below(300)
     // What is read again must not bring back what came with the slots.

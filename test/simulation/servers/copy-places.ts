@@ -2,6 +2,9 @@ import { DEVICE_INDEX_KEY, deviceIdOf } from '../../../shared/contract/keys.ts'
 import { MOST_PARTITIONS } from '../settings.ts'
 import type { RedisSnapshot, SimulatedRedis } from './simulated-redis.ts'
 
+/** Within this time, a worker has read the table of slots again, and the node that it asked knew of the change. */
+const SEEN_AFTER_MS = 1_500
+
 /** A copy of the progress that a worker has written. */
 type Place = { readonly shard: number; readonly partition: number; readonly key: string }
 
@@ -16,12 +19,15 @@ type Place = { readonly shard: number; readonly partition: number; readonly key:
 export class CopyPlaces {
   readonly #committed: ReadonlyMap<number, number>
   readonly #places = new Map<string, Place>()
-  readonly #imported = new Map<number, Set<string>>()
+  readonly #nowMs: () => number
+  /** Shard → key → when. */
+  readonly #imported = new Map<number, Map<string, number>>()
   /** Copies that a master has lost, until a worker writes them again. */
   readonly #lost = new Set<string>()
 
-  constructor(committed: ReadonlyMap<number, number>) {
+  constructor(committed: ReadonlyMap<number, number>, nowMs: () => number) {
     this.#committed = committed
+    this.#nowMs = nowMs
   }
 
   wrote(place: Place): void {
@@ -40,9 +46,9 @@ export class CopyPlaces {
   }
 
   imported(shard: number, key: string): void {
-    const keys = this.#imported.get(shard) ?? new Set()
+    const keys = this.#imported.get(shard) ?? new Map<string, number>()
     this.#imported.set(shard, keys)
-    keys.add(key)
+    keys.set(key, this.#nowMs())
   }
 
   saved(shard: number): void {
@@ -56,7 +62,8 @@ export class CopyPlaces {
     saved: RedisSnapshot,
     isAt: (key: string) => boolean,
   ): boolean {
-    const imported = [...(this.#imported.get(shard) ?? [])].filter((key) => !saved.has(key))
+    const importedMs = this.#imported.get(shard) ?? new Map<string, number>()
+    const imported = [...importedMs.keys()].filter((key) => !saved.has(key))
     const held = redis.keys()
     return [...imported, ...held].every((key) =>
       partitionsOf(key).every((partition) => {
@@ -65,9 +72,10 @@ export class CopyPlaces {
         // Removed meanwhile: the master owned no slots, and has got some again.
         if (!isAt(place.key) || redis.hash(place.key)?.get(String(partition)) === undefined) return false
         const stored = storedProgress(saved, place)
-        return (
-          stored === undefined || !imported.includes(key) || stored < (this.#committed.get(partition) ?? 0)
-        )
+        if (stored === undefined || !imported.includes(key)) return true
+        // To a worker that does not know of the import, a copy that has fallen back claims all slots.
+        const isImportSeen = this.#nowMs() - (importedMs.get(key) ?? 0) > SEEN_AFTER_MS
+        return isImportSeen && stored < (this.#committed.get(partition) ?? 0)
       }),
     )
   }

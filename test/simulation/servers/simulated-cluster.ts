@@ -38,7 +38,7 @@ export class SimulatedCluster implements RedisServers {
 
   constructor(masters: number, surroundings: RedisSurroundings) {
     this.#surroundings = surroundings
-    this.#copyPlaces = new CopyPlaces(surroundings.committed)
+    this.#copyPlaces = new CopyPlaces(surroundings.committed, () => surroundings.scheduler.nowMs)
     for (let shard = 0; shard < masters; shard++) this.#addShard()
     this.#topologies = [{ sinceMs: 0, topology: firstTopology(this.#masters) }]
     const { random, scheduler } = surroundings
