@@ -3,6 +3,7 @@ import { patiently } from '../support/eventually.ts'
 import { redisAclOf } from '../support/docs/redis-acl.ts'
 import { runCliHere } from '../support/processes/run-cli-here.ts'
 import { startRedisCluster, type RedisCluster } from '../support/servers/redis-cluster.ts'
+import { startOwnRedis } from '../support/servers/servers.ts'
 
 type Finding = { verdict: string; check: string; detail: string; fix: string | null }
 
@@ -125,6 +126,29 @@ describe('in a Cluster, the doctor', () => {
       verdict: 'failed',
       fix: 'On every node: redis-cli ACL SETUSER user +cluster|slots',
     })
+  })
+
+  test('names configured nodes that are of another Cluster, or of none', async () => {
+    const other = await startRedisCluster({ masters: 1, aclUsers: { user: `on >horse-battery ${ACL}` } })
+    onTestFinished(() => other.stop())
+    const single = await startOwnRedis({ aclUsers: { user: `on >horse-battery ${ACL}` } })
+    onTestFinished(() => single.stop())
+    const name = `${single.host}:${single.port}`
+    for (const env of [{}, AS_USER]) {
+      const both = { ...env, REDIS_CLUSTER_NODES: `${cluster.seeds},${other.seeds},${name}` }
+      const { code, find, findings } = await runDoctor(cluster, both)
+      expect(code).toBe(1)
+      expect(findings.filter(({ check }) => check.startsWith('REDIS_CLUSTER_NODES'))).toHaveLength(2)
+      expect(find(`REDIS_CLUSTER_NODES ${other.seeds}`)).toMatchObject({
+        ...{ verdict: 'failed', detail: expect.stringMatching(/^it belongs to another Cluster than/) },
+        fix: expect.stringMatching(/^Remove it from REDIS_CLUSTER_NODES/),
+      })
+      expect(find(`REDIS_CLUSTER_NODES ${name}`)?.detail).toBe('it is not in cluster mode')
+    }
+    const alone = await runDoctor(cluster, { REDIS_CLUSTER_NODES: name })
+    expect(alone.find('login')?.fix).toBe(
+      'Set REDIS_HOST and REDIS_PORT, or REDIS_URL, instead of REDIS_CLUSTER_NODES.',
+    )
   })
 
   // The last one: it breaks the Cluster.

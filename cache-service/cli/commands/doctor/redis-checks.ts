@@ -23,6 +23,7 @@ import { findMistypedKeys, findScriptRefusal } from '../../../redis/server-check
 import { createServerStatsReader } from '../../../redis/server-stats.ts'
 import type { Session } from '../../session.ts'
 import { checkCluster } from './cluster-checks.ts'
+import { checkConfiguredNodes } from './configured-nodes.ts'
 import { mergeNodes } from './merge-nodes.ts'
 import { checkPermissions } from './permission-checks.ts'
 import { probeAddress, speaksTls, type AddressProbe } from './probe-address.ts'
@@ -68,7 +69,10 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     ...probe.findings,
     redisFinding('ok', 'login', `at ${serverName(redis)} as ${user}${database}`),
   ]
-  if (isCluster(redis)) findings.push(...(await checkCluster(redis)))
+  if (isCluster(redis)) {
+    findings.push(...(await checkConfiguredNodes(config.redis, context.random)))
+    findings.push(...(await checkCluster(redis)))
+  }
   const asked = await askMasters(redis, (server) => factsOf(server, context.now))
   findings.push(
     ...judgeVersions(asked.flatMap(({ answer }) => ('version' in answer ? [answer.version] : []))),
