@@ -1,4 +1,5 @@
 import { redisFinding, type Finding } from './doctor.ts'
+import { listText } from './list-text.ts'
 
 /** As in shared/redis-client/key-slot.ts, which core may not import. */
 const SLOT_COUNT = 16_384
@@ -73,11 +74,12 @@ export function judgeCluster(views: readonly ClusterView[]): Finding[] {
 function judgeState(views: readonly ClusterView[]): Finding {
   const check = 'cluster state'
   const failing = views.filter(({ servesAllSlots }) => !servesAllSlots).map(({ name }) => name)
-  if (failing.length === 0) return redisFinding('ok', check, `ok, as ${views.length} masters say`)
+  if (failing.length === 0)
+    return redisFinding('ok', check, views.length === 1 ? 'ok' : `ok (${views.length} masters agree)`)
   return redisFinding(
     'failed',
     check,
-    `fail, as ${failing.join(', ')} says: it refuses commands`,
+    `fail, according to ${listText(failing)}: ${failing.length === 1 ? 'it refuses' : 'they refuse'} commands`,
     'Restart the failed nodes, or give slots without an owner to a master: `redis-cli --cluster check` names them, `redis-cli --cluster fix` repairs slots.',
   )
 }
@@ -97,30 +99,54 @@ function judgeSlots(nodes: readonly ClusterNode[]): Finding {
 function judgeNodes(nodes: readonly ClusterNode[]): Finding[] {
   return nodes
     .filter(({ health }) => health !== 'ok')
-    .map(({ address, health, isMaster, slots }) => {
+    .map((node) => {
+      const { address, health, isMaster, slots } = node
       const what = isMaster && slots > 0 ? `a master of ${slots} slots` : isMaster ? 'a master' : 'a replica'
       const state = health === 'failed' ? 'does not answer the others' : 'may not answer the others'
       return redisFinding(
-        isMaster && slots > 0 && health === 'failed' ? 'failed' : 'warning',
+        isFailedOwner(node) ? 'failed' : 'warning',
         `node ${address}`,
         `${what} that ${state}`,
-        'Restart it, or remove it if it will not come back: `redis-cli --cluster del-node`, or CLUSTER FORGET on every other node.',
+        nodeFix(node, replicaOf(node, nodes)),
       )
     })
 }
 
+/** `redis-cli --cluster del-node` would ask the node itself. */
+function nodeFix(node: ClusterNode, replica: ClusterNode | undefined): string {
+  if (node.health === 'suspected') return 'Run the check again, and restart it if it still does not answer.'
+  const forget = `CLUSTER FORGET ${node.id} on every other node`
+  if (!isFailedOwner(node)) return `Restart it. If it will not come back: ${forget}.`
+  if (replica !== undefined)
+    return `Restart it, or let its replica take its place: CLUSTER FAILOVER TAKEOVER on ${replica.address}.`
+  return `Restart it. If it will not come back: ${forget}, then \`redis-cli --cluster fix <node>\`, then \`cache-cli rebuild\`, because its data are lost.`
+}
+
+function isFailedOwner({ health, isMaster, slots }: ClusterNode): boolean {
+  return isMaster && slots > 0 && health === 'failed'
+}
+
+/** The addresses of the masters whose slots can't be used because they have failed. */
+export function failedOwners([view]: readonly ClusterView[]): string[] {
+  return (view?.nodes ?? []).filter(isFailedOwner).map(({ address }) => address)
+}
+
+/** One that has not failed. */
+function replicaOf({ id }: ClusterNode, nodes: readonly ClusterNode[]): ClusterNode | undefined {
+  return nodes.find(({ health, masterId }) => masterId === id && health !== 'failed')
+}
+
 function judgeReplicas(nodes: readonly ClusterNode[]): Finding[] {
-  const isReplicated = ({ id }: ClusterNode) =>
-    nodes.some(({ health, masterId }) => masterId === id && health !== 'failed')
   const alone = nodes.filter(
-    (node) => node.isMaster && node.slots > 0 && node.health !== 'failed' && !isReplicated(node),
+    (node) =>
+      node.isMaster && node.slots > 0 && node.health !== 'failed' && replicaOf(node, nodes) === undefined,
   )
   if (alone.length === 0) return [redisFinding('ok', 'replicas', 'every master has one')]
   return [
     redisFinding(
       'warning',
       'replicas',
-      `none for ${alone.map(({ address }) => address).join(', ')}: if such a master stops, its devices can't be read or written until it is back`,
+      `none for ${listText(alone.map(({ address }) => address))}: if such a master stops, its devices can't be read or written until it is back`,
       'Add one for each: `redis-cli --cluster add-node <new> <existing> --cluster-slave --cluster-master-id <id>`.',
     ),
   ]
@@ -133,7 +159,7 @@ function judgeMoves(views: readonly ClusterView[]): Finding[] {
     redisFinding(
       'warning',
       'moving slots',
-      `a reshard is under way, or was interrupted, at ${moving.join(', ')}`,
+      `a reshard is under way, or was interrupted, at ${listText(moving)}`,
       'If no reshard is running, complete it: `redis-cli --cluster fix <node>`.',
     ),
   ]

@@ -34,7 +34,12 @@ export function asUnreachable(finding: Finding): Finding {
 
 /** The fix for a failed login: what the error code says, or `otherwise` if the code is not one for an operator. */
 export function loginFix(error: ServiceError, otherwise: string): string {
-  const fix = error.failureClass === 'operator' ? hintFor(error)?.fix : undefined
+  return error.failureClass === 'operator' ? fixOf(error, otherwise) : otherwise
+}
+
+/** What the error code says, or `otherwise` if it says nothing. */
+export function fixOf(error: ServiceError, otherwise: string): string {
+  const fix = hintFor(error)?.fix
   return fix === undefined ? otherwise : asSentence(fix)
 }
 

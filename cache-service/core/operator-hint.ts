@@ -175,8 +175,17 @@ const KAFKA_HINTS: Hints<KafkaErrorCode, KafkaOperatorCode> = {
   },
 }
 
+export const MASTER_FIX =
+  'restart it, or let a replica take its place; if other clients reach it, check REDIS_TLS, and REDIS_CLUSTER_NAT_MAP for its address'
+const MASTER_UNREACHABLE: OperatorHint = {
+  problem: 'is a Cluster with a master that does not answer',
+  fix: MASTER_FIX,
+}
+
 /** undefined: the code does not tell what to do, but the message of the error may. */
-export function hintFor({ code, side }: ServiceError): OperatorHint | undefined {
+export function hintFor(error: ServiceError): OperatorHint | undefined {
+  const { code, master, side } = error
+  if (master !== undefined && isUnreachable(error)) return MASTER_UNREACHABLE
   const hints: Partial<Record<ServiceError['code'], OperatorHint>> =
     side === 'redis' ? REDIS_HINTS : side === 'kafka' ? KAFKA_HINTS : {}
   return hints[code]
@@ -195,13 +204,13 @@ export function failureText(error: ServiceError): string {
   return hint === undefined ? error.message : `${error.message.trim()}; ${hint.fix}`
 }
 
-const NODE_UNREACHABLE_FIX =
-  'restart it, or let a replica take its place; if other clients reach it, check REDIS_TLS, and REDIS_CLUSTER_NAT_MAP for its address'
-
 /** The fields of a log line about a node of a Cluster, whose address the Cluster has told. */
 export function nodeFailureFields(error: ServiceError) {
-  const isUnreachable = error.code === 'CONNECTION' || error.code === 'TIMEOUT'
-  return { ...failureFields(error), ...(isUnreachable && { fix: NODE_UNREACHABLE_FIX }) }
+  return { ...failureFields(error), ...(isUnreachable(error) && { fix: MASTER_FIX }) }
+}
+
+function isUnreachable({ code }: ServiceError): boolean {
+  return code === 'CONNECTION' || code === 'TIMEOUT'
 }
 
 /** The fields of a log line about a failure. */

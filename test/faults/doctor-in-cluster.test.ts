@@ -157,12 +157,25 @@ describe('in a Cluster, the doctor', () => {
     if (first === undefined || dead === undefined) throw new Error('no node')
     await cluster.kill(dead)
     await patiently(async () => expect(String(await first.admin.cluster('NODES'))).toMatch(/master,fail /))
-    const { code, find } = await runDoctor(cluster)
+    const { code, find, findings } = await runDoctor(cluster)
     expect(code).toBe(1)
     expect(find(`node 127.0.0.1:${dead.port}`)).toMatchObject({
       verdict: 'failed',
       detail: expect.stringMatching(/^a master of \d+ slots that does not answer/),
+      fix: expect.stringContaining(`CLUSTER FORGET ${dead.id} on every other node`),
     })
+    // It is one failure, not one of each check.
+    expect(findings.filter(({ verdict }) => verdict === 'failed')).toHaveLength(1)
+    expect(find(`server at 127.0.0.1:${dead.port}`)).toMatchObject({ verdict: 'skipped' })
+    expect(find('scripts')).toMatchObject({ verdict: 'skipped' })
+    // Who may not ask for the state of the nodes learns it from the master itself.
+    const user = await runDoctor(cluster, AS_USER)
+    expect(user.findings.filter(({ verdict }) => verdict === 'failed')).toMatchObject([
+      {
+        check: `server at 127.0.0.1:${dead.port}`,
+        fix: expect.stringContaining(': restart it, or let a replica'),
+      },
+    ])
     await first.admin.call('CLUSTER', 'DELSLOTSRANGE', '0', '99')
     expect((await runDoctor(cluster)).find('slots')).toMatchObject({
       verdict: 'failed',

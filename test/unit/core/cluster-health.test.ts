@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { judgeCluster, judgeVersions, parseClusterView } from '../../../cache-service/core/cluster-health.ts'
+import {
+  failedOwners,
+  judgeCluster,
+  judgeVersions,
+  parseClusterView,
+} from '../../../cache-service/core/cluster-health.ts'
 
 const OK = 'cluster_enabled:1\r\ncluster_state:ok\r\n'
 const NODES = `a1 10.0.0.1:6379@16379 myself,master - 0 0 1 connected 0-5460 5462 [93-<-b2] [5-<-b2]
@@ -41,8 +46,49 @@ describe('the view of a master of its Cluster', () => {
     ]
     expect(judgeCluster(views)[0]).toMatchObject({
       verdict: 'failed',
-      detail: 'fail, as 10.0.0.2:6379 says: it refuses commands',
+      detail: 'fail, according to 10.0.0.2:6379: it refuses commands',
     })
+    const [first] = judgeCluster(views.map((view) => ({ ...view, servesAllSlots: false })))
+    expect(first?.detail).toBe('fail, according to 10.0.0.1:6379 and 10.0.0.2:6379: they refuse commands')
+    const [agreed] = judgeCluster(views.map((view) => ({ ...view, servesAllSlots: true })))
+    expect(agreed?.detail).toBe('ok (2 masters agree)')
+  })
+
+  test.each([
+    [
+      'a master without a replica',
+      'b2 10.0.0.2:6379@16379 master,fail - 0 0 2 disconnected 5461-16383',
+      'Restart it. If it will not come back: CLUSTER FORGET b2 on every other node, then `redis-cli --cluster fix <node>`, then `cache-cli rebuild`, because its data are lost.',
+    ],
+    [
+      'a master whose replica is up',
+      'b2 10.0.0.2:6379@16379 master,fail - 0 0 2 disconnected 5461-16383\nc3 10.0.0.3:6379@16379 slave b2 0 0 2 connected',
+      'Restart it, or let its replica take its place: CLUSTER FAILOVER TAKEOVER on 10.0.0.3:6379.',
+    ],
+    [
+      'a master without slots',
+      'b2 10.0.0.2:6379@16379 master,fail - 0 0 2 disconnected',
+      'Restart it. If it will not come back: CLUSTER FORGET b2 on every other node.',
+    ],
+    [
+      'a replica',
+      'b2 10.0.0.2:6379@16379 slave,fail a1 0 0 2 disconnected',
+      'Restart it. If it will not come back: CLUSTER FORGET b2 on every other node.',
+    ],
+    [
+      'a master that only one suspects',
+      'b2 10.0.0.2:6379@16379 master,fail? - 0 0 2 disconnected 5461-16383',
+      'Run the check again, and restart it if it still does not answer.',
+    ],
+  ])('has a fix for %s that works without that node', (_what, nodes, fix) => {
+    const view = parseClusterView(
+      '10.0.0.1:6379',
+      OK,
+      `a1 10.0.0.1:6379@16379 master - 0 0 1 connected 0-5460\n${nodes}`,
+    )
+    const found = judgeCluster([view]).find(({ check }) => check === 'node 10.0.0.2:6379')
+    expect(found?.fix).toBe(fix)
+    expect(failedOwners([view])).toEqual(found?.verdict === 'failed' ? ['10.0.0.2:6379'] : [])
   })
 })
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { optionNames } from '../../../cache-service/config/options.ts'
 import { hintFor, operatorHint } from '../../../cache-service/core/operator-hint.ts'
-import { internalErrorsInARow, kafkaError, redisError } from '../../../shared/errors.ts'
+import { internalErrorsInARow, kafkaError, redisError, ServiceError } from '../../../shared/errors.ts'
 
 const aborted = redisError(new Error('EXECABORT Transaction discarded because of previous errors.'))
 
@@ -55,4 +55,19 @@ describe('the operator hint', () => {
     const internal = internalErrorsInARow(3)
     expect(operatorHint(internal)).toBe(`own: ${internal.message}`)
   })
+})
+
+test('a master of a Cluster that does not answer is to be restarted, or replaced by a replica', () => {
+  const error = new ServiceError(
+    'redis',
+    'CONNECTION',
+    'transient',
+    'the master a:1: not connected',
+    null,
+    'a:1',
+  )
+  expect(operatorHint(error)).toMatch(
+    /^Redis is a Cluster with a master that does not answer \(the master a:1: not connected\): restart it, or let a replica/,
+  )
+  expect(operatorHint(error)).not.toContain('REDIS_HOST')
 })

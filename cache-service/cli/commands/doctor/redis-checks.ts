@@ -5,6 +5,7 @@ import { progressKey } from '../../../../shared/contract/keys.ts'
 import type { Config } from '../../../config/config.ts'
 import {
   asUnreachable,
+  fixOf,
   judgeFixedKeys,
   judgeRedis,
   loginFix,
@@ -14,10 +15,11 @@ import {
 } from '../../../core/doctor.ts'
 import { judgeVersions } from '../../../core/cluster-health.ts'
 import { fixedKeys, type FixedKey } from '../../../core/fixed-keys.ts'
+import { MASTER_FIX } from '../../../core/operator-hint.ts'
 import { createRedis, onNewConnection, serverName } from '../../../redis/client.ts'
 import { askMasters } from '../../../redis/cluster/each-master.ts'
 import { SlotTable } from '../../../redis/cluster/slots.ts'
-import { isCluster, type SingleServer } from '../../../redis/redis-client.ts'
+import { isCluster, type RedisClient, type SingleServer } from '../../../redis/redis-client.ts'
 import { readRedisFacts } from '../../../redis/server-facts.ts'
 import { findMistypedKeys, findScriptRefusal } from '../../../redis/server-check.ts'
 import { createServerStatsReader } from '../../../redis/server-stats.ts'
@@ -69,9 +71,13 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     ...probe.findings,
     redisFinding('ok', 'login', `at ${serverName(redis)} as ${user}${database}`),
   ]
+  /** The masters whose failure is a finding already. */
+  const reported = new Set<string>()
   if (isCluster(redis)) {
     findings.push(...(await checkConfiguredNodes(config.redis, context.random)))
-    findings.push(...(await checkCluster(redis)))
+    const cluster = await checkCluster(redis)
+    findings.push(...cluster.findings)
+    for (const address of cluster.failed) reported.add(reachableName(address, config.redis))
   }
   const asked = await askMasters(redis, (server) => factsOf(server, context.now))
   findings.push(
@@ -81,15 +87,20 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     node: name,
     findings:
       answer instanceof ServiceError
-        ? [unknownServer(answer, isCluster(redis))]
+        ? [unknownServer(answer, isCluster(redis) && !reported.has(name))]
         : judgeRedis(answer, role, isCluster(redis)),
   }))
   findings.push(...(isCluster(redis) ? mergeNodes(judged, 'masters') : judged.flatMap((one) => one.findings)))
   const scripts = isCluster(redis)
     ? await findScriptRefusal(redis)
     : await onNewConnection(redis, async (one) => await findScriptRefusal(one))
-  if (scripts instanceof ServiceError && scripts.code !== 'NOPERM')
-    findings.push(redisFinding('failed', 'scripts', scripts.message, loginFix(scripts, PROTOCOL_FIX)))
+  if (scripts !== undefined && scripts.code !== 'NOPERM') {
+    const isAway = isCluster(redis) && isConnectionLost(scripts)
+    // The other masters run them: the one that is away is reported as such.
+    if (isAway && asked.some(({ answer }) => answer instanceof ServiceError && isConnectionLost(answer)))
+      findings.push(redisFinding('skipped', 'scripts', scripts.message))
+    else findings.push(redisFinding('failed', 'scripts', scripts.message, scriptsFix(scripts, redis)))
+  }
   const keys = isCluster(redis)
     ? await findMistypedKeys(redis, allFixedKeys(config)).catch(redisError)
     : await onNewConnection(redis, (one) => findMistypedKeys(one, allFixedKeys(config)))
@@ -144,32 +155,47 @@ function allFixedKeys({ kafka }: Config): FixedKey[] {
   return [...new Set(keys)]
 }
 
-function unknownServer({ code, message }: ServiceError, isMaster: boolean): Finding {
+function unknownServer({ code, message }: ServiceError, isFailure: boolean): Finding {
   const detail = `INFO is not answered: ${message}`
-  return isMaster && code !== 'NOPERM'
-    ? redisFinding('failed', 'server', detail, MASTER_FIX)
+  return isFailure && code !== 'NOPERM'
+    ? redisFinding('failed', 'server', detail, `${MASTER_FIX}.`)
     : redisFinding('skipped', 'server', detail)
 }
 
-const MASTER_FIX =
-  'restart it, or let a replica take its place; if other clients reach it, check REDIS_TLS, and REDIS_CLUSTER_NAT_MAP for its address.'
+/** Where a node of a Cluster can be reached. @param address as the nodes know each other. */
+function reachableName(address: string, { location }: Config['redis']): string {
+  const mapped = location.kind === 'cluster' ? location.natMap?.[address] : undefined
+  return mapped === undefined ? address : `${mapped.host}:${mapped.port}`
+}
+
+function scriptsFix(refusal: ServiceError, redis: RedisClient): string {
+  return isCluster(redis) ? fixOf(refusal, CLUSTER_PROTOCOL_FIX) : loginFix(refusal, PROTOCOL_FIX)
+}
 
 const PROTOCOL_FIX =
   'Check that a Redis server listens on REDIS_PORT, check REDIS_DB and REDIS_TLS, and read the log of the server.'
+
+const CLUSTER_PROTOCOL_FIX =
+  'Check that REDIS_CLUSTER_NODES names nodes of a Redis Cluster, check REDIS_TLS, and read the logs of the nodes.'
 
 const NAMED_FIX =
   'Check that this machine can reach that address (`sentinel announce-ip` and `replica-announce-ip` set it), and check REDIS_TLS.'
 
 async function loginRefused(error: ServiceError, { redis }: Config): Promise<Finding> {
-  const isConnectionLost = error.code === 'CONNECTION' || error.code === 'TIMEOUT'
   const { location } = redis
-  if (location.kind === 'sentinels' && isConnectionLost)
+  if (location.kind === 'cluster')
+    return redisFinding('failed', 'login', error.message, fixOf(error, CLUSTER_PROTOCOL_FIX))
+  if (location.kind === 'sentinels' && isConnectionLost(error))
     return redisFinding('failed', 'login', `the primary that the Sentinels name: ${error.message}`, NAMED_FIX)
-  if (location.kind === 'address' && redis.tls === undefined && isConnectionLost) {
+  if (location.kind === 'address' && redis.tls === undefined && isConnectionLost(error)) {
     if (await speaksTls(location.host, location.port))
       return redisFinding('failed', 'login', 'the server uses TLS', 'Set REDIS_TLS=true.')
   }
   return redisFinding('failed', 'login', error.message, loginFix(error, PROTOCOL_FIX))
+}
+
+function isConnectionLost({ code }: ServiceError): boolean {
+  return code === 'CONNECTION' || code === 'TIMEOUT'
 }
 
 /** Redis answers an inline command, if only with an error. */
