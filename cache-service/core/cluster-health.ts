@@ -25,10 +25,21 @@ export type ClusterView = {
   readonly nodes: readonly ClusterNode[]
   /** Slots that are being moved to or from it. */
   readonly movingSlots: number
+  /** The setting `cluster-require-full-coverage`; undefined: unknown. */
+  readonly requiresFullCoverage: boolean | undefined
 }
 
-/** @param info the reply of CLUSTER INFO. @param nodes the reply of CLUSTER NODES. */
-export function parseClusterView(name: string, info: string, nodes: string): ClusterView {
+/**
+ * @param info the reply of CLUSTER INFO.
+ * @param nodes the reply of CLUSTER NODES.
+ * @param fullCoverage the setting `cluster-require-full-coverage`; undefined: unknown.
+ */
+export function parseClusterView(
+  name: string,
+  info: string,
+  nodes: string,
+  fullCoverage?: string,
+): ClusterView {
   const lines = nodes.split('\n').filter((line) => line.trim() !== '')
   return {
     name,
@@ -36,6 +47,7 @@ export function parseClusterView(name: string, info: string, nodes: string): Clu
     nodes: lines.map(parseNode),
     // Only of the node that is asked: [slot->-id] or [slot-<-id].
     movingSlots: lines.join(' ').match(/\[\d+-[<>]-/g)?.length ?? 0,
+    requiresFullCoverage: fullCoverage === undefined ? undefined : fullCoverage === 'yes',
   }
 }
 
@@ -67,6 +79,7 @@ export function judgeCluster(views: readonly ClusterView[]): Finding[] {
     judgeSlots(nodes),
     ...judgeNodes(nodes),
     ...judgeReplicas(nodes),
+    ...judgeFullCoverage(views),
     ...judgeMoves(views),
   ]
 }
@@ -148,6 +161,24 @@ function judgeReplicas(nodes: readonly ClusterNode[]): Finding[] {
       'replicas',
       `none for ${listText(alone.map(({ address }) => address))}: if such a master stops, its devices can't be read or written until it is back`,
       'Add one for each: `redis-cli --cluster add-node <new> <existing> --cluster-slave --cluster-master-id <id>`.',
+    ),
+  ]
+}
+
+/** Only where it matters: while every master has a replica that can take its place, all slots stay covered. */
+function judgeFullCoverage(views: readonly ClusterView[]): Finding[] {
+  const nodes = views[0]?.nodes ?? []
+  const isExposed = nodes.some(
+    (node) => node.isMaster && node.slots > 0 && replicaOf(node, nodes) === undefined,
+  )
+  const requiring = views.filter(({ requiresFullCoverage }) => requiresFullCoverage === true)
+  if (!isExposed || requiring.length === 0) return []
+  return [
+    redisFinding(
+      'warning',
+      'full coverage',
+      `cluster-require-full-coverage is yes at ${listText(requiring.map(({ name }) => name))}: while a master without a replica is down, all masters refuse commands`,
+      'On every node: redis-cli CONFIG SET cluster-require-full-coverage no, and change the configuration file of Redis likewise.',
     ),
   ]
 }

@@ -36,6 +36,7 @@ function redisTimeMs([seconds, micros]: readonly (number | string)[]): number {
   return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
 }
 
-function configValue(answer: unknown): string | undefined {
+/** @param answer of CONFIG GET. */
+export function configValue(answer: unknown): string | undefined {
   return Array.isArray(answer) && answer.length > 1 ? String(answer[1]) : undefined
 }

@@ -64,6 +64,17 @@ describe('in a Cluster, the doctor', () => {
     })
   })
 
+  test('warns if all masters refuse commands while one without a replica is down', async () => {
+    expect((await runDoctor(cluster)).find('full coverage')).toBeUndefined()
+    const [first] = cluster.nodes
+    await first?.admin.config('SET', 'cluster-require-full-coverage', 'yes')
+    onTestFinished(async () => void (await first?.admin.config('SET', 'cluster-require-full-coverage', 'no')))
+    expect((await runDoctor(cluster)).find('full coverage')).toMatchObject({
+      verdict: 'warning',
+      detail: expect.stringContaining(`yes at 127.0.0.1:${first?.port}: `),
+    })
+  })
+
   test('is content with the documented permissions, and says what these do not show', async () => {
     const { code, find } = await runDoctor(cluster, AS_USER)
     expect(code).toBe(0)

@@ -39,6 +39,18 @@ describe('the view of a master of its Cluster', () => {
     ])
   })
 
+  test.each([
+    ['yes', '', 1],
+    ['yes', 'd4 10.0.0.4:6379@16379 slave b2 0 0 2 connected', 0],
+    ['yes', 'd4 10.0.0.4:6379@16379 slave,fail b2 0 0 2 disconnected', 1],
+    ['no', '', 0],
+    [undefined, '', 0],
+  ])('with full coverage %s and the replica "%s" has %i warning of it', (coverage, replica, warnings) => {
+    const nodes = `b2 10.0.0.2:6379@16379 myself,master - 0 0 2 connected 0-16383\n${replica}`
+    const found = judgeCluster([parseClusterView('10.0.0.2:6379', OK, nodes, coverage)])
+    expect(found.filter(({ check }) => check === 'full coverage')).toHaveLength(warnings)
+  })
+
   test('counts as a failure if one master of several refuses commands', () => {
     const views = [
       parseClusterView('10.0.0.1:6379', OK, NODES),

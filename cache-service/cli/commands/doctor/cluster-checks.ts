@@ -3,6 +3,7 @@ import { failedOwners, judgeCluster, parseClusterView } from '../../../core/clus
 import { redisFinding, type Finding } from '../../../core/doctor.ts'
 import { askMasters } from '../../../redis/cluster/each-master.ts'
 import type { RedisClient } from '../../../redis/redis-client.ts'
+import { configValue } from '../../../redis/server-facts.ts'
 
 export type ClusterCheck = {
   readonly findings: readonly Finding[]
@@ -14,10 +15,16 @@ export type ClusterCheck = {
 export async function checkCluster(redis: RedisClient): Promise<ClusterCheck> {
   const asked = await askMasters(redis, async (server) => {
     const [info, nodes] = await Promise.all([server.cluster('INFO'), server.cluster('NODES')])
-    return { info: String(info), nodes: String(nodes) }
+    // The user may lack permission for it.
+    const coverage = await server
+      .config('GET', 'cluster-require-full-coverage')
+      .then(configValue, () => undefined)
+    return { info: String(info), nodes: String(nodes), coverage }
   })
   const views = asked.flatMap(({ answer, name }) =>
-    answer instanceof ServiceError ? [] : [parseClusterView(name, answer.info, answer.nodes)],
+    answer instanceof ServiceError
+      ? []
+      : [parseClusterView(name, answer.info, answer.nodes, answer.coverage)],
   )
   if (views.length > 0) return { findings: judgeCluster(views), failed: failedOwners(views) }
   const isDenied = asked.some(({ answer }) => answer instanceof ServiceError && answer.code === 'NOPERM')
