@@ -167,6 +167,9 @@ const LOST = 'the connection was lost'
 
 /** For a missing connection, ioredis's messages are about its own options. Redis quotes arguments, such as a password. */
 function readableMessage(message: string): string {
+  const lastError = /^Too many Cluster redirections\. Last error: (?:\w*Error: )?(.*)/s.exec(message)?.[1]
+  if (lastError !== undefined)
+    return `no master of the Redis Cluster answers for the slot: ${readableMessage(lastError)}`
   if (message.startsWith('DENIED')) return message.replace(/\. .*/s, '')
   const quoted = message.search(/,? with args beginning with/)
   if (quoted >= 0) return message.slice(0, quoted)

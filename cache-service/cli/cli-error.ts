@@ -1,7 +1,7 @@
 import { formatProblems, type ConfigProblem } from '../config/config.ts'
 import { OperatorError } from '../lifecycle/service.ts'
 import { messageOf, ServiceError } from '../../shared/errors.ts'
-import { hintFor } from '../core/operator-hint.ts'
+import { hintFor, replyText } from '../core/operator-hint.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 
 /** Ends a command early. The message is one line: what happened, which setting, and the fix. */
@@ -74,13 +74,12 @@ const EXIT_CODES: Partial<Record<ServiceError['code'], ExitCode>> = {
 }
 
 function serverFailure(error: ServiceError, where: string): Failure {
-  const detail = error.message.trim()
   const hint = hintFor(error)
   return {
     exitCode: EXIT_CODES[error.code] ?? EXIT.failure,
     message:
       hint === undefined
-        ? `${where} replied: ${detail}`
-        : `${where} ${hint.problem} (${detail}): ${hint.fix}`,
+        ? `${where} replied: ${error.message.trim()}`
+        : `${where} ${hint.problem} (${replyText(error)}): ${hint.fix}`,
   }
 }

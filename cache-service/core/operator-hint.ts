@@ -191,17 +191,22 @@ export function hintFor(error: ServiceError): OperatorHint | undefined {
   return hints[code]
 }
 
+/** The message, as part of a longer sentence: Redis ends some of its replies with a period. */
+export function replyText({ message }: ServiceError): string {
+  return message.trim().replace(/\.$/, '')
+}
+
 /** One line that says what is wrong, what the server replied, and which settings to check. */
 export function operatorHint(error: ServiceError): string {
   const hint = hintFor(error)
   if (hint === undefined) return `${error.side}: ${error.message}`
-  return `${error.side === 'redis' ? 'Redis' : 'Kafka'} ${hint.problem} (${error.message.trim()}): ${hint.fix}`
+  return `${error.side === 'redis' ? 'Redis' : 'Kafka'} ${hint.problem} (${replyText(error)}): ${hint.fix}`
 }
 
 /** What `/readyz` says about a failure: the reply, and what to do if the code tells. */
 export function failureText(error: ServiceError): string {
   const hint = hintFor(error)
-  return hint === undefined ? error.message : `${error.message.trim()}; ${hint.fix}`
+  return hint === undefined ? error.message : `${replyText(error)}; ${hint.fix}`
 }
 
 /** The fields of a log line about a node of a Cluster, whose address the Cluster has told. */

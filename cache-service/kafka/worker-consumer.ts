@@ -5,6 +5,7 @@ import type { LoopMonitor } from '../lifecycle/loops.ts'
 import { OperatorError, type Service } from '../lifecycle/service.ts'
 import { aborted, settledWithin, sleep } from '../lifecycle/sleep.ts'
 import { failureText, operatorHint } from '../core/operator-hint.ts'
+import { partitionsText } from '../core/partitions-text.ts'
 import type { WorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import type { ConsumerState, RestartReason } from '../telemetry/worker-metrics.ts'
 import { kafkaError, messageOf } from '../../shared/errors.ts'
@@ -110,7 +111,7 @@ export class WorkerConsumer implements Service {
       held,
       ([, failure]) => `${failure.side} ${failure.code}: ${failureText(failure)}` as const,
     ))
-      reasons.push(`holding: ${reason} (partition ${partitions.map(([partition]) => partition).join(', ')})`)
+      reasons.push(`holding: ${reason} (${partitionsText(partitions.map(([partition]) => partition))})`)
     return reasons
   }
 

@@ -9,7 +9,7 @@ export const NOT_READY_REASONS = [
   'no answer from Kafka: …',
   'shared group: …',
   'unread: partition …',
-  'holding: <side> <code>: … (partition …)',
+  'holding: <side> <code>: … (partition…)',
   'Redis at … has not accepted a write: …',
   'Redis at … has not answered a read: …',
   'wrong type of key: …',

@@ -108,11 +108,7 @@ describe('if Kafka refuses', { timeout: 240_000 }, () => {
     await deny(permissions.deadLetter)
     const ms = await becomesNotReady(worker, /holding: kafka NOT_AUTHORIZED.*KAFKA_ERROR_TOPIC/)
     // Every partition comes to an invalid record.
-    await patiently(async () =>
-      expect((await worker.get('/readyz')).body).toMatch(
-        /\(partition (0, 1, 2|0, 2, 1|1, 0, 2|1, 2, 0|2, 0, 1|2, 1, 0)\)/,
-      ),
-    )
+    await patiently(async () => expect((await worker.get('/readyz')).body).toMatch(/\(partitions 0, 1, 2\)/))
     worker.kill('SIGSTOP')
     await patiently(async () => expect(await oracle.differencesBelowCommit()).toEqual([]))
     worker.kill('SIGCONT')

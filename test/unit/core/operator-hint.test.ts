@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { optionNames } from '../../../cache-service/config/options.ts'
-import { hintFor, operatorHint } from '../../../cache-service/core/operator-hint.ts'
+import { failureText, hintFor, operatorHint } from '../../../cache-service/core/operator-hint.ts'
 import { internalErrorsInARow, kafkaError, redisError, ServiceError } from '../../../shared/errors.ts'
 
 const aborted = redisError(new Error('EXECABORT Transaction discarded because of previous errors.'))
@@ -70,4 +70,10 @@ test('a master of a Cluster that does not answer is to be restarted, or replaced
     /^Redis is a Cluster with a master that does not answer \(the master a:1: not connected\): restart it, or let a replica/,
   )
   expect(operatorHint(error)).not.toContain('REDIS_HOST')
+})
+
+test('the reply of the server ends without a period, because the fix follows', () => {
+  const error = redisError(new Error("OOM command not allowed when used memory > 'maxmemory'."))
+  expect(failureText(error)).toMatch(/used memory > 'maxmemory'; raise maxmemory/)
+  expect(operatorHint(error)).toMatch(/used memory > 'maxmemory'\): raise maxmemory/)
 })

@@ -201,6 +201,14 @@ describe('redisError', () => {
     ['Reached the max retries per request limit (which is 0). Refer to …', 'the connection was lost'],
     ['Command aborted due to connection close', 'the connection was lost'],
     ['connect ECONNREFUSED 127.0.0.1:6379', 'connect ECONNREFUSED 127.0.0.1:6379'],
+    [
+      'Too many Cluster redirections. Last error: Error: Connection is closed.',
+      'no master of the Redis Cluster answers for the slot: not connected',
+    ],
+    [
+      'Too many Cluster redirections. Last error: ReplyError: MOVED 866 10.0.0.1:6379',
+      'no master of the Redis Cluster answers for the slot: MOVED 866 10.0.0.1:6379',
+    ],
   ])('turns the message "%s" into "%s"', (message, readable) => {
     expect(redisError(new Error(message)).message).toBe(readable)
   })
