@@ -104,7 +104,9 @@ describe('in a Cluster, cache-cli prints what it prints with one server:', () =>
       if (onCluster === undefined || onServer === undefined) throw new Error('no result')
       expect(onCluster.code, onCluster.errors).toBe(onServer.code)
       expect(comparable(onCluster.output, compare)).toEqual(comparable(onServer.output, compare))
-      if (compare === 'text') expect(onCluster.errors).toEqual(onServer.errors)
+      // What takes longer than a moment prints its progress as well.
+      const messages = ({ errors }: typeof onServer) => errors.replace(/^records read: .*\n/gm, '')
+      if (compare === 'text') expect(messages(onCluster)).toEqual(messages(onServer))
     },
   )
 

@@ -108,6 +108,8 @@ async function runSequence(
   }
 }
 
+/** With the error, which fast-check leaves out. */
 function messageOf<Values>(details: fc.RunDetails<Values>): string {
-  return fc.defaultReportMessage(details) ?? ''
+  const { errorInstance: error } = details
+  return `${fc.defaultReportMessage(details) ?? ''}\n\n${error instanceof Error ? error.message : String(error)}`
 }
