@@ -114,7 +114,7 @@ function judgeNodes(nodes: readonly ClusterNode[]): Finding[] {
     .filter(({ health }) => health !== 'ok')
     .map((node) => {
       const { address, health, isMaster, slots } = node
-      const what = isMaster && slots > 0 ? `a master of ${slots} slots` : isMaster ? 'a master' : 'a replica'
+      const what = isOwner(node) ? `a master of ${slots} slots` : isMaster ? 'a master' : 'a replica'
       const state = health === 'failed' ? 'does not answer the others' : 'may not answer the others'
       return redisFinding(
         isFailedOwner(node) ? 'failed' : 'warning',
@@ -135,8 +135,12 @@ function nodeFix(node: ClusterNode, replica: ClusterNode | undefined): string {
   return `Restart it. If it will not come back: ${forget}, then \`redis-cli --cluster fix <node>\`, then \`cache-cli rebuild\`, because its data are lost.`
 }
 
-function isFailedOwner({ health, isMaster, slots }: ClusterNode): boolean {
-  return isMaster && slots > 0 && health === 'failed'
+function isOwner({ isMaster, slots }: ClusterNode): boolean {
+  return isMaster && slots > 0
+}
+
+function isFailedOwner(node: ClusterNode): boolean {
+  return isOwner(node) && node.health === 'failed'
 }
 
 /** The addresses of the masters whose slots can't be used because they have failed. */
@@ -151,8 +155,7 @@ function replicaOf({ id }: ClusterNode, nodes: readonly ClusterNode[]): ClusterN
 
 function judgeReplicas(nodes: readonly ClusterNode[]): Finding[] {
   const alone = nodes.filter(
-    (node) =>
-      node.isMaster && node.slots > 0 && node.health !== 'failed' && replicaOf(node, nodes) === undefined,
+    (node) => isOwner(node) && node.health !== 'failed' && replicaOf(node, nodes) === undefined,
   )
   if (alone.length === 0) return [redisFinding('ok', 'replicas', 'every master has one')]
   return [
@@ -168,9 +171,7 @@ function judgeReplicas(nodes: readonly ClusterNode[]): Finding[] {
 /** Only where it matters: while every master has a replica that can take its place, all slots stay covered. */
 function judgeFullCoverage(views: readonly ClusterView[]): Finding[] {
   const nodes = views[0]?.nodes ?? []
-  const isExposed = nodes.some(
-    (node) => node.isMaster && node.slots > 0 && replicaOf(node, nodes) === undefined,
-  )
+  const isExposed = nodes.some((node) => isOwner(node) && replicaOf(node, nodes) === undefined)
   const requiring = views.filter(({ requiresFullCoverage }) => requiresFullCoverage === true)
   if (!isExposed || requiring.length === 0) return []
   return [

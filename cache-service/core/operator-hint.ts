@@ -214,7 +214,7 @@ export function nodeFailureFields(error: ServiceError) {
   return { ...failureFields(error), ...(isUnreachable(error) && { fix: MASTER_FIX }) }
 }
 
-function isUnreachable({ code }: ServiceError): boolean {
+export function isUnreachable({ code }: Pick<ServiceError, 'code'>): boolean {
   return code === 'CONNECTION' || code === 'TIMEOUT'
 }
 

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { DeviceId } from '../../shared/contract/device-id.ts'
 import { redisError } from '../../shared/errors.ts'
+import { isUnreachable } from '../core/operator-hint.ts'
 import {
   DEVICE_INDEX_KEY,
   DEVICE_KEY_PREFIX,
@@ -243,8 +244,9 @@ async function trySending(redis: Redis, command: NeededCommand): Promise<Permiss
 
 /** @throws ServiceError if the connection is lost, which says nothing about the permission. */
 function refusedOr(error: unknown, command: NeededCommand): Permission {
-  const { code, message } = redisError(error)
-  if (code === 'CONNECTION' || code === 'TIMEOUT') throw redisError(error)
+  const failure = redisError(error)
+  if (isUnreachable(failure)) throw failure
+  const { code, message } = failure
   return code === 'NOPERM' || code === 'UNKNOWN_COMMAND'
     ? permission(command, false, message)
     : permission(command, true)
@@ -256,7 +258,7 @@ async function isPermitted(call: () => Promise<unknown>): Promise<boolean> {
     return true
   } catch (error) {
     const failure = redisError(error)
-    if (failure.code === 'CONNECTION' || failure.code === 'TIMEOUT') throw failure
+    if (isUnreachable(failure)) throw failure
     return false
   }
 }

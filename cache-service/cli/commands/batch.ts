@@ -78,7 +78,6 @@ async function batch(session: Session, options: BatchOptions): Promise<ExitCode>
   const source = await openDeviceSource(session)
   const progress = session.progress('ids looked up', total)
   const counts = { total: 0, found: 0, unavailable: 0 }
-
   const reasons = new Set<string>()
 
   async function* rowsOf(ids: readonly string[]): AsyncGenerator<Row> {

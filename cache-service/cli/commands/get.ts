@@ -30,7 +30,7 @@ async function get(session: Session, ids: readonly string[], choice: RowChoice<D
   const wanted = [...new Set(ids)]
   const devices: Device[] = []
   const absent: string[] = []
-  let exitCode: ExitCode = EXIT.ok
+  let isUnreachable = false
   for (let from = 0; from < wanted.length; from += MAX_LOOKUP_IDS) {
     const page = wanted.slice(from, from + MAX_LOOKUP_IDS)
     const { corrupt, found, isComplete, unavailable } = await source.lookup(page)
@@ -41,11 +41,11 @@ async function get(session: Session, ids: readonly string[], choice: RowChoice<D
         continue
       }
       const failure = unavailable.get(id)
-      if (failure !== undefined) exitCode = EXIT.unreachable
-      else if (exitCode === EXIT.ok) exitCode = EXIT.notFound
       const reason = corrupt.get(id)
-      if (failure !== undefined) absent.push(`${JSON.stringify(id)} can't be read: ${failure}`)
-      else if (reason !== undefined) absent.push(`${JSON.stringify(id)} is corrupt: ${reason}`)
+      if (failure !== undefined) {
+        isUnreachable = true
+        absent.push(`${JSON.stringify(id)} can't be read: ${failure}`)
+      } else if (reason !== undefined) absent.push(`${JSON.stringify(id)} is corrupt: ${reason}`)
       else if (isComplete) absent.push(`${JSON.stringify(id)} is not in the cache`)
       else absent.push(`${JSON.stringify(id)} is not in the cache yet: the cache is being filled`)
     }
@@ -58,5 +58,6 @@ async function get(session: Session, ids: readonly string[], choice: RowChoice<D
     await session.output.rows(DEVICE_COLUMNS, devices, choice)
   }
   for (const line of absent) session.error(line)
-  return exitCode
+  if (isUnreachable) return EXIT.unreachable
+  return absent.length === 0 ? EXIT.ok : EXIT.notFound
 }

@@ -60,15 +60,9 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
     async lookup(ids) {
       const valid = [...new Set(ids)].filter(isDeviceId)
       const readings = await reader.readMany(valid)
-      const found = new Map<string, Device>()
-      const corrupt = new Map<string, string>()
-      const unavailable = new Map<string, string>()
-      for (const [i, id] of valid.entries()) {
-        const reading = readings[i]
-        if (reading?.kind === 'found') found.set(id, deviceOf(reading.json))
-        if (reading?.kind === 'corrupt') corrupt.set(id, reading.reason)
-        if (reading?.kind === 'unavailable') unavailable.set(id, reading.error.message)
-      }
+      const { found, corrupt, unavailable } = sortReadings(
+        valid.map((deviceId, i) => ({ deviceId, reading: readings[i] })),
+      )
       const missing = valid.filter((id) => !found.has(id) && !corrupt.has(id) && !unavailable.has(id))
       if (missing.length === 0) return { found, corrupt, unavailable, isComplete: true }
       try {
@@ -93,15 +87,24 @@ export async function openRedisSource(session: Session): Promise<DeviceSource> {
 }
 
 function pageOf(readings: DeviceReadingPage['devices']): SourcePage {
-  const devices: Device[] = []
+  const { found, corrupt, unavailable } = sortReadings(readings)
+  return { devices: [...found.values()], corrupt, unavailable }
+}
+
+type Reading = DeviceReadingPage['devices'][number]
+
+function sortReadings(
+  readings: readonly (Pick<Reading, 'deviceId'> & { readonly reading: Reading['reading'] | undefined })[],
+) {
+  const found = new Map<string, Device>()
   const corrupt = new Map<string, string>()
   const unavailable = new Map<string, string>()
   for (const { deviceId, reading } of readings) {
-    if (reading.kind === 'found') devices.push(deviceOf(reading.json))
-    if (reading.kind === 'corrupt') corrupt.set(deviceId, reading.reason)
-    if (reading.kind === 'unavailable') unavailable.set(deviceId, reading.error.message)
+    if (reading?.kind === 'found') found.set(deviceId, deviceOf(reading.json))
+    if (reading?.kind === 'corrupt') corrupt.set(deviceId, reading.reason)
+    if (reading?.kind === 'unavailable') unavailable.set(deviceId, reading.error.message)
   }
-  return { devices, corrupt, unavailable }
+  return { found, corrupt, unavailable }
 }
 
 /** Searches as the API does, with the same maximum of devices. */

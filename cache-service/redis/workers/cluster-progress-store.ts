@@ -91,7 +91,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       const before = view.copyAt(holder.slot)
       const after = nextOf(holder)
       if (await writeCopy(partition, holder, before, after)) {
-        written.set(holder.master, { slot: holder.slot, claim: claimOf(holder), next: after })
+        written.set(holder.master, copyOf(holder, after))
       }
     })
     const failed = (await Promise.allSettled(writes)).find((one) => one.status === 'rejected')
@@ -107,6 +107,22 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     memories.set(partition, { owners: view.owners, copies: written })
     await removeStrays(partition, view)
     return true
+  }
+
+  /** @returns undefined if the stored offset equals `expected`, and all copies are written; else what is stored instead. */
+  async function writeIfStored(
+    partition: number,
+    expected: number | undefined,
+    nextsOf: (view: Look) => (holder: CopyHolder) => number,
+  ): Promise<StoredProgress | undefined> {
+    for (let looks = 0; looks < MAX_LOOKS; looks++) {
+      const view = (await look([partition])).get(partition)
+      if (view === undefined) break
+      const progress = combinedProgress(view)
+      if (progress.next !== expected) return progress
+      if (await write(partition, view, nextsOf(view))) return undefined
+    }
+    throw progressHasChanged()
   }
 
   /**
@@ -159,8 +175,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       if (known === undefined) return false
       const after = Math.max(known.next, next)
       const isWritten = await writeCopy(partition, holder, known, after)
-      if (isWritten)
-        memory.copies.set(holder.master, { slot: holder.slot, claim: claimOf(holder), next: after })
+      if (isWritten) memory.copies.set(holder.master, copyOf(holder, after))
       return isWritten
     })
     return (await Promise.all(writes)).every(Boolean)
@@ -193,23 +208,14 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       const isUnchanged = memory?.owners === table.owners
       if (isUnchanged && lowest(memory) === expected && (await advanceKnown(partition, memory, next)))
         return undefined
-      for (let looks = 0; looks < MAX_LOOKS; looks++) {
-        const view = (await look([partition])).get(partition)
-        if (view === undefined) break
-        const progress = combinedProgress(view)
-        if (progress.next !== expected) return { next: progress.next }
-        if (await write(partition, view, atLeast(next, view))) return undefined
-      }
-      throw progressHasChanged()
+      const instead = await writeIfStored(partition, expected, (view) => atLeast(next, view))
+      return instead && { next: instead.next }
     },
     step: () => undefined,
     async overwrite(partition, expected, next) {
-      for (let looks = 0; looks < MAX_LOOKS; looks++) {
-        const view = (await look([partition])).get(partition)
-        if (view === undefined || combinedProgress(view).next !== expected) break
-        if (await write(partition, view, () => next)) return await setFields(partition, [])
-      }
-      throw progressHasChanged()
+      const instead = await writeIfStored(partition, expected, () => () => next)
+      if (instead !== undefined) throw progressHasChanged()
+      await setFields(partition, [])
     },
     markRebuild: (partition, until) =>
       setFields(partition, [progressFields.rebuildUntil(partition), offsetText(until)]),
@@ -247,6 +253,10 @@ function withCopies(
   const bySlot = new Map([...written.values()].map((copy) => [copy.slot, copy]))
   const left = [...copies].map(([master, copy]) => [master, bySlot.get(copy.slot) ?? copy] as const)
   return new Map([...left, ...written])
+}
+
+function copyOf(holder: CopyHolder, next: number): KnownCopy {
+  return { slot: holder.slot, claim: claimOf(holder), next }
 }
 
 function atLeast(next: number, view: Look): (holder: CopyHolder) => number {

@@ -15,7 +15,7 @@ import {
 } from '../../../core/doctor.ts'
 import { judgeVersions } from '../../../core/cluster-health.ts'
 import { fixedKeys, type FixedKey } from '../../../core/fixed-keys.ts'
-import { MASTER_FIX } from '../../../core/operator-hint.ts'
+import { isUnreachable, MASTER_FIX } from '../../../core/operator-hint.ts'
 import { createRedis, onNewConnection, serverName } from '../../../redis/client.ts'
 import { askMasters } from '../../../redis/cluster/each-master.ts'
 import { SlotTable } from '../../../redis/cluster/slots.ts'
@@ -95,9 +95,9 @@ export async function checkRedis(session: Session, config: Config, role: DoctorR
     ? await findScriptRefusal(redis)
     : await onNewConnection(redis, async (one) => await findScriptRefusal(one))
   if (scripts !== undefined && scripts.code !== 'NOPERM') {
-    const isAway = isCluster(redis) && isConnectionLost(scripts)
+    const isAway = isCluster(redis) && isUnreachable(scripts)
     // The other masters run them: the one that is away is reported as such.
-    if (isAway && asked.some(({ answer }) => answer instanceof ServiceError && isConnectionLost(answer)))
+    if (isAway && asked.some(({ answer }) => answer instanceof ServiceError && isUnreachable(answer)))
       findings.push(redisFinding('skipped', 'scripts', scripts.message))
     else findings.push(redisFinding('failed', 'scripts', scripts.message, scriptsFix(scripts, redis)))
   }
@@ -185,17 +185,13 @@ async function loginRefused(error: ServiceError, { redis }: Config): Promise<Fin
   const { location } = redis
   if (location.kind === 'cluster')
     return redisFinding('failed', 'login', error.message, fixOf(error, CLUSTER_PROTOCOL_FIX))
-  if (location.kind === 'sentinels' && isConnectionLost(error))
+  if (location.kind === 'sentinels' && isUnreachable(error))
     return redisFinding('failed', 'login', `the primary that the Sentinels name: ${error.message}`, NAMED_FIX)
-  if (location.kind === 'address' && redis.tls === undefined && isConnectionLost(error)) {
+  if (location.kind === 'address' && redis.tls === undefined && isUnreachable(error)) {
     if (await speaksTls(location.host, location.port))
       return redisFinding('failed', 'login', 'the server uses TLS', 'Set REDIS_TLS=true.')
   }
   return redisFinding('failed', 'login', error.message, loginFix(error, PROTOCOL_FIX))
-}
-
-function isConnectionLost({ code }: ServiceError): boolean {
-  return code === 'CONNECTION' || code === 'TIMEOUT'
 }
 
 /** Redis answers an inline command, if only with an error. */
