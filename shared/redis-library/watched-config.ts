@@ -38,8 +38,8 @@ export type WatchedConfigDependencies = {
 type NumberedEvent = {
   readonly event: string
   readonly number: number
-  /** Reported only if the config has changed. */
-  readonly isCompared: boolean
+  /** It may be the last change again: reported only if the config has changed. */
+  readonly mayBeKnown: boolean
 }
 
 const RETRY_MS = 1_000
@@ -128,8 +128,7 @@ export class WatchedConfig {
   /** Called when the key has changed: reads it again and notifies the listeners. @param mayBeKnown it may be the last change again. */
   changed(event: string, mayBeKnown = false): void {
     this.#staleUpToTicket = this.#lastTicket
-    const isCompared = mayBeKnown || this.#dependencies.isCompared(event)
-    this.#pendingEvents.push({ event, number: ++this.#lastEvent, isCompared })
+    this.#pendingEvents.push({ event, number: ++this.#lastEvent, mayBeKnown })
     if (this.#pendingEvents.length > MAX_PENDING_EVENTS) this.#pendingEvents.shift()
     if (!this.#isNotifying) void this.#notifyAll()
   }
@@ -149,7 +148,10 @@ export class WatchedConfig {
       try {
         const snapshot = await this.refresh()
         // What a compared event finds changed may have an event of its own, which is on the way.
-        if (events.every(({ isCompared }) => isCompared) && this.#isNews(this.#snapshot ?? snapshot))
+        if (
+          events.every(({ event }) => this.#dependencies.isCompared(event)) &&
+          this.#isNews(this.#snapshot ?? snapshot)
+        )
           await this.#dependencies.caughtUp().catch(() => undefined)
         for (const event of events) this.#report(event, this.#snapshot ?? snapshot)
       } catch (error) {
@@ -164,11 +166,10 @@ export class WatchedConfig {
     if (!this.#ended.signal.aborted) this.#dependencies.settled()
   }
 
-  #report({ event, isCompared, number }: NumberedEvent, snapshot: ConfigSnapshot): void {
-    if (isCompared) {
-      const isReportedByAnother = this.#pendingEvents.some((other) => !other.isCompared)
-      if (isReportedByAnother || !this.#isNews(snapshot)) return
-    }
+  #report({ event, mayBeKnown, number }: NumberedEvent, snapshot: ConfigSnapshot): void {
+    const { isCompared } = this.#dependencies
+    if ((mayBeKnown || isCompared(event)) && !this.#isNews(snapshot)) return
+    if (isCompared(event) && this.#pendingEvents.some((other) => !isCompared(other.event))) return
     this.#lastReported = snapshot
     const change: ConfigChange = { key: this.#dependencies.key, event, ...snapshot }
     for (const listener of [...this.#listeners]) {
