@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { messageOf } from '../../shared/errors.ts'
 import { SWEEPER_LEASE_KEY } from '../../shared/contract/keys.ts'
 import { requestRebuild } from '../../cache-service/redis/workers/group-progress.ts'
+import type { FleetOptions } from '../simulator/device-fleet.ts'
 import { createSeededRandom, type SeededRandom } from '../simulator/seeded-random.ts'
 import { eventually } from '../support/eventually.ts'
 import { assertNone } from '../support/oracle/oracle.ts'
@@ -17,6 +18,8 @@ const GHOST = 'ghost-without-a-hash'
 const SWEEPER_LEASE_MS = 30_000
 const MOST_VISITS = 6
 const REBALANCE_EVERY_MS = 10_000
+const BURST_EVERY_MS = 2_000
+const BURST_RECORDS = 300
 /** Seconds at most on a machine that does nothing else. */
 const LONGEST_STEP_MS = 180_000
 
@@ -101,6 +104,8 @@ async function crashAndRecover(
   const other = await pull(trigger, scenario, victim, reader)
   const reaching = reachesThePoint(plan, victim)
   if (trigger === 'rebalance') await rebalanceUntil(reaching, scenario)
+  // A partner may have read the backlog by now, and what comes after it comes in fetches of a few records.
+  if (plan.hasPartner) await sendBurstsUntil(reaching, scenario, { ...fleet, seed: plan.seed + 2 })
   await reaching
   await load.stop()
 
@@ -148,14 +153,36 @@ async function pull(
  * workers come and go until it happens where the point is.
  */
 async function rebalanceUntil(reached: Promise<void>, { startWorker }: WorkerScenario): Promise<void> {
-  let isOver = false
-  const over = reached.finally(() => (isOver = true)).catch(() => undefined)
-  for (;;) {
-    await Promise.race([over, sleep(REBALANCE_EVERY_MS)])
-    if (isOver) return
+  await repeatUntil(reached, REBALANCE_EVERY_MS, async () => {
     const guest = await startWorker()
     await guest.ready(LONGEST_STEP_MS)
     await guest.stop()
+  })
+}
+
+async function sendBurstsUntil(
+  reached: Promise<void>,
+  scenario: WorkerScenario,
+  fleet: FleetOptions,
+): Promise<void> {
+  let seed = fleet.seed
+  await repeatUntil(reached, BURST_EVERY_MS, () =>
+    scenario.sendFleet(BURST_RECORDS, { ...fleet, seed: seed++ }),
+  )
+}
+
+/** @param until an error ends it as well, and is left to those who wait for it. */
+async function repeatUntil(
+  until: Promise<void>,
+  everyMs: number,
+  action: () => Promise<void>,
+): Promise<void> {
+  let isOver = false
+  const over = until.finally(() => (isOver = true)).catch(() => undefined)
+  for (;;) {
+    await Promise.race([over, sleep(everyMs)])
+    if (isOver) return
+    await action()
   }
 }
 
