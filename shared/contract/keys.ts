@@ -24,7 +24,7 @@ export function deviceIdOf(key: string): DeviceId | undefined {
 /**
  * Hash: partition → the next offset whose record is not known to be in this Redis; and `<partition>:until` → the offset
  * at which the rebuild of the partition is complete, while one is in progress; and `<partition>:requested`, from the
- * request for a rebuild until it begins.
+ * request for a rebuild until it begins; and `<partition>:part`, from one script call of a chunk to the next.
  */
 export function progressKey(consumerGroup: string, topic: string): string {
   return `${OWN_KEY_PREFIX}progress:${consumerGroup}:${topic}`

@@ -35,7 +35,7 @@ const HAS_DEAD_LETTERS = 'if (settled.rejections.length > 0) '
 const SEND = 'await sendDeadLetters(chunk, settled.rejections)'
 const WRITE_UPDATES = 'const { hasAdvanced, statuses } = await updateDevices(plan, step)'
 const CALL_UPDATES =
-  'const replies = (await callEach(applyUpdates, target, calls, [trustedUpTo], step)) as UpdateReply[]'
+  'const replies = (await callEach(applyUpdates, target, calls, [trustedUpTo], advance)) as UpdateReply[]'
 const AFTER_CHUNK = 'const after = await guard.afterChunk(chunk, outcome.hasAdvanced, isUnbroken)'
 const STOP = 'Promise.all([started, intake.stop()])'
 const DRAIN = `${STOP}.then(() => committer.commit())`

@@ -192,7 +192,7 @@ export class Oracle {
   #positionDifference(): string | undefined {
     const copies = this.#redis.progress()
     const fields = copies.flatMap((copy) => [...(copy?.keys() ?? [])])
-    const mark = fields.find((field) => field.includes(':') && !field.endsWith(':slots'))
+    const mark = fields.find((field) => field.endsWith(':until') || field.endsWith(':requested'))
     if (mark !== undefined) return `the mark ${mark} is left, so that the cache seems incomplete`
     for (const [partition, { earliest, end }] of this.#kafka.partitions.entries()) {
       const committed = this.#kafka.committed.get(partition)

@@ -50,8 +50,8 @@ const DEAD_LETTERS_PER_SEND = 500
  * chunk → parse → coalesce → plan, and then write → dead letters → progress.
  *
  * The chunk is durable, and its offsets may be committed, only when all of this is acknowledged. Progress comes last,
- * because it says that everything before it is there. Every step may be done twice. A small chunk without dead letters
- * takes one round trip: its progress is advanced by the script that writes its devices.
+ * because it says that everything before it is there. Every step may be done twice. A chunk without deletes and
+ * dead letters takes one round trip: its progress is advanced by the last script call that writes its devices.
  */
 export function createChunkApplier(dependencies: ChunkApplierDependencies): ChunkSteps<PreparedChunk> {
   const { connections, deadLetters, figures, guard, hints, lag, monotonicNow, now, settings } = dependencies

@@ -6,10 +6,14 @@
 -- ARGV[1]: JSON, one entry per device: [expiry (ms since 1970; 0: none), last_updated, name, value, name, value, ...],
 --          sorted by the bytes of the names, without last_updated.
 -- ARGV[2]: a stored last_updated later than this is not trusted and counts as older than anything.
--- ARGV[3..5], with the progress hash: partition, the offset that must be stored ('': none), the next offset.
---          The progress is advanced as redis/workers/advance-progress.lua does.
+-- With the progress hash:
+-- ARGV[3..5]: partition, the offset that must be stored ('': none), the next offset.
+-- ARGV[6], [7]: the mark that the call before this one has left ('': this is the first one of the chunk), and the mark that this one
+--          leaves ('': it is the last one, and advances the progress). So the progress advances only if this server, with this
+--          history, has executed every call of the chunk; it is never moved back.
 -- Returns { statuses, advanced }. One status per device: 0 stale, 1 unchanged, 2 changed, 3 expired (it is not kept), or the
--- text of an error that concerns only that key, such as that another server owns it. advanced: 1 if the progress was advanced, which needs devices without an error, else 0.
+-- text of an error that concerns only that key, such as that another server owns it. advanced: 1 if the progress was advanced, which
+-- needs devices without an error in all calls, else 0.
 -- Any other error is returned immediately, before anything is written to that key.
 --
 -- For each key: compare, HSET of the fields that differ (the only command that can fail: OOM, READONLY), HDEL of the
@@ -210,7 +214,17 @@ local sample = { known_ids[1], known_ids[math.ceil(#known_ids / 2)], known_ids[#
 if add_to_index(index, sample) > 0 then add_to_index(index, known_ids) end
 
 if progress == nil or refused then return { statuses, 0 } end
-local reached = call('HGET', progress, ARGV[3]) or ''
-if reached ~= ARGV[4] then return { statuses, 0 } end
-if reached == '' or tonumber(ARGV[5]) > tonumber(reached) then call('HSET', progress, ARGV[3], ARGV[5]) end
+local partition, expected, next_offset, mark_before, mark_after = unpack(ARGV, 3, 7)
+local mark = partition .. ':part'
+local found = call('HMGET', progress, partition, mark)
+if (found[1] or '') ~= expected then return { statuses, 0 } end
+if mark_before ~= '' and found[2] ~= mark_before then return { statuses, 0 } end
+if mark_after ~= '' then
+  call('HSET', progress, mark, mark_after)
+  return { statuses, 0 }
+end
+if mark_before ~= '' then call('HDEL', progress, mark) end
+if expected == '' or tonumber(next_offset) > tonumber(expected) then
+  call('HSET', progress, partition, next_offset)
+end
 return { statuses, 1 }

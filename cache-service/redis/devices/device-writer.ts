@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { redisError } from '../../../shared/errors.ts'
 import type { ChunkPlan, DeviceDelete, DeviceWrite } from '../../core/records/plan.ts'
@@ -16,9 +17,8 @@ import { deleteCalls, updateCalls, type ScriptCall, type ScriptLimits } from './
  * When it resolves, every device of the plan has been compared and, if its update or delete won, written, and `replicated`
  * has resolved. When it rejects with a ServiceError, some devices may not have been; the same plan may then be sent again.
  *
- * @param advance to be taken in the same round trip as the updates, so that a small chunk needs only one. It is taken only
- *   if the plan has no deletes, its updates fit into one call, Redis refuses none of them, and the stored progress is the
- *   expected one.
+ * @param advance to be taken in the same round trip as the updates. It is taken only if the plan has no deletes, Redis refuses none
+ *   of the updates, and the stored progress is the expected one.
  */
 export type DeviceWriter = {
   write(plan: ChunkPlan, advance?: ProgressStep): Promise<WriteOutcome & { readonly hasAdvanced: boolean }>
@@ -54,8 +54,7 @@ export function createDeviceWriter(
       keyOf,
       async (target, some: readonly DeviceWrite[]) => {
         const calls = updateCalls(some, limits)
-        const step = calls.length === 1 ? advance : undefined
-        const replies = (await callEach(applyUpdates, target, calls, [trustedUpTo], step)) as UpdateReply[]
+        const replies = (await callEach(applyUpdates, target, calls, [trustedUpTo], advance)) as UpdateReply[]
         hasAdvanced ||= replies.some(([, advanced]) => advanced === 1)
         return statusesOf(
           replies.flatMap(([found]) => found),
@@ -85,7 +84,10 @@ function keyOf({ deviceId }: DeviceWrite | DeviceDelete): string {
   return deviceKey(deviceId)
 }
 
-/** The index and the progress are given to the script if they are on the server where it runs. */
+/**
+ * The index and the progress are given to the script if they are on the server where it runs. Each call leaves a mark for the next
+ * one, so that the last one advances the progress only if all before it have been executed.
+ */
 async function callEach(
   script: Script,
   target: ScriptTarget,
@@ -96,11 +98,14 @@ async function callEach(
   const isAlone = target.kind === 'server'
   const step = isAlone ? advance : undefined
   const furtherKeys = isAlone ? [DEVICE_INDEX_KEY, ...(step === undefined ? [] : [step.key])] : []
+  // Another worker, or an earlier attempt, may be writing the same chunk.
+  const attempt = randomUUID()
+  const markAfter = (call: number) => (call === 0 || call === calls.length ? '' : `${attempt}:${call}`)
   return await script(
     target,
-    calls.map(({ keys, packed }) => ({
+    calls.map(({ keys, packed }, i) => ({
       keys: [...keys, ...furtherKeys],
-      args: [packed, ...args, ...(step?.args ?? [])],
+      args: [packed, ...args, ...(step === undefined ? [] : [...step.args, markAfter(i), markAfter(i + 1)])],
     })),
   )
 }

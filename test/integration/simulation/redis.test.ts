@@ -41,7 +41,10 @@ const claim = fc.constantFrom('', 'c1', 'c2')
 
 const update = fc.record({ id, time, content, expiry })
 const updates = fc.uniqueArray(update, { selector: (one) => one.id, minLength: 1, maxLength: 4 })
-const step = fc.option(fc.tuple(fc.constantFrom('0', '1'), offset, fc.constantFrom('2', '9', '10', '11')))
+const mark = fc.constantFrom('', 'one:1', 'one:2', 'another:1')
+const step = fc.option(
+  fc.tuple(fc.constantFrom('0', '1'), offset, fc.constantFrom('2', '9', '10', '11'), mark, mark),
+)
 
 const command: fc.Arbitrary<Command> = fc.oneof(
   {
@@ -119,7 +122,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   id.map((device): Command => ({ command: 'SREM', args: [INDEX, device] })),
   id.map((device): Command => ({ command: 'SADD', args: [INDEX, device] })),
   id.map((device): Command => ({ command: 'SET', args: [keyOf(device), 'text'] })),
-  fc.constant<Command>({ command: 'HMGET', args: [PROGRESS, '0', '0:requested', '1'] }),
+  fc.constant<Command>({ command: 'HMGET', args: [PROGRESS, '0', '0:requested', '0:part', '1', '1:part'] }),
 )
 
 async function onReal(redis: Redis, one: Command): Promise<RedisReply> {

@@ -189,10 +189,18 @@ export class SimulatedRedis {
     const sampled = sample.filter((id) => id !== undefined)
     if (this.#sadd(index, sampled) > 0) this.#sadd(index, knownIds)
     if (progress === undefined || isRefused) return [statuses, 0]
-    const [field = '', expected = '', next = ''] = step
-    const reached = this.#hash(progress)?.fields.get(field) ?? ''
-    if (reached !== expected) return [statuses, 0]
-    if (reached === '' || Number(next) > Number(reached)) {
+    const [field = '', expected = '', next = '', markBefore = '', markAfter = ''] = step
+    const mark = `${field}:part`
+    const stored = this.#hash(progress)?.fields
+    if ((stored?.get(field) ?? '') !== expected) return [statuses, 0]
+    if (markBefore !== '' && stored?.get(mark) !== markBefore) return [statuses, 0]
+    if (markAfter !== '') {
+      this.#refuseWrites()
+      this.#hset(progress, [mark, markAfter])
+      return [statuses, 0]
+    }
+    if (markBefore !== '') this.#hdel(progress, [mark])
+    if (expected === '' || Number(next) > Number(expected)) {
       this.#refuseWrites()
       this.#hset(progress, [field, next])
     }
