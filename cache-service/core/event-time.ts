@@ -46,22 +46,34 @@ export function eventTimeUs(text: string): number | undefined {
   return time === undefined ? undefined : time.ms * 1000 + digits(text, 23, 26)
 }
 
+/** The minute that was read last, `2025-06-08T18:27`: most times begin with that of the one before. */
+let knownMinute = { text: '1970-01-01T00:00', ms: 0 }
+
 /** The usual output of Python's `isoformat()`, `2025-06-08T18:27:17.476623`, parsed without a regular expression. */
 function parseNaiveMicroseconds(text: string): EventTime | undefined {
-  if (text.length !== 26 || text.charCodeAt(10) !== 84) return undefined
-  if (text.charCodeAt(4) !== 45 || text.charCodeAt(7) !== 45 || text.charCodeAt(19) !== 46) return undefined
-  if (text.charCodeAt(13) !== 58 || text.charCodeAt(16) !== 58) return undefined
+  if (text.length !== 26 || text.charCodeAt(16) !== 58 || text.charCodeAt(19) !== 46) return undefined
+  const second = digits(text, 17, 19)
+  const micros = digits(text, 20, 26)
+  if (Number.isNaN(second + micros) || second > 59) return undefined
+  if (!text.startsWith(knownMinute.text)) {
+    const ms = parseMinute(text)
+    if (ms === undefined) return undefined
+    knownMinute = { text: text.slice(0, 16), ms }
+  }
+  return { text: `${text}+00:00`, ms: knownMinute.ms + second * 1000 + Math.floor(micros / 1000) }
+}
+
+function parseMinute(text: string): number | undefined {
+  if (text.charCodeAt(10) !== 84 || text.charCodeAt(13) !== 58) return undefined
+  if (text.charCodeAt(4) !== 45 || text.charCodeAt(7) !== 45) return undefined
   const year = digits(text, 0, 4)
   const month = digits(text, 5, 7)
   const day = digits(text, 8, 10)
   const hour = digits(text, 11, 13)
   const minute = digits(text, 14, 16)
-  const second = digits(text, 17, 19)
-  const micros = digits(text, 20, 26)
-  if (Number.isNaN(year + month + day + hour + minute + second + micros)) return undefined
-  if (year < 1970 || !isClockTime(hour, minute, second) || !isDate(year, month, day)) return undefined
-  const ms = Date.UTC(year, month - 1, day, hour, minute, second) + Math.floor(micros / 1000)
-  return { text: `${text}+00:00`, ms }
+  if (Number.isNaN(year + month + day + hour + minute)) return undefined
+  if (year < 1970 || hour > 23 || minute > 59 || !isDate(year, month, day)) return undefined
+  return Date.UTC(year, month - 1, day, hour, minute)
 }
 
 function parseAnyShape(text: string): EventTime | undefined {
@@ -71,7 +83,7 @@ function parseAnyShape(text: string): EventTime | undefined {
     match
   const [year, month, day] = [Number(years), Number(months), Number(days)]
   const [hour, minute, second] = [Number(hours), Number(minutes), Number(seconds)]
-  if (!isDate(year, month, day) || !isClockTime(hour, minute, second)) return undefined
+  if (!isDate(year, month, day) || hour > 23 || minute > 59 || second > 59) return undefined
   let offsetMs = 0
   if (sign !== undefined) {
     const [h, m] = [Number(offsetHours), Number(offsetMinutes ?? '0')]
@@ -96,10 +108,6 @@ function digits(text: string, from: number, to: number): number {
     value = value * 10 + digit
   }
   return value
-}
-
-function isClockTime(hour: number, minute: number, second: number): boolean {
-  return hour < 24 && minute < 60 && second < 60
 }
 
 function isDate(year: number, month: number, day: number): boolean {

@@ -75,7 +75,7 @@ export class UpdateApplier {
     this.#dependencies = dependencies
   }
 
-  received(message: Uint8Array): void {
+  received(message: Buffer): void {
     const { telemetry } = this.#dependencies
     if (this.#pending >= MAX_PENDING || this.#pendingBytes + message.length > MAX_PENDING_BYTES) {
       this.#dropped()
@@ -162,7 +162,7 @@ export class UpdateApplier {
     return this.#tail
   }
 
-  async #apply(message: Uint8Array): Promise<void> {
+  async #apply(message: Buffer): Promise<void> {
     const { telemetry, isProtected } = this.#dependencies
     const parsed = parseKvUpdate(message, isProtected)
     switch (parsed.kind) {

@@ -26,7 +26,7 @@ const MAX_NESTING = 500
 const MAX_EVENT_CHARACTERS = 64 * 1024
 
 /** @param isProtected whether a key belongs to the platform and so can't be the `type` of an update. */
-export function parseKvUpdate(message: Uint8Array, isProtected: (key: string) => boolean): ParsedKvUpdate {
+export function parseKvUpdate(message: Buffer, isProtected: (key: string) => boolean): ParsedKvUpdate {
   const decoded = decodeJson(message)
   // No detail: it would quote the message.
   if (decoded.kind !== 'json') return { kind: 'not_json' }

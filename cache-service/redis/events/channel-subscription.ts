@@ -24,7 +24,7 @@ export type SubscriptionDependencies = {
   readonly channel: string
   /** Of a node of a Cluster: proves that it still receives what is published on the others. */
   readonly echoes?: Echoes | undefined
-  readonly received: (message: Uint8Array) => void
+  readonly received: (message: Buffer) => void
   readonly telemetry: SubscriptionTelemetry
   readonly monitor: LoopMonitor
   readonly monotonicNow: () => number

@@ -158,8 +158,7 @@ function openUpdater() {
   }
   return {
     applier,
-    receive: (type: string) =>
-      applier.received(new TextEncoder().encode(JSON.stringify({ type, values: [1] }))),
+    receive: (type: string) => applier.received(Buffer.from(JSON.stringify({ type, values: [1] }))),
     /** It receives messages, but sends nothing to Redis. */
     pause() {
       gate = new Promise((resolve) => (open = resolve))

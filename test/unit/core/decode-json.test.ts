@@ -97,7 +97,11 @@ test.each([
   ['a code point above U+10FFFF', [0x22, 0xf4, 0x90, 0x80, 0x80, 0x22]],
   ['UTF-16', [0xff, 0xfe, 0x22, 0x00, 0x22, 0x00]],
 ])('%s is refused as not UTF-8', (_, bytes) => {
-  expect(decodeJson(Uint8Array.from(bytes))).toEqual({ kind: 'not_utf8' })
+  expect(decodeJson(Buffer.from(bytes))).toEqual({ kind: 'not_utf8' })
+})
+
+test('a replacement character that was sent is kept', () => {
+  expect(decode('"\ufffd"')).toEqual(json('\ufffd'))
 })
 
 test('any valid JSON is decoded as JSON.parse decodes it', () => {
@@ -111,7 +115,7 @@ test('any valid JSON is decoded as JSON.parse decodes it', () => {
 test('decodeJson never throws for any bytes', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
-      expect(['json', 'not_utf8', 'not_json']).toContain(decodeJson(bytes).kind)
+      expect(['json', 'not_utf8', 'not_json']).toContain(decodeJson(Buffer.from(bytes)).kind)
     }),
   )
 })

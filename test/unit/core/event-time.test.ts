@@ -138,6 +138,20 @@ test('all spellings of an instant are normalised to the same text, the one that 
   )
 })
 
+test('a time is read in the same way whichever one was read before', () => {
+  const within = { min: Date.UTC(2026, 1, 28, 23, 57), max: Date.UTC(2026, 2, 1, 0, 3) }
+  const pad = (seconds: number) => String(seconds).padStart(2, '0')
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.integer(within), fc.integer({ min: 0, max: 75 }))), (times) => {
+      for (const [instant, second] of times) {
+        const minute = new Date(instant).toISOString().slice(0, 16)
+        const ms = second > 59 ? undefined : Date.parse(`${minute}Z`) + second * 1_000 + 123
+        expect(parseEventTime(`${minute}:${pad(second)}.123456`)?.ms).toBe(ms)
+      }
+    }),
+  )
+})
+
 test('the string order of event times is their chronological order', () => {
   const near = fc.tuple(instantMs, fc.integer({ min: -2_000, max: 2_000 })).map(([ms, step]) => {
     return [ms, Math.min(LAST_MS, Math.max(FIRST_MS, ms + step))] as const

@@ -105,8 +105,8 @@ describe('the update applier', () => {
 
 const APPENDED: StateWritten = { isAppended: true, streamError: undefined, readBack: undefined, gaps: 0 }
 
-function message(n: number): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify({ type: 'x', values: [n] }))
+function message(n: number): Buffer {
+  return Buffer.from(JSON.stringify({ type: 'x', values: [n] }))
 }
 
 function openApplier(

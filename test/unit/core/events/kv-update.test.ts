@@ -1,11 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { parseKvUpdate } from '../../../../cache-service/core/events/kv-update.ts'
 
-const parse = (message: string | Uint8Array) =>
-  parseKvUpdate(
-    typeof message === 'string' ? new TextEncoder().encode(message) : message,
-    (key) => key === 'devices',
-  )
+const parse = (message: string | Buffer) =>
+  parseKvUpdate(typeof message === 'string' ? Buffer.from(message) : message, (key) => key === 'devices')
 
 describe('a message of the update channel', () => {
   test('yields a value without its type, and an event with it', () => {
@@ -40,7 +37,7 @@ describe('a message of the update channel', () => {
   test('that is not a JSON object is not an update', () => {
     for (const text of ['[]', '1', 'null', '"x"']) expect(parse(text).kind).toBe('invalid')
     for (const text of ['', '{', 'x']) expect(parse(text)).toEqual({ kind: 'not_json' })
-    expect(parse(new Uint8Array([0x22, 0xff, 0x22]))).toEqual({ kind: 'not_json' })
+    expect(parse(Buffer.from([0x22, 0xff, 0x22]))).toEqual({ kind: 'not_json' })
   })
 
   test('cannot have a platform key as its type', () => {
