@@ -86,7 +86,7 @@ const ON_ANY_REDIS: Readonly<Record<string, SourceEdit | readonly SourceEdit[]>>
 /** Of what is different with a Redis Cluster. */
 export const CLUSTER_MUTATIONS: Readonly<Record<string, SourceEdit>> = {
   'one master of a Cluster carries the progress': {
-    file: 'cache-service/redis/workers/cluster-progress-store.ts',
+    file: 'cache-service/redis/workers/copy-holders.ts',
     replace: 'holders.set(owners, found)',
     by: 'found.splice(1); holders.set(owners, found)',
   },

@@ -196,8 +196,10 @@ export class Oracle {
     if (mark !== undefined) return `the mark ${mark} is left, so that the cache seems incomplete`
     for (const [partition, { earliest, end }] of this.#kafka.partitions.entries()) {
       const committed = this.#kafka.committed.get(partition)
-      // Nothing is read of a partition without records, so nothing of it is committed.
-      if (earliest === end && committed === undefined) continue
+      // Nothing is read of a partition without records, so nothing of it is committed. A late commit of an earlier topic stays until
+      // there are some: the progress, which is behind it, makes a worker read them from the beginning.
+      const isLate = this.#life > 0 && committed !== undefined && committed > end
+      if (earliest === end && (committed === undefined || isLate)) continue
       // The worker has committed this offset of the old topic, and does not commit it again.
       if (committed === undefined && this.#misread.get(partition) === end) continue
       if (committed !== end) return `partition ${partition} is committed up to ${committed} of ${end}`

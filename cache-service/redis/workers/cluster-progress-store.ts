@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Cluster } from 'ioredis'
 import { progressCopyKey } from '../../../shared/contract/keys.ts'
 import { redisError } from '../../../shared/errors.ts'
@@ -6,28 +5,19 @@ import type { StoredProgress } from '../../core/workers/progress.ts'
 import {
   claimOf,
   combinedProgress,
-  evidenceOf,
   slotsOfCopies,
   type CopyHolder,
   type CopyView,
   type KnownCopy,
   type ProgressCopy,
 } from '../../core/workers/progress-copies.ts'
-import { SlotTable, tagOf, type SlotOwners } from '../cluster/slots.ts'
+import { SlotTable, tagOf } from '../cluster/slots.ts'
 import { redisReply } from '../reply.ts'
 import { createScript, createScriptRunner, scriptTarget } from '../script.ts'
+import { holdersOf } from './copy-holders.ts'
+import { atLeast, copyOf, lowest, newsIn, withCopies, type Look, type Memory } from './copy-memory.ts'
 import { offsetText, parseOffset, progressFields } from './progress-fields.ts'
 import { progressHasChanged, type ProgressStore } from './progress-store.ts'
-
-/** What this process knows of a partition's copies. */
-type Memory = {
-  /** At the time when the copies were written. */
-  readonly owners: SlotOwners
-  readonly copies: Map<string, KnownCopy>
-}
-
-/** The owners are those of one moment: the table may change while Redis is asked. */
-type Look = CopyView & { readonly owners: SlotOwners }
 
 const NO_COPY: ProgressCopy = {
   next: undefined,
@@ -45,31 +35,45 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
   const setProgress = createScriptRunner(cluster, new URL('./set-progress.lua', import.meta.url))
   const keyAt = (slot: number) => progressCopyKey(tagOf(slot), group, topic)
   const memories = new Map<number, Memory>()
+  /** By partition: settles when the steps that were begun have ended. */
+  const steps = new Map<number, Promise<unknown>>()
+
+  /** One after the other, because each is decided by what the one before has left. */
+  function inTurn<Result>(partition: number, step: () => Promise<Result>): Promise<Result> {
+    const turn = (steps.get(partition) ?? Promise.resolve()).then(step)
+    steps.set(
+      partition,
+      turn.catch(() => undefined),
+    )
+    return turn
+  }
 
   /** If this process writes the copies meanwhile because the owners have changed, what was read does not fit what it knows: again. */
   async function look(partitions: readonly number[], looks = 1): Promise<Map<number, Look>> {
     const { owners } = table
     const holders = holdersOf(owners)
     const before = new Map(memories)
-    const knownOf = (partition: number) => before.get(partition)?.copies
-    const slots = new Set(partitions.flatMap((one) => [...slotsOfCopies(holders, knownOf(one))]))
+    const slots = new Set(partitions.flatMap((one) => [...slotsOfCopies(holders, before.get(one)?.copies)]))
     const found = new Map<number, Map<number, ProgressCopy>>()
     const reads = [...slots].map(async (slot) =>
       found.set(slot, await readCopies(cluster, keyAt(slot), partitions)),
     )
     await redisReply(Promise.all(reads))
-    const viewOf = (partition: number): Look => ({
-      owners,
-      holders,
-      ownerOf: (slot) => owners.ownerOf(slot),
-      copyAt: (slot) => found.get(slot)?.get(partition) ?? NO_COPY,
-      known: knownOf(partition),
-      giversOf(master) {
-        const former = before.get(partition)?.owners
-        const owned = owners.slotsByMaster.get(master) ?? []
-        return new Set(former === undefined ? [] : owned.map((slot) => former.ownerOf(slot)))
-      },
-    })
+    const viewOf = (partition: number): Look => {
+      const memory = before.get(partition)
+      return {
+        owners,
+        holders,
+        memory,
+        ownerOf: (slot) => owners.ownerOf(slot),
+        copyAt: (slot) => found.get(slot)?.get(partition) ?? NO_COPY,
+        known: memory?.copies,
+        giversOf(master) {
+          const owned = owners.slotsByMaster.get(master) ?? []
+          return new Set(memory === undefined ? [] : owned.map((slot) => memory.owners.ownerOf(slot)))
+        },
+      }
+    }
     const views = new Map(partitions.map((partition) => [partition, viewOf(partition)]))
     const written = partitions.filter((partition) => memories.get(partition) !== before.get(partition))
     if (written.length === 0) return views
@@ -169,16 +173,36 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     await redisReply(Promise.all([...strays].map((slot) => cluster.hdel(keyAt(slot), ...names))))
   }
 
-  async function advanceKnown(partition: number, memory: Memory, next: number): Promise<boolean> {
-    const writes = holdersOf(memory.owners).map(async (holder) => {
-      const known = memory.copies.get(holder.master)
+  async function advanceKnown(partition: number, { copies, owners }: Memory, next: number): Promise<boolean> {
+    const written = new Map(copies)
+    const writes = holdersOf(owners).map(async (holder) => {
+      const known = copies.get(holder.master)
       if (known === undefined) return false
       const after = Math.max(known.next, next)
       const isWritten = await writeCopy(partition, holder, known, after)
-      if (isWritten) memory.copies.set(holder.master, copyOf(holder, after))
+      if (isWritten) written.set(holder.master, copyOf(holder, after))
       return isWritten
     })
-    return (await Promise.all(writes)).every(Boolean)
+    const outcomes = await Promise.allSettled(writes)
+    memories.set(partition, { owners, copies: written })
+    const failed = outcomes.find((one) => one.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    return outcomes.every((one) => one.status === 'fulfilled' && one.value)
+  }
+
+  /** What is stored. What is news in it becomes what later copies are compared with. */
+  async function learn(partition: number, view: Look): Promise<StoredProgress> {
+    const progress = combinedProgress(view)
+    if (newsIn(view, progress) === undefined) return progress
+    return await inTurn(partition, async () => {
+      const isCurrent = memories.get(partition) === view.memory
+      const current = isCurrent ? view : ((await look([partition])).get(partition) ?? view)
+      const found = combinedProgress(current)
+      const news = newsIn(current, found)
+      if (news?.kind === 'advanced') memories.set(partition, news.memory)
+      if (news?.kind === 'moved') await write(partition, current, atLeast(news.next, current))
+      return found
+    })
   }
 
   /** In every copy. The request for a rebuild is removed. */
@@ -189,82 +213,36 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
 
   return {
     async load(partitions) {
-      const stored = new Map<number, StoredProgress>()
-      if (partitions.length === 0) return stored
-      for (const [partition, view] of await look(partitions)) {
-        const progress = combinedProgress(view)
-        stored.set(partition, progress)
-        await remember(partition, view, progress)
-      }
-      return stored
+      if (partitions.length === 0) return new Map()
+      const views = [...(await look(partitions))]
+      return new Map(
+        await Promise.all(views.map(async ([one, view]) => [one, await learn(one, view)] as const)),
+      )
     },
     async peek(partitions) {
       if (partitions.length === 0) return new Map()
       const views = [...(await look(partitions))]
       return new Map(views.map(([one, view]) => [one, combinedProgress({ ...view, known: undefined })]))
     },
-    async advance(partition, expected, next) {
-      const memory = memories.get(partition)
-      const isUnchanged = memory?.owners === table.owners
-      if (isUnchanged && lowest(memory) === expected && (await advanceKnown(partition, memory, next)))
-        return undefined
-      const instead = await writeIfStored(partition, expected, (view) => atLeast(next, view))
-      return instead && { next: instead.next }
-    },
+    advance: (partition, expected, next) =>
+      inTurn(partition, async () => {
+        const memory = memories.get(partition)
+        const isUnchanged = memory?.owners === table.owners
+        if (isUnchanged && lowest(memory) === expected && (await advanceKnown(partition, memory, next)))
+          return undefined
+        const instead = await writeIfStored(partition, expected, (view) => atLeast(next, view))
+        return instead && { next: instead.next }
+      }),
     step: () => undefined,
-    async overwrite(partition, expected, next) {
-      const instead = await writeIfStored(partition, expected, () => () => next)
-      if (instead !== undefined) throw progressHasChanged()
-      await setFields(partition, [])
-    },
+    overwrite: (partition, expected, next) =>
+      inTurn(partition, async () => {
+        const instead = await writeIfStored(partition, expected, () => () => next)
+        if (instead !== undefined) throw progressHasChanged()
+        await setFields(partition, [])
+      }),
     markRebuild: (partition, until) =>
       setFields(partition, [progressFields.rebuildUntil(partition), offsetText(until)]),
   }
-
-  /**
-   * At the beginning, and when another worker has advanced the progress since, what is found is what later copies are compared with.
-   * A change of the owners is followed only if the progress is what this process has left: otherwise it does not know whether a
-   * copy that is not whole has fallen back, and its claim would hide that.
-   */
-  async function remember(partition: number, view: Look, { isWhole, next }: StoredProgress): Promise<void> {
-    if (next === undefined) return
-    const memory = memories.get(partition)
-    const isFollowed = memory?.owners === view.owners
-    const left = memory && lowest(memory)
-    if (memory === undefined || ((isFollowed || isWhole) && left !== undefined && next > left)) {
-      const found = view.holders.map(({ master, slot }) => [master, slot, view.copyAt(slot)] as const)
-      const copies = found.flatMap(([master, slot, copy]) =>
-        copy.next === undefined || copy.claim === undefined
-          ? []
-          : [[master, { slot, claim: copy.claim, next: copy.next }] as const],
-      )
-      memories.set(partition, { owners: view.owners, copies: new Map(copies) })
-    } else if (!isFollowed && next === left) {
-      await write(partition, view, atLeast(next, view))
-    }
-  }
-}
-
-/** A copy that was in the same slot before is there no longer: the slot has moved, or a process has taken it for moved. */
-function withCopies(
-  copies: ReadonlyMap<string, KnownCopy>,
-  written: ReadonlyMap<string, KnownCopy>,
-): Map<string, KnownCopy> {
-  const bySlot = new Map([...written.values()].map((copy) => [copy.slot, copy]))
-  const left = [...copies].map(([master, copy]) => [master, bySlot.get(copy.slot) ?? copy] as const)
-  return new Map([...left, ...written])
-}
-
-function copyOf(holder: CopyHolder, next: number): KnownCopy {
-  return { slot: holder.slot, claim: claimOf(holder), next }
-}
-
-function atLeast(next: number, view: Look): (holder: CopyHolder) => number {
-  return (holder) => Math.max(evidenceOf(holder, view)?.next ?? next, next)
-}
-
-function lowest({ copies }: Memory): number | undefined {
-  return copies.size === 0 ? undefined : Math.min(...[...copies.values()].map(({ next }) => next))
 }
 
 async function readCopies(
@@ -286,28 +264,6 @@ async function readCopies(
       },
     ]),
   )
-}
-
-const holders = new WeakMap<SlotOwners, CopyHolder[]>()
-
-function holdersOf(owners: SlotOwners): CopyHolder[] {
-  const known = holders.get(owners)
-  if (known !== undefined) return known
-  const found = [...owners.slotsByMaster].map(([master, slots]) => ({
-    master,
-    slot: slots.reduce((first, slot) => (rank(slot) < rank(first) ? slot : first)),
-    slots: createHash('sha1').update(slots.join()).digest('hex').slice(0, 12),
-  }))
-  holders.set(owners, found)
-  return found
-}
-
-/**
- * Not the lowest slot, but the first in another order: tools move slots in ascending order, so the lowest slot of a master
- * would leave it with every slot that is moved.
- */
-function rank(slot: number): number {
-  return (slot * 6_151) & 16_383
 }
 
 /** The keys of the copies. Throws a ServiceError if a slot has no owner. */

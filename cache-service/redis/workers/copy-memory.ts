@@ -1,0 +1,68 @@
+import {
+  claimOf,
+  evidenceOf,
+  type CopyHolder,
+  type CopyView,
+  type KnownCopy,
+} from '../../core/workers/progress-copies.ts'
+import type { StoredProgress } from '../../core/workers/progress.ts'
+import type { SlotOwners } from '../cluster/slots.ts'
+
+/** What this process knows of a partition's copies. */
+export type Memory = {
+  /** At the time when the copies were written. */
+  readonly owners: SlotOwners
+  readonly copies: ReadonlyMap<string, KnownCopy>
+}
+
+/** The owners and the memory are those of one moment: both may change while Redis is asked. */
+export type Look = CopyView & { readonly owners: SlotOwners; readonly memory: Memory | undefined }
+
+type News =
+  /** To this process, which has just begun, or by another worker. */
+  | { readonly kind: 'advanced'; readonly memory: Memory }
+  /** Slots have other owners, and the copies are to follow. */
+  | { readonly kind: 'moved'; readonly next: number }
+
+/**
+ * A change of the owners is followed only if the progress is what this process has left: otherwise it does not know whether a copy
+ * that is not whole has fallen back, and its claim would hide that.
+ */
+export function newsIn(view: Look, { isWhole, next }: StoredProgress): News | undefined {
+  const { copyAt, holders, memory, owners } = view
+  if (next === undefined) return undefined
+  const isFollowed = memory?.owners === owners
+  const left = memory && lowest(memory)
+  if (memory === undefined || ((isFollowed || isWhole) && left !== undefined && next > left)) {
+    const found = holders.map(({ master, slot }) => [master, slot, copyAt(slot)] as const)
+    const copies = found.flatMap(([master, slot, copy]) =>
+      copy.next === undefined || copy.claim === undefined
+        ? []
+        : [[master, { slot, claim: copy.claim, next: copy.next }] as const],
+    )
+    return { kind: 'advanced', memory: { owners, copies: new Map(copies) } }
+  }
+  return !isFollowed && next === left ? { kind: 'moved', next } : undefined
+}
+
+/** A copy that was in the same slot before is there no longer: the slot has moved, or a process has taken it for moved. */
+export function withCopies(
+  copies: ReadonlyMap<string, KnownCopy>,
+  written: ReadonlyMap<string, KnownCopy>,
+): Map<string, KnownCopy> {
+  const bySlot = new Map([...written.values()].map((copy) => [copy.slot, copy]))
+  const left = [...copies].map(([master, copy]) => [master, bySlot.get(copy.slot) ?? copy] as const)
+  return new Map([...left, ...written])
+}
+
+export function copyOf(holder: CopyHolder, next: number): KnownCopy {
+  return { slot: holder.slot, claim: claimOf(holder), next }
+}
+
+export function atLeast(next: number, view: Look): (holder: CopyHolder) => number {
+  return (holder) => Math.max(evidenceOf(holder, view)?.next ?? next, next)
+}
+
+export function lowest({ copies }: Memory): number | undefined {
+  return copies.size === 0 ? undefined : Math.min(...[...copies.values()].map(({ next }) => next))
+}
