@@ -125,6 +125,7 @@ describe.concurrent('a worker is not ready, and names the member, while its grou
   test('a consumer of another program on the same topic, as soon as records do not reach Redis', async (context) => {
     const scenario = await openWorkerScenario(context)
     const worker = await scenario.startWorker()
+    await worker.ready(60_000)
     const consumer = await otherProgram(scenario, context, [scenario.topic])
     // It might be a worker of an older release.
     await patiently(async () => {

@@ -290,7 +290,8 @@ class StartedCluster implements RedisCluster {
 
   async #rememberSlot(node: ClusterNode): Promise<void> {
     if (!this.running().includes(node)) return
-    const { nodes } = await this.#view()
+    // Of the node itself: another one may be killed at the same time.
+    const { nodes } = await readView(node.admin)
     const [range] = nodes.get(node.id)?.ranges ?? []
     if (range !== undefined) this.#lastSlots.set(node, range.from)
   }
