@@ -130,14 +130,17 @@ try {
   await servers.stop()
 }
 const file = baselineFile()
-const [ratios, baseline] = [ratiosOf(results), await readBaseline(file)]
+/** Other settings have other ratios. */
+const isUsual = options.workers === 1 && options.nodeFlags === undefined && Object.keys(settings).length === 0
+const [ratios, baseline] = [ratiosOf(results), isUsual ? await readBaseline(file) : {}]
 process.stdout.write(
   options.json
     ? `${JSON.stringify({ results, ratios, baseline }, undefined, 2)}\n`
     : `${tables(results)}\n${ratioLines(ratios, baseline).join('\n')}\n`,
 )
 // Workloads without a baseline get one; the others keep theirs, so that a slow decline is seen as well.
-await writeBaseline(file, options.saveBaseline ? { ...baseline, ...ratios } : { ...ratios, ...baseline })
+if (isUsual)
+  await writeBaseline(file, options.saveBaseline ? { ...baseline, ...ratios } : { ...ratios, ...baseline })
 
 function add(runs: Map<string, Figures[]>, name: string, figures: Figures): void {
   runs.set(name, [...(runs.get(name) ?? []), figures])
