@@ -172,7 +172,11 @@ test('watch resumes at its position after Redis has closed the connection', asyn
   await hint(database.client, 'changed', ['before'])
   await patiently(() => expect(watch.output).toContain('before'))
   const clients = String(await database.client.client('LIST'))
-  const cut = clients.split('\n').filter((line) => / name=cache-cli\S*-events /.test(line))
+  // Other tests use other databases of the same server.
+  const ours = ` db=${new URL(database.url).pathname.slice(1)} `
+  const cut = clients
+    .split('\n')
+    .filter((line) => / name=cache-cli\S*-events /.test(line) && line.includes(ours))
   expect(cut).toHaveLength(1)
   for (const line of cut) await database.client.client('KILL', 'ID', /id=(\d+)/.exec(line)?.[1] ?? '')
   await hint(database.client, 'changed', ['meanwhile'])
