@@ -18,6 +18,7 @@ import {
 import type { GroupPosition, PartitionOffsets } from '../../kafka/partition-offsets.ts'
 import type { ProgressStep, ProgressStore } from '../../redis/workers/progress-store.ts'
 import type { NotReadyReason } from '../../lifecycle/readiness.ts'
+import { Turns } from '../../lifecycle/turns.ts'
 
 export type GuardTelemetry = {
   cacheLost(partition: number, stored: number | undefined, position: number, rewindTo: number): void
@@ -63,8 +64,7 @@ export class ProgressGuard {
   readonly #telemetry: GuardTelemetry
   readonly #rebuildingChanged: (isRebuilding: boolean) => void
   #partitions: ReadonlyMap<number, GuardedPartition> = new Map()
-  /** By partition: settles when the steps that were begun have ended. */
-  readonly #steps = new Map<number, Promise<unknown>>()
+  readonly #turns = new Turns<number>()
   #wasRebuilding = false
 
   /** @param rebuildingChanged called when `isRebuilding` has changed. */
@@ -187,13 +187,7 @@ export class ProgressGuard {
     step: () => Promise<GuardVerdict>,
   ): Promise<GuardVerdict> {
     const isOver = () => this.#partitions.get(partition) !== guarded
-    const former = this.#steps.get(partition) ?? Promise.resolve()
-    const turn = former.then(async () => (isOver() ? ABANDONED : await step()))
-    this.#steps.set(
-      partition,
-      turn.catch(() => undefined),
-    )
-    const verdict = await turn
+    const verdict = await this.#turns.take(partition, async () => (isOver() ? ABANDONED : await step()))
     return isOver() ? ABANDONED : verdict
   }
 

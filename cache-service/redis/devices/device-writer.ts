@@ -98,16 +98,20 @@ async function callEach(
   const isAlone = target.kind === 'server'
   const step = isAlone ? advance : undefined
   const furtherKeys = isAlone ? [DEVICE_INDEX_KEY, ...(step === undefined ? [] : [step.key])] : []
-  // Another worker, or an earlier attempt, may be writing the same chunk.
-  const attempt = randomUUID()
-  const markAfter = (call: number) => (call === 0 || call === calls.length ? '' : `${attempt}:${call}`)
+  const marks = step === undefined ? [] : marksBetween(calls.length)
   return await script(
     target,
     calls.map(({ keys, packed }, i) => ({
       keys: [...keys, ...furtherKeys],
-      args: [packed, ...args, ...(step === undefined ? [] : [...step.args, markAfter(i), markAfter(i + 1)])],
+      args: [packed, ...args, ...(step === undefined ? [] : [...step.args, ...marks.slice(i, i + 2)])],
     })),
   )
+}
+
+/** The marks before, between and after the calls; '': none. Another worker, or an earlier attempt, may be writing the same chunk. */
+function marksBetween(calls: number): string[] {
+  const attempt = randomUUID()
+  return ['', ...Array.from({ length: calls - 1 }, (_, i) => `${attempt}:${i + 1}`), '']
 }
 
 function idsWith<Write extends DeviceWrite | DeviceDelete>(

@@ -11,6 +11,7 @@ import {
   type KnownCopy,
   type ProgressCopy,
 } from '../../core/workers/progress-copies.ts'
+import { Turns } from '../../lifecycle/turns.ts'
 import { SlotTable, tagOf } from '../cluster/slots.ts'
 import { redisReply } from '../reply.ts'
 import { createScript, createScriptRunner, scriptTarget } from '../script.ts'
@@ -35,18 +36,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
   const setProgress = createScriptRunner(cluster, new URL('./set-progress.lua', import.meta.url))
   const keyAt = (slot: number) => progressCopyKey(tagOf(slot), group, topic)
   const memories = new Map<number, Memory>()
-  /** By partition: settles when the steps that were begun have ended. */
-  const steps = new Map<number, Promise<unknown>>()
-
-  /** One after the other, because each is decided by what the one before has left. */
-  function inTurn<Result>(partition: number, step: () => Promise<Result>): Promise<Result> {
-    const turn = (steps.get(partition) ?? Promise.resolve()).then(step)
-    steps.set(
-      partition,
-      turn.catch(() => undefined),
-    )
-    return turn
-  }
+  const turns = new Turns<number>()
 
   /** If this process writes the copies meanwhile because the owners have changed, what was read does not fit what it knows: again. */
   async function look(partitions: readonly number[], looks = 1): Promise<Map<number, Look>> {
@@ -81,6 +71,33 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     return new Map([...views, ...(await look(written, looks + 1))])
   }
 
+  async function lookAt(partition: number): Promise<Look> {
+    const view = (await look([partition])).get(partition)
+    if (view === undefined) throw progressHasChanged()
+    return view
+  }
+
+  /**
+   * Sends them on all masters at once. `beforeOf` returns undefined: that master gets none.
+   * @returns what has been written, and the failure of one of them.
+   */
+  async function writeCopies(
+    partition: number,
+    holders: readonly CopyHolder[],
+    beforeOf: (holder: CopyHolder) => Pick<ProgressCopy, 'next' | 'claim'> | undefined,
+    nextOf: (holder: CopyHolder) => number,
+  ) {
+    const written = new Map<string, KnownCopy>()
+    const writes = holders.map(async (holder) => {
+      const before = beforeOf(holder)
+      if (before === undefined) return
+      const after = nextOf(holder)
+      if (await writeCopy(partition, holder, before, after)) written.set(holder.master, copyOf(holder, after))
+    })
+    const failed = (await Promise.allSettled(writes)).find((one) => one.status === 'rejected')
+    return { written, failed }
+  }
+
   /**
    * Makes every master's copy claim all of its slots. Resolves with false if another worker has written one, or its slot has moved,
    * meanwhile. Never written without that condition: a command that is sent again may also be executed late.
@@ -90,15 +107,8 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     view: Look,
     nextOf: (holder: CopyHolder) => number,
   ): Promise<boolean> {
-    const written = new Map<string, KnownCopy>()
-    const writes = view.holders.map(async (holder) => {
-      const before = view.copyAt(holder.slot)
-      const after = nextOf(holder)
-      if (await writeCopy(partition, holder, before, after)) {
-        written.set(holder.master, copyOf(holder, after))
-      }
-    })
-    const failed = (await Promise.allSettled(writes)).find((one) => one.status === 'rejected')
+    const copyOfNow = ({ slot }: CopyHolder) => view.copyAt(slot)
+    const { failed, written } = await writeCopies(partition, view.holders, copyOfNow, nextOf)
     if (written.size < view.holders.length) {
       // Those that were written are not of an earlier time, whatever the next look finds.
       const memory = memories.get(partition)
@@ -120,8 +130,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     nextsOf: (view: Look) => (holder: CopyHolder) => number,
   ): Promise<StoredProgress | undefined> {
     for (let looks = 0; looks < MAX_LOOKS; looks++) {
-      const view = (await look([partition])).get(partition)
-      if (view === undefined) break
+      const view = await lookAt(partition)
       const progress = combinedProgress(view)
       if (progress.next !== expected) return progress
       if (await write(partition, view, nextsOf(view))) return undefined
@@ -174,29 +183,22 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
   }
 
   async function advanceKnown(partition: number, { copies, owners }: Memory, next: number): Promise<boolean> {
-    const written = new Map(copies)
-    const writes = holdersOf(owners).map(async (holder) => {
-      const known = copies.get(holder.master)
-      if (known === undefined) return false
-      const after = Math.max(known.next, next)
-      const isWritten = await writeCopy(partition, holder, known, after)
-      if (isWritten) written.set(holder.master, copyOf(holder, after))
-      return isWritten
-    })
-    const outcomes = await Promise.allSettled(writes)
-    memories.set(partition, { owners, copies: written })
-    const failed = outcomes.find((one) => one.status === 'rejected')
+    const holders = holdersOf(owners)
+    const knownOf = ({ master }: CopyHolder) => copies.get(master)
+    const nextOf = (holder: CopyHolder) => Math.max(knownOf(holder)?.next ?? next, next)
+    const { failed, written } = await writeCopies(partition, holders, knownOf, nextOf)
+    memories.set(partition, { owners, copies: new Map([...copies, ...written]) })
     if (failed !== undefined) throw failed.reason
-    return outcomes.every((one) => one.status === 'fulfilled' && one.value)
+    return written.size === holders.length
   }
 
   /** What is stored. What is news in it becomes what later copies are compared with. */
   async function learn(partition: number, view: Look): Promise<StoredProgress> {
     const progress = combinedProgress(view)
     if (newsIn(view, progress) === undefined) return progress
-    return await inTurn(partition, async () => {
+    return await turns.take(partition, async () => {
       const isCurrent = memories.get(partition) === view.memory
-      const current = isCurrent ? view : ((await look([partition])).get(partition) ?? view)
+      const current = isCurrent ? view : await lookAt(partition)
       const found = combinedProgress(current)
       const news = newsIn(current, found)
       if (news?.kind === 'advanced') memories.set(partition, news.memory)
@@ -225,7 +227,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       return new Map(views.map(([one, view]) => [one, combinedProgress({ ...view, known: undefined })]))
     },
     advance: (partition, expected, next) =>
-      inTurn(partition, async () => {
+      turns.take(partition, async () => {
         const memory = memories.get(partition)
         const isUnchanged = memory?.owners === table.owners
         if (isUnchanged && lowest(memory) === expected && (await advanceKnown(partition, memory, next)))
@@ -235,7 +237,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       }),
     step: () => undefined,
     overwrite: (partition, expected, next) =>
-      inTurn(partition, async () => {
+      turns.take(partition, async () => {
         const instead = await writeIfStored(partition, expected, () => () => next)
         if (instead !== undefined) throw progressHasChanged()
         await setFields(partition, [])
