@@ -486,8 +486,15 @@ describe('the progress that is advanced with the updates', () => {
   })
 })
 
-test('scripts that the server has forgotten are loaded again', async () => {
-  const writer = createDeviceWriter(redis, { maxKeys: 1, maxBytes: 1_000 })
+test('scripts that the server has forgotten are loaded again', async (context) => {
+  // A server of its own: two flushes while another test's script is loaded are one too many.
+  const server = await startOwnRedis()
+  const own = new Redis(server.url)
+  context.onTestFinished(async () => {
+    own.disconnect()
+    await server.stop()
+  })
+  const writer = createDeviceWriter(own, { maxKeys: 1, maxBytes: 1_000 })
   const plan = (afterMs: number) =>
     writePlan(
       ['a', 'b', 'c'].map((id) => update({ id, lastUpdated: timeText(NOW_MS, afterMs) })),
@@ -496,11 +503,11 @@ test('scripts that the server has forgotten are loaded again', async () => {
     )
   await writer.write(plan(0))
   for (let round = 1; round <= 3; round++) {
-    await redis.script('FLUSH')
+    await own.script('FLUSH')
     expect(await writer.write(plan(round))).toMatchObject({
       deletes: ['absent'],
       updates: ['changed', 'changed', 'changed'],
     })
   }
-  expect((await readHash(redis, KEY))?.fields['last_updated']).toBe(timeText(NOW_MS, 3))
+  expect((await readHash(own, KEY))?.fields['last_updated']).toBe(timeText(NOW_MS, 3))
 })

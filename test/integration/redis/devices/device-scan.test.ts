@@ -1,7 +1,9 @@
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { eventTimeUs } from '../../../../cache-service/core/event-time.ts'
 import { NO_EVENT_TIME } from '../../../../cache-service/core/devices/device-table.ts'
 import { createDeviceScan } from '../../../../cache-service/redis/devices/device-scan.ts'
+import { startOwnRedis } from '../../../support/servers/servers.ts'
 import { useRedisDatabase, type RedisDatabase } from '../../../support/test-scope.ts'
 
 const UPDATED = '2025-06-08T18:27:17.476623+00:00'
@@ -16,9 +18,9 @@ beforeEach(async () => {
   await database.client.flushdb()
 })
 
-async function store(id: string, fields: Record<string, string>): Promise<void> {
-  await database.client.hset(`device:${id}:metadata`, fields)
-  await database.client.sadd('devices', id)
+async function store(id: string, fields: Record<string, string>, redis = database.client): Promise<void> {
+  await redis.hset(`device:${id}:metadata`, fields)
+  await redis.sadd('devices', id)
 }
 
 /** By id: its type and event time. */
@@ -114,12 +116,19 @@ describe('a scan of all devices', () => {
     await expect(scan(PLENTY, AbortSignal.abort(reason))).rejects.toBe(reason)
   })
 
-  test('works after Redis has forgotten its scripts', async () => {
-    await store('a', { last_updated: UPDATED })
-    const run = createDeviceScan(database.client)
+  test('works after Redis has forgotten its scripts', async (context) => {
+    // A server of its own: other tests would notice.
+    const server = await startOwnRedis()
+    const own = new Redis(server.url)
+    context.onTestFinished(async () => {
+      own.disconnect()
+      await server.stop()
+    })
+    await store('a', { last_updated: UPDATED }, own)
+    const run = createDeviceScan(own)
     const options = { limits: PLENTY, signal: new AbortController().signal, progress: () => undefined }
     await run(options)
-    await database.client.script('FLUSH')
+    await own.script('FLUSH')
     expect((await run(options)).table.length).toBe(1)
   })
 })
