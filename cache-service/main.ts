@@ -98,12 +98,12 @@ try {
 
 function readConfig(): Config | undefined {
   const parsed = parseConfig(process.env, (path) => readFileSync(path, 'utf8'))
+  for (const warning of parsed.warnings) process.stderr.write(`warning: ${warning}\n`)
   if (parsed.kind === 'invalid') {
     process.stderr.write(`${formatProblems(parsed.problems)}\n`)
     process.exitCode = EXIT_CONFIGURATION
     return undefined
   }
-  for (const warning of parsed.warnings) process.stderr.write(`warning: ${warning}\n`)
   return parsed.config
 }
 

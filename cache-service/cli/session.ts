@@ -71,8 +71,8 @@ export class Session {
   get config(): Config {
     if (this.#config !== undefined) return this.#config
     const parsed = parseConfig(this.context.env, this.context.readFile)
-    if (parsed.kind === 'invalid') throw new BadSettingsError(parsed.problems)
     for (const warning of parsed.warnings) this.warn(warning)
+    if (parsed.kind === 'invalid') throw new BadSettingsError(parsed.problems)
     this.#config = parsed.config
     return parsed.config
   }

@@ -144,8 +144,10 @@ export type Config = Readonly<{
   process: ProcessConfig
 }>
 
-export type ParsedConfig =
-  { kind: 'ok'; config: Config; warnings: string[] } | { kind: 'invalid'; problems: ConfigProblem[] }
+/** A warning is about something that is allowed, or ignored, but probably not meant. */
+export type ParsedConfig = { readonly warnings: readonly string[] } & (
+  { kind: 'ok'; config: Config } | { kind: 'invalid'; problems: ConfigProblem[] }
+)
 
 /** Reads every option and reports all invalid ones at once. Pure except for `readFile`, which returns the
  * content of a file or throws. */
@@ -180,12 +182,9 @@ export function parseConfig(env: Environment, readFile: ReadFile): ParsedConfig 
     problems.push({ variable: variables[0], message, description, fix })
   }
 
-  if (problems.length > 0) return { kind: 'invalid', problems }
-  return {
-    kind: 'ok',
-    config: assemble(values),
-    warnings: [...misspellings(env), ...suspiciousSecrets(env), ...weaknesses(values)],
-  }
+  const warnings = [...misspellings(env), ...suspiciousSecrets(env)]
+  if (problems.length > 0) return { kind: 'invalid', problems, warnings }
+  return { kind: 'ok', config: assemble(values), warnings: [...warnings, ...weaknesses(values)] }
 }
 
 /** Replaces every invalid value by its default, so that one invalid value does not hide that two others

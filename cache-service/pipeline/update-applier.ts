@@ -230,6 +230,7 @@ export class UpdateApplier {
   async #keepLease(): Promise<void> {
     const { telemetry, isSubscribed, lease, writer } = this.#dependencies
     if (this.#isClosing || !isSubscribed()) return
+    if (writer.mayHaveLost()) this.#input({ kind: 'missed', reason: 'redis_failed' })
     const { gaps, isHolder } = await writer.standing()
     if (!(await lease.acquire())) {
       if (this.#duty.kind !== 'standby') telemetry.leaseLost()

@@ -83,6 +83,7 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       reports.changed()
     },
     assigned: () => {
+      hints.assigned()
       measurements.measureLagNow()
       groupWatch.checkNow()
     },

@@ -16,7 +16,7 @@ export function createProcessMetrics(version: string, nodeVersion: string, role:
   }).set({ version, node_version: nodeVersion, role }, 1)
   const redisUp = new Gauge({
     name: 'cache_service_redis_up',
-    help: '1 if the last request to Redis succeeded (a write for workers, a read for the api), else 0.',
+    help: '0 from a failure of Redis until the next probe succeeds (a write for workers, a read for the api), else 1.',
     registers,
   })
   redisUp.remove() // prom-client starts it at 0, which would claim that Redis is down

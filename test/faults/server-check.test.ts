@@ -105,7 +105,7 @@ describe('a fixed key that another program has written with another type', () =>
 
 describe('a server in cluster mode', () => {
   async function cluster() {
-    const { plain, server } = await ownRedis({ args: ['--cluster-enabled', 'yes'] })
+    const { plain, server } = await ownRedis({ isClusterNode: true })
     await plain.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
     await eventually(async () => expect(await plain.call('CLUSTER', 'INFO')).toContain('cluster_state:ok'))
     return server

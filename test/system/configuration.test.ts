@@ -16,10 +16,13 @@ test('all invalid settings are printed at once with their descriptions, without 
     METADATA_EXTRA_FIELDS: 'last_updated',
     LOG_LEVEL: 'LOUD',
     METRICS_PORT: '',
+    REDIS_HOTS: 'no-option',
   })
   expect(code).toBe(2)
   const paragraphs = errors.split('\n\n')
-  expect(paragraphs[0]).toBe('8 settings are invalid:')
+  expect(paragraphs[0]).toBe(
+    'warning: REDIS_HOTS is not an option; did you mean REDIS_HOST?\n8 settings are invalid:',
+  )
   const reported = paragraphs.slice(1).map((paragraph) => /^\w+/.exec(paragraph)?.[0])
   expect(reported.toSorted()).toEqual([
     'KAFKA_BOOTSTRAP_SERVERS',

@@ -85,6 +85,7 @@ async function show(session: Session, options: ShowOptions): Promise<ExitCode> {
   const columns = SETTING_COLUMNS.filter(({ name }) => hasProblem || name !== 'problem')
   await session.output.rows(columns, shown, options)
   const parsed = parseConfig(env, readFile)
+  for (const warning of parsed.warnings) session.warn(warning)
   if (parsed.kind === 'ok') return EXIT.ok
   throw new BadSettingsError(parsed.problems)
 }
@@ -93,8 +94,8 @@ async function validate(session: Session): Promise<ExitCode> {
   const { env, readFile } = session.context
   const parsed = withTokensFile(parseConfig(env, readFile), readFile)
   const isTable = session.output.format === 'table'
+  for (const warning of parsed.warnings) session.warn(warning)
   if (parsed.kind === 'ok') {
-    for (const warning of parsed.warnings) session.warn(warning)
     const problem = accessProblem(parsed.config.api)
     if (problem !== undefined) session.warn(`${problem}, so the API would not start: ${ACCESS_FIX}`)
     if (!isTable) await session.output.rows(PROBLEM_COLUMNS, [])
@@ -112,6 +113,7 @@ function withTokensFile(parsed: ParsedConfig, readFile: Session['context']['read
   if (path === undefined) return parsed
   const problem = (message: string): ParsedConfig => ({
     kind: 'invalid',
+    warnings: parsed.warnings,
     problems: [
       {
         variable: 'API_TOKENS_FILE',

@@ -35,7 +35,7 @@ export type DutyInput =
   /** We hold the lease now, and did not hold it all the time. */
   | { readonly kind: 'lease_taken' }
   | { readonly kind: 'lease_lost' }
-  /** An update was not received, was dropped, or may not be in the stream though it is set. */
+  /** An update was not received, was dropped, or may not be in the stream (any more) though it is set. */
   | { readonly kind: 'missed'; readonly reason: GapReason }
   /** The gap that was owed is in the stream. */
   | { readonly kind: 'gap_appended' }

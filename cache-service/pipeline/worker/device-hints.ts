@@ -17,8 +17,8 @@ type Kind = 'changed' | 'deleted'
  * Appends hints about changed and deleted devices to the event stream, for the clients that follow it. Delivery is at
  * most once, and never delays a chunk: `note` only collects, while some API listens, and a loop appends.
  *
- * Hints that are not appended (no API listens, a rebuild, a failure of Redis) leave a gap in the stream, so that a
- * client that resumes from an earlier position learns that it has missed something.
+ * Hints that are not appended (no API listens, a rebuild, a failure of Redis, the end of the worker that noted them), or that a
+ * failover may have lost, leave a gap in the stream, so that clients learn that they have missed something.
  */
 export class DeviceHints {
   readonly #appender: HintAppender
@@ -35,6 +35,11 @@ export class DeviceHints {
   rebuilding(isRebuilding: boolean): void {
     if (isRebuilding) this.#gapOwed = 'rebuild'
     this.#isRebuilding = isRebuilding
+  }
+
+  /** Call when partitions are assigned: their last owner may have ended before it appended its hints. */
+  assigned(): void {
+    this.#gapOwed ??= 'missed'
   }
 
   /**
@@ -69,6 +74,7 @@ export class DeviceHints {
 
   async #append(): Promise<void> {
     if (this.#isRebuilding) return
+    if (this.#appender.mayHaveLost()) this.#gapOwed ??= 'missed'
     const gap = this.#gapOwed
     // A missed gap waits for a listener. A rebuild's is appended as soon as the rebuild is over.
     if (gap === 'rebuild' || (gap === 'missed' && this.#hasListeners)) {

@@ -14,6 +14,7 @@ import {
   type StreamEntry,
 } from '../../core/events/stream-entry.ts'
 import { redisReply } from '../reply.ts'
+import { ConnectionWatch } from '../connections-of.ts'
 import type { RedisClient } from '../redis-client.ts'
 
 export const STREAM_KEYS: Readonly<Record<StreamName, string>> = {
@@ -74,12 +75,15 @@ export type HintAppender = {
   gap(reason: GapReason): Promise<void>
   /** Whether anyone is following the events of devices. */
   hasListeners(): Promise<boolean>
+  /** Whether entries that were appended before the last call may be lost, because another server may have the stream now. */
+  mayHaveLost(): boolean
 }
 
 /** A few minutes of a busy fleet; an entry is at most 20 KiB. */
 const HINTS_KEPT = 1_000
 
 export function createHintAppender(redis: RedisClient): HintAppender {
+  const watch = new ConnectionWatch(redis, DEVICE_STREAM_KEY)
   async function append(fields: readonly string[]): Promise<void> {
     await redisReply(redis.xadd(DEVICE_STREAM_KEY, 'MAXLEN', '~', HINTS_KEPT, '*', ...fields))
   }
@@ -89,6 +93,7 @@ export function createHintAppender(redis: RedisClient): HintAppender {
     async hasListeners() {
       return (await redisReply(redis.exists(LISTENING_KEY))) === 1
     },
+    mayHaveLost: () => watch.wasReplaced(),
   }
 }
 

@@ -8,6 +8,7 @@ import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import type { KvUpdate } from '../../core/events/kv-update.ts'
 import type { GapReason } from '../../core/events/stream-entry.ts'
 import { redisReply } from '../reply.ts'
+import { ConnectionWatch } from '../connections-of.ts'
 import { createScriptRunner } from '../script.ts'
 import type { RedisClient } from '../redis-client.ts'
 
@@ -41,6 +42,8 @@ export type StateWriter = {
   appendLateGap(): Promise<void>
   /** Whether we hold the lease at this moment, and the number of gaps that its holders have appended. */
   standing(): Promise<{ readonly isHolder: boolean; readonly gaps: number }>
+  /** Whether events that were appended before the last call may be lost, because another server may have the stream now. */
+  mayHaveLost(): boolean
 }
 
 /** Lets a client resume after some minutes. An entry is at most 64 KiB, and usually below 1 KiB. */
@@ -57,6 +60,7 @@ const MAX_UNRECORDED = 10_000
 export function createStateWriter(redis: RedisClient, holder: string, patienceMs: number): StateWriter {
   const setValue = createScriptRunner(redis, new URL('./set-value.lua', import.meta.url))
   const appendUpdate = createScriptRunner(redis, new URL('./append-update.lua', import.meta.url))
+  const watch = new ConnectionWatch(redis, UPDATE_STREAM_KEY)
   const append = createScriptRunner(redis, new URL('./append-gap.lua', import.meta.url))
   /** Their values are set, but they may not be in the set of types. Recorded before any gap, so that who reads again finds them. */
   const unrecorded = new Set<string>()
@@ -115,6 +119,7 @@ export function createStateWriter(redis: RedisClient, holder: string, patienceMs
       )
       return { isHolder: lease === holder, gaps: Number(gaps ?? 0) }
     },
+    mayHaveLost: () => watch.wasReplaced(),
   }
 }
 

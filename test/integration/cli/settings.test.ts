@@ -65,6 +65,8 @@ describe('config validate', () => {
     expect({ code, output }).toEqual({ code: 2, output: '' })
     expect(errors).toContain('2 settings are invalid')
     expect(errors).toContain('LOG_LEVEL "loud" must be TRACE,')
+    const misspelled = await runCliHere(['config', 'validate'], { ...env, REDIS_HOTS: 'x' })
+    expect(misspelled.errors).toMatch(/did you mean REDIS_HOST\?\n.*2 settings are invalid/)
     const json = await runCliHere(['config', 'validate', '-f', 'json'], env)
     expect(json).toMatchObject({ code: 2, errors: '' })
     expect(JSON.parse(json.output)).toMatchObject([{ variable: 'REDIS_PORT' }, { variable: 'LOG_LEVEL' }])

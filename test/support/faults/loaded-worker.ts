@@ -85,7 +85,8 @@ export async function openLoadedWorker(
       await load.stop()
       await oracle.assertCaughtUp({ consumed: scenario.consumed, redelivered: true })
       await worker.ready()
-      expect(await valueOf(worker, 'redis_up')).toBe(1)
+      // 0 until the next probe.
+      await patiently(async () => expect(await valueOf(worker, 'redis_up')).toBe(1))
       expect(await valueOf(worker, 'consumer_state', { state: 'consuming' })).toBe(1)
       expect(await reader.stop()).toEqual([])
       expect(worker.errors).toBe('')

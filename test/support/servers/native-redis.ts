@@ -26,10 +26,15 @@ export type OwnRedisOptions = {
   tls?: boolean | 'mutual'
   /** Default: files of its own. Servers that connect to each other share them. */
   tlsFiles?: TlsFiles | undefined
+  /** In cluster mode, with a port for the bus that no other test gets: the usual one, 10,000 above, may be any connection's. */
+  isClusterNode?: boolean
 }
 
-/** A Redis that a test may break. Nothing is persisted unless `args` say so; the folder survives restarts. */
-export type OwnRedis = RedisServer & OwnServer
+/**
+ * A Redis that a test may break. Nothing is persisted unless `args` say so; the folder survives restarts. `busPort`: of the bus of its
+ * Cluster; 0 if it is no node of one.
+ */
+export type OwnRedis = RedisServer & OwnServer & { readonly busPort: number }
 
 const run = promisify(execFile)
 
@@ -68,6 +73,7 @@ export async function reserveOwnRedis(options: OwnRedisOptions = {}): Promise<Ow
   if (missing !== undefined) throw new Error(`${missing}, or run \`make install\``)
   const reserved = await reservePort()
   const port = options.port ?? reserved.port
+  const bus = options.isClusterNode === true ? await reservePort() : undefined
   const folder = openServerFolder('test-redis')
   const tls = options.tls ? (options.tlsFiles ?? (await createTlsFiles(folder.path))) : undefined
   const target: PingTarget = {
@@ -79,7 +85,7 @@ export async function reserveOwnRedis(options: OwnRedisOptions = {}): Promise<Ow
   const server = new ServerProcess({
     name: `redis-server on port ${port}`,
     command: tls === undefined ? REDIS_PROGRAM : 'redis-server',
-    args: redisArgs(options, port, folder.path, tls),
+    args: redisArgs(options, { port, busPort: bus?.port }, folder.path, tls),
     folder: folder.path,
     readyTimeoutMs: 20_000,
     checkReady: () => pingRedis(target),
@@ -88,6 +94,7 @@ export async function reserveOwnRedis(options: OwnRedisOptions = {}): Promise<Ow
     kind: 'native',
     host: '127.0.0.1',
     port,
+    busPort: bus?.port ?? 0,
     url: redisUrl(port, options.password, tls !== undefined),
     password: options.password,
     tls,
@@ -108,17 +115,19 @@ export async function reserveOwnRedis(options: OwnRedisOptions = {}): Promise<Ow
       await server.kill('SIGKILL')
       await folder.remove()
       await reserved.release()
+      await bus?.release()
     },
   }
 }
 
 function redisArgs(
   options: OwnRedisOptions,
-  port: number,
+  { busPort, port }: { readonly port: number; readonly busPort: number | undefined },
   folder: string,
   tls: TlsFiles | undefined,
 ): string[] {
   const ports = tls === undefined ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)]
+  const cluster = busPort === undefined ? [] : ['--cluster-enabled', 'yes', '--cluster-port', String(busPort)]
   const quiet = ['--save', '', '--appendonly', 'no', '--enable-debug-command', 'local']
   const password = options.password === undefined ? [] : ['--requirepass', options.password]
   const users = Object.entries(options.aclUsers ?? {}).flatMap(([name, rules]) => [
@@ -127,7 +136,7 @@ function redisArgs(
     ...rules.split(' '),
   ])
   return [
-    ...['--bind', '127.0.0.1', ...ports, '--dir', folder, '--daemonize', 'no', ...quiet],
+    ...['--bind', '127.0.0.1', ...ports, '--dir', folder, '--daemonize', 'no', ...cluster, ...quiet],
     ...tlsArgs(tls, options.tls === 'mutual'),
     ...password,
     ...users,

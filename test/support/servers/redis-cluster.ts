@@ -29,7 +29,6 @@ export type RedisClusterOptions = {
 export type ClusterNode = OwnRedis & {
   /** By which the nodes know each other. */
   readonly id: string
-  readonly busPort: number
   readonly announcedPort: number
   /** A connection of the tests, as the default user. */
   readonly admin: Redis
@@ -229,15 +228,13 @@ class StartedCluster implements RedisCluster {
   }
 
   async #startNode(): Promise<ClusterNode> {
-    const bus = await reservePort()
-    this.#releases.push(bus.release)
     const other = this.#options.announcesOtherPorts === true ? await reservePort() : undefined
     if (other !== undefined) this.#releases.push(other.release)
     const args = other === undefined ? [] : ['--cluster-announce-port', String(other.port)]
-    const server = await startOwnRedis(nodeOptions(this.#options, bus.port, this.tls, args))
+    const server = await startOwnRedis(nodeOptions(this.#options, this.tls, args))
     const admin = connectAdmin(server)
     const announcedPort = other?.port ?? server.port
-    const node = Object.assign(server, { id: '', busPort: bus.port, announcedPort, admin })
+    const node = Object.assign(server, { id: '', announcedPort, admin })
     // It is stopped with the others, whatever happens next.
     this.nodes.push(node)
     await admin.call('CLUSTER', 'SET-CONFIG-EPOCH', this.nodes.length)
@@ -299,7 +296,6 @@ class StartedCluster implements RedisCluster {
 
 function nodeOptions(
   { aclUsers = {}, args = [], nodeTimeoutMs = 2_000, password, tls = false }: RedisClusterOptions,
-  busPort: number,
   tlsFiles: TlsFiles | undefined,
   announceArgs: readonly string[],
 ): OwnRedisOptions {
@@ -308,8 +304,8 @@ function nodeOptions(
     aclUsers,
     tls,
     tlsFiles,
+    isClusterNode: true,
     args: [
-      ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort)],
       ...['--cluster-node-timeout', String(nodeTimeoutMs), '--cluster-announce-ip', '127.0.0.1'],
       // Without a delay, a replica is ready at once.
       ...['--repl-diskless-sync-delay', '0'],

@@ -37,7 +37,7 @@ function problemsOf(env: Env, readFile = noFiles): ConfigProblem[] {
   return parsed.kind === 'invalid' ? parsed.problems : []
 }
 
-function warningsOf(env: Env): string[] {
+function warningsOf(env: Env): readonly string[] {
   const parsed = parseConfig(env, noFiles)
   if (parsed.kind === 'ok') return parsed.warnings
   throw new Error(formatProblems(parsed.problems))
@@ -616,6 +616,14 @@ describe('warnings', () => {
     ['KAKFA_SSL', 'KAFKA_SSL'],
   ])('for %s suggest %s', (variable, option) => {
     expect(warningsOf({ [variable]: 'x' })).toEqual([`${variable} is not an option; did you mean ${option}?`])
+  })
+
+  it('about a misspelled variable come with the problems of others', () => {
+    expect(parseConfig({ KAFKA_BOOTSTRAP_SERVER: 'x', REDIS_PORT: '63x9' }, noFiles)).toMatchObject({
+      kind: 'invalid',
+      problems: [{ variable: 'REDIS_PORT' }],
+      warnings: ['KAFKA_BOOTSTRAP_SERVER is not an option; did you mean KAFKA_BOOTSTRAP_SERVERS?'],
+    })
   })
 
   it('ignore variables that do not resemble an option', () => {

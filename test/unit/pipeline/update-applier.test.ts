@@ -43,6 +43,24 @@ describe('the update applier', () => {
     ])
   })
 
+  test('appends a gap when another server may have the stream: it may lack the last events', async () => {
+    let isReplaced = false
+    const { applier, happened } = openApplier(
+      async (update) => ({ ...APPENDED, readBack: update.value }),
+      undefined,
+      () => isReplaced,
+    )
+    applier.subscribed()
+    applier.received(message(1))
+    applier.subscribed()
+    await eventually(() => expect(happened).toContain('validated x'))
+    isReplaced = true
+    applier.subscribed()
+    await eventually(() => expect(happened).toHaveLength(4))
+    await applier.close()
+    expect(happened).toEqual(['gap takeover', 'applied x', 'validated x', 'gap redis_failed'])
+  })
+
   test('drops the updates that still wait if Redis fails while it closes', async () => {
     const { promise, reject } = Promise.withResolvers<StateWritten>()
     const { applier, happened } = openApplier(() => promise)
@@ -112,6 +130,7 @@ function message(n: number): Buffer {
 function openApplier(
   write: (update: KvUpdate, gap: GapReason | undefined) => Promise<StateWritten>,
   leaseExtended: () => void = () => undefined,
+  mayHaveLost: () => boolean = () => false,
 ) {
   const happened: string[] = []
   const applier = new UpdateApplier({
@@ -120,6 +139,7 @@ function openApplier(
       appendGap: async () => true,
       appendLateGap: async () => undefined,
       standing: async () => ({ isHolder: true, gaps: 0 }),
+      mayHaveLost,
     },
     lease: {
       acquire: async () => {

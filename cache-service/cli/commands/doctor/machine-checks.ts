@@ -5,15 +5,6 @@ import { findListenError } from './probe-address.ts'
 
 /** Reports every invalid setting, and every setting that should be a deliberate choice. */
 export function checkSettings(parsed: ParsedConfig): Finding[] {
-  if (parsed.kind === 'invalid') {
-    return parsed.problems.map(({ fix, message, variable }) => ({
-      area: 'settings',
-      check: variable,
-      verdict: 'failed',
-      detail: message.startsWith('and ') ? `${variable} ${message}` : message,
-      fix,
-    }))
-  }
   const warnings = parsed.warnings.map((warning): Finding => ({
     area: 'settings',
     check: /^\w+/.exec(warning)?.[0] ?? 'warning',
@@ -21,10 +12,20 @@ export function checkSettings(parsed: ParsedConfig): Finding[] {
     detail: warning.replace(/^\w+ is /, ''),
     fix: 'Change it, unless it is intended.',
   }))
-  return [
-    { area: 'settings', check: 'environment', verdict: 'ok', detail: 'all settings are valid' },
-    ...warnings,
-  ]
+  if (parsed.kind === 'ok') {
+    return [
+      { area: 'settings', check: 'environment', verdict: 'ok', detail: 'all settings are valid' },
+      ...warnings,
+    ]
+  }
+  const problems = parsed.problems.map(({ fix, message, variable }): Finding => ({
+    area: 'settings',
+    check: variable,
+    verdict: 'failed',
+    detail: message.startsWith('and ') ? `${variable} ${message}` : message,
+    fix,
+  }))
+  return [...problems, ...warnings]
 }
 
 /** Checks that the role would start with these settings, which are valid for other roles. */

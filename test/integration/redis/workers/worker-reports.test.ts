@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { parseDeviceId, type DeviceId } from '../../../../shared/contract/device-id.ts'
 import { LISTENING_KEY, WORKERS_KEY, workerReportKey } from '../../../../shared/contract/keys.ts'
@@ -278,6 +279,33 @@ describe('hints about devices', () => {
     })
   })
 
+  test('leave a gap when the connection is replaced, because a failover may have lost those before', async () => {
+    await database.client.set(LISTENING_KEY, '1')
+    const redis = database.client.duplicate()
+    onTestFinished(() => redis.disconnect())
+    const hints = startHints(redis)
+    await heard(hints)
+    hints.note(...chunk(['acknowledged'], []))
+    await eventually(async () => expect(await hinted()).toHaveLength(2))
+    await database.client.client('KILL', 'ID', await redis.client('ID'))
+    await eventually(async () => {
+      expect((await hinted()).slice(1)).toMatchObject([
+        { kind: 'changed', deviceIds: ['acknowledged'] },
+        { kind: 'gap', reason: 'missed' },
+      ])
+    })
+  })
+
+  test('leave a gap when partitions are assigned: their last owner may have ended too early', async () => {
+    await database.client.set(LISTENING_KEY, '1')
+    const hints = startHints()
+    await heard(hints)
+    hints.assigned()
+    await eventually(async () =>
+      expect(await hinted()).toMatchObject([{ kind: 'gap' }, { kind: 'gap', reason: 'missed' }]),
+    )
+  })
+
   test('are not appended during a rebuild, and leave one gap when it is over', async () => {
     await database.client.set(LISTENING_KEY, '1')
     const hints = startHints()
@@ -297,8 +325,8 @@ describe('hints about devices', () => {
   })
 })
 
-function startHints(): DeviceHints {
-  const hints = new DeviceHints(createHintAppender(database.client))
+function startHints(redis: Redis = database.client): DeviceHints {
+  const hints = new DeviceHints(createHintAppender(redis))
   const stop = new AbortController()
   const ended = runServices(hints.services(new LoopMonitor(() => Date.now())), stop.signal)
   onTestFinished(async () => {

@@ -271,7 +271,7 @@ describe('what is wrong is said', () => {
   })
 
   test('a Cluster whose slots have not been assigned', async () => {
-    const server = await startOwnRedis({ args: ['--cluster-enabled', 'yes'] })
+    const server = await startOwnRedis({ isClusterNode: true })
     onTestFinished(() => server.stop())
     expect(await failureOf({ clusterNodes: [{ host: server.host, port: server.port }] })).toContain(
       'announce no slots',

@@ -171,7 +171,7 @@ describe('the doctor on Redis', () => {
 
   test('names the setting if the server is in cluster mode, whatever the user may ask', async () => {
     const redis = await openRedis({
-      args: ['--cluster-enabled', 'yes'],
+      isClusterNode: true,
       aclUsers: { few: 'on >secret ~* &* +@all -info -type' },
     })
     const admin = connectPlainly(redis)
