@@ -139,10 +139,82 @@ export function withTimeoutOfFirstRequest(original: unknown): RequestQueueClass 
 
 type ConnectionClass = new (...args: unknown[]) => {
   readonly broker: string
+  readonly connectionTimeout: number
   readonly requestQueue: EventEmitter
   readonly socket?: Socket
+  /** The part of a response that has arrived. */
+  chunks: Buffer[]
+  bytesBuffered: number
+  bytesNeeded: number
+  /** While the broker has not answered a login. */
+  readonly authHandlers: { onError(): void } | null
+  isConnected(): boolean
   connect(): Promise<boolean>
   disconnect(): Promise<boolean>
+  sendAuthRequest(request: unknown): Promise<unknown>
+  processData(bytes: Buffer): void
+}
+
+const SIZE_BYTES = 4
+
+/**
+ * KafkaJS uses a connection again after it was lost, with what had arrived of the last response: the first response on the new
+ * socket is then read at the wrong place, and the error ends the process. The former socket, if it was only half closed, goes on
+ * to deliver to it as well. Here each socket begins with nothing, one at a time, and bytes that are no response end it alone.
+ *
+ * While a login is not answered, KafkaJS knows no timeout, and notices only that the broker closes the connection, not that it is
+ * reset: everything that needs the connection then waits for ever.
+ */
+export function withOneStreamPerSocket(original: unknown): ConnectionClass {
+  const Connection = original as ConnectionClass
+  return class extends Connection {
+    #connecting: Promise<boolean> | undefined
+
+    override async connect(): Promise<boolean> {
+      if (this.isConnected()) return true
+      this.#connecting ??= this.#connect()
+      return await this.#connecting
+    }
+
+    override async sendAuthRequest(request: unknown): Promise<unknown> {
+      const { connectionTimeout, socket } = this
+      const overdue = setTimeout(
+        () => socket?.destroy(new Error('the broker did not answer the login in time')),
+        connectionTimeout,
+      )
+      try {
+        return await super.sendAuthRequest(request)
+      } finally {
+        clearTimeout(overdue)
+      }
+    }
+
+    override processData(bytes: Buffer): void {
+      try {
+        super.processData(bytes)
+      } catch (error) {
+        this.socket?.destroy(new Error(`not a response of Kafka: ${messageOf(error)}`))
+      }
+    }
+
+    #connect(): Promise<boolean> {
+      this.socket?.destroy()
+      this.chunks = []
+      this.bytesBuffered = 0
+      this.bytesNeeded = SIZE_BYTES
+      const connecting = super.connect()
+      const ended = () => {
+        if (this.#connecting === connecting) this.#connecting = undefined
+      }
+      connecting.then(ended, ended)
+      const { socket } = this
+      socket?.once('close', () => {
+        ended()
+        if (socket === this.socket) this.authHandlers?.onError()
+      })
+      return connecting
+    }
+  }
 }
 
 type OpenConnection = { readonly broker: string; heardAtMs: number }

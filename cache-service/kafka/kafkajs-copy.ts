@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { compileFunction } from 'node:vm'
@@ -23,6 +23,9 @@ export class MonotonicDate extends Date {
 /**
  * Loads a private copy of KafkaJS, module by module; other code in the process that imports KafkaJS gets the original.
  *
+ * KafkaJS loads the encoders and decoders of a request when it is first sent. If the process has no free file descriptor at that
+ * moment, or the files have gone, the request fails. Here all are loaded at once.
+ *
  * @param replacements path in the package → what replaces that module.
  */
 export function loadKafkaJs(replacements: Readonly<Record<string, Replacement>>): typeof KafkaJs {
@@ -33,9 +36,9 @@ export function loadKafkaJs(replacements: Readonly<Record<string, Replacement>>)
   function load(file: string): unknown {
     const loaded = modules.get(file)
     if (loaded !== undefined) return loaded.exports
+    const source = readFileSync(file, 'utf8')
     const module: { exports: unknown } = { exports: {} }
     modules.set(file, module)
-    const source = readFileSync(file, 'utf8')
     if (file.endsWith('.json')) {
       module.exports = JSON.parse(source)
     } else {
@@ -55,5 +58,9 @@ export function loadKafkaJs(replacements: Readonly<Record<string, Replacement>>)
     return load(join(root, path))
   }
 
-  return load(require.resolve('kafkajs')) as typeof KafkaJs
+  const copy = load(require.resolve('kafkajs')) as typeof KafkaJs
+  const protocol = join(root, 'src/protocol')
+  for (const path of readdirSync(protocol, { recursive: true, encoding: 'utf8' }))
+    if (path.endsWith('.js')) load(join(protocol, path))
+  return copy
 }

@@ -3,6 +3,7 @@ import {
   withBootstrapAddresses,
   withConnectionsEndedByTimeouts,
   withFailuresAsConnectionErrors,
+  withOneStreamPerSocket,
   withReasonForNoCoordinator,
   withTimeoutOfFirstRequest,
 } from './kafkajs-connections.ts'
@@ -33,7 +34,7 @@ export const kafkajs = loadKafkaJs({
   'src/cluster/connectionPoolBuilder.js': withBootstrapAddresses,
   'src/broker/index.js': (original, internal) =>
     withFailuresAsConnectionErrors(withEarliestOffsets(original), internal),
-  'src/network/connection.js': withConnectionsEndedByTimeouts,
+  'src/network/connection.js': (original) => withConnectionsEndedByTimeouts(withOneStreamPerSocket(original)),
   'src/network/requestQueue/index.js': withTimeoutOfFirstRequest,
   'src/cluster/index.js': (original, internal) =>
     withLeaderlessPartitions(withReasonForNoCoordinator(original), internal),

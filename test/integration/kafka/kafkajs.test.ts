@@ -1,7 +1,9 @@
 import { once } from 'node:events'
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import original, { type Kafka, type KafkaConfig } from 'kafkajs'
-import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { beforeAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest'
 import { FetchedPartition } from '../../../cache-service/kafka/fetched-partition.ts'
 import { kafkajs } from '../../../cache-service/kafka/kafkajs.ts'
 import { decodeRecords } from '../../../cache-service/kafka/record-batch.ts'
@@ -289,6 +291,31 @@ describe('a client of our copy', () => {
       .connect()
       .catch(() => undefined)
     expect(asked[0]).toEqual(expected)
+  })
+
+  test('reads no file once it is loaded: there may be no free file descriptor then', async () => {
+    const topic = await newTopic()
+    const read = vi.spyOn(fs, 'readFileSync')
+    syncBuiltinESMExports()
+    onTestFinished(() => {
+      read.mockRestore()
+      syncBuiltinESMExports()
+    })
+    const kafka = clientOf(kafkajs)
+    const [admin, producer] = [kafka.admin(), kafka.producer({ idempotent: true, transactionalId: topic })]
+    onTestFinished(async () => void (await Promise.all([admin.disconnect(), producer.disconnect()])))
+    await Promise.all([admin.connect(), producer.connect()])
+    const transaction = await producer.transaction()
+    await transaction.send({ topic, messages: [{ value: 'x' }] })
+    await transaction.commit()
+    const group = uniqueName('group')
+    await admin.setOffsets({ groupId: group, topic, partitions: [{ partition: 0, offset: '0' }] })
+    const reader = await follow(topic, group)
+    await patiently(() => expect(reader.position()).toBe(2))
+    await admin.describeGroups([group])
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '1' }] })
+    const modules = read.mock.calls.map(([path]) => String(path)).filter((path) => path.includes('kafkajs'))
+    expect(modules).toEqual([])
   })
 
   test('does not change the original package', async () => {
