@@ -11,6 +11,18 @@ export async function redisReply<T>(reply: Promise<T>): Promise<T> {
 }
 
 /**
+ * The replies to several commands. Rejects with a ServiceError for the first of them that failed, but only when none is under way any
+ * more: the client of a Cluster tries some again for seconds, and they must not be executed after what their caller does next.
+ */
+export async function redisReplies<T>(replies: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(replies)
+  return settled.map((one) => {
+    if (one.status === 'rejected') throw redisError(one.reason)
+    return one.value
+  })
+}
+
+/**
  * The replies of a pipeline, in the order of its commands.
  *
  * ioredis resolves a pipeline even if commands failed. This rejects with a ServiceError for the first command that

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { Cluster, Redis } from 'ioredis'
 import { redisError } from '../../shared/errors.ts'
 import { isCluster, type RedisClient } from './redis-client.ts'
-import { pipelineReplies, redisReply } from './reply.ts'
+import { pipelineReplies, redisReplies, redisReply } from './reply.ts'
 
 export type ScriptInvocation = {
   readonly keys: readonly string[]
@@ -55,7 +55,7 @@ export function createScript(url: URL): Script {
           invocations.map(({ args, keys }) => ({ keys: [], args: [keys.length, ...keys, ...args] })),
         )
       case 'cluster':
-        return await redisReply(Promise.all(invocations.map((one) => declared.runRouted(target.redis, one))))
+        return await redisReplies(invocations.map((one) => declared.runRouted(target.redis, one)))
     }
   }
 }

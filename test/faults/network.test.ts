@@ -12,12 +12,15 @@ import {
   type WorkerScenario,
 } from '../support/processes/worker-scenario.ts'
 import { update } from '../support/records/tagged-records.ts'
+import { createSeededRandom } from '../simulator/seeded-random.ts'
 import { startKafkaBehind } from '../support/servers/kafka-behind-proxy.ts'
 import { startNetworkProxy, type NetworkProxy } from '../support/servers/network-proxy.ts'
 import { startOwnRedis, type OwnKafka } from '../support/servers/servers.ts'
 
 /** KafkaJS gives up a request after 30 s; what notices that also takes a moment. */
 const REQUEST_TIMEOUT_MS = 30_000
+const CUTS = 100
+const CUT_SEED = 7
 
 let kafka: OwnKafka
 let toKafka: NetworkProxy
@@ -31,6 +34,7 @@ afterAll(() => stop?.())
 /** Only the worker uses the proxies: the test, its load and the api reach Kafka and Redis directly. */
 async function openLoadedWorker(context: ScenarioContext, seed: number, env = {}) {
   toKafka.become('open')
+  toKafka.limit = () => ({})
   const redisServer = await startOwnRedis({})
   context.onTestFinished(() => redisServer.stop())
   const toRedis = await startNetworkProxy(redisServer)
@@ -98,6 +102,29 @@ describe('a worker whose connections to Kafka', { timeout: 360_000 }, () => {
     const restarts = await valueOf(worker, 'consumer_restarts_total')
     report.saw(`15 resets, one a second: ${consumed} records meanwhile, ${restarts} new consumers`)
     await assertRecovers(loaded, report)
+  })
+
+  test('end after any number of bytes goes on between the cuts', async (context) => {
+    const report = reportFault(context, 'K7')
+    const loaded = await openLoadedWorker(context, 5)
+    const { worker } = loaded
+    const random = createSeededRandom(CUT_SEED)
+    // Requests and responses are cut within their bytes, or between them; most responses to a fetch are larger than the others.
+    toKafka.limit = () =>
+      random.percent(30) ? { toServer: 1 + random.below(2_000) } : { toClient: 1 + random.below(20_000) }
+    const before = await worker.consumed()
+    toKafka.breakConnections()
+    const firstCut = toKafka.cuts
+    await patiently(() => expect(toKafka.cuts - firstCut).toBeGreaterThanOrEqual(CUTS), {
+      timeoutMs: 240_000,
+    })
+    expect(await worker.get('/livez')).toMatchObject({ status: 200 })
+    const consumed = (await worker.consumed()) - before
+    const cuts = toKafka.cuts - firstCut
+    toKafka.limit = () => ({})
+    await assertRecovers(loaded, report)
+    report.saw(`${cuts} cuts (seed ${CUT_SEED}): ${consumed} records meanwhile`)
+    expect(worker.logLines().filter(({ level }) => level === 'error' || level === 'fatal')).toEqual([])
   })
 
   test('went silent, while new ones work, opens new ones within the request timeout', async (context) => {

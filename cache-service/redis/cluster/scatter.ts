@@ -1,5 +1,6 @@
 import { redisError, type ServiceError } from '../../../shared/errors.ts'
 import { isCluster, type RedisClient } from '../redis-client.ts'
+import { redisReplies } from '../reply.ts'
 import { scriptTarget, type ScriptTarget } from '../script.ts'
 import { onMaster, SlotTable, type SlotOwners } from './slots.ts'
 import { keySlot } from '../../../shared/redis-client/key-slot.ts'
@@ -21,8 +22,8 @@ export const ELSEWHERE = Symbol('elsewhere')
  *
  * @param run for items whose keys are on the target. Resolves with one result for each.
  * @param failed the result of an item on a master that fails, if others do not. By default, all fail with it.
- * @returns the results in the order of the items. Rejects with the ServiceError of the first part that failed; the other parts
- *   may have been applied.
+ * @returns the results in the order of the items. Rejects with the ServiceError of the first part that failed, when no part is under
+ *   way any more; the other parts may have been applied.
  */
 export async function scatter<Item, Result>(
   redis: RedisClient,
@@ -61,13 +62,13 @@ export async function scatter<Item, Result>(
   }
 
   const groups = groupByMaster(items.map(keyOf), table.owners)
-  await Promise.all(
+  await redisReplies(
     [...groups].map(([master, indexes]) =>
       runPart(() => ({ kind: 'master', redis: table.connectionTo(master) }), indexes, master),
     ),
   )
   const left = [...results.keys()].filter((i) => results[i] === ELSEWHERE)
-  await Promise.all(left.map((i) => runPart(() => whole, [i])))
+  await redisReplies(left.map((i) => runPart(() => whole, [i])))
   const [failure] = failures
   if (failure !== undefined && failures.length === attempts) throw failure
   return results.map(notElsewhere)

@@ -3,7 +3,7 @@ import { DEVICE_INDEX_KEY, deviceKey } from '../../../shared/contract/keys.ts'
 import { redisError } from '../../../shared/errors.ts'
 import { ELSEWHERE, isElsewhere, scatter } from '../cluster/scatter.ts'
 import { isCluster, type RedisClient } from '../redis-client.ts'
-import { redisReply } from '../reply.ts'
+import { redisReplies, redisReply } from '../reply.ts'
 import { createScript, createScriptRunner } from '../script.ts'
 
 /**
@@ -32,12 +32,12 @@ export function createDeviceIndex(redis: RedisClient): DeviceIndex {
   const findAbsent = createScript(new URL('./find-absent.lua', import.meta.url))
 
   async function add(deviceIds: readonly DeviceId[]): Promise<void> {
-    await redisReply(Promise.all(pagesOf(deviceIds).map((ids) => redis.sadd(DEVICE_INDEX_KEY, ...ids))))
+    await redisReplies(pagesOf(deviceIds).map((ids) => redis.sadd(DEVICE_INDEX_KEY, ...ids)))
   }
 
   async function remove(deviceIds: readonly DeviceId[]): Promise<void> {
     if (deviceIds.length === 0) return
-    await redisReply(Promise.all(pagesOf(deviceIds).map((ids) => redis.srem(DEVICE_INDEX_KEY, ...ids))))
+    await redisReplies(pagesOf(deviceIds).map((ids) => redis.srem(DEVICE_INDEX_KEY, ...ids)))
     const areAbsent = await areHashesAbsent(deviceIds)
     await add(deviceIds.filter((_, i) => areAbsent[i] === false))
   }

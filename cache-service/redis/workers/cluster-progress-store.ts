@@ -13,7 +13,7 @@ import {
 } from '../../core/workers/progress-copies.ts'
 import { Turns } from '../../lifecycle/turns.ts'
 import { SlotTable, tagOf } from '../cluster/slots.ts'
-import { redisReply } from '../reply.ts'
+import { redisReplies, redisReply } from '../reply.ts'
 import { createScript, createScriptRunner, scriptTarget } from '../script.ts'
 import { holdersOf } from './copy-holders.ts'
 import { atLeast, copyOf, lowest, newsIn, withCopies, type Look, type Memory } from './copy-memory.ts'
@@ -179,7 +179,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     const strays = slotsOfCopies([], known)
     for (const { slot } of holders) strays.delete(slot)
     const names = Object.values(progressFields).map((field) => field(partition))
-    await redisReply(Promise.all([...strays].map((slot) => cluster.hdel(keyAt(slot), ...names))))
+    await redisReplies([...strays].map((slot) => cluster.hdel(keyAt(slot), ...names)))
   }
 
   async function advanceKnown(partition: number, { copies, owners }: Memory, next: number): Promise<boolean> {

@@ -228,7 +228,7 @@ export class SimulatedClusterClient {
     const names = new Set(wanted.map(nameOf))
     for (const [name, { redis }] of this.#connections) {
       if (names.has(name)) continue
-      redis.cut(0)
+      redis.leave()
       this.#connections.delete(name)
     }
     for (const master of wanted) this.#connectTo(nameOf(master))

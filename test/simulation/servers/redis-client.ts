@@ -117,13 +117,21 @@ export class SimulatedRedisClient {
     this.#cut(0, 0)
   }
 
+  /** The client has closed the connection: what had arrived is executed at once. */
+  leave(): void {
+    this.#cut(0, this.#random.below(this.#inFlight.length + 1), 0)
+  }
+
   /** Breaks the connection, and the attempts to reconnect for a while. */
   cut(forMs: number): void {
     this.#cut(forMs, this.#random.below(this.#inFlight.length + 1))
   }
 
-  /** @param received how many of the commands that were sent will be executed. */
-  #cut(forMs: number, received: number): void {
+  /**
+   * @param received how many of the commands that were sent will be executed.
+   * @param longestMs how long they may wait.
+   */
+  #cut(forMs: number, received: number, longestMs = LONGEST_AFTER_CUT_MS): void {
     const cut = ++this.#cuts
     const now = this.#scheduler.nowMs
     let executedMs = now
@@ -131,7 +139,7 @@ export class SimulatedRedisClient {
       if (command.isSettled) continue
       command.isSettled = true
       if (!command.isExecuted && i < received) {
-        const waitsMs = this.#random.fraction() < 0.5 ? 0 : this.#random.below(LONGEST_AFTER_CUT_MS)
+        const waitsMs = this.#random.fraction() < 0.5 ? 0 : this.#random.below(longestMs)
         executedMs = Math.max(executedMs + IN_ORDER_MS, command.server.hungUntilMs, now + waitsMs)
         if (command.isPrompt) execute(command)
         else this.#scheduler.after(executedMs - now, () => execute(command), null)
