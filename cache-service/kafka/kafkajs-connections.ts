@@ -163,7 +163,7 @@ const SIZE_BYTES = 4
  * to deliver to it as well. Here each socket begins with nothing, one at a time, and bytes that are no response end it alone.
  *
  * While a login is not answered, KafkaJS knows no timeout, and notices only that the broker closes the connection, not that it is
- * reset: everything that needs the connection then waits for ever.
+ * reset: everything that needs the connection then waits indefinitely.
  */
 export function withOneStreamPerSocket(original: unknown): ConnectionClass {
   const Connection = original as ConnectionClass
