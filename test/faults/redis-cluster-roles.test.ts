@@ -148,7 +148,11 @@ describe('a master without a replica that is away', () => {
     await cluster.kill(dead)
     await patiently(async () => expect((await fetch(`${api.url}/api/state/${lost}`)).status).toBe(503))
     for (const type of alive) expect((await fetch(`${api.url}/api/state/${type}`)).status).toBe(200)
-    expect((await fetch(`${api.url}/api/state`)).status).toBe(503)
+    const refused = await fetch(`${api.url}/api/state`)
+    expect(refused.status).toBe(503)
+    expect(await refused.json()).toMatchObject({
+      detail: expect.stringContaining(`The master ${dead.host}:${dead.port} of the Redis Cluster failed`),
+    })
     expect((await fetch(`${api.health}/readyz`)).status).toBe(200)
     const { masters } = JSON.parse(await (await fetch(`${api.url}/api/redis`)).text())
     expect(masters.filter(({ answers }: { answers: boolean }) => !answers)).toHaveLength(1)

@@ -14,6 +14,7 @@ import {
   type StreamEntry,
 } from '../../core/events/stream-entry.ts'
 import { redisReply } from '../reply.ts'
+import { replyOfOwner } from '../cluster/slots.ts'
 import { ConnectionWatch } from '../connections-of.ts'
 import type { RedisClient } from '../redis-client.ts'
 
@@ -34,10 +35,13 @@ export type EventStreams = {
 }
 
 export function createEventStreams(redis: RedisClient): EventStreams {
-  const lastEntry = (stream: StreamName) => redis.xrevrange(STREAM_KEYS[stream], '+', '-', 'COUNT', 1)
+  const lastEntry = (stream: StreamName) => {
+    const key = STREAM_KEYS[stream]
+    return replyOfOwner(redis, key, redis.xrevrange(key, '+', '-', 'COUNT', 1))
+  }
   return {
     async end() {
-      const [update, device] = await redisReply(Promise.all([lastEntry('update'), lastEntry('device')]))
+      const [update, device] = await Promise.all([lastEntry('update'), lastEntry('device')])
       return { update: update[0]?.[0] ?? BEFORE_ALL, device: device[0]?.[0] ?? BEFORE_ALL }
     },
     async read(stream, after, upTo, count) {

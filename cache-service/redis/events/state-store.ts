@@ -1,6 +1,7 @@
 import { UPDATE_TYPES_KEY } from '../../../shared/contract/keys.ts'
 import { parseJsonKeepingDigits } from '../../../shared/exact-json.ts'
 import { formatPosition } from '../../core/events/event-position.ts'
+import { replyOfOwner } from '../cluster/slots.ts'
 import { redisReply } from '../reply.ts'
 import { createEventStreams } from './event-streams.ts'
 import { isCluster, type RedisClient } from '../redis-client.ts'
@@ -23,14 +24,15 @@ const KEYS_PER_CALL = 500
 /** @param furtherTypes written by an older updater, which did not record its types. */
 export function createStateStore(redis: RedisClient, furtherTypes: readonly string[]): StateStore {
   const streams = createEventStreams(redis)
+  const ofTypes = <T>(reply: Promise<T>) => replyOfOwner(redis, UPDATE_TYPES_KEY, reply)
 
   async function knownTypes(type: string | undefined): Promise<string[]> {
     if (type === undefined) {
-      const recordedTypes = await redisReply(redis.smembers(UPDATE_TYPES_KEY))
+      const recordedTypes = await ofTypes(redis.smembers(UPDATE_TYPES_KEY))
       return [...new Set([...recordedTypes, ...furtherTypes])].sort()
     }
     const isKnown =
-      furtherTypes.includes(type) || (await redisReply(redis.sismember(UPDATE_TYPES_KEY, type))) === 1
+      furtherTypes.includes(type) || (await ofTypes(redis.sismember(UPDATE_TYPES_KEY, type))) === 1
     return isKnown ? [type] : []
   }
 
@@ -55,7 +57,9 @@ export function createStateStore(redis: RedisClient, furtherTypes: readonly stri
 
 /** In a Cluster, MGET takes only keys of one slot. */
 function valuesOf(redis: RedisClient, keys: string[]): Promise<(string | null)[]> {
-  return isCluster(redis) ? Promise.all(keys.map((key) => redis.get(key))) : redis.mget(keys)
+  return isCluster(redis)
+    ? Promise.all(keys.map((key) => replyOfOwner(redis, key, redis.get(key))))
+    : redis.mget(keys)
 }
 
 function parseValue(text: string): unknown {
