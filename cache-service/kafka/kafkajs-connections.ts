@@ -139,7 +139,7 @@ export function withTimeoutOfFirstRequest(original: unknown): RequestQueueClass 
 
 type ConnectionClass = new (...args: unknown[]) => {
   readonly broker: string
-  readonly connectionTimeout: number
+  readonly requestTimeout: number
   readonly requestQueue: EventEmitter
   readonly socket?: Socket
   /** The part of a response that has arrived. */
@@ -177,10 +177,10 @@ export function withOneStreamPerSocket(original: unknown): ConnectionClass {
     }
 
     override async sendAuthRequest(request: unknown): Promise<unknown> {
-      const { connectionTimeout, socket } = this
+      const { requestTimeout, socket } = this
       const overdue = setTimeout(
         () => socket?.destroy(new Error('the broker did not answer the login in time')),
-        connectionTimeout,
+        requestTimeout,
       )
       try {
         return await super.sendAuthRequest(request)
