@@ -16,7 +16,16 @@ import { SlotTable, tagOf } from '../cluster/slots.ts'
 import { redisReplies, redisReply } from '../reply.ts'
 import { createScript, createScriptRunner, scriptTarget } from '../script.ts'
 import { holdersOf } from './copy-holders.ts'
-import { atLeast, copyOf, lowest, newsIn, withCopies, type Look, type Memory } from './copy-memory.ts'
+import {
+  atLeast,
+  copiesFound,
+  copyOf,
+  lowest,
+  newsIn,
+  withCopies,
+  type Look,
+  type Memory,
+} from './copy-memory.ts'
 import { offsetText, parseOffset, progressFields } from './progress-fields.ts'
 import { progressHasChanged, type ProgressStore } from './progress-store.ts'
 
@@ -79,7 +88,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
 
   /**
    * Sends them on all masters at once. `beforeOf` returns undefined: that master gets none.
-   * @returns what has been written, and the failure of one of them.
+   * @returns what has been written, the masters of which this is not known, and the failure of one of them.
    */
   async function writeCopies(
     partition: number,
@@ -94,8 +103,10 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
       const after = nextOf(holder)
       if (await writeCopy(partition, holder, before, after)) written.set(holder.master, copyOf(holder, after))
     })
-    const failed = (await Promise.allSettled(writes)).find((one) => one.status === 'rejected')
-    return { written, failed }
+    const outcomes = await Promise.allSettled(writes)
+    const failed = outcomes.find((one) => one.status === 'rejected')
+    const unanswered = holders.filter((_, i) => outcomes[i]?.status === 'rejected')
+    return { written, unanswered, failed }
   }
 
   /**
@@ -108,12 +119,14 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     nextOf: (holder: CopyHolder) => number,
   ): Promise<boolean> {
     const copyOfNow = ({ slot }: CopyHolder) => view.copyAt(slot)
-    const { failed, written } = await writeCopies(partition, view.holders, copyOfNow, nextOf)
+    const { failed, unanswered, written } = await writeCopies(partition, view.holders, copyOfNow, nextOf)
     if (written.size < view.holders.length) {
-      // Those that were written are not of an earlier time, whatever the next look finds.
+      // Those that were written are not of an earlier time, whatever the next look finds. Where it is not known whether they were,
+      // there must still be the copy that was found, or the new one.
+      const present = new Map([...copiesFound(unanswered, view.copyAt), ...written])
       const memory = memories.get(partition)
       if (memory !== undefined)
-        memories.set(partition, { owners: memory.owners, copies: withCopies(memory.copies, written) })
+        memories.set(partition, { owners: memory.owners, copies: withCopies(memory.copies, present) })
       if (failed !== undefined) throw failed.reason
       return false
     }

@@ -34,13 +34,7 @@ export function newsIn(view: Look, { isWhole, next }: StoredProgress): News | un
   const isFollowed = memory?.owners === owners
   const left = memory && lowest(memory)
   if (memory === undefined || ((isFollowed || isWhole) && left !== undefined && next > left)) {
-    const found = holders.map(({ master, slot }) => [master, slot, copyAt(slot)] as const)
-    const copies = found.flatMap(([master, slot, copy]) =>
-      copy.next === undefined || copy.claim === undefined
-        ? []
-        : [[master, { slot, claim: copy.claim, next: copy.next }] as const],
-    )
-    return { kind: 'advanced', memory: { owners, copies: new Map(copies) } }
+    return { kind: 'advanced', memory: { owners, copies: copiesFound(holders, copyAt) } }
   }
   return !isFollowed && next === left ? { kind: 'moved', next } : undefined
 }
@@ -53,6 +47,18 @@ export function withCopies(
   const bySlot = new Map([...written.values()].map((copy) => [copy.slot, copy]))
   const left = [...copies].map(([master, copy]) => [master, bySlot.get(copy.slot) ?? copy] as const)
   return new Map([...left, ...written])
+}
+
+/** By master: what is where its copy belongs. */
+export function copiesFound(
+  holders: readonly CopyHolder[],
+  copyAt: CopyView['copyAt'],
+): Map<string, KnownCopy> {
+  const found = holders.flatMap(({ master, slot }) => {
+    const { claim, next } = copyAt(slot)
+    return next === undefined || claim === undefined ? [] : [[master, { slot, claim, next }] as const]
+  })
+  return new Map(found)
 }
 
 export function copyOf(holder: CopyHolder, next: number): KnownCopy {
