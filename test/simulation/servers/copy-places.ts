@@ -31,9 +31,14 @@ export class CopyPlaces {
   }
 
   wrote(place: Place): void {
-    const name = `${place.shard}/${place.partition}`
+    const name = nameOf(place)
     this.#places.set(name, place)
     this.#lost.delete(name)
+  }
+
+  /** A master that has been replaced has acknowledged it. */
+  wroteInVain(place: Place): void {
+    this.#lost.add(nameOf(place))
   }
 
   lost(shard: number): void {
@@ -42,7 +47,7 @@ export class CopyPlaces {
 
   /** No worker has noticed yet that the master has lost something. */
   hasUnseenLoss(shard: number): boolean {
-    return [...this.#lost].some((name) => this.#places.get(name)?.shard === shard)
+    return [...this.#lost].some((name) => name.startsWith(`${shard}/`))
   }
 
   imported(shard: number, key: string): void {
@@ -67,7 +72,7 @@ export class CopyPlaces {
     const held = redis.keys()
     return [...imported, ...held].every((key) =>
       partitionsOf(key).every((partition) => {
-        const place = this.#places.get(`${shard}/${partition}`)
+        const place = this.#places.get(nameOf({ shard, partition }))
         if (place === undefined) return this.#isUnwritten(partition)
         // Removed meanwhile: the master owned no slots, and has got some again.
         if (!isAt(place.key) || redis.hash(place.key)?.get(String(partition)) === undefined) return false
@@ -83,6 +88,10 @@ export class CopyPlaces {
   #isUnwritten(partition: number): boolean {
     return [...this.#places.values()].every((place) => place.partition !== partition)
   }
+}
+
+function nameOf({ partition, shard }: Omit<Place, 'key'>): string {
+  return `${shard}/${partition}`
 }
 
 /** The partitions whose records a key holds. */

@@ -255,6 +255,7 @@ export class SimulatedCluster implements RedisServers {
     redis.wrote = wrote
     redis.wroteCopy = (key, partition) => {
       if (master.outdated === undefined) this.#copyPlaces.wrote({ shard, partition, key })
+      else this.#copyPlaces.wroteInVain({ shard, partition, key })
     }
     redis.redirection = (key) => this.#redirection(master, key, false)
     this.#byName.set(nameOf(master), master)
