@@ -12,6 +12,7 @@ import type { StoredProgress } from './progress.ts'
  * has this process written the master's copy?
  *   yes, and it is where it was      It must be as it was written. Otherwise it is of an earlier time: lost.
  *   yes, but its slot moved away     The copy that left with the slot tells what the master held then.
+ *   perhaps: no reply has arrived    What it had before must be there, or what was to be written: otherwise lost.
  *   no, the master is new            It got its slots from masters that are still there: it holds what they hold. From one that is
  *                                    gone: it has replaced that one, and a copy that does not claim all of its slots is of a
  *                                    time before it got the others: lost.
@@ -54,6 +55,8 @@ export type CopyView = {
   readonly copyAt: (slot: number) => ProgressCopy
   /** By master. undefined: the process has just begun. */
   readonly known: ReadonlyMap<string, KnownCopy> | undefined
+  /** By master: what was found where its copy belongs, before a write that was not answered. */
+  readonly found?: ReadonlyMap<string, KnownCopy> | undefined
   /** The owners of the slots of a master when `known` was written. */
   readonly giversOf: (master: string) => ReadonlySet<string>
 }
@@ -65,6 +68,7 @@ export function evidenceOf(holder: CopyHolder, view: CopyView): Evidence {
   const { copyAt, known, ownerOf } = view
   const own = copyAt(holder.slot)
   if (known === undefined) return evidence(own, holder, view)
+  if (hasVanished(own, holder, view)) return undefined
   const before = known.get(holder.master)
   if (before === undefined)
     return isClaimed(own, holder, view) ? evidence(own, holder, view) : evidenceOfGivers(holder, view)
@@ -78,6 +82,17 @@ export function evidenceOf(holder: CopyHolder, view: CopyView): Evidence {
   // Another worker may have written it before us.
   if (isClaimed(own, holder, view)) return evidence(own, holder, view)
   return hasStayed || copy.next === undefined ? undefined : { next: copy.next, isWhole: false }
+}
+
+/** Whether the copy that this process has found, and tried to write, is there neither as it was nor as it was to be. */
+function hasVanished(
+  { claim, next }: ProgressCopy,
+  { master, slot }: CopyHolder,
+  { found }: CopyView,
+): boolean {
+  const before = found?.get(master)
+  if (before?.slot !== slot) return false
+  return next === undefined || (claim === before.claim && next < before.next)
 }
 
 function evidence(copy: ProgressCopy, holder: CopyHolder, view: CopyView): Evidence {

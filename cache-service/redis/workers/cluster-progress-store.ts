@@ -16,16 +16,7 @@ import { SlotTable, tagOf } from '../cluster/slots.ts'
 import { redisReplies, redisReply } from '../reply.ts'
 import { createScript, createScriptRunner, scriptTarget } from '../script.ts'
 import { holdersOf } from './copy-holders.ts'
-import {
-  atLeast,
-  copiesFound,
-  copyOf,
-  lowest,
-  newsIn,
-  withCopies,
-  type Look,
-  type Memory,
-} from './copy-memory.ts'
+import { afterUnanswered, atLeast, copyOf, lowest, newsIn, type Look, type Memory } from './copy-memory.ts'
 import { offsetText, parseOffset, progressFields } from './progress-fields.ts'
 import { progressHasChanged, type ProgressStore } from './progress-store.ts'
 
@@ -67,6 +58,7 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
         ownerOf: (slot) => owners.ownerOf(slot),
         copyAt: (slot) => found.get(slot)?.get(partition) ?? NO_COPY,
         known: memory?.copies,
+        found: memory?.found,
         giversOf(master) {
           const owned = owners.slotsByMaster.get(master) ?? []
           return new Set(memory === undefined ? [] : owned.map((slot) => memory.owners.ownerOf(slot)))
@@ -123,10 +115,8 @@ export function createClusterProgressStore(cluster: Cluster, group: string, topi
     if (written.size < view.holders.length) {
       // Those that were written are not of an earlier time, whatever the next look finds. Where it is not known whether they were,
       // there must still be the copy that was found, or the new one.
-      const present = new Map([...copiesFound(unanswered, view.copyAt), ...written])
       const memory = memories.get(partition)
-      if (memory !== undefined)
-        memories.set(partition, { owners: memory.owners, copies: withCopies(memory.copies, present) })
+      if (memory !== undefined) memories.set(partition, afterUnanswered(memory, view, written, unanswered))
       if (failed !== undefined) throw failed.reason
       return false
     }

@@ -13,6 +13,8 @@ export type Memory = {
   /** At the time when the copies were written. */
   readonly owners: SlotOwners
   readonly copies: ReadonlyMap<string, KnownCopy>
+  /** By master: what was found where its copy belongs, before a write of which it is not known whether it was executed. */
+  readonly found?: ReadonlyMap<string, KnownCopy>
 }
 
 /** The owners and the memory are those of one moment: both may change while Redis is asked. */
@@ -39,8 +41,20 @@ export function newsIn(view: Look, { isWhole, next }: StoredProgress): News | un
   return !isFollowed && next === left ? { kind: 'moved', next } : undefined
 }
 
+/** What this process knows when some of the copies have been written, and others may have been. */
+export function afterUnanswered(
+  memory: Memory,
+  { copyAt }: Look,
+  written: ReadonlyMap<string, KnownCopy>,
+  unanswered: readonly CopyHolder[],
+): Memory {
+  const found = new Map([...(memory.found ?? []), ...copiesFound(unanswered, copyAt)])
+  for (const master of written.keys()) found.delete(master)
+  return { owners: memory.owners, copies: withCopies(memory.copies, written), found }
+}
+
 /** A copy that was in the same slot before is there no longer: the slot has moved, or a process has taken it for moved. */
-export function withCopies(
+function withCopies(
   copies: ReadonlyMap<string, KnownCopy>,
   written: ReadonlyMap<string, KnownCopy>,
 ): Map<string, KnownCopy> {
@@ -50,10 +64,7 @@ export function withCopies(
 }
 
 /** By master: what is where its copy belongs. */
-export function copiesFound(
-  holders: readonly CopyHolder[],
-  copyAt: CopyView['copyAt'],
-): Map<string, KnownCopy> {
+function copiesFound(holders: readonly CopyHolder[], copyAt: CopyView['copyAt']): Map<string, KnownCopy> {
   const found = holders.flatMap(({ master, slot }) => {
     const { claim, next } = copyAt(slot)
     return next === undefined || claim === undefined ? [] : [[master, { slot, claim, next }] as const]

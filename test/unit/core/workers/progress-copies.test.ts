@@ -27,14 +27,16 @@ type World = {
   readonly owners: Readonly<Record<number, string>>
   readonly copies?: Readonly<Record<number, ProgressCopy>>
   readonly known?: Readonly<Record<string, KnownCopy>>
+  readonly found?: Readonly<Record<string, KnownCopy>>
   readonly givers?: Readonly<Record<string, readonly string[]>>
 }
 
-const viewOf = ({ copies = {}, givers = {}, holders, known, owners }: World): CopyView => ({
+const viewOf = ({ copies = {}, found, givers = {}, holders, known, owners }: World): CopyView => ({
   holders,
   ownerOf: (slot) => owners[slot] ?? 'none',
   copyAt: (slot) => copies[slot] ?? NONE,
   known: known === undefined ? undefined : new Map(Object.entries(known)),
+  found: found === undefined ? undefined : new Map(Object.entries(found)),
   giversOf: (master) => new Set(givers[master]),
 })
 
@@ -44,6 +46,14 @@ const b: CopyHolder = { master: 'b', slot: 5, slots: '5' }
 const knownOfA: KnownCopy = { slot: 1, claim: '1,2 a', next: 50 }
 const knownOfB: KnownCopy = { slot: 5, claim: '5 b', next: 50 }
 const owners = { 1: 'a', 2: 'a', 5: 'b' }
+
+const EXCHANGED: World = {
+  holders: [a, b],
+  owners: { ...owners, 5: 'b' },
+  copies: { 5: copy(50, '5 b') },
+  known: { a: { slot: 5, claim: '5 a', next: 50 }, b: { slot: 1, claim: '1 b', next: 50 } },
+  found: { a: { slot: 1, claim: '1 b', next: 50 } },
+}
 
 describe('what a copy proves about its master a', () => {
   test.each<[what: string, World, Evidence]>([
@@ -67,6 +77,23 @@ describe('what a copy proves about its master a', () => {
       'the copy of an earlier time',
       { holders: [a], owners, copies: { 1: copy(30, '1,2 a') }, known: { a: knownOfA } },
       { next: 30, isWhole: true },
+    ],
+    // Slot 1 has come from b with b's copy, and a's has left with slot 5; a's new copy was sent, and not answered.
+    [
+      'the copy that was found before an unanswered write is as it was',
+      { ...EXCHANGED, copies: { ...EXCHANGED.copies, 1: copy(50, '1 b') } },
+      { next: 50, isWhole: false },
+    ],
+    [
+      'the unanswered write was executed',
+      { ...EXCHANGED, copies: { ...EXCHANGED.copies, 1: copy(60, '1,2 a') } },
+      { next: 60, isWhole: true },
+    ],
+    ['the copy that was found before an unanswered write is gone: wiped', EXCHANGED, undefined],
+    [
+      'the copy that was found before an unanswered write has fallen back',
+      { ...EXCHANGED, copies: { ...EXCHANGED.copies, 1: copy(40, '1 b') } },
+      undefined,
     ],
     [
       'the copy is gone, and its slot is not: wiped',
