@@ -139,19 +139,15 @@ export function withTimeoutOfFirstRequest(original: unknown): RequestQueueClass 
 
 type ConnectionClass = new (...args: unknown[]) => {
   readonly broker: string
-  readonly requestTimeout: number
   readonly requestQueue: EventEmitter
   readonly socket?: Socket
   /** The part of a response that has arrived. */
   chunks: Buffer[]
   bytesBuffered: number
   bytesNeeded: number
-  /** While the broker has not answered a login. */
-  readonly authHandlers: { onError(): void } | null
   isConnected(): boolean
   connect(): Promise<boolean>
   disconnect(): Promise<boolean>
-  sendAuthRequest(request: unknown): Promise<unknown>
   processData(bytes: Buffer): void
 }
 
@@ -159,11 +155,9 @@ const SIZE_BYTES = 4
 
 /**
  * KafkaJS uses a connection again after it was lost, with what had arrived of the last response: the first response on the new
- * socket is then read at the wrong place, and the error ends the process. The former socket, if it was only half closed, goes on
- * to deliver to it as well. Here each socket begins with nothing, one at a time, and bytes that are no response end it alone.
- *
- * While a login is not answered, KafkaJS knows no timeout, and notices only that the broker closes the connection, not that it is
- * reset: everything that needs the connection then waits indefinitely.
+ * socket is then read at the wrong place, and the error ends the process. The former socket, if it was only half closed, still
+ * delivers to it as well, and requests that reconnect at the same time open a socket each. Here there is one socket at a time, which
+ * begins with nothing, and bytes that are not a response end only that socket.
  */
 export function withOneStreamPerSocket(original: unknown): ConnectionClass {
   const Connection = original as ConnectionClass
@@ -172,21 +166,8 @@ export function withOneStreamPerSocket(original: unknown): ConnectionClass {
 
     override async connect(): Promise<boolean> {
       if (this.isConnected()) return true
-      this.#connecting ??= this.#connect()
+      this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined))
       return await this.#connecting
-    }
-
-    override async sendAuthRequest(request: unknown): Promise<unknown> {
-      const { requestTimeout, socket } = this
-      const overdue = setTimeout(
-        () => socket?.destroy(new Error('the broker did not answer the login in time')),
-        requestTimeout,
-      )
-      try {
-        return await super.sendAuthRequest(request)
-      } finally {
-        clearTimeout(overdue)
-      }
     }
 
     override processData(bytes: Buffer): void {
@@ -197,22 +178,12 @@ export function withOneStreamPerSocket(original: unknown): ConnectionClass {
       }
     }
 
-    #connect(): Promise<boolean> {
+    async #connect(): Promise<boolean> {
       this.socket?.destroy()
       this.chunks = []
       this.bytesBuffered = 0
       this.bytesNeeded = SIZE_BYTES
-      const connecting = super.connect()
-      const ended = () => {
-        if (this.#connecting === connecting) this.#connecting = undefined
-      }
-      connecting.then(ended, ended)
-      const { socket } = this
-      socket?.once('close', () => {
-        ended()
-        if (socket === this.socket) this.authHandlers?.onError()
-      })
-      return connecting
+      return await super.connect()
     }
   }
 }

@@ -24,7 +24,7 @@ export class MonotonicDate extends Date {
  * Loads a private copy of KafkaJS, module by module; other code in the process that imports KafkaJS gets the original.
  *
  * KafkaJS loads the encoders and decoders of a request when it is first sent. If the process has no free file descriptor at that
- * moment, or the files have gone, the request fails. Here all are loaded at once.
+ * moment, or the files have been deleted, the request fails. Here all are loaded at once.
  *
  * @param replacements path in the package → what replaces that module.
  */

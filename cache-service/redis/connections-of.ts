@@ -26,7 +26,7 @@ export class ConnectionWatch {
     this.#key = key
   }
 
-  /** Since the last call. What is sent after it is not covered by its answer, but by that of the next call. */
+  /** Since the last call. A command that is sent after this call is covered by the next one. */
   wasReplaced(): boolean {
     const current = this.#connection()
     // While there is none, nothing is acknowledged.

@@ -11,8 +11,9 @@ export async function redisReply<T>(reply: Promise<T>): Promise<T> {
 }
 
 /**
- * The replies to several commands. Rejects with a ServiceError for the first of them that failed, but only when none is under way any
- * more: the client of a Cluster tries some again for seconds, and they must not be executed after what their caller does next.
+ * The replies to several commands. Rejects with a ServiceError for the first of them that failed, but only after each
+ * has been answered or has failed: the client of a Cluster tries some again for seconds, and they should not be executed after what their
+ * caller does next.
  */
 export async function redisReplies<T>(replies: readonly Promise<T>[]): Promise<T[]> {
   const settled = await Promise.allSettled(replies)

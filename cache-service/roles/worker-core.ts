@@ -38,7 +38,7 @@ export type WorkerCoreDependencies = Clocks & {
   readonly figures: WorkerFigures
   readonly rebuildingChanged: (isRebuilding: boolean) => void
   /** Called for each new generation of the group, when the parts below know of it. */
-  readonly assigned: () => void
+  readonly assigned: (partitions: readonly number[]) => void
   readonly telemetry: WorkerTelemetry
   readonly monitor: LoopMonitor
   readonly random: () => number
@@ -110,7 +110,7 @@ export function createWorkerCore(dependencies: WorkerCoreDependencies) {
       guard.assigned(partitions)
       lag.assigned()
       progressCheck.checkNow()
-      dependencies.assigned()
+      dependencies.assigned(partitions)
     },
     telemetry,
     monitor,

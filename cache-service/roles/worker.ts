@@ -82,8 +82,8 @@ export async function openWorker(context: RoleContext, parts: ProcessParts): Pro
       hints.rebuilding(isRebuilding)
       reports.changed()
     },
-    assigned: () => {
-      hints.assigned()
+    assigned: (partitions) => {
+      hints.assigned(partitions)
       measurements.measureLagNow()
       groupWatch.checkNow()
     },

@@ -25,6 +25,7 @@ export class DeviceHints {
   readonly #pending: Record<Kind, PendingIds> = { changed: createPendingIds(), deleted: createPendingIds() }
   #hasListeners = false
   #isRebuilding = false
+  #assigned: ReadonlySet<number> = new Set()
   #gapOwed: 'missed' | 'rebuild' | undefined
 
   constructor(appender: HintAppender) {
@@ -37,9 +38,10 @@ export class DeviceHints {
     this.#isRebuilding = isRebuilding
   }
 
-  /** Call when partitions are assigned: their last owner may have ended before it appended its hints. */
-  assigned(): void {
-    this.#gapOwed ??= 'missed'
+  /** Call with all partitions that are assigned: the last owner of a new one may have ended before it appended its hints. */
+  assigned(partitions: readonly number[]): void {
+    if (partitions.some((partition) => !this.#assigned.has(partition))) this.#gapOwed ??= 'missed'
+    this.#assigned = new Set(partitions)
   }
 
   /**

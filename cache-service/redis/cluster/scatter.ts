@@ -22,8 +22,8 @@ export const ELSEWHERE = Symbol('elsewhere')
  *
  * @param run for items whose keys are on the target. Resolves with one result for each.
  * @param failed the result of an item on a master that fails, if others do not. By default, all fail with it.
- * @returns the results in the order of the items. Rejects with the ServiceError of the first part that failed, when no part is under
- *   way any more; the other parts may have been applied.
+ * @returns the results in the order of the items. Rejects with the ServiceError of the first part that failed, when all parts
+ *   have ended; the other parts may have been applied.
  */
 export async function scatter<Item, Result>(
   redis: RedisClient,

@@ -300,10 +300,16 @@ describe('hints about devices', () => {
     await database.client.set(LISTENING_KEY, '1')
     const hints = startHints()
     await heard(hints)
-    hints.assigned()
+    hints.assigned([0, 1])
     await eventually(async () =>
       expect(await hinted()).toMatchObject([{ kind: 'gap' }, { kind: 'gap', reason: 'missed' }]),
     )
+    hints.assigned([1])
+    hints.note(...chunk(['kept'], []))
+    await eventually(async () => expect((await hinted()).at(-1)).toMatchObject({ deviceIds: ['kept'] }))
+    expect(await hinted()).toHaveLength(3)
+    hints.assigned([0, 1])
+    await eventually(async () => expect((await hinted()).at(-1)).toMatchObject({ reason: 'missed' }))
   })
 
   test('are not appended during a rebuild, and leave one gap when it is over', async () => {
